@@ -1,0 +1,1 @@
+"""Stage 9: pages that show the result, from records alone."""

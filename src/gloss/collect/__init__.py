@@ -1,0 +1,1 @@
+"""Stage 1: run the subject over text and keep sparse activations."""

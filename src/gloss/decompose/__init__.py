@@ -1,0 +1,1 @@
+"""Stage 2: activations become a dictionary of features."""

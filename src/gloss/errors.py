@@ -1,0 +1,21 @@
+"""What users can mend: the command line prints these as one sentence, without a traceback, and exits with code 2."""
+
+
+class GlossError(Exception):
+    """Something the user gave cannot be used: says what was given, what was wanted and what to do."""
+
+
+class BadInput(GlossError):
+    """A path, a text or a file that cannot be read as what it should be."""
+
+
+class BadSettings(GlossError):
+    """A setting that does not exist, or has a value that it cannot have."""
+
+
+class Mismatch(GlossError):
+    """Two things that do not fit together: a dictionary and a site, settings and the run that they should resume."""
+
+
+class Unreachable(GlossError):
+    """A server that does not answer, or refuses."""

@@ -1,0 +1,84 @@
+"""What is asked of a language model and what comes back; prompts are YAML files beside the methods that speak them."""
+
+import hashlib
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, TypeVar
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+
+from gloss.records import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation; `role` is system, user or assistant."""
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One request, whole: two equal prompts to the same model are asked once."""
+
+    messages: tuple[Message, ...]
+    max_tokens: int = 500
+    temperature: float = 0.0
+    top_logprobs: int = 0  # alternatives wanted for each generated token; 0 asks for none
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A generated token, its log-probability, and those of its alternatives, in nats."""
+
+    token: str
+    logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply, or the reason why there is none."""
+
+    text: str | None
+    reason: Reason | None = None
+    detail: str = ""
+    logprobs: tuple[TokenLogprob, ...] | None = None  # None where the server gave none
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.text is None) == (self.reason is None):
+            raise ValueError(f"an answer has a text or a reason, got text={self.text!r} and reason={self.reason}")
+
+
+T = TypeVar("T")
+Conversation = Generator[list[Prompt], list[Answer], T]
+"""Yields prompts, is sent their answers in the same order, returns a record: asks nothing itself and waits for nothing."""
+
+
+@dataclass(frozen=True)
+class PromptFile:
+    """A list of turns with holes, and the hash of the file that holds it."""
+
+    turns: tuple[tuple[str, str], ...]
+    sha256: str
+
+    def fill(self, **holes: Any) -> tuple[Message, ...]:
+        """The turns with every hole filled. Raises jinja2.UndefinedError where a hole has no value."""
+        return tuple(Message(role, ENVIRONMENT.from_string(text).render(**holes).strip()) for role, text in self.turns)
+
+
+ENVIRONMENT = Environment(undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
+
+
+@cache
+def prompt_file(package: str, name: str) -> PromptFile:
+    """Read `prompts/<name>.yaml` beside the package: a list of `{role, text}`."""
+    source = files(package).joinpath("prompts", f"{name}.yaml").read_text("utf-8")
+    turns = tuple((turn["role"], turn["text"]) for turn in yaml.safe_load(source))
+    return PromptFile(turns, hashlib.sha256(source.encode()).hexdigest())

@@ -1,0 +1,193 @@
+"""The nouns that stages hand to each other: frozen, checked when made, free of torch."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+from jaxtyping import Float32, Int32, Int64
+from numpy import ndarray
+
+PADDING = -1  # the token of a position that lies outside the document
+
+
+class Split(StrEnum):
+    """The part of the corpus that a document belongs to, decided by a hash of its text before anything is sampled."""
+
+    SHOWN = "shown"
+    HELD_OUT = "held_out"
+
+
+class Reason(StrEnum):
+    """Why something has no value. A failure is a state with a reason, never a number or a substitute."""
+
+    TOO_FEW_EXAMPLES = "too_few_examples"
+    NO_RULE_FOUND = "no_rule_found"
+    UNPARSABLE = "unparsable"
+    REFUSED = "refused"
+    REQUEST_ERROR = "request_error"
+    NOT_APPLICABLE = "not_applicable"
+
+
+class Control(StrEnum):
+    """What an explanation was exchanged for before it was scored; a sound score falls to chance under either control."""
+
+    NONE = "none"
+    RANDOM_EXPLANATION = "random_explanation"  # the explanation of another feature, drawn at random
+    SHUFFLED_EXPLANATION = "shuffled_explanation"  # a permutation: each explanation serves exactly one other feature
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FeatureId:
+    """One feature: the dictionary's name in the run, and the feature's index in it."""
+
+    dictionary: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.dictionary}/{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureActivations:
+    """Every place where one feature is active: sorted global token indices, and its value there, never 0."""
+
+    positions: Int64[ndarray, " nonzero"]
+    values: Float32[ndarray, " nonzero"]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """Windows of the corpus with one feature's true activation at every position.
+
+    A window never leaves its document: positions past the document's edge hold the token PADDING and activation 0.
+    """
+
+    starts: Int64[ndarray, " context"]  # global index of the first position; before the document's first token if padded in front
+    documents: Int64[ndarray, " context"]  # number of the document in the corpus
+    quantiles: Int64[ndarray, " context"]  # 0 holds the strongest; -1 where the feature is silent
+    tokens: Int32[ndarray, "context position"]
+    activations: Float32[ndarray, "context position"]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, rows: "ndarray | slice") -> "Contexts":
+        """Those contexts alone, in the order of `rows`."""
+        return Contexts(self.starts[rows], self.documents[rows], self.quantiles[rows], self.tokens[rows], self.activations[rows])
+
+    @property
+    def maxima(self) -> Float32[ndarray, " context"]:
+        """Each context's strongest activation."""
+        return self.activations.max(axis=1, initial=0.0)
+
+    @staticmethod
+    def empty(width: int) -> "Contexts":
+        """No contexts, of `width` positions each."""
+        none = np.empty(0, np.int64)
+        return Contexts(none, none, none, np.empty((0, width), np.int32), np.empty((0, width), np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What shows one feature. Shown and held-out contexts never share a document; the record refuses it."""
+
+    feature: FeatureId
+    shown: Contexts  # where it fires, in documents of the shown split: an explainer may see these
+    held_out: Contexts  # where it fires, in documents of the held-out split: scorers use these
+    silent_shown: Contexts  # where it is silent, in the shown split
+    silent_held_out: Contexts  # where it is silent, in the held-out split
+    strongest: float  # the feature's largest activation in the shown split
+    share_shown: float  # of the shown split's windows, the share in which it fires: turns samples back into true rates
+    share_held_out: float  # the same of the held-out split
+    output_tokens: tuple[str, ...] = ()  # whose logits the feature raises most, where known
+
+    def for_explainer(self) -> "Examples":
+        """The same without anything that is held out."""
+        none = Contexts.empty(self.held_out.tokens.shape[1])
+        return replace(self, held_out=none, silent_held_out=none, share_held_out=math.nan)
+
+    def __post_init__(self) -> None:
+        shown = np.union1d(self.shown.documents, self.silent_shown.documents)
+        held_out = np.union1d(self.held_out.documents, self.silent_held_out.documents)
+        if len(shared := np.intersect1d(shown, held_out)):
+            raise ValueError(
+                f"{self.feature}: documents {shared[:5].tolist()} are both shown and held out; split by document first"
+            )
+        for name in ("silent_shown", "silent_held_out"):
+            if (getattr(self, name).activations != 0).any():
+                raise ValueError(f"{self.feature}: a context of {name} holds an activation; negatives must be silent")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A feature that a stage could not treat, and why."""
+
+    feature: FeatureId
+    stage: str
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a feature means, in words, and as an executable rule where there is one."""
+
+    feature: FeatureId
+    text: str
+    method: str
+    rule: str | None = None  # source text in the rule language
+    prompt_hash: str | None = None  # of the prompt file that asked for it
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a judge said of one context. A missing answer keeps its place, with its reason."""
+
+    context: int  # global index of the context's first position
+    truth: bool
+    answer: bool | None
+    reason: Reason | None = None
+    probability: float | None = None  # that the answer is yes, where the judge gives one
+
+    def __post_init__(self) -> None:
+        if (self.answer is None) == (self.reason is None):
+            raise ValueError(f"a verdict has an answer or a reason, got answer={self.answer} and reason={self.reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 95 % interval. An estimate that cannot be made is not a number in all three."""
+
+    value: float
+    low: float
+    high: float
+
+    @staticmethod
+    def missing() -> "Estimate":
+        return Estimate(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well an explanation foretells its feature, by one scorer."""
+
+    feature: FeatureId
+    method: str  # of the scorer
+    explained_by: str  # the explainer's method
+    n: int  # items judged, failed ones included
+    failed: int
+    estimates: Mapping[str, Estimate]  # by name of metric: "balanced_accuracy", "f1", ...
+    headline: str  # the metric to show first
+    control: Control = Control.NONE
+    verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        if self.headline not in self.estimates:
+            raise ValueError(f"{self.method}: headline {self.headline!r} is not among the estimates {sorted(self.estimates)}")
+        if not 0 <= self.failed <= self.n:
+            raise ValueError(f"{self.method}: {self.failed} failed of {self.n}")

@@ -1,0 +1,1 @@
+"""Executable explanations: a small language of token, context and position predicates."""

@@ -1,0 +1,1 @@
+"""An experiment file becomes (stage, shard) tasks, and an executor runs those that are not done."""

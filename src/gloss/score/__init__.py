@@ -1,0 +1,1 @@
+"""Stage 5: how well words foretell their feature on text that they never saw."""
