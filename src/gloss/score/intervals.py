@@ -1,0 +1,79 @@
+"""95 % intervals: the percentile bootstrap (Efron, 1979; Hesterberg, 2015), the Wilson score (1927), Jeffreys' prior for rates."""
+
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+from numpy import ndarray
+
+from gloss.records import Estimate
+
+OUTSIDE = 0.025  # at each end
+NORMAL_QUANTILE = 1.959963984540054  # of 1 - OUTSIDE
+MOST_DRAWN_AT_ONCE = 1 << 22  # items over all resamples of one block, so that memory stays bounded
+
+
+def bootstrap(
+    statistic: Callable[..., Any],
+    *arrays: Shaped[ndarray, " item"],
+    rng: np.random.Generator,
+    resamples: int = 1000,
+) -> Estimate:
+    """The statistic of paired arrays, with the percentile interval of its values on items drawn with replacement.
+
+    `statistic` is given the arrays with any leading axes and works along the last: `lambda x: x.mean(axis=-1)`. Items must
+    be independent: resample documents or contexts, not neighbouring tokens. Resamples on which the statistic is not a number
+    (no positive was drawn) are left out; with fewer than two items, or no number at all, the estimate is missing.
+    Raises ValueError where the arrays differ in length.
+    """
+    lengths = {len(array) for array in arrays}
+    if len(lengths) != 1:
+        raise ValueError(f"bootstrap was given arrays of lengths {sorted(lengths)}, wants one or more of equal length")
+    items = lengths.pop()
+    if items < 2:
+        return Estimate.missing()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = float(statistic(*arrays))
+        draws: list[ndarray] = []
+        left = resamples
+        while left > 0:
+            rows = min(left, max(1, MOST_DRAWN_AT_ONCE // items))
+            drawn = rng.integers(0, items, size=(rows, items))
+            draws.append(np.asarray(statistic(*(array[drawn] for array in arrays)), dtype=np.float64))
+            left -= rows
+    return from_draws(value, np.concatenate(draws), outside=widened(items))
+
+
+def widened(items: int) -> float:
+    """The tail to cut off so that few items cover 95 % too: resampled spread is sqrt((n-1)/n) too narrow, and not Student's."""
+    z, freedom = NORMAL_QUANTILE, items - 1
+    student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    return NormalDist().cdf(-math.sqrt(items / freedom) * student)
+
+
+def from_draws(value: float, draws: Float64[ndarray, " draw"], *, outside: float = OUTSIDE) -> Estimate:
+    """The value with the draws' interval, `outside` of them cut off at each end; widened where it would leave the value out."""
+    finite = draws[np.isfinite(draws)]
+    if not math.isfinite(value) or len(finite) == 0:
+        return Estimate.missing()
+    low, high = np.quantile(finite, (outside, 1 - outside))
+    return Estimate(value, min(float(low), value), max(float(high), value))
+
+
+def wilson(successes: int, trials: int) -> Estimate:
+    """A share of independent trials with its Wilson interval; missing where there were none."""
+    if trials == 0:
+        return Estimate.missing()
+    share, z = successes / trials, NORMAL_QUANTILE
+    denominator = 1 + z * z / trials
+    centre = (share + z * z / (2 * trials)) / denominator
+    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / denominator
+    return Estimate(share, min(max(0.0, centre - half), share), max(min(1.0, centre + half), share))
+
+
+def rate_draws(successes: int, trials: int, *, rng: np.random.Generator, draws: int = 2000) -> Float64[ndarray, " draw"]:
+    """Rates that could lie behind the count: Beta(successes + 1/2, failures + 1/2), so that 20 of 20 is not certainty."""
+    return rng.beta(successes + 0.5, trials - successes + 0.5, size=draws)
