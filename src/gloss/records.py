@@ -72,13 +72,17 @@ class Contexts:
     quantiles: Int64[ndarray, " context"]  # 0 holds the strongest; -1 where the feature is silent
     tokens: Int32[ndarray, "context position"]
     activations: Float32[ndarray, "context position"]
+    places: Int64[ndarray, " context"] | None = None  # of the first position in its sequence, from 0; negative if padded in front
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def __getitem__(self, rows: "ndarray | slice") -> "Contexts":
         """Those contexts alone, in the order of `rows`."""
-        return Contexts(self.starts[rows], self.documents[rows], self.quantiles[rows], self.tokens[rows], self.activations[rows])
+        places = None if self.places is None else self.places[rows]
+        return Contexts(
+            self.starts[rows], self.documents[rows], self.quantiles[rows], self.tokens[rows], self.activations[rows], places
+        )
 
     @property
     def maxima(self) -> Float32[ndarray, " context"]:

@@ -1,0 +1,124 @@
+"""A text as rules read it: token ids in sequences, and everything that predicates ask of them, worked out once."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Int32, Int64, UInt64
+from numpy import ndarray
+
+from gloss.records import PADDING, Contexts
+from gloss.rules.lexicon import Lexicon, lexicon_of
+from gloss.rules.surroundings import Surroundings, surroundings
+
+
+@dataclass(frozen=True)
+class Words:
+    """For every token the word that it belongs to, up to that token, as an id into the words' own lexicon."""
+
+    ids: Int32[ndarray, " token"]
+    lexicon: Lexicon
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Sequences of tokens, end to end; no predicate sees across a sequence's edge."""
+
+    ids: Int32[ndarray, " token"]
+    offsets: Int64[ndarray, " sequence_and_end"]  # of each sequence's first token, then the number of tokens
+    strings: tuple[str, ...]  # of every id
+    firsts: Int64[ndarray, " sequence"] | None = (
+        None  # place of each sequence's first token, where sequences are cut out of longer ones
+    )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @staticmethod
+    def of_contexts(contexts: Contexts, strings: tuple[str, ...]) -> "Passage":
+        """One sequence a context, without the padding; tokens stay in the order of `contexts.tokens[contexts.tokens != PADDING]`."""
+        real = contexts.tokens != PADDING
+        offsets = np.concatenate([[0], np.cumsum(real.sum(axis=1))]).astype(np.int64)
+        firsts = None if contexts.places is None else np.maximum(contexts.places, 0)
+        return Passage(contexts.tokens[real], offsets, strings, firsts)
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """What is known of every token by itself."""
+        return lexicon_of(self.strings)
+
+    @cached_property
+    def reach(self) -> Int32[ndarray, " token"]:
+        """How many tokens of the same sequence stand before each token."""
+        lengths = np.diff(self.offsets)
+        return (np.arange(len(self)) - np.repeat(self.offsets[:-1], lengths)).astype(np.int32)
+
+    @cached_property
+    def remaining(self) -> Int32[ndarray, " token"]:
+        """How many tokens of the same sequence follow each token."""
+        return (np.repeat(np.diff(self.offsets), np.diff(self.offsets)) - 1).astype(np.int32) - self.reach
+
+    @cached_property
+    def places(self) -> Int64[ndarray, " token"]:
+        """Each token's place in the sequence that the subject read, from 0."""
+        if self.firsts is None:
+            return self.reach.astype(np.int64)
+        return self.reach + np.repeat(self.firsts, np.diff(self.offsets))
+
+    @cached_property
+    def line_starts(self) -> Bool[ndarray, " token"]:
+        """Whether a line, or the sequence, begins with this token."""
+        starts = self.reach == 0
+        starts[1:] |= self.lexicon.class_table("newline")[self.ids[:-1]]
+        return starts
+
+    @cached_property
+    def line_heads(self) -> Int64[ndarray, " token"]:
+        """Index of the first token of the line that is more than blanks, if it is this one or one before; -1 otherwise."""
+        lines = np.cumsum(self.line_starts)
+        spoken = np.flatnonzero(~self.lexicon.all_space[self.ids])
+        numbers, first = np.unique(lines[spoken], return_index=True)
+        heads = np.full(lines[-1] + 1 if len(lines) else 1, -1, np.int64)
+        heads[numbers] = spoken[first]
+        found = heads[lines]
+        return np.where(found <= np.arange(len(self)), found, -1)
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """Whether each token begins in a comment, a string, brackets."""
+        return surroundings(self.ids, self.offsets, self.strings)
+
+    @cached_property
+    def word_starts(self) -> Int64[ndarray, " token"]:
+        """Index of the token with which each token's word begins."""
+        starts = np.ones(len(self), bool)
+        starts[1:] = ~(self.lexicon.ends_word[self.ids[:-1]] & self.lexicon.begins_word[self.ids[1:]])
+        starts |= self.reach == 0
+        return np.maximum.accumulate(np.where(starts, np.arange(len(self)), 0))
+
+    @cached_property
+    def word_hashes(self) -> UInt64[ndarray, " token"]:
+        """Equal where the pieces of the word up to the token are equal, but for what surrounds the first piece's letters."""
+        hashes = self.lexicon.cores[self.ids].astype(np.uint64)
+        continuing = np.append(self.word_starts != np.arange(len(self)), False)
+        frontier = np.flatnonzero(~continuing[:-1] & continuing[1:]) + 1
+        factor = np.uint64(0x9E3779B97F4A7C15)
+        while len(frontier):
+            mixed = (hashes[frontier - 1] + np.uint64(1)) * factor
+            hashes[frontier] = (
+                (mixed ^ (mixed >> np.uint64(29)))
+                + self.ids[frontier].astype(np.uint64) * np.uint64(2)
+                + (np.uint64(1) << np.uint64(63))
+            )
+            frontier = frontier[continuing[frontier + 1]] + 1
+        return hashes
+
+    @cached_property
+    def words(self) -> Words:
+        """The word of each token as far as it has been read."""
+        _, first, ids = np.unique(self.word_hashes, return_index=True, return_inverse=True)
+        return Words(ids.astype(np.int32), Lexicon(tuple(self.word_at(int(position)) for position in first)))
+
+    def word_at(self, position: int) -> str:
+        """The word that the token at this position belongs to, up to the token."""
+        return self.lexicon.word(self.ids[self.word_starts[position] : position + 1].tolist())
