@@ -1,1 +1,121 @@
-"""The verbs."""
+"""The verbs. Each says what it does with `--help`; what the user can mend is told in one sentence and exits with 2."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gloss.errors import GlossError
+
+app = typer.Typer(
+    help="Read a language model: what each feature inside it means, and how far each explanation can be trusted.",
+    epilog="Start with `gloss demo`: it needs no key, no GPU and no download.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="One table per verb; see docs/experiments.md.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 2 for what the user can mend, 130 when interrupted."""
+    try:
+        app()
+    except GlossError as problem:
+        print(f"gloss: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("gloss: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the run is kept.")] = Path("runs/demo"),
+    features: Annotated[int, typer.Option(help="How many of the dictionary's live features to explain; 0 for all.")] = 400,
+) -> None:
+    """Explain and score features of the **embedded language model**, offline, and write pages to look at."""
+    from gloss.run.demo import experiment
+    from gloss.run.pipeline import run_all
+
+    run_all(experiment(folder, features))
+
+
+@app.command()
+def run(path: ExperimentFile) -> None:
+    """Run **every stage** of an experiment; what is already done is not done again."""
+    from gloss.run.experiment import Experiment
+    from gloss.run.pipeline import run_all
+
+    run_all(Experiment.read(path))
+
+
+def stage(name: str, what: str) -> None:
+    """Make a verb that runs an experiment up to one stage."""
+
+    def verb(path: ExperimentFile) -> None:
+        from gloss.run.experiment import Experiment
+        from gloss.run.pipeline import run_until
+
+        run_until(Experiment.read(path), name)
+
+    verb.__doc__ = what + " Earlier stages that are not done run first."
+    app.command(name)(verb)
+
+
+stage("decompose", "Load or train the **dictionary** of features.")
+stage("collect", "Run the subject over the texts and keep every feature's **activations**.")
+stage("sample", "Choose the **contexts** that show each feature, shown and held out apart.")
+stage("explain", "**Explain** each feature in words.")
+stage("score", "**Score** each explanation on text that it never saw, with controls.")
+
+
+@app.command()
+def browse(run_folder: RunFolder) -> None:
+    """Write a run's **pages** again and say where they are."""
+    from gloss.run.pipeline import write_pages_of
+
+    write_pages_of(run_folder)
+
+
+@app.command()
+def check(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a name on the hub, or `embedded`.")],
+    dictionary: Annotated[str, typer.Argument(metavar="DICTIONARY", help="A folder in a known format, or `embedded`.")],
+    texts: Annotated[list[str] | None, typer.Option(help="Where to read text; the standard library if left out.")] = None,
+    tokens: Annotated[int, typer.Option(help="How many tokens to read.")] = 50_000,
+    site: Annotated[str, typer.Option(help="Where the dictionary reads, if its files do not say.")] = "",
+) -> None:
+    """Measure a dictionary's **L0, FVU and recovered cross-entropy** on real text, beside what its card says."""
+    from gloss.run.check import report
+
+    report(model, dictionary, tuple(texts or ("stdlib",)), tokens, site)
+
+
+@app.command()
+def status(run_folder: RunFolder) -> None:
+    """Say how far a run is: what each stage has done, and what failed and why."""
+    from gloss.run.status import report
+
+    report(run_folder)
+
+
+@app.command()
+def query(run_folder: RunFolder, sql: Annotated[str, typer.Argument(metavar="SQL")] = "SHOW TABLES") -> None:
+    """Ask a run's records in **SQL**: tables explanations, scores, verdicts, failures, examples, features, statistics, ..."""
+    from gloss.run.query import report
+
+    report(run_folder, sql)
+
+
+@app.command()
+def cost(path: ExperimentFile) -> None:
+    """Say what an experiment would **ask of a language model**: requests, tokens, money. Asks nothing."""
+    from gloss.run.cost import report
+    from gloss.run.experiment import Experiment
+
+    report(Experiment.read(path))

@@ -1,0 +1,46 @@
+# Two commands matter: `make demo` and `make test`. Both work from a clean clone, again and again.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check test-interop quality clean
+
+demo: $(VENV)/installed
+	$(BIN)/gloss demo
+
+test: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+	$(BIN)/pytest -n auto --dist loadgroup
+
+# Reads what the libraries that own the formats write, and the other way round, in an environment of its own.
+test-interop: .venv-interop/installed
+	.venv-interop/bin/pytest -n 0 tests/interop
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+.venv-interop/installed: pyproject.toml constraints.txt | python-is-new-enough
+	$(PYTHON) -m venv .venv-interop
+	.venv-interop/bin/python -m pip install --quiet --constraint constraints.txt torch
+	.venv-interop/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[test,interop]'
+	touch $@
+
+$(VENV)/bin/python: | python-is-new-enough
+	$(PYTHON) -m venv $(VENV)
+
+.PHONY: python-is-new-enough
+python-is-new-enough:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "gloss needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing); set PYTHON, as in make demo PYTHON=python3.12" >&2; exit 2; }
+
+clean:
+	rm -rf $(VENV) .venv-interop

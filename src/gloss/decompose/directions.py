@@ -1,0 +1,51 @@
+"""What a dictionary's directions say by themselves: the tokens whose logits they move, and which of them lie close together."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+CHUNK = 1024  # features at a time: never width x width, nor width x vocabulary, in memory
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """One feature's decoder row, read against the unembedding and against the other rows."""
+
+    feature: int
+    top_tokens: tuple[tuple[int, float], ...]  # token and logit per unit of activation, highest first
+    bottom_tokens: tuple[tuple[int, float], ...]  # lowest first
+    neighbours: tuple[tuple[int, float], ...]  # feature and cosine, nearest first
+
+
+def directions(
+    atoms: Float[Tensor, "feature d_model"], unembedding: Float[Tensor, "vocabulary d_model"] | None, number: int = 10
+) -> Iterator[Direction]:
+    """Describe every feature. Without an unembedding of the atoms' width there are no tokens to name.
+
+    The tokens are those of the logit lens (nostalgebraist, 2020): the row straight through the unembedding, mean removed.
+    """
+    unit = torch.nn.functional.normalize(atoms.float(), dim=1)
+    readable = unembedding is not None and unembedding.shape[1] == atoms.shape[1]
+    lens = (unembedding - unembedding.mean(0)).float() if readable and unembedding is not None else None
+    number_of_neighbours = min(number, len(atoms) - 1)
+    for begin in range(0, len(atoms), CHUNK):
+        rows = unit[begin : begin + CHUNK]
+        cosines = rows @ unit.T
+        cosines[torch.arange(len(rows)), torch.arange(begin, begin + len(rows))] = -2.0  # below any cosine: not its own neighbour
+        near = cosines.topk(number_of_neighbours)
+        logits = atoms[begin : begin + CHUNK].float() @ lens.T if lens is not None else None
+        for row in range(len(rows)):
+            yield Direction(
+                begin + row,
+                extreme(logits[row], number, largest=True) if logits is not None else (),
+                extreme(logits[row], number, largest=False) if logits is not None else (),
+                tuple(zip(near.indices[row].tolist(), near.values[row].tolist(), strict=True)),
+            )
+
+
+def extreme(logits: Float[Tensor, " vocabulary"], number: int, *, largest: bool) -> tuple[tuple[int, float], ...]:
+    found = logits.topk(min(number, len(logits)), largest=largest)
+    return tuple(zip(found.indices.tolist(), found.values.tolist(), strict=True))

@@ -1,0 +1,73 @@
+"""What an experiment would ask of a language model, counted on its real contexts before anything is asked."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.table import Table
+
+from gloss.models.prices import Cost, estimate
+from gloss.models.prompts import Conversation
+from gloss.records import Examples, Explanation
+from gloss.run.chatting import settings_of
+from gloss.run.experiment import Experiment
+from gloss.run.methods import installed, method
+from gloss.run.pipeline import run_until
+from gloss.run.plan import Plan, named
+from gloss.run.progress import out
+from gloss.run.restored import examples_of
+from gloss.store.evidence import Evidence
+
+TYPICAL = "names of functions and classes that are defined in the lines before, especially in error messages"
+SAMPLED_SHARDS = 4  # enough to know the mean length of a prompt
+
+
+def report(experiment: Experiment) -> None:
+    """Collect and sample, which is local and free, then print requests, tokens and money by method."""
+    plan = run_until(experiment, "sample")
+    prices = settings_of(experiment.chat).prices
+    table = Table("method", "requests", "prompt tokens", "answer tokens at most", "money at most", title="what this run would ask")
+    totals = [0.0, 0.0, 0.0, 0.0]
+    for verb in ("explain", "score"):
+        for settings in getattr(experiment, verb):
+            if not getattr(installed(verb)[settings["method"]].load(), "asks", False):
+                table.add_row(named(verb, settings), "0", "0", "0", "0")
+                continue
+            cost = estimate(conversations(plan, verb, settings), prices)
+            row = scaled(plan, cost)
+            totals = [a + b for a, b in zip(totals, row, strict=True)]
+            table.add_row(named(verb, settings), *shown(row, priced=cost.money_at_most is not None))
+    table.add_row("all", *shown(totals, priced=prices.of(1, 1) is not None), style="bold")
+    out.print(table)
+    out.print("Tokens are counted as a quarter of the characters. Answers that a ledger holds already cost nothing.", highlight=False)
+
+
+def conversations(plan: Plan, verb: str, settings: dict[str, Any]) -> Iterator[Conversation[Any]]:
+    """The conversations of the first shards; scores are asked for every explainer's explanation and its two controls."""
+    chosen = method(verb, {key: value for key, value in settings.items() if key != "name"})
+    for shard in range(min(SAMPLED_SHARDS, plan.shards)):
+        for examples in examples_of(plan, shard):
+            rng = plan.generator("cost", examples.feature.index)
+            if verb == "explain":
+                yield chosen.explain(examples.for_explainer(), plan.corpus.vocabulary, rng)
+            else:
+                yield from scorings(plan, chosen, examples)
+
+
+def scorings(plan: Plan, scorer: Any, examples: Examples) -> Iterator[Conversation[Any]]:
+    evidence = Evidence(examples, plan.corpus, plan.activations.feature(examples.feature.index))
+    for explainer in plan.experiment.explain:
+        for control in ("own", "random", "shuffled"):
+            explanation = Explanation(examples.feature, f"{TYPICAL} ({explainer['method']}, {control})", explainer["method"])
+            yield scorer.score(explanation, evidence, plan.generator("cost", examples.feature.index))
+
+
+def scaled(plan: Plan, cost: Cost) -> list[float]:
+    """From the shards that were looked at to all of them."""
+    seen = sum(len(plan.shard(shard)) for shard in range(min(SAMPLED_SHARDS, plan.shards)))
+    factor = len(plan.features) / seen if seen else 0.0
+    counts = (cost.requests, cost.prompt_tokens, cost.completion_tokens_at_most, cost.money_at_most or 0.0)
+    return [count * factor for count in counts]
+
+
+def shown(row: list[float], *, priced: bool) -> list[str]:
+    return [*(f"{number:,.0f}" for number in row[:3]), f"{row[3]:,.2f}" if priced else "unknown: set [chat.prices]"]

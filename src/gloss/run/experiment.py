@@ -1,0 +1,138 @@
+"""An experiment: a TOML file with one table a verb, checked whole before anything runs."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from gloss.errors import BadInput, BadSettings
+from gloss.run.methods import build, method, suggestion
+
+EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
+
+
+@dataclass(frozen=True)
+class Run:
+    """How much is done, and where."""
+
+    folder: str = "runs/experiment"
+    seed: int = 0
+    features: int = 400  # drawn at random from the live ones; 0 takes every live feature
+    minimum_activations: int = 20  # a feature that is active in fewer places counts as dead in this corpus
+    features_per_shard: int = 32
+    processes: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("features_per_shard", "processes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.features < 0:
+            raise ValueError(f"features must be 0 (for all) or more, got {self.features}")
+
+
+@dataclass(frozen=True)
+class SubjectSettings:
+    """The language model that is read: a folder, a name on the hub, or the embedded one."""
+
+    model: str = EMBEDDED
+    revision: str = ""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The text that the subject reads, and how it is cut."""
+
+    texts: tuple[str, ...] = ("stdlib",)
+    column: str = "text"
+    context_length: int = 256
+    max_tokens: int = 400_000  # 0 takes all
+
+
+Table = dict[str, Any]
+
+# The tables that hold one method or several, and the method that stands in for a table that is left out.
+METHODS: Mapping[str, tuple[Table, ...]] = {
+    "sample": ({"method": "quantiles"},),
+    "explain": ({"method": "rule"},),
+    "score": ({"method": "execution"},),
+}
+PLAIN: Mapping[str, type] = {"run": Run, "subject": SubjectSettings, "collect": Corpus}
+OTHER = ("decompose", "contexts", "chat", "browse")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Every setting of a run, resolved. Tables of methods are kept as tables, so that keys and files show what was asked."""
+
+    run: Run
+    subject: SubjectSettings
+    collect: Corpus
+    decompose: Table = field(default_factory=lambda: {"dictionary": EMBEDDED})
+    contexts: Table = field(default_factory=dict)
+    sample: tuple[Table, ...] = METHODS["sample"]
+    explain: tuple[Table, ...] = METHODS["explain"]
+    score: tuple[Table, ...] = METHODS["score"]
+    chat: Table = field(default_factory=dict)
+    browse: Table = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read an experiment file. Raises BadInput for a file that is not TOML, BadSettings for what it cannot say."""
+        try:
+            return cls.of(tomllib.loads(path.read_text("utf-8")))
+        except OSError as problem:
+            raise BadInput(f"{path} cannot be read: {problem.strerror}; give the path of an experiment file (TOML)") from problem
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+            raise BadInput(f"{path} is not TOML: {problem}") from problem
+
+    @classmethod
+    def of(cls, tables: Mapping[str, Any]) -> Self:
+        """Make an experiment from tables; every unknown table or key is refused with a suggestion."""
+        known = {f.name: f for f in fields(cls)}
+        for name, content in tables.items():
+            if name not in known:
+                raise BadSettings(f"an experiment has no table [{name}]{suggestion(name, known)}")
+            if not isinstance(content, dict) and not (name in METHODS and isinstance(content, list)):
+                raise BadSettings(f"{name} must be a table: write [{name}] on a line of its own, got {content!r}")
+        chosen: dict[str, Any] = {}
+        for name, kind in PLAIN.items():
+            given = {key: tuple(value) if isinstance(value, list) else value for key, value in tables.get(name, {}).items()}
+            chosen[name] = build(kind, given, f"[{name}]")
+        for name in METHODS:
+            if name in tables:
+                chosen[name] = tuple(tables[name]) if isinstance(tables[name], list) else (tables[name],)
+        chosen |= {name: tables[name] for name in OTHER if name in tables}
+        experiment = cls(**chosen)
+        experiment.check()
+        return experiment
+
+    def check(self) -> None:
+        """Build every method once, so that a wrong setting stops the run before it has cost anything."""
+        for verb in METHODS:
+            for settings in getattr(self, verb):
+                if "method" not in settings:
+                    raise BadSettings(f"[{verb}] names no method; add one, for example method = {METHODS[verb][0]['method']!r}")
+                method(verb, settings)
+        if len(self.sample) != 1:
+            raise BadSettings(f"[sample] must be one table, got {len(self.sample)}: each run draws its contexts once")
+        if "dictionary" not in self.decompose and "method" not in self.decompose:
+            raise BadSettings('[decompose] needs dictionary = "PATH" for one that exists, or method = "topk" to train one')
+        if "method" in self.decompose:
+            if "site" not in self.decompose:
+                raise BadSettings('[decompose] trains a dictionary, so it needs a site, for example site = "resid_post.2"')
+            method("decompose", self.trainer)
+
+    @property
+    def trainer(self) -> Table:
+        """The settings of [decompose] that belong to its method."""
+        return {key: value for key, value in self.decompose.items() if key != "site"}
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.run.folder)
+
+    def tables(self) -> Table:
+        """Every setting, defaults included."""
+        return asdict(self)

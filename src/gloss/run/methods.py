@@ -1,0 +1,62 @@
+"""Methods by name: found through entry points, ours and strangers' alike, and built from a table of settings."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from gloss.errors import BadSettings
+
+
+def method(verb: str, settings: Mapping[str, Any]) -> Any:
+    """The method that `settings["method"]` names, made with the other settings. Raises BadSettings with a suggestion."""
+    chosen = dict(settings)
+    name = chosen.pop("method")
+    found = installed(verb)
+    if name not in found:
+        raise BadSettings(f"[{verb}] has no method {name!r}{suggestion(name, found)}")
+    return build(found[name].load(), chosen, f"[{verb}] {name}")
+
+
+@cache
+def installed(verb: str) -> Mapping[str, EntryPoint]:
+    """Every method of a verb, by name."""
+    return {point.name: point for point in entry_points(group=f"gloss.{verb}")}
+
+
+def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
+    """An instance of the dataclass `kind`; every key must be one of its fields and every value of the field's type."""
+    if not is_dataclass(kind):
+        raise BadSettings(f"{where}: {kind.__name__} is no dataclass, so it takes no settings; a method must be one")
+    known = {field.name: field for field in fields(kind) if field.init}
+    for key, value in settings.items():
+        if key not in known:
+            raise BadSettings(f"{where} has no setting {key!r}{suggestion(key, known)}")
+        check_kind(value, known[key].default, f"{where}.{key}")
+    for name, field in known.items():
+        if field.default is MISSING and field.default_factory is MISSING and name not in settings:
+            raise BadSettings(f"{where} needs the setting {name!r}, which has no default")
+    try:
+        return kind(**settings)
+    except ValueError as problem:
+        raise BadSettings(f"{where}: {problem}") from problem
+
+
+def check_kind(value: Any, default: Any, where: str) -> None:
+    """Refuse a value of another kind than the default's: a number for a number, text for text."""
+    for kind, name in ((bool, "true or false"), ((int, float), "a number"), (str, "text")):
+        if isinstance(default, kind):
+            if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):
+                raise BadSettings(f"{where} must be {name}, got {value!r}")
+            if isinstance(default, int) and isinstance(value, float):
+                raise BadSettings(f"{where} must be a whole number, got {value!r}")
+            return
+
+
+def suggestion(given: str, known: Mapping[str, Any]) -> str:
+    """What was probably meant, and everything that is there."""
+    near = difflib.get_close_matches(given, known, n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else "."
+    return f"{meant} There {'are' if len(known) != 1 else 'is'}: {', '.join(sorted(known)) or 'none'}."

@@ -1,0 +1,142 @@
+"""The stages in their order; each runs the shards that are not done and says how far it is."""
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from gloss.run.browsing import write_pages
+from gloss.run.dialogue import Dialogue, Silence
+from gloss.run.executor import Executor, Here, Local
+from gloss.run.experiment import Experiment
+from gloss.run.methods import installed
+from gloss.run.plan import STAGES, Plan
+from gloss.run.progress import bar, console
+from gloss.run.report import print_report
+from gloss.run.stages.explain import explain
+from gloss.run.stages.sample import sample
+from gloss.run.stages.score import score
+from gloss.store.atomic import write_bytes
+from gloss.store.results import Part
+
+RESOLVED = "experiment.json"
+
+
+def run_all(experiment: Experiment) -> None:
+    """Every stage, then a table of medians and the place of the pages."""
+    begun = time.monotonic()
+    plan = run_until(experiment, "score")
+    print_report(plan)
+    index = write_pages(plan)
+    console.print(f"done in {time.monotonic() - begun:.0f} s; open [bold]{index.resolve().as_uri()}[/]", highlight=False)
+
+
+def run_until(experiment: Experiment, last: str) -> Plan:
+    """The stages up to and with `last`. What is done already, by this or a killed run, is left as it is."""
+    plan = Plan(experiment)
+    write_resolved(plan)
+    for stage in STAGES[: STAGES.index(last) + 1]:
+        RUNNERS[stage](plan)
+    return plan
+
+
+def write_resolved(plan: Plan) -> None:
+    """Every setting, seed, version and key beside the results."""
+    content = {
+        "experiment": plan.experiment.tables(),
+        "keys": plan.keys,
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("gloss", "numpy", "pyarrow", "torch", "transformers")},
+    }  # fmt: skip
+    write_bytes(plan.folder / RESOLVED, json.dumps(content, indent=1, sort_keys=True).encode())
+
+
+def read_models(plan: Plan) -> None:
+    """Stages `decompose` and `collect`: the only ones that load weights, and only where something is left to do."""
+    if not (plan.part("decompose", 0).is_done and plan.part("collect", 0).is_done):
+        from gloss.run.stages.collect import collect_with_models
+
+        collect_with_models(plan)
+
+
+def prepare_dictionary(plan: Plan) -> None:
+    if not plan.part("decompose", 0).is_done:
+        from gloss.run.stages.decompose import decompose, load_subject
+
+        with bar("decompose", "tokens") as progress:
+            decompose(plan, load_subject(plan), progress)
+
+
+def sharded(plan: Plan, title: str, work: Callable[[int], None], part: Callable[[int], Part], executor: Executor) -> None:
+    """Run the shards that have no marker, under one bar that counts features."""
+    shards = range(plan.shards)
+    left = [shard for shard in shards if not part(shard).is_done]
+    sizes = len(plan.features)
+    done = sizes - sum(len(plan.shard(shard)) for shard in left)
+    with bar(title, "features") as progress:
+        progress(done, sizes)
+        finished = iter(left)
+
+        def one_more() -> None:
+            nonlocal done
+            done += len(plan.shard(next(finished)))
+            progress(done, sizes)
+
+        executor.run(work, left, one_more)
+
+
+def sample_all(plan: Plan) -> None:
+    sharded(plan, "sample", partial(sample, plan), partial(plan.part, "sample"), Here())
+
+
+def explain_all(plan: Plan) -> None:
+    for number, settings in enumerate(plan.experiment.explain):
+        dialogue, executor = partners(plan, "explain", settings["method"])
+        stage = plan.stages("explain")[number]
+        sharded(plan, stage, partial(explain, plan, number, dialogue), partial(plan.part, stage), executor)
+
+
+def score_all(plan: Plan) -> None:
+    for number, settings in enumerate(plan.experiment.score):
+        dialogue, executor = partners(plan, "score", settings["method"])
+        stage = plan.stages("score")[number]
+        sharded(plan, stage, partial(score, plan, number, dialogue), partial(plan.part, stage), executor)
+
+
+def partners(plan: Plan, verb: str, name: str) -> tuple[Dialogue, Executor]:
+    """Who answers a method's questions, and where its shards run: methods that compute use processes, those that ask wait in one."""
+    asks = getattr(installed(verb)[name].load(), "asks", False)
+    if asks and plan.experiment.chat:
+        from gloss.run.chatting import chat_of
+
+        return chat_of(plan), Here()
+    return Silence(), Local(plan.experiment.run.processes)
+
+
+RUNNERS: dict[str, Callable[[Plan], None]] = {
+    "decompose": prepare_dictionary,
+    "collect": read_models,
+    "sample": sample_all,
+    "explain": explain_all,
+    "score": score_all,
+}
+
+
+def plan_of(folder: Path) -> Plan:
+    """The plan of a run that exists, wherever its folder is now. Raises BadInput where there is none."""
+    from gloss.errors import BadInput
+
+    path = folder / RESOLVED
+    if not path.exists():
+        raise BadInput(f"{folder} holds no run ({RESOLVED} is missing); give the folder that `gloss run` wrote to")
+    tables = json.loads(path.read_text("utf-8"))["experiment"]
+    tables["run"]["folder"] = str(folder)
+    return Plan(Experiment.of(tables))
+
+
+def write_pages_of(folder: Path) -> None:
+    """Write a run's pages again."""
+    index = write_pages(plan_of(folder))
+    console.print(f"open [bold]{index.resolve().as_uri()}[/]", highlight=False)

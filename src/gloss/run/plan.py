@@ -1,0 +1,119 @@
+"""What a run will do and where each result goes: one folder a stage, named by the key of all that it depends on."""
+
+import sys
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from gloss.records import FeatureId
+from gloss.run.experiment import EMBEDDED, Experiment, Table
+from gloss.run.keys import fingerprint, key
+from gloss.store.activations import Activations
+from gloss.store.corpus import Corpus
+from gloss.store.results import Part
+
+STAGES = ("decompose", "collect", "sample", "explain", "score", "browse")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment and the places of its results. Cheap to make and to send to another process."""
+
+    experiment: Experiment
+
+    @property
+    def folder(self) -> Path:
+        return self.experiment.folder
+
+    @cached_property
+    def keys(self) -> dict[str, str]:
+        """The key of each stage, and of each method of a stage that has several, by its name as in `explain.rule`."""
+        asked = self.experiment
+        subject = key(asdict(asked.subject), content(asked.subject.model, "subject"))
+        text = key(asdict(asked.collect), [content(source, "") for source in asked.collect.texts], sys.version_info[:3])
+        existing = content(asked.decompose["dictionary"], "dictionary") if "dictionary" in asked.decompose else text
+        keys = {"decompose": key(subject, asked.decompose, existing, asked.run.seed)}
+        keys["collect"] = key(text, keys["decompose"])
+        chosen = (asked.run.seed, asked.run.features, asked.run.minimum_activations, asked.run.features_per_shard)
+        keys["sample"] = key(keys["collect"], asked.sample, asked.contexts, chosen)
+        model = (asked.chat.get("model"), asked.chat.get("base_url"))
+        for settings in asked.explain:
+            keys[named("explain", settings)] = key(keys["sample"], settings, model)
+        explained = [keys[named("explain", settings)] for settings in asked.explain]
+        for settings in asked.score:
+            keys[named("score", settings)] = key(explained, settings, model)
+        return keys
+
+    def place(self, stage: str) -> Path:
+        """The folder of a stage's results, or of one of its methods' as in `explain.rule`."""
+        verb, _, name = stage.partition(".")
+        return self.folder / verb / "-".join(filter(None, (name, self.keys[stage])))
+
+    def places(self, verb: str) -> list[Path]:
+        """The folders of all methods of a verb."""
+        return [self.place(stage) for stage in self.stages(verb)]
+
+    def stages(self, verb: str) -> list[str]:
+        return [stage for stage in self.keys if stage.split(".")[0] == verb]
+
+    def part(self, stage: str, shard: int) -> Part:
+        return Part(self.place(stage), shard)
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return Corpus.open(self.place("collect") / "corpus")
+
+    @cached_property
+    def activations(self) -> Activations:
+        return Activations.open(self.place("collect") / "activations")
+
+    @cached_property
+    def live(self) -> np.ndarray:
+        """The features that are active often enough to speak of, by index."""
+        return np.flatnonzero(self.activations.counts >= self.experiment.run.minimum_activations)
+
+    @cached_property
+    def features(self) -> list[FeatureId]:
+        """The features that this run treats: drawn at random from the live ones, then in the order of their indices."""
+        wanted = self.experiment.run.features
+        live = self.live
+        if 0 < wanted < len(live):
+            live = np.sort(self.generator("features").choice(live, wanted, replace=False))
+        return [FeatureId(self.dictionary_name, int(index)) for index in live]
+
+    @property
+    def dictionary_name(self) -> str:
+        """How features of this run's dictionary are called, by people and in tables."""
+        return self.experiment.decompose.get("name") or self.keys["decompose"]
+
+    @property
+    def shards(self) -> int:
+        return -(-len(self.features) // self.experiment.run.features_per_shard)
+
+    def shard(self, number: int) -> list[FeatureId]:
+        """The features of one shard."""
+        size = self.experiment.run.features_per_shard
+        return self.features[number * size : (number + 1) * size]
+
+    def generator(self, *purpose: str | int) -> np.random.Generator:
+        """A stream of random numbers for one purpose, the same in every process and every attempt."""
+        return np.random.default_rng([self.experiment.run.seed, *key(*purpose).encode()])
+
+
+def named(verb: str, settings: Table) -> str:
+    """How a method is called among a run's stages; `name` tells two with the same method apart."""
+    return f"{verb}.{settings.get('name', settings['method'])}"
+
+
+def embedded(what: str) -> Path:
+    """The folder of the subject or the dictionary that come with gloss."""
+    return Path(str(files("gloss.models") / "embedded" / what))
+
+
+def content(source: str, what: str) -> str:
+    """What stands behind a source: the hash of a local file or folder, otherwise its name."""
+    path = embedded(what) if source == EMBEDDED and what else Path(source.partition("#")[0])
+    return fingerprint(path) if path.exists() else source

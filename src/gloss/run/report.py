@@ -1,0 +1,52 @@
+"""A run in one table: what each method of scoring says of each method of explaining, beside its controls."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from rich.table import Table
+
+from gloss.records import Control, Estimate
+from gloss.run.plan import Plan
+from gloss.run.progress import out
+from gloss.score.intervals import bootstrap
+from gloss.store.results import Row, read
+
+
+def print_report(plan: Plan) -> None:
+    """Print medians over features, with bootstrap intervals over features; a feature without a rule counts as 0."""
+    scores = read(plan.places("score"), "scores")
+    failures = read([plan.place(stage) for stage in plan.keys], "failures")
+    examined = len(plan.features) - sum(row["stage"] == "sample" for row in failures)
+    table = Table("score", "explained by", "features", "median", "random", "shuffled", "median, unexplained as 0", title="held-out text")
+    for (method, explained_by), rows in sorted(grouped(scores).items()):
+        own, random, shuffled = (values(rows, control) for control in Control)
+        padded = np.concatenate([own, np.zeros(max(0, examined - len(own)))])
+        name = f"{method} {rows[0]['headline']}"
+        table.add_row(name, explained_by, f"{len(own)} of {examined}", *(shown(plan, v) for v in (own, random, shuffled, padded)))
+    out.print(table)
+    for (stage, reason), number in sorted(Counter((row["stage"], row["reason"]) for row in failures).items()):
+        out.print(f"{stage}: {number} features {reason.replace('_', ' ')}", highlight=False)
+
+
+def grouped(scores: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in scores:
+        groups[row["method"], row["explained_by"]].append(row)
+    return groups
+
+
+def values(rows: Sequence[Row], control: Control) -> np.ndarray:
+    """The headline numbers of one control; a score that could not be made counts as 0, as a failed one would."""
+    return np.nan_to_num(np.array([row["value"] for row in rows if row["control"] == control], dtype=float))
+
+
+def median_of(plan: Plan, numbers: np.ndarray) -> Estimate:
+    return bootstrap(lambda x: np.median(x, axis=-1), numbers, rng=plan.generator("report"))
+
+
+def shown(plan: Plan, numbers: np.ndarray) -> str:
+    if not len(numbers):
+        return "-"
+    estimate = median_of(plan, numbers)
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

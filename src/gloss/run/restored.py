@@ -1,0 +1,34 @@
+"""What earlier stages left, as records again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from gloss.records import Examples, Explanation, FeatureId
+from gloss.run.plan import Plan
+from gloss.store.examples import restored
+from gloss.store.results import Row, explanation_of, read
+
+
+def rows_of(folder: Path, table: str, shard: int) -> list[Row]:
+    """The rows that one shard left; none where it made none."""
+    path = folder / table / f"part-{shard:05d}.parquet"
+    return pq.read_table(path).to_pylist() if path.exists() else []
+
+
+def examples_of(plan: Plan, shard: int) -> Iterator[Examples]:
+    """The examples of every feature of a shard that has them."""
+    by_feature: dict[int, list[Row]] = {}
+    for row in rows_of(plan.place("sample"), "examples", shard):
+        by_feature.setdefault(row["feature"], []).append(row)
+    for index, rows in by_feature.items():
+        feature = FeatureId(rows[0]["dictionary"], index)
+        yield restored(feature, rows, plan.corpus, plan.activations.feature(index))
+
+
+def explanations_of(plan: Plan) -> dict[str, list[Explanation]]:
+    """Every explanation of the run, by the name of its method's stage."""
+    return {
+        stage: [explanation_of(row) for row in read([plan.place(stage)], "explanations")] for stage in plan.stages("explain")
+    }

@@ -1,0 +1,1 @@
+"""What each stage does with a plan; every result is a part with a marker, so that a run goes on where it was killed."""

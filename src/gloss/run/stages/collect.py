@@ -1,0 +1,19 @@
+"""Stage `collect`: the subject reads the texts once, and every feature's activations are kept."""
+
+from gloss.collect.collect import Collect
+from gloss.run.plan import Plan
+from gloss.run.progress import bar
+from gloss.run.sources import texts
+from gloss.run.stages.decompose import decompose, load_subject
+
+
+def collect_with_models(plan: Plan) -> None:
+    """Load the subject and the dictionary, and collect what is not collected yet."""
+    subject = load_subject(plan)
+    with bar("decompose", "tokens") as progress:
+        dictionary = decompose(plan, subject, progress)
+    asked = plan.experiment.collect
+    method = Collect(context_length=asked.context_length, max_tokens=asked.max_tokens or None)
+    with bar("collect", "tokens") as progress:
+        method.run(subject, dictionary, texts(plan), plan.place("collect"), progress)
+    plan.part("collect", 0).write({})

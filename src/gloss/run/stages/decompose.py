@@ -1,0 +1,69 @@
+"""Stage `decompose`: the dictionary that the run reads with, taken as it is or trained, and what its directions say."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gloss.collect.batches import activation_batches
+from gloss.decompose.directions import directions
+from gloss.models.dictionary import Dictionary
+from gloss.models.formats import load_dictionary, save_dictionary
+from gloss.models.sites import parse_site
+from gloss.models.subject import Subject
+from gloss.run.experiment import EMBEDDED
+from gloss.run.methods import method
+from gloss.run.plan import Plan, embedded
+from gloss.run.sources import texts
+from gloss.store.progress import Progress
+from gloss.store.results import Row
+
+
+def load_subject(plan: Plan) -> Subject:
+    asked = plan.experiment.subject
+    source = embedded("subject") if asked.model == EMBEDDED else asked.model
+    return Subject.load(source, revision=asked.revision or None)
+
+
+def decompose(plan: Plan, subject: Subject, progress: Progress) -> Dictionary:
+    """Load or train the dictionary, and write down what each of its features raises and which lie near."""
+    part = plan.part("decompose", 0)
+    if not part.is_done and "method" in plan.experiment.decompose:
+        train(plan, subject, progress)
+    dictionary = load_dictionary(dictionary_folder(plan), site_asked(plan))
+    if not part.is_done:
+        part.write({"features": rows(plan, subject, dictionary)})
+    return dictionary
+
+
+def dictionary_folder(plan: Plan) -> Path:
+    """Where the run's dictionary lies: the one that was asked for, or the one that the run trained."""
+    given = plan.experiment.decompose.get("dictionary")
+    if given is None:
+        return plan.place("decompose") / "dictionary"
+    return embedded("dictionary") if given == EMBEDDED else Path(given)
+
+
+def site_asked(plan: Plan):
+    site = plan.experiment.decompose.get("site")
+    return parse_site(site) if site else None
+
+
+def train(plan: Plan, subject: Subject, progress: Progress) -> None:
+    site = parse_site(plan.experiment.decompose["site"])
+    trainer = method("decompose", plan.experiment.trainer)
+    rng = plan.generator("decompose")
+    batches = activation_batches(subject, site, texts(plan), plan.experiment.collect.context_length, rng)
+    dictionary = trainer.fit(batches, site, rng, lambda step: progress(step.tokens, step.of_tokens))
+    save_dictionary(dictionary, dictionary_folder(plan), format="sae_lens")
+
+
+def rows(plan: Plan, subject: Subject, dictionary: Dictionary) -> Iterator[Row]:
+    writes_to_the_stream = dictionary.writes.kind.startswith(("resid", "mlp_out", "attn_out"))
+    strings = subject.vocabulary().strings
+    for found in directions(dictionary.atoms, subject.unembedding if writes_to_the_stream else None):
+        yield {
+            "dictionary": plan.dictionary_name,
+            "feature": found.feature,
+            "top_tokens": [{"token": strings[token], "value": value} for token, value in found.top_tokens],
+            "bottom_tokens": [{"token": strings[token], "value": value} for token, value in found.bottom_tokens],
+            "neighbours": [{"feature": feature, "cosine": cosine} for feature, cosine in found.neighbours],
+        }

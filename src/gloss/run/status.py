@@ -1,0 +1,38 @@
+"""How far a run is, stage by stage, and what failed and why."""
+
+from collections import Counter
+from pathlib import Path
+
+from rich.table import Table
+
+from gloss.run.pipeline import plan_of
+from gloss.run.plan import Plan
+from gloss.run.progress import out
+from gloss.store.results import read
+
+
+def report(folder: Path) -> None:
+    """Print one line a stage, then the failures by stage and reason."""
+    plan = plan_of(folder)
+    table = Table("stage", "done", "results", "folder", title=str(folder))
+    for stage in plan.keys:
+        table.add_row(stage, *progress_of(plan, stage), str(plan.place(stage).relative_to(plan.folder)))
+    out.print(table)
+    reasons = Counter((row["stage"], row["reason"]) for row in read([plan.place(stage) for stage in plan.keys], "failures"))
+    for (stage, reason), number in sorted(reasons.items()):
+        out.print(f"{stage}: {number} features {reason.replace('_', ' ')}")
+
+
+def progress_of(plan: Plan, stage: str) -> tuple[str, str]:
+    """How many shards are done, and how many rows of each kind there are."""
+    if stage in ("decompose", "collect"):
+        done = plan.part(stage, 0).is_done
+        return ("yes" if done else "no"), (f"{len(plan.corpus):,} tokens" if done and stage == "collect" else "")
+    if not plan.part("collect", 0).is_done:
+        return "no", ""
+    parts = [plan.part(stage, shard) for shard in range(plan.shards)]
+    rows: Counter[str] = Counter()
+    for part in parts:
+        if part.is_done:
+            rows.update(part.counts())
+    return f"{sum(part.is_done for part in parts)} of {len(parts)}", ", ".join(f"{n:,} {table}" for table, n in rows.items() if n)

@@ -1,0 +1,172 @@
+"""Records as rows of Parquet: one table a kind of record, one part a shard, written whole or not at all."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gloss.records import Control, Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
+from gloss.store.atomic import write_atomically
+
+Row = dict[str, Any]
+
+FEATURE = [("dictionary", pa.string()), ("feature", pa.int64())]
+ESTIMATES = pa.list_(pa.struct([("metric", pa.string()), ("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64())]))
+WEIGHTED_TOKENS = pa.list_(pa.struct([("token", pa.string()), ("value", pa.float32())]))
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    "features": pa.schema(
+        [
+            *FEATURE,
+            ("top_tokens", WEIGHTED_TOKENS),  # whose logits the feature raises, strongest first
+            ("bottom_tokens", WEIGHTED_TOKENS),
+            ("neighbours", pa.list_(pa.struct([("feature", pa.int64()), ("cosine", pa.float32())]))),
+        ]
+    ),
+    "explanations": pa.schema(
+        [*FEATURE, ("text", pa.string()), ("method", pa.string()), ("rule", pa.string()), ("prompt_hash", pa.string())]
+    ),
+    "failures": pa.schema([*FEATURE, ("stage", pa.string()), ("reason", pa.string()), ("detail", pa.string())]),
+    "scores": pa.schema(
+        [
+            *FEATURE,
+            ("method", pa.string()),
+            ("explained_by", pa.string()),
+            ("control", pa.string()),
+            ("headline", pa.string()),
+            ("value", pa.float64()),  # of the headline, so that a query need not unpack the estimates
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("n", pa.int64()),
+            ("failed", pa.int64()),
+            ("estimates", ESTIMATES),
+        ]
+    ),
+    "verdicts": pa.schema(
+        [
+            *FEATURE,
+            ("method", pa.string()),
+            ("explained_by", pa.string()),
+            ("control", pa.string()),
+            ("context", pa.int64()),
+            ("truth", pa.bool_()),
+            ("answer", pa.bool_()),
+            ("reason", pa.string()),
+            ("probability", pa.float64()),
+        ]
+    ),
+    "examples": pa.schema(
+        [*FEATURE, ("role", pa.string()), ("context", pa.int64()), ("quantile", pa.int64())]
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard's results: a Parquet file for each kind of record that it made, then a marker that says it is whole."""
+
+    folder: Path
+    shard: int
+
+    @property
+    def marker(self) -> Path:
+        return self.folder / f"part-{self.shard:05d}.done"
+
+    @property
+    def is_done(self) -> bool:
+        return self.marker.exists()
+
+    def counts(self) -> dict[str, int]:
+        """How many rows of each kind the finished shard made."""
+        return json.loads(self.marker.read_text())["rows"]
+
+    def write(self, records: Mapping[str, Iterable[Row]], note: Mapping[str, Any] | None = None) -> None:
+        """Write every table, then the marker: a killed shard has no marker and is done again."""
+        counts: dict[str, int] = {}
+        for table, rows in records.items():
+            content = pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
+            counts[table] = content.num_rows
+            if content.num_rows:
+                write_atomically(self.folder / table / f"part-{self.shard:05d}.parquet", lambda path, t=content: pq.write_table(t, path))
+        summary = json.dumps({"rows": counts, **(note or {})}, sort_keys=True)
+        write_atomically(self.marker, lambda path: Path(path).write_text(summary))
+
+
+def read(folders: Iterable[Path], table: str) -> list[Row]:
+    """All rows of a kind, in the order of shards; none where no shard made any."""
+    rows: list[Row] = []
+    for folder in folders:
+        for path in sorted((folder / table).glob("part-*.parquet")):
+            rows += pq.read_table(path, schema=SCHEMAS[table]).to_pylist()
+    return rows
+
+
+def identity(feature: FeatureId) -> Row:
+    """The two columns that name a feature."""
+    return {"dictionary": feature.dictionary, "feature": feature.index}
+
+
+def explanation_row(explanation: Explanation) -> Row:
+    return identity(explanation.feature) | {
+        "text": explanation.text,
+        "method": explanation.method,
+        "rule": explanation.rule,
+        "prompt_hash": explanation.prompt_hash,
+    }
+
+
+def explanation_of(row: Row) -> Explanation:
+    return Explanation(feature_of(row), row["text"], row["method"], row["rule"], row["prompt_hash"])
+
+
+def failure_row(failure: Failure) -> Row:
+    return identity(failure.feature) | {"stage": failure.stage, "reason": str(failure.reason), "detail": failure.detail}
+
+
+def failure_of(row: Row) -> Failure:
+    return Failure(feature_of(row), row["stage"], Reason(row["reason"]), row["detail"])
+
+
+def score_row(score: Score) -> Row:
+    first = score.estimates[score.headline]
+    estimates = [{"metric": name, "value": e.value, "low": e.low, "high": e.high} for name, e in score.estimates.items()]
+    return scored(score) | {
+        "headline": score.headline,
+        "value": first.value,
+        "low": first.low,
+        "high": first.high,
+        "n": score.n,
+        "failed": score.failed,
+        "estimates": estimates,
+    }
+
+
+def score_of(row: Row, verdicts: tuple[Verdict, ...] = ()) -> Score:
+    estimates = {e["metric"]: Estimate(e["value"], e["low"], e["high"]) for e in row["estimates"]}
+    control = Control(row["control"])
+    return Score(
+        feature_of(row), row["method"], row["explained_by"], row["n"], row["failed"], estimates, row["headline"], control, verdicts
+    )
+
+
+def verdict_rows(score: Score) -> Iterator[Row]:
+    for verdict in score.verdicts:
+        yield scored(score) | {
+            "context": verdict.context,
+            "truth": verdict.truth,
+            "answer": verdict.answer,
+            "reason": verdict.reason and str(verdict.reason),
+            "probability": verdict.probability,
+        }
+
+
+def scored(score: Score) -> Row:
+    return identity(score.feature) | {"method": score.method, "explained_by": score.explained_by, "control": str(score.control)}
+
+
+def feature_of(row: Row) -> FeatureId:
+    return FeatureId(row["dictionary"], row["feature"])
