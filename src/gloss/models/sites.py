@@ -102,10 +102,11 @@ TRANSFORMER_LENS_TRAPS = {
         "mlp_in.{layer} is the same after the gain, and resid_mid.{layer} before the norm"
     ),
     "ln1.hook_normalized": (
-        "it is the normed residual before the norm's gain, which no module of the model holds; resid_pre.{layer} is before the norm"
+        "it is the normed residual before the norm's gain, which no module holds; resid_pre.{layer} is before the norm"
     ),
     "hook_mlp_in": (
-        "TransformerLens's HookedTransformer takes it before the norm, its TransformerBridge after; write resid_mid.{layer} or mlp_in.{layer}"
+        "TransformerLens has it before the norm in HookedTransformer and after it in TransformerBridge; "
+        "write resid_mid.{layer} or mlp_in.{layer}"
     ),
 }
 

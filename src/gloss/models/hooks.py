@@ -1,0 +1,129 @@
+"""Reading and editing in one forward pass, by plain torch hooks: all that is done at one place is done by one hook."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from gloss.errors import Mismatch
+from gloss.models.families import Anatomy, Point, Side
+from gloss.models.sites import Site
+
+Activation = Float[Tensor, "sequence position _"]
+Edit = Callable[[Tensor], Tensor]
+"""Gets what is at a site, `[sequence, position, width]`, gives what shall be there instead, in the same shape.
+
+It may change its argument in place. What it gives is brought to the type and device of what it got.
+"""
+
+
+class _Finished(Exception):
+    """Every place has been reached and nobody wants the rest of the pass."""
+
+
+@dataclass(slots=True)
+class Tap:
+    """What happens at one point: first the edits in their order, then the reads, which see what the edits gave."""
+
+    edits: list[tuple[Site, Edit]] = field(default_factory=list[tuple[Site, Edit]])
+    reads: list[Site] = field(default_factory=list[Site])
+
+
+@contextmanager
+def tapped(
+    anatomy: Anatomy, read: Sequence[Site], edits: Mapping[Site, Edit], *, to_the_end: bool
+) -> Generator[dict[Site, Activation], None, None]:
+    """Within it a forward pass of the model fills the dictionary and applies the edits; afterwards no hook is left.
+
+    Unless it shall run `to_the_end`, the pass is broken off after the last read and the last edit.
+    Raises Mismatch for a site that the model does not have, and for an edit that changes the shape.
+    """
+    taps = gather(anatomy, read, edits)
+    taken: dict[Site, Activation] = {}
+    outstanding = set(taps)
+    handles: list[RemovableHandle] = []
+
+    def visit(point: Point, x: Activation) -> Activation:
+        for site, edit in taps[point].edits:
+            x = edited(site, edit, x)
+        for site in taps[point].reads:
+            taken[site] = x
+        outstanding.discard(point)
+        if not outstanding and not to_the_end:
+            raise _Finished
+        return x
+
+    try:
+        for point in taps:
+            handles.append(hook(point, partial(visit, point)))
+        for site in edits:
+            if site.kind == "resid_mid":
+                handles += carry_past_the_mlp(anatomy, site.layer)
+        yield taken
+    except _Finished:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def gather(anatomy: Anatomy, read: Sequence[Site], edits: Mapping[Site, Edit]) -> dict[Point, Tap]:
+    """What is wanted at each point; two names of one place share a tap."""
+    taps: dict[Point, Tap] = {}
+    for site, edit in edits.items():
+        taps.setdefault(anatomy.point(site), Tap()).edits.append((site, edit))
+    for site in read:
+        taps.setdefault(anatomy.point(site), Tap()).reads.append(site)
+    return taps
+
+
+def edited(site: Site, edit: Edit, x: Activation) -> Activation:
+    """What the edit gives, checked. The edit gets a copy, so that one that works in place does not change earlier reads."""
+    y = edit(x.clone())
+    if not isinstance(y, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # a forgotten `return` gives None
+        raise Mismatch(f"the edit at {site} gave {type(y).__name__}, wanted a tensor of shape {tuple(x.shape)}")
+    if y.shape != x.shape:
+        raise Mismatch(f"the edit at {site} gave a tensor of shape {tuple(y.shape)}, wanted {tuple(x.shape)}")
+    return y.to(x)
+
+
+def hook(point: Point, visit: Callable[[Tensor], Tensor], *, first: bool = False) -> RemovableHandle:
+    """Let `visit` replace what goes in or comes out of a module (of several values, the first), before other hooks if `first`."""
+    if point.side is Side.INPUT:
+
+        def before(_: object, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            return (visit(args[0]), *args[1:])
+
+        return point.module.register_forward_pre_hook(before, prepend=first)
+
+    def after(_: object, __: object, output: Any) -> Any:
+        return (visit(output[0]), *output[1:]) if isinstance(output, tuple) else visit(output)
+
+    return point.module.register_forward_hook(after, prepend=first)
+
+
+def carry_past_the_mlp(anatomy: Anatomy, layer: int) -> list[RemovableHandle]:
+    """Make an edit of resid_mid, hooked already, reach the layer's end.
+
+    Its point is the input of the norm before the MLP, but the residual stream goes past that norm: an edit there alone would
+    change only what the MLP sees. So the layer's output is summed anew, as the model sums it, from the edited stream.
+    """
+    held: dict[str, Tensor] = {}
+
+    def keep(name: str, x: Tensor) -> Tensor:
+        held[name] = x
+        return x
+
+    def sum_anew(_: Tensor) -> Tensor:
+        return held.pop("stream") + held.pop("contribution")
+
+    return [
+        hook(anatomy.point(Site("resid_mid", layer)), partial(keep, "stream")),
+        hook(anatomy.point(Site("mlp_out", layer)), partial(keep, "contribution")),
+        hook(anatomy.point(Site("resid_post", layer)), sum_anew, first=True),
+    ]

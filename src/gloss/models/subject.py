@@ -1,0 +1,265 @@
+"""The language model that is being read: any causal model of transformers whose family the table of sites knows."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from gloss.errors import BadInput, Mismatch
+from gloss.models.families import Anatomy
+from gloss.models.hooks import Activation, Edit, tapped
+from gloss.models.sites import Site, parse_site
+from gloss.models.tokens import Tokens
+from gloss.records import PADDING
+from gloss.store.vocabulary import Vocabulary
+
+NO_EDITS: Mapping[Site, Edit] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What one run gave: what was at each site that was read, after its edits, and the logits if they were asked for.
+
+    What stands at positions of padding means nothing.
+    """
+
+    activations: Mapping[Site, Activation]
+    logits: Float[Tensor, "sequence position vocabulary"] | None = None
+
+
+class Subject:
+    """A causal language model and its tokenizer. Reading and editing are one mechanism: torch hooks, gone after each run."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: Tokenizer | PreTrainedTokenizerBase | Tokens,
+        start_token: int | Literal["bos"] | None = "bos",
+    ) -> None:
+        """`start_token` begins every sequence: the tokenizer's own beginning-of-sequence token, another, or None."""
+        self.model = model.eval()
+        self.anatomy = Anatomy(model)
+        self.tokens = as_tokens(tokenizer)
+        if start_token != "bos":
+            self.tokens.start_token = start_token
+        self._running = Lock()
+
+    @staticmethod
+    def load(
+        path_or_name: str | Path,
+        revision: str | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+        device: str | None = None,
+        start_token: int | Literal["bos"] | None = "bos",
+    ) -> "Subject":
+        """Read a model's folder, or fetch a model by the name that it has on the hub.
+
+        Anything that looks like a path is one, and is never looked for on a network. Without a `dtype` weights keep theirs on an
+        accelerator and become float32 on a CPU. Raises BadInput where there is no model, or none of a known family.
+        """
+        from gloss.models.loading import load_model
+
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        model, tokens = load_model(path_or_name, revision, dtype or (torch.float32 if device == "cpu" else "auto"))
+        nn.Module.to(model, device)
+        return Subject(model, tokens, start_token)
+
+    @property
+    def layers(self) -> int:
+        """The number of layers."""
+        return len(self.anatomy.layers)
+
+    @property
+    def config(self) -> PreTrainedConfig:
+        """The configuration of the language model, without that of other towers."""
+        return self.anatomy.text_config
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens are taken to and activations come from."""
+        return self.model.device
+
+    @property
+    def context(self) -> int | None:
+        """The most positions that a sequence may have, start token included; None where the model knows no limit."""
+        return getattr(self.config, "max_position_embeddings", None)
+
+    @property
+    def start_token(self) -> int | None:
+        """The token that begins every sequence, if any."""
+        return self.tokens.start_token
+
+    @property
+    def unembedding(self) -> Float[Tensor, "vocabulary d_model"]:
+        """The output embedding's rows: what each token's logit reads from the residual stream, after the final norm."""
+        head = self.model.get_output_embeddings()
+        assert head is not None
+        return head.get_parameter("weight").detach()
+
+    def site(self, name: str | Site) -> Site:
+        """A site of this model by any name, under its usual name. Raises BadInput for no name, Mismatch for no such site here."""
+        site = parse_site(name) if isinstance(name, str) else name
+        self.anatomy.check(site)
+        return self.anatomy.canonical(site)
+
+    def width(self, site: Site) -> int:
+        """How many numbers the site holds at each position. Raises Mismatch for a site that this model does not have."""
+        return self.anatomy.width(site)
+
+    def encode(self, text: str) -> list[int]:
+        """The text's tokens, without a start token."""
+        return self.tokens.encode(text)
+
+    def vocabulary(self) -> Vocabulary:
+        """What each token says, one entry for each row of the unembedding."""
+        return self.tokens.vocabulary(len(self.unembedding))
+
+    def run(
+        self,
+        tokens: Int64[Tensor, "sequence position"],
+        read: Sequence[Site] = (),
+        edits: Mapping[Site, Edit] = NO_EDITS,
+        logits: bool = False,
+        attention_mask: Int64[Tensor, "sequence position"] | Bool[Tensor, "sequence position"] | None = None,
+        *,
+        grad: bool = False,
+    ) -> Trace:
+        """Run the model over sequences, each with its start token in front if it shall have one; read and edit on the way.
+
+        Sequences of unequal length end in PADDING (-1), or in what `attention_mask` marks 0. Without `logits` the run stops at
+        the deepest site that was named, and the output embedding is not computed. With `grad` activations keep their graph.
+        Raises Mismatch for sites that the model lacks, for sequences that are too long, and for padding in front.
+        """
+        real = real_positions(tokens, attention_mask)
+        return self._forward(tokens, real, (read, edits), 0 if logits else None, grad)
+
+    def generate(
+        self,
+        tokens: Int64[Tensor, "sequence position"],
+        edits: Mapping[Site, Edit] = NO_EDITS,
+        max_new_tokens: int = 32,
+        rng: np.random.Generator | None = None,
+        temperature: float = 1.0,
+    ) -> Int64[Tensor, "sequence longer_position"]:
+        """Continue each sequence: by the likeliest token, or by a draw where an `rng` is given.
+
+        Sequences end where their PADDING begins, and so do those that come back, after the model's own end token or
+        `max_new_tokens`. Every step runs the edits over every position, so an edit sees whole sequences and not single tokens.
+        """
+        ended = torch.zeros(len(tokens), dtype=torch.bool)
+        tokens = tokens.cpu()
+        lengths = real_positions(tokens, None).sum(dim=1)
+        drawn_by = None if rng is None else torch.Generator().manual_seed(int(rng.integers(2**63)))
+        for _ in range(max_new_tokens):
+            last = self._last_logits(tokens, lengths, edits)
+            chosen = last.argmax(dim=1) if drawn_by is None else draw(last / temperature, drawn_by)
+            tokens = append(tokens, lengths, torch.where(ended, PADDING, chosen))
+            lengths = lengths + ~ended
+            ended |= torch.isin(chosen, self._end_tokens)
+            if ended.all():
+                break
+        return tokens.to(self.device)
+
+    @property
+    def _end_tokens(self) -> Int64[Tensor, " end_token"]:
+        """The tokens after which the model says nothing more."""
+        named = self.model.generation_config.eos_token_id
+        return torch.tensor([] if named is None else named, dtype=torch.int64).reshape(-1)
+
+    def _last_logits(
+        self, tokens: Int64[Tensor, "sequence position"], lengths: Int64[Tensor, " sequence"], edits: Mapping[Site, Edit]
+    ) -> Float[Tensor, "sequence vocabulary"]:
+        """The logits after each sequence's last token."""
+        kept, row = torch.unique(lengths - 1, return_inverse=True)
+        trace = self._forward(tokens, tokens != PADDING, ((), edits), kept.to(self.device), False)
+        assert trace.logits is not None
+        return trace.logits.cpu()[torch.arange(len(tokens)), row].float()
+
+    def _forward(
+        self,
+        tokens: Int64[Tensor, "sequence position"],
+        real: Bool[Tensor, "sequence position"],
+        wanted: tuple[Sequence[Site], Mapping[Site, Edit]],
+        logits_to_keep: int | Int64[Tensor, " kept"] | None,
+        grad: bool,
+    ) -> Trace:
+        """One pass under hooks; `logits_to_keep` as in transformers (0 keeps all), None computes no logits.
+
+        No attention mask is passed: padding comes last and attention looks back only, so nothing real ever sees it. In its place
+        the model gets each row's first token, which every vocabulary has.
+        """
+        if self.context is not None and tokens.shape[1] > self.context:
+            raise Mismatch(f"sequences of {tokens.shape[1]} positions: this model takes at most {self.context}; cut them")
+        read, edits = wanted
+        if logits_to_keep is None and not read and not edits:
+            return Trace({})
+        filled = torch.where(real, tokens, tokens[:, :1]).to(self.device)
+        logits = None
+        if not self._running.acquire(blocking=False):
+            raise RuntimeError("this subject is running already: an edit cannot run its own subject, nor two threads the same")
+        try:
+            # no_grad and not inference mode, whose tensors nothing can be trained on afterwards.
+            quiet = nullcontext() if grad else torch.no_grad()
+            with quiet, tapped(self.anatomy, read, edits, to_the_end=logits_to_keep is not None) as taken:
+                if logits_to_keep is None:
+                    self.anatomy.decoder(input_ids=filled, use_cache=False)
+                else:
+                    logits = self.model(input_ids=filled, use_cache=False, logits_to_keep=logits_to_keep).logits
+        finally:
+            self._running.release()
+        return Trace({site: taken[site] for site in read}, logits)
+
+
+def as_tokens(tokenizer: Tokenizer | PreTrainedTokenizerBase | Tokens) -> Tokens:
+    """What a user holds, as what the subject needs. Raises BadInput for a tokenizer of transformers that is all Python."""
+    if isinstance(tokenizer, Tokens):
+        return tokenizer
+    if isinstance(tokenizer, Tokenizer):
+        return Tokens(tokenizer)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise BadInput(f"a tokenizer of class {type(tokenizer).__name__}: wanted one that the tokenizers library runs")
+    start = tokenizer.bos_token_id
+    assert start is None or isinstance(start, int)
+    return Tokens(backend, start)
+
+
+def real_positions(
+    tokens: Int64[Tensor, "sequence position"],
+    attention_mask: Int64[Tensor, "sequence position"] | Bool[Tensor, "sequence position"] | None,
+) -> Bool[Tensor, "sequence position"]:
+    """Which positions hold tokens. Raises Mismatch where a row is empty or has a token after padding."""
+    real = tokens != PADDING
+    if attention_mask is not None:
+        real = real & attention_mask.bool().to(real.device)
+    if not bool(real[:, :1].all()) or bool((real[:, 1:] & ~real[:, :-1]).any()):
+        raise Mismatch("a sequence is empty or has padding in front of a token: begin each at its row's start and pad its end")
+    return real
+
+
+def draw(logits: Float[Tensor, "sequence vocabulary"], generator: torch.Generator) -> Int64[Tensor, " sequence"]:
+    """One token for each row, by its probability."""
+    return torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
+
+
+def append(
+    tokens: Int64[Tensor, "sequence position"], lengths: Int64[Tensor, " sequence"], chosen: Int64[Tensor, " sequence"]
+) -> Int64[Tensor, "sequence longer_position"]:
+    """Each row with a token put where it ended."""
+    longer = tokens
+    if int(lengths.max()) == tokens.shape[1]:
+        longer = torch.cat([tokens, torch.full_like(tokens[:, :1], PADDING)], dim=1)
+    free = lengths.clamp(max=longer.shape[1] - 1)
+    put = torch.where(chosen == PADDING, longer.gather(1, free[:, None])[:, 0], chosen)
+    return longer.scatter(1, free[:, None], put[:, None])

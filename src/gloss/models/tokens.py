@@ -1,0 +1,145 @@
+"""The subject's tokenizer: text to token numbers, and what each token says, as bytes."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from gloss.errors import BadInput
+from gloss.store.vocabulary import Vocabulary
+
+
+class Tokens:
+    """A tokenizer that never adds, cuts or pads, and the token that starts each sequence, where there is one."""
+
+    def __init__(self, tokenizer: Tokenizer, start_token: int | None = None) -> None:
+        self.tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a copy: what follows changes it
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self.start_token = start_token
+
+    def encode(self, text: str) -> list[int]:
+        """The text's tokens, without a start token."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def vocabulary(self, size: int) -> Vocabulary:
+        """The bytes of tokens 0 to `size` or the tokenizer's last; a number without a token is called `<unused_7>`.
+
+        For byte-level tokenizers the pieces of `encode(text)` spell `text` exactly, where the tokenizer does not normalise it.
+        Sentencepiece-like ones put a space before the first word, and it is kept.
+        """
+        described: dict[str, Any] = json.loads(self.tokenizer.to_str())
+        names = {number: name for name, number in self.tokenizer.get_vocab(with_added_tokens=True).items()}
+        added = {number: token.content for number, token in self.tokenizer.get_added_tokens_decoder().items()}
+        spell = spelling(described)
+        pieces: list[bytes] = []
+        for number in range(max(size, max(names, default=-1) + 1)):
+            if number in added:
+                pieces.append(added[number].encode())
+            else:
+                pieces.append(spell(names[number]) if number in names else f"<unused_{number}>".encode())
+        return Vocabulary(tuple(pieces))
+
+
+def load_tokens(folder: Path, start_of_model: int | None) -> Tokens:
+    """The tokenizer of a model's folder; a bare `tokenizer.json` will do. Raises BadInput where there is none that can be read.
+
+    The start token is the one that the tokenizer's files name. Where they name nothing, it is `start_of_model`, if that is one of
+    the tokenizer's special tokens.
+    """
+    tokenizer = read_tokenizer(folder)
+    for file in ("tokenizer_config.json", "special_tokens_map.json"):
+        named = read_json(folder / file) if (folder / file).is_file() else {}
+        if "bos_token" in named:
+            start = named["bos_token"]
+            text = start["content"] if isinstance(start, dict) else start
+            return Tokens(tokenizer, None if text is None else tokenizer.token_to_id(text))
+    special = [number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special]
+    return Tokens(tokenizer, start_of_model if start_of_model in special else None)
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """`tokenizer.json` as it stands; failing that, what transformers makes of the folder's other files."""
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        model = read_json(file).get("model")
+        if not isinstance(model, dict) or model.get("type") not in ("BPE", "Unigram", "WordLevel", "WordPiece"):
+            raise BadInput(f"{file} is no tokenizer: it describes no model of type BPE, Unigram, WordLevel or WordPiece")
+        return Tokenizer.from_file(str(file))
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+    except (OSError, ValueError, ImportError, AttributeError) as error:
+        raise BadInput(
+            f"{folder} holds no tokenizer: wanted a file tokenizer.json, or others that transformers can read"
+        ) from error
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises BadInput where there is none."""
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BadInput(f"{file} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{file} holds {type(content).__name__}, wanted a JSON object")
+    return content
+
+
+def spelling(described: dict[str, Any]) -> Callable[[str], bytes]:
+    """How a token's name becomes its bytes, from the tokenizer's own description."""
+    parts = [*components(described["decoder"]), *components(described["pre_tokenizer"]), *components(described["normalizer"])]
+    kinds = {part["type"]: part for part in parts}
+    if "ByteLevel" in kinds:
+        return byte_level
+    if "WordPiece" in kinds:
+        prefix: str = kinds["WordPiece"]["prefix"]
+        return lambda name: (name.removeprefix(prefix) if name.startswith(prefix) else f" {name}").encode()
+    if "BPEDecoder" in kinds:
+        suffix: str = kinds["BPEDecoder"]["suffix"]
+        return lambda name: (f"{name.removesuffix(suffix)} " if name.endswith(suffix) else name).encode()
+    spaces = [part["replacement"] for part in parts if part["type"] == "Metaspace"]
+    spaces += [part["content"] for part in components(described["normalizer"]) if replaces(part, " ")]
+    byte_fallback = bool(described["model"].get("byte_fallback"))
+    return partial(sentencepiece_like, spaces[0] if spaces else None, byte_fallback)
+
+
+def components(description: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """The parts of a normalizer, pre-tokenizer or decoder, out of any nesting."""
+    if description is None:
+        return
+    if description["type"] != "Sequence":
+        yield description
+    for key in ("normalizers", "pretokenizers", "decoders"):
+        for part in description.get(key, ()):
+            yield from components(part)
+
+
+def replaces(part: dict[str, Any], text: str) -> bool:
+    """Whether a normalizer's part replaces exactly this text by something."""
+    return part["type"] == "Replace" and part["pattern"].get("String") == text
+
+
+def sentencepiece_like(space: str | None, byte_fallback: bool, name: str) -> bytes:
+    """A stand-in for the space is a space; `<0xE4>` is that byte. Anything else says itself."""
+    if byte_fallback and (byte := re.fullmatch(r"<0x([0-9A-Fa-f]{2})>", name)):
+        return bytes.fromhex(byte[1])
+    return (name if space is None else name.replace(space, " ")).encode()
+
+
+def byte_level(name: str) -> bytes:
+    """Byte-level tokenizers write each byte as one printable character (Radford et al., 2019)."""
+    try:
+        return bytes(BYTES_OF_CHARACTERS[character] for character in name)
+    except KeyError:  # a token that was not learned from bytes
+        return name.encode()
+
+
+PRINTABLE = (*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1))
+OTHERS = [byte for byte in range(256) if byte not in PRINTABLE]
+BYTES_OF_CHARACTERS = {chr(byte): byte for byte in PRINTABLE} | {chr(256 + n): byte for n, byte in enumerate(OTHERS)}
