@@ -19,3 +19,7 @@ class Mismatch(GlossError):
 
 class Unreachable(GlossError):
     """A server that does not answer, or refuses."""
+
+
+class Unwritable(GlossError):
+    """A folder that cannot be written: read-only, full, or no folder."""

@@ -1,23 +1,23 @@
 """The tokens that were read, cut into the sequences that the subject saw, each inside one document."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 from jaxtyping import Bool, Int32, Int64, UInt64
 from numpy import ndarray
 
+from gloss.errors import BadInput
 from gloss.records import Split
 from gloss.store.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SHOWN_SHARE = 0.5  # of the documents, by hash
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Corpus:
     """Text tokens in reading order. Start tokens are not among them: the subject gets one before each sequence.
 
@@ -58,6 +58,71 @@ class Corpus:
         return self.shown if split is Split.SHOWN else ~self.shown
 
     @staticmethod
-    def open(folder: "Path") -> "Corpus":
+    def open(folder: Path) -> "Corpus":
         """Read a corpus that `collect` wrote. Raises BadInput where there is none."""
-        raise NotImplementedError
+        if not (folder / "tokens.parquet").is_file():
+            raise BadInput(f"{folder} holds no corpus; collect one there first, or give the folder `corpus` of a finished collect")
+        tokens = column(folder / "tokens.parquet", "token").astype(np.int32, copy=False)
+        sequences = folder / "sequences.parquet"
+        return Corpus(
+            tokens=tokens,
+            offsets=np.append(column(sequences, "offset"), len(tokens)),
+            documents=column(sequences, "document"),
+            hashes=column(folder / "documents.parquet", "hash"),
+            names=tuple(pq.read_table(folder / "documents.parquet", columns=["name"])["name"].to_pylist()),
+            vocabulary=Vocabulary(tuple(pq.read_table(folder / "vocabulary.parquet")["piece"].to_pylist())),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Some whole sequences that follow each other: what is worked on, and stored, at a time."""
+
+    number: int
+    first: int  # global index of the first token
+    tokens: Int32[ndarray, " token"]
+    lengths: Int64[ndarray, " sequence"]
+
+
+def stretches(folder: Path, tokens_each: int) -> Iterator[Stretch]:
+    """Cut a stored corpus after the sequence that brings a stretch to `tokens_each`; memory does not grow with the corpus."""
+    with pq.ParquetFile(folder / "tokens.parquet") as file:
+        stream, total, number = TokenStream(file), file.metadata.num_rows, 0
+        starts: list[int] = []
+        for offset in offsets_and_end(folder, total):
+            if starts and (offset - starts[0] >= tokens_each or offset == total):
+                lengths = np.diff(np.array([*starts, offset], dtype=np.int64))
+                yield Stretch(number, starts[0], stream.take(offset - starts[0]), lengths)
+                starts, number = [], number + 1
+            starts.append(offset)
+
+
+def offsets_and_end(folder: Path, total: int) -> Iterator[int]:
+    """Where each sequence begins, then the number of tokens."""
+    with pq.ParquetFile(folder / "sequences.parquet") as file:
+        for batch in file.iter_batches(columns=["offset"]):
+            yield from batch["offset"].to_pylist()
+    yield total
+
+
+class TokenStream:
+    """Reads a column of tokens from front to back, some at a time."""
+
+    def __init__(self, file: pq.ParquetFile) -> None:
+        self.groups = (file.read_row_group(i)["token"].to_numpy() for i in range(file.num_row_groups))
+        self.rest = np.empty(0, np.int32)
+
+    def take(self, number: int) -> Int32[ndarray, " token"]:
+        """The next tokens, exactly so many."""
+        parts, held = [self.rest], len(self.rest)
+        while held < number:
+            parts.append(next(self.groups).astype(np.int32, copy=False))
+            held += len(parts[-1])
+        whole = np.concatenate(parts)
+        self.rest = whole[number:].copy()
+        return whole[:number]
+
+
+def column(path: Path, name: str) -> ndarray:
+    """One column of a Parquet file, whole."""
+    return pq.read_table(path, columns=[name])[name].to_numpy()

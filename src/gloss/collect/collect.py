@@ -1,0 +1,161 @@
+"""Runs the subject over text and stores where each feature of a dictionary fires; a killed run goes on where it was."""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gloss.collect.forward import Forward
+from gloss.collect.identity import identity
+from gloss.collect.merge import Merge
+from gloss.collect.shards import Shards, Triples
+from gloss.collect.texts import Texts
+from gloss.collect.tokens import read_texts
+from gloss.errors import BadSettings, Mismatch
+from gloss.models.dictionary import Dictionary, require_fit
+from gloss.models.subject import Subject
+from gloss.store.atomic import disk, new_folder, write_bytes
+from gloss.store.corpus import Stretch, stretches
+from gloss.store.parquet import ROWS
+from gloss.store.progress import Progress, silent
+
+
+@dataclass(frozen=True, slots=True)
+class CollectReport:
+    """What was collected."""
+
+    documents: int
+    sequences: int
+    tokens: int
+    features: int
+    live: int  # features that fire somewhere
+    nonzeros: int
+    bytes: int  # of the activations' Parquet file
+
+    @property
+    def l0(self) -> float:
+        """Features that fire at a token, on average."""
+        return self.nonzeros / self.tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Texts to a corpus and to sparse activations, with memory that does not grow with the texts."""
+
+    context_length: int = 256  # tokens of a sequence, the start token included
+    max_tokens: int | None = None  # read so many, then stop in the middle of a document; None reads everything
+    batch_tokens: int = 2**13  # positions in one forward pass
+    shard_tokens: int = 2**16  # what is done at a time, and lost at most when the run is killed
+
+    def __post_init__(self) -> None:
+        for name in ("batch_tokens", "shard_tokens"):
+            if (given := getattr(self, name)) < 1:
+                raise BadSettings(f"{name} is {given}; give 1 or more")
+
+    def run(
+        self, subject: Subject, dictionary: Dictionary, texts: Texts, folder: Path, progress: Progress = silent
+    ) -> CollectReport:
+        """Write `corpus/` and `activations/` into the folder, each of which appears whole.
+
+        A run that was killed goes on after its last whole shard, and its files equal those of an undisturbed run byte for
+        byte. A finished folder is left as it is. `progress` counts tokens. Raises Mismatch where the dictionary does not fit the
+        subject, or where the folder was begun with other texts, settings or weights; BadInput for texts; Unwritable.
+        """
+        if dictionary.width == 0:
+            raise Mismatch("the dictionary has width 0; give one with features")
+        require_fit(dictionary, subject)
+        corpus = read_texts(subject, texts, folder / "corpus", self.context_length, self.max_tokens)
+        whole = {"corpus": corpus, "subject": identity(subject.model), "dictionary": identity(dictionary)}
+        made_from = whole | {"settings": asdict(self), "site": str(dictionary.reads), "torch": torch.__version__}
+        work, finished = folder / "shards", folder / "activations"
+        if (finished / "manifest.json").is_file():
+            require_same(finished, made_from)
+        else:
+            self.shards(subject, dictionary, folder, made_from, progress)
+            finish(folder, made_from, dictionary.width)
+        with disk(work):
+            shutil.rmtree(work) if work.exists() else None
+        return report(folder)
+
+    def shards(
+        self, subject: Subject, dictionary: Dictionary, folder: Path, made_from: dict[str, Any], progress: Progress
+    ) -> None:
+        """Make every shard that is not there yet."""
+        work = folder / "shards"
+        if (work / "manifest.json").is_file():
+            require_same(work, made_from)
+        else:
+            write_bytes(work / "manifest.json", as_json({"made_from": made_from}))
+        shards = Shards(work, identity(made_from))
+        total: int = json.loads((folder / "corpus" / "manifest.json").read_text())["tokens"]
+        forward = Forward(subject, dictionary.reads, self.batch_tokens)
+        progress(0, total)
+        for stretch in stretches(folder / "corpus", self.shard_tokens):
+            if not shards.holds(stretch.number):
+                codes = encode(forward, dictionary, stretch)
+                shards.write(stretch.number, stretch.first, stretch.lengths, dictionary.width, codes)
+            progress(stretch.first + len(stretch.tokens), total)
+
+
+def encode(forward: Forward, dictionary: Dictionary, stretch: Stretch) -> Triples:
+    """The codes of every token of a stretch. Raises Mismatch where one is not finite."""
+    features: list[np.ndarray] = []
+    positions: list[np.ndarray] = []
+    values: list[np.ndarray] = []
+    for batch in forward.over(stretch.tokens, stretch.lengths):
+        codes = dictionary.encode(batch.vectors)
+        used = codes.values != 0
+        token = used.nonzero()[:, 0].cpu().numpy()
+        active = codes.values[used].float().cpu().numpy()
+        if not np.isfinite(active).all():
+            where = stretch.first + int(batch.positions[token[~np.isfinite(active)][0]])
+            raise Mismatch(
+                f"an activation at token {where} is not a finite number; load the subject in a wider dtype, or check the dictionary"
+            )
+        features.append(codes.indices[used].cpu().numpy().astype(np.int32))
+        positions.append(batch.positions[token].astype(np.uint32))
+        values.append(active)
+    return Triples(np.concatenate(features), np.concatenate(positions), np.concatenate(values))
+
+
+def finish(folder: Path, made_from: dict[str, Any], width: int) -> None:
+    """Merge the shards into `activations/`."""
+    corpus = json.loads((folder / "corpus" / "manifest.json").read_text())
+    shards = Shards(folder / "shards", identity(made_from))
+    number = 0
+    while shards.path(number).exists():
+        number += 1
+    with new_folder(folder / "activations") as partial:
+        totals = Merge(shards, number, corpus["tokens"], corpus["sequences"]).into(partial, silent)
+        counts = {"tokens": corpus["tokens"], "width": width, "nonzeros": int(totals.counts.sum()), "rows_per_group": ROWS}
+        live = int((totals.counts > 0).sum())
+        with disk(partial):
+            (partial / "manifest.json").write_bytes(as_json({"made_from": made_from, "live": live, **counts}))
+
+
+def require_same(folder: Path, made_from: dict[str, Any]) -> None:
+    """Raise Mismatch, naming what differs, if the folder was made from something else."""
+    found = json.loads((folder / "manifest.json").read_text())["made_from"]
+    differing = [name for name in made_from if found.get(name) != made_from[name] and name != "settings"]
+    before, now = found.get("settings", {}), made_from["settings"]
+    differing += [f"{name} ({before.get(name)} there, {now[name]} here)" for name in now if before.get(name) != now[name]]
+    if differing:
+        raise Mismatch(f"{folder} was made with another {' and '.join(differing)}; give another folder, or delete {folder.parent}")
+
+
+def report(folder: Path) -> CollectReport:
+    """What a finished folder holds."""
+    corpus = json.loads((folder / "corpus" / "manifest.json").read_text())
+    found = json.loads((folder / "activations" / "manifest.json").read_text())
+    size = (folder / "activations" / "activations.parquet").stat().st_size
+    return CollectReport(
+        corpus["documents"], corpus["sequences"], corpus["tokens"], found["width"], found["live"], found["nonzeros"], size
+    )
+
+
+def as_json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()

@@ -1,0 +1,39 @@
+"""Documents from the Hugging Face `datasets` library, where it is installed; rows are streamed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gloss.collect.columns import text_of
+from gloss.collect.texts import Document, text_pieces
+from gloss.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One document a row of a data set."""
+
+    name: str
+    configuration: str | None
+    split: str
+    column: str
+
+    @staticmethod
+    def named(name: str, column: str) -> "Dataset":
+        """Understand `NAME`, `NAME,CONFIGURATION`, `NAME:SPLIT` and both; the split is `train` where none is named."""
+        whole, _, split = name.partition(":")
+        dataset, _, configuration = whole.partition(",")
+        if not dataset:
+            raise BadInput(f"datasets:{name} names no data set; wanted datasets:NAME, with `,CONFIGURATION` and `:SPLIT` where needed")
+        return Dataset(dataset, configuration or None, split or "train", column)
+
+    def __iter__(self) -> Iterator[Document]:
+        try:
+            import datasets
+        except ImportError as error:
+            raise BadInput(f"datasets:{self.name} needs the package `datasets`; install gloss[datasets]") from error
+        try:
+            rows = datasets.load_dataset(self.name, self.configuration, split=self.split, streaming=True)
+        except (OSError, ValueError) as error:
+            raise BadInput(f"datasets:{self.name} cannot be opened: {str(error).splitlines()[0]}") from error
+        for number, row in enumerate(rows, 1):
+            yield Document(f"{self.name}:{number}", text_pieces(text_of(row, self.name, number, self.column)))

@@ -1,0 +1,64 @@
+"""Sequences through the subject: batches of like length, the start token in front, its activations left out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int32, Int64
+from numpy import ndarray
+from torch import Tensor
+
+from gloss.models.sites import Site
+from gloss.models.subject import Subject
+from gloss.records import PADDING
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """What was at a site, and the index of each vector's token among the tokens that were given."""
+
+    positions: Int64[ndarray, " token"]
+    vectors: Float[Tensor, "token d"]
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Reads one site. What is in a batch depends on the sequences alone, so that a run gives the same bits again."""
+
+    subject: Subject
+    site: Site
+    batch_tokens: int  # positions in a batch, start tokens and padding included, as far as one sequence allows
+
+    def over(self, tokens: Int32[ndarray, " token"], lengths: Int64[ndarray, " sequence"]) -> Iterator[Vectors]:
+        """The site's vectors at every token, longest sequences first; the start tokens' are left out."""
+        starts = np.cumsum(lengths) - lengths
+        for rows in self.batches(lengths):
+            yield self.batch(tokens, starts[rows], lengths[rows])
+
+    def batches(self, lengths: Int64[ndarray, " sequence"]) -> Iterator[Int64[ndarray, " row"]]:
+        """Numbers of sequences, longest first, as many together as fit when padded to the longest."""
+        order = np.argsort(-lengths, kind="stable")
+        first = 0
+        while first < len(order):
+            number = max(1, self.batch_tokens // (int(lengths[order[first]]) + len(self.front)))
+            yield order[first : first + number]
+            first += number
+
+    @property
+    def front(self) -> Sequence[int]:
+        """What stands before each sequence."""
+        return [] if self.subject.start_token is None else [self.subject.start_token]
+
+    def batch(
+        self, tokens: Int32[ndarray, " token"], starts: Int64[ndarray, " row"], lengths: Int64[ndarray, " row"]
+    ) -> Vectors:
+        position = np.arange(lengths.max())
+        real = position < lengths[:, None]
+        where = np.where(real, starts[:, None] + position, 0)
+        padded = np.where(real, tokens[where], PADDING).astype(np.int64)
+        front = np.tile(np.array(self.front, dtype=np.int64), (len(starts), 1))
+        given = torch.from_numpy(np.concatenate([front, padded], axis=1))
+        activation = self.subject.run(given, read=[self.site]).activations[self.site]
+        kept = activation[:, len(self.front) :][torch.from_numpy(real).to(activation.device)]
+        return Vectors(where[real], kept)

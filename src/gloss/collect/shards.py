@@ -1,0 +1,110 @@
+"""Codes of a stretch of the corpus, in one file that is there whole or not at all: what a killed run need not do again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int32, Int64, UInt32
+from numpy import ndarray
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from gloss.errors import Mismatch
+from gloss.store.atomic import write_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Triples:
+    """Non-zero codes in any order: which feature, at which token of the stretch, how strong."""
+
+    features: Int32[ndarray, " nonzero"]
+    positions: UInt32[ndarray, " nonzero"]
+    values: Float32[ndarray, " nonzero"]
+
+
+@dataclass(frozen=True)
+class Shards:
+    """A folder of shards that were made under one key. A shard of another key is refused."""
+
+    folder: Path
+    key: str
+
+    def path(self, number: int) -> Path:
+        return self.folder / f"shard-{number:06d}.safetensors"
+
+    def holds(self, number: int) -> bool:
+        """Whether the shard is done. Raises Mismatch if it was made under another key."""
+        if not self.path(number).exists():
+            return False
+        with safe_open(self.path(number), framework="numpy") as file:
+            if (found := (file.metadata() or {}).get("key")) != self.key:
+                raise Mismatch(
+                    f"{self.path(number)} was made under key {str(found)[:12]}, this run has {self.key[:12]}; delete {self.folder}"
+                )
+        return True
+
+    def write(self, number: int, first: int, lengths: Int64[ndarray, " sequence"], width: int, codes: Triples) -> None:
+        """Store the codes of the stretch that begins at global token `first`. Raises Unwritable."""
+        tensors = by_feature(codes, lengths, width) | {"first": np.array([first], dtype=np.int64)}
+        write_bytes(self.path(number), save(tensors, {"key": self.key}))
+
+    @contextmanager
+    def opened(self, number: int) -> Iterator["Shard"]:
+        with safe_open(self.path(number), framework="numpy") as file:
+            yield Shard(file)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One stored shard, of which parts are read."""
+
+    file: Any
+
+    @property
+    def counts(self) -> Int64[ndarray, " feature"]:
+        """Non-zeros of each feature."""
+        return np.diff(self.file.get_tensor("indptr"))
+
+    @property
+    def sequences(self) -> Int64[ndarray, " feature"]:
+        """Sequences in which each feature fires."""
+        return self.file.get_tensor("sequences")
+
+    @property
+    def maxima(self) -> Float32[ndarray, " feature"]:
+        """Each feature's largest magnitude."""
+        return self.file.get_tensor("maxima")
+
+    def part(self, first: int, last: int) -> tuple[Int64[ndarray, " feature"], ndarray, Float32[ndarray, " nonzero"]]:
+        """Counts, global positions and values of the features from `first` up to `last`, feature after feature."""
+        indptr = self.file.get_slice("indptr")[first : last + 1]
+        begin, end = int(indptr[0]), int(indptr[-1])
+        if begin == end:
+            return np.diff(indptr), np.empty(0, np.int64), np.empty(0, np.float32)
+        positions = self.file.get_slice("positions")[begin:end] + self.file.get_tensor("first")
+        return np.diff(indptr), positions, self.file.get_slice("values")[begin:end]
+
+
+def by_feature(codes: Triples, lengths: Int64[ndarray, " sequence"], width: int) -> dict[str, ndarray]:
+    """The codes sorted by feature, then by position, with what each feature amounts to in this stretch."""
+    total = int(lengths.sum())
+    order = np.argsort(codes.features.astype(np.int64) * total + codes.positions)
+    features, positions, values = codes.features[order], codes.positions[order], codes.values[order]
+    sequences = np.searchsorted(np.cumsum(lengths), positions, side="right")
+    first_there = np.ones(len(features), dtype=bool)
+    first_there[1:] = (features[1:] != features[:-1]) | (sequences[1:] != sequences[:-1])
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(features, minlength=width))]).astype(np.int64)
+    maxima = np.zeros(width, dtype=np.float32)
+    alive = np.flatnonzero(np.diff(indptr))
+    if len(alive):
+        maxima[alive] = np.maximum.reduceat(np.abs(values), indptr[alive])
+    return {
+        "indptr": indptr,
+        "positions": positions,
+        "values": values,
+        "sequences": np.bincount(features[first_there], minlength=width).astype(np.int64),
+        "maxima": maxima,
+    }

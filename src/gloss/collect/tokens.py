@@ -1,0 +1,131 @@
+"""Text to tokens to sequences: a sequence never mixes two documents, and memory does not grow with the text."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int32
+from numpy import ndarray
+
+from gloss.collect.texts import BLOCK, Texts
+from gloss.errors import BadInput, BadSettings, Mismatch
+from gloss.models.subject import Subject
+from gloss.store.atomic import new_folder
+from gloss.store.corpus_writer import CorpusDigest, CorpusWriter
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Closes a document in a stream of its pieces."""
+
+    name: str
+    text_hash: int
+
+
+def read_texts(subject: Subject, texts: Texts, folder: Path, context_length: int = 256, max_tokens: int | None = None) -> str:
+    """Write the texts as a corpus into `folder`, which appears whole; give the corpus's digest.
+
+    A sequence holds up to `context_length` tokens, the start token among them where the subject has one. Reading stops
+    in the middle of a document at `max_tokens`. Where the folder holds a corpus already, the texts are read again and
+    Mismatch is raised if they, the tokenizer or these settings would now give another. Raises BadInput for text that
+    cannot be read, or where there is none, and Unwritable.
+    """
+    if context_length < 2:
+        raise BadSettings(f"context_length is {context_length}; a sequence needs 2 tokens or more")
+    if max_tokens is not None and max_tokens < 1:
+        raise BadSettings(f"max_tokens is {max_tokens}; give 1 or more, or leave it out to read everything")
+    if subject.context is not None and context_length > subject.context:
+        raise BadSettings(f"context_length is {context_length}; this model takes sequences of at most {subject.context} tokens")
+    cutter = Cutter(subject, context_length - (subject.start_token is not None), max_tokens)
+    if (folder / "manifest.json").is_file():
+        found = json.loads((folder / "manifest.json").read_text())["digest"]
+        again = CorpusDigest(subject.vocabulary())
+        cutter.cut(texts, again)
+        if again.hexadecimal != found:
+            raise Mismatch(
+                f"{folder} was read from other texts, with another tokenizer or other settings; give another folder, or delete it"
+            )
+        return found
+    with new_folder(folder) as partial, CorpusWriter(partial, subject.vocabulary()) as written:
+        cutter.cut(texts, written)
+    return written.hexadecimal
+
+
+@dataclass(frozen=True, slots=True)
+class Cutter:
+    """Cuts each document into sequences of `room` tokens, the last one shorter, up to `max_tokens` in all."""
+
+    subject: Subject
+    room: int
+    max_tokens: int | None
+
+    def cut(self, texts: Texts, into: CorpusDigest) -> None:
+        """Hand every sequence and every end of a document on; documents without tokens are left out."""
+        limit = self.max_tokens or 2**62
+        document: list[Int32[ndarray, " token"]] = []
+        begun = False
+        for batch in batches(stream(texts)):
+            pieces = [item for item in batch if isinstance(item, str)]
+            # Once there are tokens enough the document is read to its end for its hash alone.
+            encoded = iter(self.encoded(pieces) if into.tokens + held(document) < limit else [np.empty(0, np.int32)] * len(pieces))
+            for item in batch:
+                if isinstance(item, str):
+                    tokens = next(encoded)[: limit - into.tokens - held(document)]
+                    begun |= len(tokens) > 0
+                    document = self.hand_on([*document, tokens], into)
+                    continue
+                if rest := held(document):
+                    into.sequence(np.concatenate(document)[:rest])
+                if begun:
+                    into.end_document(item.name, item.text_hash)
+                document, begun = [], False
+                if into.tokens >= limit:
+                    return
+        if into.tokens == 0:
+            raise BadInput("the texts are empty: no document holds a token; give texts with words in them")
+
+    def hand_on(self, document: list[ndarray], into: CorpusDigest) -> list[ndarray]:
+        """Hand on the full sequences and give what is left of the document."""
+        if held(document) < self.room:
+            return document
+        tokens = np.concatenate(document)
+        full = len(tokens) - len(tokens) % self.room
+        for first in range(0, full, self.room):
+            into.sequence(tokens[first : first + self.room])
+        return [tokens[full:]]
+
+    def encoded(self, pieces: list[str]) -> list[Int32[ndarray, " token"]]:
+        tokenizer = self.subject.tokens.tokenizer
+        return [np.array(each.ids, dtype=np.int32) for each in tokenizer.encode_batch_fast(pieces, add_special_tokens=False)]
+
+
+def stream(texts: Texts) -> Iterator[str | End]:
+    """The pieces of every document, each document closed by its name and the first 64 bits of its text's SHA-256."""
+    for document in texts:
+        digest = hashlib.sha256()
+        for piece in document.pieces:
+            digest.update(piece.encode())
+            yield piece
+        yield End(document.name, int.from_bytes(digest.digest()[:8], "big"))
+
+
+def batches(items: Iterable[str | End]) -> Iterator[list[str | End]]:
+    """Lists of items that hold about BLOCK characters together: what is tokenised at a time."""
+    batch: list[str | End] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item) if isinstance(item, str) else 1
+        if size >= BLOCK:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def held(document: list[ndarray]) -> int:
+    """The tokens that wait for their sequence to be full."""
+    return sum(len(tokens) for tokens in document)

@@ -1,0 +1,111 @@
+"""Where each feature fires, and how strongly: one Parquet file sorted by feature, of which a reader opens only what it needs."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jaxtyping import Float32, Float64, Int64
+from numpy import ndarray
+
+from gloss.errors import BadInput
+from gloss.records import FeatureActivations
+
+QUANTILES = np.linspace(0.0, 1.0, 11)  # of a feature's non-zero values
+BINS_PER_OCTAVE, LOWEST_OCTAVE, OCTAVES = 4, -12, 32
+BINS = BINS_PER_OCTAVE * OCTAVES
+HISTOGRAM_EDGES = 2.0 ** (LOWEST_OCTAVE + np.arange(BINS + 1) / BINS_PER_OCTAVE)  # the outermost bins take what lies beyond
+
+STATISTICS = pa.schema(
+    [
+        ("feature", pa.int64()),
+        ("count", pa.int64()),  # tokens at which it fires
+        ("dead", pa.bool_()),  # fires nowhere
+        ("min", pa.float32()),  # of its non-zero values, as the next three
+        ("max", pa.float32()),
+        ("mean", pa.float64()),
+        ("token_share", pa.float64()),
+        ("sequence_share", pa.float64()),
+        ("scale", pa.float32()),  # stored values times this are the activations
+        ("quantiles", pa.list_(pa.float32(), len(QUANTILES))),
+        ("histogram", pa.list_(pa.int64(), BINS)),  # of magnitudes, between HISTOGRAM_EDGES
+    ]
+)
+
+
+def bins_of(values: Float32[ndarray, " value"]) -> Int64[ndarray, " value"]:
+    """The histogram bin of each value's magnitude."""
+    octaves = np.log2(np.abs(values).astype(np.float64)) - LOWEST_OCTAVE
+    return np.clip(np.floor(octaves * BINS_PER_OCTAVE), 0, BINS - 1).astype(np.int64)
+
+
+class Activations:
+    """The activations of every feature of one dictionary over one corpus. Open them with `Activations.open(folder)`."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any], indptr: Int64[ndarray, " feature_and_end"]) -> None:
+        self.folder, self.manifest, self.indptr = folder, manifest, indptr
+        self.width: int = manifest["width"]  # features
+        self.tokens: int = manifest["tokens"]  # of the corpus
+        self.last_group: tuple[int, ndarray, ndarray] | None = None
+
+    @staticmethod
+    def open(folder: Path) -> "Activations":
+        """What `collect` wrote. Raises BadInput where there is none."""
+        if not (folder / "manifest.json").is_file():
+            raise BadInput(f"{folder} holds no activations; collect them first, or give the folder `activations` of a finished collect")
+        manifest = json.loads((folder / "manifest.json").read_text())
+        return Activations(folder, manifest, np.load(folder / "indptr.npy"))
+
+    @property
+    def counts(self) -> Int64[ndarray, " feature"]:
+        """The number of tokens at which each feature fires."""
+        return np.diff(self.indptr)
+
+    @cached_property
+    def statistics(self) -> pa.Table:
+        """One row a feature, in order, with the columns of STATISTICS."""
+        return pq.read_table(self.folder / "statistics.parquet", schema=STATISTICS)
+
+    @cached_property
+    def scales(self) -> Float32[ndarray, " feature"]:
+        """What each feature's stored values are multiplied with."""
+        scales = pq.read_table(self.folder / "statistics.parquet", columns=["scale"])["scale"]
+        return scales.to_numpy().astype(np.float32, copy=False)
+
+    @property
+    def histogram_edges(self) -> Float64[ndarray, " edge"]:
+        """The edges of the histogram's bins, one more than there are bins."""
+        return HISTOGRAM_EDGES
+
+    def feature(self, index: int) -> FeatureActivations:
+        """Every place where this feature fires. Raises IndexError for a feature that does not exist."""
+        if not 0 <= index < self.width:
+            raise IndexError(f"feature {index}: the dictionary has {self.width}, 0 to {self.width - 1}")
+        begin, end = int(self.indptr[index]), int(self.indptr[index + 1])
+        rows: int = self.manifest["rows_per_group"]
+        positions, values = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        for group in range(begin // rows, -(-end // rows) if end > begin else begin // rows):
+            tokens, stored = self.group(group)
+            part = slice(max(begin - group * rows, 0), end - group * rows)
+            positions.append(tokens[part].astype(np.int64))
+            values.append(stored[part].astype(np.float32) * self.scales[index])
+        return FeatureActivations(np.concatenate(positions), np.concatenate(values))
+
+    def group(self, number: int) -> tuple[ndarray, ndarray]:
+        """Tokens and stored values of one row group; the last one stays in memory, because neighbours share it."""
+        if self.last_group is None or self.last_group[0] != number:
+            table = self.file.read_row_group(number, use_threads=False)
+            self.last_group = (number, table["token"].to_numpy(), table["value"].to_numpy())
+        return self.last_group[1:]
+
+    @cached_property
+    def file(self) -> pq.ParquetFile:
+        """The open file, whose metadata is read once."""
+        return pq.ParquetFile(self.folder / "activations.parquet", memory_map=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open file, so that another process can have a copy."""
+        return {name: value for name, value in vars(self).items() if name not in ("file", "last_group")} | {"last_group": None}

@@ -1,0 +1,86 @@
+"""The one place that puts files on disk: whole or not at all, whatever happens meanwhile."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gloss.errors import Unwritable
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, flush it to the disk and rename it; makes the folders above.
+
+    The temporary name is fixed, so what a killed process left behind is overwritten. Raises Unwritable.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    with disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            flush(temporary)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        flush(path.parent)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `path` that becomes `path` when the block ends, and is removed when it fails.
+
+    Raises Unwritable; errors of the block that are not about writing pass unchanged.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    made = [folder for folder in path.parents if not folder.exists()]
+    with disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+    try:
+        yield temporary
+        with disk(path):
+            for file in sorted(temporary.rglob("*")):
+                flush(file)
+            flush(temporary)
+            temporary.replace(path)
+            flush(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for folder in made:
+            remove_if_empty(folder)
+        raise
+
+
+@contextmanager
+def disk(path: Path) -> Iterator[None]:
+    """Say in one sentence what the operating system refused; wrap only what writes."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Unwritable(
+            f"cannot write {path}: {reason[:1].lower()}{reason[1:]}; give a folder that can be written and has room"
+        ) from error
+
+
+def write_bytes(path: Path, content: bytes | memoryview) -> None:
+    """Write a file atomically. Raises Unwritable."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def flush(path: Path) -> None:
+    """Have the disk confirm a file's content, or a folder's list of names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Take back a folder that was made for something that then failed."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
