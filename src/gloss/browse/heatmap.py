@@ -1,0 +1,141 @@
+"""Contexts as rows of tokens, each coloured by how strongly the feature fires there.
+
+A row is cut in two at its peak, so that a style sheet alone can set rows under each other with their peaks aligned, as
+a concordance does.
+"""
+
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+
+import numpy as np
+from jaxtyping import Float, Int
+from markupsafe import Markup
+from numpy import ndarray
+
+from gloss.browse.figures import strength
+from gloss.records import PADDING, Contexts
+from gloss.store.vocabulary import Vocabulary
+
+LEVELS = 9  # shades of the heat map
+HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories that show nothing, or change how their neighbours show
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """What all rows of one page share."""
+
+    vocabulary: Vocabulary
+    strongest: float  # the activation that gets the deepest shade
+    document_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One context, ready to be printed."""
+
+    before: Markup
+    after: Markup  # from the peak on
+    strength: str
+    origin: str
+    held_out: bool
+    copies: int = 1  # contexts with the same tokens that this row stands for
+
+
+def paint(contexts: Contexts, row: int, palette: Palette, held_out: bool, predicted: ndarray | None = None) -> Row:
+    """The row's tokens as marked-up text. `predicted` (position) underlines where a rule fires."""
+    inside = contexts.tokens[row] != PADDING
+    ids = contexts.tokens[row][inside].tolist()
+    activations = contexts.activations[row][inside]
+    foretold = np.zeros(len(ids), np.float32) if predicted is None else predicted[inside]
+    texts = palette.vocabulary.texts(ids)
+    shades = levels(activations, palette.strongest).tolist()
+    tokens = [
+        _token(text or (palette.vocabulary.strings[id] if shade or rule > 0 else ""), shade, value, rule)
+        for text, id, shade, value, rule in zip(texts, ids, shades, activations.tolist(), foretold.tolist(), strict=True)
+    ]
+    cut = _peak(activations, foretold)
+    largest = float(activations[np.argmax(np.abs(activations))]) if len(ids) else 0.0
+    return Row(
+        before=Markup("".join(tokens[:cut])),
+        after=Markup("".join(tokens[cut:])),
+        strength=strength(largest),
+        origin=_origin(contexts, row, palette.document_names),
+        held_out=held_out,
+    )
+
+
+def levels(activations: Float[ndarray, " position"], strongest: float) -> Int[ndarray, " position"]:
+    """Shades from 1 to LEVELS by share of the strongest, 0 where silent, negative where the activation is."""
+    if not strongest > 0:
+        strongest = float(np.abs(activations).max(initial=0.0)) or 1.0
+    shades = np.ceil(np.abs(activations).astype(np.float64) / strongest * LEVELS).clip(0, LEVELS)
+    return (np.sign(activations) * shades).astype(np.int64)
+
+
+@lru_cache(maxsize=65536)
+def visible(text: str) -> str:
+    """The text on one line: ↵ for a line break, ⇥ for a tab, escapes for what cannot be seen, two spaces at most in a row."""
+    parts: list[str] = []
+    spaces = 0
+    for character in text:
+        spaces = spaces + 1 if character == " " else 0
+        if spaces <= 2:
+            parts.append(_visible_character(character))
+    return "".join(parts)
+
+
+@lru_cache(maxsize=65536)
+def spelled(text: str) -> str:
+    """The text with every character told, spaces as ␣: for tooltips and for lists of tokens."""
+    return "".join("␣" if character == " " else _visible_character(character) for character in text)
+
+
+def _visible_character(character: str) -> str:
+    named = {"\n": "↵", "\t": "⇥", "\r": "␍"}
+    if character in named:
+        return named[character]
+    if unicodedata.category(character) in HIDDEN or (character.isspace() and character != " "):
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+def _token(text: str, shade: int, value: float, predicted: float) -> str:
+    """One token as escaped HTML. Plain strings, as a page holds two thousand of them."""
+    if shade == 0 and predicted <= 0:
+        return _silent(text)
+    told = f"{escape(spelled(text))}  {strength(value) if shade else 'silent'}"
+    classes = [f"h{abs(shade)}"] if shade else []
+    if shade < 0:
+        classes.append("cold")
+    if predicted > 0:
+        classes.append("rule")
+        told += f", rule foretold {strength(predicted)}"
+    tag = "b" if shade else "i"
+    return f'<{tag} class="{" ".join(classes)}" title="{told}">{escape(visible(text))}</{tag}>'
+
+
+@lru_cache(maxsize=65536)
+def _silent(text: str) -> str:
+    """Without a title, unless what is shown differs from the text by more than a sign for a character."""
+    if not text:  # part of a character that a later token completes
+        return ""
+    shown = visible(text)
+    if len(shown) >= len(text):
+        return f"<i>{escape(shown)}</i>"
+    return f'<i title="{escape(spelled(text))}">{escape(shown)}</i>'
+
+
+def _peak(activations: ndarray, predicted: ndarray) -> int:
+    """Where the feature is strongest; where it is silent throughout, where the rule is; else the middle."""
+    for values in (np.abs(activations), predicted):
+        if len(values) and values.max() > 0:
+            return int(values.argmax())
+    return len(activations) // 2
+
+
+def _origin(contexts: Contexts, row: int, names: tuple[str, ...]) -> str:
+    document = int(contexts.documents[row])
+    name = names[document] if 0 <= document < len(names) else f"document {document}"
+    return f"{name}, token {int(contexts.starts[row]):,}"

@@ -1,0 +1,94 @@
+"""What a page shows: the records that whoever runs the stages hands over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from gloss.records import Contexts, Examples, Explanation, Failure, FeatureId, Score
+
+
+class State(StrEnum):
+    """What there is to read of a feature."""
+
+    EXPLAINED = "explained"
+    FAILED = "failed"  # it fires, but a stage could not treat it
+    SILENT = "silent"  # it never fired on this corpus
+
+
+class Mistake(StrEnum):
+    """How an explanation went wrong at a context."""
+
+    FALSE_ALARM = "false_alarm"  # it foretells the feature where the feature is silent
+    MISS = "miss"  # the feature fires where the explanation foretells nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """How often and how strongly one feature fires over the whole corpus."""
+
+    count: int  # tokens at which it is active
+    share: float  # of all tokens, from 0 to 1
+    strongest: float  # its largest activation; 0 if it never fires
+    edges: Float[ndarray, " edge"]  # of the histogram's bins, ascending; one more than there are bins, or none
+    counts: Int[ndarray, " bin"]  # tokens whose activation lies in each bin
+
+    def __post_init__(self) -> None:
+        if len(self.counts) and len(self.edges) != len(self.counts) + 1:
+            raise ValueError(f"{len(self.counts)} bins need {len(self.counts) + 1} edges, got {len(self.edges)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Mistakes:
+    """Held-out contexts that one explanation got wrong in one way, the worst first."""
+
+    kind: Mistake
+    explained_by: str  # the explainer's method
+    contexts: Contexts
+    predicted: Float[ndarray, "context position"]  # strength foretold at each position; above 0 where the rule fires
+    total: int | None = None  # how many there are in all, where more than these are known
+
+    def __post_init__(self) -> None:
+        if self.predicted.shape != self.contexts.tokens.shape:
+            raise ValueError(f"foretold {self.predicted.shape} strengths for contexts of shape {self.contexts.tokens.shape}")
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePage:
+    """Everything that one feature's page shows. The first explanation is the page's headline."""
+
+    feature: FeatureId
+    statistics: Statistics
+    explanations: tuple[Explanation, ...] = ()
+    scores: tuple[Score, ...] = ()  # real ones and controls
+    failures: tuple[Failure, ...] = ()
+    examples: Examples | None = None
+    mistakes: tuple[Mistakes, ...] = ()
+    top_tokens: tuple[tuple[str, float], ...] = ()  # whose logits the feature raises most, highest first
+    bottom_tokens: tuple[tuple[str, float], ...] = ()  # whose logits it lowers most, lowest first
+    neighbours: tuple[tuple[FeatureId, float], ...] = ()  # with the cosine of their directions, nearest first
+
+    @property
+    def state(self) -> State:
+        """Silent if it never fired; failed if it has no explanation; explained otherwise."""
+        if self.statistics.count == 0:
+            return State.SILENT
+        return State.EXPLAINED if self.explanations else State.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What run the pages show. Medians and counts are taken from the pages themselves."""
+
+    name: str
+    subject: str
+    dictionary: str
+    site: str
+    tokens: int  # of the corpus
+    documents: int  # of the corpus
+    width: int  # features in the dictionary, shown or not
+    seeds: Mapping[str, int]  # by stage, or one under "run"
+    facts: Mapping[str, str] = field(default_factory=dict[str, str])  # more lines for "This run": settings, versions
+    document_names: tuple[str, ...] = ()  # by number, so that a context can say where it stands

@@ -1,0 +1,202 @@
+"""Writes the folder of pages: features one by one as they come, the index last."""
+
+import json
+import math
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from gloss.browse import drawings, figures, words
+from gloss.browse.entries import Entries, Entry, entry
+from gloss.browse.features import view
+from gloss.browse.heatmap import Palette
+from gloss.browse.model import FeaturePage, RunSummary, State
+from gloss.errors import BadInput
+from gloss.records import Control
+from gloss.store.vocabulary import Vocabulary
+
+HERE = Path(__file__).parent
+MARK = ".gloss-pages"  # tells a folder of ours from one that must not be touched
+TURN, NEIGHBOURS = "<!--turn-->", "<!--neighbours-->"  # filled in when all features are known; text is escaped, so it never holds them
+NEAREST = 10
+GOLDEN = 0.6180339887
+
+
+def write_pages(
+    folder: Path,
+    summary: RunSummary,
+    pages: Iterable[FeaturePage],
+    vocabulary: Vocabulary,
+    progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Write index.html, a page for each feature, and what they need; return the index.
+
+    Holds one page at a time. `progress` is told how many are written. The folder appears when it is complete, in place of an
+    older one of ours; raises BadInput if it holds anything else, or cannot be written.
+    """
+    with _staged(folder) as staging:
+        paper = _Paper(staging, summary, vocabulary)
+        for number, page in enumerate(pages, start=1):
+            paper.add(page)
+            if progress is not None:
+                progress(number)
+        paper.finish()
+    return folder / "index.html"
+
+
+class _Paper:
+    """The pages as far as they are written."""
+
+    def __init__(self, folder: Path, summary: RunSummary, vocabulary: Vocabulary) -> None:
+        self.folder, self.summary, self.vocabulary = folder, summary, vocabulary
+        self.entries = Entries()
+        self.folders: dict[str, str] = {}
+        self.templates = _templates(summary)
+
+    def add(self, page: FeaturePage) -> None:
+        """Write one feature's page, without the links to pages that are not there yet."""
+        path = f"features/{self._folder_of(page.feature.dictionary)}/{page.feature.index}.html"
+        palette = Palette(self.vocabulary, page.statistics.strongest, self.summary.document_names)
+        template = self.templates.get_template("feature.html")
+        _write(self.folder / path, template.render(page=page, view=view(page, palette), root="../../"))
+        self.entries.rows.append(entry(page, path, self.vocabulary))
+
+    def finish(self) -> None:
+        """Link the features to each other, then write the index."""
+        rows = self.entries.rows
+        by_feature = {row.feature: row for row in rows}
+        stride = _stride(len(rows))
+        for i, row in enumerate(rows):
+            turn = self.templates.get_template("turn.html").render(
+                previous=rows[i - 1] if i else None,
+                next=rows[i + 1] if i + 1 < len(rows) else None,
+                random=rows[(i + stride) % len(rows)],
+                root="../../",
+            )
+            known = [(feature, cosine, by_feature.get(feature)) for feature, cosine in row.neighbours[:NEAREST]]
+            neighbours = self.templates.get_template("neighbours.html").render(neighbours=known, root="../../")
+            text = (self.folder / row.path).read_text(encoding="utf-8")
+            _write(self.folder / row.path, text.replace(TURN, turn, 1).replace(NEIGHBOURS, neighbours, 1))
+        _write(self.folder / "features.js", f"var glossFeatures = {json.dumps(_data(self.entries), separators=(',', ':'))};\n")
+        index = self.templates.get_template("index.html")
+        _write(self.folder / "index.html", index.render(entries=self.entries, overview=_overview(self.entries), root=""))
+
+    def _folder_of(self, dictionary: str) -> str:
+        """A folder name for any dictionary's name, never the same for two."""
+        if dictionary not in self.folders:
+            plain = re.sub(r"[^A-Za-z0-9._-]+", "-", dictionary).strip(".-") or "dictionary"
+            taken = {name.lower() for name in self.folders.values()}
+            name, number = plain, 2
+            while name.lower() in taken:
+                name, number = f"{plain}-{number}", number + 1
+            self.folders[dictionary] = name
+        return self.folders[dictionary]
+
+
+def _templates(summary: RunSummary) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"), autoescape=True, auto_reload=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(run=summary, turn=TURN, neighbours_here=NEIGHBOURS, State=State)
+    environment.filters.update({name: getattr(figures, name) for name in ("decimal", "percent", "one_in", "whole", "strength")})
+    return environment
+
+
+def _overview(entries: Entries) -> list[dict[str, object]]:
+    """For each score: its median over features and its distribution, beside those of its controls."""
+    found: list[dict[str, object]] = []
+    for column in entries.columns:
+        values = entries.values(column)
+        if not values:
+            continue
+        quarter, three_quarters = (sorted(values)[int(q * (len(values) - 1))] for q in (0.25, 0.75))
+        controls = [(words.CONTROLS[c], entries.values(column, c)) for c in (Control.RANDOM_EXPLANATION, Control.SHUFFLED_EXPLANATION)]
+        found.append(
+            {
+                "column": column,
+                "help": words.METHODS.get(column.method, ""),
+                "metric": words.metric(column.headline),
+                "median": median(values),
+                "middle": (quarter, three_quarters),
+                "n": len(values),
+                "outline": drawings.outline(values),
+                "controls": [(label, median(under)) for label, under in controls if under],
+                "control_outline": drawings.outline([value for _, under in controls for value in under]),
+            }
+        )
+    return found
+
+
+def _data(entries: Entries) -> dict[str, object]:
+    """What the index's script reads: short rows, numbers rounded, no number as null."""
+    columns = entries.columns
+    dictionaries = {row.feature.dictionary for row in entries.rows}
+    return {
+        "columns": [{"label": column.label, "explainer": column.explained_by} for column in columns],
+        "rows": [_row(row, columns, named=len(dictionaries) > 1) for row in entries.rows],
+    }
+
+
+def _row(row: Entry, columns: list, named: bool) -> list[object]:
+    scores: list[object] = []
+    for column in columns:
+        if column in row.scores:
+            control = max(row.controls[column].values(), default=math.nan)
+            scores.append([_rounded(number) for number in (*row.scores[column], control)])
+        else:
+            scores.append(None)
+    label = str(row.feature) if named else str(row.feature.index)
+    share = float(f"{row.share:.3g}")
+    rules = " ".join(row.rules.values())
+    return [row.path, label, row.texts, rules, row.peek, row.state.value, row.reason, share, _rounded(row.strongest), scores]
+
+
+def _rounded(number: float) -> float | None:
+    return round(number, 3) if math.isfinite(number) else None
+
+
+def _stride(number: int) -> int:
+    """A step that visits every page once before it comes back, and looks like chance."""
+    step = max(1, int(GOLDEN * number))
+    while math.gcd(step, max(number, 1)) != 1:
+        step += 1
+    return step
+
+
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """A folder beside the wanted one, which takes its place if all goes well and vanishes if not."""
+    if folder.exists() and not (folder / MARK).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput(f"{folder} holds something else than pages; give a new or an empty folder")
+    staging = folder.with_name(f".{folder.name}.partial")
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        _write(staging / MARK, "")
+        for source in sorted((HERE / "static").iterdir()):
+            _write(staging / "static" / source.name, source.read_text(encoding="utf-8"))
+        yield staging
+        _replace(folder, staging)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _replace(folder: Path, staging: Path) -> None:
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        staging.rename(folder)
+    except OSError as error:
+        raise BadInput(f"cannot put the pages at {folder}: {error.strerror}; choose a folder that can be written") from error
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="replace", newline="\n")
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror}; choose a folder that can be written and has space") from error

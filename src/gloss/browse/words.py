@@ -1,0 +1,85 @@
+"""What the pages say in sentences: scores that teach how to read them, reasons, names of metrics."""
+
+import math
+from collections.abc import Sequence
+
+from gloss.browse.figures import decimal, interval, percent, whole
+from gloss.records import Control, Estimate, Reason, Score
+
+METRICS = {
+    "f1": ("F1", "The harmonic mean of precision and recall: 1 is perfect, and it cannot be high unless both are."),
+    "precision": ("Precision", "Of the places where the explanation says the feature fires, the share where it does."),
+    "recall": ("Recall", "Of the places where the feature fires, the share that the explanation finds."),
+    "auprc": ("AUPRC", "Area under the curve of precision against recall: as F1, over all thresholds of strength."),
+    "pearson": ("Pearson r", "Correlation of the foretold strength with the true activation, token by token."),
+    "spearman": ("Spearman ρ", "Correlation of the ranks of foretold and true strength."),
+    "balanced_accuracy": ("Balanced accuracy", "The mean of the accuracies on firing and on silent contexts: chance is .50."),
+    "accuracy": ("Accuracy", "The share of right answers, as the questions were mixed."),
+    "auroc": ("AUROC", "How often a firing context is ranked above a silent one: chance is .50."),
+}
+
+METHODS = {
+    "execution": "The rule is run over every token of text that no explainer has seen, at the rate at which the feature really fires.",
+    "detection": "A language model reads the explanation and says of each held-out context whether the feature fires in it.",
+    "fuzzing": "A language model reads the explanation and says of each held-out context whether the marked tokens are the right ones.",
+}
+
+CONTROLS = {
+    Control.RANDOM_EXPLANATION: "with another feature’s explanation",
+    Control.SHUFFLED_EXPLANATION: "with explanations exchanged among features",
+}
+
+REASONS = {
+    Reason.TOO_FEW_EXAMPLES: "It fires in too few contexts to be explained on some and tested on others.",
+    Reason.NO_RULE_FOUND: "No rule was found that foretells it well enough to be worth stating.",
+    Reason.UNPARSABLE: "The language model’s answer could not be read.",
+    Reason.REFUSED: "The language model declined to answer.",
+    Reason.REQUEST_ERROR: "The language model could not be reached.",
+    Reason.NOT_APPLICABLE: "The method does not apply to this feature.",
+}
+
+
+def metric(name: str) -> str:
+    """How a metric is called on a page."""
+    return METRICS[name][0] if name in METRICS else name.replace("_", " ")
+
+
+def metric_help(name: str) -> str:
+    """One sentence on what a metric measures; nothing for a stranger's metric."""
+    return METRICS[name][1] if name in METRICS else ""
+
+
+def told(score: Score, controls: Sequence[Score]) -> str:
+    """The whole score in one line: F1 .84 (.80–.88), n = 131,072, 0 failed; with another feature's explanation: .02."""
+    headline = score.estimates[score.headline]
+    line = f"{metric(score.headline)} {decimal(headline.value)} {interval(headline)}".rstrip()
+    line += f", n = {whole(score.n)}{' tokens' if score.method == 'execution' else ''}, {whole(score.failed)} failed"
+    for control in controls:
+        line += f"; {CONTROLS[control.control]}: {decimal(control.estimates[control.headline].value)}"
+    return line
+
+
+def meaning(score: Score) -> str:
+    """What the score says about the explanation, as one would say it aloud."""
+    recall, precision = (score.estimates.get(name, Estimate.missing()).value for name in ("recall", "precision"))
+    if score.method == "execution" and math.isfinite(recall):
+        found = f"On text it had never seen, the rule found {percent(recall)} of the places where this feature fires"
+        if not math.isfinite(precision):
+            return f"{found}, because it never claimed anything."
+        return f"{found}, and {percent(precision)} of its claims were right."
+    balanced = score.estimates.get("balanced_accuracy", Estimate.missing()).value
+    if math.isfinite(balanced):
+        subject = "contexts where it fires from contexts where it is silent" if score.method == "detection" else "right from wrong"
+        return f"A reader with nothing but these words told {subject} with a balanced accuracy of {decimal(balanced)}; guessing gives .50."
+    return ""
+
+
+def trust(score: Score, controls: Sequence[Score]) -> str:
+    """Whether the words do better than other words would: intervals that lie apart, or not."""
+    low = score.estimates[score.headline].low
+    highs = [control.estimates[control.headline].high for control in controls]
+    if not highs or not all(math.isfinite(x) for x in (low, *highs)):
+        return ""
+    if low > max(highs):
+        return "Its interval lies above that of every control: the words carry real information about this feature."
+    return "Its interval reaches that of a control: other words would have done about as well, so do not trust these."
