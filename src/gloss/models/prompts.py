@@ -50,6 +50,7 @@ class Answer:
     logprobs: tuple[TokenLogprob, ...] | None = None  # None where the server gave none
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    money: float | None = None  # that it cost, where a price is known
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.reason is None):

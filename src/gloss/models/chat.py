@@ -1,0 +1,251 @@
+"""The one place that waits for a language model: any endpoint that speaks OpenAI's chat completions."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from gloss.errors import BadSettings, Unreachable
+from gloss.models.ledger import Ledger, request_key
+from gloss.models.prices import Prices, Usage, after
+from gloss.models.prompts import Answer, Conversation, Prompt
+from gloss.models.replies import Fault, read_reply, read_status
+from gloss.records import Reason
+
+FIRST_WAIT_SECONDS = 0.5  # before the second attempt at most; doubles with every attempt
+LONGEST_WAIT_SECONDS = 60.0
+LONGEST_RETRY_AFTER_SECONDS = 600.0  # a server that asks for more is as good as away
+ATTEMPTS_TO_CONNECT = 3  # while nothing has ever answered
+LOST_AT_FIRST, LOST_IN_A_ROW = 3, 20  # prompts lost without any answer between them, after which the run stops
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Chat:
+    """An endpoint and how to treat it; gloss itself needs none, only methods that ask do."""
+
+    model: str = ""  # as the endpoint calls it
+    base_url: str = "http://localhost:8000/v1"
+    api_key_env: str = "GLOSS_API_KEY"  # the environment variable that holds the key; local servers want none
+    max_concurrent_requests: int = 32
+    timeout_seconds: float = 120.0  # for one attempt, from the first byte sent to the last byte read
+    max_attempts: int = 8
+    prices: Prices = field(default_factory=Prices)
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])  # further fields of each request; they take precedence
+
+    def __post_init__(self) -> None:
+        if not is_address(self.base_url):
+            raise BadSettings(f"base_url is {self.base_url!r}, wants an address such as https://api.openai.com/v1")
+        for name in ("max_concurrent_requests", "timeout_seconds", "max_attempts"):
+            if getattr(self, name) <= 0:
+                raise BadSettings(f"{name} is {getattr(self, name)}, wants more than 0")
+
+    def hold(
+        self,
+        conversations: Iterable[Conversation[T]],
+        rng: np.random.Generator,
+        *,
+        ledger: Path | None = None,
+        progress: Callable[[Usage], None] | None = None,
+    ) -> list[T]:
+        """Hold many conversations at once; what each returned, in their order.
+
+        At most `max_concurrent_requests` conversations have begun and not ended, however many there are to come. Those
+        that ask nothing need no endpoint. Answers rest in `ledger` before they are handed on, so that a run that was
+        killed asks nothing twice. A prompt that stays unanswered gets an Answer with its reason. `rng` draws how long to
+        wait before another attempt, and nothing else.
+        Raises Unreachable where nothing answers, BadSettings where the endpoint refuses the key or the model.
+        """
+
+        async def held() -> list[T]:
+            with Ledger(ledger) as answers:
+                return await Session(self, answers, rng, progress).hold(conversations)
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(held())
+        with ThreadPoolExecutor(1) as thread:  # in a notebook this thread's loop is taken
+            return thread.submit(asyncio.run, held()).result()
+
+    def body(self, prompt: Prompt) -> dict[str, Any]:
+        """The whole request for a prompt. Raises BadSettings without a model's name."""
+        if not self.model:
+            raise BadSettings("a method that asks a language model was chosen, but no model: set model and base_url of chat")
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": message.role, "content": message.text} for message in prompt.messages],
+            "temperature": prompt.temperature,
+        }
+        if "max_completion_tokens" not in self.extra:
+            body["max_tokens"] = prompt.max_tokens
+        if prompt.top_logprobs:
+            body |= {"logprobs": True, "top_logprobs": prompt.top_logprobs}
+        return body | dict(self.extra)
+
+
+class Session:
+    """One call of `hold`: what is in flight, what was lost, what was spent."""
+
+    def __init__(self, chat: Chat, ledger: Ledger, rng: np.random.Generator, progress: Callable[[Usage], None] | None) -> None:
+        self.chat, self.ledger, self.rng, self.progress = chat, ledger, rng, progress
+        self.usage = Usage()
+        self.slots = asyncio.Semaphore(chat.max_concurrent_requests)
+        self.asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.unanswered: dict[str, Answer] = {}
+        self.lost_in_a_row = 0
+        self.answers = 0  # that the endpoint gave in this session
+        self.client: Any = None
+
+    async def hold(self, conversations: Iterable[Conversation[T]]) -> list[T]:
+        """Everything that the conversations return, in their order."""
+        results: dict[int, T] = {}
+        numbered = enumerate(conversations)
+        try:
+            await together(self.work(numbered, results) for _ in range(self.chat.max_concurrent_requests))
+        finally:
+            if self.client is not None:
+                await self.client.close()
+        return [results[number] for number in range(len(results))]
+
+    async def work(self, numbered: Iterator[tuple[int, Conversation[T]]], results: dict[int, T]) -> None:
+        """Take the next conversation as soon as one is over."""
+        for number, talk in numbered:
+            results[number] = await self.drive(talk)
+            self.usage = replace(self.usage, conversations=self.usage.conversations + 1)
+            if self.progress is not None:
+                self.progress(self.usage)
+            await asyncio.sleep(0)  # conversations that ask nothing must not starve replies that are in flight
+
+    async def drive(self, talk: Conversation[T]) -> T:
+        """Answer what a conversation asks, until it returns."""
+        try:
+            prompts = next(talk)
+            while True:
+                prompts = talk.send(await together(self.answer(prompt) for prompt in prompts))
+        except StopIteration as over:
+            return over.value
+        finally:
+            talk.close()
+
+    async def answer(self, prompt: Prompt) -> Answer:
+        """The answer to a prompt: the one that is kept, or one that is asked for, once for all that ask the same."""
+        body = self.chat.body(prompt)
+        key = request_key(body)
+        lock = self.asking.setdefault(key, asyncio.Lock())
+        async with lock:
+            if (kept := self.ledger.get(key) or self.unanswered.get(key)) is not None:
+                self.usage = replace(self.usage, reused=self.usage.reused + 1)
+                return kept
+            async with self.slots:
+                answer = await self.ask(body)
+            if not self.ledger.put(key, self.chat.model, answer):
+                self.unanswered[key] = answer
+            return answer
+
+    async def ask(self, body: Mapping[str, Any]) -> Answer:
+        """Ask the endpoint until it answers, waiting longer each time."""
+        answers_before, fault = self.answers, Fault("")
+        for attempt in range(self.chat.max_attempts):
+            outcome = await self.attempt(body)
+            if isinstance(outcome, Answer):
+                self.answers += 1
+                self.lost_in_a_row = 0
+                self.usage = after(self.usage, outcome, attempt)
+                return outcome
+            fault = outcome
+            if fault.disconnected and self.answers == 0 and attempt + 1 >= ATTEMPTS_TO_CONNECT:
+                break
+            if attempt + 1 < self.chat.max_attempts:
+                await asyncio.sleep(self.wait_seconds(fault, attempt))
+        self.lost_in_a_row += 1
+        self.stop_if_gone(fault, answers_before)
+        answer = Answer(None, Reason.REQUEST_ERROR, f"{self.chat.max_attempts} attempts failed; the last: {fault.detail}")
+        self.usage = after(self.usage, answer, self.chat.max_attempts - 1)
+        return answer
+
+    def wait_seconds(self, fault: Fault, attempt: int) -> float:
+        """As long as the server asks for, and a random part of a time that doubles with each attempt."""
+        asked_for = fault.retry_after_seconds or 0.0
+        if asked_for > LONGEST_RETRY_AFTER_SECONDS:
+            raise Unreachable(
+                f"{self.chat.base_url} asks to wait for {asked_for:.0f} seconds ({fault.detail}); start again later"
+            )
+        return asked_for + self.rng.uniform(0, min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**attempt))
+
+    def stop_if_gone(self, fault: Fault, answers_before: int) -> None:
+        """Raise Unreachable where the endpoint, and not the prompt, is to blame for a prompt that was lost."""
+        gone = fault.disconnected and self.answers == answers_before
+        lost = LOST_IN_A_ROW if self.answers else LOST_AT_FIRST
+        if gone or self.lost_in_a_row >= lost:
+            raise Unreachable(
+                f"{self.chat.base_url} gives no answers ({fault.detail}); check that the server runs and that base_url is right"
+            )
+
+    async def attempt(self, body: Mapping[str, Any]) -> Answer | Fault:
+        """One request."""
+        import openai  # takes a second, which only those who ask should wait for
+
+        if self.client is None:
+            self.client = openai.AsyncOpenAI(
+                base_url=self.chat.base_url,
+                api_key=api_key(self.chat.api_key_env),
+                max_retries=0,
+                timeout=self.chat.timeout_seconds,
+            )
+        rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
+        try:
+            async with asyncio.timeout(self.chat.timeout_seconds):
+                reply = await self.client.chat.completions.with_raw_response.create(
+                    model=body["model"], messages=body["messages"], extra_body=rest
+                )
+            return read_reply(reply.content, self.chat.prices)
+        except (TimeoutError, openai.APITimeoutError):
+            return Fault(f"no whole reply within {self.chat.timeout_seconds:g} seconds")
+        except openai.APIConnectionError as error:
+            return Fault(f"no connection: {error.__cause__ or error}", disconnected=True)
+        except openai.APIStatusError as error:
+            return read_status(
+                error.status_code,
+                error.response.text,
+                error.response.headers,
+                proven=self.answers > 0,
+                where=f"{self.chat.base_url} with model {self.chat.model!r}",
+                key=self.chat.api_key_env,
+            )
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an HTTP address with a host."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def api_key(variable: str) -> str:
+    """The key in that environment variable; a word that local servers ignore where it is not set."""
+    key = os.environ.get(variable, "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise BadSettings(f"the variable {variable} holds characters that no key has; set it to the key alone")
+    return key or "none"
+
+
+async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All their results; when one raises, the others are cancelled and have ended before it is passed on."""
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

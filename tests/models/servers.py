@@ -1,0 +1,219 @@
+"""A scripted endpoint that speaks chat completions: a process of its own on loopback, which fails as it is told to.
+
+`serve(...)` starts it. Its settings: `faults` (share of requests that fail at random), `kinds` (which faults), `script` (faults
+for the first requests, in order), `answer` (who replies: "echo", "fixed", or a judge), `seconds` (how long a reply takes).
+"""
+
+import asyncio
+import hashlib
+import json
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+
+RANDOM_FAULTS = tuple(
+    ["429", "429_date", "500", "503", "garbage", "truncated", "empty", "drop", "drop_midway", "empty_message", "error_200"]
+)
+
+
+@dataclass
+class Server:
+    """A running endpoint: where it is, and what it was asked."""
+
+    base_url: str
+    log: Path
+    process: subprocess.Popen
+
+    def requests(self) -> list[dict]:
+        """Every request so far: its prompt, what was done with it, and its whole body."""
+        lines = self.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def answered(self) -> Counter:
+        """How often each prompt was answered in full."""
+        return Counter(request["prompt"] for request in self.requests() if request["action"] == "ok")
+
+
+@contextmanager
+def serve(**settings):
+    """A server process; it ends with the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "requests.jsonl"
+        log.touch()
+        command = [sys.executable, __file__, str(log), json.dumps(settings)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                port = int(process.stdout.readline())
+                yield Server(f"http://127.0.0.1:{port}/v1", log, process)
+            finally:
+                process.kill()
+
+
+def completion(text, **changes) -> dict:
+    message = {"role": "assistant", "content": text} | changes.pop("message", {})
+    choice = {"index": 0, "message": message, "finish_reason": "stop"} | changes.pop("choice", {})
+    usage = {"prompt_tokens": 10, "completion_tokens": 5} | changes.pop("usage", {})
+    return {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+
+
+SPECIAL = {
+    "empty_message": completion(""),
+    "refusal": completion(None, message={"refusal": "I will not."}),
+    "filter": completion(None, choice={"finish_reason": "content_filter"}),
+    "length": completion("", choice={"finish_reason": "length"}),
+    "no_message": {"choices": []},
+    "error_200": {"error": {"code": 502, "message": "provider fell over"}},
+    "flagged_200": {"error": {"code": 403, "message": "input was flagged"}},
+    "priced": completion("dear", usage={"cost": 0.25}),
+    "parts": completion([{"type": "text", "text": "in "}, {"type": "text", "text": "parts"}]),
+    "logprobs": completion(
+        "1",
+        choice={"logprobs": {"content": [{"token": "1", "logprob": -0.1, "top_logprobs": [{"token": "0", "logprob": -2.4}]}]}},
+    ),
+}
+STATUSES = {
+    "400": "unknown field",
+    "400_long": "This model's maximum context length is 4096 tokens",
+    "400_filter": "content_filter: the prompt was filtered",
+    "401": "Incorrect API key provided",
+    "402": "Insufficient credits",
+    "404": "The model `m` does not exist",
+    "429_quota": "insufficient_quota",
+    "429_long": "come back tomorrow",
+    "500": "internal error",
+    "503": "overloaded",
+    "429": "slow down",
+    "429_1": "slow down",
+    "429_date": "slow down",
+}
+
+
+class Endpoint:
+    """Does with each request what the settings say."""
+
+    def __init__(self, log, settings):
+        self.log = log
+        self.settings = settings
+        self.random = random.Random(settings.get("seed", 0))
+        self.script = list(settings.get("script", ()))
+        self.at_once = 0
+
+    def action(self) -> str:
+        if self.script:
+            return self.script.pop(0)
+        if self.random.random() < self.settings.get("faults", 0):
+            return self.random.choice(self.settings.get("kinds", RANDOM_FAULTS))
+        return self.settings.get("always", "ok")
+
+    async def connected(self, reader, writer):
+        try:
+            while await self.exchange(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def exchange(self, reader, writer) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        body = json.loads(await reader.readexactly(int(re.search(r"(?i)content-length: (\d+)", head)[1])))
+        prompt, action = body["messages"][-1]["content"], self.action()
+        self.at_once += 1
+        keep = await self.reply(writer, action, body, prompt)
+        record = {"prompt": prompt, "action": action, "at_once": self.at_once, "at": time.time(), "body": body}
+        record["key"] = re.search(r"(?i)authorization: (.*)", head)[1].strip()
+        self.log.write(json.dumps(record) + "\n")
+        self.at_once -= 1
+        return keep
+
+    async def reply(self, writer, action, body, prompt) -> bool:
+        await asyncio.sleep(self.settings.get("seconds", 0))
+        if action == "hang":
+            await asyncio.sleep(self.settings.get("hang_seconds", 30))
+        if action == "drop":
+            return False
+        if action in STATUSES:
+            return await self.send(writer, int(action[:3]), {"error": {"message": STATUSES[action]}}, waits(action))
+        payload = json.dumps(SPECIAL.get(action) or completion(self.answer(prompt))).encode()
+        if action == "garbage":
+            payload = b"<html>502 Bad Gateway</html>"
+        if action == "truncated":
+            payload = payload[: len(payload) // 2]
+        if action == "empty":
+            payload = b""
+        if action == "drop_midway":
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n" + payload[:20])
+            await writer.drain()
+            return False
+        return await self.send(writer, 200, payload, "")
+
+    async def send(self, writer, status, payload, headers) -> bool:
+        payload = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+        head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}content-length: {len(payload)}\r\n\r\n"
+        writer.write(head.encode() + payload)
+        await writer.drain()
+        return True
+
+    def answer(self, prompt) -> str:
+        who = self.settings.get("answer", "echo")
+        if who == "echo":
+            return f"echo {hashlib.sha256(prompt.encode()).hexdigest()[:12]}"
+        if who == "fixed":
+            return self.settings["text"]
+        return self.judge(who, prompt)
+
+    def judge(self, who, prompt) -> str:
+        """Judges read the prompt as a model would. "perfect" looks for the word in backticks that the explanation names."""
+        texts = [json.loads(text) for text in re.findall(r'(?m)^\d+: (".*")$', prompt)]
+        if self.random.random() < self.settings.get("malformed", 0):
+            return self.random.choice(
+                ["Sorry, I am not sure.", json.dumps({"answers": [1] * (len(texts) + 1)}), '{"answers": [1, 0']
+            )
+        if who == "perfect":
+            answers = [int(self.holds(prompt, text)) for text in texts]
+        elif who == "random":
+            answers = [self.random.randrange(2) for _ in texts]
+        else:
+            answers = [int(who == "yes")] * len(texts)
+        answers = [1 - a if self.random.random() < self.settings.get("wrong", 0) else a for a in answers]
+        return json.dumps({"answers": answers})
+
+    def holds(self, prompt, text) -> bool:
+        word = re.search(r"(?m)^Explanation: .*`(.*?)`", prompt)[1]
+        if marks := re.search(r"(?m)^Marks: (\S+) and (\S+)$", prompt):
+            marked = re.findall(re.escape(marks[1]) + "(.*?)" + re.escape(marks[2]), text, re.DOTALL)
+            return bool(marked) and all(one.strip() == word for one in marked)
+        return word in text.split()
+
+
+def waits(action) -> str:
+    """The headers that ask for patience."""
+    if action == "429":
+        return "retry-after: 0.05\r\n"
+    if action == "429_1":
+        return "retry-after: 1\r\n"
+    if action == "429_long":
+        return "retry-after: 86400\r\n"
+    if action == "429_date":
+        return f"date: {formatdate(usegmt=True)}\r\nretry-after: {formatdate(usegmt=True)}\r\n"
+    return ""
+
+
+async def main(log, settings):
+    endpoint = Endpoint(log, settings)
+    server = await asyncio.start_server(endpoint.connected, "127.0.0.1", settings.get("port", 0), limit=1 << 24)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1], "a", buffering=1) as log:  # noqa: PTH123
+        asyncio.run(main(log, json.loads(sys.argv[2])))
