@@ -1,1 +1,20 @@
 """Stage 3: choose the contexts that show a feature, split by document, and contexts where it is silent."""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+
+from gloss.sample.choice import Choice
+
+__all__ = ["Choice", "Sampler"]
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A way to choose among the windows of one split in which a feature fires."""
+
+    def choose(self, maxima: Float32[ndarray, " window"], number: int, rng: np.random.Generator) -> Choice:
+        """Choose `number` windows, given the strongest activation of each; all of them where there are fewer."""
+        ...

@@ -1,0 +1,134 @@
+"""Windows in which a feature is silent: any, or those that hold a token at which it often fires."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Int64
+from numpy import ndarray
+
+from gloss.records import FeatureActivations, Split
+from gloss.sample.windows import Placement, apart, spaced
+from gloss.store.contexts import Tiles, tiles_of
+from gloss.store.corpus import Corpus
+from gloss.store.occurrences import occurrences_of
+
+SILENT, NEAR_MISS = -1, -2  # quantiles of silent windows: any window; one that holds a favourite token
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where the windows of one feature are looked for."""
+
+    corpus: Corpus
+    activations: FeatureActivations
+    placement: Placement
+    width: int
+
+    @property
+    def tiles(self) -> Tiles:
+        """The aligned windows of the corpus."""
+        return tiles_of(self.corpus, self.width)
+
+    def spaced(self, starts: Int64[ndarray, " window"]) -> Int64[ndarray, " window"]:
+        """Numbers that are less than the width apart exactly where the windows overlap."""
+        return spaced(starts, self.corpus.sequences_of(starts), self.width)
+
+    def is_silent(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
+        """Whether the feature is silent in the whole window that begins there."""
+        ends = np.minimum(starts + self.width, self.corpus.offsets[self.corpus.sequences_of(starts) + 1])
+        return np.searchsorted(self.activations.positions, starts) == np.searchsorted(self.activations.positions, ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Windows that hold no activation, and the label of how each was found: SILENT or NEAR_MISS."""
+
+    starts: Int64[ndarray, " window"]
+    labels: Int64[ndarray, " window"]
+
+
+@runtime_checkable
+class Negatives(Protocol):
+    """A way to find windows in which a feature is silent."""
+
+    def choose(self, ground: Ground, split: Split, number: int, rng: np.random.Generator) -> Silent:
+        """`number` windows of the split, or as many as there are; none twice, no two overlapping."""
+        ...
+
+
+@dataclass(frozen=True)
+class RandomSilent:
+    """Draw tiles uniformly without replacement from all tiles of the split in which the feature is silent."""
+
+    def choose(self, ground: Ground, split: Split, number: int, rng: np.random.Generator) -> Silent:
+        """`number` silent tiles, or all there are."""
+        tiles = ground.tiles
+        firing = tiles.firing(ground.activations)
+        fires = tiles.ranks[firing[tiles.shown[firing] == (split is Split.SHOWN)]]
+        silent = len(tiles.by_split[split]) - len(fires)
+        drawn = rng.choice(silent, min(number, silent), replace=False)
+        # The r-th silent tile stands behind as many firing ones as have at most r silent ones before them.
+        ranks = drawn + np.searchsorted(fires - np.arange(len(fires)), drawn, side="right")
+        return Silent(tiles.starts[tiles.by_split[split][ranks]], np.full(len(drawn), SILENT))
+
+
+@dataclass(frozen=True)
+class SameToken:
+    """Draw silent windows around the feature's favourite tokens, each token in proportion to how often the feature fires there.
+
+    The favourites are the tokens at which it fires most often in the shown split.
+    """
+
+    favourites: int = 5
+
+    def choose(self, ground: Ground, split: Split, number: int, rng: np.random.Generator) -> Silent:
+        """`number` silent windows that hold a favourite token, or as many as were found; fewer is no error."""
+        found, keys = [np.empty(0, np.int64)], [np.empty(0)]
+        for token, count in zip(*favourites(ground, self.favourites), strict=True):
+            found.append(silent_around(ground, split, int(token), 2 * number, rng))
+            keys.append(np.log(rng.random(len(found[-1]))) * len(found[-1]) / count)  # (Efraimidis & Spirakis, 2006)
+        starts, order = np.concatenate(found), np.argsort(np.concatenate(found), kind="stable")
+        starts = starts[order]
+        kept = apart(starts, ground.corpus.sequences_of(starts), np.concatenate(keys)[order], ground.width)[:number]
+        return Silent(starts[kept], np.full(len(kept), NEAR_MISS))
+
+
+@dataclass(frozen=True)
+class HalfSameToken:
+    """Half `same_token`, as far as they are found, and the rest `random`."""
+
+    favourites: int = 5
+
+    def choose(self, ground: Ground, split: Split, number: int, rng: np.random.Generator) -> Silent:
+        """`number` silent windows, or all there are; those with a favourite token come first."""
+        near = SameToken(self.favourites).choose(ground, split, number // 2, rng)
+        # Each near miss overlaps two tiles at most, so that enough remain when those are left out.
+        others = RandomSilent().choose(ground, split, number + len(near.starts), rng)
+        distances = np.abs(ground.spaced(others.starts)[:, None] - ground.spaced(near.starts)[None, :])
+        alone = np.flatnonzero((distances >= ground.width).all(axis=1))[: number - len(near.starts)]
+        return Silent(np.concatenate([near.starts, others.starts[alone]]), np.concatenate([near.labels, others.labels[alone]]))
+
+
+def favourites(ground: Ground, number: int) -> tuple[Int64[ndarray, " token"], Int64[ndarray, " token"]]:
+    """The tokens at which the feature fires most often in the shown split, and how often it does."""
+    positions = ground.activations.positions
+    fired = ground.corpus.tokens[positions[ground.corpus.shown[positions]]]
+    tokens, counts = np.unique(fired, return_counts=True)
+    most = np.argsort(-counts, kind="stable")[:number]
+    return tokens[most].astype(np.int64), counts[most]
+
+
+def silent_around(ground: Ground, split: Split, token: int, number: int, rng: np.random.Generator) -> Int64[ndarray, " window"]:
+    """Distinct silent windows around random occurrences of the token in the split: at least `number`, or all there are."""
+    places = occurrences_of(ground.corpus).of(token)
+    places = rng.permutation(places[ground.corpus.shown[places] == (split is Split.SHOWN)])
+    found, taken, size = np.empty(0, np.int64), 0, 4 * number
+    while taken < len(places) and len(found) < number:
+        starts = ground.placement.around(places[taken : taken + size], ground.corpus, ground.width)
+        found = np.union1d(found, starts[ground.is_silent(starts)])
+        taken, size = taken + size, 4 * size
+    return found
+
+
+NEGATIVES: dict[str, Negatives] = {"random": RandomSilent(), "same_token": SameToken(), "mix": HalfSameToken()}

@@ -1,0 +1,102 @@
+"""Where windows stand: on the tiles of each sequence, or around what makes the feature fire."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Float32, Int64
+from numpy import ndarray
+
+from gloss.records import FeatureActivations
+from gloss.store.contexts import tiles_of
+from gloss.store.corpus import Corpus
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Windows in which a feature fires, in the order of the corpus; no two of them overlap, each begins inside its sequence."""
+
+    starts: Int64[ndarray, " window"]  # global index of the first position
+    maxima: Float32[ndarray, " window"]  # the strongest activation
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@runtime_checkable
+class Placement(Protocol):
+    """A way to lay windows over the corpus."""
+
+    def firing(self, activations: FeatureActivations, corpus: Corpus, width: int) -> Windows:
+        """All windows in which the feature fires."""
+        ...
+
+    def around(self, positions: Int64[ndarray, " position"], corpus: Corpus, width: int) -> Int64[ndarray, " position"]:
+        """Where the window begins that shows each of these global token indices."""
+        ...
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Windows are the tiles of each sequence, counted from its first token: a peak may stand anywhere in its window."""
+
+    def firing(self, activations: FeatureActivations, corpus: Corpus, width: int) -> Windows:
+        """All tiles in which the feature fires."""
+        tiles = tiles_of(corpus, width)
+        held = tiles.holding(activations.positions)
+        first = np.flatnonzero(np.diff(held, prepend=-1))
+        maxima = np.maximum.reduceat(activations.values, first) if len(first) else np.empty(0, np.float32)
+        return Windows(tiles.starts[held[first]], maxima)
+
+    def around(self, positions: Int64[ndarray, " position"], corpus: Corpus, width: int) -> Int64[ndarray, " position"]:
+        """Where the tile of each position begins."""
+        tiles = tiles_of(corpus, width)
+        return tiles.starts[tiles.holding(positions)]
+
+
+@dataclass(frozen=True)
+class Centred:
+    """The peak stands at index width // 2; near a sequence's edge the window slides back inside, and the peak moves instead.
+
+    Peaks are taken greedily from the strongest; one whose window would overlap a stronger one's is not taken again.
+    Only a sequence that is shorter than the window is padded, at its end.
+    """
+
+    def firing(self, activations: FeatureActivations, corpus: Corpus, width: int) -> Windows:
+        """A window for every peak that overlaps no stronger one."""
+        starts = self.around(activations.positions, corpus, width)
+        kept = np.sort(apart(starts, corpus.sequences_of(starts), activations.values, width))
+        return Windows(starts[kept], activations.values[kept])
+
+    def around(self, positions: Int64[ndarray, " position"], corpus: Corpus, width: int) -> Int64[ndarray, " position"]:
+        """Where the window begins that has each position in its middle, or as near to it as the sequence allows."""
+        sequences = corpus.sequences_of(positions)
+        firsts, ends = corpus.offsets[sequences], corpus.offsets[sequences + 1]
+        return np.maximum(np.minimum(positions - width // 2, ends - width), firsts)
+
+
+def apart(
+    starts: Int64[ndarray, " window"],
+    sequences: Int64[ndarray, " window"],
+    strengths: Float[ndarray, " window"],
+    width: int,
+) -> Int64[ndarray, " kept"]:
+    """Rows of windows that do not overlap, taken greedily from the strongest, in that order. Wants `starts` ascending."""
+    keys = spaced(starts, sequences, width)
+    lows = np.searchsorted(keys, keys - width, side="right").tolist()
+    highs = np.searchsorted(keys, keys + width, side="left").tolist()
+    free = bytearray(b"\1" * len(keys))
+    kept: list[int] = []
+    for row in np.argsort(-strengths, kind="stable").tolist():
+        if free[row]:
+            kept.append(row)
+            free[lows[row] : highs[row]] = bytes(highs[row] - lows[row])
+    return np.array(kept, np.int64)
+
+
+def spaced(starts: Int64[ndarray, " window"], sequences: Int64[ndarray, " window"], width: int) -> Int64[ndarray, " window"]:
+    """Numbers that are less than `width` apart exactly where windows overlap: those of two sequences never do."""
+    return starts + sequences * width
+
+
+PLACEMENTS: dict[str, Placement] = {"aligned": Aligned(), "centred": Centred()}

@@ -1,0 +1,106 @@
+"""Cut windows out of the corpus, with a feature's true activation at every position."""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+from numpy import ndarray
+
+from gloss.records import PADDING, Contexts, FeatureActivations, Split
+from gloss.store.corpus import Corpus
+
+
+def cut(
+    corpus: Corpus,
+    activations: FeatureActivations,
+    starts: Int64[ndarray, " context"],
+    width: int,
+    quantiles: Int64[ndarray, " context"],
+    anchors: Int64[ndarray, " context"] | None = None,
+) -> Contexts:
+    """The windows of `width` positions that begin at `starts`; a window may stand partly outside its sequence, in front too.
+
+    A window belongs to the sequence of its anchor, a global token index: by default its first position. What it covers
+    of other sequences is PADDING with activation 0. Raises ValueError where an anchor lies outside the corpus.
+    """
+    anchors = starts if anchors is None else anchors
+    if len(outside := anchors[(anchors < 0) | (anchors >= len(corpus))]):
+        raise ValueError(f"windows are anchored at tokens 0 to {len(corpus) - 1} of the corpus, got {outside[:3].tolist()}")
+    sequences = corpus.sequences_of(anchors)
+    firsts, ends = corpus.offsets[sequences], corpus.offsets[sequences + 1]
+    indices = starts[:, None] + np.arange(width)
+    inside = (indices >= firsts[:, None]) & (indices < ends[:, None])
+    tokens = np.full(indices.shape, PADDING, np.int32)
+    tokens[inside] = corpus.tokens[indices[inside]]
+    values = np.zeros(indices.shape, np.float32)
+    fill(values, activations, starts, np.clip(starts, firsts, ends), np.clip(starts + width, firsts, ends))
+    return Contexts(starts, corpus.documents[sequences], quantiles, tokens, values, starts - firsts)
+
+
+def fill(
+    values: Float32[ndarray, "context position"],
+    activations: FeatureActivations,
+    starts: Int64[ndarray, " context"],
+    lows: Int64[ndarray, " context"],
+    highs: Int64[ndarray, " context"],
+) -> None:
+    """Write into each row the activations between its two global token indices."""
+    first, last = np.searchsorted(activations.positions, lows), np.searchsorted(activations.positions, highs)
+    counts = last - first
+    rows = np.repeat(np.arange(len(starts)), counts)
+    entries = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts - first, counts)
+    values[rows, activations.positions[entries] - starts[rows]] = activations.values[entries]
+
+
+@dataclass(frozen=True, eq=False)
+class Tiles:
+    """Every window of an aligned cut: tile j of a sequence covers its tokens from j * width on; the last may be shorter."""
+
+    corpus: Corpus
+    width: int
+
+    @cached_property
+    def starts(self) -> Int64[ndarray, " tile"]:
+        """Global index of each tile's first token, ascending."""
+        counts = -(-np.diff(self.corpus.offsets) // self.width)
+        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        return np.repeat(self.corpus.offsets[:-1], counts) + within * self.width
+
+    @cached_property
+    def shown(self) -> Bool[ndarray, " tile"]:
+        """Whether each tile belongs to the shown split."""
+        return self.corpus.shown[self.starts]
+
+    @cached_property
+    def by_split(self) -> dict[Split, Int64[ndarray, " tile"]]:
+        """The numbers of each split's tiles, ascending."""
+        return {Split.SHOWN: np.flatnonzero(self.shown), Split.HELD_OUT: np.flatnonzero(~self.shown)}
+
+    @cached_property
+    def ranks(self) -> Int64[ndarray, " tile"]:
+        """How many tiles of the same split stand before each tile."""
+        before = np.cumsum(self.shown) - self.shown
+        return np.where(self.shown, before, np.arange(len(self.shown)) - before)
+
+    def holding(self, positions: Int64[ndarray, " position"]) -> Int64[ndarray, " position"]:
+        """The number of the tile that each global token index lies in."""
+        return np.searchsorted(self.starts, positions, side="right") - 1
+
+    def firing(self, activations: FeatureActivations) -> Int64[ndarray, " tile"]:
+        """The numbers of the tiles in which the feature is active, ascending."""
+        held = self.holding(activations.positions)
+        return held[np.diff(held, prepend=-1) > 0]
+
+    def share(self, firing: Int64[ndarray, " tile"], split: Split) -> float:
+        """Of the split's tiles, the share in which the feature fires; 0 where the split is empty."""
+        fires = np.count_nonzero(self.shown[firing] == (split is Split.SHOWN))
+        return fires / max(len(self.by_split[split]), 1)
+
+
+@lru_cache(maxsize=4)
+def tiles_of(corpus: Corpus, width: int) -> Tiles:
+    """The tiles of a corpus; worked out once for all features. Raises ValueError where the width is no length."""
+    if width < 1:
+        raise ValueError(f"a context has at least 1 position, got {width}")
+    return Tiles(corpus, width)
