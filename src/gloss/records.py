@@ -69,7 +69,7 @@ class Contexts:
 
     starts: Int64[ndarray, " context"]  # global index of the first position; before the document's first token if padded in front
     documents: Int64[ndarray, " context"]  # number of the document in the corpus
-    quantiles: Int64[ndarray, " context"]  # 0 holds the strongest; -1 where the feature is silent
+    quantiles: Int64[ndarray, " context"]  # 0 holds the strongest; -1 where silent, -2 where silent at a favourite token
     tokens: Int32[ndarray, "context position"]
     activations: Float32[ndarray, "context position"]
     places: Int64[ndarray, " context"] | None = None  # of the first position in its sequence, from 0; negative if padded in front
