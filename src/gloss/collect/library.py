@@ -14,4 +14,6 @@ def library_files(root: Path | None = None, skipped: frozenset[str] = SKIPPED) -
     root = root or Path(sysconfig.get_path("stdlib"))
     found = [path for path in root.rglob("*.py") if not skipped.intersection(path.relative_to(root).parts)]
     kept = [path for path in found if not path.name.startswith("_sysconfigdata")]  # the same on no two installations
-    return sorted(kept, key=lambda path: (path.stat().st_size > LONG, hashlib.sha256(path.relative_to(root).as_posix().encode()).digest()))
+    return sorted(
+        kept, key=lambda path: (path.stat().st_size > LONG, hashlib.sha256(path.relative_to(root).as_posix().encode()).digest())
+    )

@@ -75,7 +75,7 @@ class Merge:
     def move(self, first: int, last: int, totals: Totals, into: GroupWriter) -> Tally:
         """Copy the features from `first` up to `last`, feature after feature, and count their values."""
         tally = Tally(np.empty(0, np.uint32), np.empty(0, np.int64))
-        for features, positions, values in self.pieces(first, last, whole=totals.counts[first:last].sum() <= self.held):
+        for features, positions, values in self.pieces(first, last, whole=bool(totals.counts[first:last].sum() <= self.held)):
             half = halved(values, totals.scales[first + features])
             into.add(token=positions, value=half)
             tally = tally.plus(Tally.of(features, half))

@@ -5,7 +5,6 @@ import json
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 import pyarrow as pa
@@ -91,7 +90,7 @@ class CorpusWriter(CorpusDigest):
             self.document_file.add(name=list(names), hash=np.array(hashes, dtype=np.uint64))
         self.waiting_tokens, self.waiting_offsets, self.waiting_documents = [], [], []
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "CorpusWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,7 +43,7 @@ class GroupWriter:
         with disk(self.path):
             self.writer.write_table(group.combine_chunks(), row_group_size=self.rows)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "GroupWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
