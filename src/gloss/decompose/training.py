@@ -1,0 +1,135 @@
+"""The state of a TopK training and its one step, whose gradients touch active features alone (Gao et al., 2024)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor
+
+from gloss.decompose.gradients import CodesByFeature, decoded, dots
+from gloss.errors import BadInput
+from gloss.models.dictionary import Weights
+
+AUXILIARY_WEIGHT = 1 / 32  # of the dead features' loss (Gao et al., 2024, appendix A.2)
+AUXILIARY_SHARE = 4  # one token in so many teaches the dead features: they learn from many slots a token
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a step needs to know of the settings."""
+
+    k: int
+    auxiliary_k: int
+    dead_after_tokens: int
+    selection_dtype: torch.dtype
+    learning_rate: float
+
+
+@dataclass(slots=True)
+class Training:
+    """Parameters, optimizer and counts. Inputs are scaled to a mean squared norm of d_model; the result is scaled back."""
+
+    pace: Pace
+    scale: float
+    encoder: Float32[Tensor, "feature d_model"]
+    encoder_bias: Float32[Tensor, " feature"]
+    atoms: Float32[Tensor, "feature d_model"]
+    bias: Float32[Tensor, " d_model"]
+    optimizer: torch.optim.Adam
+    silent_tokens: Int64[Tensor, " feature"]  # seen since each feature last fired
+    steps: int = 0
+
+    @staticmethod
+    def begin(pace: Pace, width: int, sample: Float32[Tensor, "token d_model"], rng: np.random.Generator) -> "Training":
+        """Random unit atoms, an encoder equal to them, and the sample's geometric median as the bias."""
+        d_model = sample.shape[1]
+        mean_square = float(sample.square().sum(1).mean())
+        if mean_square == 0 or not np.isfinite(mean_square):
+            raise BadInput(f"activations with a mean squared norm of {mean_square} teach nothing; look at the site and the model")
+        scale = (d_model / mean_square) ** 0.5
+        atoms = torch.from_numpy(rng.standard_normal((width, d_model), dtype=np.float32))
+        atoms /= atoms.norm(dim=1, keepdim=True)
+        parameters = [atoms.clone(), torch.zeros(width), atoms, geometric_median(sample * scale)]
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer = torch.optim.Adam(parameters, lr=pace.learning_rate, eps=1e-10, fused=True)
+        return Training(pace, scale, *parameters, optimizer, torch.zeros(width, dtype=torch.int64))
+
+    @property
+    def dead(self) -> Int64[Tensor, " dead"]:
+        """The features that have been silent for too long."""
+        return (self.silent_tokens > self.pace.dead_after_tokens).nonzero().flatten()
+
+    @property
+    def weights(self) -> Weights:
+        """The parameters, in the scale of the activations as they were given."""
+        bias, encoder_bias = self.bias / self.scale, self.encoder_bias / self.scale
+        return Weights(self.encoder.clone(), encoder_bias, self.atoms.clone(), bias)
+
+    @torch.no_grad()
+    def step(self, x: Float32[Tensor, "token d_model"], rate_share: float) -> float:
+        """Learn from one batch at this share of the full learning rate; gives the share of its variance left unexplained."""
+        x = x * self.scale
+        centred = x - self.bias
+        pre, indices, values = self._encode(centred)
+        error = decoded(indices, values, self.atoms) - centred
+        variance = float((x - x.mean(0)).square().sum())
+        self.optimizer.zero_grad(set_to_none=False)
+        self._backward(centred, indices, values, error * (2 / variance))
+        self.bias.grad.copy_(error.sum(0) * (2 / variance) - self.encoder_bias.grad @ self.encoder)  # pyright: ignore[reportOptionalMemberAccess, reportOptionalOperand]
+        if self.pace.auxiliary_k and len(dead := self.dead):
+            self._revive(centred[::AUXILIARY_SHARE], pre[::AUXILIARY_SHARE], dead, error[::AUXILIARY_SHARE], variance)
+        self._descend(rate_share)
+        self.silent_tokens += len(x)
+        self.silent_tokens[indices[values > 0]] = 0
+        self.steps += 1
+        return float(error.square().sum()) / variance
+
+    def _encode(self, centred: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pre-activations, and the k largest as indices and values."""
+        if self.pace.selection_dtype == torch.float32:
+            pre = torch.addmm(self.encoder_bias, centred, self.encoder.T)
+            values, indices = pre.topk(self.pace.k, dim=1)
+            return pre, indices, values.relu()
+        rounded = self.pace.selection_dtype
+        pre = torch.addmm(self.encoder_bias.to(rounded), centred.to(rounded), self.encoder.to(rounded).T)
+        indices = pre.topk(self.pace.k, dim=1).indices
+        return pre, indices, (dots(centred, self.encoder, indices) + self.encoder_bias[indices]).relu()
+
+    def _backward(self, centred: Tensor, indices: Tensor, values: Tensor, of_output: Tensor) -> None:
+        """Add the gradients of atoms and encoder, given the gradient of the loss by the output."""
+        of_values = dots(of_output, self.atoms, indices).mul_(values > 0)
+        by_feature = CodesByFeature.of(indices, len(self.atoms))
+        self.atoms.grad += by_feature.gather(values, of_output)
+        self.encoder.grad += by_feature.gather(of_values, centred)
+        self.encoder_bias.grad.index_add_(0, indices.flatten(), of_values.flatten())  # pyright: ignore[reportOptionalMemberAccess]
+
+    def _revive(self, centred: Tensor, pre: Tensor, dead: Tensor, error: Tensor, variance: float) -> None:
+        """Let dead features learn what the living ones left unexplained."""
+        active = min(self.pace.auxiliary_k, len(dead))
+        values, places = pre[:, dead].float().topk(active, dim=1)
+        indices, values = dead[places], values.relu()
+        left = decoded(indices, values, self.atoms) + error
+        weight = AUXILIARY_WEIGHT * min(1.0, len(dead) / self.pace.auxiliary_k) * AUXILIARY_SHARE
+        self._backward(centred, indices, values, left * (2 * weight / variance))
+
+    def _descend(self, rate_share: float) -> None:
+        """One step of Adam; atoms keep the norm 1, and their gradients lose what would change it."""
+        gradient = self.atoms.grad
+        gradient -= (gradient * self.atoms).sum(1, keepdim=True) * self.atoms  # pyright: ignore[reportOptionalOperand]
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.pace.learning_rate * rate_share
+        self.optimizer.step()
+        self.atoms /= self.atoms.norm(dim=1, keepdim=True)
+
+
+def geometric_median(points: Float[Tensor, "token d_model"], rounds: int = 100) -> Float[Tensor, " d_model"]:
+    """The point with the smallest mean distance to all, by Weiszfeld's iteration."""
+    centre = points.mean(0)
+    for _ in range(rounds):
+        weights = 1 / (points - centre).norm(dim=1).clamp_min(1e-6)
+        centre, previous = (points * weights[:, None]).sum(0) / weights.sum(), centre
+        if (centre - previous).norm() <= 1e-5 * centre.norm():
+            break
+    return centre

@@ -1,0 +1,287 @@
+"""Dictionaries of features: what encodes a vector inside the subject as sparse codes and decodes codes into a vector."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from gloss.errors import Mismatch
+from gloss.models.selection import Codes, Positive, Selection
+from gloss.models.sites import Site
+
+ENCODED_AT_ONCE = 2**24  # pre-activations that are held at a time
+
+
+@runtime_checkable
+class Dictionary(Protocol):
+    """Any set of features of one site: a sparse autoencoder, a transcoder, neurons, probes, directions."""
+
+    @property
+    def reads(self) -> Site:
+        """The site whose vectors are encoded."""
+        ...
+
+    @property
+    def writes(self) -> Site:
+        """The site whose vectors are reconstructed; the same as `reads`, or another for a transcoder."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """The number of features."""
+        ...
+
+    @property
+    def atoms(self) -> Float[Tensor, "feature d_out"]:
+        """What each feature adds to the reconstruction, for one unit of activation."""
+        ...
+
+    def encode(self, x: Float[Tensor, "token d_in"]) -> Codes:
+        """The active features of each token."""
+        ...
+
+    def decode(self, codes: Codes) -> Float[Tensor, "token d_out"]:
+        """The vectors that the codes stand for."""
+        ...
+
+    def reconstruct(self, x: Float[Tensor, "token d_in"]) -> Float[Tensor, "token d_out"]:
+        """What the dictionary makes of the input: decoded codes and all that goes round them."""
+        ...
+
+
+class Normalisation(StrEnum):
+    """What is done to each input vector before it is encoded, by the names of SAELens."""
+
+    NONE = "none"
+    LAYER_NORM = "layer_norm"  # minus its mean, over its standard deviation
+    CONSTANT_NORM = "constant_norm_rescale"  # scaled to the norm sqrt(d_in)
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What the dictionary's makers measured; None where it was not. `gloss check` compares with it."""
+
+    fvu: float | None = None
+    l0: float | None = None
+    dead_share: float | None = None
+    cross_entropy_recovered: float | None = None
+    tokens: int | None = None  # that it was trained on
+    corpus: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The numbers of a sparse coder, features first; held in 32 bits however they were stored."""
+
+    encoder: Float32[Tensor, "feature d_in"]
+    encoder_bias: Float32[Tensor, " feature"]
+    atoms: Float32[Tensor, "feature d_out"]
+    bias: Float32[Tensor, " d_out"]
+    skip: Float32[Tensor, "d_out d_in"] | None = None  # a linear path round the features
+
+
+@dataclass(frozen=True, slots=True)
+class SparseCoder:
+    """A sparse autoencoder, or a transcoder where it writes another site than it reads.
+
+        pre = (norm(x) - bias if `subtracts_bias`) @ encoder.T + encoder_bias
+        y   = unnorm(codes @ atoms + bias) + x @ skip.T
+
+    A transcoder's output is not scaled back, because the scale is the input's.
+    """
+
+    reads: Site
+    writes: Site
+    weights: Weights
+    selection: Selection
+    subtracts_bias: bool = True
+    normalisation: Normalisation = Normalisation.NONE
+    card: Card = field(default_factory=Card)
+
+    def __post_init__(self) -> None:
+        if self.subtracts_bias and self.d_in != self.d_out:
+            raise Mismatch(
+                f"a dictionary cannot subtract a bias of {self.d_out} numbers from inputs of {self.d_in}; do not subtract it"
+            )
+
+    @property
+    def width(self) -> int:
+        """The number of features."""
+        return len(self.weights.encoder)
+
+    @property
+    def d_in(self) -> int:
+        """The length of the vectors that it reads."""
+        return self.weights.encoder.shape[1]
+
+    @property
+    def d_out(self) -> int:
+        """The length of the vectors that it writes."""
+        return self.weights.atoms.shape[1]
+
+    @property
+    def atoms(self) -> Float32[Tensor, "feature d_out"]:
+        """What each feature adds to the reconstruction, for one unit of activation."""
+        return self.weights.atoms
+
+    def encode(self, x: Float[Tensor, "token d_in"]) -> Codes:
+        """The active features of each token. Raises Mismatch for vectors of another length."""
+        _require_length(x, self.d_in, self.reads)
+        return _joined([self.selection.select(self._pre(part)) for part in _parts(x, self.width)])
+
+    def decode(self, codes: Codes) -> Float32[Tensor, "token d_out"]:
+        """The vectors that the codes stand for, in the scale of the normalised input where there is a normalisation."""
+        return _sum_of_atoms(codes, self.weights.atoms) + self.weights.bias
+
+    def reconstruct(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token d_out"]:
+        """What the dictionary makes of the input, in the input's scale, with its skip path."""
+        y = self.decode(self.encode(x))
+        x = x.to(y.dtype)
+        if self.reads == self.writes:
+            mean, scale = self._moments(x)
+            y = y * scale + mean
+        return y if self.weights.skip is None else y + x @ self.weights.skip.T
+
+    def to(self, device: torch.device | str) -> "SparseCoder":
+        """The same on another device."""
+        w = self.weights
+        skip = None if w.skip is None else w.skip.to(device)
+        moved = Weights(w.encoder.to(device), w.encoder_bias.to(device), w.atoms.to(device), w.bias.to(device), skip)
+        return replace(self, weights=moved, selection=self.selection.to(device))
+
+    def _pre(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token feature"]:
+        x = x.to(self.weights.encoder.dtype)
+        mean, scale = self._moments(x)
+        if self.normalisation is Normalisation.LAYER_NORM:
+            x = (x - mean) / (scale + 1e-5)  # added on the way in alone, as SAELens does
+        elif self.normalisation is Normalisation.CONSTANT_NORM:
+            x = x / scale
+        if self.subtracts_bias:
+            x = x - self.weights.bias
+        return torch.addmm(self.weights.encoder_bias, x, self.weights.encoder.T)
+
+    def _moments(self, x: Float32[Tensor, "token d_in"]) -> tuple[Tensor, Tensor]:
+        """What the normalisation subtracts from each vector, and what it divides it by."""
+        one, zero = x.new_ones(()), x.new_zeros(())
+        match self.normalisation:
+            case Normalisation.NONE:
+                return zero, one
+            case Normalisation.LAYER_NORM:
+                return x.mean(1, keepdim=True), x.std(1, keepdim=True)
+            case Normalisation.CONSTANT_NORM:
+                return zero, x.norm(dim=1, keepdim=True) / self.d_in**0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Neurons:
+    """The MLP's own neurons as a dictionary: feature 2j is neuron j above 0, feature 2j + 1 the same neuron below 0.
+
+    Values are positive, atoms carry the sign, so that a neuron's two tails can mean two things. With the default
+    selection the reconstruction is the last projection's output exactly.
+    """
+
+    layer: int
+    output: Float32[Tensor, "neuron d_model"]  # what each neuron writes: the rows of the down projection, transposed
+    bias: Float32[Tensor, " d_model"]
+    selection: Selection = field(default_factory=Positive)
+
+    @property
+    def reads(self) -> Site:
+        """The neurons' activations."""
+        return Site("mlp_act", self.layer)
+
+    @property
+    def writes(self) -> Site:
+        """The last projection's output."""
+        return Site("mlp_raw", self.layer)
+
+    @property
+    def width(self) -> int:
+        """Two features for each neuron."""
+        return 2 * len(self.output)
+
+    @property
+    def atoms(self) -> Float32[Tensor, "feature d_model"]:
+        """Each neuron's output direction, and its opposite."""
+        return torch.stack([self.output, -self.output], dim=1).flatten(0, 1)
+
+    def encode(self, x: Float[Tensor, "token neuron"]) -> Codes:
+        """The active tails of each token. Raises Mismatch for vectors of another length."""
+        _require_length(x, len(self.output), self.reads)
+        x = x.to(self.output.dtype)
+        return _joined([self.selection.select(torch.stack([p, -p], dim=2).flatten(1)) for p in _parts(x, self.width)])
+
+    def decode(self, codes: Codes) -> Float32[Tensor, "token d_model"]:
+        """The MLP's output that these tails make."""
+        signed = codes.values * (1 - 2 * (codes.indices % 2))
+        return _sum_of_atoms(Codes(codes.indices // 2, signed), self.output) + self.bias
+
+    def reconstruct(self, x: Float[Tensor, "token neuron"]) -> Float32[Tensor, "token d_model"]:
+        """The MLP's output from its neurons."""
+        return self.decode(self.encode(x))
+
+
+@runtime_checkable
+class HasSites(Protocol):
+    """What a subject must tell for a dictionary to be held against it."""
+
+    @property
+    def layers(self) -> int:
+        """The number of layers."""
+        ...
+
+    def width(self, site: Site) -> int:
+        """The length of the vectors at a site."""
+        ...
+
+
+def require_fit(dictionary: Dictionary, subject: HasSites) -> None:
+    """Raise Mismatch, naming both shapes, where the dictionary's sites or widths are not the subject's."""
+    d_out = dictionary.atoms.shape[1]
+    d_in = getattr(dictionary, "d_in", None)
+    for site, given, deed in ((dictionary.reads, d_in, "reads"), (dictionary.writes, d_out, "writes")):
+        if not 0 <= site.layer < subject.layers:
+            raise Mismatch(
+                f"the dictionary {deed} {site}, and the subject has {subject.layers} layers, 0 to {subject.layers - 1}; "
+                "give the model that the dictionary was made for"
+            )
+        wanted = subject.width(site)
+        if given is not None and given != wanted:
+            raise Mismatch(
+                f"the dictionary {deed} vectors of {given} numbers (its atoms are {dictionary.width} x {d_out}), and the "
+                f"subject's {site} holds vectors of {wanted}; give the site and the model that the dictionary was made for"
+            )
+
+
+def _require_length(x: Tensor, wanted: int, site: Site) -> None:
+    if x.shape[1] != wanted:
+        raise Mismatch(f"the dictionary of {site} reads vectors of {wanted} numbers and was given {tuple(x.shape)}")
+
+
+def _parts(x: Tensor, width: int) -> Iterator[Tensor]:
+    """The tokens, so many at a time as keep the pre-activations in bounded memory; at least one part."""
+    return iter(x.split(max(1, ENCODED_AT_ONCE // width)))
+
+
+def _joined(parts: list[Codes]) -> Codes:
+    """The codes of all parts, as long in each row as the longest needs."""
+    if len(parts) == 1:
+        return parts[0]
+    active = max(part.indices.shape[1] for part in parts)
+    padding = [(0, active - part.indices.shape[1]) for part in parts]
+    pad = torch.nn.functional.pad
+    return Codes(
+        torch.cat([pad(part.indices, by) for part, by in zip(parts, padding, strict=True)]),
+        torch.cat([pad(part.values, by) for part, by in zip(parts, padding, strict=True)]),
+    )
+
+
+def _sum_of_atoms(codes: Codes, atoms: Float32[Tensor, "feature d_out"]) -> Float32[Tensor, "token d_out"]:
+    """Each token's features' atoms, weighted and summed; the codes are never made dense."""
+    return embedding_bag(codes.indices, atoms, per_sample_weights=codes.values.to(atoms.dtype), mode="sum")

@@ -1,0 +1,133 @@
+"""sparsify's format: cfg.json and sae.safetensors, in a folder that is named after the module."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gloss.errors import BadInput, BadSettings
+from gloss.models.dictionary import Normalisation, SparseCoder, Weights
+from gloss.models.formats.checkpoint import (
+    card_of,
+    in_dtype,
+    read_configuration,
+    read_tensors,
+    settled_site,
+    stated_card,
+    tensor,
+    write_files,
+)
+from gloss.models.selection import LargestK, LargestOfGroups, Selection
+from gloss.models.sites import Site
+
+WEIGHTS = "sae.safetensors"
+DEFAULT_K, DEFAULT_EXPANSION = 32, 32
+
+# A transcoder reads its module's input and writes its output; a sparse autoencoder reads and writes the output.
+INPUTS = {"resid_post": "resid_pre", "mlp_raw": "mlp_in", "mlp_out": "mlp_in"}
+OWN_ENTRY = "gloss"  # in cfg.json; sparsify drops entries that it does not know
+
+
+def read(folder: Path, site: Site | None) -> SparseCoder:
+    """The dictionary in the folder. `site` is the module's output, also for a transcoder."""
+    configuration = read_configuration(folder)
+    if not isinstance(d := configuration.get("d_in"), int):
+        raise BadInput(f"{folder}/cfg.json states d_in={d}; fetch the dictionary again")
+    if configuration.get("signed"):
+        raise BadInput(f"{folder} is a signed dictionary of an early version of sparsify, which cannot be read; train it again")
+    width = configuration.get("num_latents") or d * configuration.get("expansion_factor", DEFAULT_EXPANSION)
+    tensors = read_tensors(folder / WEIGHTS)
+    own = configuration.get(OWN_ENTRY, {})
+    writes = _written_site(own.get("writes"), site, folder)
+    transcodes = bool(configuration.get("transcode", False))
+    return SparseCoder(
+        reads=_read_site(writes, folder) if transcodes else writes,
+        writes=writes,
+        weights=Weights(
+            tensor(tensors, "encoder.weight", (width, d), folder),
+            tensor(tensors, "encoder.bias", (width,), folder),
+            tensor(tensors, "W_dec", (width, d), folder),
+            tensor(tensors, "b_dec", (d,), folder),
+            tensor(tensors, "W_skip", (d, d), folder) if configuration.get("skip_connection") else None,
+        ),
+        selection=_selection(configuration, folder),
+        subtracts_bias=not transcodes,
+        card=card_of(own.get("card", {})),
+    )
+
+
+def write(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) -> None:
+    """Write the dictionary's two files. Raises BadSettings for what sparsify cannot hold."""
+    _require_writable(dictionary)
+    weights, selection = dictionary.weights, dictionary.selection
+    transcodes = dictionary.reads != dictionary.writes
+    encoder_bias = weights.encoder_bias
+    if dictionary.subtracts_bias == transcodes:  # sparsify subtracts the bias from an autoencoder's input and from no other
+        shift = weights.encoder @ weights.bias
+        encoder_bias = encoder_bias - shift if transcodes else encoder_bias + shift
+    tensors = {"encoder.weight": weights.encoder, "encoder.bias": encoder_bias, "W_dec": weights.atoms, "b_dec": weights.bias}
+    if weights.skip is not None:
+        tensors["W_skip"] = weights.skip
+    unit = bool(torch.allclose(weights.atoms.norm(dim=1), torch.ones(()), atol=1e-3))
+    configuration: dict[str, Any] = {
+        "activation": "topk" if isinstance(selection, LargestK) else "groupmax",
+        "expansion_factor": dictionary.width // dictionary.d_in,
+        "normalize_decoder": unit and not transcodes,
+        "num_latents": dictionary.width,
+        "k": selection.k if isinstance(selection, LargestK | LargestOfGroups) else 0,
+        "multi_topk": False,
+        "skip_connection": weights.skip is not None,
+        "transcode": transcodes,
+        "d_in": dictionary.d_in,
+        OWN_ENTRY: {"writes": str(dictionary.writes), "card": stated_card(dictionary.card)},
+    }
+    write_files(folder, WEIGHTS, in_dtype(tensors, dtype), configuration)
+
+
+def _written_site(own: str | None, given: Site | None, folder: Path) -> Site:
+    """From our own entry, or from the folder's name where it is a module's."""
+    if own is not None:
+        return settled_site(own, given, folder)
+    try:
+        return settled_site(folder.resolve().name, given, folder)
+    except BadInput as error:
+        raise BadInput(
+            f"the folder {folder.resolve().name!r} is not named after a module, as sparsify's are (layers.5, layers.5.mlp); "
+            "rename it or give the site, for example resid_post.5"
+        ) from error
+
+
+def _read_site(writes: Site, folder: Path) -> Site:
+    if writes.kind not in INPUTS:
+        raise BadInput(
+            f"{folder} is a transcoder of {writes}, whose input is no known site; those of layers and MLPs can be read"
+        )
+    return Site(INPUTS[writes.kind], writes.layer)
+
+
+def _selection(configuration: dict[str, Any], folder: Path) -> Selection:
+    activation, k = configuration.get("activation", "topk"), configuration.get("k", DEFAULT_K)
+    if activation == "topk":
+        return LargestK(k)
+    if activation == "groupmax":
+        return LargestOfGroups(k)
+    raise BadInput(f"{folder} has the activation {activation!r}; topk and groupmax can be read")
+
+
+def _require_writable(dictionary: SparseCoder) -> None:
+    if not isinstance(dictionary.selection, LargestK | LargestOfGroups):
+        raise BadSettings(
+            f"sparsify holds TopK and GroupMax, not {type(dictionary.selection).__name__}; save it in SAELens' format"
+        )
+    if dictionary.normalisation is not Normalisation.NONE:
+        raise BadSettings(
+            f"sparsify does not normalise inputs, and this dictionary does by {dictionary.normalisation}; save as sae_lens"
+        )
+    if dictionary.d_in != dictionary.d_out:
+        raise BadSettings(
+            f"sparsify's inputs and outputs are equally long, not {dictionary.d_in} and {dictionary.d_out}; save as sae_lens"
+        )
+    if dictionary.reads != dictionary.writes and INPUTS.get(dictionary.writes.kind) != dictionary.reads.kind:
+        raise BadSettings(
+            f"sparsify's transcoders read their module's input, not {dictionary.reads} for {dictionary.writes}; save as sae_lens"
+        )
