@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any, TypeVar
 
 import yaml
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from gloss.records import Reason
 
@@ -71,10 +71,16 @@ class PromptFile:
 
     def fill(self, **holes: Any) -> tuple[Message, ...]:
         """The turns with every hole filled. Raises jinja2.UndefinedError where a hole has no value."""
-        return tuple(Message(role, ENVIRONMENT.from_string(text).render(**holes).strip()) for role, text in self.turns)
+        return tuple(Message(role, template(text).render(**holes).strip()) for role, text in self.turns)
 
 
 ENVIRONMENT = Environment(undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
+
+
+@cache
+def template(text: str) -> Template:
+    """A turn, compiled once rather than for every feature."""
+    return ENVIRONMENT.from_string(text)
 
 
 @cache

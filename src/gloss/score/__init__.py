@@ -1,1 +1,18 @@
 """Stage 5: how well words foretell their feature on text that they never saw."""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from gloss.models.prompts import Conversation
+from gloss.records import Explanation, Failure, Score
+from gloss.store.evidence import Evidence
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Judges an explanation by evidence that it was not made from."""
+
+    def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
+        """Ask whatever has to be asked; a score with its verdicts, or a failure with its reason."""
+        ...

@@ -1,4 +1,4 @@
-"""95 % intervals: the percentile bootstrap (Efron, 1979; Hesterberg, 2015), the Wilson score (1927), Jeffreys' prior for rates."""
+"""95 % intervals: the percentile bootstrap (Efron, 1979; Hesterberg, 2015), Wilson's score (1927), Jeffreys' prior."""
 
 import math
 from collections.abc import Callable

@@ -1,0 +1,124 @@
+"""How tokens are marked inside a text that a language model reads, so that text which holds the marks itself stays clear."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int32
+from numpy import ndarray
+
+from gloss.records import Contexts
+from gloss.store.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A context as people read it: one piece of text and one activation for each position.
+
+    The pieces together are the text. A token that ends inside a character spells nothing by itself: its activation
+    stands at the token that completes the character, so that every activation stands at text that can be marked.
+    """
+
+    pieces: tuple[str, ...]
+    activations: Float32[ndarray, " position"]
+
+    @property
+    def text(self) -> str:
+        """The whole context, unmarked."""
+        return "".join(self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What stands before and after each run of marked tokens."""
+
+    open: str
+    close: str
+
+    def wrap(self, pieces: Sequence[str], marked: Bool[ndarray, " position"]) -> str:
+        """The text with every maximal run of marked pieces between marks."""
+        parts: list[str] = []
+        inside = False
+        for piece, wanted in zip(pieces, marked, strict=True):
+            if piece and wanted != inside:
+                parts.append(self.close if inside else self.open)
+                inside = bool(wanted)
+            parts.append(piece)
+        return "".join([*parts, self.close]) if inside else "".join(parts)
+
+    def read(self, text: str) -> list[tuple[str, bool]]:
+        """The stretches of a marked text, and whether each is marked; what `wrap` wrote, if the marks suit the text."""
+        stretches: list[tuple[str, bool]] = []
+        inside = False
+        for part in re.split(f"({re.escape(self.open)}|{re.escape(self.close)})", text):
+            if part in (self.open, self.close):
+                inside = part == self.open
+            elif part:
+                stretches.append((part, inside))
+        return stretches
+
+    def suit(self, pieces: Sequence[str], marked: Bool[ndarray, " position"]) -> bool:
+        """Whether a reader can tell these marks from the text itself."""
+        text = "".join(pieces)
+        if self.open in text or self.close in text:
+            return False
+        return self.read(self.wrap(pieces, marked)) == stretches(pieces, marked)
+
+
+PAIRS = (Marks("<<", ">>"), Marks("⟦", "⟧"), Marks("⟪", "⟫"), Marks("⦅", "⦆"))
+
+
+def suitable(items: Sequence[tuple[Sequence[str], Bool[ndarray, " position"]]]) -> Marks:
+    """The first pair of marks that all these texts can bear: `<<` and `>>`, unless a text holds something like them."""
+    numbered = (Marks(f"⟦{number}:", f":{number}⟧") for number in count(1))
+    for candidates in (PAIRS, numbered):
+        for marks in candidates:
+            if all(marks.suit(pieces, marked) for pieces, marked in items):
+                return marks
+    raise AssertionError("numbers do not end")
+
+
+def stretches(pieces: Sequence[str], marked: Bool[ndarray, " position"]) -> list[tuple[str, bool]]:
+    """The text cut where marked and unmarked meet."""
+    cut: list[tuple[str, bool]] = []
+    for piece, wanted in zip(pieces, marked, strict=True):
+        if piece and cut and cut[-1][1] == bool(wanted):
+            cut[-1] = (cut[-1][0] + piece, bool(wanted))
+        elif piece:
+            cut.append((piece, bool(wanted)))
+    return cut
+
+
+def spell(tokens: Int32[ndarray, " position"], activations: Float32[ndarray, " position"], vocabulary: Vocabulary) -> Spelled:
+    """Put a context into text, with each activation at the piece that shows it."""
+    pieces = vocabulary.texts(tokens.tolist())
+    moved = activations.copy()
+    for position in range(len(pieces) - 1):
+        if not pieces[position] and tokens[position] >= 0 and moved[position]:
+            moved[position + 1] = max(moved[position], moved[position + 1])
+            moved[position] = 0
+    return Spelled(tuple(pieces), moved)
+
+
+def spell_all(contexts: Contexts, vocabulary: Vocabulary) -> list[Spelled]:
+    """Each context in text."""
+    return [spell(tokens, values, vocabulary) for tokens, values in zip(contexts.tokens, contexts.activations, strict=True)]
+
+
+def above(spelled: Spelled, threshold: float) -> Bool[ndarray, " position"]:
+    """Where the activation exceeds this share of the context's maximum; nowhere in a silent context."""
+    shown = spelled.activations * np.array([bool(piece) for piece in spelled.pieces], dtype=bool)
+    return (shown > threshold * spelled.activations.max(initial=0.0)) & (shown > 0)
+
+
+def quoted(text: str) -> str:
+    """A text as a JSON string: on one line, whatever it holds, and read in one way only."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def numbered(texts: Iterable[str]) -> list[str]:
+    """One line for each text: its number from 1, and the text as a JSON string."""
+    return [f"{number}: {quoted(text)}" for number, text in enumerate(texts, start=1)]

@@ -1,0 +1,49 @@
+"""Does the feature fire in this context? Asked of a judge who knows only the explanation (Paulo et al., 2024)."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from gloss.errors import BadSettings
+from gloss.models.marks import numbered, quoted
+from gloss.models.prompts import Conversation, prompt_file
+from gloss.records import Contexts, Explanation, Failure, Score
+from gloss.score.verdicts import Item, judge, scored, too_few
+from gloss.store.evidence import Evidence
+from gloss.store.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Shows held-out contexts as plain text, firing and silent ones mixed."""
+
+    asks: ClassVar[bool] = True
+    contexts_per_question: int = 20
+
+    def __post_init__(self) -> None:
+        if self.contexts_per_question < 1:
+            raise BadSettings(f"detection was given contexts_per_question={self.contexts_per_question}, wants at least 1")
+
+    def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
+        """Ask about every held-out context; the score, or a failure where a side is empty."""
+        examples, vocabulary = evidence.examples, evidence.corpus.vocabulary
+        firing, silent = examples.held_out, examples.silent_held_out
+        if len(firing) == 0 or len(silent) == 0:
+            return too_few(explanation, len(firing), len(silent))
+        file = prompt_file("gloss.score", "detection")
+        items = [*plain(firing, vocabulary, truth=True), *plain(silent, vocabulary, truth=False)]
+        verdicts = yield from judge(
+            items,
+            lambda texts: file.fill(explanation=quoted(explanation.text), contexts=numbered(texts)),
+            self.contexts_per_question,
+            rng,
+        )
+        return scored("detection", explanation, verdicts, examples, rng)
+
+
+def plain(contexts: Contexts, vocabulary: Vocabulary, *, truth: bool) -> Generator[Item, None, None]:
+    """Contexts as unmarked text."""
+    for start, tokens in zip(contexts.starts, contexts.tokens, strict=True):
+        yield Item(int(start), truth, vocabulary.text(tokens.tolist()))

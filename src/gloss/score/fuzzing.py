@@ -1,0 +1,61 @@
+"""Are these the tokens on which the feature fires? Asked of a judge who knows only the explanation (Paulo et al., 2024)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from gloss.errors import BadSettings
+from gloss.models.marks import Marks, above, numbered, quoted, spell_all, suitable
+from gloss.models.prompts import Conversation, prompt_file
+from gloss.records import Explanation, Failure, Score
+from gloss.score.marks import Marked, marked_alike
+from gloss.score.verdicts import Item, judge, scored, too_few
+from gloss.store.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Fuzzing:
+    """Shows held-out contexts with marked tokens: those on which the feature fires, or others where it is silent."""
+
+    asks: ClassVar[bool] = True
+    contexts_per_question: int = 20
+    threshold: float = 0.3  # of a context's maximum, above which a token is marked
+
+    def __post_init__(self) -> None:
+        if self.contexts_per_question < 1 or not 0 <= self.threshold < 1:
+            raise BadSettings(
+                f"fuzzing was given contexts_per_question={self.contexts_per_question} and threshold={self.threshold}, "
+                "wants at least 1 and a threshold from 0 to below 1"
+            )
+
+    def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
+        """Ask about every item; the score, or a failure where a side is empty."""
+        examples = evidence.examples
+        items = self.items(evidence, rng)
+        firing = sum(item.firing for item in items)
+        if firing == 0 or firing == len(items):
+            return too_few(explanation, firing, len(items) - firing)
+        marks = suitable([(item.spelled.pieces, item.marks) for item in items])
+        file = prompt_file("gloss.score", "fuzzing")
+        verdicts = yield from judge(
+            [self.shown(item, marks, evidence) for item in items],
+            lambda texts: file.fill(
+                explanation=quoted(explanation.text), contexts=numbered(texts), open=marks.open, close=marks.close
+            ),
+            self.contexts_per_question,
+            rng,
+        )
+        return scored("fuzzing", explanation, verdicts, examples, rng)
+
+    def items(self, evidence: Evidence, rng: np.random.Generator) -> list[Marked]:
+        """What the judge is shown: firing contexts with their own marks, silent ones with marks of the same law."""
+        vocabulary = evidence.corpus.vocabulary
+        firing = spell_all(evidence.examples.held_out, vocabulary)
+        silent = spell_all(evidence.examples.silent_held_out, vocabulary)
+        return marked_alike([(spelled, above(spelled, self.threshold)) for spelled in firing], silent, rng)
+
+    def shown(self, item: Marked, marks: Marks, evidence: Evidence) -> Item:
+        """The item as the judge reads it."""
+        contexts = evidence.examples.held_out if item.firing else evidence.examples.silent_held_out
+        return Item(int(contexts.starts[item.row]), item.firing, marks.wrap(item.spelled.pieces, item.marks))

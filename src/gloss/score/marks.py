@@ -1,0 +1,103 @@
+"""Marked items of which only the explanation can tell the right from the wrong: both kinds follow one law of marks.
+
+Wrongly marked items are silent contexts that bear the marks of a firing one, at the same positions. Over all items each
+pattern of marks (how many, where) comes as often with silent contexts as with firing ones, up to one, so that a reader who
+sees the marks but not the explanation can do no better than guess.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from numpy import ndarray
+
+from gloss.models.marks import Spelled
+
+Kinds = Int64[ndarray, "context position"]
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """A context with marks, right ones where it is firing."""
+
+    row: int  # in the list that it came from
+    firing: bool
+    spelled: Spelled
+    marks: Bool[ndarray, " position"]
+
+
+def marked_alike(
+    firing: Sequence[tuple[Spelled, Bool[ndarray, " position"]]], silent: Sequence[Spelled], rng: np.random.Generator
+) -> list[Marked]:
+    """Firing contexts with their own marks, silent ones with marks drawn from those, each pattern as often as can be.
+
+    A pattern fits a context that has text at all its positions; among those that fit, a silent context is taken whose
+    tokens there look alike (a word, a space, a sign), so that marks on odd tokens give nothing away. Where a pattern finds
+    no silent context, its firing context is left out too; a silent context that no pattern fits is left out.
+    """
+    if not firing or not silent:
+        return []
+    patterns = np.stack([marks for _, marks in firing])
+    likeness = alike(patterns, kinds([spelled for spelled, _ in firing]), kinds(silent))
+    drawn = assigned(likeness, rng)
+    patterns_in_use = {row for _, row in drawn}
+    scarce = len(drawn) < len(firing)  # too few silent contexts for a turn of every pattern: any firing context may stay
+    right = [
+        Marked(row, True, spelled, marks)
+        for row, (spelled, marks) in enumerate(firing)
+        if row in patterns_in_use or (scarce and np.isfinite(likeness[row]).any())
+    ]
+    wrong = [Marked(column, False, silent[column], patterns[row]) for column, row in drawn]
+    return [*right, *wrong]
+
+
+def assigned(likeness: Float64[ndarray, "firing silent"], rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Pairs (silent, pattern): turn after turn every pattern takes one of the silent contexts that are left."""
+    fits = np.isfinite(likeness)
+    left = np.array(fits.any(axis=0), dtype=bool)
+    pairs: list[tuple[int, int]] = []
+    while True:
+        room = (fits & left).sum(axis=1)
+        # A pattern that fits few contexts chooses first, or others would take them all.
+        turn = sorted(np.flatnonzero(room).tolist(), key=lambda row: (room[row], rng.random()))
+        if not turn:
+            return pairs
+        if len(turn) > left.sum():
+            turn = [turn[place] for place in np.sort(rng.choice(len(turn), int(left.sum()), replace=False))]
+        for row in turn:
+            candidates = np.flatnonzero(left & fits[row])
+            if len(candidates):
+                ties = likeness[row, candidates] + 1e-6 * rng.random(len(candidates))
+                taken = int(candidates[np.argmax(ties)])
+                left[taken] = False
+                pairs.append((taken, row))
+
+
+def alike(
+    patterns: Bool[ndarray, "firing position"], firing: Kinds, silent: Int64[ndarray, "silent position"]
+) -> Float64[ndarray, "firing silent"]:
+    """For each pattern and silent context the share of marked tokens of the same kind; minus infinity where it does not fit."""
+    likeness = np.empty((len(patterns), len(silent)))
+    for row, pattern in enumerate(patterns):
+        there = silent[:, pattern]
+        likeness[row] = np.where((there == NO_TEXT).any(axis=1), -np.inf, (there == firing[row, pattern]).mean(axis=1))
+    return likeness
+
+
+NO_TEXT, SPACE, WORD, SIGN = range(4)
+
+
+def kinds(contexts: Sequence[Spelled]) -> Kinds:
+    """What each piece looks like."""
+    return np.array([[kind(piece) for piece in spelled.pieces] for spelled in contexts], dtype=np.int64)
+
+
+def kind(piece: str) -> int:
+    """A word begins with a letter or digit once its space is off; a number counts as one."""
+    if not piece:
+        return NO_TEXT
+    bare = piece.strip()
+    if not bare:
+        return SPACE
+    return WORD if bare[0].isalnum() or bare[0] == "_" else SIGN

@@ -1,0 +1,189 @@
+"""Items that a judge says yes or no to: asked many at a time, read as JSON, counted with the failed ones in place."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+
+from gloss.models.prompts import Answer, Conversation, Message, Prompt
+from gloss.records import Estimate, Examples, Explanation, Failure, Reason, Score, Verdict
+from gloss.score.intervals import from_draws, rate_draws
+
+BRACKETS = re.compile(r"\[[^\[\]]*\]")
+WORDS = {"0": False, "1": True, "no": False, "yes": True, "false": False, "true": True}
+HARD = -2  # the quantile of silent contexts that hold one of the feature's favourite tokens
+TOKENS_AN_ANSWER = 4  # in a JSON list, generously
+TOKENS_AROUND = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to be judged: where its context starts, whether yes is right, and the text that the judge reads."""
+
+    context: int
+    truth: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How the judge answered on one kind of context: yes, no, or not at all."""
+
+    yes: int
+    no: int
+    failed: int
+
+    @property
+    def items(self) -> int:
+        """How many were asked."""
+        return self.yes + self.no + self.failed
+
+    def rate(self, successes: int) -> Float64[ndarray, " one"]:
+        """A count as a share of the items; not a number where there are none."""
+        return np.array([successes / self.items if self.items else np.nan])
+
+    def draws(self, successes: int, rng: np.random.Generator) -> Float64[ndarray, " draw"]:
+        """Rates that could lie behind the count."""
+        return rate_draws(successes, self.items, rng=rng)
+
+
+def judge(
+    items: Sequence[Item],
+    fill: Callable[[list[str]], tuple[Message, ...]],
+    contexts_per_question: int,
+    rng: np.random.Generator,
+) -> Conversation[tuple[Verdict, ...]]:
+    """Ask for a verdict on every item, in random order and in questions of nearly equal size, all in one round."""
+    shuffled = [items[row] for row in rng.permutation(len(items))]
+    questions = np.array_split(np.arange(len(items)), -(-len(items) // contexts_per_question))
+    groups = [[shuffled[row] for row in rows] for rows in questions]
+    prompts = [
+        Prompt(fill([item.text for item in group]), max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * len(group)) for group in groups
+    ]
+    answers = yield prompts
+    return tuple(verdict for group, answer in zip(groups, answers, strict=True) for verdict in verdicts_of(group, answer))
+
+
+def verdicts_of(group: Sequence[Item], answer: Answer) -> list[Verdict]:
+    """A verdict for each item of a question; all carry the reason where the answer cannot be had or read."""
+    if answer.text is None:
+        return [Verdict(item.context, item.truth, None, answer.reason) for item in group]
+    said = parse(answer.text, len(group))
+    if said is None:
+        return [Verdict(item.context, item.truth, None, Reason.UNPARSABLE) for item in group]
+    return [Verdict(item.context, item.truth, yes) for item, yes in zip(group, said, strict=True)]
+
+
+def parse(text: str, wanted: int) -> list[bool] | None:
+    """The last list of exactly so many yes or no in an answer, whatever stands around it; None where there is none."""
+    for found in reversed(BRACKETS.findall(text)):
+        try:
+            values = [decided(value) for value in json.loads(found)]
+        except json.JSONDecodeError:
+            continue
+        if len(values) == wanted and None not in values:
+            return [bool(value) for value in values]
+    return None
+
+
+def decided(value: Any) -> bool | None:
+    """Yes or no as models write them: 1, true, "1", "yes"; None for anything else."""
+    return WORDS.get(str(value).strip().lower())
+
+
+def counted(verdicts: Sequence[Verdict]) -> Counts:
+    """What the verdicts on one kind of context add up to."""
+    answers = [verdict.answer for verdict in verdicts]
+    return Counts(answers.count(True), answers.count(False), answers.count(None))
+
+
+def scored(
+    method: str, explanation: Explanation, verdicts: tuple[Verdict, ...], examples: Examples, rng: np.random.Generator
+) -> Score:
+    """The score that the verdicts give."""
+    silent = examples.silent_held_out
+    hard = frozenset(silent.starts[silent.quantiles == HARD].tolist())
+    firing = counted([verdict for verdict in verdicts if verdict.truth])
+    plain = counted([verdict for verdict in verdicts if not verdict.truth and verdict.context not in hard])
+    same_token = counted([verdict for verdict in verdicts if not verdict.truth and verdict.context in hard])
+    return Score(
+        feature=explanation.feature,
+        method=method,
+        explained_by=explanation.method,
+        n=len(verdicts),
+        failed=firing.failed + plain.failed + same_token.failed,
+        estimates=estimates(firing, plain, same_token, examples.share_held_out, rng),
+        headline="balanced_accuracy",
+        verdicts=verdicts,
+    )
+
+
+def estimates(
+    firing: Counts, plain: Counts, same_token: Counts, share_firing: float, rng: np.random.Generator
+) -> dict[str, Estimate]:
+    """Every metric with its interval, from rates redrawn under Jeffreys' prior (a parametric bootstrap).
+
+    A missing answer is wrong: it lowers the true positive rate where the feature fires and the true negative rate where it
+    is silent. It claims nothing: precision does not see it. `..._at_base_rate` weighs firing contexts and silent ones drawn
+    at random as they come in text, `share_firing` of them firing; silent contexts with a favourite token do not enter.
+    """
+    silent = Counts(plain.yes + same_token.yes, plain.no + same_token.no, plain.failed + same_token.failed)
+    judged = firing.items / (firing.items + silent.items)
+    values = metrics(firing.rate(firing.yes), silent.rate(silent.no), silent.rate(silent.yes), judged)
+    found = firing.draws(firing.yes, rng)
+    draws = metrics(found, silent.draws(silent.no, rng), silent.draws(silent.yes, rng), judged)
+    true = metrics(firing.rate(firing.yes), plain.rate(plain.no), plain.rate(plain.yes), share_firing)
+    true_draws = metrics(found, plain.draws(plain.no, rng), plain.draws(plain.yes, rng), share_firing)
+    for name in ("precision", "f1"):
+        values[f"{name}_at_base_rate"], draws[f"{name}_at_base_rate"] = true[name], true_draws[name]
+    values["true_negative_rate_same_token"] = same_token.rate(same_token.no)
+    draws["true_negative_rate_same_token"] = same_token.draws(same_token.no, rng)
+    return {name: from_draws(float(value[0]), draws[name]) for name, value in values.items()}
+
+
+def metrics(
+    true_positive: Float64[ndarray, " draw"],
+    true_negative: Float64[ndarray, " draw"],
+    false_positive: Float64[ndarray, " draw"],
+    share_firing: float,
+) -> dict[str, Float64[ndarray, " draw"]]:
+    """Metrics of rates, where this share of contexts fires; precision is not a number where nothing was claimed."""
+    precision = claimed_rightly(true_positive, false_positive, share_firing)
+    return {
+        "balanced_accuracy": (true_positive + true_negative) / 2,
+        "true_positive_rate": true_positive,
+        "true_negative_rate": true_negative,
+        "precision": precision,
+        "recall": true_positive,
+        "f1": harmonic(precision, true_positive),
+    }
+
+
+def claimed_rightly(
+    true_positive: Float64[ndarray, " draw"], false_positive: Float64[ndarray, " draw"], share: float
+) -> Float64[ndarray, " draw"]:
+    """The share of claims that are right where this share of contexts fires."""
+    right, wrong = share * true_positive, (1 - share) * false_positive
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return right / (right + wrong)
+
+
+def harmonic(precision: Float64[ndarray, " draw"], recall: Float64[ndarray, " draw"]) -> Float64[ndarray, " draw"]:
+    """F1; 0 where nothing was found, be it that nothing was claimed."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(recall == 0, 0.0, 2 * precision * recall / (precision + recall))
+
+
+def too_few(explanation: Explanation, firing: int, silent: int) -> Failure:
+    """The failure of a feature that cannot be judged from both sides."""
+    return Failure(
+        explanation.feature,
+        "score",
+        Reason.TOO_FEW_EXAMPLES,
+        f"{firing} firing and {silent} silent held-out contexts, wants at least 1 of each",
+    )
