@@ -9,22 +9,24 @@ from gloss.records import Contexts, Control, Estimate, Examples, Explanation, Fa
 from gloss.store.vocabulary import Vocabulary
 
 WORDS = (
-    "def| return| raise| ValueError| TypeError| if| not| in| self|.|(|)|:|,|\n|    |        | =| ==|[|]| for| isinstance| None| True"
-    "| import| from| class| except| as| name| value| key| path| data| the| of| a| to| is|'|\"|_|__|init| str| int| lambda| yield|\t"
-    "|# | TODO|%|s|f\"|{|}|\\n| 0| 1|len| os|.path|.join|</script><b>| <img src=x onerror=alert(1)>|\x07|\u202e| é|\u200b"
+    "def| return| raise| ValueError| TypeError| if| not| in| self|.|(|)|:|,|\n|    |        | =| ==|[|]| for| isinstance| None"
+    "| True| import| from| class| except| as| name| value| key| path| data| the| of| a| to| is|'|\"|_|__|init| str| int| lambda"
+    '| yield|\t|# | TODO|%|s|f"|{|}|\\n| 0| 1|len| os|.path|</script><b>| <img src=x onerror=alert(1)>|\x07|\u202e| é|\u200b'
 )
-VOCABULARY = Vocabulary(tuple(word.encode() for word in WORDS.split("|")) + (b"\xe4", b"\xb8\xad"))
+VOCABULARY = Vocabulary((*(word.encode() for word in WORDS.split("|")), b"\xe4", b"\xb8\xad"))
 TEXTS = (
     "the name of an exception class after ‘raise’ or ‘except’",
     "‘self’ as the first argument of a method",
     "the closing bracket of a call inside an ‘if’",
     "an indent after a line that ends in a colon",
-    "a string’s opening quote after an equals sign, or the name of a keyword argument whose value is a string literal in a call that has several",
+    "a string’s opening quote after an equals sign, or the name of a keyword argument whose value is a string literal "
+    "in a call that has several",
     "‘not’ before ‘in’",
     "dunder names such as ‘__init__’",
     "the word ‘None’ after ‘is’ or ‘is not’",
 )
 WIDTH = 32
+FEATURES = 90  # pages in the folder that tests share
 TOKENS = 1_048_576
 DICTIONARY = "resid_post.2/topk"
 SUMMARY = RunSummary(
@@ -52,7 +54,7 @@ def contexts(rng: np.random.Generator, number: int, favourite: int, strongest: f
         activations[np.arange(number), peaks] = values
         activations[np.arange(number), peaks + 1] = values * rng.random(number) * (rng.random(number) < 0.5)
         tokens[np.arange(number), peaks] = favourite
-    quantiles = np.minimum(np.arange(number) * 10 // max(number, 1), 9) if strongest else np.full(number, -1)
+    quantiles = np.minimum(np.arange(number) * 10 // max(number, 1), 9) if strongest else -1 - np.arange(number) % 2
     documents = first_document + 2 * rng.integers(0, 500, number)
     return Contexts(rng.integers(0, TOKENS, number), documents, quantiles.astype(np.int64), tokens, activations)
 
@@ -63,12 +65,28 @@ def estimate(value: float, spread: float = 0.05) -> Estimate:
 
 def scores(feature: FeatureId, quality: float, rng: np.random.Generator) -> tuple[Score, ...]:
     """Execution and detection, each with its controls."""
-    metrics = {"f1": quality, "precision": min(quality + 0.05, 1), "recall": max(quality - 0.05, 0), "auprc": quality, "pearson": quality * 0.9}
+    metrics = {
+        "f1": quality,
+        "precision": min(quality + 0.05, 1.0),
+        "recall": max(quality - 0.05, 0.0),
+        "auprc": quality,
+        "pearson": quality * 0.9,
+    }
     real = {name: estimate(value) for name, value in metrics.items()}
     chance = {name: estimate(float(rng.random() * 0.05), 0.01) for name in metrics}
     found = [Score(feature, "execution", "rule", TOKENS // 2, 0, real, "f1")]
     found += [Score(feature, "execution", "rule", TOKENS // 2, 0, chance, "f1", c) for c in list(Control)[1:]]
-    found.append(Score(feature, "detection", "max_activating", 100, 3, {"balanced_accuracy": estimate(0.5 + quality / 2)}, "balanced_accuracy"))
+    found.append(
+        Score(
+            feature,
+            "detection",
+            "max_activating",
+            100,
+            3,
+            {"balanced_accuracy": estimate(0.5 + quality / 2)},
+            "balanced_accuracy",
+        )
+    )
     half = {"balanced_accuracy": estimate(0.5)}
     found.append(Score(feature, "detection", "max_activating", 100, 1, half, "balanced_accuracy", Control.RANDOM_EXPLANATION))
     return tuple(found)
@@ -97,7 +115,9 @@ class Material:
             failure = Failure(feature, "sample", Reason.TOO_FEW_EXAMPLES, "7 contexts in the shown split, 20 wanted")
             return FeaturePage(feature, statistics, failures=(failure,), examples=self._examples(feature, strongest, rng))
         quality = float(rng.beta(3, 1.6))
-        explanations = [Explanation(feature, TEXTS[i % len(TEXTS)], "rule", 'token in {" ValueError", " TypeError"} and before(2, " raise")')]
+        explanations = [
+            Explanation(feature, TEXTS[i % len(TEXTS)], "rule", 'token in {" ValueError", " TypeError"} and before(2, " raise")')
+        ]
         if self.both:
             explanations.append(Explanation(feature, "Names of exceptions that are raised in library code.", "max_activating"))
         return FeaturePage(
@@ -109,7 +129,10 @@ class Material:
             mistakes=self._mistakes(strongest, rng),
             top_tokens=tuple((WORDS.split("|")[j], 2.4 - j * 0.2) for j in range(10)),
             bottom_tokens=tuple((WORDS.split("|")[j + 12], -1.9 + j * 0.15) for j in range(10)),
-            neighbours=tuple((FeatureId(DICTIONARY, int(j)), 0.9 - k * 0.07) for k, j in enumerate((i + 3 + np.arange(8) * 5) % (self.number + 2))),
+            neighbours=tuple(
+                (FeatureId(DICTIONARY, int(j)), 0.9 - k * 0.07)
+                for k, j in enumerate((i + 3 + np.arange(8) * 5) % (self.number + 2))
+            ),
         )
 
     def _examples(self, feature: FeatureId, strongest: float, rng: np.random.Generator) -> Examples:

@@ -13,7 +13,8 @@ from gloss.records import Contexts, Score
 STRONGEST = 10  # rows in the first group
 PER_QUANTILE = 3
 PER_MISTAKE = 6
-CONTRAST = 4  # silent contexts
+CONTRAST = 3  # silent contexts of each kind
+AT_FAVOURITE_TOKEN = -2  # the quantile of a silent context that holds such a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,22 @@ def firing(page: FeaturePage, palette: Palette) -> tuple[Group, ...]:
     return tuple(groups)
 
 
-def silent(page: FeaturePage, palette: Palette) -> tuple[Row, ...]:
-    """A few contexts without the feature, for contrast."""
+def silent(page: FeaturePage, palette: Palette) -> tuple[Group, ...]:
+    """A few contexts without the feature: first those that hold a token on which it often fires."""
     if page.examples is None:
         return ()
     candidates = [*_each(page.examples.silent_held_out, True), *_each(page.examples.silent_shown, False)]
-    return tuple(candidate.paint(palette) for candidate in candidates[:CONTRAST])
+    near = [candidate for candidate in candidates if candidate.quantile == AT_FAVOURITE_TOKEN]
+    far = [candidate for candidate in candidates if candidate.quantile != AT_FAVOURITE_TOKEN]
+    titles = (
+        ("Silent at its own token", "a token on which it often fires is there, the feature is not"),
+        ("Silent", "for contrast"),
+    )
+    return tuple(
+        Group(title, note, tuple(candidate.paint(palette) for candidate in chosen[:CONTRAST]))
+        for (title, note), chosen in zip(titles, (near, far), strict=True)
+        if chosen
+    )
 
 
 def mistakes(found: Mistakes, palette: Palette) -> Group:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gloss.browse import contexts, drawings, words
 from gloss.browse.drawings import Bar, Whisker
 from gloss.browse.figures import decimal, interval, whole
-from gloss.browse.heatmap import Palette, Row, spelled
+from gloss.browse.heatmap import Palette, spelled
 from gloss.browse.model import FeaturePage
 from gloss.records import Control, Explanation, Failure, Score
 
@@ -65,7 +65,7 @@ class FeatureView:
     failures: tuple[tuple[Failure, str], ...]
     histogram: tuple[Bar, ...]
     groups: tuple[contexts.Group, ...]
-    silent: tuple[Row, ...]
+    silent: tuple[contexts.Group, ...]
     raised: tuple[LogitBar, ...]
     lowered: tuple[LogitBar, ...]
 

@@ -1,6 +1,7 @@
 """How numbers are written for people: .84 (.80–.88), 0.43 %, 1 in 233, 131,072."""
 
 import math
+import re
 
 from gloss.records import Estimate
 
@@ -44,6 +45,11 @@ def one_in(share: float) -> str:
     return f"1 in {round(1 / share):,}" if 0 < share <= 0.5 else ""
 
 
+def short(name: str) -> str:
+    """The last part of a path or of an organisation's name for a model."""
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1] or name
+
+
 def whole(number: int) -> str:
     """A count with thousands apart."""
     return f"{number:,}"
@@ -53,5 +59,5 @@ def strength(value: float) -> str:
     """An activation, to three significant figures."""
     if not math.isfinite(value):
         return "–"
-    text = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    text = f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
     return text.replace("-", MINUS)

@@ -52,8 +52,8 @@ def paint(contexts: Contexts, row: int, palette: Palette, held_out: bool, predic
     texts = palette.vocabulary.texts(ids)
     shades = levels(activations, palette.strongest).tolist()
     tokens = [
-        _token(text or (palette.vocabulary.strings[id] if shade or rule > 0 else ""), shade, value, rule)
-        for text, id, shade, value, rule in zip(texts, ids, shades, activations.tolist(), foretold.tolist(), strict=True)
+        _token(text or (palette.vocabulary.strings[token] if shade or rule > 0 else ""), shade, value, rule)
+        for text, token, shade, value, rule in zip(texts, ids, shades, activations.tolist(), foretold.tolist(), strict=True)
     ]
     cut = _peak(activations, foretold)
     largest = float(activations[np.argmax(np.abs(activations))]) if len(ids) else 0.0

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -12,7 +12,7 @@ from statistics import median
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from gloss.browse import drawings, figures, words
-from gloss.browse.entries import Entries, Entry, entry
+from gloss.browse.entries import Column, Entries, Entry, entry
 from gloss.browse.features import view
 from gloss.browse.heatmap import Palette
 from gloss.browse.model import FeaturePage, RunSummary, State
@@ -22,7 +22,10 @@ from gloss.store.vocabulary import Vocabulary
 
 HERE = Path(__file__).parent
 MARK = ".gloss-pages"  # tells a folder of ours from one that must not be touched
-TURN, NEIGHBOURS = "<!--turn-->", "<!--neighbours-->"  # filled in when all features are known; text is escaped, so it never holds them
+TURN, NEIGHBOURS = (
+    "<!--turn-->",
+    "<!--neighbours-->",
+)  # filled in when all features are known; text is escaped, so it never holds them
 NEAREST = 10
 GOLDEN = 0.6180339887
 
@@ -56,14 +59,16 @@ class _Paper:
         self.folder, self.summary, self.vocabulary = folder, summary, vocabulary
         self.entries = Entries()
         self.folders: dict[str, str] = {}
-        self.templates = _templates(summary)
+        self.templates = _templates()
 
     def add(self, page: FeaturePage) -> None:
         """Write one feature's page, without the links to pages that are not there yet."""
         path = f"features/{self._folder_of(page.feature.dictionary)}/{page.feature.index}.html"
         palette = Palette(self.vocabulary, page.statistics.strongest, self.summary.document_names)
-        template = self.templates.get_template("feature.html")
-        _write(self.folder / path, template.render(page=page, view=view(page, palette), root="../../"))
+        html = self._render(
+            "feature.html", page=page, view=view(page, palette), root="../../", turn=TURN, neighbours_here=NEIGHBOURS
+        )
+        _write(self.folder / path, html)
         self.entries.rows.append(entry(page, path, self.vocabulary))
 
     def finish(self) -> None:
@@ -72,19 +77,23 @@ class _Paper:
         by_feature = {row.feature: row for row in rows}
         stride = _stride(len(rows))
         for i, row in enumerate(rows):
-            turn = self.templates.get_template("turn.html").render(
+            turn = self._render(
+                "turn.html",
                 previous=rows[i - 1] if i else None,
                 next=rows[i + 1] if i + 1 < len(rows) else None,
                 random=rows[(i + stride) % len(rows)],
                 root="../../",
             )
             known = [(feature, cosine, by_feature.get(feature)) for feature, cosine in row.neighbours[:NEAREST]]
-            neighbours = self.templates.get_template("neighbours.html").render(neighbours=known, root="../../")
+            neighbours = self._render("neighbours.html", neighbours=known, root="../../")
             text = (self.folder / row.path).read_text(encoding="utf-8")
             _write(self.folder / row.path, text.replace(TURN, turn, 1).replace(NEIGHBOURS, neighbours, 1))
         _write(self.folder / "features.js", f"var glossFeatures = {json.dumps(_data(self.entries), separators=(',', ':'))};\n")
-        index = self.templates.get_template("index.html")
-        _write(self.folder / "index.html", index.render(entries=self.entries, overview=_overview(self.entries), root=""))
+        html = self._render("index.html", entries=self.entries, overview=_overview(self.entries), root="")
+        _write(self.folder / "index.html", html)
+
+    def _render(self, template: str, **values: object) -> str:
+        return self.templates.get_template(template).render(run=self.summary, State=State, **values)
 
     def _folder_of(self, dictionary: str) -> str:
         """A folder name for any dictionary's name, never the same for two."""
@@ -98,12 +107,18 @@ class _Paper:
         return self.folders[dictionary]
 
 
-def _templates(summary: RunSummary) -> Environment:
+def _templates() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"), autoescape=True, auto_reload=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        auto_reload=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.globals.update(run=summary, turn=TURN, neighbours_here=NEIGHBOURS, State=State)
-    environment.filters.update({name: getattr(figures, name) for name in ("decimal", "percent", "one_in", "whole", "strength")})
+    environment.filters.update(
+        {name: getattr(figures, name) for name in ("decimal", "percent", "one_in", "whole", "strength", "short")}
+    )
     return environment
 
 
@@ -115,7 +130,9 @@ def _overview(entries: Entries) -> list[dict[str, object]]:
         if not values:
             continue
         quarter, three_quarters = (sorted(values)[int(q * (len(values) - 1))] for q in (0.25, 0.75))
-        controls = [(words.CONTROLS[c], entries.values(column, c)) for c in (Control.RANDOM_EXPLANATION, Control.SHUFFLED_EXPLANATION)]
+        controls = [
+            (words.CONTROLS[c], entries.values(column, c)) for c in (Control.RANDOM_EXPLANATION, Control.SHUFFLED_EXPLANATION)
+        ]
         found.append(
             {
                 "column": column,
@@ -142,7 +159,7 @@ def _data(entries: Entries) -> dict[str, object]:
     }
 
 
-def _row(row: Entry, columns: list, named: bool) -> list[object]:
+def _row(row: Entry, columns: Sequence[Column], named: bool) -> list[object]:
     scores: list[object] = []
     for column in columns:
         if column in row.scores:
@@ -169,7 +186,7 @@ def _stride(number: int) -> int:
 
 
 @contextmanager
-def _staged(folder: Path) -> Iterator[Path]:
+def _staged(folder: Path) -> Generator[Path]:
     """A folder beside the wanted one, which takes its place if all goes well and vanishes if not."""
     if folder.exists() and not (folder / MARK).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BadInput(f"{folder} holds something else than pages; give a new or an empty folder")

@@ -19,9 +19,9 @@ METRICS = {
 }
 
 METHODS = {
-    "execution": "The rule is run over every token of text that no explainer has seen, at the rate at which the feature really fires.",
+    "execution": "The rule is run over every token of text that no explainer has seen, at the feature’s true rate.",
     "detection": "A language model reads the explanation and says of each held-out context whether the feature fires in it.",
-    "fuzzing": "A language model reads the explanation and says of each held-out context whether the marked tokens are the right ones.",
+    "fuzzing": "A language model reads the explanation and says of each held-out context whether the right tokens are marked.",
 }
 
 CONTROLS = {
@@ -69,8 +69,12 @@ def meaning(score: Score) -> str:
         return f"{found}, and {percent(precision)} of its claims were right."
     balanced = score.estimates.get("balanced_accuracy", Estimate.missing()).value
     if math.isfinite(balanced):
-        subject = "contexts where it fires from contexts where it is silent" if score.method == "detection" else "right from wrong"
-        return f"A reader with nothing but these words told {subject} with a balanced accuracy of {decimal(balanced)}; guessing gives .50."
+        told_apart = {
+            "detection": "contexts where it fires from contexts where it is silent",
+            "fuzzing": "right marks from wrong ones",
+        }
+        items = told_apart.get(score.method, "right from wrong")
+        return f"With these words alone a reader told {items}: balanced accuracy {decimal(balanced)}; guessing gives .50."
     return ""
 
 

@@ -1,0 +1,64 @@
+from gloss.browse import words
+from gloss.records import Control, Estimate, FeatureId, Reason, Score
+
+FEATURE = FeatureId("d", 3)
+
+
+def score(method: str, headline: str, control: Control = Control.NONE, failed: int = 0, **values: float) -> Score:
+    estimates = {name: Estimate(value, value - 0.04, value + 0.04) for name, value in values.items()}
+    return Score(FEATURE, method, "rule", 131_072, failed, estimates, headline, control)
+
+
+EXECUTION = score("execution", "f1", f1=0.84, precision=0.91, recall=0.82)
+
+
+def test_a_score_is_told_in_one_line_with_its_control():
+    control = score("execution", "f1", Control.RANDOM_EXPLANATION, f1=0.02)
+    assert words.told(EXECUTION, [control]) == (
+        "F1 .84 (.80–.88), n = 131,072 tokens, 0 failed; with another feature’s explanation: .02"
+    )
+
+
+def test_failed_answers_are_told():
+    assert "n = 131,072, 7 failed" in words.told(score("detection", "balanced_accuracy", failed=7, balanced_accuracy=0.8), [])
+
+
+def test_execution_says_what_was_found_and_what_was_right():
+    assert words.meaning(EXECUTION) == (
+        "On text it had never seen, the rule found 82\u202f% of the places where this feature fires, "
+        "and 91\u202f% of its claims were right."
+    )
+
+
+def test_a_rule_that_never_fires_has_claimed_nothing():
+    silent = Score(
+        FEATURE, "execution", "rule", 9, 0, {"recall": Estimate(0.0, 0.0, 0.0), "precision": Estimate.missing()}, "recall"
+    )
+    assert words.meaning(silent).endswith("of the places where this feature fires, because it never claimed anything.")
+
+
+def test_detection_says_what_guessing_gives():
+    sentence = words.meaning(score("detection", "balanced_accuracy", balanced_accuracy=0.84))
+    assert "balanced accuracy .84; guessing gives .50" in sentence
+
+
+def test_a_strangers_scorer_is_not_interpreted():
+    assert words.meaning(score("novel", "goodness", goodness=0.9)) == ""
+    assert words.metric("goodness_of_fit") == "goodness of fit"
+
+
+def test_words_are_trusted_when_their_interval_lies_above_the_controls():
+    assert "real information" in words.trust(EXECUTION, [score("execution", "f1", f1=0.02)])
+
+
+def test_words_are_not_trusted_when_the_intervals_meet():
+    assert "do not trust these" in words.trust(EXECUTION, [score("execution", "f1", f1=0.02), score("execution", "f1", f1=0.79)])
+
+
+def test_without_a_control_nothing_is_said_of_trust():
+    assert words.trust(EXECUTION, []) == ""
+
+
+def test_every_reason_and_every_control_has_words():
+    assert set(words.REASONS) == set(Reason)
+    assert set(words.CONTROLS) == set(Control) - {Control.NONE}
