@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
-RANDOM_FAULTS = tuple(
-    ["429", "429_date", "500", "503", "garbage", "truncated", "empty", "drop", "drop_midway", "empty_message", "error_200"]
+RANDOM_FAULTS = (
+    *("429", "429_date", "500", "503", "garbage", "truncated"),
+    *("empty", "drop", "drop_midway", "empty_message", "error_200"),
 )
 
 
@@ -190,7 +191,7 @@ class Endpoint:
         word = re.search(r"(?m)^Explanation: .*`(.*?)`", prompt)[1]
         if marks := re.search(r"(?m)^Marks: (\S+) and (\S+)$", prompt):
             marked = re.findall(re.escape(marks[1]) + "(.*?)" + re.escape(marks[2]), text, re.DOTALL)
-            return bool(marked) and all(one.strip() == word for one in marked)
+            return bool(marked) and all(one == word for run in marked for one in run.split())
         return word in text.split()
 
 

@@ -117,7 +117,7 @@ def test_a_million_conversations_to_come_are_not_begun_at_once(rng):
 
     with serve() as server, pytest.raises(KeyError, match="enough"):
         Chat("m", server.base_url, max_concurrent_requests=8).hold(endless(), rng, progress=stop)
-    assert taken <= 20 + 8
+    assert taken <= 20 + 8 + 8  # what was in flight when it stopped
 
 
 def test_2000_requests_under_20_percent_faults_lose_none_and_ask_none_twice(rng, tmp_path):

@@ -1,0 +1,120 @@
+"""The ledger keeps answers, and only answers, through kills and beside other processes."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from gloss.errors import BadInput
+from gloss.models.ledger import Ledger, request_key
+from gloss.models.prompts import Answer, TokenLogprob
+from gloss.records import Reason
+
+WRITER = """
+import sys, itertools
+from pathlib import Path
+from gloss.models.ledger import Ledger
+from gloss.models.prompts import Answer
+with Ledger(Path(sys.argv[1])) as ledger:
+    for i in itertools.count() if sys.argv[3] == "ever" else range(int(sys.argv[3])):
+        ledger.put(f"{sys.argv[2]} {i}", "m", Answer(f"answer {i}"))
+        print(i, flush=True)
+"""
+
+
+def writer(path, name, number):
+    command = [sys.executable, "-c", WRITER, str(path), name, str(number)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_an_answer_comes_back_whole(tmp_path):
+    logprobs = (TokenLogprob("ja", -0.25, (("nein", -1.5), ("\n", -9.0))), TokenLogprob("!", -0.5))
+    answer = Answer("schön\n\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"), None, "", logprobs, 12, 3, 0.125)
+    with Ledger(tmp_path / "l") as ledger:
+        assert ledger.put("k", "m", answer)
+    with Ledger(tmp_path / "l") as ledger:
+        assert ledger.get("k") == answer
+        assert ledger.get("other") is None
+
+
+def test_a_refusal_is_kept_and_a_failed_request_is_not(tmp_path):
+    with Ledger(tmp_path / "l") as ledger:
+        assert ledger.put("refused", "m", Answer(None, Reason.REFUSED, "no"))
+        assert not ledger.put("failed", "m", Answer(None, Reason.REQUEST_ERROR, "down"))
+        assert ledger.get("refused") == Answer(None, Reason.REFUSED, "no")
+        assert ledger.get("failed") is None
+
+
+def test_the_first_answer_stays():
+    with Ledger(None) as ledger:
+        ledger.put("k", "m", Answer("first"))
+        ledger.put("k", "m", Answer("second"))
+        assert ledger.get("k") == Answer("first")
+        assert len(ledger) == 1
+
+
+def test_money_adds_up():
+    with Ledger(None) as ledger:
+        assert ledger.spent() == 0
+        for number in range(4):
+            ledger.put(str(number), "m", Answer("x", money=0.5 if number else None))
+        assert ledger.spent() == 1.5
+
+
+def test_the_key_is_of_the_whole_request_whatever_its_order():
+    body = {"model": "m", "temperature": 0.0, "messages": [{"role": "user", "content": "x"}]}
+    assert request_key(body) == request_key(dict(reversed(body.items())))
+    others = [body | {"model": "n"}, body | {"temperature": 1.0}, body | {"max_tokens": 5}, body | {"messages": []}]
+    assert len({request_key(one) for one in [body, *others]}) == 5
+
+
+def test_a_killed_process_loses_nothing_that_it_had_kept(tmp_path):
+    process = writer(tmp_path / "l", "a", "ever")
+    last = -1
+    while last < 200:
+        last = int(process.stdout.readline())
+    os.kill(process.pid, signal.SIGKILL)
+    process.stdout.close()
+    process.wait()
+    with Ledger(tmp_path / "l") as ledger:
+        assert all(ledger.get(f"a {i}") == Answer(f"answer {i}") for i in range(last + 1))
+
+
+def test_two_processes_write_at_once(tmp_path):
+    processes = [writer(tmp_path / "l", name, 150) for name in "ab"]
+    for process in processes:
+        process.communicate()
+        assert process.returncode == 0
+    with Ledger(tmp_path / "l") as ledger:
+        assert len(ledger) == 300
+
+
+def test_a_file_that_is_no_ledger_is_one_sentence(tmp_path):
+    (tmp_path / "l").write_text("this is no database, however long it is. " * 100)
+    with pytest.raises(BadInput, match=r"answers cannot be kept there \(file is not a database") as error:
+        Ledger(tmp_path / "l")
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="answers cannot be kept there"):
+        Ledger(tmp_path / "file" / "l")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to read-only folders")
+def test_a_read_only_folder_is_one_sentence(tmp_path):
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    with pytest.raises(BadInput, match="answers cannot be kept there"):
+        Ledger(tmp_path / "l")
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    with Ledger(tmp_path / "l") as ledger:
+        ledger._connection.execute("PRAGMA max_page_count=4")
+        with pytest.raises(BadInput, match=r"database or disk is full.*space left"):
+            ledger.put("k", "m", Answer("x" * 100_000))
+        assert ledger.get("k") is None
