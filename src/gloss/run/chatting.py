@@ -3,12 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gloss.models.chat import Chat
-from gloss.models.prices import Prices
 from gloss.models.prompts import Conversation
-from gloss.run.methods import build
+from gloss.run.experiment import settings_of
 from gloss.run.plan import Plan
 
 T = TypeVar("T")
@@ -24,14 +23,6 @@ class Partner:
 
     def hold(self, conversations: Iterable[Conversation[T]]) -> list[T]:
         return self.chat.hold(conversations, self.plan.generator("chat"), ledger=self.ledger)
-
-
-def settings_of(chat: dict[str, Any]) -> Chat:
-    """The endpoint of a [chat] table; `prices` is a table of its own. Raises BadSettings."""
-    given = dict(chat)
-    if "prices" in given:
-        given["prices"] = build(Prices, given["prices"], "[chat.prices]")
-    return build(Chat, given, "[chat]")
 
 
 def chat_of(plan: Plan) -> Partner:

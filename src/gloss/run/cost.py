@@ -8,8 +8,7 @@ from rich.table import Table
 from gloss.models.prices import Cost, estimate
 from gloss.models.prompts import Conversation
 from gloss.records import Examples, Explanation
-from gloss.run.chatting import settings_of
-from gloss.run.experiment import Experiment
+from gloss.run.experiment import Experiment, settings_of
 from gloss.run.methods import installed, method
 from gloss.run.pipeline import run_until
 from gloss.run.plan import Plan, named
@@ -25,7 +24,9 @@ def report(experiment: Experiment) -> None:
     """Collect and sample, which is local and free, then print requests, tokens and money by method."""
     plan = run_until(experiment, "sample")
     prices = settings_of(experiment.chat).prices
-    table = Table("method", "requests", "prompt tokens", "answer tokens at most", "money at most", title="what this run would ask")
+    table = Table(
+        "method", "requests", "prompt tokens", "answer tokens at most", "money at most", title="what this run would ask"
+    )
     totals = [0.0, 0.0, 0.0, 0.0]
     for verb in ("explain", "score"):
         for settings in getattr(experiment, verb):
@@ -38,7 +39,9 @@ def report(experiment: Experiment) -> None:
             table.add_row(named(verb, settings), *shown(row, priced=cost.money_at_most is not None))
     table.add_row("all", *shown(totals, priced=prices.of(1, 1) is not None), style="bold")
     out.print(table)
-    out.print("Tokens are counted as a quarter of the characters. Answers that a ledger holds already cost nothing.", highlight=False)
+    out.print(
+        "Tokens are counted as a quarter of the characters. Answers that a ledger holds already cost nothing.", highlight=False
+    )
 
 
 def conversations(plan: Plan, verb: str, settings: dict[str, Any]) -> Iterator[Conversation[Any]]:

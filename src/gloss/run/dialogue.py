@@ -29,4 +29,6 @@ class Silence:
             next(conversation)
         except StopIteration as end:
             return end.value
-        raise BadSettings('a method asks a language model, but the experiment names none; add [chat] with base_url and model = "..."')
+        raise BadSettings(
+            'a method asks a language model, but the experiment names none; add [chat] with base_url and model = "..."'
+        )

@@ -4,10 +4,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from gloss.errors import BadInput, BadSettings
+from gloss.models.chat import Chat
+from gloss.models.prices import Prices
 from gloss.run.methods import build, method, suggestion
+from gloss.sample.examples import Sampling
 
 EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
 
@@ -78,7 +81,7 @@ class Experiment:
     browse: Table = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path) -> "Experiment":
         """Read an experiment file. Raises BadInput for a file that is not TOML, BadSettings for what it cannot say."""
         try:
             return cls.of(tomllib.loads(path.read_text("utf-8")))
@@ -88,13 +91,13 @@ class Experiment:
             raise BadInput(f"{path} is not TOML: {problem}") from problem
 
     @classmethod
-    def of(cls, tables: Mapping[str, Any]) -> Self:
+    def of(cls, tables: Mapping[str, Any]) -> "Experiment":
         """Make an experiment from tables; every unknown table or key is refused with a suggestion."""
         known = {f.name: f for f in fields(cls)}
         for name, content in tables.items():
             if name not in known:
                 raise BadSettings(f"an experiment has no table [{name}]{suggestion(name, known)}")
-            if not isinstance(content, dict) and not (name in METHODS and isinstance(content, list)):
+            if not isinstance(content, dict) and not (name in METHODS and isinstance(content, list | tuple)):
                 raise BadSettings(f"{name} must be a table: write [{name}] on a line of its own, got {content!r}")
         chosen: dict[str, Any] = {}
         for name, kind in PLAIN.items():
@@ -102,7 +105,7 @@ class Experiment:
             chosen[name] = build(kind, given, f"[{name}]")
         for name in METHODS:
             if name in tables:
-                chosen[name] = tuple(tables[name]) if isinstance(tables[name], list) else (tables[name],)
+                chosen[name] = (tables[name],) if isinstance(tables[name], dict) else tuple(tables[name])
         chosen |= {name: tables[name] for name in OTHER if name in tables}
         experiment = cls(**chosen)
         experiment.check()
@@ -115,6 +118,8 @@ class Experiment:
                 if "method" not in settings:
                     raise BadSettings(f"[{verb}] names no method; add one, for example method = {METHODS[verb][0]['method']!r}")
                 method(verb, settings)
+        build(Sampling, self.contexts, "[contexts]")
+        settings_of(self.chat)
         if len(self.sample) != 1:
             raise BadSettings(f"[sample] must be one table, got {len(self.sample)}: each run draws its contexts once")
         if "dictionary" not in self.decompose and "method" not in self.decompose:
@@ -136,3 +141,11 @@ class Experiment:
     def tables(self) -> Table:
         """Every setting, defaults included."""
         return asdict(self)
+
+
+def settings_of(chat: Table) -> Chat:
+    """The endpoint of a [chat] table; `prices` is a table of its own. Raises BadSettings."""
+    given = dict(chat)
+    if "prices" in given:
+        given["prices"] = build(Prices, given["prices"], "[chat.prices]")
+    return build(Chat, given, "[chat]")

@@ -46,6 +46,8 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
 
 def check_kind(value: Any, default: Any, where: str) -> None:
     """Refuse a value of another kind than the default's: a number for a number, text for text."""
+    if isinstance(default, tuple) and not isinstance(value, tuple | list):
+        raise BadSettings(f"{where} must be a list, got {value!r}; put it in brackets")
     for kind, name in ((bool, "true or false"), ((int, float), "a number"), (str, "text")):
         if isinstance(default, kind):
             if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):

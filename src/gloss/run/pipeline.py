@@ -23,6 +23,7 @@ from gloss.store.atomic import write_bytes
 from gloss.store.results import Part
 
 RESOLVED = "experiment.json"
+VERSIONED = ("gloss", "numpy", "pyarrow", "torch", "transformers")
 
 
 def run_all(experiment: Experiment) -> None:
@@ -48,7 +49,7 @@ def write_resolved(plan: Plan) -> None:
     content = {
         "experiment": plan.experiment.tables(),
         "keys": plan.keys,
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("gloss", "numpy", "pyarrow", "torch", "transformers")},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONED},
     }  # fmt: skip
     write_bytes(plan.folder / RESOLVED, json.dumps(content, indent=1, sort_keys=True).encode())
 
@@ -106,7 +107,7 @@ def score_all(plan: Plan) -> None:
 
 
 def partners(plan: Plan, verb: str, name: str) -> tuple[Dialogue, Executor]:
-    """Who answers a method's questions, and where its shards run: methods that compute use processes, those that ask wait in one."""
+    """Who answers a method's questions, and where its shards run: what computes uses processes, what asks waits in one."""
     asks = getattr(installed(verb)[name].load(), "asks", False)
     if asks and plan.experiment.chat:
         from gloss.run.chatting import chat_of

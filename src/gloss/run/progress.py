@@ -1,11 +1,19 @@
 """Bars with rate and time left; plain lines where nobody looks at a terminal."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Task as Line
 from rich.text import Text
 
@@ -26,14 +34,21 @@ class Rate(TextColumn):
 
 
 @contextmanager
-def bar(title: str, unit: str = "") -> Iterator[Report]:
+def bar(title: str, unit: str = "") -> Generator[Report]:
     """A line of progress; gives what to call with the number done and the total, where it is known."""
     begun = time.monotonic()
     counted = [0]
     columns = (
-        SpinnerColumn(finished_text="[green]✓"), TextColumn(f"{title:<10}"), BarColumn(), MofNCompleteColumn(), TextColumn(f"[dim]{unit}"),
-        Rate(), TimeElapsedColumn(), TextColumn("[dim]left"), TimeRemainingColumn(),
-    )  # fmt: skip
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn(f"{title:<18}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"[dim]{unit}"),
+        Rate(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         line = progress.add_task(title, total=None)
 

@@ -25,8 +25,7 @@ def report(folder: Path, sql: str) -> None:
             answer = connection.sql(sql)
         except duckdb.Error as problem:
             raise BadSettings(f"the query failed: {problem}") from problem
-        if answer is not None:
-            show(answer.columns, answer.fetchall())
+        show(answer.columns, answer.fetchall())
 
 
 def tables(plan: Plan) -> dict[str, Sequence[Path]]:

@@ -14,16 +14,22 @@ from gloss.store.results import Row, read
 
 
 def print_report(plan: Plan) -> None:
-    """Print medians over features, with bootstrap intervals over features; a feature without a rule counts as 0."""
+    """Print medians over features, with bootstrap intervals over features, for explanations and their controls."""
     scores = read(plan.places("score"), "scores")
     failures = read([plan.place(stage) for stage in plan.keys], "failures")
     examined = len(plan.features) - sum(row["stage"] == "sample" for row in failures)
-    table = Table("score", "explained by", "features", "median", "random", "shuffled", "median, unexplained as 0", title="held-out text")
+    table = Table("score", "explained by", "explanation", "features", "median", "95 % interval", title="on held-out text")
     for (method, explained_by), rows in sorted(grouped(scores).items()):
-        own, random, shuffled = (values(rows, control) for control in Control)
-        padded = np.concatenate([own, np.zeros(max(0, examined - len(own)))])
-        name = f"{method} {rows[0]['headline']}"
-        table.add_row(name, explained_by, f"{len(own)} of {examined}", *(shown(plan, v) for v in (own, random, shuffled, padded)))
+        own = values(rows, Control.NONE)
+        lines = {
+            "its own": own,
+            "its own, 0 if there is none": np.concatenate([own, np.zeros(max(0, examined - len(own)))]),
+            "of a random feature": values(rows, Control.RANDOM_EXPLANATION),
+            "shuffled": values(rows, Control.SHUFFLED_EXPLANATION),
+        }
+        for number, (name, numbers) in enumerate(lines.items()):
+            first = (f"{method} {rows[0]['headline']}", explained_by) if number == 0 else ("", "")
+            table.add_row(*first, name, str(len(numbers)), *shown(plan, numbers))
     out.print(table)
     for (stage, reason), number in sorted(Counter((row["stage"], row["reason"]) for row in failures).items()):
         out.print(f"{stage}: {number} features {reason.replace('_', ' ')}", highlight=False)
@@ -45,8 +51,8 @@ def median_of(plan: Plan, numbers: np.ndarray) -> Estimate:
     return bootstrap(lambda x: np.median(x, axis=-1), numbers, rng=plan.generator("report"))
 
 
-def shown(plan: Plan, numbers: np.ndarray) -> str:
+def shown(plan: Plan, numbers: np.ndarray) -> tuple[str, str]:
     if not len(numbers):
-        return "-"
+        return "-", "-"
     estimate = median_of(plan, numbers)
-    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+    return f"{estimate.value:.3f}", f"{estimate.low:.3f} to {estimate.high:.3f}"

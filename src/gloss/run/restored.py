@@ -29,6 +29,4 @@ def examples_of(plan: Plan, shard: int) -> Iterator[Examples]:
 
 def explanations_of(plan: Plan) -> dict[str, list[Explanation]]:
     """Every explanation of the run, by the name of its method's stage."""
-    return {
-        stage: [explanation_of(row) for row in read([plan.place(stage)], "explanations")] for stage in plan.stages("explain")
-    }
+    return {stage: [explanation_of(row) for row in read([plan.place(stage)], "explanations")] for stage in plan.stages("explain")}

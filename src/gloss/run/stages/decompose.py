@@ -3,18 +3,22 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from gloss.collect.batches import activation_batches
+from gloss.collect.batches import Shuffle, activation_batches
+from gloss.collect.tokens import read_texts
 from gloss.decompose.directions import directions
 from gloss.models.dictionary import Dictionary
 from gloss.models.formats import load_dictionary, save_dictionary
-from gloss.models.sites import parse_site
+from gloss.models.sites import Site, parse_site
 from gloss.models.subject import Subject
 from gloss.run.experiment import EMBEDDED
 from gloss.run.methods import method
 from gloss.run.plan import Plan, embedded
 from gloss.run.sources import texts
+from gloss.store.corpus import Corpus
 from gloss.store.progress import Progress
 from gloss.store.results import Row
+
+ENDLESS = 10**6  # epochs; the trainer stops by itself
 
 
 def load_subject(plan: Plan) -> Subject:
@@ -42,16 +46,20 @@ def dictionary_folder(plan: Plan) -> Path:
     return embedded("dictionary") if given == EMBEDDED else Path(given)
 
 
-def site_asked(plan: Plan):
+def site_asked(plan: Plan) -> Site | None:
     site = plan.experiment.decompose.get("site")
     return parse_site(site) if site else None
 
 
 def train(plan: Plan, subject: Subject, progress: Progress) -> None:
-    site = parse_site(plan.experiment.decompose["site"])
+    """Train on the experiment's texts, read again and again as often as the trainer wants."""
+    asked, site = plan.experiment.collect, parse_site(plan.experiment.decompose["site"])
     trainer = method("decompose", plan.experiment.trainer)
+    subject.width(site)  # refuses a site that the subject does not have before any text is read
+    folder = plan.place("decompose") / "corpus"
+    read_texts(subject, texts(plan), folder, asked.context_length, asked.max_tokens or None)
     rng = plan.generator("decompose")
-    batches = activation_batches(subject, site, texts(plan), plan.experiment.collect.context_length, rng)
+    batches = activation_batches(subject, site, Corpus.open(folder), rng, Shuffle(epochs=ENDLESS))
     dictionary = trainer.fit(batches, site, rng, lambda step: progress(step.tokens, step.of_tokens))
     save_dictionary(dictionary, dictionary_folder(plan), format="sae_lens")
 

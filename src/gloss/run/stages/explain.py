@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from gloss.models.prompts import Conversation
-from gloss.records import Examples, Explanation, Failure
+from gloss.records import Explanation, Failure
 from gloss.run.dialogue import Dialogue
 from gloss.run.methods import method
 from gloss.run.plan import Plan, named

@@ -1,0 +1,57 @@
+"""Experiment files: everything wrong is said before anything runs."""
+
+import pytest
+
+from gloss.errors import BadInput, BadSettings
+from gloss.run.experiment import Experiment
+
+
+def test_an_empty_file_is_the_demo_with_defaults(tmp_path):
+    path = tmp_path / "empty.toml"
+    path.write_text("")
+    asked = Experiment.read(path)
+    assert asked.subject.model == "embedded"
+    assert asked.explain == ({"method": "rule"},)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[colect]\n", "did you mean 'collect'"),
+        ("[run]\nfeature = 3\n", "did you mean 'features'"),
+        ("[run]\nfeatures = 'many'\n", "[run].features must be a number, got 'many'"),
+        ("[run]\nfeatures = 2.5\n", "must be a whole number"),
+        ("[run]\nfeatures = -1\n", "features must be 0 (for all) or more"),
+        ("[run]\nprocesses = 0\n", "processes must be at least 1"),
+        ("[explain]\nmethod = 'rules'\n", "did you mean 'rule'"),
+        ("[explain]\nmethods = 'rule'\n", "[explain] names no method"),
+        ("[sample]\nmethod = 'quantiles'\nquantile = 3\n", "did you mean 'quantiles'"),
+        ("[decompose]\nsite = 'resid_post.1'\n", "[decompose] needs dictionary"),
+        ("[decompose]\nmethod = 'topk'\n", "needs a site"),
+        ("[decompose]\nmethod = 'topk'\nsite = 'resid_post.1'\nwdth = 3\n", "did you mean 'width'"),
+        ("[collect]\ntexts = 'stdlib'\n", "[collect].texts must be a list"),
+        ("[chat]\nmodl = 'x'\n", "did you mean 'model'"),
+        ("[contexts]\nshwn = 3\n", "did you mean 'shown'"),
+        ("run = 3\n", "run must be a table"),
+    ],
+)
+def test_what_is_wrong_is_said_with_what_was_probably_meant(tmp_path, text, said):
+    path = tmp_path / "experiment.toml"
+    path.write_text(text)
+    with pytest.raises(BadSettings) as told:
+        Experiment.read(path)
+    assert said in str(told.value)
+
+
+def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path):
+    path = tmp_path / "experiment.toml"
+    path.write_text("[run")
+    with pytest.raises(BadInput, match=r"experiment\.toml is not TOML"):
+        Experiment.read(path)
+    with pytest.raises(BadInput, match="cannot be read"):
+        Experiment.read(tmp_path / "nothing.toml")
+
+
+def test_resolved_tables_make_the_same_experiment_again():
+    asked = Experiment.of({"run": {"features": 7}, "score": [{"method": "execution"}, {"method": "detection"}]})
+    assert Experiment.of(asked.tables()) == asked

@@ -1,0 +1,27 @@
+"""Keys: the same for the same inputs, another for any other."""
+
+from gloss.run.experiment import Experiment
+from gloss.run.keys import fingerprint, key
+from gloss.run.plan import Plan
+
+
+def test_a_key_changes_with_every_part():
+    assert key("a", 1) == key("a", 1)
+    assert len({key("a", 1), key("a", 2), key("b", 1), key("a")}) == 4
+
+
+def test_a_fingerprint_follows_content_and_names_not_places(tmp_path):
+    for folder, name, text in (("a", "x", "1"), ("b", "x", "1"), ("c", "x", "2"), ("d", "y", "1")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text(text)
+    a, b, c, d = (fingerprint(tmp_path / folder) for folder in "abcd")
+    assert a == b
+    assert len({a, c, d}) == 3
+
+
+def test_another_setting_gives_new_keys_to_its_stage_and_those_after_it_alone():
+    first = Plan(Experiment.of({})).keys
+    other = Plan(Experiment.of({"sample": {"method": "top"}})).keys
+    assert {stage for stage in first if first[stage] != other[stage]} == {"sample", "explain.rule", "score.execution"}
+    seeded = Plan(Experiment.of({"score": {"method": "execution", "resamples": 77}})).keys
+    assert {stage for stage in first if first[stage] != seeded[stage]} == {"score.execution"}

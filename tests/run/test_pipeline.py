@@ -1,0 +1,82 @@
+"""Whole runs, as processes: they end with pages, repeat nothing, and survive being killed."""
+
+import hashlib
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from small import SMALL, start
+
+from gloss.records import Control, Split
+from gloss.run.pipeline import plan_of
+from gloss.run.restored import examples_of, explanations_of
+from gloss.store.results import read
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_run_leaves_pages_records_and_its_resolved_settings(small_run):
+    plan = plan_of(small_run / "out")
+    assert (small_run / "out" / "page" / "index.html").exists()
+    explained = {e.feature for e in explanations_of(plan)["explain.rule"]}
+    scores = read(plan.places("score"), "scores")
+    assert explained
+    for control in Control:
+        assert {row["feature"] for row in scores if row["control"] == control} == {f.index for f in explained}
+
+
+def test_every_treated_feature_is_an_explanation_or_a_failure_with_its_reason(small_run):
+    plan = plan_of(small_run / "out")
+    explained = {e.feature.index for e in explanations_of(plan)["explain.rule"]}
+    failed = {row["feature"] for row in read([plan.place(stage) for stage in plan.keys], "failures")}
+    assert explained | failed == {feature.index for feature in plan.features}
+    assert not explained & {row["feature"] for row in read([plan.place("sample")], "failures")}
+
+
+def test_no_document_is_both_shown_and_held_out(small_run):
+    plan = plan_of(small_run / "out")
+    for shard in range(plan.shards):
+        for examples in examples_of(plan, shard):
+            shown = plan.corpus.document_splits[examples.shown.documents]
+            held_out = plan.corpus.document_splits[examples.held_out.documents]
+            assert shown.all()
+            assert not held_out.any()
+            assert plan.corpus.in_split(Split.SHOWN)[examples.shown.starts].all()
+
+
+def test_a_finished_run_is_not_done_again(small_run):
+    before = {path: path.stat().st_mtime_ns for path in (small_run / "out").rglob("*.parquet")}
+    process = start(small_run, "run", "experiment.toml")
+    process.communicate(timeout=200)
+    assert process.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in (small_run / "out").rglob("*.parquet")} == before
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(small_run, tmp_path, rng):
+    (tmp_path / "experiment.toml").write_text(SMALL)
+    for _ in range(4):
+        process = start(tmp_path, "run", "experiment.toml")
+        time.sleep(rng.uniform(3.0, 9.0))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    process = start(tmp_path, "run", "experiment.toml")
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert contents(tmp_path / "out") == contents(small_run / "out")
+
+
+def test_other_settings_leave_old_results_alone_and_make_their_own(small_run, tmp_path):
+    shutil.copytree(small_run / "out", tmp_path / "out")
+    before = contents(tmp_path / "out")
+    (tmp_path / "experiment.toml").write_text(SMALL + '\n[score]\nmethod = "execution"\nresamples = 50\n')
+    process = start(tmp_path, "score", "experiment.toml")
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    after = contents(tmp_path / "out")
+    changed = {name for name in before if after.get(name) != before[name]}
+    assert changed == {"experiment.json"}
+    assert any(name.startswith("score/") for name in set(after) - set(before))

@@ -1,0 +1,61 @@
+"""Records come back from disk as they were."""
+
+import math
+
+import pytest
+
+from gloss.records import Control, Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
+from gloss.store.results import (
+    Part,
+    explanation_of,
+    explanation_row,
+    failure_of,
+    failure_row,
+    read,
+    score_of,
+    score_row,
+    verdict_rows,
+)
+
+FEATURE = FeatureId("demo", 3)
+
+
+def test_records_come_back_as_they_were(tmp_path):
+    explanation = Explanation(FEATURE, "the word `a`", "rule", 'token in {"a"}')
+    failure = Failure(FEATURE, "sample", Reason.TOO_FEW_EXAMPLES, "2 of 5")
+    verdicts = (Verdict(5, True, True, probability=0.7), Verdict(9, False, None, Reason.UNPARSABLE))
+    score = Score(FEATURE, "detection", "rule", 2, 1, {"f1": Estimate(0.5, 0.4, 0.6)}, "f1", Control.RANDOM_EXPLANATION, verdicts)
+    part = Part(tmp_path, 0)
+    part.write(
+        {
+            "explanations": [explanation_row(explanation)],
+            "failures": [failure_row(failure)],
+            "scores": [score_row(score)],
+            "verdicts": verdict_rows(score),
+        }
+    )
+    assert part.is_done
+    assert part.counts() == {"explanations": 1, "failures": 1, "scores": 1, "verdicts": 2}
+    assert [explanation_of(row) for row in read([tmp_path], "explanations")] == [explanation]
+    assert [failure_of(row) for row in read([tmp_path], "failures")] == [failure]
+    assert score_of(read([tmp_path], "scores")[0], verdicts) == score
+    assert [row["reason"] for row in read([tmp_path], "verdicts")] == [None, "unparsable"]
+
+
+def test_an_estimate_that_could_not_be_made_stays_no_number(tmp_path):
+    score = Score(FEATURE, "detection", "rule", 0, 0, {"f1": Estimate.missing()}, "f1")
+    Part(tmp_path, 1).write({"scores": [score_row(score)]})
+    assert math.isnan(score_of(read([tmp_path], "scores")[0]).estimates["f1"].value)
+
+
+def test_a_part_that_was_interrupted_is_not_done(tmp_path):
+    part = Part(tmp_path, 0)
+
+    def rows():
+        yield explanation_row(Explanation(FEATURE, "x", "rule"))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        part.write({"explanations": rows()})
+    assert not part.is_done
+    assert read([tmp_path], "explanations") == []

@@ -1,0 +1,90 @@
+"""The commands as a person types them: real processes, one sentence for what can be mended, exit code 2."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GLOSS = [sys.executable, "-c", "from gloss.cli import main; main()"]
+
+
+def gloss(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    whole = os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200"} | environment
+    return subprocess.run([*GLOSS, *map(str, arguments)], cwd=cwd, env=whole, capture_output=True, text=True, timeout=240)
+
+
+def refused(done: subprocess.CompletedProcess[str], *said: str) -> None:
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("gloss: ")]
+    assert len(told) == 1, done.stderr
+    for part in said:
+        assert part in told[0]
+
+
+def experiment(folder: Path, text: str) -> Path:
+    path = folder / "experiment.toml"
+    path.write_text('[run]\nfolder = "out"\nfeatures = 4\nprocesses = 1\n' + text)
+    return path
+
+
+def test_help_names_every_verb(tmp_path):
+    told = gloss("--help", cwd=tmp_path).stdout
+    for verb in (
+        "demo",
+        "run",
+        "collect",
+        "decompose",
+        "sample",
+        "explain",
+        "score",
+        "browse",
+        "check",
+        "status",
+        "query",
+        "cost",
+    ):
+        assert verb in told
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[subject]\nmodel = "no/such/folder"\n', ["no/such/folder"]),
+        ('[decompose]\ndictionary = "no/such/dictionary"\n', ["no/such/dictionary"]),
+        ('[collect]\ntexts = ["nothing.txt"]\n', ["nothing.txt does not exist"]),
+        ('[collect]\ntexts = ["empty.txt"]\n', ["empty"]),
+        ('[collect]\ntexts = ["latin.txt"]\n', ["latin.txt", "UTF-8"]),
+        ("[colect]\n", ["did you mean 'collect'"]),
+        ('[decompose]\nmethod = "topk"\nsite = "resid_post.1"\nwidth = 0\n', ["width"]),
+        ('[decompose]\nmethod = "topk"\nsite = "resid_post.9"\n', ["resid_post.9"]),
+    ],
+)
+def test_bad_input_is_told_in_one_sentence_and_leaves_nothing_half_written(tmp_path, text, said):
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "latin.txt").write_bytes("a text of caf\xe9s and then more of it".encode("latin-1"))
+    refused(gloss("run", experiment(tmp_path, text), cwd=tmp_path), *said)
+    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()] if (tmp_path / "out").exists() else []
+    assert [path.name for path in left if path.name != "experiment.json"] == []
+
+
+def test_an_experiment_that_does_not_exist_is_refused(tmp_path):
+    refused(gloss("run", "nothing.toml", cwd=tmp_path), "nothing.toml cannot be read")
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "out").write_text("a file stands where the run's folder would be")
+    refused(gloss("run", experiment(tmp_path, ""), cwd=tmp_path), "cannot write")
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    for verb in ("status", "browse"):
+        refused(gloss(verb, tmp_path, cwd=tmp_path), "holds no run")
+
+
+def test_an_interrupted_word_is_completed_by_a_suggestion(tmp_path):
+    done = gloss("statsu", tmp_path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "status" in done.stderr
