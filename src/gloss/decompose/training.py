@@ -50,11 +50,13 @@ class Training:
         scale = (d_model / mean_square) ** 0.5
         atoms = torch.from_numpy(rng.standard_normal((width, d_model), dtype=np.float32))
         atoms /= atoms.norm(dim=1, keepdim=True)
-        parameters = [atoms.clone(), torch.zeros(width), atoms, geometric_median(sample * scale)]
+        encoder, encoder_bias, bias = atoms.clone(), torch.zeros(width), geometric_median(sample * scale)
+        parameters = [encoder, encoder_bias, atoms, bias]
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter)
         optimizer = torch.optim.Adam(parameters, lr=pace.learning_rate, eps=1e-10, fused=True)
-        return Training(pace, scale, *parameters, optimizer, torch.zeros(width, dtype=torch.int64))
+        silent_tokens = torch.zeros(width, dtype=torch.int64)
+        return Training(pace, scale, encoder, encoder_bias, atoms, bias, optimizer, silent_tokens)
 
     @property
     def dead(self) -> Int64[Tensor, " dead"]:
@@ -77,7 +79,7 @@ class Training:
         variance = float((x - x.mean(0)).square().sum())
         self.optimizer.zero_grad(set_to_none=False)
         self._backward(centred, indices, values, error * (2 / variance))
-        self.bias.grad.copy_(error.sum(0) * (2 / variance) - self.encoder_bias.grad @ self.encoder)  # pyright: ignore[reportOptionalMemberAccess, reportOptionalOperand]
+        gradient(self.bias).copy_(error.sum(0) * (2 / variance) - gradient(self.encoder_bias) @ self.encoder)
         if self.pace.auxiliary_k and len(dead := self.dead):
             self._revive(centred[::AUXILIARY_SHARE], pre[::AUXILIARY_SHARE], dead, error[::AUXILIARY_SHARE], variance)
         self._descend(rate_share)
@@ -101,9 +103,9 @@ class Training:
         """Add the gradients of atoms and encoder, given the gradient of the loss by the output."""
         of_values = dots(of_output, self.atoms, indices).mul_(values > 0)
         by_feature = CodesByFeature.of(indices, len(self.atoms))
-        self.atoms.grad += by_feature.gather(values, of_output)
-        self.encoder.grad += by_feature.gather(of_values, centred)
-        self.encoder_bias.grad.index_add_(0, indices.flatten(), of_values.flatten())  # pyright: ignore[reportOptionalMemberAccess]
+        gradient(self.atoms).add_(by_feature.gather(values, of_output))
+        gradient(self.encoder).add_(by_feature.gather(of_values, centred))
+        gradient(self.encoder_bias).index_add_(0, indices.flatten(), of_values.flatten())
 
     def _revive(self, centred: Tensor, pre: Tensor, dead: Tensor, error: Tensor, variance: float) -> None:
         """Let dead features learn what the living ones left unexplained."""
@@ -116,12 +118,18 @@ class Training:
 
     def _descend(self, rate_share: float) -> None:
         """One step of Adam; atoms keep the norm 1, and their gradients lose what would change it."""
-        gradient = self.atoms.grad
-        gradient -= (gradient * self.atoms).sum(1, keepdim=True) * self.atoms  # pyright: ignore[reportOptionalOperand]
+        of_atoms = gradient(self.atoms)
+        of_atoms -= (of_atoms * self.atoms).sum(1, keepdim=True) * self.atoms
         for group in self.optimizer.param_groups:
             group["lr"] = self.pace.learning_rate * rate_share
         self.optimizer.step()
         self.atoms /= self.atoms.norm(dim=1, keepdim=True)
+
+
+def gradient(parameter: Tensor) -> Tensor:
+    """The parameter's gradient, which is made with it."""
+    assert parameter.grad is not None
+    return parameter.grad
 
 
 def geometric_median(points: Float[Tensor, "token d_model"], rounds: int = 100) -> Float[Tensor, " d_model"]:

@@ -162,7 +162,7 @@ def _architecture(dictionary: SparseCoder) -> str:
                 return architecture
     raise BadSettings(
         f"SAELens has no architecture for a dictionary from {dictionary.reads} to {dictionary.writes} with "
-        f"{type(selection).__name__}{' and a skip path' if skip else ''}; save it in sparsify's format, or turn its selection into a threshold"
+        f"{type(selection).__name__}{' and a skip path' if skip else ''}; save it in sparsify's format"
     )
 
 

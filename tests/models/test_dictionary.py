@@ -1,0 +1,136 @@
+import pytest
+import torch
+
+from gloss.errors import BadSettings, Mismatch
+from gloss.models import dictionary as module
+from gloss.models.dictionary import Dictionary, Neurons, SparseCoder, Weights, require_fit
+from gloss.models.selection import AboveThreshold, Codes, LargestK, LargestOfGroups, Positive
+from gloss.models.sites import Site
+
+SITE = Site("resid_post", 2)
+PRE = torch.tensor([[3.0, -1.0, 2.0, 1.0], [-1.0, -2.0, -3.0, 5.0], [-1.0, -1.0, -1.0, -1.0]])
+
+
+def coder(selection: object, *, d: int = 3, width: int = 8, **settings: object) -> SparseCoder:
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(shape, generator=generator) for shape in ((width, d), (width,), (width, d), (d,))]
+    return SparseCoder(SITE, SITE, Weights(*drawn), selection, **settings)
+
+
+@pytest.mark.parametrize(
+    "selection,expected",
+    [
+        (LargestK(2), [[3, 0, 2, 0], [0, 0, 0, 5], [0, 0, 0, 0]]),
+        (Positive(), [[3, 0, 2, 1], [0, 0, 0, 5], [0, 0, 0, 0]]),
+        (AboveThreshold(torch.tensor([3.0, 0.0, 1.0, -9.0])), [[0, 0, 2, 1], [0, 0, 0, 5], [0, 0, 0, 0]]),
+        (LargestOfGroups(2), [[3, 0, 2, 0], [0, 0, 0, 5], [0, 0, 0, 0]]),
+    ],
+)
+def test_each_selection_keeps_what_it_says(selection: object, expected: list) -> None:
+    codes = selection.select(PRE)
+    assert codes.dense(4).tolist() == expected
+    assert codes.used.sum() == torch.tensor(expected).count_nonzero()
+
+
+def test_ragged_codes_are_as_wide_as_the_fullest_token_and_at_least_one() -> None:
+    assert Positive().select(PRE).indices.shape == (3, 3)
+    assert Positive().select(-PRE.abs()).indices.shape == (3, 1)
+    assert Positive().select(PRE[:0]).indices.shape == (0, 1)
+
+
+@pytest.mark.parametrize("selection", [LargestK(3), Positive(), AboveThreshold(torch.full((8,), 0.4))])
+def test_codes_and_reconstruction_equal_dense_arithmetic(selection: object) -> None:
+    dictionary = coder(selection)
+    x, w = torch.randn(50, 3, generator=torch.Generator().manual_seed(1)), dictionary.weights
+    pre = (x - w.bias) @ w.encoder.T + w.encoder_bias
+    dense = selection.select(pre).dense(8)
+    torch.testing.assert_close(dictionary.encode(x).dense(8), dense)
+    torch.testing.assert_close(dictionary.reconstruct(x), dense @ w.atoms + w.bias)
+
+
+def test_encoding_in_parts_gives_the_same_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
+    whole = coder(Positive()).encode(x).dense(8)
+    monkeypatch.setattr(module, "ENCODED_AT_ONCE", 8 * 7)
+    torch.testing.assert_close(coder(Positive()).encode(x).dense(8), whole)
+
+
+def test_no_token_gives_no_code() -> None:
+    dictionary = coder(LargestK(3))
+    assert dictionary.reconstruct(torch.empty(0, 3)).shape == (0, 3)
+
+
+def test_a_codes_gradient_reaches_the_input() -> None:
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    coder(LargestK(3)).reconstruct(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().sum() > 0
+
+
+def test_neurons_reconstruct_their_projection_exactly() -> None:
+    generator = torch.Generator().manual_seed(0)
+    projection = torch.nn.Linear(5, 3)
+    neurons = Neurons(1, projection.weight.detach().T.contiguous(), projection.bias.detach())
+    x = torch.randn(20, 5, generator=generator)
+    torch.testing.assert_close(neurons.reconstruct(x), projection(x).detach())
+    assert (neurons.width, str(neurons.reads), str(neurons.writes)) == (10, "mlp_act.1", "mlp_raw.1")
+
+
+def test_a_neurons_tails_are_two_features_with_positive_values() -> None:
+    neurons = Neurons(0, torch.eye(2), torch.zeros(2))
+    codes = neurons.encode(torch.tensor([[2.0, -3.0]]))
+    assert codes.dense(4).tolist() == [[2, 0, 0, 3]]
+    assert neurons.atoms.tolist() == [[1, 0], [-1, 0], [0, 1], [0, -1]]
+    torch.testing.assert_close(codes.dense(4) @ neurons.atoms, torch.tensor([[2.0, -3.0]]))
+
+
+def test_the_strongest_neurons_alone_can_be_kept() -> None:
+    neurons = Neurons(0, torch.eye(3), torch.zeros(3), LargestK(1))
+    assert neurons.reconstruct(torch.tensor([[1.0, -4.0, 2.0]])).tolist() == [[0, -4, 0]]
+
+
+def test_all_kinds_are_dictionaries() -> None:
+    assert isinstance(coder(LargestK(3)), Dictionary)
+    assert isinstance(Neurons(0, torch.eye(2), torch.zeros(2)), Dictionary)
+
+
+def test_vectors_of_another_length_are_refused_with_both_lengths() -> None:
+    with pytest.raises(Mismatch, match=r"resid_post.2 reads vectors of 3 numbers and was given \(7, 4\)"):
+        coder(LargestK(3)).encode(torch.zeros(7, 4))
+
+
+def test_settings_that_select_nothing_are_refused() -> None:
+    with pytest.raises(BadSettings, match="k=0"):
+        LargestK(0)
+    with pytest.raises(Mismatch, match="4 features cannot be cut into k=3 equal groups"):
+        LargestOfGroups(3).select(PRE)
+
+
+class Model:
+    """A subject's shape: residual vectors of 5 numbers, or of 3."""
+
+    def __init__(self, layers: int, d_model: int) -> None:
+        self.layers, self.d_model = layers, d_model
+
+    def width(self, site: Site) -> int:
+        return self.d_model
+
+
+def test_a_dictionary_fits_a_subject_of_its_shape() -> None:
+    require_fit(coder(LargestK(3)), Model(layers=3, d_model=3))
+
+
+def test_a_wrong_width_is_refused_with_both_shapes() -> None:
+    with pytest.raises(Mismatch, match=r"reads vectors of 3 numbers \(its atoms are 8 x 3\).*resid_post.2 holds vectors of 5"):
+        require_fit(coder(LargestK(3)), Model(layers=3, d_model=5))
+
+
+def test_a_site_beyond_the_last_layer_is_refused() -> None:
+    with pytest.raises(Mismatch, match=r"reads resid_post.2, and the subject has 2 layers, 0 to 1"):
+        require_fit(coder(LargestK(3)), Model(layers=2, d_model=3))
+
+
+def test_codes_know_which_slots_are_used() -> None:
+    codes = Codes(torch.tensor([[1, 0]]), torch.tensor([[2.0, 0.0]]))
+    assert codes.used.tolist() == [[True, False]]
+    assert len(codes) == 1
