@@ -109,6 +109,8 @@ class Examples:
     share_shown: float  # of the shown split's windows, the share in which it fires: turns samples back into true rates
     share_held_out: float  # the same of the held-out split
     output_tokens: tuple[str, ...] = ()  # whose logits the feature raises most, where known
+    favourites: tuple[int, ...] = ()  # the tokens at which it fires most often in the shown split
+    share_near: float = math.nan  # of the shown split's silent windows, the share that hold a favourite: weighs near misses
 
     def for_explainer(self) -> "Examples":
         """The same without anything that is held out."""

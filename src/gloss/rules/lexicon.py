@@ -20,6 +20,7 @@ class Lexicon:
 
     strings: tuple[str, ...]
     tables: dict[str, Bool[ndarray, " vocabulary"]] = field(default_factory=dict, repr=False)  # of the classes asked for so far
+    states: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)  # what a text is in after a state and a token
 
     def table(self, predicate: Predicate) -> Bool[ndarray, " vocabulary"]:
         """Whether the predicate holds of each string."""

@@ -96,7 +96,7 @@ class Parser:
             if self.piece not in CLASSES:
                 self.fail(f"a class, one of {', '.join(CLASSES)}")
             return IsClass(unit, self.take())
-        self.fail("`in {...}`, `matches /.../` or `is CLASS`")
+        return self.fail("`in {...}`, `matches /.../` or `is CLASS`")
 
     def neighbour(self, kind: type[After] | type[Before]) -> After | Before:
         self.expect("(")

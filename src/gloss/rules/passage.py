@@ -36,7 +36,7 @@ class Passage:
 
     @staticmethod
     def of_contexts(contexts: Contexts, strings: tuple[str, ...]) -> "Passage":
-        """One sequence a context, without the padding; tokens stay in the order of `contexts.tokens[contexts.tokens != PADDING]`."""
+        """One sequence a context; tokens stay in the order of `contexts.tokens[contexts.tokens != PADDING]`."""
         real = contexts.tokens != PADDING
         offsets = np.concatenate([[0], np.cumsum(real.sum(axis=1))]).astype(np.int64)
         firsts = None if contexts.places is None else np.maximum(contexts.places, 0)
@@ -86,7 +86,7 @@ class Passage:
     @cached_property
     def surroundings(self) -> Surroundings:
         """Whether each token begins in a comment, a string, brackets."""
-        return surroundings(self.ids, self.offsets, self.strings)
+        return surroundings(self.ids, self.offsets, self.strings, self.lexicon.states)
 
     @cached_property
     def word_starts(self) -> Int64[ndarray, " token"]:

@@ -35,10 +35,15 @@ class Surroundings:
 
 
 def surroundings(
-    ids: Integer[ndarray, " token"], offsets: Int64[ndarray, " sequence_and_end"], strings: tuple[str, ...]
+    ids: Integer[ndarray, " token"],
+    offsets: Int64[ndarray, " sequence_and_end"],
+    strings: tuple[str, ...],
+    known: dict[tuple[int, int], int],
 ) -> Surroundings:
-    """Read every sequence from its left edge; a sequence is taken to begin in code."""
-    known: dict[tuple[int, int], int] = {}
+    """Read every sequence from its left edge; a sequence is taken to begin in code.
+
+    `known` remembers the state after a state and a token: pass the same one for the same strings.
+    """
     states: list[int] = []
     tokens = ids.tolist()
     for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):

@@ -10,7 +10,7 @@ from gloss.sample.negatives import NEGATIVES, Ground
 from gloss.sample.windows import PLACEMENTS, Windows
 from gloss.store.contexts import cut
 from gloss.store.corpus import Corpus
-from gloss.store.examples import strongest_shown
+from gloss.store.examples import favourites_of, share_near, strongest_shown
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def gather(
         return chosen(ground, windows, fires[split], sampler, number, rng)
 
     firing_tiles = ground.tiles.firing(activations)
+    favourites = favourites_of(corpus, activations)
     return Examples(
         feature,
         shown=firing(Split.SHOWN, sampling.shown),
@@ -70,6 +71,8 @@ def gather(
         strongest=strongest_shown(corpus, activations),
         share_shown=ground.tiles.share(firing_tiles, Split.SHOWN),
         share_held_out=ground.tiles.share(firing_tiles, Split.HELD_OUT),
+        favourites=favourites,
+        share_near=share_near(corpus, activations, ground.width, favourites),
     )
 
 

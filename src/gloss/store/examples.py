@@ -8,6 +8,7 @@ import numpy as np
 from gloss.records import Contexts, Examples, FeatureActivations, FeatureId, Split
 from gloss.store.contexts import cut, tiles_of
 from gloss.store.corpus import Corpus
+from gloss.store.occurrences import occurrences_of
 
 ROLES = ("shown", "held_out", "silent_shown", "silent_held_out")
 
@@ -47,6 +48,7 @@ def restored(
     contexts = {role: contexts_of(role, rows, corpus, activations, width) for role in ROLES}
     tiles = tiles_of(corpus, width)
     firing = tiles.firing(activations)
+    favourites = favourites_of(corpus, activations)
     return Examples(
         feature,
         **contexts,
@@ -54,6 +56,8 @@ def restored(
         share_shown=tiles.share(firing, Split.SHOWN),
         share_held_out=tiles.share(firing, Split.HELD_OUT),
         output_tokens=output_tokens,
+        favourites=favourites,
+        share_near=share_near(corpus, activations, width, favourites),
     )
 
 
@@ -69,3 +73,19 @@ def contexts_of(
 def strongest_shown(corpus: Corpus, activations: FeatureActivations) -> float:
     """The feature's largest activation in the shown split; 0 where it has none."""
     return float(activations.values[corpus.shown[activations.positions]].max(initial=0.0))
+
+
+def favourites_of(corpus: Corpus, activations: FeatureActivations, number: int = 5) -> tuple[int, ...]:
+    """The tokens at which the feature fires most often in the shown split."""
+    tokens, counts = np.unique(corpus.tokens[activations.positions[corpus.shown[activations.positions]]], return_counts=True)
+    return tuple(tokens[np.argsort(-counts, kind="stable")[:number]].tolist())
+
+
+def share_near(corpus: Corpus, activations: FeatureActivations, width: int, favourites: tuple[int, ...]) -> float:
+    """Of the shown split's silent windows, the share that hold one of these tokens; 0 where none is silent."""
+    tiles = tiles_of(corpus, width)
+    shown = tiles.shown.copy()
+    shown[tiles.firing(activations)] = False
+    holding = np.zeros(len(shown), bool)
+    holding[tiles.holding(occurrences_of(corpus).of_any(np.array(favourites, np.int64)))] = True
+    return float(np.count_nonzero(holding & shown) / max(np.count_nonzero(shown), 1))

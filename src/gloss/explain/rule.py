@@ -1,0 +1,200 @@
+"""Finds an executable rule by the shortest description of where a feature fires, without any language model.
+
+Alternatives are found one after the other, each grown term by term (FOIL: Quinlan, 1990; RIPPER: Cohen, 1995). A set of
+strings is chosen on one half of the documents and judged on the other, and a rule is only given where it and its mistakes
+together are shorter to write down than the firings alone (minimum description length: Rissanen, 1978).
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
+
+from gloss.explain.candidates import Candidate, Rows, choose_sets
+from gloss.explain.description import Ledger
+from gloss.explain.families import nearby_families, own_families
+from gloss.explain.lexical import lexical
+from gloss.explain.sightings import Sightings
+from gloss.models.prompts import Conversation
+from gloss.records import Examples, Explanation, Failure, Reason
+from gloss.rules.execute import holds, holds_all
+from gloss.rules.language import Alternative, Rule, Term
+from gloss.store.vocabulary import Vocabulary
+
+METHOD = "rule"
+THINNED = 3000  # rows on which conditions about other tokens are tried
+FIRM = 0.97  # precision at which an alternative needs no more terms
+REJUDGED = 4  # candidates from thinned rows that are judged on all
+
+
+@dataclass(frozen=True)
+class RuleSearch:
+    """Searches the rule language; asks no language model."""
+
+    max_alternatives: int = 6
+    max_terms: int = 4
+    beam: int = 2  # first terms from which an alternative is grown
+    fewest_firing: int = 8  # shown contexts
+
+    def explain(
+        self, examples: Examples, vocabulary: Vocabulary, rng: np.random.Generator
+    ) -> Conversation[Explanation | Failure]:
+        """The rule that was found, as source text and in plain English. Yields no prompts."""
+        yield from ()
+        if len(examples.shown) < self.fewest_firing:
+            detail = f"{len(examples.shown)} shown contexts in which it fires, want at least {self.fewest_firing}"
+            return Failure(examples.feature, METHOD, Reason.TOO_FEW_EXAMPLES, detail)
+        rule = self.find(Sightings.of(examples, vocabulary, rng))
+        if rule is None:
+            detail = "no rule is shorter to write down, with its mistakes, than where the feature fires"
+            return Failure(examples.feature, METHOD, Reason.NO_RULE_FOUND, detail)
+        return Explanation(examples.feature, rule.english(), METHOD, str(rule))
+
+    def find(self, sightings: Sightings) -> Rule | None:
+        """The rule, or None where none shortens the description."""
+        uncovered = np.ones(len(sightings.fires), bool)
+        weights, fires = sightings.weights, sightings.fires
+        ledger = Ledger(float(weights[fires].sum()), float(weights[~fires].sum()))
+        found: list[tuple[Term, ...]] = []
+        while len(found) < self.max_alternatives and fires[uncovered].any():
+            grown = self.best(Rows.of(sightings, uncovered, ledger))
+            if grown is None or grown.worth <= 0 or grown.saved <= 0:
+                break
+            found.append(grown.terms)
+            ledger = ledger.with_covered(grown.hits, grown.misfires)
+            uncovered &= ~holds_all(Alternative(grown.terms), sightings.passage)
+        return graded(found, sightings) if found else None
+
+    def best(self, rows: Rows) -> "Grown | None":
+        """The alternative that is worth most, grown from the most promising first terms."""
+        best: Grown | None = None
+        for first in self.firsts(rows):
+            grown = self.grow(rows, Grown.of(first))
+            if len(grown.terms) > 1 and not grown.is_firm(rows):
+                grown = self.grow(rows, revisited(rows, grown))
+            if best is None or grown.worth > best.worth:
+                best = grown
+            if best.is_firm(rows):
+                break
+        return best
+
+    def firsts(self, rows: Rows) -> list[Candidate]:
+        """The first term that is worth most, then those that save most, all of different form."""
+        everything = candidates(rows)
+        chosen: dict[tuple[str | int | bool, ...], Candidate] = {}
+        by_saved = sorted(everything, key=lambda each: -each.saved)
+        for candidate in [max(everything, key=lambda each: each.worth), *by_saved] if everything else []:
+            chosen.setdefault(candidate.form, candidate)
+        return list(chosen.values())[: self.beam]
+
+    def grow(self, rows: Rows, grown: "Grown") -> "Grown":
+        """Add terms while that is worth their bits."""
+        inside = rows
+        for term in grown.terms:
+            inside = inside.where(holds_term(term, inside))
+        while len(grown.terms) < self.max_terms and not grown.is_precise:
+            best = max(candidates(inside), key=lambda each: each.worth, default=None)
+            if best is None or best.worth - grown.bits <= grown.worth:
+                break
+            grown = grown.joined_by(best)
+            inside = inside.where(holds_term(grown.terms[-1], inside))
+        return grown
+
+
+def revisited(rows: Rows, grown: "Grown") -> "Grown":
+    """Each term but the last chosen anew among the others, where that is worth more."""
+    for place in range(len(grown.terms) - 1):
+        others = grown.terms[:place] + grown.terms[place + 1 :]
+        inside = rows
+        for term in others:
+            inside = inside.where(holds_term(term, inside))
+        bits = grown.bits - grown.prices[place]
+        best = max(candidates(inside), key=lambda each: each.worth, default=None)
+        if best is not None and best.worth - bits > grown.worth + 1:
+            prices = (*grown.prices[:place], *grown.prices[place + 1 :])
+            grown = replace(grown, terms=others, prices=prices).joined_by(best)
+    return grown
+
+
+@dataclass(frozen=True)
+class Grown:
+    """An alternative: what each of its terms costs in bits, where they hold together, and what they earn."""
+
+    terms: tuple[Term, ...]
+    prices: tuple[float, ...]
+    hits: float
+    misfires: float
+    worth: float
+    saved: float
+
+    @staticmethod
+    def of(first: Candidate) -> "Grown":
+        """An alternative of one term."""
+        return Grown((first.term,), (first.bits,), first.hits, first.misfires, first.worth, first.saved)
+
+    @property
+    def bits(self) -> float:
+        """Bits of all terms."""
+        return sum(self.prices)
+
+    @property
+    def is_precise(self) -> bool:
+        """Whether there is nothing left to rule out."""
+        return self.hits >= FIRM * (self.hits + self.misfires)
+
+    def is_firm(self, rows: Rows) -> bool:
+        """Whether nothing is left to find either."""
+        return self.is_precise and self.hits >= FIRM * rows.firing.sum()
+
+    def joined_by(self, candidate: Candidate) -> "Grown":
+        """The same with one more term, which was judged where the others hold."""
+        worth, saved = candidate.worth - self.bits, candidate.saved - self.bits
+        terms, prices = (*self.terms, candidate.term), (*self.prices, candidate.bits)
+        return Grown(terms, prices, candidate.hits, candidate.misfires, worth, saved)
+
+
+def candidates(rows: Rows) -> list[Candidate]:
+    """The best candidates of every form; those about other tokens are chosen on few rows and then judged on all."""
+    if not rows.firing.any():
+        return []
+    thinned = rows.thinned(THINNED)
+    found = [candidate for family in own_families(rows) for candidate in choose_sets(rows, family)]
+    others = list(lexical(thinned))
+    for family in nearby_families(thinned):
+        others += choose_sets(thinned, family)
+    if thinned is rows:
+        return found + others
+    others.sort(key=lambda each: -max(each.worth, each.saved))
+    return found + [judged(candidate, rows) for candidate in others[:REJUDGED]]
+
+
+def judged(candidate: Candidate, rows: Rows) -> Candidate:
+    """The same candidate by what it does at all rows."""
+    term = candidate.term
+    held = holds_term(term, rows)
+    hits, misfires = rows.firing[held].sum(keepdims=True), rows.silent[held].sum(keepdims=True)
+    worth, saved = rows.ledger.worth(hits, misfires)[0], rows.ledger.saved(hits, misfires)[0]
+    return replace(
+        candidate,
+        make=lambda: term,
+        hits=float(hits[0]),
+        misfires=float(misfires[0]),
+        worth=float(worth) - candidate.bits,
+        saved=float(saved) - candidate.bits,
+    )
+
+
+def holds_term(term: Term, rows: Rows) -> Bool[ndarray, " row"]:
+    """Where among the rows the term holds."""
+    return holds(term.condition, rows.sightings.passage)[rows.indices] ^ term.negated
+
+
+def graded(found: list[tuple[Term, ...]], sightings: Sightings) -> Rule:
+    """The alternatives with the mean activation where each holds as its strength."""
+    alternatives: list[Alternative] = []
+    for terms in found:
+        held = holds_all(Alternative(terms), sightings.passage)
+        strength = np.average(sightings.activations[held], weights=sightings.weights[held])
+        alternatives.append(Alternative(terms, float(f"{strength:.2g}")))
+    return Rule(tuple(alternatives))

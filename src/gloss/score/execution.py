@@ -1,0 +1,186 @@
+"""Runs an explanation's rule over all held-out tokens: exact, at the true base rate, and without any language model."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64
+from numpy import ndarray
+
+from gloss.errors import BadInput
+from gloss.models.prompts import Conversation
+from gloss.records import Control, Estimate, Explanation, Failure, FeatureActivations, Reason, Score, Split
+from gloss.rules import Passage, Rule, execute, parse
+from gloss.score.intervals import from_draws, widened
+from gloss.store.corpus import Corpus
+from gloss.store.evidence import Evidence
+
+METHOD = "execution"
+STRONG_SHARES = {"above_10_percent": 0.1, "above_50_percent": 0.5}  # of the feature's strongest shown activation
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Holds what the rule foretells against the feature's true activations at every held-out token."""
+
+    resamples: int = 500  # of documents, for the intervals
+
+    def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
+        """Precision, recall, F1, average precision and correlation at the true base rate. Yields no prompts."""
+        yield from ()
+        if explanation.rule is None:
+            return Failure(explanation.feature, METHOD, Reason.NOT_APPLICABLE, "the explanation has no rule to run")
+        try:
+            rule = parse(explanation.rule)
+        except BadInput as unreadable:
+            return Failure(explanation.feature, METHOD, Reason.UNPARSABLE, str(unreadable))
+        held_out = held_out_of(evidence.corpus)
+        activations = held_out.dense(evidence.activations)
+        if not activations.any():
+            return Failure(evidence.examples.feature, METHOD, Reason.TOO_FEW_EXAMPLES, "it fires at no held-out token")
+        sums = sums_by_document(execute(rule, held_out.passage), activations, held_out, evidence.examples.strongest)
+        return Score(
+            feature=evidence.examples.feature,
+            method=METHOD,
+            explained_by=explanation.method,
+            n=len(held_out.passage),
+            failed=0,
+            estimates=estimates(sums, self.resamples, rng),
+            headline="f1",
+            control=Control.NONE,
+        )
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The held-out tokens of a corpus, ready for rules."""
+
+    passage: Passage
+    indices: Int64[ndarray, " token"]  # global index of each held-out token
+    documents: Int64[ndarray, " token"]  # the held-out document that each lies in, counted from 0
+    sizes: Float64[ndarray, " document"]  # tokens of each
+
+    def dense(self, activations: FeatureActivations) -> Float32[ndarray, " token"]:
+        """The feature's activation at every held-out token."""
+        places = np.searchsorted(self.indices, activations.positions)
+        inside = places < len(self.indices)
+        inside[inside] = self.indices[places[inside]] == activations.positions[inside]
+        values = np.zeros(len(self.indices), np.float32)
+        values[places[inside]] = activations.values[inside]
+        return values
+
+
+@lru_cache(maxsize=2)
+def held_out_of(corpus: Corpus) -> HeldOut:
+    """What is held out of the corpus; worked out once for all features."""
+    sequences = ~corpus.document_splits[corpus.documents]
+    lengths = np.diff(corpus.offsets)[sequences]
+    indices = np.flatnonzero(corpus.in_split(Split.HELD_OUT))
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    _, numbers = np.unique(corpus.documents[sequences], return_inverse=True)
+    documents = np.repeat(numbers.astype(np.int64), lengths)
+    passage = Passage(corpus.tokens[indices], offsets, corpus.vocabulary.strings)
+    return HeldOut(passage, indices, documents, np.bincount(documents).astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Sums:
+    """All that the metrics need of each document, so that a resample of documents is a weighted sum."""
+
+    foretold: Float64[ndarray, "document level"]  # tokens at each foretold strength, strongest first, the last 0
+    firing: Float64[ndarray, "document level"]  # those of them where the feature fires
+    strong: Float64[ndarray, "document 2"]  # where it fires above each of STRONG_SHARES
+    strong_found: Float64[ndarray, "document 2"]  # those of them where the rule says that it fires
+    moments: Float64[ndarray, "document 5"]  # of strength s and activation a: sums of s, a, s^2, a^2, s a
+
+
+def sums_by_document(
+    strengths: Float32[ndarray, " token"], activations: Float32[ndarray, " token"], held_out: HeldOut, strongest: float
+) -> Sums:
+    """Add up each document; tokens where both are 0 need no work."""
+    active = np.flatnonzero((strengths > 0) | (activations > 0))
+    documents, number = held_out.documents[active], len(held_out.sizes)
+    foretold, true = strengths[active].astype(np.float64), activations[active].astype(np.float64)
+    levels, level = np.unique(np.append(-foretold, 0.0), return_inverse=True)
+    cell = documents * len(levels) + level[:-1]
+    counts = np.bincount(cell, minlength=number * len(levels)).reshape(number, -1).astype(np.float64)
+    counts[:, -1] += held_out.sizes - counts.sum(1)
+
+    def summed(*values: Float64[ndarray, " active"]) -> Float64[ndarray, "document _"]:
+        return np.stack([np.bincount(documents, value, number) for value in values], axis=1)
+
+    strong = [(true > share * strongest).astype(np.float64) for share in STRONG_SHARES.values()]
+    return Sums(
+        counts,
+        np.bincount(cell, true > 0, number * len(levels)).reshape(number, -1),
+        summed(*strong),
+        summed(*(each * (foretold > 0) for each in strong)),
+        summed(foretold, true, foretold**2, true**2, foretold * true),
+    )
+
+
+def estimates(sums: Sums, resamples: int, rng: np.random.Generator) -> dict[str, Estimate]:
+    """Every metric with its interval, from documents drawn with replacement."""
+    number = len(sums.foretold)
+    drawn = rng.multinomial(number, np.full(number, 1 / number), resamples).astype(np.float64)
+    values = metrics(sums, np.ones((1, number)))
+    draws = metrics(sums, drawn)
+    if number < 2:
+        return {name: Estimate(float(value[0]), np.nan, np.nan) for name, value in values.items()}
+    outside = widened(number)
+    return {name: from_draws(float(values[name][0]), draws[name], outside=outside) for name in values}
+
+
+def metrics(sums: Sums, drawn: Float64[ndarray, "draw document"]) -> dict[str, Float64[ndarray, " draw"]]:
+    """Every metric of every draw; not a number where the draw does not say."""
+    foretold, firing = drawn @ sums.foretold, drawn @ sums.firing
+    strong, strong_found = drawn @ sums.strong, drawn @ sums.strong_found
+    positive, true, hits = foretold[:, :-1].sum(1), firing.sum(1), firing[:, :-1].sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = {
+            "f1": 2 * hits / (positive + true),
+            "precision": hits / positive,
+            "recall": hits / true,
+            "auprc": average_precision(foretold, firing),
+            "pearson": correlation(drawn @ sums.moments, foretold.sum(1)),
+        }
+        for i, name in enumerate(STRONG_SHARES):
+            found[f"f1_{name}"] = 2 * strong_found[:, i] / (positive + strong[:, i])
+            found[f"recall_{name}"] = strong_found[:, i] / strong[:, i]
+    return found
+
+
+def average_precision(
+    foretold: Float64[ndarray, "draw level"], firing: Float64[ndarray, "draw level"]
+) -> Float64[ndarray, " draw"]:
+    """The area under precision against recall, by steps: the sum over strengths of gained recall times precision."""
+    precision = np.cumsum(firing, 1) / np.maximum(np.cumsum(foretold, 1), 1.0)
+    return (firing * precision).sum(1) / firing.sum(1)
+
+
+def correlation(moments: Float64[ndarray, "draw 5"], number: Float64[ndarray, " draw"]) -> Float64[ndarray, " draw"]:
+    """Pearson's, from sums."""
+    s, a, ss, aa, sa = (moments / number[:, None]).T
+    return (sa - s * a) / np.sqrt((ss - s**2) * (aa - a**2))
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """Global indices of held-out tokens that a rule got wrong, the worst first, at most one of each sequence."""
+
+    misfires: Int64[ndarray, " misfire"]  # the rule fires, the feature is silent; strongest foretold first
+    misses: Int64[ndarray, " miss"]  # the feature fires, the rule is silent; strongest activation first
+
+
+def mistakes(rule: Rule, corpus: Corpus, activations: FeatureActivations, number: int) -> Mistakes:
+    """Up to `number` of each kind of mistake."""
+    held_out = held_out_of(corpus)
+    strengths, true = execute(rule, held_out.passage), held_out.dense(activations)
+
+    def worst(wrong: Bool[ndarray, " token"], by: Float32[ndarray, " token"]) -> Int64[ndarray, " mistake"]:
+        places = held_out.indices[wrong]
+        places = places[np.argsort(-by[wrong], kind="stable")]
+        _, first = np.unique(corpus.sequences_of(places), return_index=True)
+        return places[np.sort(first)[:number]]
+
+    return Mistakes(worst((strengths > 0) & (true == 0), strengths), worst((strengths == 0) & (true > 0), true))
