@@ -1,7 +1,7 @@
 """From a folder or a name to a model and its tokenizer; what cannot be loaded is refused in one sentence."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -39,7 +39,7 @@ def read_weights(source: str | Path, revision: str, dtype: torch.dtype | Literal
     progress = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        model, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             source, revision=revision, dtype=dtype, local_files_only=isinstance(source, Path), output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -48,6 +48,7 @@ def read_weights(source: str | Path, revision: str, dtype: torch.dtype | Literal
     finally:
         if progress:
             logging.enable_progress_bar()
+    model, found = loaded
     if missing := sorted(found["missing_keys"]):
         raise BadInput(
             f"{source} lacks {len(missing)} of the model's weights, the first {missing[0]}; fetch or save the model anew"
