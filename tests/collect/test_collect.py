@@ -91,14 +91,14 @@ def test_progress_counts_tokens_up_to_all_of_them(subject: Subject, dictionary: 
 @pytest.mark.parametrize(
     "changed, says",
     [
-        (dict(settings=dataclasses.replace(COLLECT, batch_tokens=128)), "batch_tokens (256 there, 128 here)"),
+        ({"settings": dataclasses.replace(COLLECT, batch_tokens=128)}, "batch_tokens (256 there, 128 here)"),
         (
-            dict(settings=dataclasses.replace(COLLECT, context_length=16)),
+            {"settings": dataclasses.replace(COLLECT, context_length=16)},
             "read from other texts, with another tokenizer or other",
         ),
-        (dict(texts=Listed(tuple(sentences(25, seed=7)))), "read from other texts"),
-        (dict(dictionary=tiny_dictionary(seed=2)), "made with another dictionary;"),
-        (dict(dictionary=tiny_dictionary(k=3)), "made with another dictionary;"),
+        ({"texts": Listed(tuple(sentences(25, seed=7)))}, "read from other texts"),
+        ({"dictionary": tiny_dictionary(seed=2)}, "made with another dictionary;"),
+        ({"dictionary": tiny_dictionary(k=3)}, "made with another dictionary;"),
     ],
 )
 @pytest.mark.parametrize("finished", [True, False])
@@ -157,9 +157,9 @@ def test_a_dictionary_of_another_width_or_layer_is_refused_before_anything_is_wr
 @pytest.mark.parametrize(
     "settings, says",
     [
-        (dict(context_length=1), "context_length is 1"),
-        (dict(context_length=65), "at most 64"),
-        (dict(max_tokens=0), "max_tokens is 0"),
+        ({"context_length": 1}, "context_length is 1"),
+        ({"context_length": 65}, "at most 64"),
+        ({"max_tokens": 0}, "max_tokens is 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ from tiny import sentences, tiny_dictionary, tiny_subject
 
 from gloss.collect.collect import Collect
 from gloss.collect.texts import Listed
+from gloss.errors import Unwritable
 
 MOMENTS = 10
 FOREVER = 10**9
@@ -95,5 +97,31 @@ def test_kills_between_any_two_touches_of_the_disk_leave_no_trace(
     for dies_at in rng.integers(1, 40, MOMENTS).tolist():  # one folder, killed again and again
         deaths += finished(start(folder, dies_at)) == -signal.SIGKILL
     assert deaths >= 5
+    assert finished(start(folder)) == 0
+    assert files(folder) == undisturbed
+
+
+def collect_with_little_room(folder: Path, room: int) -> None:
+    """Collect while no file may grow beyond so many bytes, as on a full disk, and leave what was said."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    texts = Listed(tuple(sentences(60)))
+    try:
+        Collect(context_length=32, batch_tokens=256, shard_tokens=500).run(tiny_subject(), tiny_dictionary(), texts, folder)
+    except Unwritable as error:
+        folder.with_suffix(".said").write_text(str(error)[:room])
+
+
+@pytest.mark.parametrize("room", [200, 1500, 6000, 9000])
+def test_a_full_disk_is_told_in_one_sentence_and_the_run_goes_on_when_there_is_room(
+    undisturbed: dict[str, bytes], tmp_path: Path, room: int
+) -> None:
+    folder = tmp_path / "collected"
+    process = multiprocessing.get_context("forkserver").Process(target=collect_with_little_room, args=(folder, room))
+    process.start()
+    assert finished(process) == 0
+    assert (tmp_path / "collected.said").read_text().startswith(f"cannot write {folder}")
+    left = files(folder)
+    assert not [name for name in left if ".partial" in name]
+    assert not any(name.startswith("activations") for name in left)
     assert finished(start(folder)) == 0
     assert files(folder) == undisturbed

@@ -37,7 +37,9 @@ def test_a_sequence_holds_one_document_and_leaves_room_for_the_start_token(folde
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text("ab \n", max_size=40), min_size=1, max_size=12), st.integers(1, 60), st.integers(2, 20))
-def test_the_cap_keeps_the_first_tokens_exactly(tmp_path_factory: pytest.TempPathFactory, texts: list[str], cap: int, context: int) -> None:
+def test_the_cap_keeps_the_first_tokens_exactly(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], cap: int, context: int
+) -> None:
     whole = [token for text in texts for token in SUBJECT.encode(text)]
     if whole:
         folder = tmp_path_factory.mktemp("cap") / "corpus"
@@ -85,4 +87,4 @@ def test_stretches_are_whole_sequences_and_together_the_corpus(folder: Path) -> 
 def test_the_vocabulary_is_stored_with_the_corpus(folder: Path) -> None:
     corpus = corpus_of([("a", "the cat é")], folder)
     assert corpus.vocabulary == SUBJECT.vocabulary()
-    assert corpus.vocabulary.text(corpus.tokens) == "the cat é"
+    assert corpus.vocabulary.text(corpus.tokens.tolist()) == "the cat é"

@@ -11,7 +11,7 @@ from gloss.models.sites import Site
 from gloss.models.subject import Subject
 from gloss.models.tokens import Tokens
 
-WORDS = "the a cat dog sat ran on under over mat tree red blue big small and then while rain sun falls".split()
+WORDS = tuple("the a cat dog sat ran on under over mat tree red blue big small and then while rain sun falls".split())  # noqa: SIM905
 SITE = Site("resid_post", 0)
 START = 0
 

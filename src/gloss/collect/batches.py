@@ -51,7 +51,9 @@ def activation_batches(
         yield from (batch for batch in mix(buffer, rng).split(shuffle.batch_size) if len(batch))
 
 
-def drawn_vectors(forward: Forward, corpus: Corpus, rng: np.random.Generator, shuffle: Shuffle) -> Iterator[Float[Tensor, "token d"]]:
+def drawn_vectors(
+    forward: Forward, corpus: Corpus, rng: np.random.Generator, shuffle: Shuffle
+) -> Iterator[Float[Tensor, "token d"]]:
     """The vectors of all sequences in random order, some sequences at a time so that those of like length share a batch."""
     lengths = np.diff(corpus.offsets)
     for _ in range(shuffle.epochs):

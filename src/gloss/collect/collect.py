@@ -113,9 +113,7 @@ def encode(forward: Forward, dictionary: Dictionary, stretch: Stretch) -> Triple
         active = codes.values[used].float().cpu().numpy()
         if not np.isfinite(active).all():
             where = stretch.first + int(batch.positions[token[~np.isfinite(active)][0]])
-            raise Mismatch(
-                f"an activation at token {where} is not a finite number; load the subject in a wider dtype, or check the dictionary"
-            )
+            raise Mismatch(f"an activation at token {where} is not a finite number; load the subject in a wider dtype")
         features.append(codes.indices[used].cpu().numpy().astype(np.int32))
         positions.append(batch.positions[token].astype(np.uint32))
         values.append(active)
@@ -144,7 +142,9 @@ def require_same(folder: Path, made_from: dict[str, Any]) -> None:
     before, now = found.get("settings", {}), made_from["settings"]
     differing += [f"{name} ({before.get(name)} there, {now[name]} here)" for name in now if before.get(name) != now[name]]
     if differing:
-        raise Mismatch(f"{folder} was made with another {' and '.join(differing)}; give another folder, or delete {folder.parent}")
+        raise Mismatch(
+            f"{folder} was made with another {' and '.join(differing)}; give another folder, or delete {folder.parent}"
+        )
 
 
 def report(folder: Path) -> CollectReport:

@@ -42,7 +42,9 @@ def text_of(value: Any, path: Path, row: int, column: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise BadInput(f"{path}: row {row} holds half a character at position {error.start}; mend or leave out the row") from error
+        raise BadInput(
+            f"{path}: row {row} holds half a character at position {error.start}; mend or leave out the row"
+        ) from error
     return value
 
 

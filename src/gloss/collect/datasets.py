@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from gloss.collect.columns import text_of
 from gloss.collect.texts import Document, text_pieces
@@ -23,12 +24,14 @@ class Dataset:
         whole, _, split = name.partition(":")
         dataset, _, configuration = whole.partition(",")
         if not dataset:
-            raise BadInput(f"datasets:{name} names no data set; wanted datasets:NAME, with `,CONFIGURATION` and `:SPLIT` where needed")
+            raise BadInput(
+                f"datasets:{name} names no data set; wanted datasets:NAME, with `,CONFIGURATION` and `:SPLIT` where needed"
+            )
         return Dataset(dataset, configuration or None, split or "train", column)
 
     def __iter__(self) -> Iterator[Document]:
         try:
-            import datasets
+            import datasets  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise BadInput(f"datasets:{self.name} needs the package `datasets`; install gloss[datasets]") from error
         try:
@@ -36,4 +39,4 @@ class Dataset:
         except (OSError, ValueError) as error:
             raise BadInput(f"datasets:{self.name} cannot be opened: {str(error).splitlines()[0]}") from error
         for number, row in enumerate(rows, 1):
-            yield Document(f"{self.name}:{number}", text_pieces(text_of(row, self.name, number, self.column)))
+            yield Document(f"{self.name}:{number}", text_pieces(text_of(row, Path(self.name), number, self.column)))

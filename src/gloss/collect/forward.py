@@ -50,9 +50,7 @@ class Forward:
         """What stands before each sequence."""
         return [] if self.subject.start_token is None else [self.subject.start_token]
 
-    def batch(
-        self, tokens: Int32[ndarray, " token"], starts: Int64[ndarray, " row"], lengths: Int64[ndarray, " row"]
-    ) -> Vectors:
+    def batch(self, tokens: Int32[ndarray, " token"], starts: Int64[ndarray, " row"], lengths: Int64[ndarray, " row"]) -> Vectors:
         position = np.arange(lengths.max())
         real = position < lengths[:, None]
         where = np.where(real, starts[:, None] + position, 0)

@@ -33,7 +33,7 @@ def content(thing: Any) -> Iterator[bytes | memoryview]:
         case Tensor():
             plain = thing.detach().cpu().contiguous()
             yield f"{plain.dtype} {tuple(plain.shape)}".encode()
-            yield memoryview(plain.reshape(-1).view(torch.uint8).numpy())
+            yield plain.reshape(-1).view(torch.uint8).numpy().data
         case ndarray():
             yield f"{thing.dtype} {thing.shape}".encode()
             yield thing.tobytes()

@@ -115,5 +115,3 @@ def save_array(path: Path, array: ndarray) -> None:
     np.save(content, array)
     with disk(path):
         path.write_bytes(content.getbuffer())
-
-

@@ -1,6 +1,6 @@
 """Codes of a stretch of the corpus, in one file that is there whole or not at all: what a killed run need not do again."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Shards:
         with safe_open(self.path(number), framework="numpy") as file:
             if (found := (file.metadata() or {}).get("key")) != self.key:
                 raise Mismatch(
-                    f"{self.path(number)} was made under key {str(found)[:12]}, this run has {self.key[:12]}; delete {self.folder}"
+                    f"{self.path(number)} was made under key {str(found)[:12]}, not {self.key[:12]}; delete {self.folder}"
                 )
         return True
 
@@ -52,7 +52,7 @@ class Shards:
         write_bytes(self.path(number), save(tensors, {"key": self.key}))
 
     @contextmanager
-    def opened(self, number: int) -> Iterator["Shard"]:
+    def opened(self, number: int) -> Generator["Shard"]:
         with safe_open(self.path(number), framework="numpy") as file:
             yield Shard(file)
 

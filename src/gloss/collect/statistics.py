@@ -17,7 +17,7 @@ UNSCALED = (2.0**-8, LARGEST)  # a feature whose maximum lies here is stored as 
 def scales_of(maxima: Float32[ndarray, " feature"]) -> Float32[ndarray, " feature"]:
     """What stored values are multiplied with: 1, or the power of two that brings a maximum out of range to 16,384 or above."""
     out_of_range = (maxima > 0) & ((maxima < UNSCALED[0]) | (maxima > UNSCALED[1]))
-    exponents = np.frexp(np.where(out_of_range, maxima, 1.0))[1] - 15
+    exponents = np.maximum(np.frexp(np.where(out_of_range, maxima, 1.0))[1] - 15, -126)  # the smallest that 32 bits hold
     return np.where(out_of_range, np.ldexp(1.0, exponents), 1.0).astype(np.float32)
 
 
@@ -100,7 +100,7 @@ def table(tally: Tally, reach: Reach) -> pa.Table:
 def quantiles_of(
     values: Float32[ndarray, " distinct"], times: Int64[ndarray, " distinct"], counts: Int64[ndarray, " feature"]
 ) -> Float64[ndarray, "feature quantile"]:
-    """The smallest value that at least this share of a feature's non-zero values does not exceed; minimum and maximum at the ends."""
+    """The smallest value that this share of a feature's non-zero values does not exceed; minimum and maximum at the ends."""
     if not len(values):
         return np.zeros((len(counts), len(QUANTILES)))
     wanted = np.clip(np.ceil(np.outer(counts, QUANTILES)), 1, None) + (np.cumsum(counts) - counts)[:, None]

@@ -13,10 +13,10 @@ from gloss.errors import BadInput
 
 BLOCK = 2**18  # bytes read, and characters tokenised, at a time
 LINE_START = re.compile(r"\n(?=\S)")
-TEXT_SUFFIXES = frozenset(
-    ".txt .md .rst .tex .org .log .csv .tsv .html .htm .xml .css .py .pyi .ipynb .c .h .cc .cpp .hpp .cs .java .js .jsx .ts .tsx "
-    ".go .rs .rb .php .pl .lua .r .jl .hs .ml .scala .kt .swift .sh .sql .yaml .yml .toml .ini .cfg".split()
-)
+PROSE = (".txt", ".md", ".rst", ".tex", ".org", ".log", ".csv", ".tsv", ".html", ".htm", ".xml", ".yaml", ".yml", ".toml", ".ini")
+SOURCE = (".py", ".pyi", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".java", ".js", ".jsx", ".ts", ".tsx", ".css", ".go", ".rs")
+MORE_SOURCE = (".rb", ".php", ".pl", ".lua", ".r", ".jl", ".hs", ".ml", ".scala", ".kt", ".swift", ".sh", ".sql", ".cfg")
+TEXT_SUFFIXES = frozenset((*PROSE, *SOURCE, *MORE_SOURCE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +163,12 @@ def last_line_start(content: bytes) -> int:
     return cut
 
 
-def text_pieces(text: str) -> Iterator[str]:
-    """A text in pieces that begin at the start of a line where there is one."""
+def text_pieces(text: str, block: int = BLOCK) -> Iterator[str]:
+    """A text in pieces of up to `block` characters, that begin at the start of a line where there is one."""
     begin = 0
-    while len(text) - begin > BLOCK:
-        starts = [match.end() for match in LINE_START.finditer(text, begin, begin + BLOCK)]
-        end = starts[-1] if starts else begin + BLOCK
+    while len(text) - begin > block:
+        starts = [match.end() for match in LINE_START.finditer(text, begin, begin + block)]
+        end = starts[-1] if starts else begin + block
         yield text[begin:end]
         begin = end
     yield text[begin:] if begin else text

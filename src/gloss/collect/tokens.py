@@ -70,7 +70,9 @@ class Cutter:
         for batch in batches(stream(texts)):
             pieces = [item for item in batch if isinstance(item, str)]
             # Once there are tokens enough the document is read to its end for its hash alone.
-            encoded = iter(self.encoded(pieces) if into.tokens + held(document) < limit else [np.empty(0, np.int32)] * len(pieces))
+            encoded = iter(
+                self.encoded(pieces) if into.tokens + held(document) < limit else [np.empty(0, np.int32)] * len(pieces)
+            )
             for item in batch:
                 if isinstance(item, str):
                     tokens = next(encoded)[: limit - into.tokens - held(document)]

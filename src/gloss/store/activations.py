@@ -55,7 +55,9 @@ class Activations:
     def open(folder: Path) -> "Activations":
         """What `collect` wrote. Raises BadInput where there is none."""
         if not (folder / "manifest.json").is_file():
-            raise BadInput(f"{folder} holds no activations; collect them first, or give the folder `activations` of a finished collect")
+            raise BadInput(
+                f"{folder} holds no activations; collect them first, or give the folder `activations` of a finished collect"
+            )
         manifest = json.loads((folder / "manifest.json").read_text())
         return Activations(folder, manifest, np.load(folder / "indptr.npy"))
 

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path) -> Generator[Path]:
     """Give a temporary folder beside `path` that becomes `path` when the block ends, and is removed when it fails.
 
     Raises Unwritable; errors of the block that are not about writing pass unchanged.
@@ -55,7 +55,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def disk(path: Path) -> Iterator[None]:
+def disk(path: Path) -> Generator[None]:
     """Say in one sentence what the operating system refused; wrap only what writes."""
     try:
         yield

@@ -61,7 +61,9 @@ class Corpus:
     def open(folder: Path) -> "Corpus":
         """Read a corpus that `collect` wrote. Raises BadInput where there is none."""
         if not (folder / "tokens.parquet").is_file():
-            raise BadInput(f"{folder} holds no corpus; collect one there first, or give the folder `corpus` of a finished collect")
+            raise BadInput(
+                f"{folder} holds no corpus; collect one there first, or give the folder `corpus` of a finished collect"
+            )
         tokens = column(folder / "tokens.parquet", "token").astype(np.int32, copy=False)
         sequences = folder / "sequences.parquet"
         return Corpus(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,19 +18,15 @@ ROWS = 2**17  # in a row group: small enough to read one feature fast, large eno
 class GroupWriter:
     """Writes row groups of one exact size, whatever the sizes of the pieces that arrive. Use it in a `with` block.
 
-    Columns named in `encodings` are stored so; the others in Parquet's own way. Raises Unwritable.
+    With `encodings`, every column needs one; without, Parquet chooses. Raises Unwritable.
     """
 
-    def __init__(
-        self, path: Path, schema: pa.Schema, encodings: Mapping[str, str] | None = None, rows: int = ROWS
-    ) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, encodings: Mapping[str, str] | None = None, rows: int = ROWS) -> None:
         self.path, self.schema, self.rows = path, schema, rows
         self.pending = schema.empty_table()
-        plain = [name for name in schema.names if name not in (encodings or {})]
+        settings: dict[str, Any] = {"column_encoding": dict(encodings), "use_dictionary": False} if encodings else {}
         with disk(path):
-            self.writer = pq.ParquetWriter(
-                path, schema, compression="zstd", column_encoding=dict(encodings or {}) or None, use_dictionary=plain or False
-            )
+            self.writer = pq.ParquetWriter(path, schema, compression="zstd", **settings)
 
     def add(self, **columns: ndarray | pa.Array | list[object]) -> None:
         """Append rows, given as one array a column."""

@@ -1,0 +1,48 @@
+"""Row groups of one size and bytes that depend on the rows alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gloss.errors import Unwritable
+from gloss.store.parquet import GroupWriter
+
+SCHEMA = pa.schema([("token", pa.uint32()), ("value", pa.float16())])
+ENCODINGS = {"token": "DELTA_BINARY_PACKED", "value": "BYTE_STREAM_SPLIT"}
+
+
+def write(path: Path, cuts: list[int], total: int = 50) -> bytes:
+    rows = np.arange(total)
+    with GroupWriter(path, SCHEMA, ENCODINGS, rows=8) as file:
+        for part in np.split(rows, sorted(cuts)):
+            file.add(token=part, value=part.astype(np.float16))
+    return path.read_bytes()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 50), max_size=10))
+def test_the_sizes_of_the_pieces_do_not_show(tmp_path_factory: pytest.TempPathFactory, cuts: list[int]) -> None:
+    folder = tmp_path_factory.mktemp("groups")
+    assert write(folder / "pieces", cuts) == write(folder / "whole", [])
+
+
+def test_groups_encodings_and_rows(tmp_path: Path) -> None:
+    write(tmp_path / "a", [13, 14])
+    with pq.ParquetFile(tmp_path / "a") as file:
+        assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [8] * 6 + [2]
+        columns = [file.metadata.row_group(0).column(i) for i in range(2)]
+        assert [(column.encodings[0], column.compression) for column in columns] == [
+            ("DELTA_BINARY_PACKED", "ZSTD"),
+            ("BYTE_STREAM_SPLIT", "ZSTD"),
+        ]
+        assert file.read()["token"].to_pylist() == list(range(50))
+
+
+def test_a_file_that_cannot_be_made_is_told_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(Unwritable, match=r"cannot write .*nowhere"):
+        GroupWriter(tmp_path / "nowhere" / "a", SCHEMA)
