@@ -36,10 +36,7 @@ def test_groups_encodings_and_rows(tmp_path: Path) -> None:
     with pq.ParquetFile(tmp_path / "a") as file:
         assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [8] * 6 + [2]
         columns = [file.metadata.row_group(0).column(i) for i in range(2)]
-        assert [(column.encodings[0], column.compression) for column in columns] == [
-            ("DELTA_BINARY_PACKED", "ZSTD"),
-            ("BYTE_STREAM_SPLIT", "ZSTD"),
-        ]
+        assert all(ENCODINGS[column.path_in_schema] in column.encodings and column.compression == "ZSTD" for column in columns)
         assert file.read()["token"].to_pylist() == list(range(50))
 
 
