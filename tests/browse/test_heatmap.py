@@ -79,7 +79,7 @@ def test_shades_need_no_known_maximum():
 @pytest.mark.parametrize(
     "text, shown, told",
     [
-        ("\n        x", "↵  x", "↵␣␣␣␣␣␣␣␣x"),
+        ("\n        x", "↵  x", "↵[8␣]x"),
         ("\ta\r\n", "⇥a␍↵", "⇥a␍↵"),
         ("\x07\u202e\u200b\xa0", "\\x07\\u202e\\u200b\\xa0", "\\x07\\u202e\\u200b\\xa0"),
         ("\u2028\ud800", "\\u2028\\ud800", "\\u2028\\ud800"),

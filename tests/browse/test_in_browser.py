@@ -4,10 +4,9 @@ import re
 
 import numpy as np
 import pytest
-from material import SUMMARY, VOCABULARY, Material
+from material import FEATURES, SUMMARY, VOCABULARY, Material
 from playwright.sync_api import Page, expect
 
-from conftest import FEATURES
 from gloss.browse import write_pages
 
 pytestmark = pytest.mark.browser

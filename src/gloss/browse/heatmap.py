@@ -4,6 +4,7 @@ A row is cut in two at its peak, so that a style sheet alone can set rows under 
 a concordance does.
 """
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -88,8 +89,9 @@ def visible(text: str) -> str:
 
 @lru_cache(maxsize=65536)
 def spelled(text: str) -> str:
-    """The text with every character told, spaces as ␣: for tooltips and for lists of tokens."""
-    return "".join("␣" if character == " " else _visible_character(character) for character in text)
+    """The text with every character told, spaces as ␣, many as their number: for tooltips and for lists of tokens."""
+    counted = re.sub(" {5,}", lambda run: f"[{len(run[0])}␣]", text)
+    return "".join("␣" if character == " " else _visible_character(character) for character in counted)
 
 
 def _visible_character(character: str) -> str:
