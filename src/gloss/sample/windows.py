@@ -58,14 +58,17 @@ class Aligned:
 class Centred:
     """The peak stands at index width // 2; near a sequence's edge the window slides back inside, and the peak moves instead.
 
-    Peaks are taken greedily from the strongest; one whose window would overlap a stronger one's is not taken again.
-    Only a sequence that is shorter than the window is padded, at its end.
+    A peak is the strongest activation of its own window. Peaks are taken greedily from the strongest; one whose window
+    would overlap a stronger one's is not taken again. Only a sequence that is shorter than the window is padded, at its end.
     """
 
     def firing(self, activations: FeatureActivations, corpus: Corpus, width: int) -> Windows:
         """A window for every peak that overlaps no stronger one."""
         starts = self.around(activations.positions, corpus, width)
-        kept = np.sort(apart(starts, corpus.sequences_of(starts), activations.values, width))
+        sequences = corpus.sequences_of(starts)
+        ends = np.minimum(starts + width, corpus.offsets[sequences + 1])
+        peaks = np.flatnonzero(activations.values == strongest_between(activations, starts, ends))
+        kept = peaks[np.sort(apart(starts[peaks], sequences[peaks], activations.values[peaks], width))]
         return Windows(starts[kept], activations.values[kept])
 
     def around(self, positions: Int64[ndarray, " position"], corpus: Corpus, width: int) -> Int64[ndarray, " position"]:
@@ -73,6 +76,14 @@ class Centred:
         sequences = corpus.sequences_of(positions)
         firsts, ends = corpus.offsets[sequences], corpus.offsets[sequences + 1]
         return np.maximum(np.minimum(positions - width // 2, ends - width), firsts)
+
+
+def strongest_between(
+    activations: FeatureActivations, starts: Int64[ndarray, " window"], ends: Int64[ndarray, " window"]
+) -> Float32[ndarray, " window"]:
+    """The strongest activation from each start to before its end. Wants one in every window."""
+    bounds = np.searchsorted(activations.positions, np.stack([starts, ends], axis=1).reshape(-1))
+    return np.maximum.reduceat(np.append(activations.values, np.float32(0)), bounds)[::2]
 
 
 def apart(

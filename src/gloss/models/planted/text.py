@@ -80,7 +80,7 @@ def filled(
     return np.stack(columns, axis=1)
 
 
-def strewn(units: Sequence[Int32[ndarray, "phrase _"]], rng: np.random.Generator) -> Int32[ndarray, " token"]:
+def strewn(units: Sequence[Int32[ndarray, "_ _"]], rng: np.random.Generator) -> Int32[ndarray, " token"]:
     """All phrases in random order, end to end."""
     width = max(unit.shape[1] for unit in units)
     rows = np.concatenate([np.pad(unit, ((0, 0), (0, width - unit.shape[1])), constant_values=-1) for unit in units])

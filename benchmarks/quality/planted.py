@@ -1,0 +1,92 @@
+"""How close explanations come to the rules that were planted: held-out F1 of every family, with the shuffled control.
+
+    python benchmarks/quality/planted.py [--tokens 1000000] [--features 200] [--seed 0] [--true]
+
+With `--true` the planted rule itself is scored, which shows what the ceiling is.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+
+import numpy as np
+
+from gloss.explain.rule import RuleSearch
+from gloss.models.planted import Planted, plant
+from gloss.records import Examples, Explanation
+from gloss.rules import Passage, execute, parse
+from gloss.sample.examples import Sampling, gather
+from gloss.sample.quantiles import Quantiles
+
+FOUND = 0.95  # held-out F1 from which on a rule counts as found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tokens", type=int, default=1_000_000)
+    parser.add_argument("--features", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--true", action="store_true")
+    asked = parser.parse_args()
+    rng = np.random.default_rng(asked.seed)
+    planted = plant(rng, asked.tokens, asked.features)
+    started = time.perf_counter()
+    rules = [feature.rule for feature in planted.features] if asked.true else found_rules(planted, rng)
+    seconds = time.perf_counter() - started
+    own = held_out_f1(planted, rules)
+    shuffled = held_out_f1(planted, list(np.roll(np.array(rules, object), 7)))
+    report(planted, rules, own, shuffled)
+    print(
+        f"found {np.mean(own >= FOUND):.1%} with F1 >= {FOUND}; median F1 {np.median(own):.3f}, shuffled {np.median(shuffled):.3f}"
+    )
+    print(f"{seconds / len(rules) * 1000:.0f} ms a feature")
+
+
+def found_rules(planted: Planted, rng: np.random.Generator) -> list[str | None]:
+    """The rule that is found for each feature from its shown contexts; None where there is none."""
+    rules: list[str | None] = []
+    for feature, activations in zip(planted.features, planted.activations, strict=True):
+        examples = gather(feature.feature, activations, planted.corpus, Quantiles(), Sampling(), rng)
+        rules.append(explained(examples, planted, rng) if isinstance(examples, Examples) else None)
+    return rules
+
+
+def explained(examples: Examples, planted: Planted, rng: np.random.Generator) -> str | None:
+    """The source of the rule that the search finds; it asks nobody anything."""
+    talk = RuleSearch().explain(examples.for_explainer(), planted.corpus.vocabulary, rng)
+    try:
+        while True:
+            talk.send(None)
+    except StopIteration as done:
+        return done.value.rule if isinstance(done.value, Explanation) else None
+
+
+def held_out_f1(planted: Planted, rules: list[str | None]) -> np.ndarray:
+    """F1 of each rule over every held-out token, against the activations of the feature in its place."""
+    corpus = planted.corpus
+    passage, held_out = Passage(corpus.tokens, corpus.offsets, corpus.vocabulary.strings), ~corpus.shown
+    scores = np.zeros(len(rules))
+    for i, (rule, activations) in enumerate(zip(rules, planted.activations, strict=True)):
+        truth = np.zeros(len(corpus), bool)
+        truth[activations.positions] = True
+        foretold = execute(parse(rule), passage) > 0 if rule else np.zeros(len(corpus), bool)
+        hits = np.count_nonzero(truth & foretold & held_out)
+        scores[i] = 2 * hits / max(np.count_nonzero(truth & held_out) + np.count_nonzero(foretold & held_out), 1)
+    return scores
+
+
+def report(planted: Planted, rules: list[str | None], own: np.ndarray, shuffled: np.ndarray) -> None:
+    """Print each kind's share of rules that were found, and every rule that was not."""
+    kinds: dict[str, list[int]] = defaultdict(list)
+    for i, feature in enumerate(planted.features):
+        kinds[feature.kind].append(i)
+    print(f"{'kind':20} {'features':>8} {'found':>6} {'F1':>6} {'shuffled':>8}")
+    for kind, rows in kinds.items():
+        print(f"{kind:20} {len(rows):8} {np.mean(own[rows] >= FOUND):6.0%} {own[rows].mean():6.3f} {shuffled[rows].mean():8.3f}")
+    for i in np.flatnonzero(own < FOUND):
+        print(f"  {planted.features[i].family}, rate {planted.features[i].rate:.1e}, F1 {own[i]:.2f}")
+        print(f"    planted  {planted.features[i].rule}\n    found    {rules[i]}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What holds of every sampler."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gloss.sample import Sampler
+from gloss.sample.mix import Mix
+from gloss.sample.quantiles import Quantiles
+from gloss.sample.random import Random
+from gloss.sample.top import Top
+
+SAMPLERS = [Top(), Random(), Quantiles(), Quantiles(3), Mix(), Mix(top_share=0.5, quantiles=4)]
+every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
+
+
+@every_sampler
+def test_a_sampler_chooses_as_many_as_asked_or_all_none_twice_strongest_first(sampler):
+    @settings(max_examples=100, deadline=None)
+    @given(windows=st.integers(0, 60), number=st.integers(0, 60), seed=st.integers(0, 99))
+    def holds(windows, number, seed):
+        rng = np.random.default_rng(seed)
+        maxima = rng.integers(1, 9, windows).astype(np.float32)
+        choice = sampler.choose(maxima, number, rng)
+        assert len(choice.rows) == len(choice.quantiles) == min(windows, number)
+        assert len(set(choice.rows.tolist())) == len(choice.rows)
+        assert (np.diff(maxima[choice.rows]) <= 0).all()
+        assert (np.diff(choice.quantiles) >= 0).all()
+        assert ((choice.quantiles >= 0) & (choice.quantiles < sampler.quantiles)).all()
+
+    holds()
+
+
+@every_sampler
+def test_a_window_is_labelled_with_its_quantile_among_all(sampler, rng):
+    maxima = rng.permutation(np.arange(1, 1001)).astype(np.float32)
+    choice = sampler.choose(maxima, 40, rng)
+    ranks = 1000 - maxima[choice.rows]
+    assert choice.quantiles.tolist() == np.floor(ranks * sampler.quantiles / 1000 + 1e-6).tolist()
+
+
+@every_sampler
+def test_the_same_generator_gives_the_same_choice(sampler, rng):
+    maxima = rng.random(300).astype(np.float32)
+    first, second = (sampler.choose(maxima, 40, np.random.default_rng(3)) for _ in range(2))
+    assert first.rows.tolist() == second.rows.tolist()
+
+
+@every_sampler
+def test_a_sampler_is_one(sampler):
+    assert isinstance(sampler, Sampler)
+
+
+@pytest.mark.parametrize("kind", [Top, Random, Quantiles, Mix])
+def test_no_quantile_at_all_is_refused(kind):
+    with pytest.raises(ValueError, match="at least 1 quantile, got 0"):
+        kind(quantiles=0)
