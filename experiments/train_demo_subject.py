@@ -66,12 +66,16 @@ def read_corpus() -> tuple[list[str], list[str], list[str]]:
     library: list[str] = []
     held_out: list[str] = []
     for path in library_files():
-        unlucky = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 20 == 0
-        (held_out if unlucky else library).append(path.read_text("utf-8", errors="replace"))
+        (held_out if is_held_out(path) else library).append(path.read_text("utf-8", errors="replace"))
     everything = library_files(skipped=SKIPPED - {"test", "tests"})
     root = Path(sysconfig.get_path("stdlib"))
     tests = [p.read_text("utf-8", errors="replace") for p in everything if {"test", "tests"} & set(p.relative_to(root).parts)]
     return library, held_out, tests
+
+
+def is_held_out(path: Path) -> bool:
+    """Whether neither the subject nor its dictionary is trained on this file."""
+    return int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % 20 == 0
 
 
 def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
@@ -142,10 +146,8 @@ def train(model: LlamaForCausalLM, rows: dict[str, Windows], chosen: argparse.Na
             optimizer.zero_grad()
         running += loss.item()
         if (step + 1) % 20 == 0:
-            print(
-                f"step {step + 1}/{steps} loss {running / 20:.3f} {(step + 1) * ROW * BATCH / (time.time() - begun):,.0f} tokens/s",
-                flush=True,
-            )
+            rate = (step + 1) * ROW * BATCH / (time.time() - begun)
+            print(f"step {step + 1}/{steps} loss {running / 20:.3f} {rate:,.0f} tokens/s", flush=True)
             running = 0.0
         if (step + 1) % 200 == 0 or step + 1 == steps:
             history["losses"].append({"step": step + 1, **held_out_loss(model, rows["held_out"])})

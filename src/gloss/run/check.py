@@ -1,0 +1,84 @@
+"""Behind `gloss check`: a dictionary measured on real text, beside what its card says."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from rich.table import Table
+from torch import Tensor
+
+from gloss.collect.texts import open_texts
+from gloss.collect.tokens import read_texts
+from gloss.decompose.check import Check, check, compare
+from gloss.errors import BadInput, Mismatch
+from gloss.models.dictionary import Card
+from gloss.models.formats import load_dictionary
+from gloss.models.sites import parse_site
+from gloss.models.subject import Subject
+from gloss.records import PADDING, Estimate
+from gloss.run.experiment import EMBEDDED
+from gloss.run.plan import embedded
+from gloss.run.progress import out
+from gloss.store.corpus import Corpus
+
+CONTEXT = 256
+ROWS = 16  # sequences in one forward pass
+
+
+def report(model: str, dictionary: str, texts: tuple[str, ...], tokens: int, site: str) -> None:
+    """Print what was measured. Raises Mismatch for a dictionary that does not fit, by shape or by what it explains."""
+    subject = Subject.load(embedded("subject") if model == EMBEDDED else model)
+    folder = embedded("dictionary") if dictionary == EMBEDDED else Path(dictionary)
+    read = load_dictionary(folder, parse_site(site) if site else None)
+    with tempfile.TemporaryDirectory() as scratch:
+        read_texts(subject, open_texts(texts), Path(scratch) / "corpus", CONTEXT, tokens)
+        batches = rows(Corpus.open(Path(scratch) / "corpus"), subject.start_token)
+    measured = check(subject, read, batches, np.random.default_rng(0))
+    show(measured, read.card, f"{dictionary} at {read.reads} of {model}")
+    if not measured.fits:
+        raise Mismatch(
+            f"{dictionary} explains less at {read.reads} of {model} than the mean does (FVU {measured.fvu.value:.2f}); "
+            "give the site, the model and the revision that it was trained on"
+        )
+
+
+def rows(corpus: Corpus, start_token: int | None) -> list[Int64[Tensor, "_ position"]]:
+    """The corpus as batches of sequences, each behind its start token and filled up with padding."""
+    front = [] if start_token is None else [start_token]
+    width = int(np.diff(corpus.offsets).max(initial=0)) + len(front)
+    if len(corpus) < 2:
+        raise BadInput("there is no text to check the dictionary on; give texts with at least two tokens")
+    whole = torch.full((len(corpus.offsets) - 1, width), PADDING)
+    for row, (begin, end) in enumerate(zip(corpus.offsets[:-1], corpus.offsets[1:], strict=True)):
+        tokens = torch.tensor([*front, *corpus.tokens[begin:end].tolist()])
+        whole[row, : len(tokens)] = tokens
+    return list(whole.split(ROWS))
+
+
+def show(measured: Check, card: Card, title: str) -> None:
+    table = Table("measure", "measured", "95 % interval", "card", "", title=title)
+    stated = {comparison.name: comparison for comparison in compare(measured, card)}
+    for label, name, estimate in (
+        ("L0", "l0", measured.l0),
+        ("FVU", "fvu", measured.fvu),
+        ("cross-entropy recovered", "cross_entropy_recovered", measured.recovered),
+        ("... over the mean", "", measured.recovered_over_mean),
+        ("cross-entropy, clean", "", measured.clean),
+        ("... spliced", "", measured.spliced),
+        ("... zero-ablated", "", measured.zero_ablated),
+        ("... mean-ablated", "", measured.mean_ablated),
+    ):
+        found = stated.get(name)
+        beside = (f"{found.stated:.4g}", "agrees" if found.agrees else "[red]differs[/]") if found else ("-", "")
+        table.add_row(label, *shown(estimate), *beside)
+    table.add_row(
+        "dead share", f"{measured.dead_share:.4f}", "", "-" if card.dead_share is None else f"{card.dead_share:.4f}", ""
+    )
+    out.print(table)
+    out.print(f"n = {measured.tokens:,} tokens in {measured.sequences:,} sequences", highlight=False)
+
+
+def shown(estimate: Estimate) -> tuple[str, str]:
+    return f"{estimate.value:.4f}", f"{estimate.low:.4f} to {estimate.high:.4f}"
