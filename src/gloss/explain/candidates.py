@@ -140,7 +140,8 @@ def strongest(values: Float64[ndarray, " pair"], rows: Int64[ndarray, " pair"], 
 
 def reaching(bins: Int64[ndarray, " item"], weights: Float64[ndarray, " item"]) -> Float64[ndarray, " threshold"]:
     """For every threshold of SHARES the weight of the items that reach it."""
-    return np.cumsum(np.bincount(bins, weights, len(SHARES) + 1)[::-1])[::-1][1:]
+    sums = np.bincount(bins, weights, len(SHARES) + 1).astype(np.float64)  # counts come as integers where there are none
+    return np.cumsum(sums[::-1])[::-1][1:]
 
 
 def plain(

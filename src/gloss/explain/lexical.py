@@ -98,8 +98,8 @@ def patterns(rows: Rows) -> Iterator[Candidate]:
         return
     ids, size = passage.ids[rows.indices], len(passage.strings)
     firing, silent = (np.bincount(ids, weights, size)[known.tokens] for weights in (rows.firing, rows.silent))
-    hits = np.bincount(known.affixes, firing, len(known.conditions))
-    misfires = np.bincount(known.affixes, silent, len(known.conditions))
+    hits = np.bincount(known.affixes, firing, len(known.conditions)).astype(np.float64)
+    misfires = np.bincount(known.affixes, silent, len(known.conditions)).astype(np.float64)
     yield from plain(rows, known.conditions, hits, misfires)
 
 

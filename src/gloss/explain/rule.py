@@ -25,6 +25,7 @@ from gloss.store.vocabulary import Vocabulary
 METHOD = "rule"
 THINNED = 3000  # rows on which conditions about other tokens are tried
 FIRM = 0.97  # precision at which an alternative needs no more terms
+MARGIN = 16.0  # bits that an alternative must save beyond its own: the search sees many, and chance favours some of them
 REJUDGED = 4  # candidates from thinned rows that are judged on all
 
 
@@ -59,7 +60,7 @@ class RuleSearch:
         found: list[tuple[Term, ...]] = []
         while len(found) < self.max_alternatives and fires[uncovered].any():
             grown = self.best(Rows.of(sightings, uncovered, ledger))
-            if grown is None or grown.worth <= 0 or grown.saved <= 0:
+            if grown is None or min(grown.worth, grown.saved) < MARGIN:
                 break
             found.append(grown.terms)
             ledger = ledger.with_covered(grown.hits, grown.misfires)
@@ -145,7 +146,7 @@ class Grown:
 
     def is_firm(self, rows: Rows) -> bool:
         """Whether nothing is left to find either."""
-        return self.is_precise and self.hits >= FIRM * rows.firing.sum()
+        return self.is_precise and self.hits >= FIRM * float(rows.firing.sum())
 
     def joined_by(self, candidate: Candidate) -> "Grown":
         """The same with one more term, which was judged where the others hold."""

@@ -107,12 +107,12 @@ def sums_by_document(
     counts[:, -1] += held_out.sizes - counts.sum(1)
 
     def summed(*values: Float64[ndarray, " active"]) -> Float64[ndarray, "document _"]:
-        return np.stack([np.bincount(documents, value, number) for value in values], axis=1)
+        return np.stack([np.bincount(documents, value, number).astype(np.float64) for value in values], axis=1)
 
     strong = [(true > share * strongest).astype(np.float64) for share in STRONG_SHARES.values()]
     return Sums(
         counts,
-        np.bincount(cell, true > 0, number * len(levels)).reshape(number, -1),
+        np.bincount(cell, true > 0, number * len(levels)).reshape(number, -1).astype(np.float64),
         summed(*strong),
         summed(*(each * (foretold > 0) for each in strong)),
         summed(foretold, true, foretold**2, true**2, foretold * true),

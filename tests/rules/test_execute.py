@@ -1,0 +1,85 @@
+"""Rules run over passages, against results worked out by hand and by brute force."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gloss.rules import Passage, execute, parse
+from gloss.rules.execute import ahead, within
+
+VOCABULARY = (" raise", " Value", "Error", "(", '"', " x", "\n", "    ", "#", ")", "7", "import", " Value")
+INDEX = {string: i for i, string in enumerate(VOCABULARY[:-1])}
+
+
+def passage(*sequences: list[str]) -> Passage:
+    ids = np.array([INDEX[string] for sequence in sequences for string in sequence], np.int32)
+    return Passage(ids, np.cumsum([0, *map(len, sequences)]), VOCABULARY)
+
+
+def fires(source: str, *sequences: list[str]) -> list[int]:
+    return np.flatnonzero(execute(parse(source), passage(*sequences))).tolist()
+
+
+LINE = ["import", " x", "\n", "    ", " raise", " Value", "Error", "(", '"', " x", '"', ")", "#", " x"]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('token in {" x"}', [1, 9, 13]),
+        ("token matches /.*r.*/", [0, 4, 6]),
+        ("token is number", []),
+        ('word in {"ValueError"}', [6]),
+        ('word in {"Value"}', [5]),
+        ('after(2, token in {" raise"})', [5, 6]),
+        ('after(2..2, token in {" raise"})', [6]),
+        ('before(1, token in {" x"})', [0, 8, 12]),
+        ("position < 2", [0, 1]),
+        ("position >= 12", [12, 13]),
+        ("start of line", [0, 3]),
+        ('line begins with token in {" raise"}', [4, 5, 6, 7, 8, 9, 10, 11, 12, 13]),
+        ("in comment", [13]),
+        ("in string", [9, 10]),
+        ("in brackets", [8, 9, 10, 11]),
+        ('token in {" x"} and not in string', [1, 13]),
+        ('token in {"#"} or token in {"("}', [7, 12]),
+    ],
+)
+def test_a_rule_fires_where_its_meaning_says(source: str, expected: list[int]) -> None:
+    assert fires(source, LINE) == expected
+
+
+def test_nothing_crosses_the_edge_of_a_sequence() -> None:
+    sequences = ([" raise"], [" x", "#"], [" Value"], ["Error"], [" x"])
+    assert fires('after(5, token in {" raise"})', *sequences) == []
+    assert fires('before(9, token in {"Error"})', *sequences) == []
+    assert fires("in comment", *sequences) == []
+    assert fires('word in {"ValueError"}', *sequences) == []
+    assert fires("position = 0", *sequences) == [0, 1, 3, 4, 5]
+
+
+def test_the_largest_strength_of_those_that_hold_counts() -> None:
+    rule = parse('token in {" x"} -> 2 or token in {" x"} and after(1, token in {"import"}) -> 3.5 or token in {"#"} -> 0.5')
+    assert execute(rule, passage(["import", " x", "#", " x"])).tolist() == [0.0, 3.5, 0.5, 2.0]
+
+
+def test_ids_with_one_string_are_one_token() -> None:
+    both = Passage(np.array([1, 12], np.int32), np.array([0, 2]), VOCABULARY)
+    assert execute(parse('token in {" Value"}'), both).tolist() == [1.0, 1.0]
+
+
+def test_an_empty_passage_has_no_strengths() -> None:
+    for source in ('after(3, word in {"x"})', "line begins with token is upper", "in string", "before(20, token is upper)"):
+        assert len(execute(parse(source), Passage(np.empty(0, np.int32), np.array([0]), VOCABULARY))) == 0
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=30), min_size=1, max_size=6), st.integers(1, 12), st.integers(0, 25))
+def test_windows_agree_with_brute_force(sequences: list[list[bool]], nearest: int, more: int) -> None:
+    found = np.array([value for sequence in sequences for value in sequence])
+    text = Passage(np.zeros(len(found), np.int32), np.cumsum([0, *map(len, sequences)]), VOCABULARY)
+    far = nearest + more
+    before = [any(s[max(0, i - far) : max(0, i - nearest + 1)]) for s in sequences for i in range(len(s))]
+    after = [any(s[i + nearest : i + far + 1]) for s in sequences for i in range(len(s))]
+    assert within(found, text, nearest, far).tolist() == before
+    assert ahead(found, text, nearest, far).tolist() == after
