@@ -37,7 +37,7 @@ def main() -> None:
     shuffled = held_out_f1(planted, list(np.roll(np.array(rules, object), 7)))
     report(planted, rules, own, shuffled)
     print(
-        f"found {np.mean(own >= FOUND):.1%} with F1 >= {FOUND}; median F1 {np.median(own):.3f}, shuffled {np.median(shuffled):.3f}"
+        f"found {np.mean(own >= FOUND):.1%} with F1 >= {FOUND}; median {np.median(own):.3f}, shuffled {np.median(shuffled):.3f}"
     )
     print(f"{seconds / len(rules) * 1000:.0f} ms a feature")
 

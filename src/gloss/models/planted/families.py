@@ -170,7 +170,7 @@ def lexical(words: Words, rate: float, affix: tuple[str, str]) -> Family:
         Phrase((lower,), rate / 2),
         Phrase((upper,), rate / 4),
         Phrase(((trigger,), lower), rate / 4),
-        Phrase(((trigger,),), rate / 8),
+        Phrase(((trigger,),), rate / 4),
     )
     return Family(tuple((case,) for case in siblings), phrases)
 
