@@ -17,7 +17,7 @@ from gloss.store.atomic import disk
 from gloss.store.parquet import GroupWriter
 from gloss.store.progress import Progress
 
-HELD = 2**21  # non-zeros that are in memory at a time, as far as one feature of one shard allows
+HELD = 2**19  # non-zeros that are in memory at a time, as far as one feature of one shard allows
 FEATURES = 2**10  # whose histograms are in memory at a time
 ENCODINGS = {"token": "DELTA_BINARY_PACKED", "value": "BYTE_STREAM_SPLIT"}
 

@@ -54,6 +54,8 @@ class Tally:
 
     def plus(self, other: "Tally") -> "Tally":
         """The tally of both together."""
+        if not len(self.keys):
+            return other
         keys, where = np.unique(np.concatenate([self.keys, other.keys]), return_inverse=True)
         times = np.bincount(where, np.concatenate([self.times, other.times]), minlength=len(keys))
         return Tally(keys, times.astype(np.int64))

@@ -11,7 +11,7 @@ from gloss.collect.columns import column_rows, is_column_file
 from gloss.collect.library import library_files
 from gloss.errors import BadInput
 
-BLOCK = 2**18  # bytes read, and characters tokenised, at a time
+BLOCK = 2**16  # bytes read, and characters tokenised, at a time
 LINE_START = re.compile(r"\n(?=\S)")
 PROSE = (".txt", ".md", ".rst", ".tex", ".org", ".log", ".csv", ".tsv", ".html", ".htm", ".xml", ".yaml", ".yml", ".toml", ".ini")
 SOURCE = (".py", ".pyi", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".java", ".js", ".jsx", ".ts", ".tsx", ".css", ".go", ".rs")
