@@ -1,4 +1,4 @@
-"""Against SAELens and sparsify themselves: what they write is read here, and what is written here they read. `make test-interop`."""
+"""Against SAELens and sparsify themselves: theirs is read here, and they read what is written here. `make test-interop`."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ import torch
 pytest.importorskip("sae_lens", reason="sae-lens is not installed; `make test-interop` makes an environment that has it")
 pytest.importorskip("sparsify", reason="eai-sparsify is not installed; `make test-interop` makes an environment that has it")
 
-from foreign import SAE_LENS_KINDS, SPARSIFY_KINDS, expectations  # noqa: E402
-from sae_lens import SAE  # noqa: E402
-from sparsify import SparseCoder as Sparsify  # noqa: E402
+from foreign import SAE_LENS_KINDS, SPARSIFY_KINDS, expectations
+from sae_lens import SAE
+from sparsify import SparseCoder as Sparsify
 
-from gloss.models.formats import load_dictionary, save_dictionary  # noqa: E402
+from gloss.models.formats import load_dictionary, save_dictionary
 
 KINDS = [("sae_lens", kind) for kind in SAE_LENS_KINDS] + [("sparsify", kind) for kind in SPARSIFY_KINDS]
 NEAR = {"rtol": 1e-5, "atol": 1e-5}

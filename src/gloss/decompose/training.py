@@ -28,7 +28,7 @@ class Pace:
 
 @dataclass(slots=True)
 class Training:
-    """Parameters, optimizer and counts. Inputs are scaled to a mean squared norm of d_model; the result is scaled back."""
+    """Parameters, optimizer and counts. Inputs are scaled to a variance of 1 a dimension; the result is scaled back."""
 
     pace: Pace
     scale: float
@@ -44,13 +44,16 @@ class Training:
     def begin(pace: Pace, width: int, sample: Float32[Tensor, "token d_model"], rng: np.random.Generator) -> "Training":
         """Random unit atoms, an encoder equal to them, and the sample's geometric median as the bias."""
         d_model = sample.shape[1]
-        mean_square = float(sample.square().sum(1).mean())
-        if mean_square == 0 or not np.isfinite(mean_square):
-            raise BadInput(f"activations with a mean squared norm of {mean_square} teach nothing; look at the site and the model")
-        scale = (d_model / mean_square) ** 0.5
+        median = geometric_median(sample)
+        spread = float((sample - median).square().sum(1).mean())
+        if spread == 0 or not np.isfinite(spread):
+            raise BadInput(
+                f"activations with a mean squared distance of {spread} from their centre teach nothing"
+            )
+        scale = (d_model / spread) ** 0.5
         atoms = torch.from_numpy(rng.standard_normal((width, d_model), dtype=np.float32))
         atoms /= atoms.norm(dim=1, keepdim=True)
-        encoder, encoder_bias, bias = atoms.clone(), torch.zeros(width), geometric_median(sample * scale)
+        encoder, encoder_bias, bias = atoms.clone(), torch.zeros(width), median * scale
         parameters = [encoder, encoder_bias, atoms, bias]
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter)

@@ -136,7 +136,7 @@ def test_a_sparsify_folder_of_another_name_wants_a_site(tmp_path: Path) -> None:
 def test_a_missing_or_empty_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is not a folder"):
         load_dictionary(tmp_path / "nowhere")
-    with pytest.raises(BadInput, match="holds nothing, and a dictionary is cfg.json with"):
+    with pytest.raises(BadInput, match=r"holds nothing, and a dictionary is cfg\.json with"):
         load_dictionary(tmp_path)
 
 
@@ -161,7 +161,7 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="sparsify holds TopK and GroupMax, not AboveThreshold"):
         save_dictionary(tiny(AboveThreshold(torch.ones(8))), tmp_path, "sparsify")
     transcoder = load_dictionary(FIXTURES / "sparsify" / "transcoder" / "layers.1.mlp")
-    with pytest.raises(BadSettings, match="SAELens has no architecture for a dictionary from mlp_in.1 to mlp_raw.1 with LargestK"):
+    with pytest.raises(BadSettings, match=r"no architecture for a dictionary from mlp_in\.1 to mlp_raw\.1 with LargestK"):
         save_dictionary(transcoder, tmp_path, "sae_lens")
     with pytest.raises(BadSettings, match="there is no format 'pickle'"):
         save_dictionary(tiny(), tmp_path, "pickle")
