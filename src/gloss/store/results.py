@@ -60,7 +60,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         ]
     ),
     "examples": pa.schema(
-        [*FEATURE, ("role", pa.string()), ("context", pa.int64()), ("quantile", pa.int64())]
+        [*FEATURE, ("role", pa.string()), ("context", pa.int64()), ("quantile", pa.int64()), ("width", pa.int64())]
     ),
 }  # fmt: skip
 
@@ -91,7 +91,9 @@ class Part:
             content = pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
             counts[table] = content.num_rows
             if content.num_rows:
-                write_atomically(self.folder / table / f"part-{self.shard:05d}.parquet", lambda path, t=content: pq.write_table(t, path))
+                write_atomically(
+                    self.folder / table / f"part-{self.shard:05d}.parquet", lambda path, t=content: pq.write_table(t, path)
+                )
         summary = json.dumps({"rows": counts, **(note or {})}, sort_keys=True)
         write_atomically(self.marker, lambda path: Path(path).write_text(summary))
 
@@ -149,7 +151,15 @@ def score_of(row: Row, verdicts: tuple[Verdict, ...] = ()) -> Score:
     estimates = {e["metric"]: Estimate(e["value"], e["low"], e["high"]) for e in row["estimates"]}
     control = Control(row["control"])
     return Score(
-        feature_of(row), row["method"], row["explained_by"], row["n"], row["failed"], estimates, row["headline"], control, verdicts
+        feature_of(row),
+        row["method"],
+        row["explained_by"],
+        row["n"],
+        row["failed"],
+        estimates,
+        row["headline"],
+        control,
+        verdicts,
     )
 
 
