@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -35,6 +35,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.indices)
+
+    @cached_property
+    def sums(self) -> tuple[float, float]:
+        """The weight of all firing rows, and of all silent ones."""
+        return float(self.firing.sum()), float(self.silent.sum())
 
     def where(self, held: Bool[ndarray, " row"]) -> "Rows":
         """The rows that are held; what there is to earn stays the same."""
@@ -103,12 +108,13 @@ def chosen(
 ) -> Iterator[Candidate]:
     """The most worthy and the most saving set of those items that are wanted: one half chooses, the other judges."""
     halves = wanted / (wanted + unwanted + SHRINKAGE)
-    whole = wanted.sum(1) / (wanted.sum(1) + unwanted.sum(1) + SHRINKAGE)
+    found, other = wanted[:, 0] + wanted[:, 1], unwanted[:, 0] + unwanted[:, 1]
+    whole = found / (found + other + SHRINKAGE)
     foretold = strongest(halves[family.items, 1 - fold], family.rows, len(rows))
     bins = np.searchsorted(SHARES, foretold, side="right")
     hits, misfires = reaching(bins, rows.firing), reaching(bins, rows.silent)
     if negated:
-        hits, misfires = rows.firing.sum() - hits, rows.silent.sum() - misfires
+        hits, misfires = rows.sums[0] - hits, rows.sums[1] - misfires
     present = whole[whole > 0]
     numbers = reaching(np.searchsorted(SHARES, present, side="right"), np.ones(len(present)))
     bits = set_bits(numbers, family.universe) + family.bits
@@ -152,8 +158,8 @@ def plain(
 ) -> Iterator[Candidate]:
     """The best of these conditions, with the bits of each, and of their contraries, from the weights where each holds."""
     bits = np.tile([cost for _, cost in conditions], 2)
-    hits = np.concatenate([hits, rows.firing.sum() - hits])
-    misfires = np.concatenate([misfires, rows.silent.sum() - misfires])
+    hits = np.concatenate([hits, rows.sums[0] - hits])
+    misfires = np.concatenate([misfires, rows.sums[1] - misfires])
     worth, saved = rows.ledger.worth(hits, misfires) - bits, rows.ledger.saved(hits, misfires) - bits
     for best in dict.fromkeys((int(worth.argmax()), int(saved.argmax()))):
         term = Term(conditions[best % len(conditions)][0], best >= len(conditions))

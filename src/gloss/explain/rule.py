@@ -26,6 +26,8 @@ METHOD = "rule"
 THINNED = 3000  # rows on which conditions about other tokens are tried
 FIRM = 0.97  # precision at which an alternative needs no more terms
 MARGIN = 16.0  # bits that an alternative must save beyond its own: the search sees many, and chance favours some of them
+LEAST_SHARE = 0.005  # of all bits, that an alternative must earn
+THOROUGH = 2  # alternatives that are looked for from several first terms; what they leave over is little
 REJUDGED = 4  # candidates from thinned rows that are judged on all
 
 
@@ -59,8 +61,9 @@ class RuleSearch:
         ledger = Ledger(float(weights[fires].sum()), float(weights[~fires].sum()))
         found: list[tuple[Term, ...]] = []
         while len(found) < self.max_alternatives and fires[uncovered].any():
-            grown = self.best(Rows.of(sightings, uncovered, ledger))
-            if grown is None or min(grown.worth, grown.saved) < MARGIN:
+            rows = Rows.of(sightings, uncovered, ledger)
+            grown = self.best(rows) if len(found) < THOROUGH else self.quickest(rows)
+            if grown is None or min(grown.worth, grown.saved) < MARGIN or grown.worth < LEAST_SHARE * ledger.bits:
                 break
             found.append(grown.terms)
             ledger = ledger.with_covered(grown.hits, grown.misfires)
@@ -79,6 +82,11 @@ class RuleSearch:
             if best.is_firm(rows):
                 break
         return best
+
+    def quickest(self, rows: Rows) -> "Grown | None":
+        """The alternative that grows from the first term that is worth most."""
+        first = max(candidates(rows), key=lambda each: each.worth, default=None)
+        return None if first is None else self.grow(rows, Grown.of(first))
 
     def firsts(self, rows: Rows) -> list[Candidate]:
         """The first term that is worth most, then those that save most, all of different form."""
