@@ -169,7 +169,10 @@ class Endpoint:
             return f"echo {hashlib.sha256(prompt.encode()).hexdigest()[:12]}"
         if who == "fixed":
             return self.settings["text"]
-        return self.judge(who, prompt)
+        if who == "reader" and not re.search(r"(?m)^Explanation: ", prompt):
+            marked = Counter(run.strip() for run in re.findall(r"<<(.+?)>>", prompt) if run.strip() and "`" not in run)
+            return f"[interpretation]: the token `{marked.most_common(1)[0][0]}`" if marked else "I cannot say."
+        return self.judge("perfect" if who == "reader" else who, prompt)
 
     def judge(self, who, prompt) -> str:
         """Judges read the prompt as a model would. "perfect" looks for the word in backticks that the explanation names."""

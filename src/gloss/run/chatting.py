@@ -1,11 +1,11 @@
 """The language model that an experiment names in [chat], as a partner of its conversations."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import astuple
 from typing import TypeVar
 
 from gloss.models.chat import Chat
+from gloss.models.prices import Usage
 from gloss.models.prompts import Conversation
 from gloss.run.experiment import settings_of
 from gloss.run.plan import Plan
@@ -13,17 +13,30 @@ from gloss.run.plan import Plan
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
 class Partner:
     """Holds conversations with one endpoint; every answer is kept in the run's ledger, so that none is paid for twice."""
 
-    chat: Chat
-    ledger: Path
-    plan: Plan
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.chat: Chat = settings_of(plan.experiment.chat)
+        self.usage = Usage()  # of all conversations so far
 
     def hold(self, conversations: Iterable[Conversation[T]]) -> list[T]:
-        return self.chat.hold(conversations, self.plan.generator("chat"), ledger=self.ledger)
+        before, latest = self.usage, Usage()
 
+        def count(usage: Usage) -> None:
+            nonlocal latest
+            latest = usage
 
-def chat_of(plan: Plan) -> Partner:
-    return Partner(settings_of(plan.experiment.chat), plan.folder / "answers.sqlite", plan)
+        try:
+            ledger = self.plan.folder / "answers.sqlite"
+            return self.chat.hold(conversations, self.plan.generator("chat"), ledger=ledger, progress=count)
+        finally:
+            self.usage = Usage(*(a + b for a, b in zip(astuple(before), astuple(latest), strict=True)))
+
+    def __str__(self) -> str:
+        """What was asked and spent, in one line."""
+        used = self.usage
+        money = f", {used.money:.4f} spent" if used.money or not used.unpriced else ""
+        tokens = f"{used.prompt_tokens:,} prompt and {used.completion_tokens:,} answer tokens"
+        return f"{used.answered:,} answers asked, {used.reused:,} from the ledger, {used.failed:,} failed; {tokens}{money}"

@@ -97,6 +97,7 @@ def explain_all(plan: Plan) -> None:
         dialogue, executor = partners(plan, "explain", settings["method"])
         stage = plan.stages("explain")[number]
         sharded(plan, stage, partial(explain, plan, number, dialogue), partial(plan.part, stage), executor)
+        tell(dialogue)
 
 
 def score_all(plan: Plan) -> None:
@@ -104,16 +105,23 @@ def score_all(plan: Plan) -> None:
         dialogue, executor = partners(plan, "score", settings["method"])
         stage = plan.stages("score")[number]
         sharded(plan, stage, partial(score, plan, number, dialogue), partial(plan.part, stage), executor)
+        tell(dialogue)
 
 
 def partners(plan: Plan, verb: str, name: str) -> tuple[Dialogue, Executor]:
     """Who answers a method's questions, and where its shards run: what computes uses processes, what asks waits in one."""
     asks = getattr(installed(verb)[name].load(), "asks", False)
     if asks and plan.experiment.chat:
-        from gloss.run.chatting import chat_of
+        from gloss.run.chatting import Partner
 
-        return chat_of(plan), Here()
+        return Partner(plan), Here()
     return Silence(), Local(plan.experiment.run.processes)
+
+
+def tell(dialogue: Dialogue) -> None:
+    """Say what was asked, where somebody was."""
+    if not isinstance(dialogue, Silence):
+        console.print(f"  {dialogue}", highlight=False)
 
 
 RUNNERS: dict[str, Callable[[Plan], None]] = {

@@ -1,0 +1,101 @@
+"""Runs that ask a language model: a real process on loopback that explains and judges."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from gloss.run.pipeline import plan_of
+from gloss.run.restored import explanations_of
+from gloss.store.results import read
+
+sys.path.append(str(Path(__file__).parents[1] / "models"))
+from servers import serve
+from small import SMALL, start
+
+ASKING = """
+[explain]
+method = "max_activating"
+
+[[score]]
+method = "detection"
+
+[[score]]
+method = "fuzzing"
+
+[chat]
+model = "m"
+base_url = "{url}"
+max_attempts = 2
+
+[chat.prices]
+prompt_per_million = 1.0
+completion_per_million = 2.0
+"""
+
+
+def ran(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    process = start(folder, *arguments)
+    out, err = process.communicate(timeout=200)
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def folder(small_run, tmp_path) -> Path:
+    """A folder in which collecting and sampling have been done."""
+    shutil.copytree(small_run / "out", tmp_path / "out")
+    return tmp_path
+
+
+def test_a_model_that_is_asked_explains_and_judges_and_is_asked_once(folder):
+    with serve(answer="reader") as server:
+        (folder / "experiment.toml").write_text(SMALL + ASKING.format(url=server.base_url))
+        code, told, err = ran(folder, "cost", "experiment.toml")
+        assert code == 0, err
+        assert server.requests() == []
+        foretold = int(re.search(r"all\s*│\s*([\d,]+)", told)[1].replace(",", ""))
+        code, _, err = ran(folder, "run", "experiment.toml")
+        assert code == 0, err
+        asked = len(server.requests())
+        assert 0 < asked <= foretold
+        shutil.rmtree(folder / "out" / "explain")
+        shutil.rmtree(folder / "out" / "score")
+        code, _, err = ran(folder, "run", "experiment.toml")
+        assert code == 0, err
+        assert len(server.requests()) == asked
+    plan = plan_of(folder / "out")
+    explained = explanations_of(plan)["explain.max_activating"]
+    assert explained
+    scores = read(plan.places("score"), "scores")
+    assert {row["method"] for row in scores} == {"detection", "fuzzing"}
+    assert {row["control"] for row in scores} == {"none", "random_explanation", "shuffled_explanation"}
+    verdicts = read(plan.places("score"), "verdicts")
+    assert len(verdicts) == sum(row["n"] for row in scores)
+
+
+def test_answers_that_cannot_be_read_are_failures_with_a_reason_and_stay_in_the_denominator(folder):
+    with serve(answer="fixed", text="Well, that is hard to say.") as server:
+        (folder / "experiment.toml").write_text(SMALL + ASKING.format(url=server.base_url))
+        code, _, err = ran(folder, "run", "experiment.toml")
+    assert code == 0, err
+    plan = plan_of(folder / "out")
+    failures = read([plan.place("explain.max_activating")], "failures")
+    assert {row["reason"] for row in failures} == {"unparsable"}
+    assert explanations_of(plan)["explain.max_activating"] == []
+
+
+def test_an_endpoint_that_is_not_there_is_told_in_one_sentence(folder):
+    (folder / "experiment.toml").write_text(SMALL + ASKING.format(url="http://127.0.0.1:9/v1"))
+    code, _, err = ran(folder, "run", "experiment.toml")
+    assert code == 2, err
+    assert "Traceback" not in err
+    assert "127.0.0.1:9" in [line for line in err.splitlines() if line.startswith("gloss: ")][-1]
+
+
+def test_a_method_that_asks_without_a_model_says_what_to_add(folder):
+    (folder / "experiment.toml").write_text(SMALL + '[explain]\nmethod = "max_activating"\n')
+    code, _, err = ran(folder, "run", "experiment.toml")
+    assert code == 2, err
+    assert "add [chat]" in err
