@@ -45,6 +45,7 @@ def gloss(x: torch.Tensor, width: int, k: int, steps: int, dtype: str = "float32
         method = TopK(width, k, tokens, batch=len(x), selection_dtype=dtype)
         return lambda: method.fit(itertools.repeat(x), Site("resid_post", 0), np.random.default_rng(0))
 
+    fit(len(x))()  # what happens once in a process
     beginning = seconds_of(fit(len(x)))
     return seconds_of(fit(len(x) * (steps + 1))) - beginning
 

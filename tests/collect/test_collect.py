@@ -12,7 +12,8 @@ from tiny import SITE, START, sentences, tiny_dictionary, tiny_subject
 from gloss.collect.collect import Collect
 from gloss.collect.texts import Listed, open_texts
 from gloss.errors import BadInput, BadSettings, Mismatch
-from gloss.models.dictionary import Neurons, SparseCoder
+from gloss.models.dictionary import SparseCoder
+from gloss.models.neurons import Neurons
 from gloss.models.subject import Subject
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus

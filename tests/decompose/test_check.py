@@ -9,7 +9,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from gloss.decompose.check import Check, check, compare
 from gloss.decompose.estimates import ratio
 from gloss.errors import BadInput, Mismatch
-from gloss.models.dictionary import Card, Neurons, SparseCoder, Weights
+from gloss.models.dictionary import Card, SparseCoder, Weights
+from gloss.models.neurons import Neurons
 from gloss.models.selection import AboveThreshold, LargestK
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
@@ -104,8 +105,7 @@ def test_the_start_tokens_place_stays_untouched(subject: Subject, batches: list,
 
 
 def test_neurons_are_spliced_from_one_site_to_another(subject: Subject, batches: list, rng: np.random.Generator) -> None:
-    down = subject.model.model.layers[0].mlp.down_proj.weight.detach()
-    found = check(subject, Neurons(0, down.T.contiguous(), torch.zeros(D_MODEL)), batches, rng)
+    found = check(subject, Neurons.of(subject, 0), batches, rng)
     assert found.fvu.value == pytest.approx(0, abs=1e-9)
     assert found.spliced.value == pytest.approx(found.clean.value, abs=1e-5)
 

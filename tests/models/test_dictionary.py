@@ -3,7 +3,8 @@ import torch
 
 from gloss.errors import BadSettings, Mismatch
 from gloss.models import dictionary as module
-from gloss.models.dictionary import Dictionary, Neurons, SparseCoder, Weights, require_fit
+from gloss.models.dictionary import Dictionary, SparseCoder, Weights, require_fit
+from gloss.models.neurons import Neurons
 from gloss.models.selection import AboveThreshold, Codes, LargestK, LargestOfGroups, Positive
 from gloss.models.sites import Site
 
@@ -65,28 +66,6 @@ def test_a_codes_gradient_reaches_the_input() -> None:
     coder(LargestK(3)).reconstruct(x).sum().backward()
     assert x.grad is not None
     assert x.grad.abs().sum() > 0
-
-
-def test_neurons_reconstruct_their_projection_exactly() -> None:
-    generator = torch.Generator().manual_seed(0)
-    projection = torch.nn.Linear(5, 3)
-    neurons = Neurons(1, projection.weight.detach().T.contiguous(), projection.bias.detach())
-    x = torch.randn(20, 5, generator=generator)
-    torch.testing.assert_close(neurons.reconstruct(x), projection(x).detach())
-    assert (neurons.width, str(neurons.reads), str(neurons.writes)) == (10, "mlp_act.1", "mlp_raw.1")
-
-
-def test_a_neurons_tails_are_two_features_with_positive_values() -> None:
-    neurons = Neurons(0, torch.eye(2), torch.zeros(2))
-    codes = neurons.encode(torch.tensor([[2.0, -3.0]]))
-    assert codes.dense(4).tolist() == [[2, 0, 0, 3]]
-    assert neurons.atoms.tolist() == [[1, 0], [-1, 0], [0, 1], [0, -1]]
-    torch.testing.assert_close(codes.dense(4) @ neurons.atoms, torch.tensor([[2.0, -3.0]]))
-
-
-def test_the_strongest_neurons_alone_can_be_kept() -> None:
-    neurons = Neurons(0, torch.eye(3), torch.zeros(3), LargestK(1))
-    assert neurons.reconstruct(torch.tensor([[1.0, -4.0, 2.0]])).tolist() == [[0, -4, 0]]
 
 
 def test_all_kinds_are_dictionaries() -> None:

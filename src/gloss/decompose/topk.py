@@ -37,7 +37,7 @@ class TopK:
     k: int = 32
     tokens: int = 4_000_000
     batch: int = 2048  # tokens a step
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-3
     auxiliary_k: int = 128  # dead features that learn each token's residual; 0 leaves them dead
     dead_after_tokens: int = 200_000
     selection_dtype: str = "float32"  # "bfloat16" picks the k by rounded pre-activations; their values stay exact

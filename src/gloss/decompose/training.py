@@ -47,9 +47,7 @@ class Training:
         median = geometric_median(sample)
         spread = float((sample - median).square().sum(1).mean())
         if spread == 0 or not np.isfinite(spread):
-            raise BadInput(
-                f"activations with a mean squared distance of {spread} from their centre teach nothing"
-            )
+            raise BadInput(f"activations with a mean squared distance of {spread} from their centre teach nothing")
         scale = (d_model / spread) ** 0.5
         atoms = torch.from_numpy(rng.standard_normal((width, d_model), dtype=np.float32))
         atoms /= atoms.norm(dim=1, keepdim=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from gloss.errors import Mismatch
-from gloss.models.selection import Codes, Positive, Selection
+from gloss.models.selection import Codes, Selection
 from gloss.models.sites import Site
 
 ENCODED_AT_ONCE = 2**24  # pre-activations that are held at a time
@@ -132,12 +132,12 @@ class SparseCoder:
 
     def encode(self, x: Float[Tensor, "token d_in"]) -> Codes:
         """The active features of each token. Raises Mismatch for vectors of another length."""
-        _require_length(x, self.d_in, self.reads)
-        return _joined([self.selection.select(self._pre(part)) for part in _parts(x, self.width)])
+        require_length(x, self.d_in, self.reads)
+        return joined([self.selection.select(self._pre(part)) for part in parts_of(x, self.width)])
 
     def decode(self, codes: Codes) -> Float32[Tensor, "token d_out"]:
         """The vectors that the codes stand for, in the scale of the normalised input where there is a normalisation."""
-        return _sum_of_atoms(codes, self.weights.atoms) + self.weights.bias
+        return sum_of_atoms(codes, self.weights.atoms) + self.weights.bias
 
     def reconstruct(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token d_out"]:
         """What the dictionary makes of the input, in the input's scale, with its skip path."""
@@ -178,55 +178,6 @@ class SparseCoder:
                 return zero, x.norm(dim=1, keepdim=True) / self.d_in**0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Neurons:
-    """The MLP's own neurons as a dictionary: feature 2j is neuron j above 0, feature 2j + 1 the same neuron below 0.
-
-    Values are positive, atoms carry the sign, so that a neuron's two tails can mean two things. With the default
-    selection the reconstruction is the last projection's output exactly.
-    """
-
-    layer: int
-    output: Float32[Tensor, "neuron d_model"]  # what each neuron writes: the rows of the down projection, transposed
-    bias: Float32[Tensor, " d_model"]
-    selection: Selection = field(default_factory=Positive)
-
-    @property
-    def reads(self) -> Site:
-        """The neurons' activations."""
-        return Site("mlp_act", self.layer)
-
-    @property
-    def writes(self) -> Site:
-        """The last projection's output."""
-        return Site("mlp_raw", self.layer)
-
-    @property
-    def width(self) -> int:
-        """Two features for each neuron."""
-        return 2 * len(self.output)
-
-    @property
-    def atoms(self) -> Float32[Tensor, "feature d_model"]:
-        """Each neuron's output direction, and its opposite."""
-        return torch.stack([self.output, -self.output], dim=1).flatten(0, 1)
-
-    def encode(self, x: Float[Tensor, "token neuron"]) -> Codes:
-        """The active tails of each token. Raises Mismatch for vectors of another length."""
-        _require_length(x, len(self.output), self.reads)
-        x = x.to(self.output.dtype)
-        return _joined([self.selection.select(torch.stack([p, -p], dim=2).flatten(1)) for p in _parts(x, self.width)])
-
-    def decode(self, codes: Codes) -> Float32[Tensor, "token d_model"]:
-        """The MLP's output that these tails make."""
-        signed = codes.values * (1 - 2 * (codes.indices % 2))
-        return _sum_of_atoms(Codes(codes.indices // 2, signed), self.output) + self.bias
-
-    def reconstruct(self, x: Float[Tensor, "token neuron"]) -> Float32[Tensor, "token d_model"]:
-        """The MLP's output from its neurons."""
-        return self.decode(self.encode(x))
-
-
 @runtime_checkable
 class HasSites(Protocol):
     """What a subject must tell for a dictionary to be held against it."""
@@ -259,17 +210,18 @@ def require_fit(dictionary: Dictionary, subject: HasSites) -> None:
             )
 
 
-def _require_length(x: Tensor, wanted: int, site: Site) -> None:
+def require_length(x: Tensor, wanted: int, site: Site) -> None:
+    """Raise Mismatch where the vectors are not as long as those of the dictionary's site."""
     if x.shape[1] != wanted:
         raise Mismatch(f"the dictionary of {site} reads vectors of {wanted} numbers and was given {tuple(x.shape)}")
 
 
-def _parts(x: Tensor, width: int) -> Iterator[Tensor]:
+def parts_of(x: Tensor, width: int) -> Iterator[Tensor]:
     """The tokens, so many at a time as keep the pre-activations in bounded memory; at least one part."""
     return iter(x.split(max(1, ENCODED_AT_ONCE // width)))
 
 
-def _joined(parts: list[Codes]) -> Codes:
+def joined(parts: list[Codes]) -> Codes:
     """The codes of all parts, as long in each row as the longest needs."""
     if len(parts) == 1:
         return parts[0]
@@ -282,6 +234,6 @@ def _joined(parts: list[Codes]) -> Codes:
     )
 
 
-def _sum_of_atoms(codes: Codes, atoms: Float32[Tensor, "feature d_out"]) -> Float32[Tensor, "token d_out"]:
+def sum_of_atoms(codes: Codes, atoms: Float32[Tensor, "feature d_out"]) -> Float32[Tensor, "token d_out"]:
     """Each token's features' atoms, weighted and summed; the codes are never made dense."""
     return embedding_bag(codes.indices, atoms, per_sample_weights=codes.values.to(atoms.dtype), mode="sum")
