@@ -1,8 +1,10 @@
 """The commands as a person types them: real processes, one sentence for what can be mended, exit code 2."""
 
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,15 @@ import pytest
 GLOSS = [sys.executable, "-c", "from gloss.cli import main; main()"]
 
 
-def gloss(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    whole = os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200"} | environment
-    return subprocess.run([*GLOSS, *map(str, arguments)], cwd=cwd, env=whole, capture_output=True, text=True, timeout=240)
+def gloss(*arguments: object, cwd: Path, before: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
+    whole = os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [*GLOSS, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=whole, capture_output=True, text=True, timeout=240, preexec_fn=before)
+
+
+def on_a_full_disk() -> None:
+    """Let the process write no file beyond 100 kB, which the system refuses as it refuses to fill a disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
 def refused(done: subprocess.CompletedProcess[str], *said: str) -> None:
@@ -67,7 +75,7 @@ def test_bad_input_is_told_in_one_sentence_and_leaves_nothing_half_written(tmp_p
     (tmp_path / "latin.txt").write_bytes("a text of caf\xe9s and then more of it".encode("latin-1"))
     refused(gloss("run", experiment(tmp_path, text), cwd=tmp_path), *said)
     left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()] if (tmp_path / "out").exists() else []
-    assert [path.name for path in left if path.name != "experiment.json"] == []
+    assert not [path for path in left if "partial" in path.name or "collect" in path.parts]
 
 
 def test_an_experiment_that_does_not_exist_is_refused(tmp_path):
@@ -77,6 +85,23 @@ def test_an_experiment_that_does_not_exist_is_refused(tmp_path):
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "out").write_text("a file stands where the run's folder would be")
     refused(gloss("run", experiment(tmp_path, ""), cwd=tmp_path), "cannot write")
+
+
+def test_a_folder_that_no_one_may_write_is_refused(tmp_path):
+    path = tmp_path / "experiment.toml"
+    path.write_text('[run]\nfolder = "/proc/gloss/out"\n')
+    refused(gloss("run", path, cwd=tmp_path), "cannot write", "/proc/gloss")
+
+
+def test_a_full_disk_is_told_and_nothing_is_left_half_written(tmp_path):
+    path = experiment(tmp_path, "[collect]\nmax_tokens = 60000\n")
+    refused(gloss("run", path, cwd=tmp_path, before=on_a_full_disk), "cannot write")
+    assert not [left for left in tmp_path.rglob("*") if "partial" in left.name]
+
+
+def test_a_dictionary_of_another_width_is_refused_with_both_shapes(tmp_path, data_folder):
+    path = experiment(tmp_path, f'[subject]\nmodel = "{data_folder / "tinystories-656k"}"\n[collect]\ntexts = ["stdlib"]\n')
+    refused(gloss("run", path, cwd=tmp_path), "256", "128")
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):

@@ -11,6 +11,7 @@ from gloss.browse.pages import write_pages as write
 from gloss.records import Examples, Explanation, FeatureActivations, FeatureId, Split
 from gloss.rules import execute, parse
 from gloss.rules.passage import Passage
+from gloss.run.experiment import EMBEDDED
 from gloss.run.plan import Plan
 from gloss.run.progress import bar
 from gloss.run.restored import examples_of, rows_of
@@ -38,10 +39,11 @@ def write_pages(plan: Plan) -> Path:
 
 def summary(plan: Plan) -> RunSummary:
     asked = plan.experiment
+    given = asked.decompose.get("dictionary", f"{asked.decompose.get('method')} trained by this run")
     return RunSummary(
         name=plan.folder.name,
-        subject=asked.subject.model,
-        dictionary=str(asked.decompose.get("dictionary", asked.decompose.get("method"))),
+        subject="the embedded language model" if asked.subject.model == EMBEDDED else asked.subject.model,
+        dictionary="the embedded dictionary" if given == EMBEDDED else given,
         site=plan.activations.manifest["made_from"]["site"],
         tokens=len(plan.corpus),
         documents=len(plan.corpus.hashes),

@@ -16,6 +16,7 @@ from gloss.run.methods import installed
 from gloss.run.plan import STAGES, Plan
 from gloss.run.progress import bar, console
 from gloss.run.report import print_report
+from gloss.run.sources import texts
 from gloss.run.stages.explain import explain
 from gloss.run.stages.sample import sample
 from gloss.run.stages.score import score
@@ -38,6 +39,8 @@ def run_all(experiment: Experiment) -> None:
 def run_until(experiment: Experiment, last: str) -> Plan:
     """The stages up to and with `last`. What is done already, by this or a killed run, is left as it is."""
     plan = Plan(experiment)
+    if not plan.part("collect", 0).is_done:
+        texts(plan)  # refuses what does not exist before anything is loaded or written
     write_resolved(plan)
     for stage in STAGES[: STAGES.index(last) + 1]:
         RUNNERS[stage](plan)
@@ -66,8 +69,7 @@ def prepare_dictionary(plan: Plan) -> None:
     if not plan.part("decompose", 0).is_done:
         from gloss.run.stages.decompose import decompose, load_subject
 
-        with bar("decompose", "tokens") as progress:
-            decompose(plan, load_subject(plan), progress)
+        decompose(plan, load_subject(plan))
 
 
 def sharded(plan: Plan, title: str, work: Callable[[int], None], part: Callable[[int], Part], executor: Executor) -> None:

@@ -10,8 +10,7 @@ from gloss.run.stages.decompose import decompose, load_subject
 def collect_with_models(plan: Plan) -> None:
     """Load the subject and the dictionary, and collect what is not collected yet."""
     subject = load_subject(plan)
-    with bar("decompose", "tokens") as progress:
-        dictionary = decompose(plan, subject, progress)
+    dictionary = decompose(plan, subject)
     asked = plan.experiment.collect
     method = Collect(context_length=asked.context_length, max_tokens=asked.max_tokens or None)
     with bar("collect", "tokens") as progress:

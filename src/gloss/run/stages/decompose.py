@@ -13,6 +13,7 @@ from gloss.models.subject import Subject
 from gloss.run.experiment import EMBEDDED
 from gloss.run.methods import method
 from gloss.run.plan import Plan, embedded
+from gloss.run.progress import bar
 from gloss.run.sources import texts
 from gloss.store.corpus import Corpus
 from gloss.store.progress import Progress
@@ -24,15 +25,16 @@ ENDLESS = 10**6  # epochs; the trainer stops by itself
 def load_subject(plan: Plan) -> Subject:
     asked = plan.experiment.subject
     source = embedded("subject") if asked.model == EMBEDDED else asked.model
-    return Subject.load(source, revision=asked.revision or None)
+    return Subject.load(source, revision=asked.revision or None, device=asked.device)
 
 
-def decompose(plan: Plan, subject: Subject, progress: Progress) -> Dictionary:
+def decompose(plan: Plan, subject: Subject) -> Dictionary:
     """Load or train the dictionary, and write down what each of its features raises and which lie near."""
     part = plan.part("decompose", 0)
     if not part.is_done and "method" in plan.experiment.decompose:
-        train(plan, subject, progress)
-    dictionary = load_dictionary(dictionary_folder(plan), site_asked(plan))
+        with bar("decompose", "tokens") as progress:
+            train(plan, subject, progress)
+    dictionary = load_dictionary(dictionary_folder(plan), site_asked(plan)).to(subject.device)
     if not part.is_done:
         part.write({"features": rows(plan, subject, dictionary)})
     return dictionary
@@ -53,9 +55,8 @@ def site_asked(plan: Plan) -> Site | None:
 
 def train(plan: Plan, subject: Subject, progress: Progress) -> None:
     """Train on the experiment's texts, read again and again as often as the trainer wants."""
-    asked, site = plan.experiment.collect, parse_site(plan.experiment.decompose["site"])
+    asked, site = plan.experiment.collect, subject.site(plan.experiment.decompose["site"])
     trainer = method("decompose", plan.experiment.trainer)
-    subject.width(site)  # refuses a site that the subject does not have before any text is read
     folder = plan.place("decompose") / "corpus"
     read_texts(subject, texts(plan), folder, asked.context_length, asked.max_tokens or None)
     rng = plan.generator("decompose")
@@ -65,7 +66,7 @@ def train(plan: Plan, subject: Subject, progress: Progress) -> None:
 
 
 def rows(plan: Plan, subject: Subject, dictionary: Dictionary) -> Iterator[Row]:
-    writes_to_the_stream = dictionary.writes.kind.startswith(("resid", "mlp_out", "attn_out"))
+    writes_to_the_stream = subject.site(dictionary.writes).kind.startswith(("resid", "mlp_out", "attn_out"))
     strings = subject.vocabulary().strings
     for found in directions(dictionary.atoms, subject.unembedding if writes_to_the_stream else None):
         yield {
