@@ -111,6 +111,11 @@ def test_the_last_line_with_the_tag_is_the_explanation(text, rng):
     assert explanation.prompt_hash == prompt_file("gloss.explain", "max_activating").sha256
 
 
+@pytest.mark.parametrize("said", ["the token `:`", "names like __init__", "the stars of **kwargs", "a `*` or `**`"])
+def test_signs_that_belong_to_the_explanation_stay(said, rng):
+    assert told(f"I see.\n[interpretation]: {said}", rng).text == said
+
+
 @pytest.mark.parametrize("text", ["Cats.", "[interpretation]:", "[interpretation]:   \n", "my interpretation: cats"])
 def test_an_answer_without_it_is_a_failure_and_no_sentence(text, rng):
     failure = told(text, rng)

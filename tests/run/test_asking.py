@@ -2,18 +2,15 @@
 
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from small import SMALL, start
 
 from gloss.run.pipeline import plan_of
 from gloss.run.restored import explanations_of
 from gloss.store.results import read
-
-sys.path.append(str(Path(__file__).parents[1] / "models"))
-from servers import serve
-from small import SMALL, start
+from models.servers import serve
 
 ASKING = """
 [explain]

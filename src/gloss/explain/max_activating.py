@@ -15,7 +15,7 @@ from gloss.records import Examples, Explanation, Failure, Reason
 from gloss.store.vocabulary import Vocabulary
 
 STRENGTHS = 10  # of the strongest activation; an integer is shorter than a float and says enough
-ANSWER = re.compile(r"^[\s*_#>`-]*\[interpretation\][\s*_`]*:[\s*_`]*(.*?)[\s*_`]*$", re.IGNORECASE | re.MULTILINE)
+ANSWER = re.compile(r"^[\s_#>`-]*(\**)\s*\[interpretation\][\s_`]*(\**)\s*:(\**)(.*)$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,19 @@ def read(answer: Answer, examples: Examples, sha256: str) -> Explanation | Failu
     if answer.text is None:
         assert answer.reason is not None
         return Failure(examples.feature, "explain", answer.reason, answer.detail)
-    found = [text for text in ANSWER.findall(answer.text) if text]
+    found = [text for match in ANSWER.finditer(answer.text) if (text := undecorated(match))]
     if not found:
         return Failure(
             examples.feature, "explain", Reason.UNPARSABLE, f"no line begins with [interpretation]: in {answer.text[-200:]!r}"
         )
     return Explanation(examples.feature, found[-1], "max_activating", prompt_hash=sha256)
+
+
+def undecorated(found: re.Match[str]) -> str:
+    """The tagged text as it was written; only bold face that began before the tag and is closed at the end is taken off."""
+    opened, closed_before, closed_after, text = found.groups()
+    if opened and not closed_before and not closed_after:
+        text = text.strip().removesuffix(opened)
+    if closed_after and not opened:
+        text = closed_after + text  # it belongs to the text, as in **kwargs
+    return text.strip()
