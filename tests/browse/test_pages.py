@@ -87,7 +87,7 @@ def test_neighbours_are_named_by_their_explanations_even_if_they_come_later(tmp_
     index = write_pages(tmp_path / "pages", SUMMARY, [first, second], VOCABULARY)
     text = (index.parent / "features/d/0.html").read_text()
     assert re.search(r'\.87</span><a href="../../features/d/1.html"><b>1</b> closing brackets</a>', text)
-    assert "has no page in this run" in text
+    assert re.search(r'Without a page in this run: <span title="cosine \.50">9</span></p>', text)
 
 
 @pytest.mark.parametrize(

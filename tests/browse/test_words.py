@@ -1,5 +1,11 @@
+from dataclasses import replace
+
+import numpy as np
+
 from gloss.browse import words
-from gloss.records import Control, Estimate, FeatureId, Reason, Score
+from gloss.records import Control, Estimate, FeatureId, Reason, Score, Verdict
+from gloss.score.execution import Sums, metrics
+from gloss.score.verdicts import Counts, estimates
 
 FEATURE = FeatureId("d", 3)
 
@@ -40,6 +46,24 @@ def test_a_rule_that_never_fires_has_claimed_nothing():
 def test_detection_says_what_guessing_gives():
     sentence = words.meaning(score("detection", "balanced_accuracy", balanced_accuracy=0.84))
     assert "balanced accuracy .84; guessing gives .50" in sentence
+
+
+def test_every_metric_of_our_scorers_reads_as_words_and_is_explained():
+    some = Counts(1, 1, 1)
+    sums = Sums(*(np.ones((2, columns)) for columns in (2, 2, 2, 2, 5)))
+    for name in (*estimates(some, some, some, 0.1, np.random.default_rng(0)), *metrics(sums, np.ones((1, 2)))):
+        assert "_" not in words.metric(name)
+        assert words.metric_help(name)
+    assert words.metric("f1_above_10_percent") == "F1, above 10\u202f% of its strongest"
+
+
+def test_a_judges_answers_are_counted_by_what_was_true():
+    verdicts = (Verdict(0, True, True), Verdict(1, True, None, Reason.UNPARSABLE), Verdict(2, False, False))
+    judged = replace(score("detection", "f1", f1=0.5), verdicts=verdicts)
+    assert words.tally(judged) == (
+        "The judge’s answers: of 2 firing contexts 1 yes, 0 no, 1 unanswered; of 1 silent contexts 0 yes, 1 no."
+    )
+    assert words.tally(EXECUTION) == ""
 
 
 def test_a_strangers_scorer_is_not_interpreted():

@@ -28,11 +28,22 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Whisker:
-    """An estimate on a scale from 0 to 1, in per cent of the scale's length."""
+    """An estimate on a scale from 0 to 1, or from -1 to 1 if `signed`, in per cent of the scale's length."""
 
     value: float
     low: float
     high: float
+    signed: bool = False
+
+    @property
+    def start(self) -> float:
+        """Where the bar from 0 to the value begins, seen from the left."""
+        return min(self.value, 50.0) if self.signed else 0.0
+
+    @property
+    def length(self) -> float:
+        """How long that bar is."""
+        return round(abs(self.value - 50.0), 1) if self.signed else self.value
 
 
 def histogram(statistics: Statistics) -> tuple[Bar, ...]:
@@ -58,13 +69,19 @@ def histogram(statistics: Statistics) -> tuple[Bar, ...]:
     )
 
 
-def whisker(estimate: Estimate) -> Whisker | None:
+def falls_below_zero(estimate: Estimate) -> bool:
+    """Whether the value is written with a minus, so that its bar needs a scale from -1 to 1."""
+    return estimate.value <= -0.005
+
+
+def whisker(estimate: Estimate, *, signed: bool = False) -> Whisker | None:
     """Where an estimate and its interval lie; nothing for one that could not be made."""
     if not math.isfinite(estimate.value):
         return None
     low = estimate.low if math.isfinite(estimate.low) else estimate.value
     high = estimate.high if math.isfinite(estimate.high) else estimate.value
-    return Whisker(*(round(100 * min(max(x, 0.0), 1.0), 1) for x in (estimate.value, low, high)))
+    least, steps = (-1.0, 50) if signed else (0.0, 100)
+    return Whisker(*(round(steps * (min(max(x, least), 1.0) - least), 1) for x in (estimate.value, low, high)), signed=signed)
 
 
 def outline(values: Sequence[float], bins: int = 25) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gloss.browse import contexts, drawings, words
 from gloss.browse.drawings import Bar, Whisker
-from gloss.browse.figures import decimal, interval, whole
+from gloss.browse.figures import decimal, interval
 from gloss.browse.heatmap import Palette, spelled
 from gloss.browse.model import FeaturePage
 from gloss.records import Control, Explanation, Failure, Score
@@ -36,7 +36,7 @@ class ScoreView:
     trust: str
     lines: tuple[Line, ...]
     wrong: tuple[contexts.Group, ...]
-    unanswered: str
+    tally: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,6 @@ def _explanation(page: FeaturePage, explanation: Explanation, palette: Palette) 
 def _score(page: FeaturePage, score: Score, palette: Palette) -> ScoreView:
     controls = controls_of(page, score)
     names = sorted(score.estimates, key=lambda name: name != score.headline)
-    unanswered = sum(verdict.answer is None for verdict in score.verdicts)
     return ScoreView(
         method=score.method,
         help=words.METHODS.get(score.method, ""),
@@ -123,20 +122,23 @@ def _score(page: FeaturePage, score: Score, palette: Palette) -> ScoreView:
         trust=words.trust(score, controls),
         lines=tuple(_line(name, score, controls) for name in names),
         wrong=tuple(contexts.mistakes(found, palette) for found in contexts.judged_wrong(page, score)),
-        unanswered=f"{whole(unanswered)} without an answer" if unanswered else "",
+        tally=words.tally(score),
     )
 
 
 def _line(name: str, score: Score, controls: tuple[Score, ...]) -> Line:
     estimate = score.estimates[name]
-    under_control = [drawings.whisker(control.estimates[name]) for control in controls if name in control.estimates]
+    signed = drawings.falls_below_zero(estimate)
+    under_control = [
+        drawings.whisker(control.estimates[name], signed=signed) for control in controls if name in control.estimates
+    ]
     known = [whisker for whisker in under_control if whisker]
     return Line(
         name=words.metric(name),
         help=words.metric_help(name),
         value=decimal(estimate.value),
         interval=interval(estimate),
-        whisker=drawings.whisker(estimate),
+        whisker=drawings.whisker(estimate, signed=signed),
         control=max(known, key=lambda whisker: whisker.value, default=None),
         headline=name == score.headline,
     )

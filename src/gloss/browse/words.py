@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from gloss.browse.figures import decimal, interval, percent, whole
+from gloss.browse.figures import THIN, decimal, interval, percent, whole
 from gloss.records import Control, Estimate, Reason, Score
 
 METRICS = {
@@ -16,6 +16,24 @@ METRICS = {
     "balanced_accuracy": ("Balanced accuracy", "The mean of the accuracies on firing and on silent contexts: chance is .50."),
     "accuracy": ("Accuracy", "The share of right answers, as the questions were mixed."),
     "auroc": ("AUROC", "How often a firing context is ranked above a silent one: chance is .50."),
+    "true_positive_rate": (
+        "Yes where it fires",
+        "Of the firing contexts, the share of which the judge said so: the same as recall.",
+    ),
+    "true_negative_rate": ("No where it is silent", "Of the silent contexts, the share of which the judge said so."),
+    "true_negative_rate_same_token": (
+        "No at its own silent token",
+        "The same for silent contexts that hold a token on which the feature often fires: the hard cases.",
+    ),
+    "precision_at_base_rate": ("Precision at the true rate", "Precision if firing contexts came as rarely as they do in text."),
+    "f1_at_base_rate": ("F1 at the true rate", "F1 if firing contexts came as rarely as they do in text."),
+} | {
+    f"{name}_above_{share}_percent": (
+        f"{label}, above {share}{THIN}% of its strongest",
+        f"{label} where only activations above {share}{THIN}% of the feature’s strongest shown one count as firing.",
+    )
+    for share in (10, 50)
+    for name, label in (("f1", "F1"), ("recall", "Recall"))
 }
 
 METHODS = {
@@ -57,6 +75,18 @@ def told(score: Score, controls: Sequence[Score]) -> str:
     for control in controls:
         line += f"; {CONTROLS[control.control]}: {decimal(control.estimates[control.headline].value)}"
     return line
+
+
+def tally(score: Score) -> str:
+    """What a judge of single contexts said, counted; nothing where no verdicts are at hand."""
+    parts: list[str] = []
+    for kind, truth in (("firing", True), ("silent", False)):
+        answers = [verdict.answer for verdict in score.verdicts if verdict.truth is truth]
+        if answers:
+            yes, no, lost = (answers.count(answer) for answer in (True, False, None))
+            unanswered = f", {whole(lost)} unanswered" if lost else ""
+            parts.append(f"of {whole(len(answers))} {kind} contexts {whole(yes)} yes, {whole(no)} no{unanswered}")
+    return f"The judge’s answers: {'; '.join(parts)}." if parts else ""
 
 
 def meaning(score: Score) -> str:

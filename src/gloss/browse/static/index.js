@@ -30,7 +30,7 @@
   };
   const score = (row) => row.scores[wanted.column] ?? null;
   const text = (row) => row.texts[columns[wanted.column]?.explainer] ?? Object.values(row.texts)[0] ?? row.reason;
-  const clamped = (x) => Math.min(Math.max(x ?? 0, 0), 1) * 100;
+  const clamped = (x, signed) => (signed ? (Math.min(Math.max(x ?? 0, -1), 1) + 1) * 50 : Math.min(Math.max(x ?? 0, 0), 1) * 100);
 
   // ---- which rows, in which order
 
@@ -81,10 +81,12 @@
     }
     const [value, low, high, control] = values;
     cell.append(make("span", "n", decimal(value)));
-    const track = make("span", "track");
-    track.append(at(make("span", "fill"), 0, clamped(value)));
-    if (low !== null && high !== null) track.append(at(make("span", "whisker"), clamped(low), clamped(high) - clamped(low)));
-    if (control !== null) track.append(at(make("span", "control"), clamped(control)));
+    const signed = value <= -0.005; // then the bar's scale goes from -1 to 1
+    const [zero, end] = [clamped(0, signed), clamped(value, signed)];
+    const track = make("span", signed ? "track signed" : "track");
+    track.append(at(make("span", "fill"), Math.min(zero, end), Math.abs(end - zero)));
+    if (low !== null && high !== null) track.append(at(make("span", "whisker"), clamped(low, signed), clamped(high, signed) - clamped(low, signed)));
+    if (control !== null) track.append(at(make("span", "control"), clamped(control, signed)));
     cell.append(track);
     cell.title = `${decimal(value)} (${decimal(low)}–${decimal(high)}); with an exchanged explanation ${decimal(control)}`;
     return cell;
