@@ -94,20 +94,13 @@ def sample_all(plan: Plan) -> None:
     sharded(plan, "sample", partial(sample, plan), partial(plan.part, "sample"), Here())
 
 
-def explain_all(plan: Plan) -> None:
-    for number, settings in enumerate(plan.experiment.explain):
-        dialogue, executor = partners(plan, "explain", settings["method"])
-        stage = plan.stages("explain")[number]
-        sharded(plan, stage, partial(explain, plan, number, dialogue), partial(plan.part, stage), executor)
-        tell(dialogue)
-
-
-def score_all(plan: Plan) -> None:
-    for number, settings in enumerate(plan.experiment.score):
-        dialogue, executor = partners(plan, "score", settings["method"])
-        stage = plan.stages("score")[number]
-        sharded(plan, stage, partial(score, plan, number, dialogue), partial(plan.part, stage), executor)
-        tell(dialogue)
+def by_every_method(plan: Plan, verb: str, work: Callable[[Plan, int, Dialogue, int], None]) -> None:
+    """Run a verb's methods one after the other, each over all shards."""
+    for number, stage in enumerate(plan.stages(verb)):
+        dialogue, executor = partners(plan, verb, getattr(plan.experiment, verb)[number]["method"])
+        sharded(plan, stage, partial(work, plan, number, dialogue), partial(plan.part, stage), executor)
+        if not isinstance(dialogue, Silence):
+            console.print(f"  {dialogue}", highlight=False)
 
 
 def partners(plan: Plan, verb: str, name: str) -> tuple[Dialogue, Executor]:
@@ -120,18 +113,12 @@ def partners(plan: Plan, verb: str, name: str) -> tuple[Dialogue, Executor]:
     return Silence(), Local(plan.experiment.run.processes)
 
 
-def tell(dialogue: Dialogue) -> None:
-    """Say what was asked, where somebody was."""
-    if not isinstance(dialogue, Silence):
-        console.print(f"  {dialogue}", highlight=False)
-
-
 RUNNERS: dict[str, Callable[[Plan], None]] = {
     "decompose": prepare_dictionary,
     "collect": read_models,
     "sample": sample_all,
-    "explain": explain_all,
-    "score": score_all,
+    "explain": partial(by_every_method, verb="explain", work=explain),
+    "score": partial(by_every_method, verb="score", work=score),
 }
 
 

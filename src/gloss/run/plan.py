@@ -1,8 +1,10 @@
 """What a run will do and where each result goes: one folder a stage, named by the key of all that it depends on."""
 
+import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,6 +25,10 @@ class Plan:
     """An experiment and the places of its results. Cheap to make and to send to another process."""
 
     experiment: Experiment
+
+    def __reduce__(self) -> tuple[Callable[[str], "Plan"], tuple[str]]:
+        """Travels to another process as its settings alone; there, all shards share one plan and what it has opened."""
+        return shared, (json.dumps(self.experiment.tables()),)
 
     @property
     def folder(self) -> Path:
@@ -101,6 +107,12 @@ class Plan:
     def generator(self, *purpose: str | int) -> np.random.Generator:
         """A stream of random numbers for one purpose, the same in every process and every attempt."""
         return np.random.default_rng([self.experiment.run.seed, *key(*purpose).encode()])
+
+
+@lru_cache(maxsize=1)
+def shared(tables: str) -> Plan:
+    """The plan of these settings, one for a whole process."""
+    return Plan(Experiment.of(json.loads(tables)))
 
 
 def named(verb: str, settings: Table) -> str:
