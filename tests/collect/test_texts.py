@@ -1,6 +1,7 @@
 """Documents from every kind of source, and the sentence that each bad one is refused with."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -28,6 +29,12 @@ def test_a_folder_is_read_in_order_without_hidden_and_other_files(tmp_path: Path
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     assert read(tmp_path) == [("a.py", "a.py"), ("b/a.txt", "b/a.txt"), ("b/z.md", "b/z.md")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a file's name is text")
+def test_a_files_name_may_hold_any_bytes(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("text")
+    assert [document.name for document in open_texts(tmp_path)] == ["caf\\xe9.txt"]
 
 
 def test_columns_of_jsonl_json_and_parquet(tmp_path: Path) -> None:

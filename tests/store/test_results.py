@@ -14,6 +14,7 @@ from gloss.store.results import (
     read,
     score_of,
     score_row,
+    verdict_of,
     verdict_rows,
 )
 
@@ -39,7 +40,7 @@ def test_records_come_back_as_they_were(tmp_path):
     assert [explanation_of(row) for row in read([tmp_path], "explanations")] == [explanation]
     assert [failure_of(row) for row in read([tmp_path], "failures")] == [failure]
     assert score_of(read([tmp_path], "scores")[0], verdicts) == score
-    assert [row["reason"] for row in read([tmp_path], "verdicts")] == [None, "unparsable"]
+    assert tuple(verdict_of(row) for row in read([tmp_path], "verdicts")) == verdicts
 
 
 def test_an_estimate_that_could_not_be_made_stays_no_number(tmp_path):
@@ -59,3 +60,11 @@ def test_a_part_that_was_interrupted_is_not_done(tmp_path):
         part.write({"explanations": rows()})
     assert not part.is_done
     assert read([tmp_path], "explanations") == []
+
+
+def test_a_part_that_is_made_again_keeps_nothing_of_the_attempt_before(tmp_path):
+    part = Part(tmp_path, 0)
+    part.write({"failures": [failure_row(Failure(FEATURE, "explain", Reason.REQUEST_ERROR, "lost"))]})
+    part.marker.unlink()
+    part.write({"explanations": [explanation_row(Explanation(FEATURE, "x", "rule"))], "failures": []})
+    assert read([tmp_path], "failures") == []

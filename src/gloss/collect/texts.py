@@ -1,5 +1,6 @@
 """Documents from files, folders, columns, data sets and the interpreter's own library, streamed and checked."""
 
+import os
 import re
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
@@ -82,7 +83,8 @@ class Files:
 
     def __iter__(self) -> Iterator[Document]:
         for path in self.paths:
-            yield Document(path.relative_to(self.root).as_posix(), file_pieces(path))
+            name = path.relative_to(self.root).as_posix()  # of any bytes that the file system allows
+            yield Document(os.fsencode(name).decode("utf-8", errors="backslashreplace"), file_pieces(path))
 
 
 @dataclass(frozen=True)

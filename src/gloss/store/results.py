@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gloss.records import Control, Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
-from gloss.store.atomic import write_atomically
+from gloss.store.atomic import disk, write_atomically
 
 Row = dict[str, Any]
 
@@ -90,10 +90,12 @@ class Part:
         for table, rows in records.items():
             content = pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
             counts[table] = content.num_rows
+            file = self.folder / table / f"part-{self.shard:05d}.parquet"
             if content.num_rows:
-                write_atomically(
-                    self.folder / table / f"part-{self.shard:05d}.parquet", lambda path, t=content: pq.write_table(t, path)
-                )
+                write_atomically(file, lambda path, t=content: pq.write_table(t, path))
+            elif file.exists():  # of an attempt that was killed, when a language model answered otherwise
+                with disk(file):
+                    file.unlink()
         summary = json.dumps({"rows": counts, **(note or {})}, sort_keys=True)
         write_atomically(self.marker, lambda path: Path(path).write_text(summary))
 
@@ -172,6 +174,10 @@ def verdict_rows(score: Score) -> Iterator[Row]:
             "reason": verdict.reason and str(verdict.reason),
             "probability": verdict.probability,
         }
+
+
+def verdict_of(row: Row) -> Verdict:
+    return Verdict(row["context"], row["truth"], row["answer"], row["reason"] and Reason(row["reason"]), row["probability"])
 
 
 def scored(score: Score) -> Row:

@@ -1,14 +1,16 @@
 """Checkpoints that SAELens and sparsify wrote, with what they make of them, lie in `fixtures`; see tests/interop."""
 
 import json
+import resource
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from gloss.errors import BadInput, BadSettings, Mismatch
+from gloss.errors import BadInput, BadSettings, Mismatch, Unwritable
 from gloss.models.dictionary import Card, SparseCoder, Weights
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.selection import AboveThreshold, LargestK, Positive
@@ -183,3 +185,22 @@ def tiny(selection: object = None, **settings: object) -> SparseCoder:
     shapes = ((8, 4), (8,), (8, 4), (4,))
     weights = Weights(*(torch.randn(shape, generator=generator) for shape in shapes))
     return SparseCoder(SITE, SITE, weights, selection or LargestK(3), **settings)
+
+
+@pytest.mark.parametrize("name", ["sae_lens", "sparsify"])
+def test_a_place_that_cannot_be_written_is_told_in_one_sentence(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unwritable, match=r"cannot write .*; give a folder that can be written"):
+        save_dictionary(load_dictionary(FIXTURES / "sae_lens" / "topk"), tmp_path / "file" / "dictionary", name)
+
+
+def test_a_full_disk_leaves_no_half_a_dictionary(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+    try:
+        with pytest.raises(Unwritable, match=r"cannot write .*has room"):
+            save_dictionary(load_dictionary(FIXTURES / "sae_lens" / "topk"), tmp_path / "full")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "full").iterdir()) == []

@@ -14,6 +14,7 @@ from torch import Tensor
 from gloss.errors import BadInput, Mismatch
 from gloss.models.dictionary import Card
 from gloss.models.sites import Site, parse_site
+from gloss.store.atomic import write_atomically, write_bytes
 
 CONFIGURATION = "cfg.json"
 
@@ -50,10 +51,18 @@ def tensor(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], fol
 
 
 def write_files(folder: Path, weights: str, tensors: Mapping[str, Tensor], configuration: Mapping[str, Any]) -> None:
-    """Write both files, the configuration last, so that a folder without one is not taken for a dictionary."""
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, folder / weights)
-    (folder / CONFIGURATION).write_text(json.dumps(configuration, indent=1) + "\n", "utf-8")
+    """Write both files, the configuration last, so that a folder without one is not taken for a dictionary. Raises Unwritable."""
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    write_atomically(folder / weights, lambda path: save_tensors(plain, path))
+    write_bytes(folder / CONFIGURATION, (json.dumps(configuration, indent=1) + "\n").encode())
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a file of tensors; what the disk refuses is an OSError, as it is everywhere else."""
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def in_dtype(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
