@@ -1,6 +1,6 @@
-"""Train the embedded subject: a small Llama on the Python standard library. See the model card for what it reached.
+"""Train the embedded subject: a small Llama on the Python standard library. See docs/embedded.md for what it reached.
 
-    python experiments/train_demo_subject.py OUT [--minutes 75]
+    python experiments/train_demo_subject.py OUT [--tokens 18e6]
 
 Each training row is the start token and 255 tokens of one file, as in `collect`. Hidden matrices learn by Muon
 (Jordan et al., 2024), embeddings and gains by AdamW, with a linear warm-up and a linear decay to zero over the budget of tokens.
