@@ -1,7 +1,6 @@
-"""The one place that waits for a language model: any endpoint that speaks OpenAI's chat completions."""
+"""The one place that waits for a language model: any endpoint that speaks OpenAI's chat completions, or its completions."""
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -13,10 +12,13 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from gloss.errors import BadSettings, Unreachable
+from gloss.models.capabilities import Capabilities, OwnText, Probe, probe, probe_own_text
+from gloss.models.completions import ASKED, Form, completion_body, in_form
+from gloss.models.connection import Connection
 from gloss.models.ledger import Ledger, request_key
 from gloss.models.prices import Prices, Usage, after
 from gloss.models.prompts import Answer, Conversation, Prompt
-from gloss.models.replies import Fault, read_reply, read_status
+from gloss.models.replies import Fault
 from gloss.records import Reason
 
 FIRST_WAIT_SECONDS = 0.5  # before the second attempt at most; doubles with every attempt
@@ -69,17 +71,27 @@ class Chat:
             with Ledger(ledger) as answers:
                 return await Session(self, answers, rng, progress).hold(conversations)
 
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return asyncio.run(held())
-        with ThreadPoolExecutor(1) as thread:  # in a notebook this thread's loop is taken
-            return thread.submit(asyncio.run, held()).result()
+        return finished(held)
+
+    def capabilities(self, rng: np.random.Generator) -> Capabilities:
+        """What the endpoint is seen to do, from a few short requests. Raises as `hold` does."""
+
+        async def probed() -> Capabilities:
+            with Ledger(None) as answers:
+                session = Session(self, answers, rng, None)
+                try:
+                    return await session.probed(probe(self.model))
+                finally:
+                    await session.connection.close()
+
+        return finished(probed)
 
     def body(self, prompt: Prompt) -> dict[str, Any]:
         """The whole request for a prompt. Raises BadSettings without a model's name."""
         if not self.model:
             raise BadSettings("a method that asks a language model was chosen, but no model: set model and base_url of chat")
+        if prompt.plain is not None:
+            return completion_body(prompt, prompt.plain, self.model) | dict(self.extra)
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": message.role, "content": message.text} for message in prompt.messages],
@@ -103,7 +115,9 @@ class Session:
         self.unanswered: dict[str, Answer] = {}
         self.lost_in_a_row = 0
         self.answers = 0  # that the endpoint gave in this session
-        self.client: Any = None
+        self.connection = Connection(chat.base_url, chat.model, chat.api_key_env, chat.timeout_seconds, chat.prices)
+        self.own_text: OwnText | None = None  # until it was looked at
+        self.looking = asyncio.Lock()
 
     async def hold(self, conversations: Iterable[Conversation[T]]) -> list[T]:
         """Everything that the conversations return, in their order."""
@@ -112,8 +126,7 @@ class Session:
         try:
             await together(self.work(numbered, results) for _ in range(self.chat.max_concurrent_requests))
         finally:
-            if self.client is not None:
-                await self.client.close()
+            await self.connection.close()
         return [results[number] for number in range(len(results))]
 
     async def work(self, numbered: Iterator[tuple[int, Conversation[T]]], results: dict[int, T]) -> None:
@@ -146,7 +159,7 @@ class Session:
                 self.usage = replace(self.usage, reused=self.usage.reused + 1)
                 return kept
             async with self.slots:
-                answer = await self.ask(body)
+                answer = self.complete(prompt, await self.ask(body))
             if not self.ledger.put(key, self.chat.model, answer):
                 self.unanswered[key] = answer
             return answer
@@ -190,37 +203,56 @@ class Session:
                 f"{self.chat.base_url} gives no answers ({fault.detail}); check that the server runs and that base_url is right"
             )
 
-    async def attempt(self, body: Mapping[str, Any]) -> Answer | Fault:
-        """One request."""
-        import openai  # takes a second, which only those who ask should wait for
+    def complete(self, prompt: Prompt, answer: Answer) -> Answer:
+        """The answer, if it has the log-probabilities that were asked for. Raises BadSettings where the server has none."""
+        if answer.text is not None and prompt.prompt_logprobs is not None and answer.prompt_logprobs is None:
+            return Answer(None, Reason.REQUEST_ERROR, "the log-probabilities of the prompt's own text were missing this time")
+        if answer.text is not None and prompt.needs_logprobs and answer.logprobs is None:
+            raise BadSettings(
+                f"{self.connection.where} gives no log-probabilities of what it generates, which this score needs; "
+                "use a server that gives them, or a score that needs none"
+            )
+        return answer
 
-        if self.client is None:
-            self.client = openai.AsyncOpenAI(
-                base_url=self.chat.base_url,
-                api_key=api_key(self.chat.api_key_env),
-                max_retries=0,
-                timeout=self.chat.timeout_seconds,
+    async def attempt(self, body: Mapping[str, Any]) -> Answer | Fault:
+        """One request, in the server's own form."""
+        wanted = in_form(body, await self.form()) if ASKED in body else body
+        return await self.connection.attempt(wanted, proven=self.answers > 0)
+
+    async def form(self) -> Form:
+        """How this server is asked for log-probabilities of a prompt's own text. Raises BadSettings where it has none."""
+        async with self.looking:
+            if self.own_text is None:
+                self.own_text = await self.probed(probe_own_text(self.chat.model))
+        if self.own_text.missing or self.own_text.form is None:
+            raise BadSettings(
+                f"{self.connection.where} {self.own_text.missing}, which this score needs; "
+                "use a server that does (vLLM), a model in this process, or a score that needs none"
             )
-        rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
+        return self.own_text.form
+
+    async def probed(self, talk: Probe[T]) -> T:
+        """What a probe finds. Nothing of it is kept, because servers are mended."""
         try:
-            async with asyncio.timeout(self.chat.timeout_seconds):
-                reply = await self.client.chat.completions.with_raw_response.create(
-                    model=body["model"], messages=body["messages"], extra_body=rest
-                )
-            return read_reply(reply.content, self.chat.prices)
-        except (TimeoutError, openai.APITimeoutError):
-            return Fault(f"no whole reply within {self.chat.timeout_seconds:g} seconds")
-        except openai.APIConnectionError as error:
-            return Fault(f"no connection: {error.__cause__ or error}", disconnected=True)
-        except openai.APIStatusError as error:
-            return read_status(
-                error.status_code,
-                error.response.text,
-                error.response.headers,
-                proven=self.answers > 0,
-                where=f"{self.chat.base_url} with model {self.chat.model!r}",
-                key=self.chat.api_key_env,
-            )
+            body = next(talk)
+            while True:
+                body = talk.send(await self.try_out(body | dict(self.chat.extra)))
+        except StopIteration as over:
+            return over.value
+
+    async def try_out(self, body: Mapping[str, Any]) -> Answer | None:
+        """The answer to a request that the server may not know; None where it refuses or fails at it."""
+        fault = Fault("")
+        for attempt in range(self.chat.max_attempts):
+            outcome = await self.connection.attempt(body, proven=False, trying=True)
+            if isinstance(outcome, Answer):
+                return outcome if outcome.text is not None else None
+            fault = outcome
+            if fault.disconnected and attempt + 1 >= ATTEMPTS_TO_CONNECT:
+                break
+            await asyncio.sleep(self.wait_seconds(fault, attempt))
+        self.stop_if_gone(fault, self.answers)
+        return None
 
 
 def is_address(text: str) -> bool:
@@ -232,12 +264,14 @@ def is_address(text: str) -> bool:
         return False
 
 
-def api_key(variable: str) -> str:
-    """The key in that environment variable; a word that local servers ignore where it is not set."""
-    key = os.environ.get(variable, "").strip()
-    if not key.isascii() or not key.isprintable():
-        raise BadSettings(f"the variable {variable} holds characters that no key has; set it to the key alone")
-    return key or "none"
+def finished(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """What the work gives, waited for."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work())
+    with ThreadPoolExecutor(1) as thread:  # in a notebook this thread's loop is taken
+        return thread.submit(asyncio.run, work()).result()
 
 
 async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

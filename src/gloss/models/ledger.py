@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from gloss.errors import BadInput
-from gloss.models.prompts import Answer, TokenLogprob
+from gloss.models.prompts import Answer, PromptToken, TokenLogprob
 from gloss.records import Reason
 
 WAIT_MILLISECONDS = 60_000  # for another process that is writing
@@ -74,21 +74,23 @@ class Ledger:
         if row is None:
             return None
         text, reason, detail, logprobs, prompt_tokens, completion_tokens, money = row
+        generated, own = (None, None) if logprobs is None else decoded(logprobs)
         return Answer(
             text=text,
             reason=None if reason is None else Reason(reason),
             detail=detail,
-            logprobs=None if logprobs is None else decoded(logprobs),
+            logprobs=generated,
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             money=money,
+            prompt_logprobs=own,
         )
 
     def put(self, key: str, model: str, answer: Answer) -> bool:
         """Keep an answer, if it is one: a request that failed is not kept. The first answer to a request stays."""
         if answer.reason not in KEPT_REASONS:
             return False
-        logprobs = None if answer.logprobs is None else encoded(answer.logprobs)
+        logprobs = encoded(answer)
         reason = None if answer.reason is None else answer.reason.value
         row = (key, model, answer.text, reason, answer.detail, logprobs, answer.prompt_tokens, answer.completion_tokens)
         with self._explained():
@@ -127,14 +129,25 @@ class Ledger:
             ) from error
 
 
-def encoded(logprobs: tuple[TokenLogprob, ...]) -> str:
-    """Log-probabilities as JSON."""
-    return json.dumps([[one.token, one.logprob, one.alternatives] for one in logprobs])
+def encoded(answer: Answer) -> str | None:
+    """The log-probabilities of an answer as JSON; None where there are none."""
+    if answer.logprobs is None and answer.prompt_logprobs is None:
+        return None
+    generated = answer.logprobs and [[one.token, one.logprob, one.alternatives] for one in answer.logprobs]
+    own = answer.prompt_logprobs and [[o.start, o.end, o.token, o.logprob, o.alternatives] for o in answer.prompt_logprobs]
+    return json.dumps({"generated": generated, "prompt": own})
 
 
-def decoded(text: str) -> tuple[TokenLogprob, ...]:
-    """Log-probabilities out of JSON."""
-    return tuple(
-        TokenLogprob(token, logprob, tuple((other, value) for other, value in alternatives))
-        for token, logprob, alternatives in json.loads(text)
+def decoded(text: str) -> tuple[tuple[TokenLogprob, ...] | None, tuple[PromptToken, ...] | None]:
+    """Log-probabilities of the generated tokens and of the prompt's own, out of JSON; a bare list is of generated ones."""
+    kept: Any = json.loads(text)
+    generated, own = (kept, None) if isinstance(kept, list) else (kept["generated"], kept["prompt"])
+    return (
+        None if generated is None else tuple(TokenLogprob(token, value, pairs(others)) for token, value, others in generated),
+        None if own is None else tuple(PromptToken(a, b, token, value, pairs(others)) for a, b, token, value, others in own),
     )
+
+
+def pairs(alternatives: list[Any]) -> tuple[tuple[str, float], ...]:
+    """Alternatives out of JSON."""
+    return tuple((token, logprob) for token, logprob in alternatives)

@@ -12,10 +12,12 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from gloss.records import Reason
 
+PLAIN = "plain"
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation; `role` is system, user or assistant."""
+    """One turn of a conversation; `role` is system, user or assistant, or plain: a text as it stands, in no template."""
 
     role: str
     text: str
@@ -23,12 +25,26 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One request, whole: two equal prompts to the same model are asked once."""
+    """One request, whole: two equal prompts to the same model are asked once.
+
+    Log-probabilities of the prompt's own text are had of plain text only: a chat template would put its tokens in between.
+    """
 
     messages: tuple[Message, ...]
     max_tokens: int = 500
     temperature: float = 0.0
     top_logprobs: int = 0  # alternatives wanted for each generated token; 0 asks for none
+    needs_logprobs: bool = False  # whether a server that gives no `top_logprobs` is refused
+    prompt_logprobs: int | None = None  # alternatives wanted at each token of the plain text itself; None asks for nothing
+
+    def __post_init__(self) -> None:
+        if self.plain is None and (self.prompt_logprobs is not None or any(one.role == PLAIN for one in self.messages)):
+            raise ValueError("a plain text stands alone, and only a plain text has log-probabilities of its own")
+
+    @property
+    def plain(self) -> str | None:
+        """The text of a prompt that is no chat."""
+        return self.messages[0].text if len(self.messages) == 1 and self.messages[0].role == PLAIN else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,17 @@ class TokenLogprob:
 
     token: str
     logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PromptToken:
+    """A token of the prompt's own text: where it stands there, in characters, and how likely it was after what comes before."""
+
+    start: int
+    end: int
+    token: str
+    logprob: float | None  # None for a first token that nothing precedes
     alternatives: tuple[tuple[str, float], ...] = ()
 
 
@@ -51,6 +78,7 @@ class Answer:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     money: float | None = None  # that it cost, where a price is known
+    prompt_logprobs: tuple[PromptToken, ...] | None = None  # of the whole text that was asked about; None where there are none
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.reason is None):

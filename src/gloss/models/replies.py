@@ -28,8 +28,33 @@ class Fault:
     retry_after_seconds: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The first choice of a reply, and what the reply says was used."""
+
+    content: Mapping[str, Any]
+    usage: Any
+
+    def spent(self, prices: Prices) -> tuple[int, int, float | None]:
+        """Prompt tokens, generated tokens, and money where a price is known."""
+        used: Mapping[str, Any] = self.usage if isinstance(self.usage, dict) else {}
+        prompt_tokens, completion_tokens = (whole(used.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+        cost = used.get("cost")
+        money = float(cost) if isinstance(cost, int | float) else prices.of(prompt_tokens, completion_tokens)
+        return prompt_tokens, completion_tokens, money
+
+
 def read_reply(content: bytes, prices: Prices) -> Answer | Fault:
     """The answer in a response body; anything that is not a whole chat completion is a fault."""
+    choice = read_choice(content)
+    if not isinstance(choice, Choice):
+        return choice
+    message = choice.content.get("message")
+    return read_message(choice, message, prices) if isinstance(message, dict) else Fault("the reply held no message")
+
+
+def read_choice(content: bytes) -> Choice | Answer | Fault:
+    """The first choice in a response body."""
     if not content.strip():
         return Fault("the reply was empty")
     try:
@@ -42,18 +67,13 @@ def read_reply(content: bytes, prices: Prices) -> Answer | Fault:
         return read_inner_error(problem)
     choices = reply.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        return Fault("the reply held no message")
-    return read_message(choice, message, reply.get("usage"), prices)
+    return Choice(choice, reply.get("usage")) if isinstance(choice, dict) else Fault("the reply held no message")
 
 
-def read_message(choice: Mapping[str, Any], message: Mapping[str, Any], usage: Any, prices: Prices) -> Answer | Fault:
+def read_message(reply: Choice, message: Mapping[str, Any], prices: Prices) -> Answer | Fault:
     """The answer in one choice, with what it cost."""
-    used: Mapping[str, Any] = usage if isinstance(usage, dict) else {}
-    prompt_tokens, completion_tokens = (whole(used.get(name)) for name in ("prompt_tokens", "completion_tokens"))
-    cost = used.get("cost")
-    money = float(cost) if isinstance(cost, int | float) else prices.of(prompt_tokens, completion_tokens)
+    choice = reply.content
+    prompt_tokens, completion_tokens, money = reply.spent(prices)
 
     def answer(text: str | None, reason: Reason | None = None, detail: str = "") -> Answer:
         logprobs = read_logprobs(choice.get("logprobs"))
