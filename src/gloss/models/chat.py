@@ -248,7 +248,7 @@ class Session:
             if isinstance(outcome, Answer):
                 return outcome if outcome.text is not None else None
             fault = outcome
-            if fault.disconnected and attempt + 1 >= ATTEMPTS_TO_CONNECT:
+            if (fault.disconnected or fault.broken) and attempt + 1 >= ATTEMPTS_TO_CONNECT:
                 break
             await asyncio.sleep(self.wait_seconds(fault, attempt))
         self.stop_if_gone(fault, self.answers)

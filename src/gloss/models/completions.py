@@ -103,7 +103,7 @@ def aligned(text: str, tokens: Sequence[Scored] | None) -> tuple[PromptToken, ..
     """Where each token stands in the text; None where the tokens do not spell it.
 
     Tokens before the text (a start token) and after it are left out. Tokens that end inside a character cannot be read:
-    together they stand for what lies before the next token that can, be it nothing. A first token that was not scored is filled in.
+    together they stand for what lies before the next token that can. A first token that was not scored is filled in.
     """
     found: list[PromptToken] = []
     unread: list[Scored] = []
@@ -134,4 +134,4 @@ def aligned(text: str, tokens: Sequence[Scored] | None) -> tuple[PromptToken, ..
 
 def spoken(text: str, token: str, at: int) -> str:
     """The token as it stands in the text: sentencepiece gives a first word a space that the text does not have."""
-    return token[1:] if at == 0 and token.startswith(" ") and not text.startswith(" ") else token
+    return token[1:] if at == 0 and token.startswith(" ") and text.startswith(token[1:]) else token

@@ -26,6 +26,7 @@ class Fault:
     detail: str
     disconnected: bool = False  # nothing answered at the address
     retry_after_seconds: float | None = None
+    broken: bool = False  # the server fell over this request, and may do so again
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def read_status(status: int, text: str, headers: Mapping[str, str], *, proven: b
     if status == 402 or (status == 429 and any(words in lowered for words in OUT_OF_CREDIT)):
         raise Unreachable(f"{where} wants to be paid (status {status}): {said}; add credit or use another endpoint")
     if status in PASSING_STATUSES or status >= 500:
-        return Fault(f"status {status}: {said}", retry_after_seconds=retry_after(headers))
+        return Fault(f"status {status}: {said}", retry_after_seconds=retry_after(headers), broken=status == 500)
     if status in {400, 403} and any(words in lowered for words in FILTERED):
         return Answer(None, Reason.REFUSED, said)
     if status in FAULTY_PROMPT_STATUSES and (proven or any(words in lowered for words in TOO_LONG)):

@@ -6,7 +6,7 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Bool, Float64, Shaped
 from numpy import ndarray
 
 from gloss.records import Estimate
@@ -45,6 +45,17 @@ def bootstrap(
             draws.append(np.asarray(statistic(*(array[drawn] for array in arrays)), dtype=np.float64))
             left -= rows
     return from_draws(value, np.concatenate(draws), outside=widened(items))
+
+
+def drawn_apart(
+    firing: Bool[ndarray, " context"], rng: np.random.Generator, resamples: int = 1000
+) -> Float64[ndarray, "draw context"]:
+    """How often each context is drawn with replacement, as many firing and as many silent ones as there are."""
+    counts = np.zeros((resamples, len(firing)))
+    for side in (firing, ~firing):
+        if number := int(side.sum()):
+            counts[:, side] = rng.multinomial(number, np.full(number, 1 / number), resamples)
+    return counts
 
 
 def widened(items: int) -> float:

@@ -1,0 +1,241 @@
+"""Simulation by prompt log-probabilities, against simulators of known skill on a real socket, and in this process."""
+
+import math
+
+import numpy as np
+import pytest
+
+from gloss.errors import BadSettings
+from gloss.models.chat import Chat
+from gloss.models.in_process import InProcess
+from gloss.models.marks import spell_all
+from gloss.models.prompts import Answer, PromptToken
+from gloss.models.subject import Subject
+from gloss.records import Explanation, Failure, Reason, Score
+from gloss.run.plan import embedded
+from gloss.score import Scorer
+from gloss.score.numbers import expected, visible
+from gloss.score.simulated import Foretold, Simulated, scored, without_gaps
+from gloss.score.simulation import Simulation
+from gloss.score.simulation_by_token import SimulationByToken
+from gloss.score.simulation_json import SimulationJson
+from models.text_server import serve_texts
+from score.one_word import FEATURE, evidence, explained
+
+METHODS = [Simulation(), SimulationByToken(contexts=10), SimulationJson()]
+NAMES = ["simulation", "simulation_by_token", "simulation_json"]
+
+
+def truth(material) -> dict[str, float]:
+    """What is true of every token, on the scale to 10, by the text up to it."""
+    found = {}
+    examples = material.examples
+    for contexts in (examples.held_out, examples.silent_held_out):
+        for spelled in map(without_gaps, spell_all(contexts, material.corpus.vocabulary)):
+            for number, value in enumerate(spelled.activations.tolist(), start=1):
+                found["".join(spelled.pieces[:number])] = 2.5 * value
+    return found
+
+
+def simulated(rng, method, material, *, word=5, form="both", **settings) -> Score | Failure:
+    with serve_texts("simulator", **settings) as address:
+        talk = method.score(explained(word), material, rng)
+        [score] = Chat("m", f"{address}/{form}/v1", max_attempts=2).hold([talk], rng)
+    return score
+
+
+def prompted(method, pieces):
+    return method.prompts("the word `w5`", pieces)
+
+
+@pytest.mark.parametrize("method", METHODS, ids=NAMES)
+def test_each_is_a_scorer(method):
+    assert isinstance(method, Scorer)
+
+
+@pytest.mark.parametrize("form", ["vllm", "echo"])
+def test_a_simulator_that_knows_the_truth_is_right_about_every_token(rng, form):
+    material = evidence(rng)
+    score = simulated(rng, Simulation(), material, form=form, truth=truth(material))
+    assert score.failed == 0
+    for name in ("pearson", "pearson_firing", "pearson_at_base_rate", "r_squared_linear", "absolute_deviation_explained_linear"):
+        assert score.estimates[name].value == pytest.approx(1, abs=1e-6)
+    assert score.estimates["r_squared_percentile"].value > 0.95
+
+
+def test_token_by_token_a_simulator_that_knows_the_truth_is_right(rng):
+    material = evidence(rng)
+    score = simulated(rng, SimulationByToken(contexts=10), material, truth=truth(material))
+    assert (score.failed, score.method) == (0, "simulation_by_token")
+    assert score.estimates["pearson"].value == pytest.approx(1, abs=1e-6)
+
+
+def test_in_json_a_simulator_that_knows_the_truth_is_only_rounded(rng):
+    material = evidence(rng)
+    score = simulated(rng, SimulationJson(), material, form="silent", truth=truth(material))
+    assert score.failed == 0
+    assert 0.98 < score.estimates["pearson"].value < 1
+
+
+@pytest.mark.parametrize("method", [Simulation(), SimulationJson()], ids=["simulation", "simulation_json"])
+def test_a_simulator_that_guesses_is_at_nought(rng, method):
+    pearson = simulated(rng, method, evidence(rng), guess=True).estimates["pearson"]
+    assert pearson.low <= 0 <= pearson.high
+    assert abs(pearson.value) < 0.1
+
+
+def test_the_explanation_of_another_feature_is_at_nought(rng):
+    right = simulated(rng, Simulation(), evidence(rng)).estimates["pearson"]
+    wrong = simulated(rng, Simulation(), evidence(rng), word=60).estimates["pearson"]
+    assert right.low > 0.9
+    assert abs(wrong.value) < 0.1
+
+
+def test_a_server_that_drops_what_it_needs_is_refused(rng):
+    with pytest.raises(BadSettings, match="gives no log-probabilities of a prompt's own text"):
+        simulated(rng, Simulation(), evidence(rng), form="dropped")
+    with pytest.raises(BadSettings, match="gives no log-probabilities of what it generates"):
+        simulated(rng, SimulationByToken(), evidence(rng), form="dropped")
+
+
+def test_failures_stay_in_the_denominator_with_their_reasons(rng):
+    material = evidence(rng)
+    score = simulated(rng, Simulation(), material, truth=truth(material), fails=0.4)
+    assert 0.2 < score.failed / score.n < 0.6
+    assert {verdict.reason for verdict in score.verdicts} == {Reason.REQUEST_ERROR}
+    assert 0.5 < score.estimates["pearson"].value < 0.95
+
+
+def test_a_simulator_that_never_answers_foretells_nothing(rng):
+    talk = SimulationJson().score(explained(5), evidence(rng), rng)
+    prompts = next(talk)
+    with pytest.raises(StopIteration) as over:
+        talk.send([Answer("no idea")] * len(prompts))
+    score = over.value.value
+    assert score.failed == score.n > 0
+    assert score.estimates["pearson"].value == 0
+    assert math.isnan(score.estimates["r_squared_linear"].value)
+
+
+def test_a_side_without_contexts_is_a_failure(rng):
+    with pytest.raises(StopIteration) as over:
+        next(Simulation().score(explained(5), evidence(rng, silent=0), rng))
+    assert over.value.value.reason is Reason.TOO_FEW_EXAMPLES
+
+
+def contexts(rng, number, foretold):
+    """Contexts of ten tokens, half of them with one activation; what is foretold is a function of the truth."""
+    found = []
+    for row in range(number):
+        values = np.zeros(10)
+        if row % 2:
+            values[rng.integers(10)] = rng.uniform(1, 4)
+        found.append(Simulated(row, row, bool(row % 2), False, values, Foretold(foretold(values))))
+    return found
+
+
+def test_pearson_is_that_of_all_reported_tokens_flattened(rng):
+    found = contexts(rng, 8, lambda a: a + rng.normal(size=10))
+    score = scored("simulation", explained(5), found, 0.1, rng)  # too few to set any aside
+    flat = np.corrcoef(np.concatenate([one.truth for one in found]), np.concatenate([one.foretold.values for one in found]))[0, 1]
+    assert score.estimates["pearson"].value == pytest.approx(flat)
+    assert score.n == 80
+
+
+def test_a_failed_token_counts_as_foretold_at_the_mean(rng):
+    found = contexts(rng, 8, lambda a: np.where(np.arange(10) < 5, np.nan, a + rng.normal(size=10)))
+    score = scored("simulation", explained(5), found, 0.1, rng)
+    a, s = (np.concatenate(parts) for parts in zip(*((one.truth, one.foretold.values) for one in found), strict=True))
+    assert score.estimates["pearson"].value == pytest.approx(np.corrcoef(a, np.where(np.isnan(s), np.nanmean(s), s))[0, 1])
+    assert score.failed == 40
+
+
+def test_calibration_comes_from_contexts_that_are_not_reported(rng):
+    found = contexts(rng, 100, lambda a: 3 * a + 2)
+    score = scored("simulation", explained(5), found, 0.1, rng)
+    assert score.n == 800  # a fifth of the documents is set aside
+    for name in ("r_squared_linear", "absolute_deviation_explained_linear"):
+        assert score.estimates[name].value == pytest.approx(1)
+    assert score.estimates["r_squared_percentile"].value > 0.98
+
+
+def test_the_interval_covers_the_correlation_of_all_contexts(rng):
+    held = 0
+    population = contexts(rng, 4000, lambda a: a + rng.normal(size=10))
+    flat = np.corrcoef(*(np.concatenate(p) for p in zip(*((o.truth, o.foretold.values) for o in population), strict=True)))[0, 1]
+    for start in range(0, 4000, 40):
+        pearson = scored("simulation", explained(5), population[start : start + 40], 0.1, rng).estimates["pearson"]
+        held += pearson.low <= flat <= pearson.high
+    assert held >= 88  # of 100
+
+
+def test_values_are_read_where_they_stand(rng):
+    pieces = (" a", "\n", "?\t?")
+    [prompt] = prompted(Simulation(worked_examples=1), pieces)
+    assert prompt.plain.endswith('Explanation: "the word `w5`"\n a\t?\n\\n\t?\n?\\t?\t?\n')
+    ends = [prompt.plain.rfind(f"{line}\t?") + len(line) + 1 for line in (" a", "\\n", "?\\t?")]
+    tokens = [PromptToken(at, at + 1, "?", -1.0, ((str(n), 0.0),)) for at, n in zip(ends, (3, 0, 10), strict=True)]
+    foretold = Simulation().foretold([Answer("", prompt_logprobs=tuple(tokens))], [prompt], pieces)
+    assert foretold.values.tolist() == [3, 0, 10]
+    assert foretold.reason is None
+    lacking = Simulation().foretold([Answer("", prompt_logprobs=tuple(tokens[:2]))], [prompt], pieces)
+    assert lacking.reason is Reason.UNPARSABLE
+    assert np.isnan(lacking.values).tolist() == [False, False, True]
+
+
+def test_a_tokenizer_that_cuts_ten_in_two_is_refused(rng):
+    [prompt] = prompted(Simulation(), (" a",))
+    at = prompt.plain.index("\t10\n") + 1
+    tokens = (PromptToken(at, at + 1, "1", -1.0), PromptToken(at + 1, at + 2, "0", -1.0))
+    with pytest.raises(BadSettings, match="highest = 9"):
+        Simulation().foretold([Answer("", prompt_logprobs=tokens)], [prompt], (" a",))
+    assert "\t10\n" not in prompted(Simulation(highest=9), (" a",))[0].plain
+
+
+def test_the_expected_value_is_of_the_numbers_alone():
+    assert expected((("3", math.log(0.1)), (" 5", math.log(0.3)), ("the", -0.1), ("11", -0.1), ("-1", 0.0)), 10) == pytest.approx(
+        4.5
+    )
+    assert math.isnan(expected((("a", 0.0), ("²", 0.0)), 10))
+    assert visible("a\tb\n\\") == "a\\tb\\n\\\\"
+
+
+def test_json_is_read_whole_or_not_at_all():
+    method = SimulationJson()
+
+    def read(text):
+        return method.foretold([Answer(text)], [], ("a", "b", "c")).values.tolist()
+
+    assert read('Well: ```json\n{"activations": {"2": 10, "3": 0.5}}\n```') == [0, 10, 0.5]
+    assert read('{"activations": {}}') == [0, 0, 0]
+    for broken in (
+        '{"activations": {"4": 1}}',
+        '{"activations": {"1": 11}}',
+        '{"activations": {"1": 1',
+        "[0, 1, 0]",
+        '{"activations": 3}',
+    ):
+        assert np.isnan(read(broken)).all()
+
+
+def test_prompts_share_their_beginning(rng):
+    prompts = next(Simulation().score(explained(5), evidence(rng), rng))
+    starts = {prompt.plain.partition("the word `w5`")[0] for prompt in prompts}
+    assert len(prompts) == 100
+    assert len(starts) == 1
+
+
+def test_it_runs_in_this_process(rng):
+    material = evidence(rng, firing=4, silent=4)
+    subject = Subject.load(embedded("subject"))
+    talk = Simulation(contexts=4, worked_examples=1).score(Explanation(FEATURE, "w5", "test"), material, rng)
+    [score] = InProcess(subject).hold([talk], rng)
+    assert score.n > 50
+    assert {verdict.reason for verdict in score.verdicts} <= {Reason.UNPARSABLE, Reason.REQUEST_ERROR}
+    print(score)
+
+
+@pytest.mark.parametrize("settings", [{"contexts": 1}, {"worked_examples": 4}, {"highest": 0}, {"alternatives": 0}])
+def test_settings_that_make_no_sense_are_refused(settings):
+    with pytest.raises(BadSettings, match="simulation was given"):
+        Simulation(**settings)
