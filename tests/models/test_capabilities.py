@@ -107,9 +107,11 @@ def test_everything_about_an_endpoint(rng):
 
 
 def test_a_chat_without_log_probabilities_is_refused_where_they_are_needed(rng):
-    with serve_texts("simulator") as address, pytest.raises(BadSettings, match="of what it generates, which this score needs"):
-        asked = Prompt((Message("user", "Say hello"),), top_logprobs=2, needs_logprobs=True)
-        Chat("m", f"{address}/dropped/v1").hold([told(asked)], rng)
+    asked = Prompt((Message("user", "Say hello"),), top_logprobs=2, needs_logprobs=True)
+    with serve_texts("simulator") as address:
+        chat = Chat("m", f"{address}/dropped/v1")
+        with pytest.raises(BadSettings, match="of what it generates, which this score needs"):
+            chat.hold([told(asked)], rng)
 
 
 def test_answers_come_back_from_the_ledger_with_their_places(address, tmp_path):

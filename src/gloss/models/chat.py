@@ -217,7 +217,7 @@ class Session:
     async def attempt(self, body: Mapping[str, Any]) -> Answer | Fault:
         """One request, in the server's own form."""
         wanted = in_form(body, await self.form()) if ASKED in body else body
-        return await self.connection.attempt(wanted, proven=self.answers > 0)
+        return await self.connection.attempt(wanted, proven=self.answers > 0 or ASKED in body)
 
     async def form(self) -> Form:
         """How this server is asked for log-probabilities of a prompt's own text. Raises BadSettings where it has none."""

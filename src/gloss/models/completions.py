@@ -10,6 +10,7 @@ from gloss.models.replies import Choice, Fault, read_choice, read_logprobs
 
 ASKED = "prompt_logprobs"
 UNREADABLE = 8  # characters that a token which cannot be read may stand for at most
+PART = "\ufffd"  # how part of a character is spelled
 FIRST_TOKEN = 40  # characters of a first token that a server says nothing about, at most
 
 Scored = tuple[str, float | None, tuple[tuple[str, float], ...]]  # a token, its log-probability, its alternatives
@@ -110,12 +111,11 @@ def aligned(text: str, tokens: Sequence[Scored] | None) -> tuple[PromptToken, ..
     at = 0
     for scored in tokens or ():
         token = scored[0]
-        if not token or "\ufffd" in token or token.startswith("bytes:"):
+        if not token or PART in token or token.startswith("bytes:"):
             unread.append(scored)
             continue
         token = spoken(text, token, at)
-        reach = 0 if text.startswith(token, at) else UNREADABLE * len(unread) if unread else FIRST_TOKEN if at == 0 else 0
-        start = text.find(token, at, at + reach + len(token))
+        start = text.find(token, *reach(text, token, at, unread))
         if start < 0 and at == 0:
             continue  # a start token, which the text does not hold
         if start < 0:
@@ -130,6 +130,17 @@ def aligned(text: str, tokens: Sequence[Scored] | None) -> tuple[PromptToken, ..
     if 0 < len(text) - at <= UNREADABLE * len(unread):
         return (*found, *(PromptToken(at, len(text), *one) for one in unread))
     return None
+
+
+def reach(text: str, token: str, at: int, unread: Sequence[Scored]) -> tuple[int, int]:
+    """From where to where the token may stand: right here, unless something before it could not be read or was left out."""
+    if text.startswith(token, at) and not any(name for name, *_ in unread):
+        return at, at + len(token)
+    if not unread:
+        return at, at + len(token) + (FIRST_TOKEN if at == 0 else 0)
+    end = min(len(text), at + UNREADABLE * len(unread))
+    begin = next((place + 1 for place in range(at, end) if not text[place].isascii()), at)  # only such characters have parts
+    return begin, end + len(token)
 
 
 def spoken(text: str, token: str, at: int) -> str:
