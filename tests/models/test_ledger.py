@@ -10,7 +10,7 @@ import pytest
 
 from gloss.errors import BadInput
 from gloss.models.ledger import Ledger, request_key
-from gloss.models.prompts import Answer, TokenLogprob
+from gloss.models.prompts import Answer, PromptToken, TokenLogprob
 from gloss.records import Reason
 
 WRITER = """
@@ -118,3 +118,19 @@ def test_a_full_disk_is_one_sentence(tmp_path):
         with pytest.raises(BadInput, match=r"database or disk is full.*space left"):
             ledger.put("k", "m", Answer("x" * 100_000))
         assert ledger.get("k") is None
+
+
+def test_log_probabilities_of_the_prompt_come_back_with_their_places():
+    own = (PromptToken(0, 3, "def", None), PromptToken(3, 5, " a", -0.5, ((" a", -0.5), (" b", -2.0))))
+    answer = Answer("", prompt_logprobs=own)
+    with Ledger(None) as ledger:
+        ledger.put("k", "m", answer)
+        assert ledger.get("k") == answer
+
+
+def test_answers_of_older_ledgers_are_read():
+    with Ledger(None) as ledger:
+        ledger.put("k", "m", Answer("ja", logprobs=(TokenLogprob("ja", -0.25, (("nein", -1.5),)),)))
+        ledger._connection.execute("""UPDATE answers SET logprobs = '[["ja", -0.25, [["nein", -1.5]]]]'""")
+        assert ledger.get("k").logprobs == (TokenLogprob("ja", -0.25, (("nein", -1.5),)),)
+        assert ledger.get("k").prompt_logprobs is None

@@ -11,7 +11,7 @@ from gloss.models.in_process import InProcess
 from gloss.models.marks import spell_all
 from gloss.models.prompts import Answer, PromptToken
 from gloss.models.subject import Subject
-from gloss.records import Explanation, Failure, Reason, Score
+from gloss.records import Failure, Reason, Score
 from gloss.run.plan import embedded
 from gloss.score import Scorer
 from gloss.score.numbers import expected, visible
@@ -20,7 +20,7 @@ from gloss.score.simulation import Simulation
 from gloss.score.simulation_by_token import SimulationByToken
 from gloss.score.simulation_json import SimulationJson
 from models.text_server import serve_texts
-from score.one_word import FEATURE, evidence, explained
+from score.one_word import evidence, explained
 
 METHODS = [Simulation(), SimulationByToken(contexts=10), SimulationJson()]
 NAMES = ["simulation", "simulation_by_token", "simulation_json"]
@@ -225,14 +225,21 @@ def test_prompts_share_their_beginning(rng):
     assert len(starts) == 1
 
 
-def test_it_runs_in_this_process(rng):
-    material = evidence(rng, firing=4, silent=4)
+def test_it_runs_in_this_process_with_the_smallest_of_prompts(rng):
     subject = Subject.load(embedded("subject"))
-    talk = Simulation(contexts=4, worked_examples=1).score(Explanation(FEATURE, "w5", "test"), material, rng)
-    [score] = InProcess(subject).hold([talk], rng)
-    assert score.n > 50
-    assert {verdict.reason for verdict in score.verdicts} <= {Reason.UNPARSABLE, Reason.REQUEST_ERROR}
-    print(score)
+    vocabulary = subject.vocabulary()
+    pieces = tuple(
+        vocabulary.texts(
+            subject.encode("class Shape:\n    def area(self, width):\n        return self.width * width\n\n" * 2)[:32]
+        )
+    )
+    [prompt] = Simulation(worked_examples=1).prompts("names of functions and classes", pieces)
+    [answer] = InProcess(subject).answers([prompt], rng)
+    assert answer.prompt_tokens <= 256
+    foretold = Simulation().foretold([answer], [prompt], pieces)
+    assert np.isfinite(foretold.values).mean() > 0.5
+    assert np.nanmin(foretold.values) >= 0
+    assert np.nanmax(foretold.values) <= 10
 
 
 @pytest.mark.parametrize("settings", [{"contexts": 1}, {"worked_examples": 4}, {"highest": 0}, {"alternatives": 0}])
