@@ -22,6 +22,23 @@ from gloss.score.simulation_json import SimulationJson
 from models.text_server import serve_texts
 from score.one_word import evidence, explained
 
+
+@pytest.fixture(scope="module")
+def material():
+    return evidence(np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def servers(material):
+    """Simulators that know the truth, know the word alone, and guess."""
+    with (
+        serve_texts("simulator", truth=truth(material)) as knows,
+        serve_texts("simulator") as reads,
+        serve_texts("simulator", guess=True) as guesses,
+    ):
+        yield {"knows": knows, "reads": reads, "guesses": guesses}
+
+
 METHODS = [Simulation(), SimulationByToken(contexts=10), SimulationJson()]
 NAMES = ["simulation", "simulation_by_token", "simulation_json"]
 
@@ -37,10 +54,9 @@ def truth(material) -> dict[str, float]:
     return found
 
 
-def simulated(rng, method, material, *, word=5, form="both", **settings) -> Score | Failure:
-    with serve_texts("simulator", **settings) as address:
-        talk = method.score(explained(word), material, rng)
-        [score] = Chat("m", f"{address}/{form}/v1", max_attempts=2).hold([talk], rng)
+def simulated(address, rng, method, material, *, word=5, form="both") -> Score | Failure:
+    talk = method.score(explained(word), material, rng)
+    [score] = Chat("m", f"{address}/{form}/v1", max_attempts=2).hold([talk], rng)
     return score
 
 
@@ -54,53 +70,50 @@ def test_each_is_a_scorer(method):
 
 
 @pytest.mark.parametrize("form", ["vllm", "echo"])
-def test_a_simulator_that_knows_the_truth_is_right_about_every_token(rng, form):
-    material = evidence(rng)
-    score = simulated(rng, Simulation(), material, form=form, truth=truth(material))
+def test_a_simulator_that_knows_the_truth_is_right_about_every_token(servers, material, rng, form):
+    score = simulated(servers["knows"], rng, Simulation(), material, form=form)
     assert score.failed == 0
     for name in ("pearson", "pearson_firing", "pearson_at_base_rate", "r_squared_linear", "absolute_deviation_explained_linear"):
         assert score.estimates[name].value == pytest.approx(1, abs=1e-6)
     assert score.estimates["r_squared_percentile"].value > 0.95
 
 
-def test_token_by_token_a_simulator_that_knows_the_truth_is_right(rng):
-    material = evidence(rng)
-    score = simulated(rng, SimulationByToken(contexts=10), material, truth=truth(material))
+def test_token_by_token_a_simulator_that_knows_the_truth_is_right(servers, material, rng):
+    score = simulated(servers["knows"], rng, SimulationByToken(contexts=10), material)
     assert (score.failed, score.method) == (0, "simulation_by_token")
     assert score.estimates["pearson"].value == pytest.approx(1, abs=1e-6)
 
 
-def test_in_json_a_simulator_that_knows_the_truth_is_only_rounded(rng):
-    material = evidence(rng)
-    score = simulated(rng, SimulationJson(), material, form="silent", truth=truth(material))
+def test_in_json_a_simulator_that_knows_the_truth_is_only_rounded(servers, material, rng):
+    score = simulated(servers["knows"], rng, SimulationJson(), material, form="silent")
     assert score.failed == 0
     assert 0.98 < score.estimates["pearson"].value < 1
 
 
 @pytest.mark.parametrize("method", [Simulation(), SimulationJson()], ids=["simulation", "simulation_json"])
-def test_a_simulator_that_guesses_is_at_nought(rng, method):
-    pearson = simulated(rng, method, evidence(rng), guess=True).estimates["pearson"]
+def test_a_simulator_that_guesses_is_at_nought(servers, material, rng, method):
+    pearson = simulated(servers["guesses"], rng, method, material).estimates["pearson"]
     assert pearson.low <= 0 <= pearson.high
     assert abs(pearson.value) < 0.1
 
 
-def test_the_explanation_of_another_feature_is_at_nought(rng):
-    right = simulated(rng, Simulation(), evidence(rng)).estimates["pearson"]
-    wrong = simulated(rng, Simulation(), evidence(rng), word=60).estimates["pearson"]
+def test_the_explanation_of_another_feature_is_at_nought(servers, material, rng):
+    right = simulated(servers["reads"], rng, Simulation(), material).estimates["pearson"]
+    wrong = simulated(servers["reads"], rng, Simulation(), material, word=60).estimates["pearson"]
     assert right.low > 0.9
     assert abs(wrong.value) < 0.1
 
 
-def test_a_server_that_drops_what_it_needs_is_refused(rng):
+def test_a_server_that_drops_what_it_needs_is_refused(servers, material, rng):
     with pytest.raises(BadSettings, match="gives no log-probabilities of a prompt's own text"):
-        simulated(rng, Simulation(), evidence(rng), form="dropped")
+        simulated(servers["reads"], rng, Simulation(), material, form="dropped")
     with pytest.raises(BadSettings, match="gives no log-probabilities of what it generates"):
-        simulated(rng, SimulationByToken(), evidence(rng), form="dropped")
+        simulated(servers["reads"], rng, SimulationByToken(), material, form="dropped")
 
 
-def test_failures_stay_in_the_denominator_with_their_reasons(rng):
-    material = evidence(rng)
-    score = simulated(rng, Simulation(), material, truth=truth(material), fails=0.4)
+def test_failures_stay_in_the_denominator_with_their_reasons(rng, material):
+    with serve_texts("simulator", truth=truth(material), fails=0.4) as address:
+        score = simulated(address, rng, Simulation(), material)
     assert 0.2 < score.failed / score.n < 0.6
     assert {verdict.reason for verdict in score.verdicts} == {Reason.REQUEST_ERROR}
     assert 0.5 < score.estimates["pearson"].value < 0.95

@@ -21,10 +21,15 @@ from models.text_server import serve_texts
 from score.one_word import FEATURE, evidence, explained
 
 
-def surprised(rng, material, *, word=5, form="both", **settings) -> Score:
-    with serve_texts("surprised", **settings) as address:
-        talk = Surprisal().score(explained(word), material, rng)
-        [score] = Chat("m", f"{address}/{form}/v1", max_attempts=2).hold([talk], rng)
+@pytest.fixture(scope="module")
+def address():
+    with serve_texts("surprised") as address:
+        yield address
+
+
+def surprised(address, rng, material, *, word=5, form="both") -> Score:
+    talk = Surprisal().score(explained(word), material, rng)
+    [score] = Chat("m", f"{address}/{form}/v1", max_attempts=2).hold([talk], rng)
     return score
 
 
@@ -33,8 +38,8 @@ def test_it_is_a_scorer():
 
 
 @pytest.mark.parametrize("form", ["vllm", "echo"])
-def test_a_model_that_expects_the_word_it_was_told_of_ranks_every_context_rightly(rng, form):
-    score = surprised(rng, evidence(rng), form=form)
+def test_a_model_that_expects_the_word_it_was_told_of_ranks_every_context_rightly(address, rng, form):
+    score = surprised(address, rng, evidence(rng), form=form)
     assert (score.n, score.failed) == (100, 0)
     assert score.estimates["auroc"].value == 1
     assert score.estimates["auprc"].value == 1
@@ -42,29 +47,30 @@ def test_a_model_that_expects_the_word_it_was_told_of_ranks_every_context_rightl
     assert score.estimates["nats_saved_silent"].value == 0
 
 
-def test_the_explanation_of_another_feature_is_at_chance(rng):
-    auroc = surprised(rng, evidence(rng), word=60).estimates["auroc"]
+def test_the_explanation_of_another_feature_is_at_chance(address, rng):
+    auroc = surprised(address, rng, evidence(rng), word=60).estimates["auroc"]
     assert auroc.low <= 0.5 <= auroc.high
 
 
-def test_an_explanation_that_tells_nothing_is_at_chance(rng):
-    score = surprised(rng, evidence(rng), word=400)
+def test_an_explanation_that_tells_nothing_is_at_chance(address, rng):
+    score = surprised(address, rng, evidence(rng), word=400)
     assert score.estimates["auroc"].value == 0.5
     assert score.estimates["auprc"].value == 0.5
     assert score.estimates["auprc_at_base_rate"].value == pytest.approx(0.01)
 
 
 def test_failures_lose_and_keep_their_reasons(rng):
-    score = surprised(rng, evidence(rng), fails=0.3)
+    with serve_texts("surprised", fails=0.3) as address:
+        score = surprised(address, rng, evidence(rng))
     assert 0.3 < score.failed / 100 < 0.7  # one of two requests is enough
     assert {verdict.reason for verdict in score.verdicts} == {Reason.REQUEST_ERROR}
     assert score.estimates["auroc"].value < 0.6
 
 
 @pytest.mark.parametrize("form", ["dropped", "silent", "refused"])
-def test_a_server_that_drops_what_it_needs_is_refused(rng, form):
+def test_a_server_that_drops_what_it_needs_is_refused(address, rng, form):
     with pytest.raises(BadSettings, match="gives no log-probabilities of a prompt's own text"):
-        surprised(rng, evidence(rng), form=form)
+        surprised(address, rng, evidence(rng), form=form)
 
 
 def answer(*tokens):

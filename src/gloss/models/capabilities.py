@@ -49,7 +49,7 @@ class Capabilities:
 def probe(model: str) -> Probe[Capabilities]:
     """Everything that is worth knowing of an endpoint, in five short requests at most."""
     own_text = yield from probe_own_text(model)
-    asked: dict[str, Any] = {"model": model, "temperature": 1.0}
+    asked: dict[str, Any] = {"model": model, "temperature": 1.0, "top_p": 1.0}
     hello = [{"role": "user", "content": "Say hello in three languages, in plain words, please. Not as json."}]
     answer = yield asked | {"messages": hello, "max_tokens": 20, "logprobs": True, "top_logprobs": 2}
     logprobs = answer is not None and bool(answer.logprobs and answer.logprobs[0].alternatives)
@@ -63,7 +63,7 @@ def probe_own_text(model: str) -> Probe[OwnText]:
     The server continues a text and says how likely each new token was; asked about the longer text, it must say the same
     of its end. The comparison needs no second copy of the model.
     """
-    asked: dict[str, Any] = {"model": model, "temperature": 1.0}
+    asked: dict[str, Any] = {"model": model, "temperature": 1.0, "top_p": 1.0}
     answer = yield asked | {"prompt": SAMPLE, "max_tokens": GENERATED_TOKENS, "logprobs": 1}
     generated = answer.logprobs if answer is not None and answer.logprobs else ()
     whole = SAMPLE + "".join(one.token for one in generated)
