@@ -16,6 +16,8 @@ from gloss.explain.description import Ledger
 from gloss.explain.families import nearby_families, own_families
 from gloss.explain.lexical import lexical
 from gloss.explain.sightings import Sightings
+from gloss.explain.simplify import simplified
+from gloss.explain.wording import worded
 from gloss.models.prompts import Conversation
 from gloss.records import Examples, Explanation, Failure, Reason
 from gloss.rules.execute import holds, holds_all
@@ -26,8 +28,9 @@ METHOD = "rule"
 THINNED = 3000  # rows on which conditions about other tokens are tried
 FIRM = 0.97  # precision at which an alternative needs no more terms
 MARGIN = 16.0  # bits that an alternative must save beyond its own: the search sees many, and chance favours some of them
-LEAST_SHARE = 0.005  # of all bits, that an alternative must earn
-THOROUGH = 2  # alternatives that are looked for from several first terms; what they leave over is little
+LEAST_GAIN = 0.01  # of all bits, that another term must earn
+LEAST_SHARE = 0.02  # of all bits, that an alternative must earn
+THOROUGH = 1  # alternatives that are looked for from several first terms; what they leave over is little
 REJUDGED = 4  # candidates from thinned rows that are judged on all
 
 
@@ -48,11 +51,12 @@ class RuleSearch:
         if len(examples.shown) < self.fewest_firing:
             detail = f"{len(examples.shown)} shown contexts in which it fires, want at least {self.fewest_firing}"
             return Failure(examples.feature, METHOD, Reason.TOO_FEW_EXAMPLES, detail)
-        rule = self.find(Sightings.of(examples, vocabulary, rng))
+        sightings = Sightings.of(examples, vocabulary, rng)
+        rule = self.find(sightings)
         if rule is None:
             detail = "no rule is shorter to write down, with its mistakes, than where the feature fires"
             return Failure(examples.feature, METHOD, Reason.NO_RULE_FOUND, detail)
-        return Explanation(examples.feature, rule.english(), METHOD, str(rule))
+        return Explanation(examples.feature, worded(rule, sightings), METHOD, str(rule))
 
     def find(self, sightings: Sightings) -> Rule | None:
         """The rule, or None where none shortens the description."""
@@ -68,7 +72,7 @@ class RuleSearch:
             found.append(grown.terms)
             ledger = ledger.with_covered(grown.hits, grown.misfires)
             uncovered &= ~holds_all(Alternative(grown.terms), sightings.passage)
-        return graded(found, sightings) if found else None
+        return graded(simplified(found, sightings), sightings) if found else None
 
     def best(self, rows: Rows) -> "Grown | None":
         """The alternative that is worth most, grown from the most promising first terms."""
@@ -104,7 +108,7 @@ class RuleSearch:
             inside = inside.where(holds_term(term, inside))
         while len(grown.terms) < self.max_terms and not grown.is_precise:
             best = max(candidates(inside), key=lambda each: each.worth, default=None)
-            if best is None or best.worth - grown.bits <= grown.worth:
+            if best is None or best.worth - grown.bits <= grown.worth + LEAST_GAIN * rows.ledger.bits:
                 break
             grown = grown.joined_by(best)
             inside = inside.where(holds_term(grown.terms[-1], inside))
