@@ -13,8 +13,8 @@ from gloss.rules.language import After, Before, Condition, IsClass, LineBegins, 
 from gloss.rules.lexicon import Lexicon
 from gloss.rules.passage import Passage
 
-STEP = 0.02  # of the F1 score, that a term or an alternative must be good for
-TAIL = 0.015  # of the F1 score, that all strings which are dropped may cost together
+STEP = 0.012  # of the F1 score, that a term or an alternative must be good for
+TAIL = 0.006  # of the F1 score, that all strings which are dropped may cost together
 
 Terms = tuple[Term, ...]
 
