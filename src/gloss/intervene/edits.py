@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from gloss.models.sites import Site
 from gloss.records import Control, Deed
 
 
+@runtime_checkable
 class Intervention(Protocol):
     """Something that can be done to the subject at any strength."""
 
