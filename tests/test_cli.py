@@ -53,6 +53,7 @@ def test_help_names_every_verb(tmp_path):
         "status",
         "query",
         "cost",
+        "steer",
     ):
         assert verb in told
 

@@ -16,7 +16,7 @@ from gloss.intervene.strength import Calibration
 from gloss.intervene.token_change import most_moved
 from gloss.records import PADDING, Completion, Effect, FeatureId, Shift
 
-FEWEST_APART = 4  # prompts; with fewer none are set aside to choose tokens with
+FEWEST_APART = 8  # prompts; with fewer none are set aside to choose tokens, as too few would be left to measure them
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def measure(
 ) -> Effect:
     """The effect at one strength, given or calibrated; the divergence is measured anew.
 
-    With four prompts or more, one half drawn at random chooses the tokens and the other measures how far they move, so that
+    With eight prompts or more, one half drawn at random chooses the tokens and the other measures how far they move, so that
     the largest of many chance movements is not taken for an effect. Strength 0 of `ADD` changes nothing at all.
     Raises BadInput where completions would be longer than the subject's context.
     """

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
@@ -27,8 +26,11 @@ def mean_with_interval(values: Float64[ndarray, " prompt"], least: float = -math
 
 
 def student_quantile(freedom: int) -> float:
-    """What a tail of 2.5 % lies beyond; from ten degrees of freedom on by Hill's expansion (1970), right to three digits."""
+    """What a tail of 2.5 % lies beyond; from ten degrees of freedom on by an expansion (Fisher, 1926)."""
     if freedom < len(STUDENT):
         return STUDENT[freedom]
     z = NORMAL_QUANTILE
-    return float(np.float64(z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)))
+    first = (z**3 + z) / (4 * freedom)
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+    return z + first + second + third

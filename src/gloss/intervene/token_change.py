@@ -24,14 +24,14 @@ def token_change(baseline: Baseline, intervention: Intervention, strength: float
 def most_moved(
     clean: Float64[Tensor, "prompt vocabulary"], edited: Float64[Tensor, "prompt vocabulary"], number: int, *, rising: bool
 ) -> Int64[Tensor, " chosen"]:
-    """The tokens whose mean log-probability rises, or falls, most.
+    """The tokens whose mean log-probability rises, or falls, most; fewer where fewer do.
 
-    A token counts only where it is likelier than 1 / vocabulary after it rose, or before it fell: among tens of thousands that
-    nobody would ever read there are always some that move more.
+    Rare tokens may rise: a weak edit that says one word lifts it from 1e-8 to 1e-6, and nothing else as far. Only tokens likelier
+    than 1 / vocabulary can fall: of those that would not be read anyway there are always some that fall further.
     """
-    change = (edited - clean).mean(0) * (1 if rising else -1)
-    likely = (edited if rising else clean).exp().mean(0) > 1 / clean.shape[1]
-    change = torch.where(likely & (change > 0), change, -torch.inf)
+    change = (edited - clean).mean(0)
+    if not rising:
+        change = torch.where(clean.exp().mean(0) > 1 / clean.shape[1], -change, 0.0)
     order = change.argsort(descending=True, stable=True)[:number]
     return order[change[order] > 0]
 

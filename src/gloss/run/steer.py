@@ -101,7 +101,7 @@ def show(effect: Effect, title: str) -> None:
             tokens.add_row(*cells(shift))
         out.print(tokens)
     measured = effect.n - effect.choosing
-    apart = f"{effect.choosing} others chose them" if effect.choosing else "which chose them too: give 4 to keep this apart"
+    apart = f"{effect.choosing} others chose them" if effect.choosing else "which chose them too: give 8 to keep this apart"
     out.print(f"log-probabilities, mean over {measured} prompt{'s' * (measured > 1)}; {apart}", highlight=False)
 
 
