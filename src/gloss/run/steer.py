@@ -18,7 +18,7 @@ from gloss.models.dictionary import require_fit
 from gloss.models.formats import load_dictionary
 from gloss.models.sites import parse_site
 from gloss.models.subject import Subject
-from gloss.records import Deed, Effect, Estimate, Failure, FeatureId, Shift
+from gloss.records import Control, Deed, Effect, Estimate, Failure, FeatureId, Shift
 from gloss.run.experiment import EMBEDDED
 from gloss.run.plan import embedded
 from gloss.run.progress import out
@@ -79,7 +79,8 @@ def steered(baseline: Baseline, intervention: FeatureEdit | DirectionEdit, name:
     if steering.kl is not None:
         found = calibrate(baseline, intervention, steering.kl, name)
         if isinstance(found, Failure):
-            raise BadSettings(f"feature {name.index} cannot be brought to {found.detail}; give another --kl, or a --strength")
+            what = f"feature {name.index}" if intervention.control is Control.NONE else "a random direction"
+            raise BadSettings(f"{what} cannot be brought to {found.detail}; give another --kl, or a --strength")
         strength = found
     telling = Telling(completions=len(baseline), new_tokens=steering.new_tokens)
     return measure(baseline, intervention, strength, name, np.random.default_rng(0), telling)
