@@ -118,3 +118,15 @@ def test_an_effect_that_nobody_measured_is_refused(subject: Subject, last: Basel
     found = measure(last, towards(subject, 42), 1.0, NAME, rng)
     with pytest.raises(ValueError, match="at least one must measure them"):
         replace(found, choosing=12)
+
+
+def test_one_half_of_the_prompts_chooses_and_the_other_measures(subject: Subject, last: Baseline):
+    """By the permutation that the generator draws first."""
+    edit = towards(subject, 42)
+    order = torch.from_numpy(np.random.default_rng(7).permutation(12))
+    change = last.edited(edit, 0.1) - last.clean
+    found = measure(last, edit, 0.1, NAME, np.random.default_rng(7), Telling(tokens=4)).risen
+    assert [shift.token for shift in found] == change[order[:6]].mean(0).argsort(descending=True)[:4].tolist()
+    for shift in found:
+        assert shift.change.value == pytest.approx(float(change[order[6:], shift.token].mean()))
+        assert shift.clean == pytest.approx(float(last.clean[order[6:], shift.token].exp().mean()))

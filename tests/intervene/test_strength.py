@@ -123,6 +123,11 @@ def test_a_target_that_is_no_amount_is_refused(middle: Baseline, target: float):
         calibrate(middle, FeatureEdit(busy_dictionary(), 0), target, NAME)
 
 
+def test_ablation_has_no_strength_to_calibrate(middle: Baseline):
+    with pytest.raises(BadSettings, match="ablating a feature has no strength to calibrate"):
+        calibrate(middle, FeatureEdit(busy_dictionary(), 0, Deed.ABLATE), 0.1, NAME)
+
+
 @dataclass
 class Curve:
     """A divergence by strength that needs no model."""

@@ -10,7 +10,7 @@ from gloss.errors import BadSettings
 from gloss.intervene.baseline import Baseline
 from gloss.intervene.edits import Intervention
 from gloss.intervene.estimates import mean_with_interval
-from gloss.records import Estimate, Failure, FeatureId, Reason
+from gloss.records import Deed, Estimate, Failure, FeatureId, Reason
 
 PASSES = 12  # over all prompts, the clean one not counted
 TOLERANCE = 0.1  # share of the target by which the divergence may differ
@@ -41,6 +41,8 @@ def calibrate(
     """
     if not (target > 0 and math.isfinite(target)):
         raise BadSettings(f"a target of {target:g} nats cannot be calibrated to; give a number above 0, as 0.1 or 1")
+    if intervention.deed is Deed.ABLATE:
+        raise BadSettings("ablating a feature has no strength to calibrate; measure its effect as it is, or add to the feature")
     if intervention.unit == 0:
         return unreached(feature, target, "its direction is 0, so that it moves nothing")
     unit = baseline.size / intervention.unit or 1.0
