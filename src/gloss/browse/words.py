@@ -48,6 +48,7 @@ METHODS = {
 CONTROLS = {
     Control.RANDOM_EXPLANATION: "with another feature’s explanation",
     Control.SHUFFLED_EXPLANATION: "with explanations exchanged among features",
+    Control.RANDOM_DIRECTION: "along a random direction",
 }
 
 REASONS = {
@@ -57,6 +58,7 @@ REASONS = {
     Reason.REFUSED: "The language model declined to answer.",
     Reason.REQUEST_ERROR: "The language model could not be reached.",
     Reason.NOT_APPLICABLE: "The method does not apply to this feature.",
+    Reason.UNREACHABLE: "No strength moves the subject’s next token as far as was asked.",
 }
 
 
