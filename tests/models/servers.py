@@ -97,6 +97,9 @@ STATUSES = {
 }
 
 
+PICKERS = {"odd one out", "named", "pick at random"}
+
+
 class Endpoint:
     """Does with each request what the settings say."""
 
@@ -169,10 +172,30 @@ class Endpoint:
             return f"echo {hashlib.sha256(prompt.encode()).hexdigest()[:12]}"
         if who == "fixed":
             return self.settings["text"]
+        if who in PICKERS:
+            return self.pick(who, prompt)
         if who == "reader" and not re.search(r"(?m)^Explanation: ", prompt):
             marked = Counter(run.strip() for run in re.findall(r"<<(.+?)>>", prompt) if run.strip() and "`" not in run)
             return f"[interpretation]: the token `{marked.most_common(1)[0][0]}`" if marked else "I cannot say."
         return self.judge("perfect" if who == "reader" else who, prompt)
+
+    def pick(self, who, prompt) -> str:
+        """Judges of riddles: "odd one out" picks the candidate whose marked words no other has, "named" the one that the
+        explanation's word in backticks marks."""
+        sets = re.split(r"(?m)^Set \d+:$", prompt)[1:]
+        if self.random.random() < self.settings.get("malformed", 0):
+            return "It could be any of them."
+        word = re.search(r"(?m)^Explanation: .*`(.*?)`", prompt)
+        answers = []
+        for texts in (re.split(r"(?m)^\d+: ", part)[1:] for part in sets):
+            marked = [{word for run in re.findall("<<(.*?)>>", text) for word in run.split()} for text in texts]
+            right = [not words & set().union(*(o for o in marked if o is not words)) for words in marked]
+            if who == "named":
+                right = [word[1] in words for words in marked]
+            known = [place for place, is_right in enumerate(right, start=1) if is_right]
+            guess = who == "pick at random" or not known or self.random.random() < self.settings.get("wrong", 0)
+            answers.append(self.random.randint(1, len(texts)) if guess else self.random.choice(known))
+        return json.dumps({"answers": answers})
 
     def judge(self, who, prompt) -> str:
         """Judges read the prompt as a model would. "perfect" looks for the word in backticks that the explanation names."""

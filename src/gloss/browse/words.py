@@ -14,6 +14,10 @@ METRICS = {
     "pearson": ("Pearson r", "Correlation of the foretold strength with the true activation, token by token."),
     "spearman": ("Spearman ρ", "Correlation of the ranks of foretold and true strength."),
     "balanced_accuracy": ("Balanced accuracy", "The mean of the accuracies on firing and on silent contexts: chance is .50."),
+    "chance": ("Chance", "What guessing gets."),
+    "accuracy_above_chance": ("Accuracy above chance", "How much of the way from guessing to always right: 0 is guessing."),
+    "accuracy_strong": ("Accuracy, strong half", "Where the contexts fire most strongly."),
+    "accuracy_weak": ("Accuracy, weak half", "Where the contexts fire most weakly."),
     "accuracy": ("Accuracy", "The share of right answers, as the questions were mixed."),
     "auroc": ("AUROC", "How often a firing context is ranked above a silent one: chance is .50."),
     "true_positive_rate": (
@@ -40,6 +44,7 @@ METHODS = {
     "execution": "The rule is run over every token of text that no explainer has seen, at the feature’s true rate.",
     "detection": "A language model reads the explanation and says of each held-out context whether the feature fires in it.",
     "fuzzing": "A language model reads the explanation and says of each held-out context whether the right tokens are marked.",
+    "intruder": "A language model picks, without any explanation, the one of several contexts in which the feature is silent.",
 }
 
 CONTROLS = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from gloss.models.prompts import Conversation
 from gloss.records import Control, Examples, Explanation, Failure, Score
@@ -13,6 +14,7 @@ from gloss.store.evidence import Evidence
 from gloss.store.results import failure_row, score_row, verdict_rows
 
 Exchanged = tuple[Control, Explanation]
+NOBODY = "nobody"  # who explains a feature whose score needs no explanation
 
 
 def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
@@ -26,7 +28,7 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
         for examples in examples_of(plan, shard):
             index = examples.feature.index
             evidence = Evidence(examples, plan.corpus, plan.activations.feature(index))
-            for control, explanation in assigned.to(examples):
+            for control, explanation in assigned.to(examples) if reads_explanation(scorer) else nobodys(examples):
                 controls.append(control)
                 rng = plan.generator("score", settings["method"], index, control, explanation.method)
                 yield scorer.score(explanation, evidence, rng)
@@ -45,6 +47,16 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
             ],
         }
     )
+
+
+def reads_explanation(scorer: Any) -> bool:
+    """Whether the score depends on the explanation; one that does not is made once a feature, and has no controls."""
+    return getattr(scorer, "reads_explanation", True)
+
+
+def nobodys(examples: Examples) -> Iterator[Exchanged]:
+    """For scores of the feature itself: no explanation, by nobody."""
+    yield Control.NONE, Explanation(examples.feature, "", NOBODY)
 
 
 class Assignment:
