@@ -38,6 +38,14 @@ class Server:
         lines = self.log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.endswith("}")]
 
+    def after(self, number: int) -> list[dict]:
+        """Every request, once there are so many: the log is written when the reply has gone out."""
+        for _ in range(100):
+            if len(found := self.requests()) >= number:
+                return found
+            time.sleep(0.05)
+        raise TimeoutError(f"{len(self.requests())} requests, wanted {number}")
+
     def answered(self) -> Counter:
         """How often each prompt was answered in full."""
         return Counter(request["prompt"] for request in self.requests() if request["action"] == "ok")
@@ -129,7 +137,7 @@ class Endpoint:
     async def exchange(self, reader, writer) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         body = json.loads(await reader.readexactly(int(re.search(r"(?i)content-length: (\d+)", head)[1])))
-        prompt, action = body["messages"][-1]["content"], self.action()
+        prompt, action = body["messages"][-1]["content"] if "messages" in body else "", self.action()
         self.at_once += 1
         keep = await self.reply(writer, action, body, prompt)
         record = {"prompt": prompt, "action": action, "at_once": self.at_once, "at": time.time(), "body": body}
@@ -146,7 +154,10 @@ class Endpoint:
             return False
         if action in STATUSES:
             return await self.send(writer, int(action[:3]), {"error": {"message": STATUSES[action]}}, waits(action))
-        payload = json.dumps(SPECIAL.get(action) or completion(self.answer(prompt))).encode()
+        payload = json.dumps(
+            SPECIAL.get(action) or (self.embeddings(body) if "input" in body else completion(self.answer(prompt)))
+        )
+        payload = payload.encode()
         if action == "garbage":
             payload = b"<html>502 Bad Gateway</html>"
         if action == "truncated":
@@ -165,6 +176,17 @@ class Endpoint:
         writer.write(head.encode() + payload)
         await writer.drain()
         return True
+
+    def embeddings(self, body) -> dict:
+        """Each text as the sum of a direction for each of its words, last text first."""
+
+        def direction(word):
+            drawn = random.Random(word)
+            return [drawn.gauss(0, 1) for _ in range(16)]
+
+        rows = [[sum(one) for one in zip(*map(direction, text.split() or [""]), strict=True)] for text in body["input"]]
+        data = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
+        return {"object": "list", "model": "m", "data": data[::-1], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
 
     def answer(self, prompt) -> str:
         who = self.settings.get("answer", "echo")

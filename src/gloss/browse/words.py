@@ -30,6 +30,8 @@ METRICS = {
         "The same for silent contexts that hold a token on which the feature often fires: the hard cases.",
     ),
     "precision_at_base_rate": ("Precision at the true rate", "Precision if firing contexts came as rarely as they do in text."),
+    "auprc_at_base_rate": ("AUPRC at the true rate", "AUPRC if firing contexts came as rarely as they do in text."),
+    "auprc_of_guessing": ("AUPRC of guessing", "What a ranking at random gets: the share of contexts that fire."),
     "f1_at_base_rate": ("F1 at the true rate", "F1 if firing contexts came as rarely as they do in text."),
 } | {
     f"{name}_above_{share}_percent": (
@@ -44,6 +46,7 @@ METHODS = {
     "execution": "The rule is run over every token of text that no explainer has seen, at the feature’s true rate.",
     "detection": "A language model reads the explanation and says of each held-out context whether the feature fires in it.",
     "fuzzing": "A language model reads the explanation and says of each held-out context whether the right tokens are marked.",
+    "embedding": "Held-out contexts are ranked by how close their embeddings lie to the explanation’s.",
     "intruder": "A language model picks, without any explanation, the one of several contexts in which the feature is silent.",
 }
 
