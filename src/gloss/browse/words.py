@@ -29,6 +29,14 @@ METRICS = {
         "No at its own silent token",
         "The same for silent contexts that hold a token on which the feature often fires: the hard cases.",
     ),
+    "true_negative_rate_neighbours": (
+        "No where a neighbour fires",
+        "The same for silent contexts in which a feature with a near direction fires.",
+    ),
+    "true_negative_rate_siblings": (
+        "No where a sibling fires",
+        "The same for silent contexts in which a near feature fires at one of this feature’s own tokens.",
+    ),
     "precision_at_base_rate": ("Precision at the true rate", "Precision if firing contexts came as rarely as they do in text."),
     "auprc_at_base_rate": ("AUPRC at the true rate", "AUPRC if firing contexts came as rarely as they do in text."),
     "auprc_of_guessing": ("AUPRC of guessing", "What a ranking at random gets: the share of contexts that fire."),

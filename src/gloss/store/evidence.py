@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gloss.records import Examples, FeatureActivations
+from gloss.records import Examples, FeatureActivations, Neighbour
 from gloss.store.corpus import Corpus
 
 
@@ -13,3 +13,4 @@ class Evidence:
     examples: Examples
     corpus: Corpus
     activations: FeatureActivations
+    neighbours: tuple[Neighbour, ...] = ()  # nearest first; for scorers that say `reads_neighbours = True`
