@@ -98,9 +98,9 @@ def mistakes(found: Mistakes, palette: Palette) -> Group:
 def judged_wrong(page: FeaturePage, score: Score) -> tuple[Mistakes, ...]:
     """Mistakes of a scorer that judges contexts one by one, looked up by where the contexts start.
 
-    A verdict whose truth is not about the context itself (fuzzing's, on wrongly marked copies) is left out.
+    A verdict whose truth is not about the context itself (fuzzing's, on wrongly marked copies; of a riddle) is left out.
     """
-    if page.examples is None:
+    if page.examples is None or "chance" in score.estimates:
         return ()
     found: list[Mistakes] = []
     for kind, source in ((Mistake.FALSE_ALARM, page.examples.silent_held_out), (Mistake.MISS, page.examples.held_out)):

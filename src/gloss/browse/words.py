@@ -54,6 +54,7 @@ METHODS = {
     "execution": "The rule is run over every token of text that no explainer has seen, at the feature’s true rate.",
     "detection": "A language model reads the explanation and says of each held-out context whether the feature fires in it.",
     "fuzzing": "A language model reads the explanation and says of each held-out context whether the right tokens are marked.",
+    "discrimination": "A language model reads the explanation and says which of several near features it names.",
     "embedding": "Held-out contexts are ranked by how close their embeddings lie to the explanation’s.",
     "intruder": "A language model picks, without any explanation, the one of several contexts in which the feature is silent.",
 }
@@ -95,6 +96,8 @@ def told(score: Score, controls: Sequence[Score]) -> str:
 
 def tally(score: Score) -> str:
     """What a judge of single contexts said, counted; nothing where no verdicts are at hand."""
+    if "chance" in score.estimates:  # a verdict says whether a riddle was solved, not what was said of a context
+        return ""
     parts: list[str] = []
     for kind, truth in (("firing", True), ("silent", False)):
         answers = [verdict.answer for verdict in score.verdicts if verdict.truth is truth]

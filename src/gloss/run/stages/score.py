@@ -27,7 +27,7 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     def conversations() -> Iterator[Conversation[Score | Failure]]:
         for examples in examples_of(plan, shard):
             index = examples.feature.index
-            evidence = Evidence(examples, plan.corpus, plan.activations.feature(index))
+            evidence = evidence_of(plan, scorer, examples)
             for control, explanation in assigned.to(examples) if reads_explanation(scorer) else nobodys(examples):
                 controls.append(control)
                 rng = plan.generator("score", settings["method"], index, control, explanation.method)
@@ -47,6 +47,13 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
             ],
         }
     )
+
+
+def evidence_of(plan: Plan, scorer: Any, examples: Examples) -> Evidence:
+    """What the scorer gets to see of a feature; its neighbours only where it asks for them, because each has to be read."""
+    index = examples.feature.index
+    neighbours = plan.neighbours(index) if getattr(scorer, "reads_neighbours", False) else ()
+    return Evidence(examples, plan.corpus, plan.activations.feature(index), neighbours)
 
 
 def reads_explanation(scorer: Any) -> bool:
