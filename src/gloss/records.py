@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64
 from numpy import ndarray
 
+NOBODY = "nobody"  # who explains a feature whose score needs no explanation
 PADDING = -1  # the token of a position that lies outside the document
 
 

@@ -43,6 +43,12 @@ def test_a_folder_that_takes_no_mean_is_refused(tmp_path):
         embedder(str(tmp_path))
 
 
+def test_a_folder_without_weights_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(BadInput, match="cannot be read"):
+        embedder(str(tmp_path))
+
+
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(BadInput, match="holds no model of sentences"):
         embedder(str(tmp_path))

@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from gloss.errors import Mismatch
 from gloss.models.embedder import unit
+from gloss.models.loading import read_weights
 
 TEXTS_AT_ONCE = 64
 LONGEST = 512  # tokens, where the folder does not say
@@ -35,7 +36,7 @@ class SentenceModel:
             raise Mismatch(f"{folder} does not embed a text as the mean over its tokens; give another model, or an endpoint")
         settings = folder / "sentence_bert_config.json"
         longest = json.loads(settings.read_text("utf-8")).get("max_seq_length") if settings.is_file() else None
-        model = AutoModel.from_pretrained(folder, local_files_only=True).eval()
+        model = read_weights(folder, "main", torch.float32, AutoModel).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         return SentenceModel(model, tokenizer, longest or LONGEST)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from gloss.models.prompts import Conversation
-from gloss.records import Control, Examples, Explanation, Failure, Score
+from gloss.records import NOBODY, Control, Examples, Explanation, Failure, Score
 from gloss.run.dialogue import Dialogue
 from gloss.run.methods import method
 from gloss.run.plan import Plan, named
@@ -14,7 +14,6 @@ from gloss.store.evidence import Evidence
 from gloss.store.results import failure_row, score_row, verdict_rows
 
 Exchanged = tuple[Control, Explanation]
-NOBODY = "nobody"  # who explains a feature whose score needs no explanation
 
 
 def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
