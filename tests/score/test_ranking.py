@@ -28,15 +28,15 @@ def test_numbers_that_tell_nothing_get_the_share_that_fires(rng):
 def test_a_perfect_ranking_of_few_is_not_certain(rng):
     found = ranked(np.arange(50.0) + 100, np.arange(50.0), 0.001, rng)
     assert found["auroc"].value == found["auprc"].value == 1
-    assert 0.9 < found["auroc"].low < 0.99
-    assert found["auprc"].low < 0.1  # of 50 silent contexts none was wrong: one in 100 may be, ten times as many as fire
+    assert 0.9 < found["auroc"].low < 0.995
+    assert found["auprc"].low < 0.2  # of 50 silent contexts none was wrong: one in 100 may be, ten times as many as fire
 
 
 def test_an_empty_side_has_no_ranking(rng):
     assert np.isnan(ranked(np.empty(0), np.ones(3), 0.5, rng)["auroc"].value)
 
 
-@pytest.mark.parametrize("distance", [0.0, 1.5])
+@pytest.mark.parametrize("distance", [0.0, 1.5, 3.5])
 def test_intervals_hold_the_truth_as_often_as_they_say(distance, rng):
     truth = NormalDist().cdf(distance / 2**0.5)
     held = 0

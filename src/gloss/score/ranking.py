@@ -8,7 +8,7 @@ from gloss.records import Estimate
 from gloss.score.intervals import from_draws
 
 DRAWS = 2000
-END = 0.5  # of an item, at either end of the ranking, in each draw: Jeffreys' prior for the rate above every threshold
+END = 0.25  # of an item, at either end of the ranking; with a half, intervals of nearly perfect rankings lie too low
 
 
 def ranked(
@@ -16,8 +16,8 @@ def ranked(
 ) -> dict[str, Estimate]:
     """`auroc` and `auprc` where this share of contexts fires; missing where a side is empty.
 
-    The intervals are those of a Bayesian bootstrap (Rubin, 1981) with half an item added at each end of either side: the
-    rate above any threshold is then drawn from Beta(k + 1/2, n - k + 1/2), so that a perfect ranking of few is not certain.
+    The intervals are those of a Bayesian bootstrap (Rubin, 1981) with a quarter of an item added at each end of either side:
+    the rate above any threshold is then drawn from Beta(k + 1/4, n - k + 1/4), so that a perfect ranking of few is not certain.
     """
     if len(firing) == 0 or len(silent) == 0:
         return {"auroc": Estimate.missing(), "auprc": Estimate.missing()}
