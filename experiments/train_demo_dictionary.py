@@ -1,6 +1,6 @@
 """Train the embedded dictionary by `gloss decompose` on the embedded subject; measure it on files that neither has seen.
 
-python experiments/train_demo_dictionary.py OUT [--k 16] [--tokens 6000000]
+python experiments/train_demo_dictionary.py OUT [--site resid_post.2] [--k 16] [--tokens 12000000]
 """
 
 import argparse
@@ -30,10 +30,10 @@ from gloss.store.corpus import Corpus
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("out", type=Path)
-    arguments.add_argument("--site", default="resid_post.1")
+    arguments.add_argument("--site", default="resid_post.2")
     arguments.add_argument("--k", type=int, default=16)
     arguments.add_argument("--width", type=int, default=2048)
-    arguments.add_argument("--tokens", type=int, default=6_000_000)
+    arguments.add_argument("--tokens", type=int, default=12_000_000)
     chosen = arguments.parse_args()
     files = library_files()
     trainer = {"method": "topk", "site": chosen.site, "width": chosen.width, "k": chosen.k, "tokens": chosen.tokens}

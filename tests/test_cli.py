@@ -5,9 +5,14 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from gloss.models.formats import load_dictionary, save_dictionary
+from gloss.models.sites import Site
+from gloss.run.plan import embedded
 
 GLOSS = [sys.executable, "-c", "from gloss.cli import main; main()"]
 
@@ -53,6 +58,7 @@ def test_help_names_every_verb(tmp_path):
         "status",
         "query",
         "cost",
+        "steer",
     ):
         assert verb in told
 
@@ -99,8 +105,20 @@ def test_a_full_disk_is_told_and_nothing_is_left_half_written(tmp_path):
     assert not [left for left in tmp_path.rglob("*") if "partial" in left.name]
 
 
+def stories(data_folder: Path, dictionary: str) -> str:
+    subject = f'[subject]\nmodel = "{data_folder / "tinystories-656k"}"\n'
+    return f'{subject}[collect]\ntexts = ["stdlib"]\n[decompose]\ndictionary = "{dictionary}"\n'
+
+
+def test_a_dictionary_of_a_site_that_the_subject_lacks_is_refused(tmp_path, data_folder):
+    path = experiment(tmp_path, stories(data_folder, "embedded"))
+    refused(gloss("run", path, cwd=tmp_path), "resid_post.2", "2 layers")
+
+
 def test_a_dictionary_of_another_width_is_refused_with_both_shapes(tmp_path, data_folder):
-    path = experiment(tmp_path, f'[subject]\nmodel = "{data_folder / "tinystories-656k"}"\n[collect]\ntexts = ["stdlib"]\n')
+    site = Site("resid_post", 1)
+    save_dictionary(replace(load_dictionary(embedded("dictionary")), reads=site, writes=site), tmp_path / "wide")
+    path = experiment(tmp_path, stories(data_folder, "wide"))
     refused(gloss("run", path, cwd=tmp_path), "256", "128")
 
 

@@ -119,3 +119,24 @@ def cost(path: ExperimentFile) -> None:
     from gloss.run.experiment import Experiment
 
     report(Experiment.read(path))
+
+
+@app.command()
+def steer(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a name on the hub, or `embedded`.")],
+    dictionary: Annotated[str, typer.Argument(metavar="DICTIONARY", help="A folder in a known format, or `embedded`.")],
+    feature: Annotated[int, typer.Argument(metavar="FEATURE", help="The feature's index in the dictionary.")],
+    prompts: Annotated[
+        list[str] | None, typer.Argument(metavar="PROMPT...", help="What to go on from; more give intervals.")
+    ] = None,
+    strength: Annotated[float | None, typer.Option(help="How strongly, in units of the feature's activation.")] = None,
+    kl: Annotated[float | None, typer.Option(help="Or: as strongly as moves the next token by so many nats.")] = None,
+    edit: Annotated[str, typer.Option(help="`add` to the activation, `set` it, or `ablate` it.")] = "add",
+    tokens: Annotated[int, typer.Option(help="How many tokens to write.")] = 24,
+    control: Annotated[bool, typer.Option("--control", help="Show a random direction at the same divergence too.")] = False,
+    site: Annotated[str, typer.Option(help="Where the dictionary reads, if its files do not say.")] = "",
+) -> None:
+    """**Change a feature** inside the model and see what it writes then, beside what it writes by itself."""
+    from gloss.run.steer import Steering, report
+
+    report((model, dictionary), feature, prompts or [], Steering(edit, strength, kl, tokens, control), site)

@@ -23,3 +23,7 @@ class Unreachable(GlossError):
 
 class Unwritable(GlossError):
     """A folder that cannot be written: read-only, full, or no folder."""
+
+
+class Stopped(GlossError):
+    """Something outside gloss ended a part of its work; the same command goes on."""

@@ -38,14 +38,24 @@ class Reason(StrEnum):
     REFUSED = "refused"
     REQUEST_ERROR = "request_error"
     NOT_APPLICABLE = "not_applicable"
+    UNREACHABLE = "unreachable"
 
 
 class Control(StrEnum):
-    """What an explanation was exchanged for before it was scored; a sound score falls to chance under either control."""
+    """What an explanation or an edit was exchanged for; a sound score falls to chance under every control."""
 
     NONE = "none"
     RANDOM_EXPLANATION = "random_explanation"  # the explanation of another feature, drawn at random
     SHUFFLED_EXPLANATION = "shuffled_explanation"  # a permutation: each explanation serves exactly one other feature
+    RANDOM_DIRECTION = "random_direction"  # an edit along a random direction, at the same divergence
+
+
+class Deed(StrEnum):
+    """What an intervention does to a feature; the dictionary's error is kept."""
+
+    ADD = "add"  # the strength comes on top of the feature's activation
+    SET = "set"  # the strength takes the activation's place
+    ABLATE = "ablate"  # the activation becomes 0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -216,3 +226,53 @@ class Score:
             raise ValueError(f"{self.method}: headline {self.headline!r} is not among the estimates {sorted(self.estimates)}")
         if not 0 <= self.failed <= self.n:
             raise ValueError(f"{self.method}: {self.failed} failed of {self.n}")
+
+
+@dataclass(frozen=True, slots=True)
+class RankedToken:
+    """A token and by how much a feature moves it, in nats or logits."""
+
+    token: int
+    text: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How an edit moves the probability that one token comes next."""
+
+    token: int
+    text: str
+    change: Estimate  # of the log-probability in nats: the mean over prompts
+    clean: float  # mean probability without the edit
+    edited: float  # and with it
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A prompt gone on with twice by the same random numbers: as the subject is, and under an edit."""
+
+    prompt: str
+    clean: str
+    edited: str
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an intervention on a feature does to what the subject says next."""
+
+    feature: FeatureId
+    deed: Deed
+    strength: float  # in units of the feature's activation; means nothing where the deed is ABLATE
+    divergence: Estimate  # KL(clean ‖ edited) of the next token in nats: the mean over prompts
+    target: float | None  # the divergence that the strength was calibrated to; None where the strength was given
+    n: int  # prompts
+    choosing: int  # prompts that chose the tokens; the others measured them. 0: all did both, which flatters
+    risen: tuple[Shift, ...]
+    fallen: tuple[Shift, ...]
+    completions: tuple[Completion, ...] = ()
+    control: Control = Control.NONE
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.choosing < self.n:
+            raise ValueError(f"{self.feature}: {self.choosing} of {self.n} prompts chose tokens; at least one must measure them")

@@ -89,3 +89,8 @@ def test_without_a_control_nothing_is_said_of_trust():
 def test_every_reason_and_every_control_has_words():
     assert set(words.REASONS) == set(Reason)
     assert set(words.CONTROLS) == set(Control) - {Control.NONE}
+
+
+def test_what_stands_between_backticks_is_set_as_text_of_the_corpus_and_escaped():
+    said = "`<b>` or `` ` `` after a <line>"
+    assert words.prose(said) == "<code>&lt;b&gt;</code> or <code>`</code> after a &lt;line&gt;"

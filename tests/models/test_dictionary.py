@@ -3,7 +3,7 @@ import torch
 
 from gloss.errors import BadSettings, Mismatch
 from gloss.models import dictionary as module
-from gloss.models.dictionary import Dictionary, SparseCoder, Weights, require_fit
+from gloss.models.dictionary import Dictionary, Normalisation, Scaled, SparseCoder, Weights, require_fit
 from gloss.models.neurons import Neurons
 from gloss.models.selection import AboveThreshold, Codes, LargestK, LargestOfGroups, Positive
 from gloss.models.sites import Site
@@ -113,3 +113,19 @@ def test_codes_know_which_slots_are_used() -> None:
     codes = Codes(torch.tensor([[1, 0]]), torch.tensor([[2.0, 0.0]]))
     assert codes.used.tolist() == [[True, False]]
     assert len(codes) == 1
+
+
+@pytest.mark.parametrize("normalisation", list(Normalisation))
+def test_a_unit_of_a_feature_adds_its_atom_in_the_scale_of_the_input(normalisation: Normalisation):
+    """Two reconstructions that differ in one feature's bias differ by that many scaled atoms."""
+    drawn = torch.Generator().manual_seed(0)
+    encoder, atoms, x = (torch.randn(n, 8, generator=drawn) for n in (5, 5, 30))
+    biases = torch.full((5,), 100.0), torch.full((5,), 100.0).index_fill(0, torch.tensor(3), 102.5)
+    site = Site("resid_post", 0)
+    one, other = (
+        SparseCoder(site, site, Weights(encoder, bias, atoms, torch.zeros(8)), Positive(), normalisation=normalisation)
+        for bias in biases
+    )
+    expected = one.reconstruct(x) + 2.5 * one.output_scale(x) * atoms[3]
+    torch.testing.assert_close(other.reconstruct(x), expected, rtol=1e-4, atol=1e-2)
+    assert isinstance(one, Scaled)

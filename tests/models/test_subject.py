@@ -192,3 +192,21 @@ def test_runs_of_growing_length_agree_on_what_they_share(subject: Subject, token
     runs = [subject.run(tokens[:, :length], SITES[:1]).activations[SITES[0]] for length in (4, 7, 10)]
     for shorter, longer in pairwise(runs):
         torch.testing.assert_close(longer[:, : shorter.shape[1]], shorter, rtol=1e-5, atol=1e-5)
+
+
+def test_what_comes_next_is_said_for_each_sequence_after_its_last_token(subject: Subject, tokens: Tensor):
+    tokens[0, 4:] = PADDING
+    edits = {SITES[0]: lambda x: x * 1.5}
+    for edited in ({}, edits):
+        everywhere = subject.run(tokens, edits=edited, logits=True).logits
+        expected = torch.stack([everywhere[0, 3], everywhere[1, -1], everywhere[2, -1]])
+        torch.testing.assert_close(subject.next_logits(tokens, edited), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_unembedding_reads_the_last_layer_through_the_norm_at_the_end(subject: Subject, tokens: Tensor):
+    stream = Site("resid_post", subject.layers - 1)
+    trace = subject.run(tokens, [stream], logits=True)
+    with torch.no_grad():
+        logits = subject.anatomy.norm_at_end(trace.activations[stream]) @ subject.unembedding.T
+    cap = getattr(subject.config, "final_logit_softcapping", None)
+    torch.testing.assert_close(cap * torch.tanh(logits / cap) if cap else logits, trace.logits, rtol=1e-4, atol=1e-4)

@@ -75,6 +75,22 @@ def test_a_model_that_is_asked_explains_and_judges_and_is_asked_once(folder):
     assert len(verdicts) == sum(row["n"] for row in scores)
 
 
+def test_requests_that_were_lost_are_asked_again_by_the_next_run_and_nothing_else_is(folder):
+    def lost() -> int:
+        failures = read([plan_of(folder / "out").place("explain.max_activating")], "failures")
+        return sum(row["reason"] == "request_error" for row in failures)
+
+    with serve(answer="reader", script=["ok", "ok", "500"]) as server:
+        once = ASKING.format(url=server.base_url).replace("max_attempts = 2", "max_attempts = 1")
+        (folder / "experiment.toml").write_text(SMALL + once)
+        assert ran(folder, "explain", "experiment.toml")[0] == 0
+        assert lost() == 1
+        asked = len(server.requests())
+        assert ran(folder, "explain", "experiment.toml")[0] == 0
+        assert lost() == 0
+        assert len(server.requests()) == asked + 1
+
+
 def test_answers_that_cannot_be_read_are_failures_with_a_reason_and_stay_in_the_denominator(folder):
     with serve(answer="fixed", text="Well, that is hard to say.") as server:
         (folder / "experiment.toml").write_text(SMALL + ASKING.format(url=server.base_url))
@@ -139,10 +155,10 @@ def test_riddles_are_asked_of_hard_contexts_by_a_run_that_finds_the_methods_in_a
     plan = plan_of(folder / "out")
     scores = read(plan.places("score"), "scores")
     by_nobody = [row for row in scores if row["explained_by"] == "nobody"]
-    assert {row["method"] for row in by_nobody} == {"intruder"}
+    assert {row["method"] for row in by_nobody} == {"odd"}
     assert {row["control"] for row in by_nobody} == {"none"}
     assert len({row["feature"] for row in by_nobody}) == len(by_nobody) > 4
-    controls = {row["control"] for row in scores if row["method"] == "discrimination"}
+    controls = {row["control"] for row in scores if row["method"] == "which"}
     assert controls == {"none", "random_explanation", "shuffled_explanation"}
     found = [json.loads(plan.part("sample", shard).marker.read_text())["negatives"] for shard in range(plan.shards)]
     assert set().union(*found) == {"random", "same_token", "neighbours", "siblings"}

@@ -4,6 +4,7 @@ import pytest
 
 from gloss.errors import BadInput, BadSettings
 from gloss.run.experiment import Experiment
+from gloss.run.plan import Plan
 
 
 def test_an_empty_file_is_the_demo_with_defaults(tmp_path):
@@ -29,10 +30,19 @@ def test_an_empty_file_is_the_demo_with_defaults(tmp_path):
         ("[decompose]\nsite = 'resid_post.1'\n", "[decompose] needs dictionary"),
         ("[decompose]\nmethod = 'topk'\n", "needs a site"),
         ("[decompose]\nmethod = 'topk'\nsite = 'resid_post.1'\nwdth = 3\n", "did you mean 'width'"),
-        ("[collect]\ntexts = 'stdlib'\n", "[collect].texts must be a list"),
+        ("[collect]\ntexts = 'stdlib'\n", "[collect].texts must be a list of texts"),
         ("[chat]\nmodl = 'x'\n", "did you mean 'model'"),
         ("[contexts]\nshwn = 3\n", "did you mean 'shown'"),
         ("run = 3\n", "run must be a table"),
+        ("[run]\nseed = -1\n", "seed must be 0 or more"),
+        ("[collect]\ntexts = [1]\n", "must be a list of texts"),
+        ("[decompose]\ndictionary = 3\n", "[decompose].dictionary must be text"),
+        ('[decompose]\ndictionary = "x"\nwdth = 3\n', "[decompose] with a dictionary has no setting 'wdth'"),
+        ("[explain]\nmethod = 3\n", "has no method 3"),
+        ("[browse]\nworng = 3\n", "did you mean 'wrong'"),
+        ("[chat]\nextra = 3\n", "must be a table"),
+        ('[chat.prices]\nprompt_per_million = "abc"\n', "must be a number"),
+        ("[[score]]\nmethod = 'execution'\n[[score]]\nmethod = 'execution'\n", "'execution' twice"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_was_probably_meant(tmp_path, text, said):
@@ -50,6 +60,11 @@ def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path):
         Experiment.read(path)
     with pytest.raises(BadInput, match="cannot be read"):
         Experiment.read(tmp_path / "nothing.toml")
+
+
+def test_two_uses_of_one_method_are_told_apart_by_their_names():
+    asked = Experiment.of({"score": [{"method": "execution"}, {"method": "execution", "name": "quick", "resamples": 50}]})
+    assert Plan(asked).stages("score") == ["score.execution", "score.quick"]
 
 
 def test_resolved_tables_make_the_same_experiment_again():

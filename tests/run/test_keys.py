@@ -25,3 +25,11 @@ def test_another_setting_gives_new_keys_to_its_stage_and_those_after_it_alone():
     assert {stage for stage in first if first[stage] != other[stage]} == {"sample", "explain.rule", "score.execution"}
     seeded = Plan(Experiment.of({"score": {"method": "execution", "resamples": 77}})).keys
     assert {stage for stage in first if first[stage] != seeded[stage]} == {"score.execution"}
+
+
+def test_what_a_model_is_asked_with_enters_the_keys_of_methods_that_ask_alone():
+    explain = [{"method": "rule"}, {"method": "max_activating"}]
+    first = Plan(Experiment.of({"explain": explain, "chat": {"model": "m"}})).keys
+    other = Plan(Experiment.of({"explain": explain, "chat": {"model": "m", "extra": {"temperature": 1}}})).keys
+    assert first["explain.rule"] == other["explain.rule"]
+    assert first["explain.max_activating"] != other["explain.max_activating"]

@@ -80,3 +80,19 @@ def test_other_settings_leave_old_results_alone_and_make_their_own(small_run, tm
     changed = {name for name in before if after.get(name) != before[name]}
     assert changed == {"experiment.json"}
     assert any(name.startswith("score/") for name in set(after) - set(before))
+
+
+def test_a_run_is_found_again_wherever_its_folder_is_now(small_run, tmp_path):
+    shutil.copytree(small_run / "out", tmp_path / "elsewhere")
+    for verb in (["status", "elsewhere"], ["query", "elsewhere", "SELECT count(*) FROM scores"], ["browse", "elsewhere"]):
+        process = start(tmp_path, *verb)
+        out, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err
+        assert "│ no " not in out
+
+
+def test_an_empty_query_is_refused(small_run):
+    process = start(small_run, "query", "out", "")
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 2
+    assert "there is no query" in err

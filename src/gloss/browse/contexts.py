@@ -98,7 +98,8 @@ def mistakes(found: Mistakes, palette: Palette) -> Group:
 def judged_wrong(page: FeaturePage, score: Score) -> tuple[Mistakes, ...]:
     """Mistakes of a scorer that judges contexts one by one, looked up by where the contexts start.
 
-    A verdict whose truth is not about the context itself (fuzzing's, on wrongly marked copies; of a riddle) is left out.
+    A verdict is looked for among the contexts of its own kind: firing ones where yes was right, silent ones where no was.
+    Verdicts on riddles say nothing about a context.
     """
     if page.examples is None or "chance" in score.estimates:
         return ()

@@ -118,6 +118,7 @@ def _templates() -> Environment:
     )
     environment.filters.update(
         {name: getattr(figures, name) for name in ("decimal", "percent", "one_in", "whole", "strength", "short")}
+        | {"prose": words.prose}
     )
     return environment
 

@@ -1,7 +1,10 @@
 """What the pages say in sentences: scores that teach how to read them, reasons, names of metrics."""
 
 import math
+import re
 from collections.abc import Sequence
+
+from markupsafe import Markup
 
 from gloss.browse.figures import THIN, decimal, interval, percent, whole
 from gloss.records import Control, Estimate, Reason, Score
@@ -62,6 +65,7 @@ METHODS = {
 CONTROLS = {
     Control.RANDOM_EXPLANATION: "with another feature’s explanation",
     Control.SHUFFLED_EXPLANATION: "with explanations exchanged among features",
+    Control.RANDOM_DIRECTION: "along a random direction",
 }
 
 REASONS = {
@@ -71,6 +75,7 @@ REASONS = {
     Reason.REFUSED: "The language model declined to answer.",
     Reason.REQUEST_ERROR: "The language model could not be reached.",
     Reason.NOT_APPLICABLE: "The method does not apply to this feature.",
+    Reason.UNREACHABLE: "No strength moves the subject’s next token as far as was asked.",
 }
 
 
@@ -136,3 +141,17 @@ def trust(score: Score, controls: Sequence[Score]) -> str:
     if low > max(highs):
         return "Its interval lies above that of every control: the words carry real information about this feature."
     return "Its interval reaches that of a control: other words would have done about as well, so do not trust these."
+
+
+SPANS = re.compile(r"(`` .+? ``|`[^`]+`)")
+
+
+def prose(said: str) -> Markup:
+    """An explanation for a page: what stands between backticks is text of the corpus, and is set as such. Escaped."""
+    parts = [
+        Markup("<code>{}</code>").format(part[3:-3] if part.startswith("`` ") else part[1:-1])
+        if number % 2
+        else Markup.escape(part)
+        for number, part in enumerate(SPANS.split(said))
+    ]
+    return Markup("").join(parts)

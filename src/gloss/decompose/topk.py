@@ -82,10 +82,10 @@ class TopK:
 
 
 def evenly_cut(batches: Iterator[Float[Tensor, "_ d_model"]], size: int) -> Iterator[Float32[Tensor, "_ d_model"]]:
-    """The same rows, `size` at a time; what does not fill a last batch is left out."""
+    """The same rows on the CPU, which trains, `size` at a time; what does not fill a last batch is left out."""
     held: list[Tensor] = []
     for x in batches:
-        held.append(x.float())
+        held.append(x.float().cpu())
         if sum(map(len, held)) >= size:
             joined = torch.cat(held)
             whole = len(joined) // size * size

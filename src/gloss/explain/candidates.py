@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from gloss.explain.description import Ledger, set_bits
 from gloss.explain.sightings import Sightings
+from gloss.rules.execute import holds
 from gloss.rules.language import Condition, Term
 
 SHRINKAGE = 1.0  # weight of the doubt in how often the feature fires on one string
@@ -59,6 +60,7 @@ class Candidate:
     """A term, and what it would do; for a set, as one half of the documents foretells it for the other."""
 
     make: Callable[[], Term]  # terms are only made of candidates that win
+    confirmed: Callable[["Rows"], Bool[ndarray, " row"]]  # where it holds; a set by what the other half of the documents suggests
     form: tuple[str | int | bool, ...]  # of the term, without its strings
     bits: float  # to write it down
     hits: float  # weight of firing tokens where it holds
@@ -123,12 +125,31 @@ def chosen(
     for best in dict.fromkeys((int(worth.argmax()), int(saved.argmax()))):
         if numbers[best] > 0:
             make = partial(set_term, family, whole, float(SHARES[best]), negated)
-            yield Candidate(make, (*family.form, negated), *at(best, bits, hits, misfires, worth, saved))
+            confirmed = partial(crossed, family, halves, float(SHARES[best]), negated)
+            yield Candidate(make, confirmed, (*family.form, negated), *at(best, bits, hits, misfires, worth, saved))
 
 
 def set_term(family: Family, shares: Float64[ndarray, " item"], least: float, negated: bool) -> Term:
     """The term whose set holds the items that reach the share."""
     return Term(family.condition(np.flatnonzero(shares >= least).tolist()), negated)
+
+
+def crossed(
+    family: Family, halves: Float64[ndarray, "item half"], least: float, negated: bool, rows: Rows
+) -> Bool[ndarray, " row"]:
+    """Where the term holds if each half of the documents is held against the set that the other half suggests."""
+    second, held = rows.sightings.second_half[rows.indices], np.zeros(len(rows), bool)
+    for half in (0, 1):
+        items = np.flatnonzero(halves[:, half] >= least).tolist()
+        if items:
+            judged = second != (half == 1)
+            held[judged] = holds(family.condition(items), rows.sightings.passage)[rows.indices[judged]]
+    return held ^ negated
+
+
+def holds_term(term: Term, rows: Rows) -> Bool[ndarray, " row"]:
+    """Where among the rows the term holds."""
+    return holds(term.condition, rows.sightings.passage)[rows.indices] ^ term.negated
 
 
 def at(index: int, *columns: Float64[ndarray, " candidate"]) -> Iterator[float]:
@@ -163,4 +184,5 @@ def plain(
     worth, saved = rows.ledger.worth(hits, misfires) - bits, rows.ledger.saved(hits, misfires) - bits
     for best in dict.fromkeys((int(worth.argmax()), int(saved.argmax()))):
         term = Term(conditions[best % len(conditions)][0], best >= len(conditions))
-        yield Candidate(partial(Term, term.condition, term.negated), (str(term),), *at(best, bits, hits, misfires, worth, saved))
+        make = partial(Term, term.condition, term.negated)
+        yield Candidate(make, partial(holds_term, term), (str(term),), *at(best, bits, hits, misfires, worth, saved))

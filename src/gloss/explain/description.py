@@ -58,7 +58,8 @@ class Ledger:
 def entropy_bits(part: Float64[ndarray, " rule"], whole: Float64[ndarray, " rule"]) -> Float64[ndarray, " rule"]:
     """Bits to say which of the whole are in the part, at the cost of the best constant code."""
     tiny = np.finfo(np.float64).tiny
-    part, rest, size = np.maximum(part, 0.0), np.maximum(whole - part, 0.0), np.maximum(whole, tiny)
+    part, rest = np.maximum(part, 0.0), np.maximum(whole - part, 0.0)
+    size = np.maximum(part + rest, tiny)  # not the whole: differences of rounded sums may leave less of it than of the part
     return -part * np.log2(np.maximum(part / size, tiny)) - rest * np.log2(np.maximum(rest / size, tiny))
 
 

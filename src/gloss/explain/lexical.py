@@ -71,8 +71,7 @@ def placed(passage: Passage, at: Int64[ndarray, " row"]) -> Held:
     places, numbers = passage.places[at], np.array(POSITIONS)[:, None]
     cost = KIND_BITS + NUMBER_BITS
     conditions: list[tuple[Condition, float]] = [(Position(Comparison.LESS, number), cost) for number in POSITIONS]
-    conditions += [(Position(Comparison.EQUAL, number - 1), cost) for number in POSITIONS]
-    return conditions, np.concatenate([places < numbers, places == numbers - 1])
+    return conditions, places < numbers
 
 
 @lru_cache(maxsize=2)

@@ -8,17 +8,17 @@ together are shorter to write down than the firings alone (minimum description l
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool
-from numpy import ndarray
 
 from gloss.explain.candidates import Candidate, Rows, choose_sets
 from gloss.explain.description import Ledger
 from gloss.explain.families import nearby_families, own_families
 from gloss.explain.lexical import lexical
 from gloss.explain.sightings import Sightings
+from gloss.explain.simplify import simplified
+from gloss.explain.wording import worded
 from gloss.models.prompts import Conversation
 from gloss.records import Examples, Explanation, Failure, Reason
-from gloss.rules.execute import holds, holds_all
+from gloss.rules.execute import holds_all
 from gloss.rules.language import Alternative, Rule, Term
 from gloss.store.vocabulary import Vocabulary
 
@@ -26,8 +26,9 @@ METHOD = "rule"
 THINNED = 3000  # rows on which conditions about other tokens are tried
 FIRM = 0.97  # precision at which an alternative needs no more terms
 MARGIN = 16.0  # bits that an alternative must save beyond its own: the search sees many, and chance favours some of them
-LEAST_SHARE = 0.005  # of all bits, that an alternative must earn
-THOROUGH = 2  # alternatives that are looked for from several first terms; what they leave over is little
+LEAST_GAIN = 0.005  # of all bits, that another term must earn
+LEAST_SHARE = 0.01  # of all bits, that an alternative must earn
+THOROUGH = 1  # alternatives that are looked for from several first terms; what they leave over is little
 REJUDGED = 4  # candidates from thinned rows that are judged on all
 
 
@@ -48,11 +49,12 @@ class RuleSearch:
         if len(examples.shown) < self.fewest_firing:
             detail = f"{len(examples.shown)} shown contexts in which it fires, want at least {self.fewest_firing}"
             return Failure(examples.feature, METHOD, Reason.TOO_FEW_EXAMPLES, detail)
-        rule = self.find(Sightings.of(examples, vocabulary, rng))
+        sightings = Sightings.of(examples, vocabulary, rng)
+        rule = self.find(sightings)
         if rule is None:
             detail = "no rule is shorter to write down, with its mistakes, than where the feature fires"
             return Failure(examples.feature, METHOD, Reason.NO_RULE_FOUND, detail)
-        return Explanation(examples.feature, rule.english(), METHOD, str(rule))
+        return Explanation(examples.feature, worded(rule, sightings), METHOD, str(rule))
 
     def find(self, sightings: Sightings) -> Rule | None:
         """The rule, or None where none shortens the description."""
@@ -68,14 +70,14 @@ class RuleSearch:
             found.append(grown.terms)
             ledger = ledger.with_covered(grown.hits, grown.misfires)
             uncovered &= ~holds_all(Alternative(grown.terms), sightings.passage)
-        return graded(found, sightings) if found else None
+        return graded(simplified(found, sightings), sightings) if found else None
 
     def best(self, rows: Rows) -> "Grown | None":
         """The alternative that is worth most, grown from the most promising first terms."""
         best: Grown | None = None
         for first in self.firsts(rows):
             grown = self.grow(rows, Grown.of(first))
-            if len(grown.terms) > 1 and not grown.is_firm(rows):
+            if len(grown.candidates) > 1 and not grown.is_firm(rows):
                 grown = self.grow(rows, revisited(rows, grown))
             if best is None or grown.worth > best.worth:
                 best = grown
@@ -99,53 +101,66 @@ class RuleSearch:
 
     def grow(self, rows: Rows, grown: "Grown") -> "Grown":
         """Add terms while that is worth their bits."""
-        inside = rows
-        for term in grown.terms:
-            inside = inside.where(holds_term(term, inside))
-        while len(grown.terms) < self.max_terms and not grown.is_precise:
+        inside = grown.held_in(rows)
+        while len(grown.candidates) < self.max_terms and not grown.is_precise:
             best = max(candidates(inside), key=lambda each: each.worth, default=None)
-            if best is None or best.worth - grown.bits <= grown.worth:
+            if best is None or best.worth - grown.bits <= grown.worth + LEAST_GAIN * rows.ledger.bits:
                 break
             grown = grown.joined_by(best)
-            inside = inside.where(holds_term(grown.terms[-1], inside))
+            inside = inside.where(best.confirmed(inside))
         return grown
 
 
 def revisited(rows: Rows, grown: "Grown") -> "Grown":
     """Each term but the last chosen anew among the others, where that is worth more."""
-    for place in range(len(grown.terms) - 1):
-        others = grown.terms[:place] + grown.terms[place + 1 :]
-        inside = rows
-        for term in others:
-            inside = inside.where(holds_term(term, inside))
-        bits = grown.bits - grown.prices[place]
-        best = max(candidates(inside), key=lambda each: each.worth, default=None)
-        if best is not None and best.worth - bits > grown.worth + 1:
-            prices = (*grown.prices[:place], *grown.prices[place + 1 :])
-            grown = replace(grown, terms=others, prices=prices).joined_by(best)
+    for place in range(len(grown.candidates) - 1):
+        others = Grown.of(*grown.candidates[:place], *grown.candidates[place + 1 :])
+        best = max(candidates(others.held_in(rows)), key=lambda each: each.worth, default=None)
+        if best is not None and best.worth - others.bits > grown.worth + 1:
+            grown = others.joined_by(best)
     return grown
 
 
 @dataclass(frozen=True)
 class Grown:
-    """An alternative: what each of its terms costs in bits, where they hold together, and what they earn."""
+    """An alternative: candidates of which each was judged where those before it hold."""
 
-    terms: tuple[Term, ...]
-    prices: tuple[float, ...]
-    hits: float
-    misfires: float
-    worth: float
-    saved: float
+    candidates: tuple[Candidate, ...]
 
     @staticmethod
-    def of(first: Candidate) -> "Grown":
-        """An alternative of one term."""
-        return Grown((first.term,), (first.bits,), first.hits, first.misfires, first.worth, first.saved)
+    def of(*candidates: Candidate) -> "Grown":
+        """An alternative of these terms."""
+        return Grown(candidates)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms, with their sets as all documents suggest them."""
+        return tuple(candidate.term for candidate in self.candidates)
+
+    @property
+    def hits(self) -> float:
+        """Weight of firing tokens where all terms hold."""
+        return self.candidates[-1].hits
+
+    @property
+    def misfires(self) -> float:
+        """Weight of silent tokens where all terms hold."""
+        return self.candidates[-1].misfires
 
     @property
     def bits(self) -> float:
         """Bits of all terms."""
-        return sum(self.prices)
+        return sum(candidate.bits for candidate in self.candidates)
+
+    @property
+    def worth(self) -> float:
+        """What all terms together are worth, once they have been paid for."""
+        return self.candidates[-1].worth - self.bits + self.candidates[-1].bits
+
+    @property
+    def saved(self) -> float:
+        """The bits that all terms together save, once they have been paid for."""
+        return self.candidates[-1].saved - self.bits + self.candidates[-1].bits
 
     @property
     def is_precise(self) -> bool:
@@ -156,11 +171,15 @@ class Grown:
         """Whether nothing is left to find either."""
         return self.is_precise and self.hits >= FIRM * float(rows.firing.sum())
 
+    def held_in(self, rows: Rows) -> Rows:
+        """The rows where all terms hold, as the other half of the documents foretells."""
+        for candidate in self.candidates:
+            rows = rows.where(candidate.confirmed(rows))
+        return rows
+
     def joined_by(self, candidate: Candidate) -> "Grown":
         """The same with one more term, which was judged where the others hold."""
-        worth, saved = candidate.worth - self.bits, candidate.saved - self.bits
-        terms, prices = (*self.terms, candidate.term), (*self.prices, candidate.bits)
-        return Grown(terms, prices, candidate.hits, candidate.misfires, worth, saved)
+        return Grown((*self.candidates, candidate))
 
 
 def candidates(rows: Rows) -> list[Candidate]:
@@ -180,23 +199,16 @@ def candidates(rows: Rows) -> list[Candidate]:
 
 def judged(candidate: Candidate, rows: Rows) -> Candidate:
     """The same candidate by what it does at all rows."""
-    term = candidate.term
-    held = holds_term(term, rows)
+    held = candidate.confirmed(rows)
     hits, misfires = rows.firing[held].sum(keepdims=True), rows.silent[held].sum(keepdims=True)
     worth, saved = rows.ledger.worth(hits, misfires)[0], rows.ledger.saved(hits, misfires)[0]
     return replace(
         candidate,
-        make=lambda: term,
         hits=float(hits[0]),
         misfires=float(misfires[0]),
         worth=float(worth) - candidate.bits,
         saved=float(saved) - candidate.bits,
     )
-
-
-def holds_term(term: Term, rows: Rows) -> Bool[ndarray, " row"]:
-    """Where among the rows the term holds."""
-    return holds(term.condition, rows.sightings.passage)[rows.indices] ^ term.negated
 
 
 def graded(found: list[tuple[Term, ...]], sightings: Sightings) -> Rule:

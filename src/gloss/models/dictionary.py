@@ -54,6 +54,15 @@ class Dictionary(Protocol):
         ...
 
 
+@runtime_checkable
+class Scaled(Protocol):
+    """A dictionary whose atoms may count more at one token than at another."""
+
+    def output_scale(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token 1"]:
+        """By what each token's decoded atoms are multiplied in the reconstruction."""
+        ...
+
+
 class Normalisation(StrEnum):
     """What is done to each input vector before it is encoded, by the names of SAELens."""
 
@@ -147,6 +156,11 @@ class SparseCoder:
             mean, scale = self._moments(x)
             y = y * scale + mean
         return y if self.weights.skip is None else y + x @ self.weights.skip.T
+
+    def output_scale(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token 1"]:
+        """By what each token's decoded atoms are multiplied in the reconstruction, to be in the input's scale again."""
+        one = self.weights.atoms.new_ones(len(x), 1)
+        return one * self._moments(x.to(one.dtype))[1] if self.reads == self.writes else one
 
     def to(self, device: torch.device | str) -> "SparseCoder":
         """The same on another device."""

@@ -28,6 +28,7 @@ class Family:
     mlp_projection: str  # the MLP's last projection: reads the neurons
     attention_projection: str  # the attention's last projection: reads the heads
     norm_before_mlp: str
+    norm_at_end: str  # before the unembedding, relative to the base model
     norm_after_mlp: str | None = None  # between the MLP and the residual stream
     norm_after_attention: str | None = None
 
@@ -48,16 +49,17 @@ class Family:
         return table[kind]
 
 
-GPT2 = Family("h", "mlp", "mlp.c_proj", "attn.c_proj", "ln_2")
-GPT_NEO = Family("h", "mlp", "mlp.c_proj", "attn.attention.out_proj", "ln_2")
-GPT_NEOX = Family("layers", "mlp", "mlp.dense_4h_to_h", "attention.dense", "post_attention_layernorm")
-LLAMA = Family("layers", "mlp", "mlp.down_proj", "self_attn.o_proj", "post_attention_layernorm")
+GPT2 = Family("h", "mlp", "mlp.c_proj", "attn.c_proj", "ln_2", "ln_f")
+GPT_NEO = Family("h", "mlp", "mlp.c_proj", "attn.attention.out_proj", "ln_2", "ln_f")
+GPT_NEOX = Family("layers", "mlp", "mlp.dense_4h_to_h", "attention.dense", "post_attention_layernorm", "final_layer_norm")
+LLAMA = Family("layers", "mlp", "mlp.down_proj", "self_attn.o_proj", "post_attention_layernorm", "norm")
 GEMMA = Family(
     "layers",
     "mlp",
     "mlp.down_proj",
     "self_attn.o_proj",
     norm_before_mlp="pre_feedforward_layernorm",
+    norm_at_end="norm",
     norm_after_mlp="post_feedforward_layernorm",
     norm_after_attention="post_attention_layernorm",
 )
@@ -103,6 +105,11 @@ class Anatomy:
         layers = self.decoder.get_submodule(self.family.layers)
         assert isinstance(layers, nn.ModuleList)
         self.layers = layers
+
+    @property
+    def norm_at_end(self) -> nn.Module:
+        """What the residual stream goes through before the unembedding reads it."""
+        return self.decoder.get_submodule(self.family.norm_at_end)
 
     @property
     def parallel(self) -> bool:

@@ -171,6 +171,16 @@ class Subject:
                 break
         return tokens.to(self.device)
 
+    def next_logits(
+        self, tokens: Int64[Tensor, "sequence position"], edits: Mapping[Site, Edit] = NO_EDITS
+    ) -> Float[Tensor, "sequence vocabulary"]:
+        """The logits of what comes after each sequence, in 32 bits on the CPU; sequences end where their PADDING begins.
+
+        The other positions' logits are not computed, so that long prompts and large vocabularies cost little memory.
+        """
+        tokens = tokens.cpu()
+        return self._last_logits(tokens, real_positions(tokens, None).sum(dim=1), edits)
+
     @property
     def _end_tokens(self) -> Int64[Tensor, " end_token"]:
         """The tokens after which the model says nothing more."""

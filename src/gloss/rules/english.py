@@ -1,4 +1,4 @@
-"""Says a rule in plain words: short, with variants of one word told once and long lists cut."""
+"""Says a rule in plain words: what the token is, where it stands, and what is excepted."""
 
 import re
 
@@ -15,11 +15,10 @@ from gloss.rules.language import (
     Position,
     Rule,
     State,
-    Term,
     Unit,
 )
+from gloss.rules.naming import AsIn, quoted, told, whole
 
-LISTED = 6  # strings that are told before the rest is counted
 CLASS_NAMES = {
     "letters": "a piece of a word",
     "lower": "small letters",
@@ -36,6 +35,22 @@ CLASS_NAMES = {
     "unspaced": "a token without a blank in front",
     "underscored": "a token with an underscore",
 }
+CLASS_NOTES = {
+    "letters": "of letters only",
+    "lower": "in small letters",
+    "upper": "in capital letters",
+    "capitalised": "with a capital in front",
+    "number": "of digits only",
+    "punctuation": "without letters",
+    "opening": "with an opening bracket",
+    "closing": "with a closing bracket",
+    "quote": "with a quotation mark",
+    "blank": "of blanks only",
+    "newline": "with a line break",
+    "spaced": "with a blank in front",
+    "unspaced": "without a blank in front",
+    "underscored": "with an underscore",
+}
 STATES = {
     State.START_OF_LINE: "at the start of a line",
     State.IN_COMMENT: "in a comment",
@@ -49,78 +64,64 @@ COMPARISONS = {
     Comparison.AT_LEAST: "after the first {number} tokens",
     Comparison.MORE: "after the first {following} tokens",
 }
+ORDER = (OneOf, Matches, IsClass, After, Before, State, LineBegins, Position)  # in which conditions are told
 
 
-def phrase(rule: Rule) -> str:
-    """A short phrase for people; alternatives in order, without their strengths."""
-    told = list(dict.fromkeys(alternative_phrase(alternative) for alternative in rule.alternatives))
-    return "; or ".join(told)
+def phrase(rule: Rule, as_in: AsIn = whole) -> str:
+    """A short phrase for people; alternatives in order, without their strengths.
+
+    `as_in` may know a word for the string of a token that is a piece of one: it is told beside the piece.
+    """
+    return "; or ".join(dict.fromkeys(alternative_phrase(alternative, as_in) for alternative in rule.alternatives))
 
 
-def alternative_phrase(alternative: Alternative) -> str:
-    """What the token is, then where it stands: "`raise` or `except`, after a line break"."""
-    is_own = [isinstance(term.condition, OneOf | Matches | IsClass) for term in alternative.terms]
-    own = [term for term, mine in zip(alternative.terms, is_own, strict=True) if mine]
-    around = [term for term, mine in zip(alternative.terms, is_own, strict=True) if not mine]
-    own.sort(key=lambda term: (term.negated, isinstance(term.condition, IsClass)))
-    told = own_phrase(own)
-    places = join_and([place_phrase(term) for term in around])
-    return f"{told} {places}" if places else told
+def alternative_phrase(alternative: Alternative, as_in: AsIn) -> str:
+    """What the token is, where it stands, then what is excepted: "`raise` right after a line break, except in a string"."""
+    terms = sorted(alternative.terms, key=lambda term: rank(term.condition))
+    own = [term.condition for term in terms if not term.negated and is_own(term.condition)]
+    around = [place_phrase(term.condition, as_in) for term in terms if not term.negated and not is_own(term.condition)]
+    except_for = [place_phrase(term.condition, as_in) for term in terms if term.negated]
+    words = [own_phrase(own, as_in), *filter(None, [join_and(around)])]
+    return ", except ".join(filter(None, [" ".join(words), " or ".join(except_for)]))
 
 
-def own_phrase(terms: list[Term]) -> str:
-    """What the terms about the token itself say of it."""
-    if not terms:
+def rank(condition: Condition) -> int:
+    """Where the condition is told among others."""
+    return ORDER.index(type(condition))
+
+
+def is_own(condition: Condition) -> bool:
+    """Whether the condition is about the token itself."""
+    return isinstance(condition, OneOf | Matches | IsClass)
+
+
+def own_phrase(conditions: list[Condition], as_in: AsIn) -> str:
+    """What the conditions about the token itself say of it."""
+    if not conditions:
         return "any token"
-    first, *others = terms
-    told = f"anything but {predicate_phrase(first.condition)}" if first.negated else predicate_phrase(first.condition)
-    for term in others:
-        told += f", {'but not' if term.negated else 'that is'} {predicate_phrase(term.condition)}"
-    return told
+    phrase = predicate_phrase(conditions[0], as_in)
+    for condition in conditions[1:]:
+        match condition:
+            case IsClass(Unit.TOKEN, name):
+                phrase += f" {CLASS_NOTES[name]}"
+            case _:
+                phrase += f" that is {predicate_phrase(condition, as_in)}"
+    return phrase
 
 
-def predicate_phrase(predicate: Condition) -> str:
+def predicate_phrase(predicate: Condition, as_in: AsIn) -> str:
     """A predicate as the thing that satisfies it."""
     match predicate:
+        case OneOf(unit, strings) if unit is Unit.WORD and any(letter.isalnum() for string in strings for letter in string):
+            return f"the word{'s' * (len(strings) > 1)} {told(strings)}"
         case OneOf(unit, strings):
-            return f"the end of the word {listed(strings)}" if unit is Unit.WORD and split_words(strings) else listed(strings)
+            return told(strings, as_in if unit is Unit.TOKEN else whole)
         case Matches(unit, pattern):
             return pattern_phrase(unit, pattern)
         case IsClass(unit, name):
-            return CLASS_NAMES[name] if unit is Unit.TOKEN else f"a word of the kind {name}"
+            return CLASS_NAMES[name] if unit is Unit.TOKEN else f"a word {CLASS_NOTES[name]}"
         case _:
             raise TypeError(f"{predicate} is no predicate")
-
-
-def split_words(strings: tuple[str, ...]) -> bool:
-    """Whether the words are real ones, which tokens may hold in pieces."""
-    return any(letter.isalnum() for string in strings for letter in string)
-
-
-def listed(strings: tuple[str, ...]) -> str:
-    """The strings between backticks, each word once whatever its blanks and capitals, a long list cut."""
-    variants: dict[str, list[str]] = {}
-    for string in strings:
-        variants.setdefault(string.strip().casefold() or string, []).append(string)
-    told = [
-        quoted(min(same, key=lambda string: (string.strip() != string.strip().lower(), len(string))))
-        for same in variants.values()
-    ]
-    if len(told) > LISTED + 1:
-        return f"{', '.join(told[:LISTED])} … and {len(told) - LISTED} more"
-    return join_or(told)
-
-
-def quoted(string: str) -> str:
-    """The string between backticks, without the blank in front; blanks and line breaks by name."""
-    core = string.strip()
-    if not core:
-        breaks = string.count("\n")
-        blanks = len(string.rsplit("\n", 1)[-1])
-        told = ["a line break" if breaks == 1 else f"{breaks} line breaks"] if breaks else []
-        told += [f"{blanks} blank{'s' * (blanks > 1)}"] if blanks else []
-        return " and ".join(told) or "nothing"
-    return f"`` {core} ``" if "`" in core else f"`{core}`"
 
 
 def pattern_phrase(unit: Unit, pattern: str) -> str:
@@ -143,22 +144,23 @@ def unescaped(pattern: str) -> str:
     return re.sub(r"\\(.)", r"\1", pattern)
 
 
-def place_phrase(term: Term) -> str:
-    """Where the token stands."""
-    match term.condition:
+def place_phrase(condition: Condition, as_in: AsIn) -> str:
+    """Where the token stands; of a condition on the token itself, what it is."""
+    match condition:
         case After(nearest, farthest, predicate):
-            told = f"{span(nearest, farthest, 'after')} {predicate_phrase(predicate)}"
+            return f"{span(nearest, farthest, 'after')} {predicate_phrase(predicate, as_in)}"
         case Before(nearest, farthest, predicate):
-            told = f"{span(nearest, farthest, 'before')} {predicate_phrase(predicate)}"
+            return f"{span(nearest, farthest, 'before')} {predicate_phrase(predicate, as_in)}"
         case LineBegins(predicate):
-            told = f"on a line that begins with {predicate_phrase(predicate)}"
+            return f"on a line that begins with {predicate_phrase(predicate, as_in)}"
+        case Position(Comparison.LESS, 1) | Position(Comparison.EQUAL | Comparison.AT_MOST, 0):
+            return "at the start of the text"
         case Position(comparison, number):
-            told = COMPARISONS[comparison].format(number=number, following=number + 1)
+            return COMPARISONS[comparison].format(number=number, following=number + 1)
         case State() as state:
-            told = STATES[state]
+            return STATES[state]
         case _ as predicate:
-            told = f"as {predicate_phrase(predicate)}"
-    return f"not {told}" if term.negated else told
+            return predicate_phrase(predicate, as_in)
 
 
 def span(nearest: int, farthest: int, word: str) -> str:
@@ -170,11 +172,6 @@ def span(nearest: int, farthest: int, word: str) -> str:
     return f"within {farthest} tokens {word}" if nearest == 1 else f"{nearest} to {farthest} tokens {word}"
 
 
-def join_or(told: list[str]) -> str:
-    """`a`, `b` or `c`."""
-    return " or ".join(filter(None, [", ".join(told[:-1]), told[-1]]))
-
-
-def join_and(told: list[str]) -> str:
+def join_and(places: list[str]) -> str:
     """Commas, and a last "and"."""
-    return " and ".join(filter(None, [", ".join(told[:-1]), *told[-1:]]))
+    return " and ".join(filter(None, [", ".join(places[:-1]), *places[-1:]]))

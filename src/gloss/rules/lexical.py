@@ -1,8 +1,10 @@
 """What a token looks like by itself: the lexical classes of the rule language, and the core of a word."""
 
+import re
 from collections.abc import Callable
 
 OPENING, CLOSING, QUOTES = frozenset("([{"), frozenset(")]}"), frozenset("'\"`")
+WORD = re.compile(r"\w(?:.*\w)?", re.DOTALL)  # `\w` is what is_word_character is
 
 
 def is_capitalised(text: str) -> bool:
@@ -40,7 +42,5 @@ def is_word_character(letter: str) -> bool:
 
 def word_core(text: str) -> str:
     """The text without what surrounds its word characters; without blanks where it has none; itself if all is blank."""
-    inside = [i for i, letter in enumerate(text) if is_word_character(letter)]
-    if inside:
-        return text[inside[0] : inside[-1] + 1]
-    return text.strip() or text
+    inside = WORD.search(text)
+    return inside[0] if inside else text.strip() or text

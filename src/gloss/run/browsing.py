@@ -8,7 +8,7 @@ import numpy as np
 
 from gloss.browse.model import FeaturePage, Mistake, Mistakes, RunSummary, Statistics
 from gloss.browse.pages import write_pages as write
-from gloss.records import Examples, Explanation, FeatureActivations, FeatureId, Split
+from gloss.records import Examples, Explanation, FeatureActivations, FeatureId, Split, Verdict
 from gloss.rules import execute, parse
 from gloss.rules.passage import Passage
 from gloss.run.experiment import EMBEDDED
@@ -16,22 +16,20 @@ from gloss.run.plan import Plan
 from gloss.run.progress import bar
 from gloss.run.restored import examples_of, rows_of
 from gloss.store.contexts import cut
-from gloss.store.results import Row, explanation_of, failure_of, read, score_of
+from gloss.store.results import Row, explanation_of, failure_of, score_of, verdict_of
 
-WRONG = 6  # contexts of each kind of mistake on a page
 WIDTH = 32
 BINS = 24  # of a page's histogram
 
 
 def write_pages(plan: Plan) -> Path:
     """Write the pages of everything that has been sampled; gives the index."""
-    described = {row["feature"]: row for row in read([plan.place("decompose")], "features")}
     total = len(plan.features)
     with bar("browse", "features") as progress:
         return write(
             plan.folder / "page",
             summary(plan),
-            pages(plan, described),
+            pages(plan),
             plan.corpus.vocabulary,
             lambda done: progress(done, total),
         )
@@ -60,18 +58,18 @@ def summary(plan: Plan) -> RunSummary:
     )
 
 
-def pages(plan: Plan, described: dict[int, Row]) -> Iterator[FeaturePage]:
+def pages(plan: Plan) -> Iterator[FeaturePage]:
     """One page after the other, a shard's records at a time."""
     heldout = HeldOut(plan)
     for shard in range(plan.shards):
         records = {
             table: grouped(row for stage in plan.keys for row in rows_of(plan.place(stage), table, shard))
-            for table in ("explanations", "scores", "failures")
+            for table in ("explanations", "scores", "verdicts", "failures")
         }
         examples = {found.feature: found for found in examples_of(plan, shard)}
         for feature in plan.shard(shard):
             own = {table: rows[feature.index] for table, rows in records.items()}
-            yield page(plan, feature, own, described[feature.index], heldout, examples.get(feature))
+            yield page(plan, feature, own, heldout, examples.get(feature))
 
 
 def grouped(rows: Iterator[Row]) -> dict[int, list[Row]]:
@@ -82,15 +80,16 @@ def grouped(rows: Iterator[Row]) -> dict[int, list[Row]]:
 
 
 def page(
-    plan: Plan, feature: FeatureId, records: dict[str, list[Row]], described: Row, held_out: "HeldOut", examples: Examples | None
+    plan: Plan, feature: FeatureId, records: dict[str, list[Row]], held_out: "HeldOut", examples: Examples | None
 ) -> FeaturePage:
+    described = plan.described[feature.index]
     explanations = tuple(explanation_of(row) for row in records["explanations"])
     activations = plan.activations.feature(feature.index)
     return FeaturePage(
         feature,
         statistics(plan, activations),
         explanations,
-        tuple(score_of(row) for row in records["scores"]),
+        tuple(score_of(row, verdicts_of(row, records["verdicts"])) for row in records["scores"]),
         tuple(failure_of(row) for row in records["failures"]),
         examples,
         tuple(mistakes for e in explanations if e.rule for mistakes in held_out.mistakes(e, activations)),
@@ -98,6 +97,12 @@ def page(
         weighted(described["bottom_tokens"]),
         tuple((FeatureId(feature.dictionary, near["feature"]), near["cosine"]) for near in described["neighbours"]),
     )
+
+
+def verdicts_of(score: Row, verdicts: Sequence[Row]) -> tuple[Verdict, ...]:
+    """The verdicts that one score was made of."""
+    same = ("method", "explained_by", "control")
+    return tuple(verdict_of(row) for row in verdicts if all(row[column] == score[column] for column in same))
 
 
 def weighted(tokens: Sequence[Row]) -> tuple[tuple[str, float], ...]:
@@ -115,7 +120,7 @@ class HeldOut:
     """The held-out text, on which rules are run again to show where they are wrong."""
 
     def __init__(self, plan: Plan) -> None:
-        self.corpus = plan.corpus
+        self.corpus, self.wrong = plan.corpus, plan.experiment.browse.wrong
         self.passage = Passage(self.corpus.tokens, self.corpus.offsets, self.corpus.vocabulary.strings)
         self.held_out = self.corpus.in_split(Split.HELD_OUT)
 
@@ -129,7 +134,7 @@ class HeldOut:
             (Mistake.MISS, (foretold == 0) & (true != 0), true),
         ):
             positions = np.flatnonzero(wrong & self.held_out)
-            worst = positions[np.argsort(-by[positions], kind="stable")[:WRONG]]
+            worst = positions[np.argsort(-by[positions], kind="stable")[: self.wrong]]
             if len(worst):
                 yield self.shown(kind, explanation, worst, foretold, activations, len(positions))
 

@@ -31,7 +31,7 @@ def report(model: str, dictionary: str, texts: tuple[str, ...], tokens: int, sit
     """Print what was measured. Raises Mismatch for a dictionary that does not fit, by shape or by what it explains."""
     subject = Subject.load(embedded("subject") if model == EMBEDDED else model)
     folder = embedded("dictionary") if dictionary == EMBEDDED else Path(dictionary)
-    read = load_dictionary(folder, parse_site(site) if site else None)
+    read = load_dictionary(folder, parse_site(site) if site else None).to(subject.device)
     with tempfile.TemporaryDirectory() as scratch:
         read_texts(subject, open_texts(texts), Path(scratch) / "corpus", CONTEXT, tokens)
         batches = rows(Corpus.open(Path(scratch) / "corpus"), subject.start_token)

@@ -3,8 +3,11 @@
 import multiprocessing
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from gloss.errors import Stopped
 
 Work = Callable[[int], None]
 
@@ -43,6 +46,11 @@ class Local:
             try:
                 for _ in finished(pool.submit(work, shard) for shard in shards):
                     done()
+            except BrokenProcessPool as problem:
+                raise Stopped(
+                    "a worker process was ended from outside, perhaps for want of memory; run the same command again to go on, "
+                    "with processes = 1 in [run] if it happens again"
+                ) from problem
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

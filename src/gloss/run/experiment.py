@@ -9,7 +9,7 @@ from typing import Any
 from gloss.errors import BadInput, BadSettings
 from gloss.models.chat import Chat
 from gloss.models.prices import Prices
-from gloss.run.methods import build, method, suggestion
+from gloss.run.methods import build, check_kind, method, suggestion
 from gloss.sample.examples import Sampling
 
 EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
@@ -32,6 +32,8 @@ class Run:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.features < 0:
             raise ValueError(f"features must be 0 (for all) or more, got {self.features}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ class Corpus:
     max_tokens: int = 400_000  # 0 takes all
 
 
+@dataclass(frozen=True)
+class Browse:
+    """What the pages show beyond the records."""
+
+    wrong: int = 6  # held-out contexts of each kind that a rule got wrong
+
+
 Table = dict[str, Any]
 
 # The tables that hold one method or several, and the method that stands in for a table that is left out.
@@ -61,8 +70,8 @@ METHODS: Mapping[str, tuple[Table, ...]] = {
     "explain": ({"method": "rule"},),
     "score": ({"method": "execution"},),
 }
-PLAIN: Mapping[str, type] = {"run": Run, "subject": SubjectSettings, "collect": Corpus}
-OTHER = ("decompose", "contexts", "chat", "browse")
+PLAIN: Mapping[str, type] = {"run": Run, "subject": SubjectSettings, "collect": Corpus, "browse": Browse}
+OTHER = ("decompose", "contexts", "chat")
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ class Experiment:
     explain: tuple[Table, ...] = METHODS["explain"]
     score: tuple[Table, ...] = METHODS["score"]
     chat: Table = field(default_factory=dict)
-    browse: Table = field(default_factory=dict)
+    browse: Browse = field(default_factory=Browse)
 
     @classmethod
     def read(cls, path: Path) -> "Experiment":
@@ -118,16 +127,32 @@ class Experiment:
                 if "method" not in settings:
                     raise BadSettings(f"[{verb}] names no method; add one, for example method = {METHODS[verb][0]['method']!r}")
                 method(verb, settings)
+            names = [called(settings) for settings in getattr(self, verb)]
+            if twice := {name for name in names if names.count(name) > 1}:
+                raise BadSettings(
+                    f"[[{verb}]] has {min(twice)!r} twice; give each a name, as in name = {min(twice) + ' again'!r}"
+                )
         build(Sampling, self.contexts, "[contexts]")
         settings_of(self.chat)
         if len(self.sample) != 1:
             raise BadSettings(f"[sample] must be one table, got {len(self.sample)}: each run draws its contexts once")
-        if "dictionary" not in self.decompose and "method" not in self.decompose:
-            raise BadSettings('[decompose] needs dictionary = "PATH" for one that exists, or method = "topk" to train one')
-        if "method" in self.decompose:
-            if "site" not in self.decompose:
+        self.check_dictionary()
+
+    def check_dictionary(self) -> None:
+        """Either a dictionary that exists, or a method and a site to train one."""
+        given = self.decompose
+        if "method" in given:
+            if not isinstance(given.get("site"), str):
                 raise BadSettings('[decompose] trains a dictionary, so it needs a site, for example site = "resid_post.2"')
             method("decompose", self.trainer)
+            return
+        if "dictionary" not in given:
+            raise BadSettings('[decompose] needs dictionary = "PATH" for one that exists, or method = "topk" to train one')
+        for key, value in given.items():
+            if key not in ("dictionary", "site", "name"):
+                known: Table = {"dictionary": 0, "site": 0, "name": 0, "method": 0}
+                raise BadSettings(f"[decompose] with a dictionary has no setting {key!r}{suggestion(key, known)}")
+            check_kind(value, "", f"[decompose].{key}")
 
     @property
     def trainer(self) -> Table:
@@ -143,9 +168,17 @@ class Experiment:
         return asdict(self)
 
 
+def called(settings: Table) -> str:
+    """What a run calls a method: its own name, or one that tells it from another use of the same method."""
+    return str(settings.get("name", settings["method"]))
+
+
 def settings_of(chat: Table) -> Chat:
     """The endpoint of a [chat] table; `prices` is a table of its own. Raises BadSettings."""
     given = dict(chat)
     if "prices" in given:
+        check_kind(given["prices"], {}, "[chat.prices]")
+        for name, price in given["prices"].items():
+            check_kind(price, 0.0, f"[chat.prices].{name}")
         given["prices"] = build(Prices, given["prices"], "[chat.prices]")
     return build(Chat, given, "[chat]")

@@ -13,10 +13,11 @@ from gloss.errors import BadSettings
 def method(verb: str, settings: Mapping[str, Any]) -> Any:
     """The method that `settings["method"]` names, made with the other settings. Raises BadSettings with a suggestion."""
     chosen = dict(settings)
+    chosen.pop("name", None)  # what the run calls it; no setting of the method
     name = chosen.pop("method")
     found = installed(verb)
-    if name not in found:
-        raise BadSettings(f"[{verb}] has no method {name!r}{suggestion(name, found)}")
+    if not isinstance(name, str) or name not in found:
+        raise BadSettings(f"[{verb}] has no method {name!r}{suggestion(str(name), found)}")
     return build(found[name].load(), chosen, f"[{verb}] {name}")
 
 
@@ -34,7 +35,8 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
     for key, value in settings.items():
         if key not in known:
             raise BadSettings(f"{where} has no setting {key!r}{suggestion(key, known)}")
-        check_kind(value, known[key].default, f"{where}.{key}")
+        factory = known[key].default_factory
+        check_kind(value, known[key].default if factory is MISSING else factory(), f"{where}.{key}")
     for name, field in known.items():
         if field.default is MISSING and field.default_factory is MISSING and name not in settings:
             raise BadSettings(f"{where} needs the setting {name!r}, which has no default")
@@ -45,10 +47,10 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
 
 
 def check_kind(value: Any, default: Any, where: str) -> None:
-    """Refuse a value of another kind than the default's: a number for a number, text for text."""
-    if isinstance(default, tuple) and not isinstance(value, tuple | list):
-        raise BadSettings(f"{where} must be a list, got {value!r}; put it in brackets")
-    for kind, name in ((bool, "true or false"), ((int, float), "a number"), (str, "text")):
+    """Refuse a value of another kind than the default's: a number for a number, text for text, a list of texts for one."""
+    if isinstance(default, tuple) and not (isinstance(value, tuple | list) and all(isinstance(item, str) for item in value)):
+        raise BadSettings(f"{where} must be a list of texts, got {value!r}; put them in brackets and quotes")
+    for kind, name in ((bool, "true or false"), ((int, float), "a number"), (str, "text"), (Mapping, "a table")):
         if isinstance(default, kind):
             if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):
                 raise BadSettings(f"{where} must be {name}, got {value!r}")

@@ -8,6 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from gloss.errors import BadInput
 from gloss.run.browsing import write_pages
 from gloss.run.dialogue import Dialogue, Silence
 from gloss.run.executor import Executor, Here, Local
@@ -123,15 +124,13 @@ RUNNERS: dict[str, Callable[[Plan], None]] = {
 
 
 def plan_of(folder: Path) -> Plan:
-    """The plan of a run that exists, wherever its folder is now. Raises BadInput where there is none."""
-    from gloss.errors import BadInput
-
+    """The plan of a run that exists, with its keys, wherever it and its texts are now. Raises BadInput where there is none."""
     path = folder / RESOLVED
     if not path.exists():
         raise BadInput(f"{folder} holds no run ({RESOLVED} is missing); give the folder that `gloss run` wrote to")
-    tables = json.loads(path.read_text("utf-8"))["experiment"]
-    tables["run"]["folder"] = str(folder)
-    return Plan(Experiment.of(tables))
+    written = json.loads(path.read_text("utf-8"))
+    written["experiment"]["run"]["folder"] = str(folder)
+    return Plan(Experiment.of(written["experiment"]), tuple(written["keys"].items()))
 
 
 def write_pages_of(folder: Path) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from gloss.records import FeatureId, Neighbour
-from gloss.run.experiment import EMBEDDED, Experiment, Table
+from gloss.run.experiment import EMBEDDED, Experiment, Table, called
 from gloss.run.keys import fingerprint, key
+from gloss.run.methods import installed
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
-from gloss.store.results import Part, read
+from gloss.store.results import Part, Row, read
 
 STAGES = ("decompose", "collect", "sample", "explain", "score", "browse")
 
@@ -25,10 +26,11 @@ class Plan:
     """An experiment and the places of its results. Cheap to make and to send to another process."""
 
     experiment: Experiment
+    known: tuple[tuple[str, str], ...] = ()  # the keys of a run that exists; worked out where they are left out
 
-    def __reduce__(self) -> tuple[Callable[[str], "Plan"], tuple[str]]:
-        """Travels to another process as its settings alone; there, all shards share one plan and what it has opened."""
-        return shared, (json.dumps(self.experiment.tables()),)
+    def __reduce__(self) -> tuple[Callable[[str, str], "Plan"], tuple[str, str]]:
+        """Travels to another process as its settings and keys; there, all shards share one plan and what it has opened."""
+        return shared, (json.dumps(self.experiment.tables()), json.dumps(self.keys))
 
     @property
     def folder(self) -> Path:
@@ -37,21 +39,7 @@ class Plan:
     @cached_property
     def keys(self) -> dict[str, str]:
         """The key of each stage, and of each method of a stage that has several, by its name as in `explain.rule`."""
-        asked = self.experiment
-        subject = key(asdict(asked.subject), content(asked.subject.model, "subject"))
-        text = key(asdict(asked.collect), [content(source, "") for source in asked.collect.texts], sys.version_info[:3])
-        existing = content(asked.decompose["dictionary"], "dictionary") if "dictionary" in asked.decompose else text
-        keys = {"decompose": key(subject, asked.decompose, existing, asked.run.seed)}
-        keys["collect"] = key(text, keys["decompose"])
-        chosen = (asked.run.seed, asked.run.features, asked.run.minimum_activations, asked.run.features_per_shard)
-        keys["sample"] = key(keys["collect"], asked.sample, asked.contexts, chosen)
-        model = (asked.chat.get("model"), asked.chat.get("base_url"))
-        for settings in asked.explain:
-            keys[named("explain", settings)] = key(keys["sample"], settings, model)
-        explained = [keys[named("explain", settings)] for settings in asked.explain]
-        for settings in asked.score:
-            keys[named("score", settings)] = key(explained, settings, model)
-        return keys
+        return dict(self.known) or worked_out(self.experiment)
 
     def place(self, stage: str) -> Path:
         """The folder of a stage's results, or of one of its methods' as in `explain.rule`."""
@@ -75,6 +63,11 @@ class Plan:
     @cached_property
     def activations(self) -> Activations:
         return Activations.open(self.place("collect") / "activations")
+
+    @cached_property
+    def described(self) -> dict[int, Row]:
+        """What the dictionary's directions say, by feature: the tokens that each raises and lowers, and its neighbours."""
+        return {row["feature"]: row for row in read([self.place("decompose")], "features")}
 
     @cached_property
     def live(self) -> np.ndarray:
@@ -123,14 +116,43 @@ class Plan:
 
 
 @lru_cache(maxsize=1)
-def shared(tables: str) -> Plan:
+def shared(tables: str, keys: str) -> Plan:
     """The plan of these settings, one for a whole process."""
-    return Plan(Experiment.of(json.loads(tables)))
+    return Plan(Experiment.of(json.loads(tables)), tuple(json.loads(keys).items()))
+
+
+def worked_out(asked: Experiment) -> dict[str, str]:
+    """The keys of an experiment on the texts and weights that are there now."""
+    subject = key(asdict(asked.subject), content(asked.subject.model, "subject"))
+    text = key(asdict(asked.collect), [content(source, "") for source in asked.collect.texts], sys.version_info[:3])
+    existing = content(asked.decompose["dictionary"], "dictionary") if "dictionary" in asked.decompose else text
+    keys = {"decompose": key(subject, asked.decompose, existing, asked.run.seed)}
+    keys["collect"] = key(text, keys["decompose"])
+    chosen = (asked.run.seed, asked.run.features, asked.run.minimum_activations, asked.run.features_per_shard)
+    keys["sample"] = key(keys["collect"], asked.sample, asked.contexts, chosen)
+    for settings in asked.explain:
+        keys[named("explain", settings)] = key(keys["sample"], settings, asking(asked, "explain", settings))
+    explained = [keys[named("explain", settings)] for settings in asked.explain]
+    for settings in asked.score:
+        keys[named("score", settings)] = key(explained, settings, asking(asked, "score", settings))
+    return keys
+
+
+def asking(asked: Experiment, verb: str, settings: Table) -> list[object]:
+    """What the answers of a method that asks a language model depend on besides its settings: the model and the prompts."""
+    name = settings["method"]
+    if not getattr(installed(verb)[name].load(), "asks", False):
+        return []
+    prompts = files(installed(verb)[name].value.rpartition(":")[0].rpartition(".")[0]) / "prompts" / f"{name}.yaml"
+    return [
+        *(asked.chat.get(setting) for setting in ("model", "base_url", "extra")),
+        prompts.read_text("utf-8") if prompts.is_file() else "",
+    ]
 
 
 def named(verb: str, settings: Table) -> str:
-    """How a method is called among a run's stages; `name` tells two with the same method apart."""
-    return f"{verb}.{settings.get('name', settings['method'])}"
+    """How a method is called among a run's stages."""
+    return f"{verb}.{called(settings)}"
 
 
 def embedded(what: str) -> Path:

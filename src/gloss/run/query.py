@@ -18,9 +18,11 @@ WIDEST = 60  # characters of a cell
 def report(folder: Path, sql: str) -> None:
     """Print the answer as a table."""
     plan = plan_of(folder)
+    if not sql.strip():
+        raise BadSettings('there is no query; give one, for example "SELECT * FROM scores LIMIT 5"')
     with duckdb.connect() as connection:
         for name, files in tables(plan).items():
-            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet({[str(file) for file in files]})")
+            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{', '.join(map(quoted, files))}])")
         try:
             answer = connection.sql(sql)
         except duckdb.Error as problem:
@@ -36,6 +38,11 @@ def tables(plan: Plan) -> dict[str, Sequence[Path]]:
     found["statistics"] = sorted(collected.glob("activations/statistics.parquet"))
     found |= {name: sorted(collected.glob(f"corpus/{name}.parquet")) for name in ("documents", "sequences", "vocabulary")}
     return {name: files for name, files in found.items() if files}
+
+
+def quoted(path: Path) -> str:
+    """The path as a literal of SQL."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def show(columns: Sequence[str], rows: Sequence[tuple[object, ...]]) -> None:

@@ -24,7 +24,8 @@ def examples_of(plan: Plan, shard: int) -> Iterator[Examples]:
         by_feature.setdefault(row["feature"], []).append(row)
     for index, rows in by_feature.items():
         feature = FeatureId(rows[0]["dictionary"], index)
-        yield restored(feature, rows, plan.corpus, plan.activations.feature(index))
+        raised = tuple(entry["token"] for entry in plan.described[index]["top_tokens"])
+        yield restored(feature, rows, plan.corpus, plan.activations.feature(index), raised)
 
 
 def explanations_of(plan: Plan) -> dict[str, list[Explanation]]:

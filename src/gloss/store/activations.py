@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Int64
 from numpy import ndarray
 
 from gloss.errors import BadInput
@@ -76,11 +76,6 @@ class Activations:
         """What each feature's stored values are multiplied with."""
         scales = pq.read_table(self.folder / "statistics.parquet", columns=["scale"])["scale"]
         return scales.to_numpy().astype(np.float32, copy=False)
-
-    @property
-    def histogram_edges(self) -> Float64[ndarray, " edge"]:
-        """The edges of the histogram's bins, one more than there are bins."""
-        return HISTOGRAM_EDGES
 
     def feature(self, index: int) -> FeatureActivations:
         """Every place where this feature fires. Raises IndexError for a feature that does not exist."""

@@ -44,10 +44,6 @@ class Corpus:
         """The sequence that each global token index lies in."""
         return np.searchsorted(self.offsets, positions, side="right") - 1
 
-    def documents_of(self, positions: Int64[ndarray, " position"]) -> Int64[ndarray, " position"]:
-        """The document that each global token index lies in."""
-        return self.documents[self.sequences_of(positions)]
-
     @cached_property
     def shown(self) -> Bool[ndarray, " token"]:
         """Whether each token belongs to the shown split."""

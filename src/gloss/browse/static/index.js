@@ -100,11 +100,16 @@
     if (row.share) cell.title = `1 in ${Math.round(1 / row.share).toLocaleString("en")} tokens; strongest ${row.strongest}`;
     return cell;
   };
+  // What stands between backticks is text of the corpus and is set as such, as words.prose does for the other pages.
+  const spans = /(`` .+? ``|`[^`]+`)/;
+  const bare = (span) => (span.startsWith("`` ") ? span.slice(3, -3) : span.slice(1, -1));
+  const prose = (said) => said.split(spans).map((part, i) => (i % 2 ? make("code", "", bare(part)) : part));
   const draw = (row) => {
     const line = make("tr", row.state);
     line.append(make("td", "number", row.label));
     const words = make("td", "words");
-    const link = make("a", "", text(row));
+    const link = make("a");
+    link.append(...prose(text(row)));
     link.href = row.path;
     words.append(link);
     line.append(words);

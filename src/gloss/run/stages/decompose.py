@@ -1,16 +1,19 @@
 """Stage `decompose`: the dictionary that the run reads with, taken as it is or trained, and what its directions say."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from gloss.collect.batches import Shuffle, activation_batches
 from gloss.collect.tokens import read_texts
 from gloss.decompose.directions import directions
-from gloss.models.dictionary import Dictionary
+from gloss.errors import BadSettings
+from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.formats import load_dictionary, save_dictionary
-from gloss.models.sites import Site, parse_site
+from gloss.models.neurons import Neurons
+from gloss.models.sites import parse_site
 from gloss.models.subject import Subject
-from gloss.run.experiment import EMBEDDED
+from gloss.run.experiment import EMBEDDED, SubjectSettings
 from gloss.run.methods import method
 from gloss.run.plan import Plan, embedded
 from gloss.run.progress import bar
@@ -19,11 +22,17 @@ from gloss.store.corpus import Corpus
 from gloss.store.progress import Progress
 from gloss.store.results import Row
 
+NEURONS = "neurons"  # in place of a dictionary's folder
 ENDLESS = 10**6  # epochs; the trainer stops by itself
 
 
 def load_subject(plan: Plan) -> Subject:
-    asked = plan.experiment.subject
+    """The subject of an experiment, loaded once in a process."""
+    return loaded(plan.experiment.subject)
+
+
+@lru_cache(maxsize=1)
+def loaded(asked: SubjectSettings) -> Subject:
     source = embedded("subject") if asked.model == EMBEDDED else asked.model
     return Subject.load(source, revision=asked.revision or None, device=asked.device)
 
@@ -34,10 +43,23 @@ def decompose(plan: Plan, subject: Subject) -> Dictionary:
     if not part.is_done and "method" in plan.experiment.decompose:
         with bar("decompose", "tokens") as progress:
             train(plan, subject, progress)
-    dictionary = load_dictionary(dictionary_folder(plan), site_asked(plan)).to(subject.device)
+    dictionary = load(plan, subject)
+    require_fit(dictionary, subject)
     if not part.is_done:
         part.write({"features": rows(plan, subject, dictionary)})
     return dictionary
+
+
+def load(plan: Plan, subject: Subject) -> Dictionary:
+    """The run's dictionary: the neurons of a layer, a folder of weights, or what the run has trained."""
+    site = plan.experiment.decompose.get("site")
+    if plan.experiment.decompose.get("dictionary") == NEURONS:
+        if not site:
+            raise BadSettings(
+                '[decompose] dictionary = "neurons" needs the site of a layer\'s neurons, such as site = "mlp_act.1"'
+            )
+        return Neurons.of(subject, subject.site(site).layer)
+    return load_dictionary(dictionary_folder(plan), parse_site(site) if site else None).to(subject.device)
 
 
 def dictionary_folder(plan: Plan) -> Path:
@@ -46,11 +68,6 @@ def dictionary_folder(plan: Plan) -> Path:
     if given is None:
         return plan.place("decompose") / "dictionary"
     return embedded("dictionary") if given == EMBEDDED else Path(given)
-
-
-def site_asked(plan: Plan) -> Site | None:
-    site = plan.experiment.decompose.get("site")
-    return parse_site(site) if site else None
 
 
 def train(plan: Plan, subject: Subject, progress: Progress) -> None:

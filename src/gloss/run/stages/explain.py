@@ -1,10 +1,12 @@
 """Stage `explain`: an explanation for every feature that has contexts, by every method that was asked for."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gloss.models.prompts import Conversation
-from gloss.records import Explanation, Failure
+from gloss.records import Explanation, Failure, Reason
 from gloss.run.dialogue import Dialogue
+from gloss.run.experiment import called
 from gloss.run.methods import method
 from gloss.run.plan import Plan, named
 from gloss.run.restored import examples_of
@@ -12,9 +14,12 @@ from gloss.store.results import explanation_row, failure_row
 
 
 def explain(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
-    """Explain one shard's features by the method with this number in the experiment."""
+    """Explain one shard's features by the method with this number in the experiment.
+
+    A shard in which requests were lost is not whole: the next run asks for those again, and for nothing else.
+    """
     settings = plan.experiment.explain[number]
-    explainer = method("explain", {k: v for k, v in settings.items() if k != "name"})
+    explainer, stage = method("explain", settings), named("explain", settings)
 
     def conversations() -> Iterator[Conversation[Explanation | Failure]]:
         for examples in examples_of(plan, shard):
@@ -22,9 +27,9 @@ def explain(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
             yield explainer.explain(examples.for_explainer(), plan.corpus.vocabulary, rng)
 
     found = dialogue.hold(conversations())
-    plan.part(named("explain", settings), shard).write(
-        {
-            "explanations": [explanation_row(e) for e in found if isinstance(e, Explanation)],
-            "failures": [failure_row(f) for f in found if isinstance(f, Failure)],
-        }
+    explanations = [replace(e, method=called(settings)) for e in found if isinstance(e, Explanation)]
+    failures = [replace(f, stage=stage) for f in found if isinstance(f, Failure)]
+    plan.part(stage, shard).write(
+        {"explanations": map(explanation_row, explanations), "failures": map(failure_row, failures)},
+        whole=not any(failure.reason is Reason.REQUEST_ERROR for failure in failures),
     )

@@ -23,7 +23,7 @@ def sample(plan: Plan, shard: int) -> None:
         else:
             references += reference_rows(found)
             negatives.update(found.silent_held_out.quantiles.tolist())
-    plan.part("sample", shard).write({"examples": references, "failures": failures}, {"negatives": named(negatives)})
+    plan.part("sample", shard).write({"examples": references, "failures": failures}, note={"negatives": named(negatives)})
 
 
 def named(negatives: Counter[int]) -> dict[str, int]:

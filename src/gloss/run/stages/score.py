@@ -1,12 +1,13 @@
 """Stage `score`: every explanation against held-out text, and beside it what other features' explanations would have got."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from gloss.models.prompts import Conversation
-from gloss.records import NOBODY, Control, Examples, Explanation, Failure, Score
+from gloss.records import NOBODY, Control, Examples, Explanation, Failure, Reason, Score
 from gloss.run.dialogue import Dialogue
+from gloss.run.experiment import called
 from gloss.run.methods import method
 from gloss.run.plan import Plan, named
 from gloss.run.restored import examples_of, explanations_of
@@ -19,7 +20,7 @@ Exchanged = tuple[Control, Explanation]
 def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     """Score one shard's explanations by the method with this number in the experiment, with both controls."""
     settings = plan.experiment.score[number]
-    scorer = method("score", {k: v for k, v in settings.items() if k != "name"})
+    scorer, stage = method("score", settings), named("score", settings)
     assigned = Assignment(plan)
     controls: list[Control] = []
 
@@ -29,23 +30,27 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
             evidence = evidence_of(plan, scorer, examples)
             for control, explanation in assigned.to(examples) if reads_explanation(scorer) else nobodys(examples):
                 controls.append(control)
-                rng = plan.generator("score", settings["method"], index, control, explanation.method)
+                rng = plan.generator("score", stage, index, control, explanation.method)
                 yield scorer.score(explanation, evidence, rng)
 
-    found = dialogue.hold(conversations())
-    scores = [replace(s, control=control) for s, control in zip(found, controls, strict=True) if isinstance(s, Score)]
-    plan.part(named("score", settings), shard).write(
+    found = list(zip(dialogue.hold(conversations()), controls, strict=True))
+    scores = [replace(s, control=control, method=called(settings)) for s, control in found if isinstance(s, Score)]
+    # That a control could not be scored says nothing about the feature.
+    failures = [replace(f, stage=stage) for f, control in found if isinstance(f, Failure) and control is Control.NONE]
+    plan.part(stage, shard).write(
         {
-            "scores": [score_row(s) for s in scores],
+            "scores": map(score_row, scores),
             "verdicts": [row for s in scores for row in verdict_rows(s)],
-            # That a control could not be scored says nothing about the feature.
-            "failures": [
-                failure_row(f)
-                for f, control in zip(found, controls, strict=True)
-                if isinstance(f, Failure) and control is Control.NONE
-            ],
-        }
+            "failures": map(failure_row, failures),
+        },
+        whole=is_whole(plan, scores),
     )
+
+
+def is_whole(plan: Plan, scores: Sequence[Score]) -> bool:
+    """Whether nothing is to be asked again: no request was lost, neither here nor by an explainer."""
+    lost = any(verdict.reason is Reason.REQUEST_ERROR for score in scores for verdict in score.verdicts)
+    return not lost and all(plan.part(stage, s).is_done for stage in plan.stages("explain") for s in range(plan.shards))
 
 
 def evidence_of(plan: Plan, scorer: Any, examples: Examples) -> Evidence:

@@ -1,0 +1,59 @@
+"""Which tokens' logits a feature's atom raises by itself: the logit lens (nostalgebraist, 2020) through the final norm."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from gloss.errors import BadInput, Mismatch
+from gloss.models.dictionary import Dictionary
+from gloss.models.subject import Subject
+from gloss.records import RankedToken
+
+FEATURES = 64  # at a time, so that features x vocabulary stays small
+INTO_THE_STREAM = ("resid", "mlp_out", "attn_out")
+
+
+@torch.no_grad()
+def vocabulary_projection(
+    subject: Subject, dictionary: Dictionary, features: Sequence[int], number: int = 10
+) -> list[tuple[RankedToken, ...]]:
+    """Each feature's tokens with the highest logits, highest first.
+
+    The logits are those of a residual stream that holds the atom alone: norm(atom) @ unembedding.T, without biases, minus their
+    mean over the vocabulary. Raises Mismatch for a dictionary that does not write into the residual stream, and BadInput for
+    a feature that it does not have.
+    """
+    written = subject.site(dictionary.writes)
+    if not written.kind.startswith(INTO_THE_STREAM):
+        raise Mismatch(
+            f"the dictionary writes {written}, which the unembedding does not read; "
+            "only one that writes into the residual stream (resid_*, mlp_out, attn_out) can be projected on the vocabulary"
+        )
+    if outside := [feature for feature in features if not 0 <= feature < dictionary.width]:
+        raise BadInput(f"feature {outside[0]}: the dictionary has {dictionary.width} features; give 0 to {dictionary.width - 1}")
+    strings = subject.vocabulary().strings
+    rows = torch.tensor(features, dtype=torch.int64)
+    return [
+        tuple(RankedToken(token, strings[token], value) for token, value in zip(*found, strict=True))
+        for part in rows.split(FEATURES)
+        for found in highest(logits_of(subject, dictionary.atoms[part.to(dictionary.atoms.device)]), number)
+    ]
+
+
+def logits_of(subject: Subject, directions: Float[Tensor, "direction d_model"]) -> Float32[Tensor, "direction vocabulary"]:
+    """What each direction, alone in the residual stream, makes of every token's logit; the mean logit is 0."""
+    unembedding = subject.unembedding
+    x = torch.nn.functional.normalize(directions, dim=1) * directions.shape[1] ** 0.5
+    x = x.to(unembedding)
+    norm = subject.anatomy.norm_at_end
+    through = (norm(x) - norm(-x)) / 2  # the gain and, where the family has it, the centring, but not the bias
+    logits = (through @ unembedding.T).float()
+    return logits - logits.mean(dim=1, keepdim=True)
+
+
+def highest(logits: Float32[Tensor, "direction vocabulary"], number: int) -> list[tuple[list[int], list[float]]]:
+    """Each row's largest entries: where they are, and what they are."""
+    found = logits.topk(min(number, logits.shape[1]), dim=1)
+    return list(zip(found.indices.tolist(), found.values.tolist(), strict=True))
