@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
 from numpy import ndarray
 
+NOBODY = "nobody"  # who explains a feature whose score needs no explanation
 PADDING = -1  # the token of a position that lies outside the document
 
 
@@ -17,6 +18,15 @@ class Split(StrEnum):
 
     SHOWN = "shown"
     HELD_OUT = "held_out"
+
+
+class Negative(IntEnum):
+    """How a silent context was found, kept where a firing one has its quantile. Only random ones come as they do in text."""
+
+    RANDOM = -1
+    SAME_TOKEN = -2  # it holds a token at which the feature often fires
+    NEIGHBOURS = -3  # a feature fires in it whose direction lies near
+    SIBLINGS = -4  # such a feature fires in it, at a token at which this one fires elsewhere
 
 
 class Reason(StrEnum):
@@ -71,6 +81,15 @@ class FeatureActivations:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A feature whose direction lies near another's, how near, and where it fires."""
+
+    feature: FeatureId
+    cosine: float
+    activations: FeatureActivations
+
+
+@dataclass(frozen=True, slots=True)
 class Contexts:
     """Windows of the corpus with one feature's true activation at every position.
 
@@ -79,7 +98,7 @@ class Contexts:
 
     starts: Int64[ndarray, " context"]  # global index of the first position; before the document's first token if padded in front
     documents: Int64[ndarray, " context"]  # number of the document in the corpus
-    quantiles: Int64[ndarray, " context"]  # 0 holds the strongest; -1 where silent, -2 where silent at a favourite token
+    quantiles: Int64[ndarray, " context"]  # 0 holds the strongest; a Negative where silent
     tokens: Int32[ndarray, "context position"]
     activations: Float32[ndarray, "context position"]
     places: Int64[ndarray, " context"] | None = None  # of the first position in its sequence, from 0; negative if padded in front

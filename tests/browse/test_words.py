@@ -5,7 +5,7 @@ import numpy as np
 from gloss.browse import words
 from gloss.records import Control, Estimate, FeatureId, Reason, Score, Verdict
 from gloss.score.execution import Sums, metrics
-from gloss.score.verdicts import Counts, estimates
+from gloss.score.verdicts import HARD, Counts, estimates
 
 FEATURE = FeatureId("d", 3)
 
@@ -51,7 +51,10 @@ def test_detection_says_what_guessing_gives():
 def test_every_metric_of_our_scorers_reads_as_words_and_is_explained():
     some = Counts(1, 1, 1)
     sums = Sums(*(np.ones((2, columns)) for columns in (2, 2, 2, 2, 5)))
-    for name in (*estimates(some, some, some, 0.1, np.random.default_rng(0)), *metrics(sums, np.ones((1, 2)))):
+    for name in (
+        *estimates(some, some, dict.fromkeys(HARD, some), 0.1, np.random.default_rng(0)),
+        *metrics(sums, np.ones((1, 2))),
+    ):
         assert "_" not in words.metric(name)
         assert words.metric_help(name)
     assert words.metric("f1_above_10_percent") == "F1, above 10\u202f% of its strongest"

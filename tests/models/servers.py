@@ -38,6 +38,14 @@ class Server:
         lines = self.log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.endswith("}")]
 
+    def after(self, number: int) -> list[dict]:
+        """Every request, once there are so many: the log is written when the reply has gone out."""
+        for _ in range(100):
+            if len(found := self.requests()) >= number:
+                return found
+            time.sleep(0.05)
+        raise TimeoutError(f"{len(self.requests())} requests, wanted {number}")
+
     def answered(self) -> Counter:
         """How often each prompt was answered in full."""
         return Counter(request["prompt"] for request in self.requests() if request["action"] == "ok")
@@ -97,6 +105,9 @@ STATUSES = {
 }
 
 
+PICKERS = {"odd one out", "named", "pick at random"}
+
+
 class Endpoint:
     """Does with each request what the settings say."""
 
@@ -126,7 +137,7 @@ class Endpoint:
     async def exchange(self, reader, writer) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         body = json.loads(await reader.readexactly(int(re.search(r"(?i)content-length: (\d+)", head)[1])))
-        prompt, action = body["messages"][-1]["content"], self.action()
+        prompt, action = body["messages"][-1]["content"] if "messages" in body else "", self.action()
         self.at_once += 1
         keep = await self.reply(writer, action, body, prompt)
         record = {"prompt": prompt, "action": action, "at_once": self.at_once, "at": time.time(), "body": body}
@@ -143,7 +154,10 @@ class Endpoint:
             return False
         if action in STATUSES:
             return await self.send(writer, int(action[:3]), {"error": {"message": STATUSES[action]}}, waits(action))
-        payload = json.dumps(SPECIAL.get(action) or completion(self.answer(prompt))).encode()
+        payload = json.dumps(
+            SPECIAL.get(action) or (self.embeddings(body) if "input" in body else completion(self.answer(prompt)))
+        )
+        payload = payload.encode()
         if action == "garbage":
             payload = b"<html>502 Bad Gateway</html>"
         if action == "truncated":
@@ -163,16 +177,47 @@ class Endpoint:
         await writer.drain()
         return True
 
+    def embeddings(self, body) -> dict:
+        """Each text as the sum of a direction for each of its words, last text first."""
+
+        def direction(word):
+            drawn = random.Random(word)
+            return [drawn.gauss(0, 1) for _ in range(16)]
+
+        rows = [[sum(one) for one in zip(*map(direction, text.split() or [""]), strict=True)] for text in body["input"]]
+        data = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
+        return {"object": "list", "model": "m", "data": data[::-1], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+
     def answer(self, prompt) -> str:
         who = self.settings.get("answer", "echo")
         if who == "echo":
             return f"echo {hashlib.sha256(prompt.encode()).hexdigest()[:12]}"
         if who == "fixed":
             return self.settings["text"]
+        if who in PICKERS:
+            return self.pick(who, prompt)
         if who == "reader" and not re.search(r"(?m)^Explanation: ", prompt):
             marked = Counter(run.strip() for run in re.findall(r"<<(.+?)>>", prompt) if run.strip() and "`" not in run)
             return f"[interpretation]: the token `{marked.most_common(1)[0][0]}`" if marked else "I cannot say."
         return self.judge("perfect" if who == "reader" else who, prompt)
+
+    def pick(self, who, prompt) -> str:
+        """Judges of riddles: "odd one out" picks the candidate whose marked words no other has, "named" the one that the
+        explanation's word in backticks marks."""
+        sets = re.split(r"(?m)^Set \d+:$", prompt)[1:]
+        if self.random.random() < self.settings.get("malformed", 0):
+            return "It could be any of them."
+        word = re.search(r"(?m)^Explanation: .*`(.*?)`", prompt)
+        answers = []
+        for texts in (re.split(r"(?m)^\d+: ", part)[1:] for part in sets):
+            marked = [{word for run in re.findall("<<(.*?)>>", text) for word in run.split()} for text in texts]
+            right = [not words & set().union(*(o for o in marked if o is not words)) for words in marked]
+            if who == "named":
+                right = [word[1] in words for words in marked]
+            known = [place for place, is_right in enumerate(right, start=1) if is_right]
+            guess = who == "pick at random" or not known or self.random.random() < self.settings.get("wrong", 0)
+            answers.append(self.random.randint(1, len(texts)) if guess else self.random.choice(known))
+        return json.dumps({"answers": answers})
 
     def judge(self, who, prompt) -> str:
         """Judges read the prompt as a model would. "perfect" looks for the word in backticks that the explanation names."""

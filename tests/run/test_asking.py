@@ -1,5 +1,7 @@
 """Runs that ask a language model: a real process on loopback that explains and judges."""
 
+import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 from small import SMALL, start
 
+from gloss.run.methods import installed
 from gloss.run.pipeline import plan_of
 from gloss.run.restored import explanations_of
 from gloss.store.results import read
@@ -112,3 +115,53 @@ def test_a_method_that_asks_without_a_model_says_what_to_add(folder):
     code, _, err = ran(folder, "run", "experiment.toml")
     assert code == 2, err
     assert "add [chat]" in err
+
+
+STRANGERS = """
+[gloss.score]
+odd = gloss.score.intruder:Intruder
+which = gloss.score.discrimination:Discrimination
+"""
+RIDDLES = """
+[[score]]
+method = "odd"
+
+[[score]]
+method = "which"
+
+[chat]
+model = "m"
+base_url = "{url}"
+"""
+
+
+def test_riddles_are_asked_of_hard_contexts_by_a_run_that_finds_the_methods_in_another_package(folder, monkeypatch):
+    """What needs no explanation is asked once a feature; what reads near features is handed them; negatives are counted."""
+    package = folder / "packages" / "stranger-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text(STRANGERS)
+    monkeypatch.syspath_prepend(package.parent)
+    installed.cache_clear()
+    monkeypatch.setenv("PYTHONPATH", f"{package.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    with serve(answer="odd one out") as server:
+        settings = SMALL.replace("[contexts]", '[contexts]\nnegatives = "hard"') + RIDDLES.format(url=server.base_url)
+        (folder / "experiment.toml").write_text(settings)
+        code, told, err = ran(folder, "cost", "experiment.toml")
+        assert code == 0, err
+        assert "odd" in told
+        code, _, err = ran(folder, "run", "experiment.toml")
+    assert code == 0, err
+    plan = plan_of(folder / "out")
+    scores = read(plan.places("score"), "scores")
+    by_nobody = [row for row in scores if row["explained_by"] == "nobody"]
+    assert {row["method"] for row in by_nobody} == {"odd"}
+    assert {row["control"] for row in by_nobody} == {"none"}
+    assert len({row["feature"] for row in by_nobody}) == len(by_nobody) > 4
+    controls = {row["control"] for row in scores if row["method"] == "which"}
+    assert controls == {"none", "random_explanation", "shuffled_explanation"}
+    found = [json.loads(plan.part("sample", shard).marker.read_text())["negatives"] for shard in range(plan.shards)]
+    assert set().union(*found) == {"random", "same_token", "neighbours", "siblings"}
+    assert sum(sum(counts.values()) for counts in found) == sum(
+        row["role"] == "silent_held_out" for row in read([plan.place("sample")], "examples")
+    )

@@ -1,6 +1,7 @@
 """Simulation by prompt log-probabilities, against simulators of known skill on a real socket, and in this process."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from gloss.models.in_process import InProcess
 from gloss.models.marks import spell_all
 from gloss.models.prompts import Answer, PromptToken
 from gloss.models.subject import Subject
-from gloss.records import Failure, Reason, Score
+from gloss.records import Failure, Negative, Reason, Score
 from gloss.run.plan import embedded
 from gloss.score import Scorer
 from gloss.score.numbers import expected, visible
@@ -134,6 +135,21 @@ def test_a_side_without_contexts_is_a_failure(rng):
     with pytest.raises(StopIteration) as over:
         next(Simulation().score(explained(5), evidence(rng, silent=0), rng))
     assert over.value.value.reason is Reason.TOO_FEW_EXAMPLES
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Negative if kind is not Negative.RANDOM])
+def test_hard_silent_contexts_of_any_kind_do_not_enter_at_the_true_rate(rng, kind):
+    material = evidence(rng)
+    silent = replace(material.examples.silent_held_out, quantiles=np.full(50, kind))
+    talk = SimulationJson().score(
+        explained(5), replace(material, examples=replace(material.examples, silent_held_out=silent)), rng
+    )
+    prompts = next(talk)
+    with pytest.raises(StopIteration) as over:
+        talk.send([Answer(f'{{"activations": {{"{1 + row % 5}": 7}}}}') for row in range(len(prompts))])
+    found = over.value.value.estimates
+    assert found["pearson_at_base_rate"].value == pytest.approx(found["pearson_firing"].value)
+    assert found["pearson"].value != pytest.approx(found["pearson_firing"].value)
 
 
 def contexts(rng, number, foretold):

@@ -1,6 +1,6 @@
 """Surprisal under models whose surprise is known, on a real socket, and under a real model in this process."""
 
-import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +10,9 @@ from gloss.models.chat import Chat
 from gloss.models.in_process import InProcess
 from gloss.models.prompts import Answer, PromptToken
 from gloss.models.subject import Subject
-from gloss.records import Contexts, Examples, Explanation, FeatureActivations, Reason, Score
+from gloss.records import Contexts, Examples, Explanation, FeatureActivations, Negative, Reason, Score
 from gloss.run.plan import embedded
 from gloss.score import Scorer
-from gloss.score.ranking import ranked
 from gloss.score.surprisal import Surprisal, saved
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
@@ -67,6 +66,20 @@ def test_failures_lose_and_keep_their_reasons(rng):
     assert score.estimates["auroc"].value < 0.6
 
 
+@pytest.mark.parametrize("kind", [kind for kind in Negative if kind is not Negative.RANDOM])
+def test_hard_silent_contexts_of_any_kind_do_not_enter_at_the_true_rate(rng, kind):
+    material = evidence(rng)
+    silent = material.examples.silent_held_out
+    silent = replace(silent, quantiles=np.where(silent.quantiles == Negative.RANDOM, silent.quantiles, kind))
+    talk = Surprisal().score(explained(5), replace(material, examples=replace(material.examples, silent_held_out=silent)), rng)
+    next(talk)
+    likely = np.repeat([True, False], [50, 50]) | (np.append(np.zeros(50), silent.quantiles) == kind)  # the hard ones too
+    with pytest.raises(StopIteration) as over:
+        talk.send([answer((0, 10_000, "x", -1.0 if told and yes else -2.0)) for yes in likely for told in (True, False)])
+    assert over.value.value.estimates["auprc_at_base_rate"].value == 1
+    assert over.value.value.estimates["auprc"].value < 1
+
+
 @pytest.mark.parametrize("form", ["dropped", "silent", "refused"])
 def test_a_server_that_drops_what_it_needs_is_refused(address, rng, form):
     with pytest.raises(BadSettings, match="gives no log-probabilities of a prompt's own text"):
@@ -90,43 +103,6 @@ def test_a_parts_of_a_character_count_once_each():
     told = answer((0, 2, "ab", None), (2, 2, "", -4.0), (2, 3, "é", -1.0))
     untold = answer((0, 2, "xy", None), (2, 2, "", -5.0), (2, 3, "é", -3.0))
     assert saved((told, untold), ("ab", "xy")) == pytest.approx(3)
-
-
-FIRING = np.array([True, True, True, False, False, False, False])
-HARD = np.array([False] * 6 + [True])
-
-
-def rank(values, share=0.5):
-    found = ranked(np.array(values, dtype=np.float64), FIRING, HARD, share, np.random.default_rng(0))
-    return {name: estimate.value for name, estimate in found.items()}
-
-
-def test_ranks_are_worked_out_by_hand():
-    found = rank([3, 2, 1, 2.5, 0, 0, 1])
-    assert found["auroc"] == pytest.approx((4 + 3 + 2.5) / 12)
-    assert found["auprc"] == pytest.approx((1 / 1 + 2 / 3 + 3 / 5) / 3)
-    assert rank([1] * 7)["auroc"] == 0.5
-    assert rank([1] * 7)["auprc"] == pytest.approx(3 / 7)
-    assert rank([1] * 7, 0.001)["auprc_at_base_rate"] == pytest.approx(0.001)
-    assert rank([3, 2, 1, 0, 0, 0, 9], 0.001)["auprc_at_base_rate"] == 1  # the hard one does not enter
-
-
-def test_a_failed_value_loses_every_pair_and_claims_nothing():
-    nan = math.nan
-    assert rank([nan, 2, 1, 0, 0, 0, 0])["auroc"] == pytest.approx(8 / 12)
-    assert rank([3, 2, 1, nan, 0, 0, 0])["auroc"] == pytest.approx(9 / 12)
-    assert rank([3, 2, 1, nan, 0, 0, 0])["auprc"] == 1
-    assert rank([nan] * 7)["auroc"] == 0
-
-
-def test_intervals_cover(rng):
-    covered = 0
-    for _ in range(60):
-        firing = np.repeat([True, False], 30)
-        values = np.where(firing, rng.normal(1, 1, 60), rng.normal(0, 1, 60))
-        auroc = ranked(values, firing, np.zeros(60, bool), 0.1, rng)["auroc"]
-        covered += auroc.low <= 0.76025 <= auroc.high  # the normal distribution at 1 / sqrt(2)
-    assert covered >= 52
 
 
 DOCUMENTS = {

@@ -8,13 +8,12 @@ import numpy as np
 from gloss.browse.figures import strength, whole
 from gloss.browse.heatmap import Palette, Row, paint
 from gloss.browse.model import FeaturePage, Mistake, Mistakes
-from gloss.records import Contexts, Score
+from gloss.records import Contexts, Negative, Score
 
 STRONGEST = 10  # rows in the first group
 PER_QUANTILE = 3
 PER_MISTAKE = 6
 CONTRAST = 3  # silent contexts of each kind
-AT_FAVOURITE_TOKEN = -2  # the quantile of a silent context that holds such a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +66,16 @@ def silent(page: FeaturePage, palette: Palette) -> tuple[Group, ...]:
     if page.examples is None:
         return ()
     candidates = [*_each(page.examples.silent_held_out, True), *_each(page.examples.silent_shown, False)]
-    near = [candidate for candidate in candidates if candidate.quantile == AT_FAVOURITE_TOKEN]
-    far = [candidate for candidate in candidates if candidate.quantile != AT_FAVOURITE_TOKEN]
-    titles = (
-        ("Silent at its own token", "a token on which it often fires is there, the feature is not"),
-        ("Silent", "for contrast"),
-    )
+    titles = {
+        Negative.SIBLINGS: ("Silent where a sibling fires", "a near feature fires at one of its tokens, the feature does not"),
+        Negative.NEIGHBOURS: ("Silent where a neighbour fires", "a feature with a near direction fires, this one does not"),
+        Negative.SAME_TOKEN: ("Silent at its own token", "a token on which it often fires is there, the feature is not"),
+        Negative.RANDOM: ("Silent", "for contrast"),
+    }
+    groups = ((title, note, [each for each in candidates if each.quantile == kind]) for kind, (title, note) in titles.items())
     return tuple(
         Group(title, note, tuple(candidate.paint(palette) for candidate in chosen[:CONTRAST]))
-        for (title, note), chosen in zip(titles, (near, far), strict=True)
+        for title, note, chosen in groups
         if chosen
     )
 
@@ -99,8 +99,9 @@ def judged_wrong(page: FeaturePage, score: Score) -> tuple[Mistakes, ...]:
     """Mistakes of a scorer that judges contexts one by one, looked up by where the contexts start.
 
     A verdict is looked for among the contexts of its own kind: firing ones where yes was right, silent ones where no was.
+    Verdicts on riddles say nothing about a context.
     """
-    if page.examples is None:
+    if page.examples is None or "chance" in score.estimates:
         return ()
     found: list[Mistakes] = []
     for kind, source in ((Mistake.FALSE_ALARM, page.examples.silent_held_out), (Mistake.MISS, page.examples.held_out)):

@@ -7,7 +7,7 @@ from gloss.browse.drawings import Bar, Whisker
 from gloss.browse.figures import decimal, interval
 from gloss.browse.heatmap import Palette, spelled
 from gloss.browse.model import FeaturePage
-from gloss.records import Control, Explanation, Failure, Score
+from gloss.records import NOBODY, Control, Explanation, Failure, Score
 
 LOGITS = 10  # tokens of each list
 
@@ -94,8 +94,9 @@ def controls_of(page: FeaturePage, score: Score) -> tuple[Score, ...]:
 
 
 def real_scores(page: FeaturePage, explained_by: str) -> tuple[Score, ...]:
-    """The scores of one explainer's words, without controls."""
-    return tuple(score for score in page.scores if score.control is Control.NONE and score.explained_by == explained_by)
+    """The scores of one explainer's words, without controls, and those of the feature itself, which need no words."""
+    wanted = (explained_by, NOBODY)
+    return tuple(score for score in page.scores if score.control is Control.NONE and score.explained_by in wanted)
 
 
 def _explanation(page: FeaturePage, explanation: Explanation, palette: Palette) -> ExplanationView:

@@ -17,6 +17,10 @@ METRICS = {
     "pearson": ("Pearson r", "Correlation of the foretold strength with the true activation, token by token."),
     "spearman": ("Spearman ρ", "Correlation of the ranks of foretold and true strength."),
     "balanced_accuracy": ("Balanced accuracy", "The mean of the accuracies on firing and on silent contexts: chance is .50."),
+    "chance": ("Chance", "What guessing gets."),
+    "accuracy_above_chance": ("Accuracy above chance", "How much of the way from guessing to always right: 0 is guessing."),
+    "accuracy_strong": ("Accuracy, strong half", "Where the contexts fire most strongly."),
+    "accuracy_weak": ("Accuracy, weak half", "Where the contexts fire most weakly."),
     "accuracy": ("Accuracy", "The share of right answers, as the questions were mixed."),
     "auroc": ("AUROC", "How often a firing context is ranked above a silent one: chance is .50."),
     "true_positive_rate": (
@@ -28,7 +32,17 @@ METRICS = {
         "No at its own silent token",
         "The same for silent contexts that hold a token on which the feature often fires: the hard cases.",
     ),
+    "true_negative_rate_neighbours": (
+        "No where a neighbour fires",
+        "The same for silent contexts in which a feature with a near direction fires.",
+    ),
+    "true_negative_rate_siblings": (
+        "No where a sibling fires",
+        "The same for silent contexts in which a near feature fires at one of this feature’s own tokens.",
+    ),
     "precision_at_base_rate": ("Precision at the true rate", "Precision if firing contexts came as rarely as they do in text."),
+    "auprc_at_base_rate": ("AUPRC at the true rate", "AUPRC if firing contexts came as rarely as they do in text."),
+    "auprc_of_guessing": ("AUPRC of guessing", "What a ranking at random gets: the share of contexts that fire."),
     "f1_at_base_rate": ("F1 at the true rate", "F1 if firing contexts came as rarely as they do in text."),
 } | {
     f"{name}_above_{share}_percent": (
@@ -43,6 +57,9 @@ METHODS = {
     "execution": "The rule is run over every token of text that no explainer has seen, at the feature’s true rate.",
     "detection": "A language model reads the explanation and says of each held-out context whether the feature fires in it.",
     "fuzzing": "A language model reads the explanation and says of each held-out context whether the right tokens are marked.",
+    "discrimination": "A language model reads the explanation and says which of several near features it names.",
+    "embedding": "Held-out contexts are ranked by how close their embeddings lie to the explanation’s.",
+    "intruder": "A language model picks, without any explanation, the one of several contexts in which the feature is silent.",
 }
 
 CONTROLS = {
@@ -84,6 +101,8 @@ def told(score: Score, controls: Sequence[Score]) -> str:
 
 def tally(score: Score) -> str:
     """What a judge of single contexts said, counted; nothing where no verdicts are at hand."""
+    if "chance" in score.estimates:  # a verdict says whether a riddle was solved, not what was said of a context
+        return ""
     parts: list[str] = []
     for kind, truth in (("firing", True), ("silent", False)):
         answers = [verdict.answer for verdict in score.verdicts if verdict.truth is truth]

@@ -34,12 +34,14 @@ def load_model(
     return read_weights(folder if local else str(path_or_name), revision or "main", dtype), tokens
 
 
-def read_weights(source: str | Path, revision: str, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
+def read_weights(
+    source: str | Path, revision: str, dtype: torch.dtype | Literal["auto"], kind: Any = AutoModelForCausalLM
+) -> PreTrainedModel:
     """The model with its stored weights. Raises BadInput where some are missing: transformers would draw them at random."""
     progress = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = kind.from_pretrained(
             source, revision=revision, dtype=dtype, local_files_only=isinstance(source, Path), output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -49,7 +51,7 @@ def read_weights(source: str | Path, revision: str, dtype: torch.dtype | Literal
         if progress:
             logging.enable_progress_bar()
     model, found = loaded
-    if missing := sorted(found["missing_keys"]):
+    if missing := sorted(key for key in found["missing_keys"] if not key.startswith("pooler.")):  # which nothing here reads
         raise BadInput(
             f"{source} lacks {len(missing)} of the model's weights, the first {missing[0]}; fetch or save the model anew"
         )

@@ -14,7 +14,7 @@ from gloss.run.pipeline import run_until
 from gloss.run.plan import Plan, named
 from gloss.run.progress import out
 from gloss.run.restored import examples_of
-from gloss.store.evidence import Evidence
+from gloss.run.stages.score import evidence_of, nobodys, reads_explanation
 
 TYPICAL = "names of functions and classes that are defined in the lines before, especially in error messages"
 SAMPLED_SHARDS = 4  # enough to know the mean length of a prompt
@@ -57,7 +57,11 @@ def conversations(plan: Plan, verb: str, settings: dict[str, Any]) -> Iterator[C
 
 
 def scorings(plan: Plan, scorer: Any, examples: Examples) -> Iterator[Conversation[Any]]:
-    evidence = Evidence(examples, plan.corpus, plan.activations.feature(examples.feature.index))
+    evidence = evidence_of(plan, scorer, examples)
+    if not reads_explanation(scorer):
+        for _, explanation in nobodys(examples):
+            yield scorer.score(explanation, evidence, plan.generator("cost", examples.feature.index))
+        return
     for explainer in plan.experiment.explain:
         for control in ("own", "random", "shuffled"):
             explanation = Explanation(examples.feature, f"{TYPICAL} ({explainer['method']}, {control})", explainer["method"])

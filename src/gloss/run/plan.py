@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gloss.records import FeatureId
+from gloss.records import FeatureId, Neighbour
 from gloss.run.experiment import EMBEDDED, Experiment, Table, called
 from gloss.run.keys import fingerprint, key
 from gloss.run.methods import installed
@@ -82,6 +82,19 @@ class Plan:
         if 0 < wanted < len(live):
             live = np.sort(self.generator("features").choice(live, wanted, replace=False))
         return [FeatureId(self.dictionary_name, int(index)) for index in live]
+
+    @cached_property
+    def directions(self) -> dict[int, list[tuple[int, float]]]:
+        """Which features lie near each, nearest first, with the cosine, as the first stage wrote it down."""
+        rows = read([self.place("decompose")], "features")
+        return {row["feature"]: [(near["feature"], near["cosine"]) for near in row["neighbours"]] for row in rows}
+
+    def neighbours(self, index: int) -> tuple[Neighbour, ...]:
+        """The features that lie near this one, nearest first, and where they fire."""
+        return tuple(
+            Neighbour(FeatureId(self.dictionary_name, near), cosine, self.activations.feature(near))
+            for near, cosine in self.directions[index]
+        )
 
     @property
     def dictionary_name(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from rich.table import Table
 
-from gloss.records import Control, Estimate
+from gloss.records import NOBODY, Control, Estimate
 from gloss.run.plan import Plan
 from gloss.run.progress import out
 from gloss.score.intervals import bootstrap
@@ -27,6 +27,8 @@ def print_report(plan: Plan) -> None:
             "of a random feature": values(rows, Control.RANDOM_EXPLANATION),
             "shuffled": values(rows, Control.SHUFFLED_EXPLANATION),
         }
+        if explained_by == NOBODY:
+            lines = {"none is needed": own}
         for number, (name, numbers) in enumerate(lines.items()):
             first = (f"{method} {rows[0]['headline']}", explained_by) if number == 0 else ("", "")
             table.add_row(*first, name, str(len(numbers)), *shown(plan, numbers))

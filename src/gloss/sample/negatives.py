@@ -7,13 +7,13 @@ import numpy as np
 from jaxtyping import Bool, Int64
 from numpy import ndarray
 
-from gloss.records import FeatureActivations, Split
+from gloss.records import FeatureActivations, Negative, Neighbour, Split
 from gloss.sample.windows import Placement, apart, spaced
 from gloss.store.contexts import Tiles, tiles_of
 from gloss.store.corpus import Corpus
 from gloss.store.occurrences import occurrences_of
 
-SILENT, NEAR_MISS = -1, -2  # quantiles of silent windows: any window; one that holds a favourite token
+SILENT, NEAR_MISS = int(Negative.RANDOM), int(Negative.SAME_TOKEN)
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Ground:
     activations: FeatureActivations
     placement: Placement
     width: int
+    neighbours: tuple[Neighbour, ...] = ()  # nearest first
 
     @property
     def tiles(self) -> Tiles:
@@ -42,7 +43,7 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """Windows that hold no activation, and the label of how each was found: SILENT or NEAR_MISS."""
+    """Windows that hold no activation, and the label of how each was found, a Negative."""
 
     starts: Int64[ndarray, " window"]
     labels: Int64[ndarray, " window"]
@@ -104,10 +105,14 @@ class HalfSameToken:
         """`number` silent windows, or all there are; those with a favourite token come first."""
         near = SameToken(self.favourites).choose(ground, split, number // 2, rng)
         # Each near miss overlaps two tiles at most, so that enough remain when those are left out.
-        others = RandomSilent().choose(ground, split, number + len(near.starts), rng)
-        distances = np.abs(ground.spaced(others.starts)[:, None] - ground.spaced(near.starts)[None, :])
-        alone = np.flatnonzero((distances >= ground.width).all(axis=1))[: number - len(near.starts)]
-        return Silent(np.concatenate([near.starts, others.starts[alone]]), np.concatenate([near.labels, others.labels[alone]]))
+        return joined(ground, near, RandomSilent().choose(ground, split, number + len(near.starts), rng), number)
+
+
+def joined(ground: Ground, first: Silent, others: Silent, number: int) -> Silent:
+    """The first windows, and then others that overlap none of them, up to `number` in all."""
+    distances = np.abs(ground.spaced(others.starts)[:, None] - ground.spaced(first.starts)[None, :])
+    alone = np.flatnonzero((distances >= ground.width).all(axis=1))[: number - len(first.starts)]
+    return Silent(np.concatenate([first.starts, others.starts[alone]]), np.concatenate([first.labels, others.labels[alone]]))
 
 
 def favourites(ground: Ground, number: int) -> tuple[Int64[ndarray, " token"], Int64[ndarray, " token"]]:
@@ -129,6 +134,3 @@ def silent_around(ground: Ground, split: Split, token: int, number: int, rng: np
         found = np.union1d(found, starts[ground.is_silent(starts)])
         taken, size = taken + size, 4 * size
     return found
-
-
-NEGATIVES: dict[str, Negatives] = {"random": RandomSilent(), "same_token": SameToken(), "mix": HalfSameToken()}

@@ -11,7 +11,11 @@ from gloss.store.evidence import Evidence
 
 @runtime_checkable
 class Scorer(Protocol):
-    """Judges an explanation by evidence that it was not made from."""
+    """Judges an explanation by evidence that it was not made from.
+
+    Class variables say what it needs: `asks = True` a language model, `reads_neighbours = True` the evidence of near features,
+    `reads_explanation = False` no explanation, so that it is made once a feature and has no controls.
+    """
 
     def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
         """Ask whatever has to be asked; a score with its verdicts, or a failure with its reason."""

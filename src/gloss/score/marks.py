@@ -38,8 +38,7 @@ def marked_alike(
     """
     if not firing or not silent:
         return []
-    patterns = np.stack([marks for _, marks in firing])
-    likeness = alike(patterns, kinds([spelled for spelled, _ in firing]), kinds(silent))
+    likeness = likenesses(firing, silent)
     drawn = assigned(likeness, rng)
     patterns_in_use = {row for _, row in drawn}
     scarce = len(drawn) < len(firing)  # too few silent contexts for a turn of every pattern: any firing context may stay
@@ -48,8 +47,16 @@ def marked_alike(
         for row, (spelled, marks) in enumerate(firing)
         if row in patterns_in_use or (scarce and np.isfinite(likeness[row]).any())
     ]
-    wrong = [Marked(column, False, silent[column], patterns[row]) for column, row in drawn]
+    wrong = [Marked(column, False, silent[column], firing[row][1]) for column, row in drawn]
     return [*right, *wrong]
+
+
+def likenesses(
+    firing: Sequence[tuple[Spelled, Bool[ndarray, " position"]]], silent: Sequence[Spelled]
+) -> Float64[ndarray, "firing silent"]:
+    """How well each firing context's marks suit each silent context: see `alike`. Wants at least one of each."""
+    patterns = np.stack([marks for _, marks in firing])
+    return alike(patterns, kinds([spelled for spelled, _ in firing]), kinds(silent))
 
 
 def assigned(likeness: Float64[ndarray, "firing silent"], rng: np.random.Generator) -> list[tuple[int, int]]:

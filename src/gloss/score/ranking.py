@@ -1,64 +1,85 @@
-"""How well a value ranks firing contexts above silent ones: AUROC (Hanley and McNeil, 1982) and AUPRC, with intervals."""
+"""How well numbers rank firing contexts above silent ones, as mixed and at the feature's true rate, with intervals."""
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from gloss.records import Estimate
-from gloss.score.intervals import drawn_apart, from_draws, widened
+from gloss.score.intervals import from_draws
+
+DRAWS = 2000
+END = 0.25  # of an item, at either end of the ranking; with a half, intervals of nearly perfect rankings lie too low
+
+Weights = Float64[ndarray, "draw level"]  # how much of a side stands at each level, the highest level first
 
 
 def ranked(
-    values: Float64[ndarray, " context"],
-    firing: Bool[ndarray, " context"],
-    hard: Bool[ndarray, " context"],
+    firing: Float64[ndarray, " firing"],
+    silent: Float64[ndarray, " silent"],
+    hard: Bool[ndarray, " silent"],
     share_firing: float,
     rng: np.random.Generator,
 ) -> dict[str, Estimate]:
-    """AUROC and AUPRC of values that should be higher where the feature fires.
+    """AUROC and AUPRC (average precision) of values that should be higher where the feature fires; missing where a side is empty.
 
-    A value that is not a number failed: it loses against every context of the other kind, and claims nothing for precision.
-    `auprc_at_base_rate` weighs firing contexts and silent ones drawn at random (not `hard`) as they come in text.
-    Contexts are drawn with replacement, firing and silent ones apart.
+    A value that is not a number failed: it loses against every context of the other side, and claims nothing for precision.
+    `auprc_at_base_rate` weighs firing contexts and silent ones drawn at random (not `hard`) as they come in text,
+    `share_firing` of them firing.
     """
-    failed = np.isnan(values)
-    lost = np.where(failed, np.where(firing, -np.inf, np.inf), values)
-    silent = np.where(failed, -np.inf, values)
-    draws = np.vstack([np.ones(len(values)), drawn_apart(firing, rng)])
-    plain = max(1, int((~firing & ~hard).sum()))
-    weights = np.where(firing, share_firing / max(1, int(firing.sum())), np.where(hard, 0.0, (1 - share_firing) / plain))
-    found = {
-        "auroc": auroc(draws, lost, firing),
-        "auprc": auprc(draws, silent, firing),
-        "auprc_at_base_rate": auprc(draws * weights, silent, firing),
+    found, wrong = with_failed(firing, -np.inf), with_failed(silent, -np.inf)
+    mixed = len(firing) / max(1, len(firing) + len(silent))
+    return {
+        "auroc": estimated(area, found, with_failed(silent, np.inf), rng),
+        "auprc": estimated(partial(average_precision, share=mixed), found, wrong, rng),
+        "auprc_at_base_rate": estimated(partial(average_precision, share=share_firing), found, wrong[~hard], rng),
     }
-    fewest = min(int(firing.sum()), int((~firing).sum()))
-    if fewest < 2:
-        return {name: Estimate(float(value[0]), np.nan, np.nan) for name, value in found.items()}
-    return {name: from_draws(float(value[0]), value[1:], outside=widened(fewest)) for name, value in found.items()}
 
 
-def levels(counts: Float64[ndarray, "draw context"], values: Float64[ndarray, " context"]) -> Float64[ndarray, "draw level"]:
-    """The counts added up by value, the highest first."""
-    distinct, level = np.unique(-values, return_inverse=True)
-    return counts @ (level[:, None] == np.arange(len(distinct))).astype(np.float64)
+def with_failed(values: Float64[ndarray, " context"], value: float) -> Float64[ndarray, " context"]:
+    """The values, with this one where there is none."""
+    return np.where(np.isnan(values), value, values)
 
 
-def auroc(
-    draws: Float64[ndarray, "draw context"], values: Float64[ndarray, " context"], firing: Bool[ndarray, " context"]
-) -> Float64[ndarray, " draw"]:
-    """The share of pairs of a firing and a silent context in which the firing one is higher; ties count half."""
-    up, down = levels(draws * firing, values), levels(draws * ~firing, values)
-    below = down.sum(1, keepdims=True) - np.cumsum(down, 1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (up * (below + down / 2)).sum(1) / (up.sum(1) * down.sum(1))
+def estimated(
+    measure: Callable[[Weights, Weights], Float64[ndarray, " draw"]],
+    firing: Float64[ndarray, " firing"],
+    silent: Float64[ndarray, " silent"],
+    rng: np.random.Generator,
+) -> Estimate:
+    """The measure of both sides with the interval of a Bayesian bootstrap (Rubin, 1981); missing where a side is empty.
+
+    A quarter of an item is added at each end of either side: the rate above any threshold is then drawn from
+    Beta(k + 1/4, n - k + 1/4), so that a perfect ranking of few is not certain.
+    """
+    if len(firing) == 0 or len(silent) == 0:
+        return Estimate.missing()
+    levels = np.unique(np.concatenate([firing, silent]))[::-1]
+    sides = [np.searchsorted(-levels, -side) + 1 for side in (firing, silent)]  # 0 and the last level hold the ends
+    counts = [np.bincount(side, minlength=len(levels) + 2)[None].astype(np.float64) for side in sides]
+    drawn = [weights(side, len(levels) + 2, rng) for side in sides]
+    return from_draws(float(measure(counts[0], counts[1])[0]), measure(drawn[0], drawn[1]))
 
 
-def auprc(
-    draws: Float64[ndarray, "draw context"], values: Float64[ndarray, " context"], firing: Bool[ndarray, " context"]
-) -> Float64[ndarray, " draw"]:
-    """Average precision: ties together, the sum over values of gained recall times precision."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        up, all_of_them = levels(draws * firing, values), levels(draws, values)
-        precision = np.nan_to_num(np.cumsum(up, 1) / np.cumsum(all_of_them, 1))
-        return (up * precision).sum(1) / up.sum(1)
+def weights(levels: Int64[ndarray, " item"], number: int, rng: np.random.Generator) -> Weights:
+    """How much of a side could lie at each level, from the levels of its items."""
+    drawn = np.zeros((DRAWS, number))
+    np.add.at(drawn.T, levels, rng.standard_exponential((len(levels), DRAWS)))
+    drawn[:, [0, -1]] += rng.standard_gamma(END, (DRAWS, 2))
+    return drawn
+
+
+def area(firing: Weights, silent: Weights) -> Float64[ndarray, " draw"]:
+    """The chance that a firing context stands above a silent one; half where they tie."""
+    below = silent.sum(1, keepdims=True) - np.cumsum(silent, axis=1) + silent / 2
+    return (firing * below).sum(1) / (firing.sum(1) * silent.sum(1))
+
+
+def average_precision(firing: Weights, silent: Weights, share: float) -> Float64[ndarray, " draw"]:
+    """The sum over levels, from the top, of gained recall times precision where this share of contexts fires."""
+    right = share * np.cumsum(firing, axis=1) / firing.sum(1, keepdims=True)
+    wrong = (1 - share) * np.cumsum(silent, axis=1) / silent.sum(1, keepdims=True)
+    precision = np.divide(right, right + wrong, out=np.zeros_like(right), where=right > 0)
+    return (firing * precision).sum(1) / firing.sum(1)

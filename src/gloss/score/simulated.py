@@ -11,10 +11,10 @@ from numpy import ndarray
 
 from gloss.models.marks import Spelled, spell_all
 from gloss.models.prompts import Answer, Conversation, Prompt
-from gloss.records import Contexts, Estimate, Explanation, Failure, Reason, Score, Verdict
+from gloss.records import Contexts, Estimate, Explanation, Failure, Negative, Reason, Score, Verdict
 from gloss.score.calibration import calibrated, fit
 from gloss.score.intervals import drawn_apart, from_draws, widened
-from gloss.score.verdicts import HARD, too_few
+from gloss.score.verdicts import too_few
 from gloss.store.evidence import Evidence
 
 CALIBRATION_SHARE = 0.2  # of the held-out documents: calibration is fitted on them, and nothing is reported of them
@@ -76,7 +76,7 @@ def simulated(
     for row, (one, prompts, end) in enumerate(zip(spelled, asked, ends.tolist(), strict=True)):
         side, at = (firing, row) if row < len(firing) else (silent, row - len(firing))
         foretold = simulator.foretold(answers[end - len(prompts) : end], prompts, one.pieces)
-        hard = side is silent and int(silent.quantiles[at]) == HARD
+        hard = side is silent and int(silent.quantiles[at]) != Negative.RANDOM
         place = (int(side.starts[at]), int(side.documents[at]), side is firing, hard)
         found.append(Simulated(*place, one.activations.astype(np.float64), foretold))
     return scored(method, explanation, found, examples.share_held_out, rng)

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 from numpy import ndarray
 
 from gloss.errors import BadSettings
 from gloss.models.marks import quoted
 from gloss.models.prompts import PLAIN, Answer, Conversation, Message, Prompt, PromptToken, prompt_file
-from gloss.records import Contexts, Estimate, Explanation, Failure, Reason, Score, Verdict
+from gloss.records import Estimate, Explanation, Failure, Negative, Reason, Score, Verdict
 from gloss.score.intervals import bootstrap
 from gloss.score.ranking import ranked
-from gloss.score.verdicts import HARD, too_few
+from gloss.score.verdicts import too_few
 from gloss.store.evidence import Evidence
 
 
@@ -41,16 +41,17 @@ class Surprisal:
         answers = yield [asked(prefix, text) for text in texts for prefix in (told, untold)]
         found = [saved(pair, (told, untold)) for pair in zip(answers[::2], answers[1::2], strict=True)]
         nats = np.array([one if isinstance(one, float) else np.nan for one in found])
-        starts, fires, hard = sides(firing, silent)
-        estimates = ranked(nats, fires, hard, examples.share_held_out, rng) | means(nats, fires, rng)
-        places = zip(starts, fires.tolist(), found, strict=True)
+        sides = {"firing": nats[: len(firing)], "silent": nats[len(firing) :]}
+        estimates = ranked(**sides, hard=silent.quantiles != Negative.RANDOM, share_firing=examples.share_held_out, rng=rng)
+        fires = np.repeat([True, False], [len(firing), len(silent)])
+        places = zip([*firing.starts.tolist(), *silent.starts.tolist()], fires.tolist(), found, strict=True)
         return Score(
             feature=explanation.feature,
             method="surprisal",
             explained_by=explanation.method,
             n=len(nats),
             failed=int(np.isnan(nats).sum()),
-            estimates=estimates,
+            estimates=estimates | {f"nats_saved_{side}": mean(part, rng) for side, part in sides.items()},
             headline="auroc",
             verdicts=tuple(Verdict(start, fired, None, one) for start, fired, one in places if isinstance(one, Reason)),
         )
@@ -86,15 +87,6 @@ def after(tokens: Sequence[PromptToken], start: int) -> Sequence[PromptToken]:
     return [one for one in tokens if one.start >= start or one.end > start]
 
 
-def sides(firing: Contexts, silent: Contexts) -> tuple[list[int], Bool[ndarray, " context"], Bool[ndarray, " context"]]:
-    """Where each context starts, whether it fires, and whether it is silent at a favourite token."""
-    fires = np.repeat([True, False], [len(firing), len(silent)])
-    quantiles = np.concatenate([firing.quantiles, silent.quantiles])
-    return [*firing.starts.tolist(), *silent.starts.tolist()], fires, ~fires & (quantiles == HARD)
-
-
-def means(nats: Float64[ndarray, " context"], fires: Bool[ndarray, " context"], rng: np.random.Generator) -> dict[str, Estimate]:
-    """Mean nats saved in a context of each kind; one that failed saves nothing."""
-    values = np.nan_to_num(nats)
-    sides = {"nats_saved_firing": values[fires], "nats_saved_silent": values[~fires]}
-    return {name: bootstrap(lambda x: x.mean(axis=-1), part, rng=rng) for name, part in sides.items()}
+def mean(nats: Float64[ndarray, " context"], rng: np.random.Generator) -> Estimate:
+    """Mean nats saved; a context that failed saves nothing."""
+    return bootstrap(lambda x: x.mean(axis=-1), np.nan_to_num(nats), rng=rng)

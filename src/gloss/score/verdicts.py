@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,12 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from gloss.models.prompts import Answer, Conversation, Message, Prompt
-from gloss.records import Estimate, Examples, Explanation, Failure, Reason, Score, Verdict
+from gloss.records import Estimate, Examples, Explanation, Failure, Negative, Reason, Score, Verdict
 from gloss.score.intervals import from_draws, rate_draws
 
 BRACKETS = re.compile(r"\[[^\[\]]*\]")
 WORDS = {"0": False, "1": True, "no": False, "yes": True, "false": False, "true": True}
-HARD = -2  # the quantile of silent contexts that hold one of the feature's favourite tokens
+HARD = tuple(kind for kind in Negative if kind is not Negative.RANDOM)
 TOKENS_AN_ANSWER = 4  # in a JSON list, generously
 TOKENS_AROUND = 60
 
@@ -107,32 +107,34 @@ def scored(
 ) -> Score:
     """The score that the verdicts give."""
     silent = examples.silent_held_out
-    hard = frozenset(silent.starts[silent.quantiles == HARD].tolist())
+    kinds = dict(zip(silent.starts.tolist(), silent.quantiles.tolist(), strict=True))
     firing = counted([verdict for verdict in verdicts if verdict.truth])
-    plain = counted([verdict for verdict in verdicts if not verdict.truth and verdict.context not in hard])
-    same_token = counted([verdict for verdict in verdicts if not verdict.truth and verdict.context in hard])
+    plain, *hard = (
+        counted([verdict for verdict in verdicts if not verdict.truth and kinds[verdict.context] == kind]) for kind in Negative
+    )
     return Score(
         feature=explanation.feature,
         method=method,
         explained_by=explanation.method,
         n=len(verdicts),
-        failed=firing.failed + plain.failed + same_token.failed,
-        estimates=estimates(firing, plain, same_token, examples.share_held_out, rng),
+        failed=sum(verdict.answer is None for verdict in verdicts),
+        estimates=estimates(firing, plain, dict(zip(HARD, hard, strict=True)), examples.share_held_out, rng),
         headline="balanced_accuracy",
         verdicts=verdicts,
     )
 
 
 def estimates(
-    firing: Counts, plain: Counts, same_token: Counts, share_firing: float, rng: np.random.Generator
+    firing: Counts, plain: Counts, hard: Mapping[Negative, Counts], share_firing: float, rng: np.random.Generator
 ) -> dict[str, Estimate]:
     """Every metric with its interval, from rates redrawn under Jeffreys' prior (a parametric bootstrap).
 
     A missing answer is wrong: it lowers the true positive rate where the feature fires and the true negative rate where it
     is silent. It claims nothing: precision does not see it. `..._at_base_rate` weighs firing contexts and silent ones drawn
-    at random as they come in text, `share_firing` of them firing; silent contexts with a favourite token do not enter.
+    at random as they come in text, `share_firing` of them firing; hard silent contexts do not enter.
     """
-    silent = Counts(plain.yes + same_token.yes, plain.no + same_token.no, plain.failed + same_token.failed)
+    every = (plain, *hard.values())
+    silent = Counts(*(sum(getattr(kind, name) for kind in every) for name in ("yes", "no", "failed")))
     judged = firing.items / (firing.items + silent.items)
     values = metrics(firing.rate(firing.yes), silent.rate(silent.no), silent.rate(silent.yes), judged)
     found = firing.draws(firing.yes, rng)
@@ -141,9 +143,18 @@ def estimates(
     true_draws = metrics(found, plain.draws(plain.no, rng), plain.draws(plain.yes, rng), share_firing)
     for name in ("precision", "f1"):
         values[f"{name}_at_base_rate"], draws[f"{name}_at_base_rate"] = true[name], true_draws[name]
-    values["true_negative_rate_same_token"] = same_token.rate(same_token.no)
-    draws["true_negative_rate_same_token"] = same_token.draws(same_token.no, rng)
+    values["auprc_at_base_rate"], draws["auprc_at_base_rate"] = two_steps(true, share_firing), two_steps(true_draws, share_firing)
+    for kind, counts in hard.items():
+        if counts.items or kind is Negative.SAME_TOKEN:
+            name = f"true_negative_rate_{kind.name.lower()}"
+            values[name], draws[name] = counts.rate(counts.no), counts.draws(counts.no, rng)
     return {name: from_draws(float(value[0]), draws[name]) for name, value in values.items()}
+
+
+def two_steps(rates: Mapping[str, Float64[ndarray, " draw"]], share: float) -> Float64[ndarray, " draw"]:
+    """The area under precision against recall of plain yes and no: first all that was claimed, then the rest."""
+    precision = np.where(np.isfinite(rates["precision"]), rates["precision"], share)
+    return rates["recall"] * precision + (1 - rates["recall"]) * share
 
 
 def metrics(

@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 
-from gloss.records import Examples, FeatureActivations
+import numpy as np
+
+from gloss.records import Examples, FeatureActivations, Neighbour
 from gloss.store.corpus import Corpus
+
+NOWHERE = FeatureActivations(np.empty(0, np.int64), np.empty(0, np.float32))  # of a feature that never fires
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +17,4 @@ class Evidence:
     examples: Examples
     corpus: Corpus
     activations: FeatureActivations
+    neighbours: tuple[Neighbour, ...] = ()  # nearest first; for scorers that say `reads_neighbours = True`

@@ -84,8 +84,11 @@ class Part:
         """How many rows of each kind the finished shard made."""
         return json.loads(self.marker.read_text())["rows"]
 
-    def write(self, records: Mapping[str, Iterable[Row]], *, whole: bool = True) -> None:
-        """Write every table, then the marker: a shard that was killed, or is not `whole`, has none and is done again."""
+    def write(self, records: Mapping[str, Iterable[Row]], *, whole: bool = True, note: Mapping[str, Any] | None = None) -> None:
+        """Write every table, then the marker: a shard that was killed, or is not `whole`, has none and is done again.
+
+        The marker says how many rows there are, and what is noted beside.
+        """
         counts: dict[str, int] = {}
         for table, rows in records.items():
             content = pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
@@ -97,7 +100,9 @@ class Part:
                 with disk(file):
                     file.unlink()
         if whole:
-            write_atomically(self.marker, lambda path: Path(path).write_text(json.dumps({"rows": counts}, sort_keys=True)))
+            write_atomically(
+                self.marker, lambda path: Path(path).write_text(json.dumps({"rows": counts, **(note or {})}, sort_keys=True))
+            )
 
 
 def read(folders: Iterable[Path], table: str) -> list[Row]:

@@ -1,9 +1,12 @@
 """Stage `sample`: the contexts of each feature, kept as references into the corpus."""
 
-from gloss.records import Examples, Failure, FeatureId
+from collections import Counter
+
+from gloss.records import Examples, Failure, FeatureId, Negative
 from gloss.run.methods import build, method
 from gloss.run.plan import Plan
 from gloss.sample.examples import Sampling, gather
+from gloss.sample.neighbours import WANT_NEIGHBOURS
 from gloss.store.examples import reference_rows
 from gloss.store.results import Row, failure_row
 
@@ -12,13 +15,20 @@ def sample(plan: Plan, shard: int) -> None:
     """Choose the contexts of one shard's features. A feature with too few of them is a failure with that reason."""
     references: list[Row] = []
     failures: list[Row] = []
+    negatives: Counter[int] = Counter()
     for feature in plan.shard(shard):
         found = contexts_of(plan, feature)
         if isinstance(found, Failure):
             failures.append(failure_row(found))
         else:
             references += reference_rows(found)
-    plan.part("sample", shard).write({"examples": references, "failures": failures})
+            negatives.update(found.silent_held_out.quantiles.tolist())
+    plan.part("sample", shard).write({"examples": references, "failures": failures}, note={"negatives": named(negatives)})
+
+
+def named(negatives: Counter[int]) -> dict[str, int]:
+    """How many silent held-out contexts of each kind were found."""
+    return {kind.name.lower(): negatives[kind] for kind in Negative if negatives[kind]}
 
 
 def contexts_of(plan: Plan, feature: FeatureId) -> Examples | Failure:
@@ -26,4 +36,5 @@ def contexts_of(plan: Plan, feature: FeatureId) -> Examples | Failure:
     sampling = build(Sampling, asked.contexts, "[contexts]")
     sampler = method("sample", asked.sample[0])
     activations = plan.activations.feature(feature.index)
-    return gather(feature, activations, plan.corpus, sampler, sampling, plan.generator("sample", feature.index))
+    neighbours = plan.neighbours(feature.index) if sampling.negatives in WANT_NEIGHBOURS else ()
+    return gather(feature, activations, plan.corpus, sampler, sampling, plan.generator("sample", feature.index), neighbours)

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from gloss.models.prompts import Conversation
-from gloss.records import Control, Examples, Explanation, Failure, Reason, Score
+from gloss.records import NOBODY, Control, Examples, Explanation, Failure, Reason, Score
 from gloss.run.dialogue import Dialogue
 from gloss.run.experiment import called
 from gloss.run.methods import method
@@ -26,8 +27,8 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     def conversations() -> Iterator[Conversation[Score | Failure]]:
         for examples in examples_of(plan, shard):
             index = examples.feature.index
-            evidence = Evidence(examples, plan.corpus, plan.activations.feature(index))
-            for control, explanation in assigned.to(examples):
+            evidence = evidence_of(plan, scorer, examples)
+            for control, explanation in assigned.to(examples) if reads_explanation(scorer) else nobodys(examples):
                 controls.append(control)
                 rng = plan.generator("score", stage, index, control, explanation.method)
                 yield scorer.score(explanation, evidence, rng)
@@ -50,6 +51,23 @@ def is_whole(plan: Plan, scores: Sequence[Score]) -> bool:
     """Whether nothing is to be asked again: no request was lost, neither here nor by an explainer."""
     lost = any(verdict.reason is Reason.REQUEST_ERROR for score in scores for verdict in score.verdicts)
     return not lost and all(plan.part(stage, s).is_done for stage in plan.stages("explain") for s in range(plan.shards))
+
+
+def evidence_of(plan: Plan, scorer: Any, examples: Examples) -> Evidence:
+    """What the scorer gets to see of a feature; its neighbours only where it asks for them, because each has to be read."""
+    index = examples.feature.index
+    neighbours = plan.neighbours(index) if getattr(scorer, "reads_neighbours", False) else ()
+    return Evidence(examples, plan.corpus, plan.activations.feature(index), neighbours)
+
+
+def reads_explanation(scorer: Any) -> bool:
+    """Whether the score depends on the explanation; one that does not is made once a feature, and has no controls."""
+    return getattr(scorer, "reads_explanation", True)
+
+
+def nobodys(examples: Examples) -> Iterator[Exchanged]:
+    """For scores of the feature itself: no explanation, by nobody."""
+    yield Control.NONE, Explanation(examples.feature, "", NOBODY)
 
 
 class Assignment:

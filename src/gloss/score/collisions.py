@@ -1,0 +1,88 @@
+"""Features whose explanations are interchangeable: from the words of either, nobody can tell which of the two is meant."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from gloss.models.prompts import Conversation
+from gloss.records import Estimate, Explanation, FeatureId, Neighbour, Verdict
+from gloss.score.choices import lost
+from gloss.score.discrimination import Discrimination
+from gloss.score.intervals import wilson
+from gloss.store.evidence import Evidence
+
+GUESSING = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two near features, and how often a judge found the one that an explanation of either belongs to."""
+
+    first: FeatureId
+    second: FeatureId
+    told_apart: Estimate  # missing where each fires only where the other does
+    failed: int = 0
+    same_words: bool = False
+
+    @property
+    def collides(self) -> bool:
+        """Whether the explanations may be exchanged: the interval reaches down to what guessing gets."""
+        return self.same_words or self.told_apart.low <= GUESSING
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A feature with its words and its evidence."""
+
+    explanation: Explanation
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Collisions:
+    """Compares each explained feature with its explained neighbours, two at a time, in both directions."""
+
+    discrimination: Discrimination = field(default_factory=lambda: Discrimination(k=2, sets_per_question=10))
+    nearest: int = 5  # neighbours of each feature
+
+    def conversations(self, explained: Mapping[FeatureId, Explained], rng: np.random.Generator) -> Iterator[Conversation[Pair]]:
+        """One conversation for each pair of features of which one is among the other's nearest; each pair once."""
+        seen: set[frozenset[FeatureId]] = set()
+        for feature, one in explained.items():
+            for near in one.evidence.neighbours[: self.nearest]:
+                pair = frozenset((feature, near.feature))
+                if near.feature in explained and len(pair) == 2 and pair not in seen:
+                    seen.add(pair)
+                    yield self.compare(one, explained[near.feature], rng)
+
+    def compare(self, one: Explained, other: Explained, rng: np.random.Generator) -> Conversation[Pair]:
+        """Ask of either explanation which of the two features it means. Equal words are not asked about."""
+        features = one.explanation.feature, other.explanation.feature
+        if bare(one.explanation.text) == bare(other.explanation.text):
+            return Pair(*features, Estimate(GUESSING, GUESSING, GUESSING), same_words=True)
+        verdicts: list[Verdict] = []
+        for mine, theirs in ((one, other), (other, one)):
+            sibling = Neighbour(theirs.explanation.feature, np.nan, theirs.evidence.activations)
+            evidence = replace(mine.evidence, neighbours=(sibling,))
+            pools = self.discrimination.pools(evidence)
+            if len(pools) == 2:
+                verdicts += yield from self.discrimination.ask(mine.explanation, evidence, pools, rng)
+        told_apart = wilson(sum(verdict.answer is True for verdict in verdicts), len(verdicts))
+        return Pair(*features, told_apart, lost(verdicts))
+
+
+def bare(text: str) -> str:
+    """A text without what does not change its meaning."""
+    return " ".join(text.lower().split()).rstrip(".")
+
+
+def groups(pairs: Iterable[Pair]) -> list[tuple[FeatureId, ...]]:
+    """The features that share an explanation, as far as collisions connect them; largest groups first."""
+    member: dict[FeatureId, set[FeatureId]] = {}
+    for pair in pairs:
+        if pair.collides:
+            union = member.get(pair.first, {pair.first}) | member.get(pair.second, {pair.second})
+            member |= dict.fromkeys(union, union)
+    distinct = {id(group): tuple(sorted(group)) for group in member.values()}
+    return sorted(distinct.values(), key=lambda group: (-len(group), group))

@@ -1,0 +1,68 @@
+"""The collision report lists the features whose explanations are interchangeable, and no others."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gloss.records import Estimate
+from gloss.score.collisions import Collisions, Explained, Pair, groups
+from score.families import FEATURES, SIBLINGS, families, family_words, finished, own_words
+
+
+@pytest.fixture(scope="module")
+def material():
+    return families(np.random.default_rng(5))
+
+
+def pairs_of(explanations, material, rng, wrong=0.0) -> list[Pair]:
+    explained = {e.feature: Explained(e, material[e.feature.index]) for e in explanations}
+    return [finished(talk, rng, wrong) for talk in Collisions().conversations(explained, rng)]
+
+
+def reworded(index: int):
+    """The parent's label in words that no sibling uses."""
+    return family_words(index, f"phrase {index}: any of")
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.1])
+def test_exactly_the_planted_groups_are_listed(material, rng, wrong):
+    """The features of two families bear their parent's label, in other words each; those of the others their own."""
+    explanations = [reworded(index) if index < 2 * SIBLINGS else own_words(index) for index in range(len(FEATURES))]
+    found = groups(pairs_of(explanations, material, rng, wrong))
+    assert found == [tuple(FEATURES[first : first + SIBLINGS]) for first in (0, SIBLINGS)]
+
+
+def test_where_every_explanation_is_its_features_own_none_is_listed(material, rng):
+    found = pairs_of([own_words(index) for index in range(len(FEATURES))], material, rng)
+    assert groups(found) == []
+    assert all(pair.told_apart.value == 1 for pair in found)
+
+
+def test_exchanged_explanations_are_told_apart_wrongly_and_collide(material, rng):
+    swapped = {0: 1, 1: 0}
+    explanations = [replace(own_words(swapped.get(index, index)), feature=FEATURES[index]) for index in range(4)]
+    pairs = pairs_of(explanations, material, rng)
+    assert [(pair.first.index, pair.second.index) for pair in pairs if pair.collides and pair.told_apart.value == 0] == [(0, 1)]
+
+
+def test_equal_words_collide_without_a_question(material, rng):
+    explanations = [family_words(0), replace(family_words(1), text=family_words(0).text.upper() + ".")]
+    explained = {e.feature: Explained(e, material[e.feature.index]) for e in explanations}
+    [talk] = Collisions().conversations(explained, rng)
+    with pytest.raises(StopIteration) as over:
+        next(talk)
+    assert over.value.value.collides
+    assert over.value.value.same_words
+
+
+def test_each_pair_is_compared_once(material, rng):
+    explained = {e.feature: Explained(e, material[e.feature.index]) for e in map(own_words, range(SIBLINGS))}
+    assert len(list(Collisions().conversations(explained, rng))) == SIBLINGS * (SIBLINGS - 1) / 2
+
+
+def test_groups_are_what_collisions_connect():
+    a, b, c, d, e = FEATURES[:5]
+    same, apart = Estimate(0.5, 0.3, 0.7), Estimate(1.0, 0.8, 1.0)
+    pairs = [Pair(a, b, same), Pair(c, d, same), Pair(b, c, apart), Pair(d, e, same), Pair(a, e, Estimate.missing())]
+    assert groups(pairs) == [(c, d, e), (a, b)]
