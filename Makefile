@@ -40,7 +40,8 @@ $(VENV)/bin/python: | python-is-new-enough
 .PHONY: python-is-new-enough
 python-is-new-enough:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "gloss needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing); set PYTHON, as in make demo PYTHON=python3.12" >&2; exit 2; }
+		found=$$($(PYTHON) -c 'import platform; print(platform.python_version())' 2>/dev/null) || found="not there"; \
+		echo "gloss needs Python 3.11 or newer, and $(PYTHON) is $$found; set PYTHON, as in make demo PYTHON=python3.12" >&2; exit 2; }
 
 clean:
 	rm -rf $(VENV) .venv-interop

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from train_demo_subject import is_held_out
 
-from gloss.collect.library import library_files
+from gloss.collect.stdlib import library_files
 from gloss.collect.texts import open_texts
 from gloss.collect.tokens import read_texts
 from gloss.decompose.check import check

@@ -19,7 +19,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from gloss.collect.library import SKIPPED, library_files
+from gloss.collect.stdlib import SKIPPED, library_files
 
 ROW = 256
 BATCH = 32

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gloss.collect.columns import column_rows, is_column_file
-from gloss.collect.library import library_files
+from gloss.collect.stdlib import library_files
 from gloss.errors import BadInput
 
 BLOCK = 2**16  # bytes read, and characters tokenised, at a time
