@@ -83,17 +83,11 @@ class Plan:
             live = np.sort(self.generator("features").choice(live, wanted, replace=False))
         return [FeatureId(self.dictionary_name, int(index)) for index in live]
 
-    @cached_property
-    def directions(self) -> dict[int, list[tuple[int, float]]]:
-        """Which features lie near each, nearest first, with the cosine, as the first stage wrote it down."""
-        rows = read([self.place("decompose")], "features")
-        return {row["feature"]: [(near["feature"], near["cosine"]) for near in row["neighbours"]] for row in rows}
-
     def neighbours(self, index: int) -> tuple[Neighbour, ...]:
         """The features that lie near this one, nearest first, and where they fire."""
         return tuple(
-            Neighbour(FeatureId(self.dictionary_name, near), cosine, self.activations.feature(near))
-            for near, cosine in self.directions[index]
+            Neighbour(FeatureId(self.dictionary_name, near["feature"]), near["cosine"], self.activations.feature(near["feature"]))
+            for near in self.described[index]["neighbours"]
         )
 
     @property
