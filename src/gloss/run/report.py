@@ -18,20 +18,28 @@ def print_report(plan: Plan) -> None:
     scores = read(plan.places("score"), "scores")
     failures = read([plan.place(stage) for stage in plan.keys], "failures")
     examined = len(plan.features) - sum(row["stage"] == "sample" for row in failures)
-    table = Table("score", "explained by", "explanation", "features", "median", "95 % interval", title="on held-out text")
+    table = Table(
+        "score",
+        "explanation",
+        "features",
+        "median",
+        "95 % interval",
+        title="on held-out text",
+        caption="or 0: a feature without an explanation counts as 0",
+    )
     for (method, explained_by), rows in sorted(grouped(scores).items()):
         own = values(rows, Control.NONE)
         lines = {
             "its own": own,
-            "its own, 0 if there is none": np.concatenate([own, np.zeros(max(0, examined - len(own)))]),
+            "its own, or 0": np.concatenate([own, np.zeros(max(0, examined - len(own)))]),
             "of a random feature": values(rows, Control.RANDOM_EXPLANATION),
             "shuffled": values(rows, Control.SHUFFLED_EXPLANATION),
         }
         if explained_by == NOBODY:
             lines = {"none is needed": own}
         for number, (name, numbers) in enumerate(lines.items()):
-            first = (f"{method} {rows[0]['headline']}", explained_by) if number == 0 else ("", "")
-            table.add_row(*first, name, str(len(numbers)), *shown(plan, numbers))
+            first = f"{rows[0]['headline'].replace('_', ' ')} by {method}\nof {explained_by}" if number == 0 else ""
+            table.add_row(first, name, str(len(numbers)), *shown(plan, numbers))
     out.print(table)
     for (stage, reason), number in sorted(Counter((row["stage"], row["reason"]) for row in failures).items()):
         out.print(f"{stage}: {number} features {reason.replace('_', ' ')}", highlight=False)
