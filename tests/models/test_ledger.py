@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -81,6 +83,16 @@ def test_a_killed_process_loses_nothing_that_it_had_kept(tmp_path):
     process.wait()
     with Ledger(tmp_path / "l") as ledger:
         assert all(ledger.get(f"a {i}") == Answer(f"answer {i}") for i in range(last + 1))
+
+
+def test_a_ledger_that_another_is_just_making_is_waited_for(tmp_path):
+    other = sqlite3.connect(tmp_path / "l", isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE begun (x)")
+    other.execute("BEGIN IMMEDIATE")  # a lock for which SQLite does not wait when the write-ahead log is turned on
+    other.execute("INSERT INTO begun VALUES (1)")
+    threading.Timer(0.5, other.close).start()
+    with Ledger(tmp_path / "l") as ledger:
+        assert ledger.put("key", "m", Answer("kept"))
 
 
 def test_two_processes_write_at_once(tmp_path):

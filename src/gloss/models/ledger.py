@@ -15,6 +15,7 @@ from gloss.models.prompts import Answer, PromptToken, TokenLogprob
 from gloss.records import Reason
 
 WAIT_MILLISECONDS = 60_000  # for another process that is writing
+PAUSE_SECONDS = 0.02  # between attempts to get a lock that SQLite does not wait for
 KEPT_REASONS = (None, Reason.REFUSED, Reason.UNPARSABLE)  # the model's own doing; a request that failed is asked again
 
 SCHEMA = """
@@ -59,12 +60,24 @@ class Ledger:
             )
         try:
             with self._explained():
-                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._write_ahead()
                 self._connection.execute("PRAGMA synchronous=NORMAL")  # outlives the process; a power cut may take the last
                 self._connection.execute(SCHEMA)
         except BadInput:
             self._connection.close()
             raise
+
+    def _write_ahead(self) -> None:
+        """Turn the write-ahead log on. SQLite does not wait for this lock by itself, so that two who open at once would clash."""
+        deadline = time.monotonic() + WAIT_MILLISECONDS / 1000
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(PAUSE_SECONDS)
 
     def get(self, key: str) -> Answer | None:
         """The answer to that request, if there is one."""
