@@ -134,3 +134,7 @@ def test_mistakes_are_the_worst_of_each_sequence() -> None:
     wrong = mistakes(parse('token in {"a"} or token in {"c"} and after(1, token in {"c"}) -> 2'), TEXT, activations, number=2)
     assert wrong.misfires.tolist() == [15, 8]
     assert wrong.misses.tolist() == [10, 12]
+    fewer = mistakes(parse('token in {"a"}'), TEXT, activations, number=1)
+    assert (len(fewer.misfires), len(fewer.misses)) == (min(1, fewer.all_misfires), 1)
+    assert fewer.all_misses > 1
+    assert not fewer.foretold[:4].any()  # shown tokens are left out

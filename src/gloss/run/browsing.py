@@ -8,14 +8,15 @@ import numpy as np
 
 from gloss.browse.model import FeaturePage, Mistake, Mistakes, RunSummary, Statistics
 from gloss.browse.pages import write_pages as write
-from gloss.records import Examples, Explanation, FeatureActivations, FeatureId, Split, Verdict
-from gloss.rules import execute, parse
-from gloss.rules.passage import Passage
+from gloss.records import Contexts, Examples, Explanation, FeatureActivations, FeatureId, Verdict
+from gloss.rules import parse
 from gloss.run.experiment import EMBEDDED
 from gloss.run.plan import Plan
 from gloss.run.progress import bar
 from gloss.run.restored import examples_of, rows_of
+from gloss.score.execution import mistakes
 from gloss.store.contexts import cut
+from gloss.store.corpus import Corpus
 from gloss.store.results import Row, explanation_of, failure_of, score_of, verdict_of
 
 WIDTH = 32
@@ -60,7 +61,6 @@ def summary(plan: Plan) -> RunSummary:
 
 def pages(plan: Plan) -> Iterator[FeaturePage]:
     """One page after the other, a shard's records at a time."""
-    heldout = HeldOut(plan)
     for shard in range(plan.shards):
         records = {
             table: grouped(row for stage in plan.keys for row in rows_of(plan.place(stage), table, shard))
@@ -69,7 +69,7 @@ def pages(plan: Plan) -> Iterator[FeaturePage]:
         examples = {found.feature: found for found in examples_of(plan, shard)}
         for feature in plan.shard(shard):
             own = {table: rows[feature.index] for table, rows in records.items()}
-            yield page(plan, feature, own, heldout, examples.get(feature))
+            yield page(plan, feature, own, examples.get(feature))
 
 
 def grouped(rows: Iterator[Row]) -> dict[int, list[Row]]:
@@ -79,9 +79,7 @@ def grouped(rows: Iterator[Row]) -> dict[int, list[Row]]:
     return groups
 
 
-def page(
-    plan: Plan, feature: FeatureId, records: dict[str, list[Row]], held_out: "HeldOut", examples: Examples | None
-) -> FeaturePage:
+def page(plan: Plan, feature: FeatureId, records: dict[str, list[Row]], examples: Examples | None) -> FeaturePage:
     described = plan.described[feature.index]
     explanations = tuple(explanation_of(row) for row in records["explanations"])
     activations = plan.activations.feature(feature.index)
@@ -92,7 +90,7 @@ def page(
         tuple(score_of(row, verdicts_of(row, records["verdicts"])) for row in records["scores"]),
         tuple(failure_of(row) for row in records["failures"]),
         examples,
-        tuple(mistakes for e in explanations if e.rule for mistakes in held_out.mistakes(e, activations)),
+        tuple(wrong for e in explanations if e.rule for wrong in mistakes_of(plan, e, activations)),
         weighted(described["top_tokens"]),
         weighted(described["bottom_tokens"]),
         tuple((FeatureId(feature.dictionary, near["feature"]), near["cosine"]) for near in described["neighbours"]),
@@ -116,42 +114,23 @@ def statistics(plan: Plan, activations: FeatureActivations) -> Statistics:
     return Statistics(len(activations), len(activations) / len(plan.corpus), strongest, edges, counts)
 
 
-class HeldOut:
-    """The held-out text, on which rules are run again to show where they are wrong."""
+def mistakes_of(plan: Plan, explanation: Explanation, activations: FeatureActivations) -> Iterator[Mistakes]:
+    """The held-out contexts that a rule got wrong, around the token of each mistake."""
+    found = mistakes(parse(explanation.rule or ""), plan.corpus, activations, plan.experiment.browse.wrong)
+    for kind, at, total in (
+        (Mistake.FALSE_ALARM, found.misfires, found.all_misfires),
+        (Mistake.MISS, found.misses, found.all_misses),
+    ):
+        if len(at):
+            contexts = around(plan.corpus, at, activations)
+            places = np.minimum(contexts.starts[:, None] + np.arange(WIDTH), len(plan.corpus) - 1)
+            predicted = np.where(contexts.tokens >= 0, found.foretold[places], 0.0).astype(np.float32)
+            yield Mistakes(kind, explanation.method, contexts, predicted, total)
 
-    def __init__(self, plan: Plan) -> None:
-        self.corpus, self.wrong = plan.corpus, plan.experiment.browse.wrong
-        self.passage = Passage(self.corpus.tokens, self.corpus.offsets, self.corpus.vocabulary.strings)
-        self.held_out = self.corpus.in_split(Split.HELD_OUT)
 
-    def mistakes(self, explanation: Explanation, activations: FeatureActivations) -> Iterator[Mistakes]:
-        """False alarms and misses, the worst first: the strongest that was foretold in vain, the strongest that was missed."""
-        foretold = execute(parse(explanation.rule or ""), self.passage)
-        true = np.zeros(len(self.corpus), np.float32)
-        true[activations.positions] = activations.values
-        for kind, wrong, by in (
-            (Mistake.FALSE_ALARM, (foretold > 0) & (true == 0), foretold),
-            (Mistake.MISS, (foretold == 0) & (true != 0), true),
-        ):
-            positions = np.flatnonzero(wrong & self.held_out)
-            worst = positions[np.argsort(-by[positions], kind="stable")[: self.wrong]]
-            if len(worst):
-                yield self.shown(kind, explanation, worst, foretold, activations, len(positions))
-
-    def shown(
-        self,
-        kind: Mistake,
-        explanation: Explanation,
-        at: np.ndarray,
-        foretold: np.ndarray,
-        activations: FeatureActivations,
-        total: int,
-    ) -> Mistakes:
-        """The contexts around these tokens."""
-        sequences = self.corpus.sequences_of(at)
-        first, end = self.corpus.offsets[sequences], self.corpus.offsets[sequences + 1]
-        starts = np.maximum(first, np.minimum(at - WIDTH // 2, end - WIDTH))
-        contexts = cut(self.corpus, activations, starts, WIDTH, np.full(len(at), -1))
-        places = np.minimum(starts[:, None] + np.arange(WIDTH), len(foretold) - 1)
-        predicted = np.where(contexts.tokens >= 0, foretold[places], 0.0).astype(np.float32)
-        return Mistakes(kind, explanation.method, contexts, predicted, total)
+def around(corpus: Corpus, at: np.ndarray, activations: FeatureActivations) -> Contexts:
+    """The contexts in whose middle these tokens stand, as far as their sequences reach."""
+    sequences = corpus.sequences_of(at)
+    first, end = corpus.offsets[sequences], corpus.offsets[sequences + 1]
+    starts = np.maximum(first, np.minimum(at - WIDTH // 2, end - WIDTH))
+    return cut(corpus, activations, starts, WIDTH, np.full(len(at), -1))

@@ -166,10 +166,13 @@ def correlation(moments: Float64[ndarray, "draw 5"], number: Float64[ndarray, " 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """Global indices of held-out tokens that a rule got wrong, the worst first, at most one of each sequence."""
+    """Held-out tokens that a rule got wrong, as global token indices, the worst of each sequence, worst first."""
 
-    misfires: Int64[ndarray, " misfire"]  # the rule fires, the feature is silent; strongest foretold first
-    misses: Int64[ndarray, " miss"]  # the feature fires, the rule is silent; strongest activation first
+    misfires: Int64[ndarray, " misfire"]  # where it foretells the feature and the feature is silent
+    misses: Int64[ndarray, " miss"]  # where the feature fires and it foretells nothing
+    all_misfires: int  # how many there are in all
+    all_misses: int
+    foretold: Float32[ndarray, " token"]  # the strength at every token of the corpus; 0 where it is not held out
 
 
 def mistakes(rule: Rule, corpus: Corpus, activations: FeatureActivations, number: int) -> Mistakes:
@@ -183,4 +186,7 @@ def mistakes(rule: Rule, corpus: Corpus, activations: FeatureActivations, number
         _, first = np.unique(corpus.sequences_of(places), return_index=True)
         return places[np.sort(first)[:number]]
 
-    return Mistakes(worst((strengths > 0) & (true == 0), strengths), worst((strengths == 0) & (true > 0), true))
+    misfired, missed = (strengths > 0) & (true == 0), (strengths == 0) & (true > 0)
+    foretold = np.zeros(len(corpus), np.float32)
+    foretold[held_out.indices] = strengths
+    return Mistakes(worst(misfired, strengths), worst(missed, true), int(misfired.sum()), int(missed.sum()), foretold)
