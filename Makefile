@@ -19,6 +19,10 @@ test: $(VENV)/installed-test
 test-interop: .venv-interop/installed
 	.venv-interop/bin/pytest -n 0 tests/interop
 
+# Every experiment whose answer is known, in one table; fails where a row does.
+quality: $(VENV)/installed
+	$(BIN)/python -m benchmarks.quality
+
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
