@@ -59,6 +59,7 @@ METHODS = {
     "fuzzing": "A language model reads the explanation and says of each held-out context whether the right tokens are marked.",
     "discrimination": "A language model reads the explanation and says which of several near features it names.",
     "embedding": "Held-out contexts are ranked by how close their embeddings lie to the explanation’s.",
+    "example_embedding": "Held-out contexts are ranked, without any explanation, by how close they lie to shown firing ones.",
     "intruder": "A language model picks, without any explanation, the one of several contexts in which the feature is silent.",
 }
 
