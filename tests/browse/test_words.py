@@ -46,6 +46,8 @@ def test_a_rule_that_never_fires_has_claimed_nothing():
 def test_detection_says_what_guessing_gives():
     sentence = words.meaning(score("detection", "balanced_accuracy", balanced_accuracy=0.84))
     assert "balanced accuracy .84; guessing gives .50" in sentence
+    rare = words.meaning(score("detection", "f1_at_base_rate", balanced_accuracy=0.84, f1_at_base_rate=0.02))
+    assert rare.endswith("Where it fires as rarely as in text, that is an F1 of .02.")
 
 
 def test_every_metric_of_our_scorers_reads_as_words_and_is_explained():

@@ -50,6 +50,14 @@ def test_a_label_a_hundred_times_too_broad_comes_out_near_its_true_f1(rng):
     assert found["auprc_at_base_rate"].high <= 0.05
 
 
+def test_the_headline_sees_what_is_too_broad_as_far_as_the_rate_is_known(rng):
+    material = evidence(rng, firing=100, silent=100, share_held_out=0.001)
+    score = judged(material, rng, too_broad)
+    assert score.estimates[score.headline].value <= 0.05
+    siblings = replace(material.examples, silent_held_out=sibling(rng, Negative.SIBLINGS))
+    assert judged(replace(material, examples=siblings), rng, too_broad).headline == "balanced_accuracy"
+
+
 def test_intervals_at_the_base_rate_hold_the_true_f1_as_often_as_they_say(rng):
     precision = 0.001 / (0.001 + 0.999 * 0.1)
     held = 0

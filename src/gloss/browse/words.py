@@ -15,6 +15,10 @@ METRICS = {
     "recall": ("Recall", "Of the places where the feature fires, the share that the explanation finds."),
     "auprc": ("AUPRC", "Area under the curve of precision against recall: as F1, over all thresholds of strength."),
     "pearson": ("Pearson r", "Correlation of the foretold strength with the true activation, token by token."),
+    "pearson_at_base_rate": (
+        "Pearson r at the true rate",
+        "Correlation of the foretold strength with the true activation, if firing contexts came as rarely as they do in text.",
+    ),
     "spearman": ("Spearman ρ", "Correlation of the ranks of foretold and true strength."),
     "balanced_accuracy": ("Balanced accuracy", "The mean of the accuracies on firing and on silent contexts: chance is .50."),
     "chance": ("Chance", "What guessing gets."),
@@ -129,7 +133,9 @@ def meaning(score: Score) -> str:
             "fuzzing": "right marks from wrong ones",
         }
         items = told_apart.get(score.method, "right from wrong")
-        return f"With these words alone a reader told {items}: balanced accuracy {decimal(balanced)}; guessing gives .50."
+        said = f"With these words alone a reader told {items}: balanced accuracy {decimal(balanced)}; guessing gives .50."
+        f1 = score.estimates.get("f1_at_base_rate", Estimate.missing()).value
+        return f"{said} Where it fires as rarely as in text, that is an F1 of {decimal(f1)}." if math.isfinite(f1) else said
     return ""
 
 

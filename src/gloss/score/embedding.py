@@ -10,7 +10,7 @@ from numpy import ndarray
 from gloss.models.embedder import Embedder, embedder
 from gloss.models.prompts import Conversation
 from gloss.records import Estimate, Explanation, Failure, Negative, Score
-from gloss.score.ranking import ranked
+from gloss.score.ranking import headline, ranked
 from gloss.score.verdicts import too_few
 from gloss.store.evidence import Evidence
 
@@ -37,9 +37,10 @@ class Embedding:
         texts = tuple(vocabulary.text(row.tolist()) for contexts in (firing, silent) for row in contexts.tokens)
         close = (embedded(chosen, texts) @ chosen.embed([self.instruction + explanation.text])[0]).astype(np.float64)
         near, far = close[: len(firing)], close[len(firing) :]
-        estimates = ranked(near, far, silent.quantiles != Negative.RANDOM, examples.share_held_out, rng)
+        hard = silent.quantiles != Negative.RANDOM
+        estimates = ranked(near, far, hard, examples.share_held_out, rng)
         estimates["auprc_of_guessing"] = Estimate(*[len(firing) / len(texts)] * 3)
-        return Score(examples.feature, "embedding", explanation.method, len(texts), 0, estimates, "auroc")
+        return Score(examples.feature, "embedding", explanation.method, len(texts), 0, estimates, headline(hard))
 
 
 @lru_cache(maxsize=4)

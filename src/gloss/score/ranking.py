@@ -38,6 +38,11 @@ def ranked(
     }
 
 
+def headline(hard: Bool[ndarray, " silent"]) -> str:
+    """The metric to show first: the one that sees explanations that are too broad, where silent contexts were drawn at random."""
+    return "auroc" if hard.all() else "auprc_at_base_rate"
+
+
 def with_failed(values: Float64[ndarray, " context"], value: float) -> Float64[ndarray, " context"]:
     """The values, with this one where there is none."""
     return np.where(np.isnan(values), value, values)

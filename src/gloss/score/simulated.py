@@ -101,6 +101,7 @@ def scored(
     reported = [one for one, out in zip(found, aside, strict=True) if not out]
     fitted = [one for one, out in zip(found, aside, strict=True) if out]
     failed = sum(int(np.isnan(one.foretold.values).sum()) for one in reported)
+    rate_is_known = any(not one.firing and not one.hard for one in reported)
     return Score(
         feature=explanation.feature,
         method=method,
@@ -108,7 +109,7 @@ def scored(
         n=sum(len(one.truth) for one in reported),
         failed=failed,
         estimates=estimates(reported, fitted, share_firing, rng),
-        headline="pearson",
+        headline="pearson_at_base_rate" if rate_is_known else "pearson",
         verdicts=tuple(Verdict(one.start, one.firing, None, one.foretold.reason) for one in reported if one.foretold.reason),
     )
 
@@ -133,12 +134,13 @@ def estimates(
     firing = np.array([one.firing for one in reported], dtype=bool)
     hard = np.array([one.hard for one in reported], dtype=bool)
     draws = np.vstack([np.ones(len(reported)), drawn_apart(firing, rng)])
-    true_rate = np.where(firing, share_firing / max(1, firing.sum()), (1 - share_firing) / max(1, (~firing & ~hard).sum()))
+    plain = int((~firing & ~hard).sum())
+    true_rate = np.where(firing, share_firing / max(1, firing.sum()), (1 - share_firing) / max(1, plain))
     raw = np.array([moments(one.truth, one.foretold.values) for one in reported])
     values = {
         "pearson": correlation(draws @ raw),
         "pearson_firing": correlation(draws[:, firing] @ raw[firing]),
-        "pearson_at_base_rate": correlation((draws * true_rate * ~hard) @ raw),
+        "pearson_at_base_rate": correlation((draws * true_rate * ~hard) @ raw) if plain else np.full(len(draws), np.nan),
     }
     calibration = fit([one.truth for one in fitted], [one.foretold.values for one in fitted])
     for name in ("linear", "percentile"):

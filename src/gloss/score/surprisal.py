@@ -13,7 +13,7 @@ from gloss.models.marks import quoted
 from gloss.models.prompts import PLAIN, Answer, Conversation, Message, Prompt, PromptToken, prompt_file
 from gloss.records import Estimate, Explanation, Failure, Negative, Reason, Score, Verdict
 from gloss.score.intervals import bootstrap
-from gloss.score.ranking import ranked
+from gloss.score.ranking import headline, ranked
 from gloss.score.verdicts import too_few
 from gloss.store.evidence import Evidence
 
@@ -42,7 +42,8 @@ class Surprisal:
         found = [saved(pair, (told, untold)) for pair in zip(answers[::2], answers[1::2], strict=True)]
         nats = np.array([one if isinstance(one, float) else np.nan for one in found])
         sides = {"firing": nats[: len(firing)], "silent": nats[len(firing) :]}
-        estimates = ranked(**sides, hard=silent.quantiles != Negative.RANDOM, share_firing=examples.share_held_out, rng=rng)
+        hard = silent.quantiles != Negative.RANDOM
+        estimates = ranked(**sides, hard=hard, share_firing=examples.share_held_out, rng=rng)
         fires = np.repeat([True, False], [len(firing), len(silent)])
         places = zip([*firing.starts.tolist(), *silent.starts.tolist()], fires.tolist(), found, strict=True)
         return Score(
@@ -52,7 +53,7 @@ class Surprisal:
             n=len(nats),
             failed=int(np.isnan(nats).sum()),
             estimates=estimates | {f"nats_saved_{side}": mean(part, rng) for side, part in sides.items()},
-            headline="auroc",
+            headline=headline(hard),
             verdicts=tuple(Verdict(start, fired, None, one) for start, fired, one in places if isinstance(one, Reason)),
         )
 

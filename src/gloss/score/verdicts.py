@@ -119,7 +119,7 @@ def scored(
         n=len(verdicts),
         failed=sum(verdict.answer is None for verdict in verdicts),
         estimates=estimates(firing, plain, dict(zip(HARD, hard, strict=True)), examples.share_held_out, rng),
-        headline="balanced_accuracy",
+        headline="f1_at_base_rate" if plain.items else "balanced_accuracy",  # hard contexts alone have no rate in text
         verdicts=verdicts,
     )
 
