@@ -104,6 +104,14 @@ def status(run_folder: RunFolder) -> None:
     report(run_folder)
 
 
+@app.command("report")
+def report_verb(run_folder: RunFolder) -> None:
+    """Write a run's **report**: one page with its settings, scores beside controls, what each metric can see, and cost."""
+    from gloss.run.pipeline import report_of
+
+    report_of(run_folder)
+
+
 @app.command()
 def query(run_folder: RunFolder, sql: Annotated[str, typer.Argument(metavar="SQL")] = "SHOW TABLES") -> None:
     """Ask a run's records in **SQL**: tables explanations, scores, verdicts, failures, examples, features, statistics, ..."""

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from gloss.errors import BadInput
-from gloss.models.ledger import Ledger, request_key
+from gloss.models.ledger import Ledger, Spent, request_key
 from gloss.models.prompts import Answer, PromptToken, TokenLogprob
 from gloss.records import Reason
 
@@ -146,3 +146,11 @@ def test_answers_of_older_ledgers_are_read():
         ledger._connection.execute("""UPDATE answers SET logprobs = '[["ja", -0.25, [["nein", -1.5]]]]'""")
         assert ledger.get("k").logprobs == (TokenLogprob("ja", -0.25, (("nein", -1.5),)),)
         assert ledger.get("k").prompt_logprobs is None
+
+
+def test_totals_are_by_model_and_say_whether_every_price_is_known(tmp_path):
+    with Ledger(tmp_path / "answers.sqlite") as ledger:
+        assert ledger.totals() == []
+        for number, (model, money) in enumerate([("a", 0.5), ("a", 0.25), ("b", 1.0), ("b", None)]):
+            ledger.put(str(number), model, Answer("yes", prompt_tokens=10, completion_tokens=2, money=money))
+        assert ledger.totals() == [Spent("a", 2, 20, 4, 0.75, True), Spent("b", 2, 20, 4, 1.0, False)]

@@ -15,7 +15,8 @@ from gloss.store.results import read
 
 
 def contents(folder: Path) -> dict[str, str]:
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    """Hashes of all files but the two that tell how long things took."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in ("times.json", "report.html")]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

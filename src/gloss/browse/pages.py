@@ -98,13 +98,23 @@ class _Paper:
     def _folder_of(self, dictionary: str) -> str:
         """A folder name for any dictionary's name, never the same for two."""
         if dictionary not in self.folders:
-            plain = re.sub(r"[^A-Za-z0-9._-]+", "-", dictionary).strip(".-") or "dictionary"
+            plain = folder_name(dictionary)
             taken = {name.lower() for name in self.folders.values()}
             name, number = plain, 2
             while name.lower() in taken:
                 name, number = f"{plain}-{number}", number + 1
             self.folders[dictionary] = name
         return self.folders[dictionary]
+
+
+def folder_name(dictionary: str) -> str:
+    """A dictionary's name as a folder may be called."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", dictionary).strip(".-") or "dictionary"
+
+
+def feature_path(dictionary: str, index: int) -> str:
+    """Where the page of a feature lies, seen from the index, among pages of one dictionary."""
+    return f"features/{folder_name(dictionary)}/{index}.html"
 
 
 def _templates() -> Environment:

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -32,6 +33,18 @@ CREATE TABLE IF NOT EXISTS answers (
     asked_at REAL NOT NULL
 ) WITHOUT ROWID
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the answers of one model have cost."""
+
+    model: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    money: float  # as far as it is known
+    priced: bool  # whether it is known of every answer
 
 
 def request_key(body: Mapping[str, Any]) -> str:
@@ -120,6 +133,15 @@ class Ledger:
         """The money that all answers here have cost, as far as it is known."""
         with self._explained():
             return float(self._connection.execute("SELECT coalesce(sum(money), 0) FROM answers").fetchone()[0])
+
+    def totals(self) -> list[Spent]:
+        """What each model's answers here have cost."""
+        asked = "model, count(*), sum(prompt_tokens), sum(completion_tokens), coalesce(sum(money), 0), count(*) = count(money)"
+        with self._explained():
+            rows = self._connection.execute(f"SELECT {asked} FROM answers GROUP BY model").fetchall()
+        return [
+            Spent(model, number, prompt, answer, money, bool(priced)) for model, number, prompt, answer, money, priced in rows
+        ]
 
     def close(self) -> None:
         """Close the file; the ledger cannot be used after that."""

@@ -4,19 +4,21 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from gloss.errors import BadInput
 from gloss.run.browsing import write_pages
+from gloss.run.clock import timed
 from gloss.run.dialogue import Dialogue, Silence
 from gloss.run.executor import Executor, Here, Local
 from gloss.run.experiment import Experiment
 from gloss.run.methods import installed
 from gloss.run.plan import STAGES, Plan
 from gloss.run.progress import bar, console
-from gloss.run.report import print_report
+from gloss.run.report import REPORT, print_report, write_report
 from gloss.run.sources import texts
 from gloss.run.stages.explain import explain
 from gloss.run.stages.sample import sample
@@ -29,11 +31,11 @@ VERSIONED = ("gloss", "numpy", "pyarrow", "torch", "transformers")
 
 
 def run_all(experiment: Experiment) -> None:
-    """Every stage, then a table of medians and the place of the pages."""
+    """Every stage, then the pages, the report, and the report's scores in the terminal."""
     begun = time.monotonic()
     plan = run_until(experiment, "score")
-    print_report(plan)
     index = write_pages(plan)
+    print_report(write_report(plan))
     console.print(f"done in {time.monotonic() - begun:.0f} s; open [bold]{index.resolve().as_uri()}[/]", highlight=False)
 
 
@@ -63,14 +65,16 @@ def read_models(plan: Plan) -> None:
     if not (plan.part("decompose", 0).is_done and plan.part("collect", 0).is_done):
         from gloss.run.stages.collect import collect_with_models
 
-        collect_with_models(plan)
+        with timed(plan, "collect"):
+            collect_with_models(plan)
 
 
 def prepare_dictionary(plan: Plan) -> None:
     if not plan.part("decompose", 0).is_done:
         from gloss.run.stages.decompose import decompose, load_subject
 
-        decompose(plan, load_subject(plan))
+        with timed(plan, "decompose"):
+            decompose(plan, load_subject(plan))
 
 
 def sharded(plan: Plan, title: str, work: Callable[[int], None], part: Callable[[int], Part], executor: Executor) -> None:
@@ -79,7 +83,7 @@ def sharded(plan: Plan, title: str, work: Callable[[int], None], part: Callable[
     left = [shard for shard in shards if not part(shard).is_done]
     sizes = len(plan.features)
     done = sizes - sum(len(plan.shard(shard)) for shard in left)
-    with bar(title, "features") as progress:
+    with bar(title, "features") as progress, timed(plan, title) if left else nullcontext():
         progress(done, sizes)
         finished = iter(left)
 
@@ -131,6 +135,13 @@ def plan_of(folder: Path) -> Plan:
     written = json.loads(path.read_text("utf-8"))
     written["experiment"]["run"]["folder"] = str(folder)
     return Plan(Experiment.of(written["experiment"]), tuple(written["keys"].items()))
+
+
+def report_of(folder: Path) -> None:
+    """Write a run's report, print its short sections and say where it is."""
+    plan = plan_of(folder)
+    print_report(write_report(plan))
+    console.print(f"open [bold]{(plan.folder / REPORT).resolve().as_uri()}[/]", highlight=False)
 
 
 def write_pages_of(folder: Path) -> None:

@@ -1,68 +1,95 @@
-"""A run in one table: what each method of scoring says of each method of explaining, beside its controls."""
+"""A run's report: the page behind a paper, and its short sections in the terminal."""
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
 from rich.table import Table
 
-from gloss.records import NOBODY, Control, Estimate
+from gloss.browse.report import write_report as write
+from gloss.browse.sections import Block, Cell, Distributions, Grid, Link, Report, Section
+from gloss.errors import BadInput
+from gloss.records import Estimate
 from gloss.run.plan import Plan
 from gloss.run.progress import out
-from gloss.score.intervals import bootstrap
-from gloss.store.results import Row, read
+from gloss.run.reporting import cost, scores, setup
+from gloss.run.reporting.material import Material
+
+REPORT = "report.html"
+
+# In the order of the page; each gives nothing where the run has nothing to say.
+SECTIONS: Sequence[Callable[[Material], Section | None]] = (
+    scores.distributions,
+    scores.metrics,
+    scores.failures,
+    scores.ends,
+    setup.base_rates,
+    cost.cost,
+    setup.done,
+)
 
 
-def print_report(plan: Plan) -> None:
-    """Print medians over features, with bootstrap intervals over features, for explanations and their controls."""
-    scores = read(plan.places("score"), "scores")
-    failures = read([plan.place(stage) for stage in plan.keys], "failures")
-    examined = len(plan.features) - sum(row["stage"] == "sample" for row in failures)
-    table = Table(
-        "score",
-        "explanation",
-        "features",
-        "median",
-        "95 % interval",
-        title="on held-out text",
-        caption="or 0: a feature without an explanation counts as 0",
+def write_report(plan: Plan) -> Report:
+    """Write the page and give what it says. Raises BadInput for a run that has not collected yet."""
+    if not plan.part("collect", 0).is_done:
+        raise BadInput(
+            f"{plan.folder} has nothing to report yet: its stage collect is not done; run `gloss run` on its experiment"
+        )
+    found = Material(plan)
+    report = Report(f"{plan.folder.resolve().name}: how far its explanations can be trusted", summary(found), sections(found))
+    write(plan.folder / REPORT, report)
+    return report
+
+
+def sections(found: Material) -> tuple[Section, ...]:
+    made = (section(found) for section in SECTIONS)
+    return tuple(section for section in made if section is not None)
+
+
+def summary(found: Material) -> str:
+    """The run in two sentences."""
+    plan = found.plan
+    explained = len({feature for _, feature in found.texts})
+    site = plan.activations.manifest["made_from"]["site"]
+    return (
+        f"{len(plan.features):,} of the {plan.activations.width:,} features of a dictionary at `{site}` were read from "
+        f"{len(plan.corpus):,} tokens; {explained:,} have an explanation. Every number stands beside its interval, "
+        "its failures and its controls."
     )
-    for (method, explained_by), rows in sorted(grouped(scores).items()):
-        own = values(rows, Control.NONE)
-        lines = {
-            "its own": own,
-            "its own, or 0": np.concatenate([own, np.zeros(max(0, examined - len(own)))]),
-            "of a random feature": values(rows, Control.RANDOM_EXPLANATION),
-            "shuffled": values(rows, Control.SHUFFLED_EXPLANATION),
-        }
-        if explained_by == NOBODY:
-            lines = {"none is needed": own}
-        for number, (name, numbers) in enumerate(lines.items()):
-            first = f"{rows[0]['headline'].replace('_', ' ')} by {method}\nof {explained_by}" if number == 0 else ""
-            table.add_row(first, name, str(len(numbers)), *shown(plan, numbers))
-    out.print(table)
-    for (stage, reason), number in sorted(Counter((row["stage"], row["reason"]) for row in failures).items()):
-        out.print(f"{stage}: {number} features {reason.replace('_', ' ')}", highlight=False)
 
 
-def grouped(scores: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in scores:
-        groups[row["method"], row["explained_by"]].append(row)
-    return groups
+def print_report(report: Report) -> None:
+    """Print the sections that are short enough for a terminal."""
+    for section in report.sections:
+        if section.brief:
+            for block in section.blocks:
+                for table in tables(section, block):
+                    out.print(table)
 
 
-def values(rows: Sequence[Row], control: Control) -> np.ndarray:
-    """The headline numbers of one control; a score that could not be made counts as 0, as a failed one would."""
-    return np.nan_to_num(np.array([row["value"] for row in rows if row["control"] == control], dtype=float))
+def tables(section: Section, block: Block) -> Iterator[Table]:
+    """A block as a table for a terminal."""
+    if isinstance(block, Distributions):
+        table = Table(block.title, "features", "median", "95 % interval", title=section.title, caption=block.note)
+        for line in block.lines:
+            table.add_row(line.label, str(len(line.values)), *written(line.median))
+    elif isinstance(block, Grid):
+        table = Table(*block.columns, title=section.title, caption=block.note or None)
+        for row in block.rows:
+            table.add_row(*map(plain, row))
+    else:
+        table = Table(section.title, "", show_header=True)
+        for line in block.lines:
+            table.add_row(*line)
+    yield table
 
 
-def median_of(plan: Plan, numbers: np.ndarray) -> Estimate:
-    return bootstrap(lambda x: np.median(x, axis=-1), numbers, rng=plan.generator("report"))
+def plain(cell: Cell) -> str:
+    if isinstance(cell, Estimate):
+        value, interval = written(cell)
+        return f"{value} ({interval})"
+    return (cell.text if isinstance(cell, Link) else cell).replace("[", r"\[")
 
 
-def shown(plan: Plan, numbers: np.ndarray) -> tuple[str, str]:
-    if not len(numbers):
+def written(estimate: Estimate) -> tuple[str, str]:
+    if estimate.value != estimate.value:
         return "-", "-"
-    estimate = median_of(plan, numbers)
     return f"{estimate.value:.3f}", f"{estimate.low:.3f} to {estimate.high:.3f}"

@@ -1,0 +1,48 @@
+"""What the run has cost: requests, tokens and money from the ledger, and time by stage."""
+
+from collections.abc import Iterator
+
+from gloss.browse.sections import Block, Grid, Section
+from gloss.models.ledger import Ledger, Spent
+from gloss.run.clock import seconds
+from gloss.run.reporting.material import Material
+
+
+def cost(found: Material) -> Section | None:
+    """Requests, tokens and money, in all and by feature; seconds by stage."""
+    blocks: list[Block] = []
+    path = found.plan.folder / "answers.sqlite"
+    if path.exists():
+        with Ledger(path) as ledger:
+            rows = tuple(row for spent in ledger.totals() for row in asked(spent, len(found.plan.features)))
+        columns = ("model", "", "requests", "prompt tokens", "answer tokens", "money")
+        if rows:
+            blocks.append(
+                Grid(columns, rows, "All answers in the run’s ledger, those of settings that were changed since included.")
+            )
+    times = seconds(found.plan)
+    places = {stage: str(found.plan.place(stage).relative_to(found.plan.folder)) for stage in found.plan.keys}
+    spent = {stage: times[place] for stage, place in places.items() if place in times}
+    if spent:
+        number = max(1, len(found.plan.features))
+        rows = tuple((stage, f"{taken:.1f}", f"{taken / number:.3f}") for stage, taken in spent.items())
+        total = sum(spent.values())
+        rows = (*rows, ("all", f"{total:.1f}", f"{total / number:.3f}"))
+        blocks.append(
+            Grid(("stage", "seconds", "seconds a feature"), rows, "Wall-clock time; attempts that were killed are not counted.")
+        )
+    return Section("Cost", "What a second run would cost.", tuple(blocks)) if blocks else None
+
+
+def asked(spent: Spent, features: int) -> Iterator[tuple[str, ...]]:
+    """One line for all that a model was asked, and one by feature."""
+    numbers = (spent.requests, spent.prompt_tokens, spent.completion_tokens)
+    money = f"{spent.money:,.4f}" if spent.priced else "unknown"
+    yield spent.model, "in all", *(f"{number:,}" for number in numbers), money
+    each = [number / max(1, features) for number in numbers]
+    yield (
+        spent.model,
+        "by feature",
+        *(f"{number:,.1f}" for number in each),
+        f"{spent.money / max(1, features):,.6f}" if spent.priced else "unknown",
+    )
