@@ -39,6 +39,7 @@ class Reason(StrEnum):
     REQUEST_ERROR = "request_error"
     NOT_APPLICABLE = "not_applicable"
     UNREACHABLE = "unreachable"
+    REPEATED = "repeated"  # a text that was written before, or that quotes what it was to be written from
 
 
 class Control(StrEnum):
@@ -181,9 +182,9 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge said of one context. A missing answer keeps its place, with its reason."""
+    """What a judge, or the subject itself, said of one context. A missing answer keeps its place, with its reason."""
 
-    context: int  # global index of the context's first position
+    context: int  # global index of the context's first position; of a text that is not the corpus's, its number
     truth: bool
     answer: bool | None
     reason: Reason | None = None

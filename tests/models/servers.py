@@ -105,6 +105,7 @@ STATUSES = {
 }
 
 
+FILLERS = ("stone", "river", "seven", "green", "often", "under", "walks", "quiet", "north", "bread", "glass", "early")
 PICKERS = {"odd one out", "named", "pick at random"}
 
 
@@ -196,10 +197,23 @@ class Endpoint:
             return self.settings["text"]
         if who in PICKERS:
             return self.pick(who, prompt)
+        if asked := re.search(r"(?m)^Write (\d+) texts\.$", prompt):
+            return self.written(who, prompt, int(asked[1]))
         if who == "reader" and not re.search(r"(?m)^Explanation: ", prompt):
             marked = Counter(run.strip() for run in re.findall(r"<<(.+?)>>", prompt) if run.strip() and "`" not in run)
             return f"[interpretation]: the token `{marked.most_common(1)[0][0]}`" if marked else "I cannot say."
         return self.judge("perfect" if who == "reader" else who, prompt)
+
+    def written(self, who, prompt, number) -> str:
+        """Texts: everybody but "unrelated" puts the word in backticks that the description names into each of them."""
+        word = re.search(r"(?m)^Description: .*?`(.+?)`", prompt)
+        texts = []
+        for _ in range(number):
+            words = self.random.choices(FILLERS, k=12)
+            if word and who != "unrelated":
+                words.insert(6, json.loads(f'"{word[1]}"').strip())
+            texts.append(" ".join(words))
+        return json.dumps({"texts": texts})
 
     def pick(self, who, prompt) -> str:
         """Judges of riddles: "odd one out" picks the candidate whose marked words no other has, "named" the one that the

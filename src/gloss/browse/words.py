@@ -22,6 +22,14 @@ METRICS = {
     "spearman": ("Spearman ρ", "Correlation of the ranks of foretold and true strength."),
     "balanced_accuracy": ("Balanced accuracy", "The mean of the accuracies on firing and on silent contexts: chance is .50."),
     "chance": ("Chance", "What guessing gets."),
+    "firing_above_chance": ("Firing above chance", "How much of the way from chance to firing in every text: 0 is chance."),
+    "share_firing": ("Texts in which it fires", "Of the texts that were asked for, the share in which the feature fires."),
+    "share_firing_contrast": (
+        "Texts for contrast in which it fires",
+        "The same of texts that were made without the explanation.",
+    ),
+    "firing_above_contrast": ("Firing above the contrast", "How many more of the texts fire than of those made without it."),
+    "relative_maximum": ("Strength in the texts", "Its mean maximum in them, where 1 is its strongest activation in the corpus."),
     "accuracy_above_chance": ("Accuracy above chance", "How much of the way from guessing to always right: 0 is guessing."),
     "accuracy_strong": ("Accuracy, strong half", "Where the contexts fire most strongly."),
     "accuracy_weak": ("Accuracy, weak half", "Where the contexts fire most weakly."),
@@ -58,6 +66,7 @@ METRICS = {
 }
 
 METHODS = {
+    "generation": "A language model writes texts from the explanation, and the subject reads them: does the feature fire?",
     "execution": "The rule is run over every token of text that no explainer has seen, at the feature’s true rate.",
     "detection": "A language model reads the explanation and says of each held-out context whether the feature fires in it.",
     "fuzzing": "A language model reads the explanation and says of each held-out context whether the right tokens are marked.",
@@ -80,6 +89,7 @@ REASONS = {
     Reason.REFUSED: "The language model declined to answer.",
     Reason.REQUEST_ERROR: "The language model could not be reached.",
     Reason.NOT_APPLICABLE: "The method does not apply to this feature.",
+    Reason.REPEATED: "The text had been written before, or quoted the explanation.",
     Reason.UNREACHABLE: "No strength moves the subject’s next token as far as was asked.",
 }
 

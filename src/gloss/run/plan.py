@@ -16,6 +16,7 @@ from gloss.run.keys import fingerprint, key
 from gloss.run.methods import installed
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
+from gloss.store.evidence import Reader
 from gloss.store.results import Part, Row, read
 
 STAGES = ("decompose", "collect", "sample", "explain", "score", "browse")
@@ -63,6 +64,13 @@ class Plan:
     @cached_property
     def activations(self) -> Activations:
         return Activations.open(self.place("collect") / "activations")
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Reads new texts with the run's subject and dictionary, which are loaded here and nowhere else after `collect`."""
+        from gloss.run.stages.collect import reader_of
+
+        return reader_of(self)
 
     @cached_property
     def described(self) -> dict[int, Row]:

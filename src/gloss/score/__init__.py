@@ -14,7 +14,8 @@ class Scorer(Protocol):
     """Judges an explanation by evidence that it was not made from.
 
     Class variables say what it needs: `asks = True` a language model, `reads_neighbours = True` the evidence of near features,
-    `reads_explanation = False` no explanation, so that it is made once a feature and has no controls.
+    `reads_texts = True` the subject, to run it over other texts than the corpus, `reads_explanation = False` no explanation, so
+    that it is made once a feature and has no controls.
     """
 
     def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:

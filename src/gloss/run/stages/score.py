@@ -54,10 +54,11 @@ def is_whole(plan: Plan, scores: Sequence[Score]) -> bool:
 
 
 def evidence_of(plan: Plan, scorer: Any, examples: Examples) -> Evidence:
-    """What the scorer gets to see of a feature; its neighbours only where it asks for them, because each has to be read."""
+    """What the scorer gets to see of a feature; its neighbours and the subject only where it asks for them."""
     index = examples.feature.index
     neighbours = plan.neighbours(index) if getattr(scorer, "reads_neighbours", False) else ()
-    return Evidence(examples, plan.corpus, plan.activations.feature(index), neighbours)
+    reader = plan.reader if getattr(scorer, "reads_texts", False) else None
+    return Evidence(examples, plan.corpus, plan.activations.feature(index), neighbours, reader)
 
 
 def reads_explanation(scorer: Any) -> bool:
