@@ -15,6 +15,7 @@ from gloss.models.prompts import Answer, Message, Prompt, PromptToken
 from gloss.models.subject import Subject
 from gloss.records import Reason
 from gloss.run.plan import embedded
+from models.talks import asking
 from models.text_server import serve_texts
 
 TEXT = 'def names(ships):\n    """Wörter — 中文."""\n    return [ship.name for ship in ships]\n'
@@ -76,8 +77,7 @@ def test_a_model_in_this_process_says_the_same(address, subject):
 
 def test_batches_change_nothing(subject):
     texts = [TEXT, TEXT[:30], "x = 1\n", TEXT * 2, TEXT]
-    prompts = [own(text) for text in texts]
-    answers = InProcess(subject, tokens_at_once=64).answers(prompts, np.random.default_rng(0))
+    answers = InProcess(subject, tokens_at_once=64).hold([asking(*map(own, texts))], np.random.default_rng(0))[0]
     for text, answer in zip(texts, answers, strict=True):
         assert [one.logprob for one in answer.prompt_logprobs] == pytest.approx(forward(subject, text), abs=1e-4)
 

@@ -165,3 +165,42 @@ def test_riddles_are_asked_of_hard_contexts_by_a_run_that_finds_the_methods_in_a
     assert sum(sum(counts.values()) for counts in found) == sum(
         row["role"] == "silent_held_out" for row in read([plan.place("sample")], "examples")
     )
+
+
+IN_THIS_PROCESS = """
+[[score]]
+method = "surprisal"
+worked_examples = 0
+
+[chat]
+backend = "transformers"
+model = "embedded"
+"""
+
+
+def test_a_model_in_this_process_scores_a_run_and_repeats_nothing(folder):
+    (folder / "experiment.toml").write_text(SMALL + IN_THIS_PROCESS)
+    code, told, err = ran(folder, "cost", "experiment.toml")
+    assert code == 0, err
+    assert "0.00" in told
+    assert "unknown" not in told
+    code, _, err = ran(folder, "run", "experiment.toml")
+    assert code == 0, err
+    asked = int(re.search(r"([\d,]+) answers asked, ", err)[1].replace(",", ""))
+    scores = read(plan_of(folder / "out").places("score"), "scores")
+    assert scores
+    assert sum(row["failed"] for row in scores) == 0
+    shutil.rmtree(folder / "out" / "score")
+    code, _, err = ran(folder, "run", "experiment.toml")
+    assert code == 0, err
+    assert re.search(r"surprisal.*\n.* 0 answers asked, ", err)
+    assert asked > 100
+    assert scores == read(plan_of(folder / "out").places("score"), "scores")
+
+
+def test_a_chat_without_a_template_is_refused_in_one_sentence(folder):
+    (folder / "experiment.toml").write_text(SMALL + IN_THIS_PROCESS.replace('"surprisal"\nworked_examples = 0', '"detection"'))
+    code, _, err = ran(folder, "run", "experiment.toml")
+    assert code == 2, err
+    assert "Traceback" not in err
+    assert "has no chat template; use a score that asks in plain text" in err

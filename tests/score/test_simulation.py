@@ -264,7 +264,7 @@ def test_it_runs_in_this_process_with_the_smallest_of_prompts(rng):
         )
     )
     [prompt] = Simulation(worked_examples=1).prompts("names of functions and classes", pieces)
-    [answer] = InProcess(subject).answers([prompt], rng)
+    [(_, answer)] = InProcess(subject).answers([prompt], rng)
     assert answer.prompt_tokens <= 256
     foretold = Simulation().foretold([answer], [prompt], pieces)
     assert np.isfinite(foretold.values).mean() > 0.5

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from gloss.collect.forward import Forward
-from gloss.collect.identity import identity
 from gloss.collect.merge import Merge
 from gloss.collect.shards import Shards, Triples
 from gloss.collect.texts import Texts
 from gloss.collect.tokens import read_texts
 from gloss.errors import BadSettings, Mismatch
 from gloss.models.dictionary import Dictionary, require_fit
+from gloss.models.identity import identity
 from gloss.models.subject import Subject
 from gloss.store.atomic import disk, new_folder, write_bytes
 from gloss.store.corpus import Stretch, stretches

@@ -1,8 +1,10 @@
-"""A causal language model in this process that answers plain prompts as an endpoint would, and says how likely they are."""
+"""A causal language model in this process that answers prompts as an endpoint would, and says how likely they are."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,23 +14,28 @@ from torch import Tensor
 
 from gloss.errors import BadSettings
 from gloss.models.completions import aligned
+from gloss.models.identity import identity
+from gloss.models.ledger import Ledger, request_key
 from gloss.models.prices import Usage, after
-from gloss.models.prompts import Answer, Conversation, Prompt, PromptToken, TokenLogprob
-from gloss.models.subject import Subject
+from gloss.models.prompts import Answer, Conversation, Message, Prompt, PromptToken, TokenLogprob
+from gloss.models.subject import Subject, draw
 from gloss.records import PADDING, Reason
 from gloss.store.vocabulary import Vocabulary
 
 T = TypeVar("T")
+Template = Callable[[Sequence[Message]], str]
+"""From the turns of a chat to the text that the model reads."""
 
 
 @dataclass(frozen=True)
 class InProcess:
-    """Answers prompts of plain text, for scores that need log-probabilities where no server gives them.
+    """Answers prompts where no server is, or none that gives log-probabilities.
 
-    It has no chat template: prompts that are chats are refused. Nothing is kept in a ledger, for nothing was paid.
+    Plain text always; chats where there is a template for them.
     """
 
     subject: Subject
+    template: Template | None = None
     tokens_at_once: int = 4096  # in one forward pass
 
     @cached_property
@@ -36,66 +43,97 @@ class InProcess:
         """What each token says."""
         return self.subject.vocabulary()
 
+    @cached_property
+    def identity(self) -> str:
+        """What answers depend on besides the prompt: weights, and how chats are put."""
+        return f"{identity(self.subject.model)} {self.template and self.template((Message('user', 'hello'),))}"
+
     def hold(
         self,
         conversations: Iterable[Conversation[T]],
         rng: np.random.Generator,
         *,
+        ledger: Path | None = None,
         progress: Callable[[Usage], None] | None = None,
     ) -> list[T]:
-        """Hold conversations one after another; what each returned. `rng` draws where a temperature is above 0."""
+        """Hold conversations one after another; what each returned. `rng` draws where a temperature is above 0.
+
+        Answers rest in `ledger`, so that a run that was killed computes nothing twice. Raises BadSettings for a chat without
+        a template.
+        """
         results: list[T] = []
         usage = Usage()
-        for talk in conversations:
-            try:
-                prompts = next(talk)
-                while True:
-                    answers = self.answers(prompts, rng)
-                    for answer in answers:
-                        usage = after(usage, answer, 0)
-                    prompts = talk.send(answers)
-            except StopIteration as over:
-                results.append(over.value)
-            finally:
-                talk.close()
-            usage = replace(usage, conversations=usage.conversations + 1)
-            if progress is not None:
-                progress(usage)
+        with Ledger(ledger) as answers:
+            for talk in conversations:
+                try:
+                    prompts = next(talk)
+                    while True:
+                        found, usage = self.round(prompts, rng, answers, usage)
+                        prompts = talk.send(found)
+                except StopIteration as over:
+                    results.append(over.value)
+                finally:
+                    talk.close()
+                usage = replace(usage, conversations=usage.conversations + 1)
+                if progress is not None:
+                    progress(usage)
         return results
 
-    def answers(self, prompts: list[Prompt], rng: np.random.Generator) -> list[Answer]:
-        """The answers, prompts of like length together. Equal prompts are read once."""
-        found: dict[Prompt, Answer] = {}
-        for batch in self.batches(set(prompts), found):
-            found |= self.read(batch)
-        for prompt in set(prompts) - found.keys():
-            found[prompt] = self.generated(prompt, rng)
-        return [found[prompt] for prompt in prompts]
+    def round(
+        self, prompts: Sequence[Prompt], rng: np.random.Generator, ledger: Ledger, usage: Usage
+    ) -> tuple[list[Answer], Usage]:
+        """The answers, kept or new, and the usage after them. Equal prompts are read once."""
+        keys = {prompt: request_key({"weights": self.identity} | asdict(prompt)) for prompt in prompts}
+        found = {prompt: kept for prompt, key in keys.items() if (kept := ledger.get(key)) is not None}
+        usage = replace(usage, reused=usage.reused + sum(prompt in found for prompt in prompts))
+        for prompt, answer in self.answers([prompt for prompt in keys if prompt not in found], rng):
+            ledger.put(keys[prompt], str(self.subject.model.name_or_path), answer)
+            found[prompt] = answer
+            usage = after(usage, answer, 0)
+        return [found[prompt] for prompt in prompts], usage
 
-    def batches(self, prompts: set[Prompt], found: dict[Prompt, Answer]) -> Iterator[dict[Prompt, list[int]]]:
-        """Prompts that ask about their own text, with their tokens; those that are too long are answered so in `found`."""
+    def answers(self, prompts: Sequence[Prompt], rng: np.random.Generator) -> Iterator[tuple[Prompt, Answer]]:
+        """Different prompts with their answers, as they come; those of like length are read together."""
         encoded = {prompt: self.encode(prompt) for prompt in prompts}
+        fitting = {prompt: tokens for prompt, tokens in encoded.items() if self.room(prompt, tokens) >= 0}
+        for prompt in encoded.keys() - fitting.keys():
+            yield prompt, self.too_long(encoded[prompt])
+        for batch in self.batches({p: tokens for p, tokens in fitting.items() if p.prompt_logprobs is not None}):
+            yield from self.read(batch).items()
+        for prompt, tokens in fitting.items():
+            if prompt.prompt_logprobs is None:
+                yield prompt, self.generated(prompt, tokens, rng)
+
+    def room(self, prompt: Prompt, tokens: list[int]) -> int | float:
+        """How many positions of the model's context a prompt and its answer leave free; below 0 it is too long."""
+        wanted = len(tokens) + (prompt.max_tokens if prompt.prompt_logprobs is None else 0)
+        return math.inf if self.subject.context is None else self.subject.context - wanted
+
+    def too_long(self, tokens: list[int]) -> Answer:
+        """The answer to a prompt that does not fit."""
         limit = self.subject.context
+        detail = f"the prompt has {len(tokens)} tokens, the model takes {limit}; fewer worked examples make it shorter"
+        return Answer(None, Reason.REQUEST_ERROR, detail, prompt_tokens=len(tokens))
+
+    def batches(self, encoded: Mapping[Prompt, list[int]]) -> Iterator[dict[Prompt, list[int]]]:
+        """Prompts in groups of like length."""
         batch: dict[Prompt, list[int]] = {}
-        for prompt in sorted(prompts, key=lambda prompt: (len(encoded[prompt]), prompt.messages[0].text)):
-            length = len(encoded[prompt])
-            if limit is not None and length + (prompt.prompt_logprobs is None) * prompt.max_tokens > limit:
-                detail = f"the prompt has {length} tokens, the model takes {limit}; fewer worked examples make it shorter"
-                found[prompt] = Answer(None, Reason.REQUEST_ERROR, detail, prompt_tokens=length)
-            elif prompt.prompt_logprobs is not None:
-                if batch and length * (len(batch) + 1) > self.tokens_at_once:
-                    yield batch
-                    batch = {}
-                batch[prompt] = encoded[prompt]
+        for prompt in sorted(encoded, key=lambda prompt: (len(encoded[prompt]), prompt.messages[0].text)):
+            if batch and len(encoded[prompt]) * (len(batch) + 1) > self.tokens_at_once:
+                yield batch
+                batch = {}
+            batch[prompt] = encoded[prompt]
         if batch:
             yield batch
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """The prompt's tokens, a start token in front where the model has one. Raises BadSettings for a chat."""
-        if prompt.plain is None:
+        """The prompt's tokens: a plain text with the model's start token, a chat as the template puts it."""
+        if prompt.plain is not None:
+            start = self.subject.start_token
+            return [*([] if start is None else [start]), *self.subject.encode(prompt.plain)]
+        if self.template is None:
             raise BadSettings("a model in this process has no chat template; use a score that asks in plain text, or an endpoint")
-        start = self.subject.start_token
-        return [*([] if start is None else [start]), *self.subject.encode(prompt.plain)]
+        return self.subject.encode(self.template(prompt.messages))
 
     def read(self, batch: dict[Prompt, list[int]]) -> dict[Prompt, Answer]:
         """How likely each token of each text is, from one forward pass."""
@@ -140,18 +178,33 @@ class InProcess:
         ]
         return list(zip(values, others, strict=True))
 
-    def generated(self, prompt: Prompt, rng: np.random.Generator) -> Answer:
-        """The text continued, by the likeliest tokens at temperature 0."""
-        tokens = self.encode(prompt)
-        drawn_by = rng if prompt.temperature > 0 else None
-        longer = self.subject.generate(
-            torch.tensor([tokens]), max_new_tokens=prompt.max_tokens, rng=drawn_by, temperature=prompt.temperature or 1.0
-        )
-        new = [token for token in longer[0, len(tokens) :].tolist() if token != PADDING]
-        vocabulary, logprobs = self.vocabulary, None
-        if prompt.top_logprobs:
-            logits = self.subject.run(torch.tensor([[*tokens, *new]]), logits=True).logits
-            assert logits is not None
-            scored = self.scored(torch.tensor(new), logits[0, len(tokens) - 1 : -1].float(), prompt.top_logprobs)
-            logprobs = tuple(TokenLogprob(vocabulary.strings[token], *one) for token, one in zip(new, scored, strict=True))
-        return Answer(vocabulary.text(new), None, "", logprobs, len(tokens), len(new), 0.0)
+    def generated(self, prompt: Prompt, tokens: list[int], rng: np.random.Generator) -> Answer:
+        """What comes next: the likeliest tokens at temperature 0, otherwise a draw of each; an end token ends it unseen."""
+        ends = set(self.subject.end_tokens.tolist())
+        drawn_by = torch.Generator().manual_seed(int(rng.integers(2**63))) if prompt.temperature > 0 else None
+        new: list[int] = []
+        found: list[TokenLogprob] = []
+        for token, logits in self.continuation(tokens, prompt.max_tokens, drawn_by, prompt.temperature):
+            if token in ends:
+                break
+            new.append(token)
+            if prompt.top_logprobs:
+                [one] = self.scored(torch.tensor([token]), logits, prompt.top_logprobs)
+                found.append(TokenLogprob(self.vocabulary.strings[token], *one))
+        logprobs = tuple(found) if prompt.top_logprobs else None
+        return Answer(self.vocabulary.text(new), None, "", logprobs, len(tokens), len(new), 0.0)
+
+    def continuation(
+        self, tokens: list[int], number: int, drawn_by: torch.Generator | None, temperature: float
+    ) -> Iterator[tuple[int, Float[Tensor, "1 vocabulary"]]]:
+        """Tokens one by one, each with the logits that it was chosen by. Keys and values of what was read are kept."""
+        read, cache = torch.tensor([tokens]), None
+        for _ in range(number):
+            with torch.no_grad():
+                given: Any = self.subject.model(
+                    input_ids=read.to(self.subject.device), past_key_values=cache, use_cache=True, logits_to_keep=1
+                )
+            cache, logits = given.past_key_values, given.logits[:, -1].float().cpu()
+            chosen = logits.argmax(dim=1) if drawn_by is None else draw(logits / temperature, drawn_by)
+            yield int(chosen), logits
+            read = chosen[:, None]

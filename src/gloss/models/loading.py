@@ -1,18 +1,21 @@
 """From a folder or a name to a model and its tokenizer; what cannot be loaded is refused in one sentence."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from jinja2 import TemplateError
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from gloss.errors import BadInput, BadSettings
 from gloss.models.families import family_of
+from gloss.models.prompts import Message
 from gloss.models.tokens import Tokens, load_tokens, read_json
 
-DESCRIPTIONS = ["config.json", "tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt"]
+DESCRIPTIONS = ["config.json", "tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "chat_template*"]
 
 
 def load_model(
@@ -56,6 +59,27 @@ def read_weights(
             f"{source} lacks {len(missing)} of the model's weights, the first {missing[0]}; fetch or save the model anew"
         )
     return model
+
+
+def load_chat_template(path_or_name: str | Path, revision: str | None) -> Callable[[Sequence[Message]], str] | None:
+    """How this model's chats are put as text, up to where its answer begins; None where its tokenizer has no template."""
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(path_or_name, revision=revision or "main")
+    except (OSError, ValueError, KeyError, ImportError):  # a model can do without what transformers wants of a tokenizer
+        return None
+    if tokenizer.chat_template is None:
+        return None
+
+    def put(turns: Sequence[Message]) -> str:
+        messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+        try:
+            return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except TemplateError as problem:
+            raise BadSettings(
+                f"the chat template of {path_or_name} refuses such turns ({problem}); use another model"
+            ) from problem
+
+    return put
 
 
 def is_path(path_or_name: str | Path) -> bool:

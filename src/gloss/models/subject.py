@@ -166,7 +166,7 @@ class Subject:
             chosen = last.argmax(dim=1) if drawn_by is None else draw(last / temperature, drawn_by)
             tokens = append(tokens, lengths, torch.where(ended, PADDING, chosen))
             lengths = lengths + ~ended
-            ended |= torch.isin(chosen, self._end_tokens)
+            ended |= torch.isin(chosen, self.end_tokens)
             if ended.all():
                 break
         return tokens.to(self.device)
@@ -182,7 +182,7 @@ class Subject:
         return self._last_logits(tokens, real_positions(tokens, None).sum(dim=1), edits)
 
     @property
-    def _end_tokens(self) -> Int64[Tensor, " end_token"]:
+    def end_tokens(self) -> Int64[Tensor, " end_token"]:
         """The tokens after which the model says nothing more."""
         named = self.model.generation_config.eos_token_id
         return torch.tensor([] if named is None else named, dtype=torch.int64).reshape(-1)

@@ -1,24 +1,25 @@
 """The language model that an experiment names in [chat], as a partner of its conversations."""
 
 from collections.abc import Iterable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import TypeVar
 
 from gloss.models.chat import Chat
+from gloss.models.local_chat import LocalChat
 from gloss.models.prices import Usage
 from gloss.models.prompts import Conversation
-from gloss.run.experiment import settings_of
-from gloss.run.plan import Plan
+from gloss.run.experiment import EMBEDDED, Table, settings_of
+from gloss.run.plan import Plan, embedded
 
 T = TypeVar("T")
 
 
 class Partner:
-    """Holds conversations with one endpoint; every answer is kept in the run's ledger, so that none is paid for twice."""
+    """Holds conversations with one language model; every answer is kept in the run's ledger, so that none is paid for twice."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.chat: Chat = settings_of(plan.experiment.chat)
+        self.chat = model_of(plan.experiment.chat)
         self.usage = Usage()  # of all conversations so far
 
     def hold(self, conversations: Iterable[Conversation[T]]) -> list[T]:
@@ -40,3 +41,11 @@ class Partner:
         money = f", {used.money:.4f} spent" if used.money or not used.unpriced else ""
         tokens = f"{used.prompt_tokens:,} prompt and {used.completion_tokens:,} answer tokens"
         return f"{used.answered:,} answers asked, {used.reused:,} from the ledger, {used.failed:,} failed; {tokens}{money}"
+
+
+def model_of(chat: Table) -> Chat | LocalChat:
+    """What answers, with the place of its weights where they are the embedded ones."""
+    found = settings_of(chat)
+    if isinstance(found, LocalChat) and found.model == EMBEDDED:
+        return replace(found, model=str(embedded("subject")))
+    return found

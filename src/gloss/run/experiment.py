@@ -8,6 +8,7 @@ from typing import Any
 
 from gloss.errors import BadInput, BadSettings
 from gloss.models.chat import Chat
+from gloss.models.local_chat import LocalChat
 from gloss.models.prices import Prices
 from gloss.run.methods import build, check_kind, method, suggestion
 from gloss.sample.examples import Sampling
@@ -72,6 +73,7 @@ METHODS: Mapping[str, tuple[Table, ...]] = {
 }
 PLAIN: Mapping[str, type] = {"run": Run, "subject": SubjectSettings, "collect": Corpus, "browse": Browse}
 OTHER = ("decompose", "contexts", "chat")
+BACKENDS: Mapping[str, type] = {"endpoint": Chat, "transformers": LocalChat}
 
 
 @dataclass(frozen=True)
@@ -173,12 +175,15 @@ def called(settings: Table) -> str:
     return str(settings.get("name", settings["method"]))
 
 
-def settings_of(chat: Table) -> Chat:
-    """The endpoint of a [chat] table; `prices` is a table of its own. Raises BadSettings."""
+def settings_of(chat: Table) -> Chat | LocalChat:
+    """The language model of a [chat] table; `prices` is a table of its own. Raises BadSettings."""
     given = dict(chat)
+    backend = given.pop("backend", "endpoint")
+    if backend not in BACKENDS:
+        raise BadSettings(f"[chat] has no backend {backend!r}{suggestion(str(backend), BACKENDS)}")
     if "prices" in given:
         check_kind(given["prices"], {}, "[chat.prices]")
         for name, price in given["prices"].items():
             check_kind(price, 0.0, f"[chat.prices].{name}")
         given["prices"] = build(Prices, given["prices"], "[chat.prices]")
-    return build(Chat, given, "[chat]")
+    return build(BACKENDS[backend], given, "[chat]")

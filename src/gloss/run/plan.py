@@ -146,8 +146,10 @@ def asking(asked: Experiment, verb: str, settings: Table) -> list[object]:
     if not getattr(installed(verb)[name].load(), "asks", False):
         return []
     prompts = files(installed(verb)[name].value.rpartition(":")[0].rpartition(".")[0]) / "prompts" / f"{name}.yaml"
+    weights = content(asked.chat["model"], "subject") if asked.chat.get("backend") == "transformers" else ""
     return [
-        *(asked.chat.get(setting) for setting in ("model", "base_url", "extra")),
+        *(asked.chat.get(setting) for setting in ("model", "revision", "base_url", "extra")),
+        weights,
         prompts.read_text("utf-8") if prompts.is_file() else "",
     ]
 

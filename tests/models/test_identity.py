@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 import torch
-from tiny import tiny_dictionary, tiny_subject
 
-from gloss.collect.identity import identity
+from collect.tiny import tiny_dictionary, tiny_subject
+from gloss.models.identity import identity
 
 
 def test_equal_subjects_and_dictionaries_have_equal_identities() -> None:

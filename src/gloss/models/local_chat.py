@@ -1,0 +1,62 @@
+"""A language model that this process runs, as the partner of conversations: no endpoint, no key, no price."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from gloss.errors import BadSettings
+from gloss.models.prices import Prices, Usage
+from gloss.models.prompts import Conversation
+
+if TYPE_CHECKING:
+    from gloss.models.in_process import InProcess
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LocalChat:
+    """Which model answers, and where it runs. Its weights are read when the first conversation is held."""
+
+    model: str = ""  # a folder, or a name on the hub
+    revision: str = ""
+    device: str = "cpu"
+    tokens_at_once: int = 4096  # in one forward pass
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise BadSettings("a model in this process was chosen, but none named: set model of chat to a folder or a hub's name")
+        if self.tokens_at_once < 1:
+            raise BadSettings(f"tokens_at_once is {self.tokens_at_once}, wants at least 1")
+
+    @property
+    def prices(self) -> Prices:
+        """Nothing is paid for."""
+        return Prices(0.0, 0.0)
+
+    def hold(
+        self,
+        conversations: Iterable[Conversation[T]],
+        rng: np.random.Generator,
+        *,
+        ledger: Path | None = None,
+        progress: Callable[[Usage], None] | None = None,
+    ) -> list[T]:
+        """Hold conversations one after another, as an endpoint's `Chat` does. Raises BadInput where there is no such model."""
+        return loaded(self).hold(conversations, rng, ledger=ledger, progress=progress)
+
+
+@lru_cache(maxsize=1)
+def loaded(chat: LocalChat) -> "InProcess":
+    """The model itself, read once in a process."""
+    from gloss.models.in_process import InProcess
+    from gloss.models.loading import load_chat_template
+    from gloss.models.subject import Subject
+
+    revision = chat.revision or None
+    subject = Subject.load(chat.model, revision, device=chat.device)
+    return InProcess(subject, load_chat_template(chat.model, revision), chat.tokens_at_once)
