@@ -13,7 +13,7 @@ from gloss.cli import app
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-VERBS = ("decompose", "sample", "explain", "score")
+VERBS = ("decompose", "sample", "explain", "score", "attribute")
 POINTS = [point for verb in VERBS for point in entry_points(group=f"gloss.{verb}")]
 
 

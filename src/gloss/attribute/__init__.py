@@ -1,0 +1,1 @@
+"""Finds which players of a game (words, heads, training examples) act together, and says how far that explains its values."""

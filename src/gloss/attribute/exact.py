@@ -1,0 +1,31 @@
+"""Values every set of players: the whole truth about a game of up to 16 players, and what the other methods are held to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gloss.attribute.evaluations import remembered
+from gloss.attribute.game import Game
+from gloss.attribute.interactions import Faithfulness, Interactions
+from gloss.attribute.transforms import Basis, all_masks, of_all_values
+from gloss.errors import BadInput
+from gloss.records import Estimate
+
+MOST_PLAYERS = 16
+
+
+@dataclass(frozen=True)
+class Exact:
+    """All 2^n values and their Walsh-Hadamard transform. It has no settings, samples nothing and holds nothing out."""
+
+    def attribute(self, game: Game, rng: np.random.Generator) -> Interactions:
+        """Every Fourier coefficient. Raises BadInput for more than 16 players, or where a value could not be had."""
+        n = len(game.players)
+        if n > MOST_PLAYERS:
+            raise BadInput(f"exact values all 2^n sets of at most {MOST_PLAYERS} players, this game has {n}; use auto")
+        values = remembered(game).values(all_masks(n))
+        if missing := int((~np.isfinite(values)).sum()):
+            raise BadInput(f"the game gave no number for {missing} of {len(values)} masks, and exact needs all; use auto")
+        known = Estimate(1.0, 1.0, 1.0) if np.ptp(values) > 0 else Estimate.missing()
+        coefficients = of_all_values(values, n)
+        return Interactions(game.players, coefficients, Basis.FOURIER, "exact", Faithfulness(known, len(values)), len(values))
