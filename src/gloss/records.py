@@ -83,10 +83,10 @@ class FeatureActivations:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A feature whose direction lies near another's, how near, and where it fires."""
+    """A feature that is near another, how near, and where it fires."""
 
     feature: FeatureId
-    cosine: float
+    closeness: float  # the cosine of their directions, or the Jaccard index of the tokens at which they fire
     activations: FeatureActivations
 
 

@@ -1,6 +1,6 @@
 """What a dictionary's directions say by themselves: the tokens whose logits they move, and which of them lie close together."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,20 +30,25 @@ def directions(
     unit = torch.nn.functional.normalize(atoms.float(), dim=1)
     readable = unembedding is not None and unembedding.shape[1] == atoms.shape[1]
     lens = (unembedding - unembedding.mean(0)).float() if readable and unembedding is not None else None
-    number_of_neighbours = min(number, len(atoms) - 1)
     for begin in range(0, len(atoms), CHUNK):
-        rows = unit[begin : begin + CHUNK]
-        cosines = rows @ unit.T
-        cosines[torch.arange(len(rows)), torch.arange(begin, begin + len(rows))] = -2.0  # below any cosine: not its own neighbour
-        near = cosines.topk(number_of_neighbours)
+        chunk = range(begin, min(begin + CHUNK, len(atoms)))
         logits = atoms[begin : begin + CHUNK].float() @ lens.T if lens is not None else None
-        for row in range(len(rows)):
+        for row, near in enumerate(nearest(unit, chunk, number)):
             yield Direction(
                 begin + row,
                 extreme(logits[row], number, largest=True) if logits is not None else (),
                 extreme(logits[row], number, largest=False) if logits is not None else (),
-                tuple(zip(near.indices[row].tolist(), near.values[row].tolist(), strict=True)),
+                near,
             )
+
+
+def nearest(unit: Float[Tensor, "feature d"], chosen: Sequence[int], number: int = 10) -> Iterator[tuple[tuple[int, float], ...]]:
+    """For each of these features, those whose directions have the largest cosines with its own. Wants rows of length 1."""
+    cosines = unit[list(chosen)] @ unit.T
+    cosines[torch.arange(len(chosen)), list(chosen)] = -2.0  # below any cosine: not its own neighbour
+    found = cosines.topk(min(number, len(unit) - 1))
+    for features, values in zip(found.indices.tolist(), found.values.tolist(), strict=True):
+        yield tuple(zip(features, values, strict=True))
 
 
 def extreme(logits: Float[Tensor, " vocabulary"], number: int, *, largest: bool) -> tuple[tuple[int, float], ...]:

@@ -55,6 +55,16 @@ class Dictionary(Protocol):
 
 
 @runtime_checkable
+class HasEncoder(Protocol):
+    """A dictionary whose features each read along one direction."""
+
+    @property
+    def encoder(self) -> Float[Tensor, "feature d_in"]:
+        """The direction along which each feature reads."""
+        ...
+
+
+@runtime_checkable
 class Scaled(Protocol):
     """A dictionary whose atoms may count more at one token than at another."""
 
@@ -138,6 +148,11 @@ class SparseCoder:
     def atoms(self) -> Float32[Tensor, "feature d_out"]:
         """What each feature adds to the reconstruction, for one unit of activation."""
         return self.weights.atoms
+
+    @property
+    def encoder(self) -> Float32[Tensor, "feature d_in"]:
+        """The direction along which each feature reads the input."""
+        return self.weights.encoder
 
     def encode(self, x: Float[Tensor, "token d_in"]) -> Codes:
         """The active features of each token. Raises Mismatch for vectors of another length."""

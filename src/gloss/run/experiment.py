@@ -13,6 +13,7 @@ from gloss.models.prices import Prices
 from gloss.run.methods import build, check_kind, method, suggestion
 from gloss.sample.examples import Sampling
 
+DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near
 EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
 
 
@@ -57,6 +58,20 @@ class Corpus:
 
 
 @dataclass(frozen=True)
+class NeighbourSettings:
+    """Which features count as near: for negatives, for scorers that show near features, for collisions."""
+
+    by: str = DECODER  # the cosine of what features write; or encoder, of what they read; or cooccurrence, of where they fire
+    most_activations: int = 2**25  # of the shown split that co-occurrence is counted on; of more, tokens are drawn at random
+
+    def __post_init__(self) -> None:
+        if self.by not in (DECODER, ENCODER, COOCCURRENCE):
+            raise ValueError(f"by must be {DECODER}, {ENCODER} or {COOCCURRENCE}, got {self.by!r}")
+        if self.most_activations < 1:
+            raise ValueError(f"most_activations must be 1 or more, got {self.most_activations}")
+
+
+@dataclass(frozen=True)
 class Browse:
     """What the pages show beyond the records."""
 
@@ -71,7 +86,13 @@ METHODS: Mapping[str, tuple[Table, ...]] = {
     "explain": ({"method": "rule"},),
     "score": ({"method": "execution"},),
 }
-PLAIN: Mapping[str, type] = {"run": Run, "subject": SubjectSettings, "collect": Corpus, "browse": Browse}
+PLAIN: Mapping[str, type] = {
+    "run": Run,
+    "subject": SubjectSettings,
+    "collect": Corpus,
+    "neighbours": NeighbourSettings,
+    "browse": Browse,
+}
 OTHER = ("decompose", "contexts", "chat")
 BACKENDS: Mapping[str, type] = {"endpoint": Chat, "transformers": LocalChat}
 
@@ -84,6 +105,7 @@ class Experiment:
     subject: SubjectSettings
     collect: Corpus
     decompose: Table = field(default_factory=lambda: {"dictionary": EMBEDDED})
+    neighbours: NeighbourSettings = field(default_factory=NeighbourSettings)
     contexts: Table = field(default_factory=dict)
     sample: tuple[Table, ...] = METHODS["sample"]
     explain: tuple[Table, ...] = METHODS["explain"]

@@ -21,6 +21,7 @@ from gloss.run.progress import bar, console
 from gloss.run.report import REPORT, print_report, write_report
 from gloss.run.sources import texts
 from gloss.run.stages.explain import explain
+from gloss.run.stages.neighbours import FindNeighbours
 from gloss.run.stages.sample import sample
 from gloss.run.stages.score import score
 from gloss.store.atomic import write_bytes
@@ -95,6 +96,11 @@ def sharded(plan: Plan, title: str, work: Callable[[int], None], part: Callable[
         executor.run(work, left, one_more)
 
 
+def find_neighbours(plan: Plan) -> None:
+    if "neighbours" in plan.keys:
+        sharded(plan, "neighbours", FindNeighbours(plan), partial(plan.part, "neighbours"), Here())
+
+
 def sample_all(plan: Plan) -> None:
     sharded(plan, "sample", partial(sample, plan), partial(plan.part, "sample"), Here())
 
@@ -121,6 +127,7 @@ def partners(plan: Plan, verb: str, name: str) -> tuple[Dialogue, Executor]:
 RUNNERS: dict[str, Callable[[Plan], None]] = {
     "decompose": prepare_dictionary,
     "collect": read_models,
+    "neighbours": find_neighbours,
     "sample": sample_all,
     "explain": partial(by_every_method, verb="explain", work=explain),
     "score": partial(by_every_method, verb="score", work=score),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gloss.records import FeatureId, Neighbour
-from gloss.run.experiment import EMBEDDED, Experiment, Table, called
+from gloss.run.experiment import DECODER, EMBEDDED, Experiment, Table, called
 from gloss.run.keys import fingerprint, key
 from gloss.run.methods import installed
 from gloss.store.activations import Activations
@@ -19,7 +19,7 @@ from gloss.store.corpus import Corpus
 from gloss.store.evidence import Reader
 from gloss.store.results import Part, Row, read
 
-STAGES = ("decompose", "collect", "sample", "explain", "score", "browse")
+STAGES = ("decompose", "collect", "neighbours", "sample", "explain", "score", "browse")
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,19 @@ class Plan:
             live = np.sort(self.generator("features").choice(live, wanted, replace=False))
         return [FeatureId(self.dictionary_name, int(index)) for index in live]
 
+    @cached_property
+    def near(self) -> dict[int, list[tuple[int, float]]]:
+        """The features that are near each one, by what [neighbours] says, and how near they are, nearest first."""
+        if "neighbours" in self.keys:
+            rows = read([self.place("neighbours")], "neighbours")
+            return {row["feature"]: [(near["feature"], near["closeness"]) for near in row["neighbours"]] for row in rows}
+        return {i: [(near["feature"], near["cosine"]) for near in row["neighbours"]] for i, row in self.described.items()}
+
     def neighbours(self, index: int) -> tuple[Neighbour, ...]:
-        """The features that lie near this one, nearest first, and where they fire."""
+        """The features that are near this one, nearest first, and where they fire."""
         return tuple(
-            Neighbour(FeatureId(self.dictionary_name, near["feature"]), near["cosine"], self.activations.feature(near["feature"]))
-            for near in self.described[index]["neighbours"]
+            Neighbour(FeatureId(self.dictionary_name, other), closeness, self.activations.feature(other))
+            for other, closeness in self.near[index]
         )
 
     @property
@@ -131,7 +139,9 @@ def worked_out(asked: Experiment) -> dict[str, str]:
     keys = {"decompose": key(subject, asked.decompose, existing, asked.run.seed)}
     keys["collect"] = key(text, keys["decompose"])
     chosen = (asked.run.seed, asked.run.features, asked.run.minimum_activations, asked.run.features_per_shard)
-    keys["sample"] = key(keys["collect"], asked.sample, asked.contexts, chosen)
+    if asked.neighbours.by != DECODER:
+        keys["neighbours"] = key(keys["collect"], asdict(asked.neighbours), chosen)
+    keys["sample"] = key(keys["collect"], keys.get("neighbours"), asked.sample, asked.contexts, chosen)
     for settings in asked.explain:
         keys[named("explain", settings)] = key(keys["sample"], settings, asking(asked, "explain", settings))
     explained = [keys[named("explain", settings)] for settings in asked.explain]

@@ -27,6 +27,9 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("neighbours", pa.list_(pa.struct([("feature", pa.int64()), ("cosine", pa.float32())]))),
         ]
     ),
+    "neighbours": pa.schema(
+        [*FEATURE, ("neighbours", pa.list_(pa.struct([("feature", pa.int64()), ("closeness", pa.float32())])))]
+    ),
     "explanations": pa.schema(
         [*FEATURE, ("text", pa.string()), ("method", pa.string()), ("rule", pa.string()), ("prompt_hash", pa.string())]
     ),
