@@ -70,6 +70,7 @@ def stage(name: str, what: str) -> None:
 stage("decompose", "Load or train the **dictionary** of features.")
 stage("collect", "Run the subject over the texts and keep every feature's **activations**.")
 stage("sample", "Choose the **contexts** that show each feature, shown and held out apart.")
+stage("intervene", "**Amplify** each feature inside the subject and measure what that does to what it says.")
 stage("explain", "**Explain** each feature in words.")
 stage("score", "**Score** each explanation on text that it never saw, with controls.")
 

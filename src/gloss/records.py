@@ -141,11 +141,13 @@ class Examples:
     output_tokens: tuple[str, ...] = ()  # whose logits the feature raises most, where known
     favourites: tuple[int, ...] = ()  # the tokens at which it fires most often in the shown split
     share_near: float = math.nan  # of the shown split's silent windows, the share that hold a favourite: weighs near misses
+    effects: "tuple[Effect, ...]" = ()  # of interventions after shown contexts; for explainers that say `reads_effects = True`
 
     def for_explainer(self) -> "Examples":
         """The same without anything that is held out."""
         none = Contexts.empty(self.held_out.tokens.shape[1])
-        return replace(self, held_out=none, silent_held_out=none, share_held_out=math.nan)
+        effects = tuple(effect for effect in self.effects if effect.split is Split.SHOWN)
+        return replace(self, held_out=none, silent_held_out=none, share_held_out=math.nan, effects=effects)
 
     def __post_init__(self) -> None:
         shown = np.union1d(self.shown.documents, self.silent_shown.documents)
@@ -273,6 +275,9 @@ class Effect:
     fallen: tuple[Shift, ...]
     completions: tuple[Completion, ...] = ()
     control: Control = Control.NONE
+    split: Split = Split.HELD_OUT  # that the prompts come from
+    passes: int = 0  # that the calibration took
+    ranking: tuple[int, ...] = ()  # tokens, furthest risen first; of a large vocabulary as many at either end, and none between
 
     def __post_init__(self) -> None:
         if not 0 <= self.choosing < self.n:

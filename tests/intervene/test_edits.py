@@ -7,8 +7,9 @@ from by_hand import D_MODEL, MIDDLE, busy_dictionary, dictionary_of
 from torch import Tensor
 
 from gloss.errors import BadInput
-from gloss.intervene.baseline import Baseline, Reach
+from gloss.intervene.baseline import Baseline
 from gloss.intervene.edits import DirectionEdit, FeatureEdit, random_direction
+from gloss.intervene.settings import Reach
 from gloss.models.dictionary import Normalisation
 from gloss.models.neurons import Neurons
 from gloss.models.selection import Codes

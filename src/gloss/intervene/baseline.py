@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -10,19 +9,13 @@ from torch import Tensor
 
 from gloss.errors import BadInput
 from gloss.intervene.edits import Intervention, positions_from
+from gloss.intervene.settings import Reach
 from gloss.models.hooks import Edit
 from gloss.models.sites import Site
 from gloss.models.subject import NO_EDITS, Subject
 from gloss.records import PADDING
 
 ROWS = 64  # prompts in one forward pass
-
-
-class Reach(StrEnum):
-    """Which positions of a prompt an intervention changes; the start token's never, what is written after it always."""
-
-    TEXT = "text"  # every one
-    LAST = "last"  # the last one alone, as intervention scoring has it
 
 
 @dataclass(frozen=True, slots=True)

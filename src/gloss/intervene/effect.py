@@ -24,6 +24,7 @@ class Telling:
     """How much of an effect is written down."""
 
     tokens: int = 10  # that rise, and as many that fall
+    ranked: int = 0  # tokens at either end of the ranking of all
     completions: int = 0  # of the first so many prompts
     new_tokens: int = 8
     temperature: float = 1.0
@@ -61,6 +62,8 @@ def measure(
         fallen=shifts.most(telling.tokens, rising=False),
         completions=completions(baseline, intervention, value, rng, telling) if telling.completions else (),
         control=intervention.control,
+        passes=strength.passes if isinstance(strength, Calibration) else 0,
+        ranking=shifts.ends(telling.ranked),
     )
 
 
@@ -72,6 +75,12 @@ class Shifts:
     edited: Float64[Tensor, "prompt vocabulary"]
     choosing: Int64[Tensor, " choosing"]
     measuring: Int64[Tensor, " measuring"]
+
+    def ends(self, number: int) -> tuple[int, ...]:
+        """The tokens by their mean change over all prompts, so many at either end; all where these would meet."""
+        order = (self.edited - self.baseline.clean).mean(0).argsort(descending=True, stable=True)
+        chosen = order if 2 * number >= len(order) else torch.cat([order[:number], order[len(order) - number :]])
+        return tuple(chosen.tolist()) if number else ()
 
     def most(self, number: int, *, rising: bool) -> tuple[Shift, ...]:
         """The tokens that move most in one direction, by the prompts that choose."""

@@ -4,6 +4,7 @@ Effects of two features can be compared at equal divergence only: the same stren
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gloss.errors import BadSettings
@@ -39,6 +40,22 @@ def calibrate(
     A target that no strength reaches, or that is not met in so many passes, is a Failure that says how far it went.
     Raises BadSettings for a target that is not positive, and for an intervention that has no strength.
     """
+    [found] = calibrate_all(baseline, intervention, (target,), feature, passes)
+    return found
+
+
+def calibrate_all(
+    baseline: Baseline, intervention: Intervention, targets: Sequence[float], feature: FeatureId, passes: int = PASSES
+) -> list[Calibration | Failure]:
+    """The same for several targets, in their order; what one search has seen the next one knows."""
+    seen: dict[float, float] = {}
+    return [searched(baseline, intervention, target, feature, passes, seen) for target in targets]
+
+
+def searched(
+    baseline: Baseline, intervention: Intervention, target: float, feature: FeatureId, passes: int, seen: dict[float, float]
+) -> Calibration | Failure:
+    """One target; `seen` are the divergences by strength that are known, and gets those that are found."""
     if not (target > 0 and math.isfinite(target)):
         raise BadSettings(f"a target of {target:g} nats cannot be calibrated to; give a number above 0, as 0.1 or 1")
     if intervention.deed is Deed.ABLATE:
@@ -46,10 +63,11 @@ def calibrate(
     if intervention.unit == 0:
         return unreached(feature, target, "its direction is 0, so that it moves nothing")
     unit = baseline.size / intervention.unit or 1.0
-    search = Search(target)
+    search = Search.knowing(target, seen)
     for done in range(1, passes + 1):
         strength = search.next() * unit
         found = mean_with_interval(baseline.divergence(baseline.edited(intervention, strength)).numpy(), least=0.0)
+        seen[strength / unit] = found.value
         if abs(found.value - target) <= TOLERANCE * target:
             return Calibration(strength, target, found, done)
         search.tell(strength / unit, found.value)
@@ -71,6 +89,18 @@ class Search:
     above: tuple[float, float] | None = None
     told: int = 0
     most: float = 0.0  # the largest divergence seen
+
+    @staticmethod
+    def knowing(target: float, seen: Mapping[float, float]) -> "Search":
+        """A search that begins between the first known point that is above the target and the one before it."""
+        search = Search(target)
+        for strength, divergence in sorted(seen.items()):
+            if not divergence < target:
+                search.above = (strength, divergence)
+                break
+            search.below = (strength, divergence)
+        search.most = max((divergence for divergence in seen.values() if math.isfinite(divergence)), default=0.0)
+        return search
 
     def next(self) -> float:
         """The strength to try."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gloss.errors import BadInput, BadSettings
+from gloss.intervene.settings import Intervening
 from gloss.models.chat import Chat
 from gloss.models.local_chat import LocalChat
 from gloss.models.prices import Prices
@@ -93,7 +94,7 @@ PLAIN: Mapping[str, type] = {
     "neighbours": NeighbourSettings,
     "browse": Browse,
 }
-OTHER = ("decompose", "contexts", "chat")
+OTHER = ("decompose", "contexts", "chat", "intervene")
 BACKENDS: Mapping[str, type] = {"endpoint": Chat, "transformers": LocalChat}
 
 
@@ -108,6 +109,7 @@ class Experiment:
     neighbours: NeighbourSettings = field(default_factory=NeighbourSettings)
     contexts: Table = field(default_factory=dict)
     sample: tuple[Table, ...] = METHODS["sample"]
+    intervene: Table | None = None  # no table: nothing is changed inside the subject
     explain: tuple[Table, ...] = METHODS["explain"]
     score: tuple[Table, ...] = METHODS["score"]
     chat: Table = field(default_factory=dict)
@@ -134,8 +136,7 @@ class Experiment:
                 raise BadSettings(f"{name} must be a table: write [{name}] on a line of its own, got {content!r}")
         chosen: dict[str, Any] = {}
         for name, kind in PLAIN.items():
-            given = {key: tuple(value) if isinstance(value, list) else value for key, value in tables.get(name, {}).items()}
-            chosen[name] = build(kind, given, f"[{name}]")
+            chosen[name] = build(kind, tables.get(name, {}), f"[{name}]")
         for name in METHODS:
             if name in tables:
                 chosen[name] = (tables[name],) if isinstance(tables[name], dict) else tuple(tables[name])
@@ -150,13 +151,19 @@ class Experiment:
             for settings in getattr(self, verb):
                 if "method" not in settings:
                     raise BadSettings(f"[{verb}] names no method; add one, for example method = {METHODS[verb][0]['method']!r}")
-                method(verb, settings)
+                if getattr(method(verb, settings), "reads_effects", False) and self.intervene is None:
+                    raise BadSettings(
+                        f"[{verb}] {settings['method']} reads effects of interventions, and there are none; "
+                        "add a table [intervene], empty for the defaults"
+                    )
             names = [called(settings) for settings in getattr(self, verb)]
             if twice := {name for name in names if names.count(name) > 1}:
                 raise BadSettings(
                     f"[[{verb}]] has {min(twice)!r} twice; give each a name, as in name = {min(twice) + ' again'!r}"
                 )
         build(Sampling, self.contexts, "[contexts]")
+        if self.intervene is not None:
+            build(Intervening, self.intervene, "[intervene]")
         settings_of(self.chat)
         if len(self.sample) != 1:
             raise BadSettings(f"[sample] must be one table, got {len(self.sample)}: each run draws its contexts once")
@@ -189,7 +196,7 @@ class Experiment:
 
     def tables(self) -> Table:
         """Every setting, defaults included."""
-        return asdict(self)
+        return {name: table for name, table in asdict(self).items() if table is not None}
 
 
 def called(settings: Table) -> str:

@@ -40,16 +40,20 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
     for name, field in known.items():
         if field.default is MISSING and field.default_factory is MISSING and name not in settings:
             raise BadSettings(f"{where} needs the setting {name!r}, which has no default")
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     try:
-        return kind(**settings)
+        return kind(**given)
     except ValueError as problem:
         raise BadSettings(f"{where}: {problem}") from problem
 
 
 def check_kind(value: Any, default: Any, where: str) -> None:
-    """Refuse a value of another kind than the default's: a number for a number, text for text, a list of texts for one."""
-    if isinstance(default, tuple) and not (isinstance(value, tuple | list) and all(isinstance(item, str) for item in value)):
-        raise BadSettings(f"{where} must be a list of texts, got {value!r}; put them in brackets and quotes")
+    """Refuse a value of another kind than the default's: a number for a number, text for text, a list of the same for one."""
+    if isinstance(default, tuple):
+        numbers = bool(default) and isinstance(default[0], int | float)
+        kind, wanted, mend = ((int, float), "numbers", "brackets") if numbers else (str, "texts", "brackets and quotes")
+        if not (isinstance(value, tuple | list) and all(isinstance(item, kind) for item in value)):
+            raise BadSettings(f"{where} must be a list of {wanted}, got {value!r}; put them in {mend}")
     for kind, name in ((bool, "true or false"), ((int, float), "a number"), (str, "text"), (Mapping, "a table")):
         if isinstance(default, kind):
             if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):

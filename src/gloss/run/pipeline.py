@@ -9,7 +9,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from gloss.errors import BadInput
+from gloss.errors import BadInput, BadSettings
 from gloss.run.browsing import write_pages
 from gloss.run.clock import timed
 from gloss.run.dialogue import Dialogue, Silence
@@ -42,6 +42,8 @@ def run_all(experiment: Experiment) -> None:
 
 def run_until(experiment: Experiment, last: str) -> Plan:
     """The stages up to and with `last`. What is done already, by this or a killed run, is left as it is."""
+    if last == "intervene" and experiment.intervene is None:
+        raise BadSettings("the experiment has no table [intervene]; add one, empty for the defaults")
     plan = Plan(experiment)
     if not plan.part("collect", 0).is_done:
         texts(plan)  # refuses what does not exist before anything is loaded or written
@@ -105,6 +107,15 @@ def sample_all(plan: Plan) -> None:
     sharded(plan, "sample", partial(sample, plan), partial(plan.part, "sample"), Here())
 
 
+def intervene_all(plan: Plan) -> None:
+    """Loads weights, in this process alone, and only where the experiment wants effects and some are left to measure."""
+    if plan.experiment.intervene is None or all(plan.part("intervene", shard).is_done for shard in range(plan.shards)):
+        return
+    from gloss.run.stages.intervene import intervene, models
+
+    sharded(plan, "intervene", partial(intervene, plan, models(plan)), partial(plan.part, "intervene"), Here())
+
+
 def by_every_method(plan: Plan, verb: str, work: Callable[[Plan, int, Dialogue, int], None]) -> None:
     """Run a verb's methods one after the other, each over all shards."""
     for number, stage in enumerate(plan.stages(verb)):
@@ -129,6 +140,7 @@ RUNNERS: dict[str, Callable[[Plan], None]] = {
     "collect": read_models,
     "neighbours": find_neighbours,
     "sample": sample_all,
+    "intervene": intervene_all,
     "explain": partial(by_every_method, verb="explain", work=explain),
     "score": partial(by_every_method, verb="score", work=score),
 }

@@ -19,7 +19,7 @@ from gloss.store.corpus import Corpus
 from gloss.store.evidence import Reader
 from gloss.store.results import Part, Row, read
 
-STAGES = ("decompose", "collect", "neighbours", "sample", "explain", "score", "browse")
+STAGES = ("decompose", "collect", "neighbours", "sample", "intervene", "explain", "score", "browse")
 
 
 @dataclass(frozen=True)
@@ -142,12 +142,21 @@ def worked_out(asked: Experiment) -> dict[str, str]:
     if asked.neighbours.by != DECODER:
         keys["neighbours"] = key(keys["collect"], asdict(asked.neighbours), chosen)
     keys["sample"] = key(keys["collect"], keys.get("neighbours"), asked.sample, asked.contexts, chosen)
+    if asked.intervene is not None:
+        keys["intervene"] = key(keys["sample"], asked.intervene)
     for settings in asked.explain:
-        keys[named("explain", settings)] = key(keys["sample"], settings, asking(asked, "explain", settings))
+        reads = [keys["sample"], *effects_read("explain", settings, keys)]
+        keys[named("explain", settings)] = key(*reads, settings, asking(asked, "explain", settings))
     explained = [keys[named("explain", settings)] for settings in asked.explain]
     for settings in asked.score:
-        keys[named("score", settings)] = key(explained, settings, asking(asked, "score", settings))
+        reads = [explained, *effects_read("score", settings, keys)]
+        keys[named("score", settings)] = key(*reads, settings, asking(asked, "score", settings))
     return keys
+
+
+def effects_read(verb: str, settings: Table, keys: dict[str, str]) -> list[str]:
+    """The key of the effects that a method reads; nothing for one that reads none."""
+    return [keys["intervene"]] if getattr(installed(verb)[settings["method"]].load(), "reads_effects", False) else []
 
 
 def asking(asked: Experiment, verb: str, settings: Table) -> list[object]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from gloss.records import Examples, Explanation, FeatureId
+from gloss.records import Effect, Examples, Explanation, FeatureId
 from gloss.run.plan import Plan
+from gloss.store.effects import effect_of
 from gloss.store.examples import restored
 from gloss.store.results import Row, explanation_of, read
 
@@ -26,6 +27,15 @@ def examples_of(plan: Plan, shard: int) -> Iterator[Examples]:
         feature = FeatureId(rows[0]["dictionary"], index)
         raised = tuple(entry["token"] for entry in plan.described[index]["top_tokens"])
         yield restored(feature, rows, plan.corpus, plan.activations.feature(index), raised)
+
+
+def effects_of(plan: Plan, shard: int) -> dict[int, tuple[Effect, ...]]:
+    """The effects of a shard's features, by index, controls among them; none where nothing was changed."""
+    by_feature: dict[int, list[Effect]] = {}
+    if "intervene" in plan.keys:
+        for row in rows_of(plan.place("intervene"), "effects", shard):
+            by_feature.setdefault(row["feature"], []).append(effect_of(row))
+    return {index: tuple(effects) for index, effects in by_feature.items()}
 
 
 def explanations_of(plan: Plan) -> dict[str, list[Explanation]]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 from numpy import ndarray
 
-from gloss.records import Examples, FeatureActivations, Neighbour
+from gloss.records import Effect, Examples, FeatureActivations, Neighbour
 from gloss.store.corpus import Corpus
 
 NOWHERE = FeatureActivations(np.empty(0, np.int64), np.empty(0, np.float32))  # of a feature that never fires
@@ -36,3 +36,4 @@ class Evidence:
     activations: FeatureActivations
     neighbours: tuple[Neighbour, ...] = ()  # nearest first; for scorers that say `reads_neighbours = True`
     reader: Reader | None = None  # for scorers that say `reads_texts = True`
+    effects: tuple[Effect, ...] = ()  # after held-out contexts, controls among them; for scorers that say `reads_effects = True`

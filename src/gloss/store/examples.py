@@ -45,13 +45,16 @@ def restored(
     if not rows:
         raise ValueError(f"{feature}: no contexts were stored, so its examples cannot be restored")
     width = int(rows[0]["width"])
-    contexts = {role: contexts_of(role, rows, corpus, activations, width) for role in ROLES}
+    shown, held_out, silent_shown, silent_held_out = (contexts_of(role, rows, corpus, activations, width) for role in ROLES)
     tiles = tiles_of(corpus, width)
     firing = tiles.firing(activations)
     favourites = favourites_of(corpus, activations)
     return Examples(
         feature,
-        **contexts,
+        shown,
+        held_out,
+        silent_shown,
+        silent_held_out,
         strongest=strongest_shown(corpus, activations),
         share_shown=tiles.share(firing, Split.SHOWN),
         share_held_out=tiles.share(firing, Split.HELD_OUT),

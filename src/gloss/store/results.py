@@ -18,6 +18,13 @@ FEATURE = [("dictionary", pa.string()), ("feature", pa.int64())]
 ESTIMATES = pa.list_(pa.struct([("metric", pa.string()), ("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64())]))
 WEIGHTED_TOKENS = pa.list_(pa.struct([("token", pa.string()), ("value", pa.float32())]))
 
+ESTIMATE = pa.struct([("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64())])
+SHIFTS = pa.list_(
+    pa.struct(
+        [("token", pa.int64()), ("text", pa.string()), ("change", ESTIMATE), ("clean", pa.float64()), ("edited", pa.float64())]
+    )
+)
+
 SCHEMAS: Mapping[str, pa.Schema] = {
     "features": pa.schema(
         [
@@ -29,6 +36,24 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     ),
     "neighbours": pa.schema(
         [*FEATURE, ("neighbours", pa.list_(pa.struct([("feature", pa.int64()), ("closeness", pa.float32())])))]
+    ),
+    "effects": pa.schema(
+        [
+            *FEATURE,
+            ("split", pa.string()),
+            ("control", pa.string()),
+            ("deed", pa.string()),
+            ("target", pa.float64()),  # nats
+            ("strength", pa.float64()),
+            ("divergence", ESTIMATE),  # nats
+            ("passes", pa.int64()),
+            ("n", pa.int64()),
+            ("choosing", pa.int64()),
+            ("risen", SHIFTS),
+            ("fallen", SHIFTS),
+            ("ranking", pa.list_(pa.int32())),
+            ("completions", pa.list_(pa.struct([("prompt", pa.string()), ("clean", pa.string()), ("edited", pa.string())]))),
+        ]
     ),
     "explanations": pa.schema(
         [*FEATURE, ("text", pa.string()), ("method", pa.string()), ("rule", pa.string()), ("prompt_hash", pa.string())]

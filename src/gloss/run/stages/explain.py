@@ -9,7 +9,7 @@ from gloss.run.dialogue import Dialogue
 from gloss.run.experiment import called
 from gloss.run.methods import method
 from gloss.run.plan import Plan, named
-from gloss.run.restored import examples_of
+from gloss.run.restored import effects_of, examples_of
 from gloss.store.results import explanation_row, failure_row
 
 
@@ -21,8 +21,11 @@ def explain(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     settings = plan.experiment.explain[number]
     explainer, stage = method("explain", settings), named("explain", settings)
 
+    effects = effects_of(plan, shard) if getattr(explainer, "reads_effects", False) else {}
+
     def conversations() -> Iterator[Conversation[Explanation | Failure]]:
-        for examples in examples_of(plan, shard):
+        for found in examples_of(plan, shard):
+            examples = replace(found, effects=effects.get(found.feature.index, ()))
             rng = plan.generator("explain", examples.feature.index)
             yield explainer.explain(examples.for_explainer(), plan.corpus.vocabulary, rng)
 

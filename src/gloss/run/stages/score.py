@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from gloss.models.prompts import Conversation
-from gloss.records import NOBODY, Control, Examples, Explanation, Failure, Reason, Score
+from gloss.records import NOBODY, Control, Effect, Examples, Explanation, Failure, Reason, Score, Split
 from gloss.run.dialogue import Dialogue
 from gloss.run.experiment import called
 from gloss.run.methods import method
 from gloss.run.plan import Plan, named
-from gloss.run.restored import examples_of, explanations_of
+from gloss.run.restored import effects_of, examples_of, explanations_of
 from gloss.store.evidence import Evidence
 from gloss.store.results import failure_row, score_row, verdict_rows
 
@@ -23,11 +23,12 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     scorer, stage = method("score", settings), named("score", settings)
     assigned = Assignment(plan)
     controls: list[Control] = []
+    effects = effects_of(plan, shard) if getattr(scorer, "reads_effects", False) else {}
 
     def conversations() -> Iterator[Conversation[Score | Failure]]:
         for examples in examples_of(plan, shard):
             index = examples.feature.index
-            evidence = evidence_of(plan, scorer, examples)
+            evidence = evidence_of(plan, scorer, examples, effects.get(index, ()))
             for control, explanation in assigned.to(examples) if reads_explanation(scorer) else nobodys(examples):
                 controls.append(control)
                 rng = plan.generator("score", stage, index, control, explanation.method)
@@ -53,12 +54,13 @@ def is_whole(plan: Plan, scores: Sequence[Score]) -> bool:
     return not lost and all(plan.part(stage, s).is_done for stage in plan.stages("explain") for s in range(plan.shards))
 
 
-def evidence_of(plan: Plan, scorer: Any, examples: Examples) -> Evidence:
+def evidence_of(plan: Plan, scorer: Any, examples: Examples, effects: tuple[Effect, ...] = ()) -> Evidence:
     """What the scorer gets to see of a feature; its neighbours and the subject only where it asks for them."""
     index = examples.feature.index
     neighbours = plan.neighbours(index) if getattr(scorer, "reads_neighbours", False) else ()
     reader = plan.reader if getattr(scorer, "reads_texts", False) else None
-    return Evidence(examples, plan.corpus, plan.activations.feature(index), neighbours, reader)
+    held_out = tuple(effect for effect in effects if effect.split is Split.HELD_OUT)
+    return Evidence(examples, plan.corpus, plan.activations.feature(index), neighbours, reader, held_out)
 
 
 def reads_explanation(scorer: Any) -> bool:
