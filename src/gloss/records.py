@@ -191,6 +191,8 @@ class Verdict:
     answer: bool | None
     reason: Reason | None = None
     probability: float | None = None  # that the answer is yes, where the judge gives one
+    question: int | None = None  # the request that asked, counted from 0 in each score
+    place: int | None = None  # in that request, from 0
 
     def __post_init__(self) -> None:
         if (self.answer is None) == (self.reason is None):
@@ -223,6 +225,7 @@ class Score:
     headline: str  # the metric to show first
     control: Control = Control.NONE
     verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
+    spared: int = 0  # requests that were not needed, because the interval was narrow enough without
 
     def __post_init__(self) -> None:
         if self.headline not in self.estimates:

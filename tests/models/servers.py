@@ -7,6 +7,7 @@ for the first requests, in order), `answer` (who replies: "echo", "fixed", or a 
 import asyncio
 import hashlib
 import json
+import math
 import random
 import re
 import subprocess
@@ -155,9 +156,9 @@ class Endpoint:
             return False
         if action in STATUSES:
             return await self.send(writer, int(action[:3]), {"error": {"message": STATUSES[action]}}, waits(action))
-        payload = json.dumps(
-            SPECIAL.get(action) or (self.embeddings(body) if "input" in body else completion(self.answer(prompt)))
-        )
+        if "top_logprobs" in body and self.settings.get("refuses_logprobs"):
+            return await self.send(writer, 400, {"error": {"message": "logprobs are not supported by this model"}}, "")
+        payload = json.dumps(SPECIAL.get(action) or (self.embeddings(body) if "input" in body else self.completed(prompt, body)))
         payload = payload.encode()
         if action == "garbage":
             payload = b"<html>502 Bad Gateway</html>"
@@ -177,6 +178,29 @@ class Endpoint:
         writer.write(head.encode() + payload)
         await writer.drain()
         return True
+
+    def completed(self, prompt, body) -> dict:
+        """The answer; with the alternatives of each of its tokens where the judge has "separation" and is asked for them."""
+        text = self.answer(prompt)
+        if "separation" not in self.settings or "top_logprobs" not in body:
+            return completion(text)
+        likely = iter(self.likely(prompt))
+        tokens = []
+        for token in re.findall(r'\{"answers": \[|,? ?\d|\]\}', text):
+            before, said = token[:-1], token[-1]
+            yes = next(likely) if said.isdecimal() else 1.0
+            shares = {before + "1": yes, before + "0": 1 - yes, "\n": 1e-6} if said.isdecimal() else {token: 1.0}
+            top = [{"token": t, "logprob": math.log(p)} for t, p in shares.items() if p > 0]
+            tokens.append({"token": token, "logprob": math.log(max(shares[token], 1e-30)), "top_logprobs": top})
+        return completion(text, choice={"logprobs": {"content": tokens}})
+
+    def likely(self, prompt) -> list[float]:
+        """P(yes) of each context: its log-odds are normal, `separation` apart where the word stands and where it does not."""
+        apart = self.settings["separation"]
+        return [
+            1 / (1 + math.exp(-random.Random(text).gauss(apart / 2 if self.holds(prompt, text) else -apart / 2, 1)))
+            for text in read_texts(prompt)
+        ]
 
     def embeddings(self, body) -> dict:
         """Each text as the sum of a direction for each of its words, last text first."""
@@ -235,18 +259,18 @@ class Endpoint:
 
     def judge(self, who, prompt) -> str:
         """Judges read the prompt as a model would. "perfect" looks for the word in backticks that the explanation names."""
-        texts = [json.loads(text) for text in re.findall(r'(?m)^\d+: (".*")$', prompt)]
-        if self.random.random() < self.settings.get("malformed", 0):
-            return self.random.choice(
-                ["Sorry, I am not sure.", json.dumps({"answers": [1] * (len(texts) + 1)}), '{"answers": [1, 0']
-            )
+        texts, chance = read_texts(prompt), random.Random(f"{self.settings.get('seed', 0)} {prompt}")
+        if chance.random() < self.settings.get("malformed", 0):
+            return chance.choice(["Sorry, I am not sure.", json.dumps({"answers": [1] * (len(texts) + 1)}), '{"answers": [1, 0'])
         if who == "perfect":
             answers = [int(self.holds(prompt, text)) for text in texts]
+        elif who == "graded":
+            answers = [int(yes > 0.5) for yes in self.likely(prompt)]
         elif who == "random":
-            answers = [self.random.randrange(2) for _ in texts]
+            answers = [chance.randrange(2) for _ in texts]
         else:
             answers = [int(who == "yes")] * len(texts)
-        answers = [1 - a if self.random.random() < self.settings.get("wrong", 0) else a for a in answers]
+        answers = [1 - a if chance.random() < self.settings.get("wrong", 0) else a for a in answers]
         return json.dumps({"answers": answers})
 
     def holds(self, prompt, text) -> bool:
@@ -255,6 +279,11 @@ class Endpoint:
             marked = re.findall(re.escape(marks[1]) + "(.*?)" + re.escape(marks[2]), text, re.DOTALL)
             return bool(marked) and all(one == word for run in marked for one in run.split())
         return word in text.split()
+
+
+def read_texts(prompt) -> list[str]:
+    """The numbered contexts."""
+    return [json.loads(text) for text in re.findall(r'(?m)^\d+: (".*")$', prompt)]
 
 
 def waits(action) -> str:

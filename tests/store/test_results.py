@@ -2,10 +2,13 @@
 
 import math
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gloss.records import Control, Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
 from gloss.store.results import (
+    SCHEMAS,
     Part,
     explanation_of,
     explanation_row,
@@ -68,3 +71,21 @@ def test_a_part_that_is_made_again_keeps_nothing_of_the_attempt_before(tmp_path)
     part.marker.unlink()
     part.write({"explanations": [explanation_row(Explanation(FEATURE, "x", "rule"))], "failures": []})
     assert read([tmp_path], "failures") == []
+
+
+def test_parts_of_a_time_before_places_were_kept_are_still_read(tmp_path):
+    verdicts = (Verdict(5, True, True, question=0, place=3),)
+    score = Score(FEATURE, "detection", "rule", 1, 0, {"f1": Estimate(0.5, 0.4, 0.6)}, "f1", verdicts=verdicts, spared=2)
+    for table, row, new in (
+        ("scores", score_row(score), {"spared"}),
+        ("verdicts", next(verdict_rows(score)), {"question", "place"}),
+    ):
+        old = pa.Table.from_pylist([row], SCHEMAS[table]).drop_columns(sorted(new))
+        (tmp_path / table).mkdir()
+        pq.write_table(old, tmp_path / table / "part-00000.parquet")
+        Part(tmp_path, 1).write({table: [row]})
+        before, after = read([tmp_path], table)
+        assert after == row
+        assert before == row | dict.fromkeys(new)
+    assert verdict_of({name: value for name, value in before.items() if name not in new}).place is None
+    assert score_of(read([tmp_path], "scores")[0]).spared == 0

@@ -115,6 +115,7 @@ class Session:
         self.unanswered: dict[str, Answer] = {}
         self.lost_in_a_row = 0
         self.answers = 0  # that the endpoint gave in this session
+        self.silent_on_logprobs = False  # whether it refused what asked for them, and answered what did not
         self.connection = Connection(chat.base_url, chat.model, chat.api_key_env, chat.timeout_seconds, chat.prices)
         self.own_text: OwnText | None = None  # until it was looked at
         self.looking = asyncio.Lock()
@@ -159,10 +160,24 @@ class Session:
                 self.usage = replace(self.usage, reused=self.usage.reused + 1)
                 return kept
             async with self.slots:
-                answer = self.complete(prompt, await self.ask(body))
+                answer = self.complete(prompt, await self.ask_leniently(prompt, body))
             if not self.ledger.put(key, self.chat.model, answer):
                 self.unanswered[key] = answer
             return answer
+
+    async def ask_leniently(self, prompt: Prompt, body: Mapping[str, Any]) -> Answer:
+        """Ask without log-probabilities an endpoint that refuses requests for them, unless the prompt needs them."""
+        if prompt.top_logprobs == 0 or prompt.needs_logprobs:
+            return await self.ask(body)
+        if not self.silent_on_logprobs:
+            try:
+                if (answer := await self.ask(body)).reason is not Reason.REQUEST_ERROR or "status 4" not in answer.detail:
+                    return answer
+            except BadSettings:
+                pass  # where something else is wrong, the bare request raises it too
+        answer = await self.ask({name: value for name, value in body.items() if name not in ("logprobs", "top_logprobs")})
+        self.silent_on_logprobs |= answer.text is not None
+        return answer
 
     async def ask(self, body: Mapping[str, Any]) -> Answer:
         """Ask the endpoint until it answers, waiting longer each time."""

@@ -46,7 +46,7 @@ def report(experiment: Experiment) -> None:
 
 def conversations(plan: Plan, verb: str, settings: dict[str, Any]) -> Iterator[Conversation[Any]]:
     """The conversations of the first shards; scores are asked for every explainer's explanation and its two controls."""
-    chosen = method(verb, settings)
+    chosen = method(verb, {name: value for name, value in settings.items() if name != "precision"})  # which may spare nothing
     for shard in range(min(SAMPLED_SHARDS, plan.shards)):
         for examples in examples_of(plan, shard):
             rng = plan.generator("cost", examples.feature.index)

@@ -123,6 +123,17 @@ def by_every_method(plan: Plan, verb: str, work: Callable[[Plan, int, Dialogue, 
         sharded(plan, stage, partial(work, plan, number, dialogue), partial(plan.part, stage), executor)
         if not isinstance(dialogue, Silence):
             console.print(f"  {dialogue}", highlight=False)
+        if saved := spared(plan, stage):
+            console.print(f"  {saved}", highlight=False)
+
+
+def spared(plan: Plan, stage: str) -> str:
+    """What a wanted precision saved, in one line; nothing where none was wanted or all had to be asked."""
+    parts = [plan.part(stage, shard) for shard in range(plan.shards)]
+    notes = [json.loads(part.marker.read_text()) for part in parts if part.is_done]
+    asked, saved = (sum(note.get(name, 0) for note in notes) for name in ("requests", "spared"))
+    every = asked + saved
+    return f"{asked:,} requests were enough for the precision, instead of {every:,} ({saved / every:.0%} fewer)" if saved else ""
 
 
 def partners(plan: Plan, verb: str, name: str) -> tuple[Dialogue, Executor]:

@@ -22,7 +22,7 @@ def report(folder: Path, sql: str) -> None:
         raise BadSettings('there is no query; give one, for example "SELECT * FROM scores LIMIT 5"')
     with duckdb.connect() as connection:
         for name, files in tables(plan).items():
-            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{', '.join(map(quoted, files))}])")
+            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM {from_files(files)}")
         try:
             answer = connection.sql(sql)
         except duckdb.Error as problem:
@@ -38,6 +38,11 @@ def tables(plan: Plan) -> dict[str, Sequence[Path]]:
     found["statistics"] = sorted(collected.glob("activations/statistics.parquet"))
     found |= {name: sorted(collected.glob(f"corpus/{name}.parquet")) for name in ("documents", "sequences", "vocabulary")}
     return {name: files for name, files in found.items() if files}
+
+
+def from_files(files: Sequence[Path]) -> str:
+    """All the files as one table; a column that older parts do not have is null there."""
+    return f"read_parquet([{', '.join(map(quoted, files))}], union_by_name = true)"
 
 
 def quoted(path: Path) -> str:

@@ -16,7 +16,7 @@ from gloss.records import Estimate, Split, Verdict
 from gloss.rules import Passage, execute, parse
 from gloss.score.detection import plain
 from gloss.score.intervals import from_draws, wilson
-from gloss.score.verdicts import Counts, Item, claimed_rightly, counted, harmonic, judge
+from gloss.score.verdicts import Asking, Counts, Item, claimed_rightly, counted, harmonic, judge
 from gloss.store.contexts import cut, tiles_of
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import NOWHERE
@@ -106,12 +106,13 @@ class Anchoring:
             if not items:
                 continue
             words = quoted(parse(rule).english())
-            verdicts += yield from judge(
+            said = yield from judge(
                 items,
                 lambda texts, words=words: file.fill(explanation=words, contexts=numbered(texts)),
-                self.contexts_per_question,
+                Asking("anchoring", self.contexts_per_question, 0, 0.0),
                 rng,
             )
+            verdicts += said.verdicts
         return Anchors(
             counted([verdict for verdict in verdicts if verdict.truth]),
             counted([verdict for verdict in verdicts if not verdict.truth]),

@@ -6,11 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from gloss.errors import BadSettings
 from gloss.models.marks import numbered, quoted
 from gloss.models.prompts import Conversation, prompt_file
 from gloss.records import Contexts, Explanation, Failure, Score
-from gloss.score.verdicts import Item, judge, scored, too_few
+from gloss.score.verdicts import Asking, Item, judge, scored, too_few
 from gloss.store.evidence import Evidence
 from gloss.store.vocabulary import Vocabulary
 
@@ -21,26 +20,31 @@ class Detection:
 
     asks: ClassVar[bool] = True
     contexts_per_question: int = 20
+    alternatives: int = 5  # asked for at each token of an answer; gives probabilities where the server gives log-probabilities
+    precision: float = 0.0  # stops asking when balanced accuracy is known to within this; 0 asks about every context
 
     def __post_init__(self) -> None:
-        if self.contexts_per_question < 1:
-            raise BadSettings(f"detection was given contexts_per_question={self.contexts_per_question}, wants at least 1")
+        self.asking()
+
+    def asking(self) -> Asking:
+        """How the judge is asked."""
+        return Asking("detection", self.contexts_per_question, self.alternatives, self.precision)
 
     def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
-        """Ask about every held-out context; the score, or a failure where a side is empty."""
+        """Ask about held-out contexts; the score, or a failure where a side is empty."""
         examples, vocabulary = evidence.examples, evidence.corpus.vocabulary
         firing, silent = examples.held_out, examples.silent_held_out
         if len(firing) == 0 or len(silent) == 0:
             return too_few(explanation, len(firing), len(silent))
         file = prompt_file("gloss.score", "detection")
         items = [*plain(firing, vocabulary, truth=True), *plain(silent, vocabulary, truth=False)]
-        verdicts = yield from judge(
+        said = yield from judge(
             items,
             lambda texts: file.fill(explanation=quoted(explanation.text), contexts=numbered(texts)),
-            self.contexts_per_question,
+            self.asking(),
             rng,
         )
-        return scored("detection", explanation, verdicts, examples, rng)
+        return scored("detection", explanation, said, examples, rng)
 
 
 def plain(contexts: Contexts, vocabulary: Vocabulary, *, truth: bool) -> Generator[Item, None, None]:

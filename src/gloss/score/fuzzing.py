@@ -10,7 +10,7 @@ from gloss.models.marks import Marks, above, numbered, quoted, spell_all, suitab
 from gloss.models.prompts import Conversation, prompt_file
 from gloss.records import Explanation, Failure, Score
 from gloss.score.marks import Marked, marked_alike
-from gloss.score.verdicts import Item, judge, scored, too_few
+from gloss.score.verdicts import Asking, Item, judge, scored, too_few
 from gloss.store.evidence import Evidence
 
 
@@ -21,16 +21,20 @@ class Fuzzing:
     asks: ClassVar[bool] = True
     contexts_per_question: int = 20
     threshold: float = 0.3  # of a context's maximum, above which a token is marked
+    alternatives: int = 5  # asked for at each token of an answer; gives probabilities where the server gives log-probabilities
+    precision: float = 0.0  # stops asking when balanced accuracy is known to within this; 0 asks about every item
 
     def __post_init__(self) -> None:
-        if self.contexts_per_question < 1 or not 0 <= self.threshold < 1:
-            raise BadSettings(
-                f"fuzzing was given contexts_per_question={self.contexts_per_question} and threshold={self.threshold}, "
-                "wants at least 1 and a threshold from 0 to below 1"
-            )
+        self.asking()
+        if not 0 <= self.threshold < 1:
+            raise BadSettings(f"fuzzing was given threshold={self.threshold}, wants a threshold from 0 to below 1")
+
+    def asking(self) -> Asking:
+        """How the judge is asked."""
+        return Asking("fuzzing", self.contexts_per_question, self.alternatives, self.precision)
 
     def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
-        """Ask about every item; the score, or a failure where a side is empty."""
+        """Ask about items; the score, or a failure where a side is empty."""
         examples = evidence.examples
         items = self.items(evidence, rng)
         firing = sum(item.firing for item in items)
@@ -38,15 +42,15 @@ class Fuzzing:
             return too_few(explanation, firing, len(items) - firing)
         marks = suitable([(item.spelled.pieces, item.marks) for item in items])
         file = prompt_file("gloss.score", "fuzzing")
-        verdicts = yield from judge(
+        said = yield from judge(
             [self.shown(item, marks, evidence) for item in items],
             lambda texts: file.fill(
                 explanation=quoted(explanation.text), contexts=numbered(texts), open=marks.open, close=marks.close
             ),
-            self.contexts_per_question,
+            self.asking(),
             rng,
         )
-        return scored("fuzzing", explanation, verdicts, examples, rng)
+        return scored("fuzzing", explanation, said, examples, rng)
 
     def items(self, evidence: Evidence, rng: np.random.Generator) -> list[Marked]:
         """What the judge is shown: firing contexts with their own marks, silent ones with marks of the same law."""

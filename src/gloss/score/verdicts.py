@@ -3,19 +3,23 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
+from gloss.errors import BadSettings
 from gloss.models.prompts import Answer, Conversation, Message, Prompt
 from gloss.records import Estimate, Examples, Explanation, Failure, Negative, Reason, Score, Verdict
 from gloss.score.intervals import from_draws, rate_draws
+from gloss.score.probabilities import WORDS, probabilities
+from gloss.score.ranking import ranked
+from gloss.score.stopping import more
 
 BRACKETS = re.compile(r"\[[^\[\]]*\]")
-WORDS = {"0": False, "1": True, "no": False, "yes": True, "false": False, "true": True}
+VALUES = re.compile(r"\w+")
 HARD = tuple(kind for kind in Negative if kind is not Negative.RANDOM)
 TOKENS_AN_ANSWER = 4  # in a JSON list, generously
 TOKENS_AROUND = 60
@@ -52,42 +56,90 @@ class Counts:
         return rate_draws(successes, self.items, rng=rng)
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a judge is asked. Raises BadSettings, in the method's name, for what cannot be."""
+
+    method: str
+    contexts_per_question: int
+    alternatives: int  # of each answer's tokens, with their log-probabilities
+    precision: float  # half the width of the interval of balanced accuracy at which asking ends; 0 asks about everything
+
+    def __post_init__(self) -> None:
+        if self.contexts_per_question < 1 or not 0 <= self.alternatives <= 20 or not 0 <= self.precision < 0.5:
+            raise BadSettings(
+                f"{self.method} was given contexts_per_question={self.contexts_per_question}, wants at least 1; "
+                f"alternatives={self.alternatives}, wants 0 to 20; precision={self.precision}, wants 0 to below 0.5"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The verdicts on all items that were asked about, and how many requests were spared."""
+
+    verdicts: tuple[Verdict, ...]
+    spared: int
+
+
 def judge(
-    items: Sequence[Item],
-    fill: Callable[[list[str]], tuple[Message, ...]],
-    contexts_per_question: int,
-    rng: np.random.Generator,
-) -> Conversation[tuple[Verdict, ...]]:
-    """Ask for a verdict on every item, in random order and in questions of nearly equal size, all in one round."""
+    items: Sequence[Item], fill: Callable[[list[str]], tuple[Message, ...]], asking: Asking, rng: np.random.Generator
+) -> Conversation[Said]:
+    """Ask for verdicts in random order, in questions of nearly equal size, until the `precision` is reached.
+
+    Without one, all is asked in one round.
+    """
     shuffled = [items[row] for row in rng.permutation(len(items))]
-    questions = np.array_split(np.arange(len(items)), -(-len(items) // contexts_per_question))
+    questions = np.array_split(np.arange(len(items)), -(-len(items) // asking.contexts_per_question))
     groups = [[shuffled[row] for row in rows] for rows in questions]
-    prompts = [
-        Prompt(fill([item.text for item in group]), max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * len(group)) for group in groups
-    ]
-    answers = yield prompts
-    return tuple(verdict for group, answer in zip(groups, answers, strict=True) for verdict in verdicts_of(group, answer))
+    verdicts: list[Verdict] = []
+    asked = 0
+    while number := more(verdicts, asked, len(groups) - asked, asking.contexts_per_question, asking.precision):
+        round_of = groups[asked : asked + number]
+        answers = yield [
+            Prompt(
+                fill([item.text for item in group]),
+                max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * len(group),
+                top_logprobs=asking.alternatives,
+            )
+            for group in round_of
+        ]
+        for question, (group, answer) in enumerate(zip(round_of, answers, strict=True), start=asked):
+            found = verdicts_of(group, answer)
+            verdicts += [replace(verdict, question=question, place=place) for place, verdict in enumerate(found)]
+        asked += number
+    return Said(tuple(verdicts), len(groups) - asked)
 
 
 def verdicts_of(group: Sequence[Item], answer: Answer) -> list[Verdict]:
     """A verdict for each item of a question; all carry the reason where the answer cannot be had or read."""
     if answer.text is None:
         return [Verdict(item.context, item.truth, None, answer.reason) for item in group]
-    said = parse(answer.text, len(group))
+    said = listed(answer.text, len(group))
     if said is None:
         return [Verdict(item.context, item.truth, None, Reason.UNPARSABLE) for item in group]
-    return [Verdict(item.context, item.truth, yes) for item, yes in zip(group, said, strict=True)]
+    likely = probabilities(answer, [place for _, place in said]) or [None] * len(group)
+    return [
+        Verdict(item.context, item.truth, yes, probability=probability)
+        for item, (yes, _), probability in zip(group, said, likely, strict=True)
+    ]
 
 
 def parse(text: str, wanted: int) -> list[bool] | None:
     """The last list of exactly so many yes or no in an answer, whatever stands around it; None where there is none."""
-    for found in reversed(BRACKETS.findall(text)):
+    said = listed(text, wanted)
+    return None if said is None else [yes for yes, _ in said]
+
+
+def listed(text: str, wanted: int) -> list[tuple[bool, int]] | None:
+    """The same, and where in the text each value begins."""
+    for found in reversed(list(BRACKETS.finditer(text))):
         try:
-            values = [decided(value) for value in json.loads(found)]
+            values = [decided(value) for value in json.loads(found[0])]
         except json.JSONDecodeError:
             continue
-        if len(values) == wanted and None not in values:
-            return [bool(value) for value in values]
+        places = [found.start() + value.start() for value in VALUES.finditer(found[0])]
+        if len(values) == len(places) == wanted and None not in values:
+            return [(bool(value), place) for value, place in zip(values, places, strict=True)]
     return None
 
 
@@ -102,26 +154,39 @@ def counted(verdicts: Sequence[Verdict]) -> Counts:
     return Counts(answers.count(True), answers.count(False), answers.count(None))
 
 
-def scored(
-    method: str, explanation: Explanation, verdicts: tuple[Verdict, ...], examples: Examples, rng: np.random.Generator
-) -> Score:
+def scored(method: str, explanation: Explanation, said: Said, examples: Examples, rng: np.random.Generator) -> Score:
     """The score that the verdicts give."""
-    silent = examples.silent_held_out
+    silent, verdicts = examples.silent_held_out, said.verdicts
     kinds = dict(zip(silent.starts.tolist(), silent.quantiles.tolist(), strict=True))
     firing = counted([verdict for verdict in verdicts if verdict.truth])
     plain, *hard = (
         counted([verdict for verdict in verdicts if not verdict.truth and kinds[verdict.context] == kind]) for kind in Negative
     )
+    found = estimates(firing, plain, dict(zip(HARD, hard, strict=True)), examples.share_held_out, rng)
     return Score(
         feature=explanation.feature,
         method=method,
         explained_by=explanation.method,
         n=len(verdicts),
         failed=sum(verdict.answer is None for verdict in verdicts),
-        estimates=estimates(firing, plain, dict(zip(HARD, hard, strict=True)), examples.share_held_out, rng),
+        estimates=found | by_probability(verdicts, kinds, examples.share_held_out, rng),
         headline="f1_at_base_rate" if plain.items else "balanced_accuracy",  # hard contexts alone have no rate in text
         verdicts=verdicts,
+        spared=said.spared,
     )
+
+
+def by_probability(
+    verdicts: Sequence[Verdict], kinds: Mapping[int, int], share_firing: float, rng: np.random.Generator
+) -> dict[str, Estimate]:
+    """Areas under the curves of the judge's probabilities; none unless every answer has one."""
+    likely = [verdict.probability for verdict in verdicts if verdict.answer is not None]
+    if not likely or None in likely:
+        return {}
+    values = np.array([np.nan if verdict.probability is None else verdict.probability for verdict in verdicts])
+    truth = np.array([verdict.truth for verdict in verdicts])
+    hard = np.array([kinds[verdict.context] != Negative.RANDOM for verdict in verdicts if not verdict.truth], dtype=bool)
+    return ranked(values[truth], values[~truth], hard, share_firing, rng)
 
 
 def estimates(

@@ -72,6 +72,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("n", pa.int64()),
             ("failed", pa.int64()),
             ("estimates", ESTIMATES),
+            ("spared", pa.int64()),  # requests
         ]
     ),
     "verdicts": pa.schema(
@@ -85,6 +86,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("answer", pa.bool_()),
             ("reason", pa.string()),
             ("probability", pa.float64()),
+            ("question", pa.int64()),
+            ("place", pa.int64()),  # in its question
         ]
     ),
     "examples": pa.schema(
@@ -179,6 +182,7 @@ def score_row(score: Score) -> Row:
         "n": score.n,
         "failed": score.failed,
         "estimates": estimates,
+        "spared": score.spared,
     }
 
 
@@ -195,6 +199,7 @@ def score_of(row: Row, verdicts: tuple[Verdict, ...] = ()) -> Score:
         row["headline"],
         control,
         verdicts,
+        row.get("spared") or 0,
     )
 
 
@@ -206,11 +211,22 @@ def verdict_rows(score: Score) -> Iterator[Row]:
             "answer": verdict.answer,
             "reason": verdict.reason and str(verdict.reason),
             "probability": verdict.probability,
+            "question": verdict.question,
+            "place": verdict.place,
         }
 
 
 def verdict_of(row: Row) -> Verdict:
-    return Verdict(row["context"], row["truth"], row["answer"], row["reason"] and Reason(row["reason"]), row["probability"])
+    """The verdict; parts of a time before places were kept have none."""
+    return Verdict(
+        row["context"],
+        row["truth"],
+        row["answer"],
+        row["reason"] and Reason(row["reason"]),
+        row["probability"],
+        row.get("question"),
+        row.get("place"),
+    )
 
 
 def scored(score: Score) -> Row:

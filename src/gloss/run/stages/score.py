@@ -45,7 +45,14 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
             "failures": map(failure_row, failures),
         },
         whole=is_whole(plan, scores),
+        note=requests(scores),
     )
+
+
+def requests(scores: Sequence[Score]) -> dict[str, int]:
+    """How many requests the verdicts took, and how many a wanted precision spared."""
+    asked = sum(len({verdict.question for verdict in score.verdicts if verdict.question is not None}) for score in scores)
+    return {"requests": asked, "spared": sum(score.spared for score in scores)}
 
 
 def is_whole(plan: Plan, scores: Sequence[Score]) -> bool:
