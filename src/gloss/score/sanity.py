@@ -38,6 +38,10 @@ SANITY: Mapping[str, Sanity] = {
     "balanced_accuracy": MISSING_ALONE,
     "auroc": MISSING_ALONE,
     "pearson_firing": MISSING_ALONE,
+    "r_squared_linear": MISSING_ALONE,  # these four of contexts of which half fire
+    "r_squared_percentile": MISSING_ALONE,
+    "absolute_deviation_explained_linear": MISSING_ALONE,
+    "absolute_deviation_explained_percentile": MISSING_ALONE,
     "precision": EXTRA_ALONE,
     "precision_at_base_rate": EXTRA_ALONE,
     "accuracy": NEITHER,
