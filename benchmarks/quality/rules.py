@@ -46,12 +46,12 @@ PER_FEATURE = 20  # windows of each kind that are shown to a judge
 
 def run(rng: np.random.Generator, small: bool) -> list[Row]:
     """Ranking of true above wrong rules, closed forms of half a rule, and windows that hold every activation."""
-    planted = plant(rng, 80_000 if small else 1_000_000, 60 if small else 200)
+    planted = plant(rng, 80_000 if small else 1_000_000, 40 if small else 200)
     return [
         *reproduced(planted, rng),
         *ranking(planted, rng, small),
-        *half_a_rule(planted, rng, 6 if small else 60),
-        *intruders(planted, rng, 4 if small else 20),
+        *half_a_rule(planted, rng, 5 if small else 60),
+        *intruders(planted, rng, 2 if small else 20),
     ]
 
 
@@ -78,7 +78,8 @@ def ranking(planted: Planted, rng: np.random.Generator, small: bool) -> list[Row
     for name, scorer in SCORERS.items():
         unfit = (UNSEEN if name != "execution" else set()) | (AHEAD if name == "simulation_by_token" else set())
         chosen = [index for index in found if planted.features[index].kind not in unfit]
-        chosen = chosen[:: max(1, len(chosen) // (12 if small else 25))] if name == "simulation_by_token" else chosen
+        most = (2, 25) if name == "simulation_by_token" else (8, len(chosen))  # it asks once a token
+        chosen = chosen[:: -(-len(chosen) // most[not small])]
         pairs = [wins_over_another(index, scorer, found[index], planted, reader) for index in chosen]
         wins = [won for won in pairs if won is not None]
         share = wilson(sum(wins), len(wins))
@@ -177,7 +178,7 @@ def halved(planted: Planted, rng: np.random.Generator, pairs: int) -> Sequence[H
     corpus = planted.corpus
     counts = np.bincount(corpus.tokens, minlength=len(corpus.vocabulary.strings))
     rare = np.argsort(counts, kind="stable")
-    rare = rare[(counts[rare] >= 120) & (counts[rare] <= 2e-3 * len(corpus))]
+    rare = rare[counts[rare] >= 120][: 2 * pairs]
     starts = rng.permutation(len(rare) - 1)[:pairs]
     found = (half(corpus_pair, index, planted, rng) for index, corpus_pair in enumerate(rare[[row, row + 1]] for row in starts))
     return [one for one in found if one is not None]

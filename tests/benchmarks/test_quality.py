@@ -5,7 +5,7 @@ from importlib import import_module
 import pytest
 
 
-@pytest.mark.parametrize("name", ["rules", "sanity"])
+@pytest.mark.parametrize("name", ["rules", "sanity", "samplers"])
 def test_every_row_passes(name, rng):
     rows = import_module(f"benchmarks.quality.{name}").run(rng, small=True)
     assert rows
