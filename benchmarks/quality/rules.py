@@ -78,7 +78,7 @@ def ranking(planted: Planted, rng: np.random.Generator, small: bool) -> list[Row
     for name, scorer in SCORERS.items():
         unfit = (UNSEEN if name != "execution" else set()) | (AHEAD if name == "simulation_by_token" else set())
         chosen = [index for index in found if planted.features[index].kind not in unfit]
-        most = (2, 25) if name == "simulation_by_token" else (8, len(chosen))  # it asks once a token
+        most = (2, 25) if name == "simulation_by_token" else (6, len(chosen))  # it asks once a token
         chosen = chosen[:: -(-len(chosen) // most[not small])]
         pairs = [wins_over_another(index, scorer, found[index], planted, reader) for index in chosen]
         wins = [won for won in pairs if won is not None]

@@ -98,6 +98,18 @@ def check(
 
 
 @app.command()
+def compare(
+    dictionaries: Annotated[list[str], typer.Argument(metavar="DICTIONARY DICTIONARY...", help="Folders in a known format.")],
+    site: Annotated[str, typer.Option(help="Where the dictionaries read, if their files do not say.")] = "",
+    seed: Annotated[int, typer.Option(help="Of the random dictionaries that tell what chance would share.")] = 0,
+) -> None:
+    """Say which share of their **features two dictionaries have in common**, beside what chance would share."""
+    from gloss.run.compare import report
+
+    report(dictionaries, site, seed)
+
+
+@app.command()
 def status(run_folder: RunFolder) -> None:
     """Say how far a run is: what each stage has done, and what failed and why."""
     from gloss.run.status import report
