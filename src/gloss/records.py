@@ -235,6 +235,15 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of several explanations of a feature, and its score on the part of the shown split that chooses among them."""
+
+    explanation: Explanation
+    selection: Score | Failure
+    chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RankedToken:
     """A token and by how much a feature moves it, in nats or logits."""
 

@@ -1,10 +1,11 @@
 """What is asked of a language model and what comes back; prompts are YAML files beside the methods that speak them."""
 
 import hashlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any, TypeVar
 
 import yaml
@@ -88,6 +89,25 @@ class Answer:
 T = TypeVar("T")
 Conversation = Generator[list[Prompt], list[Answer], T]
 """Yields prompts, is sent their answers in the same order, returns a record: asks nothing itself and waits for nothing."""
+
+
+def together(talks: Iterable[Conversation[T]]) -> Conversation[list[T]]:
+    """Several conversations as one, which asks in each round what all of them ask; what they returned, in their order."""
+    talking = list(talks)
+    results: dict[int, T] = {}
+    said: dict[int, list[Answer] | None] = dict.fromkeys(range(len(talking)))
+    while said:
+        asked: dict[int, list[Prompt]] = {}
+        for number, answers in said.items():
+            try:
+                asked[number] = next(talking[number]) if answers is None else talking[number].send(answers)
+            except StopIteration as over:
+                results[number] = over.value
+        if not asked:
+            break
+        replies = iter((yield [prompt for prompts in asked.values() for prompt in prompts]))
+        said = {number: list(islice(replies, len(prompts))) for number, prompts in asked.items()}
+    return [results[number] for number in range(len(talking))]
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,18 @@ from typing import Any
 
 from rich.table import Table
 
+from gloss.explain.choosing import Chooser
 from gloss.models.prices import Cost, estimate
 from gloss.models.prompts import Conversation
 from gloss.records import Examples, Explanation
 from gloss.run.experiment import Experiment, settings_of
-from gloss.run.methods import installed, method
+from gloss.run.methods import asks, method
 from gloss.run.pipeline import run_until
 from gloss.run.plan import Plan, named
 from gloss.run.progress import out
 from gloss.run.restored import examples_of
 from gloss.run.stages.score import evidence_of, nobodys, reads_explanation
+from gloss.store.selection import selection_of
 
 TYPICAL = "names of functions and classes that are defined in the lines before, especially in error messages"
 SAMPLED_SHARDS = 4  # enough to know the mean length of a prompt
@@ -30,7 +32,7 @@ def report(experiment: Experiment) -> None:
     totals = [0.0, 0.0, 0.0, 0.0]
     for verb in ("explain", "score"):
         for settings in getattr(experiment, verb):
-            if not getattr(installed(verb)[settings["method"]].load(), "asks", False):
+            if not asks(verb, settings):
                 table.add_row(named(verb, settings), "0", "0", "0", "0")
                 continue
             cost = estimate(conversations(plan, verb, settings), prices)
@@ -50,10 +52,22 @@ def conversations(plan: Plan, verb: str, settings: dict[str, Any]) -> Iterator[C
     for shard in range(min(SAMPLED_SHARDS, plan.shards)):
         for examples in examples_of(plan, shard):
             rng = plan.generator("cost", examples.feature.index)
-            if verb == "explain":
+            if isinstance(chosen, Chooser):
+                yield from choosings(plan, chosen, examples)
+            elif verb == "explain":
                 yield chosen.explain(examples.for_explainer(), plan.corpus.vocabulary, rng)
             else:
                 yield from scorings(plan, chosen, examples)
+
+
+def choosings(plan: Plan, chooser: Any, examples: Examples) -> Iterator[Conversation[Any]]:
+    """The conversations of a choice, as if every try were made and each gave another explanation."""
+    evidence = selection_of(evidence_of(plan, chooser.scorer, examples))
+    for number in range(chooser.tries):
+        rng = plan.generator("cost", examples.feature.index, number)
+        yield chooser.explainer.explain(evidence.examples.for_explainer(), plan.corpus.vocabulary, rng)
+        explanation = Explanation(examples.feature, f"{TYPICAL} ({number})", "cost")
+        yield chooser.scorer.score(explanation, evidence, rng)
 
 
 def scorings(plan: Plan, scorer: Any, examples: Examples) -> Iterator[Conversation[Any]]:

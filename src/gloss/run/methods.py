@@ -9,6 +9,8 @@ from typing import Any
 
 from gloss.errors import BadSettings
 
+Table = Mapping[str, Any]
+
 
 def method(verb: str, settings: Mapping[str, Any]) -> Any:
     """The method that `settings["method"]` names, made with the other settings. Raises BadSettings with a suggestion."""
@@ -18,7 +20,30 @@ def method(verb: str, settings: Mapping[str, Any]) -> Any:
     found = installed(verb)
     if not isinstance(name, str) or name not in found:
         raise BadSettings(f"[{verb}] has no method {name!r}{suggestion(str(name), found)}")
-    return build(found[name].load(), chosen, f"[{verb}] {name}")
+    kind = found[name].load()
+    return build(kind, chosen | {part: method(of, table) for part, of, table in parts(kind, chosen)}, f"[{verb}] {name}")
+
+
+def parts(kind: type, settings: Mapping[str, Any]) -> list[tuple[str, str, Table]]:
+    """The methods that a method is made of: the setting that names each, its verb, and its own table.
+
+    The class variable `wraps` says which settings those are; a name alone stands for a table with nothing else in it.
+    """
+    defaults = {field.name: field.default for field in fields(kind)} if is_dataclass(kind) else {}
+    found: list[tuple[str, str, Table]] = []
+    for part, verb in getattr(kind, "wraps", {}).items():
+        given = settings.get(part, defaults[part])
+        if not isinstance(given, str) and not (isinstance(given, Mapping) and "method" in given):
+            raise BadSettings(
+                f'{part} must be the name of a method, or a table with one, as in {{method = "..."}}; got {given!r}'
+            )
+        found.append((part, verb, {"method": given} if isinstance(given, str) else given))
+    return found
+
+
+def asks(verb: str, settings: Table) -> bool:
+    """Whether the method with these settings asks a language model, itself or by a part of it."""
+    return bool(getattr(method(verb, settings), "asks", False))
 
 
 @cache
@@ -36,7 +61,8 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
         if key not in known:
             raise BadSettings(f"{where} has no setting {key!r}{suggestion(key, known)}")
         factory = known[key].default_factory
-        check_kind(value, known[key].default if factory is MISSING else factory(), f"{where}.{key}")
+        if key not in getattr(kind, "wraps", {}):
+            check_kind(value, known[key].default if factory is MISSING else factory(), f"{where}.{key}")
     for name, field in known.items():
         if field.default is MISSING and field.default_factory is MISSING and name not in settings:
             raise BadSettings(f"{where} needs the setting {name!r}, which has no default")

@@ -15,7 +15,7 @@ from gloss.run.clock import timed
 from gloss.run.dialogue import Dialogue, Silence
 from gloss.run.executor import Executor, Here, Local
 from gloss.run.experiment import Experiment
-from gloss.run.methods import installed
+from gloss.run.methods import Table, asks
 from gloss.run.plan import STAGES, Plan
 from gloss.run.progress import bar, console
 from gloss.run.report import REPORT, print_report, write_report
@@ -119,7 +119,7 @@ def intervene_all(plan: Plan) -> None:
 def by_every_method(plan: Plan, verb: str, work: Callable[[Plan, int, Dialogue, int], None]) -> None:
     """Run a verb's methods one after the other, each over all shards."""
     for number, stage in enumerate(plan.stages(verb)):
-        dialogue, executor = partners(plan, verb, getattr(plan.experiment, verb)[number]["method"])
+        dialogue, executor = partners(plan, verb, getattr(plan.experiment, verb)[number])
         sharded(plan, stage, partial(work, plan, number, dialogue), partial(plan.part, stage), executor)
         if not isinstance(dialogue, Silence):
             console.print(f"  {dialogue}", highlight=False)
@@ -136,10 +136,9 @@ def spared(plan: Plan, stage: str) -> str:
     return f"{asked:,} requests were enough for the precision, instead of {every:,} ({saved / every:.0%} fewer)" if saved else ""
 
 
-def partners(plan: Plan, verb: str, name: str) -> tuple[Dialogue, Executor]:
+def partners(plan: Plan, verb: str, settings: Table) -> tuple[Dialogue, Executor]:
     """Who answers a method's questions, and where its shards run: what computes uses processes, what asks waits in one."""
-    asks = getattr(installed(verb)[name].load(), "asks", False)
-    if asks and plan.experiment.chat:
+    if asks(verb, settings) and plan.experiment.chat:
         from gloss.run.chatting import Partner
 
         return Partner(plan), Here()

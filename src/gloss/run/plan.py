@@ -13,7 +13,7 @@ import numpy as np
 from gloss.records import FeatureId, Neighbour
 from gloss.run.experiment import DECODER, EMBEDDED, Experiment, Table, called
 from gloss.run.keys import fingerprint, key
-from gloss.run.methods import installed
+from gloss.run.methods import asks, installed, parts
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Reader
@@ -162,14 +162,16 @@ def effects_read(verb: str, settings: Table, keys: dict[str, str]) -> list[str]:
 def asking(asked: Experiment, verb: str, settings: Table) -> list[object]:
     """What the answers of a method that asks a language model depend on besides its settings: the model and the prompts."""
     name = settings["method"]
-    if not getattr(installed(verb)[name].load(), "asks", False):
+    if not asks(verb, settings):
         return []
-    prompts = files(installed(verb)[name].value.rpartition(":")[0].rpartition(".")[0]) / "prompts" / f"{name}.yaml"
+    point = installed(verb)[name]
+    prompts = files(point.value.rpartition(":")[0].rpartition(".")[0]) / "prompts" / f"{name}.yaml"
     weights = content(asked.chat["model"], "subject") if asked.chat.get("backend") == "transformers" else ""
     return [
         *(asked.chat.get(setting) for setting in ("model", "revision", "base_url", "extra")),
         weights,
         prompts.read_text("utf-8") if prompts.is_file() else "",
+        *(each for _, of, table in parts(point.load(), settings) for each in asking(asked, of, dict(table))),
     ]
 
 

@@ -10,7 +10,7 @@ from gloss.errors import BadInput
 from gloss.records import Estimate
 from gloss.run.plan import Plan
 from gloss.run.progress import out
-from gloss.run.reporting import cost, scores, setup
+from gloss.run.reporting import chosen, cost, scores, setup
 from gloss.run.reporting.material import Material
 
 REPORT = "report.html"
@@ -18,6 +18,7 @@ REPORT = "report.html"
 # In the order of the page; each gives nothing where the run has nothing to say.
 SECTIONS: Sequence[Callable[[Material], Section | None]] = (
     scores.distributions,
+    chosen.optimism,
     scores.metrics,
     scores.failures,
     scores.ends,

@@ -1,7 +1,7 @@
 """Records as rows of Parquet: one table a kind of record, one part a shard, written whole or not at all."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gloss.records import Control, Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
+from gloss.records import Candidate, Control, Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
 from gloss.store.atomic import disk, write_atomically
 
 Row = dict[str, Any]
@@ -57,6 +57,24 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     ),
     "explanations": pa.schema(
         [*FEATURE, ("text", pa.string()), ("method", pa.string()), ("rule", pa.string()), ("prompt_hash", pa.string())]
+    ),
+    "candidates": pa.schema(
+        [
+            *FEATURE,
+            ("method", pa.string()),  # of the explainer that chose
+            ("candidate", pa.int64()),  # in the order in which they were made
+            ("text", pa.string()),
+            ("rule", pa.string()),
+            ("chosen", pa.bool_()),
+            ("scorer", pa.string()),
+            ("headline", pa.string()),  # on the selection split, and its value there
+            ("value", pa.float64()),
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("n", pa.int64()),
+            ("failed", pa.int64()),
+            ("reason", pa.string()),  # why there is no score
+        ]
     ),
     "failures": pa.schema([*FEATURE, ("stage", pa.string()), ("reason", pa.string()), ("detail", pa.string())]),
     "scores": pa.schema(
@@ -161,6 +179,23 @@ def explanation_row(explanation: Explanation) -> Row:
 
 def explanation_of(row: Row) -> Explanation:
     return Explanation(feature_of(row), row["text"], row["method"], row["rule"], row["prompt_hash"])
+
+
+def candidate_rows(candidates: Sequence[Candidate], method: str) -> Iterator[Row]:
+    """The candidates of one feature, with the name in the run of the explainer that chose among them."""
+    for number, candidate in enumerate(candidates):
+        found, explanation = candidate.selection, candidate.explanation
+        row = identity(explanation.feature) | {"method": method, "candidate": number, "chosen": candidate.chosen}
+        row |= {"text": explanation.text, "rule": explanation.rule}
+        if isinstance(found, Failure):
+            yield row | {"reason": str(found.reason)}
+        else:
+            scored = score_row(found)
+            yield (
+                row
+                | {"scorer": found.method}
+                | {name: scored[name] for name in ("headline", "value", "low", "high", "n", "failed")}
+            )
 
 
 def failure_row(failure: Failure) -> Row:

@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
+from gloss.explain.choosing import Choice, Chooser
 from gloss.models.prompts import Conversation
-from gloss.records import Explanation, Failure, Reason
+from gloss.records import Examples, Explanation, Failure
 from gloss.run.dialogue import Dialogue
 from gloss.run.experiment import called
 from gloss.run.methods import method
 from gloss.run.plan import Plan, named
 from gloss.run.restored import effects_of, examples_of
-from gloss.store.results import explanation_row, failure_row
+from gloss.run.stages.score import evidence_of
+from gloss.store.results import candidate_rows, explanation_row, failure_row
+from gloss.store.selection import selection_of
 
 
 def explain(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
@@ -23,16 +27,25 @@ def explain(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
 
     effects = effects_of(plan, shard) if getattr(explainer, "reads_effects", False) else {}
 
-    def conversations() -> Iterator[Conversation[Explanation | Failure]]:
-        for found in examples_of(plan, shard):
-            examples = replace(found, effects=effects.get(found.feature.index, ()))
-            rng = plan.generator("explain", examples.feature.index)
-            yield explainer.explain(examples.for_explainer(), plan.corpus.vocabulary, rng)
+    def conversations() -> Iterator[Conversation[Choice]]:
+        for examples in examples_of(plan, shard):
+            yield chosen(plan, explainer, replace(examples, effects=effects.get(examples.feature.index, ())))
 
-    found = dialogue.hold(conversations())
+    choices = dialogue.hold(conversations())
+    found = [choice.explanation for choice in choices]
     explanations = [replace(e, method=called(settings)) for e in found if isinstance(e, Explanation)]
     failures = [replace(f, stage=stage) for f in found if isinstance(f, Failure)]
+    candidates = [row for choice in choices for row in candidate_rows(choice.candidates, called(settings))]
     plan.part(stage, shard).write(
-        {"explanations": map(explanation_row, explanations), "failures": map(failure_row, failures)},
-        whole=not any(failure.reason is Reason.REQUEST_ERROR for failure in failures),
+        {"explanations": map(explanation_row, explanations), "failures": map(failure_row, failures)}
+        | ({"candidates": candidates} if isinstance(explainer, Chooser) else {}),
+        whole=not any(choice.lost for choice in choices),
     )
+
+
+def chosen(plan: Plan, explainer: Any, examples: Examples) -> Conversation[Choice]:
+    """What an explainer says of a feature; one that is made of others chooses on a part of the shown split."""
+    rng = plan.generator("explain", examples.feature.index)
+    if isinstance(explainer, Chooser):
+        return (yield from explainer.choose(selection_of(evidence_of(plan, explainer.scorer, examples)), rng))
+    return Choice((yield from explainer.explain(examples.for_explainer(), plan.corpus.vocabulary, rng)))

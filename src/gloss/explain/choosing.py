@@ -1,0 +1,109 @@
+"""What explainers share that choose among explanations: candidates, each scored on documents that it was not made from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from gloss.errors import BadSettings
+from gloss.explain import Explainer
+from gloss.models.prompts import Conversation, together
+from gloss.records import Candidate, Explanation, Failure, Reason, Score
+from gloss.store.evidence import Evidence
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """A scorer, as far as explainers know one: of what it says, the headline chooses."""
+
+    def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
+        """A score with its verdicts, or a failure with its reason."""
+        ...
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """An explainer made of others: it has candidates explained, and chooses among them on a part of the shown split."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether it, or one of its parts, asks a language model."""
+        ...
+
+    @property
+    def scorer(self) -> "Selector | str":
+        """What its candidates are scored by."""
+        ...
+
+    @property
+    def tries(self) -> int:
+        """How many candidates there may be."""
+        ...
+
+    def choose(self, evidence: Evidence, rng: np.random.Generator) -> "Conversation[Choice]":
+        """The chosen explanation among its candidates. What is held out of the evidence chooses: see `selection_of`."""
+        ...
+
+
+def require_parts(name: str, explainer: object, scorer: object) -> None:
+    """Raise BadSettings for parts that cannot be had on the selection split."""
+    if not isinstance(explainer, str | Explainer):
+        raise BadSettings(f"{name} cannot be made of {type(explainer).__name__}, which chooses itself; name another explainer")
+    for part in (explainer, scorer):
+        if getattr(part, "reads_effects", False):
+            raise BadSettings(f"{name} cannot be made of {type(part).__name__}: effects are not measured on the selection split")
+    if not getattr(scorer, "reads_explanation", True):
+        raise BadSettings(f"{name} cannot choose by {type(scorer).__name__}, which scores features without their explanations")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The explanation that was chosen, if any could be, among all candidates in the order in which they were made."""
+
+    explanation: Explanation | Failure
+    candidates: tuple[Candidate, ...] = ()
+    failures: tuple[Failure, ...] = ()  # of tries that gave no candidate
+
+    @property
+    def lost(self) -> bool:
+        """Whether a request was lost on the way, so that another attempt may choose otherwise."""
+        scores = [candidate.selection for candidate in self.candidates]
+        reasons = [verdict.reason for score in scores if isinstance(score, Score) for verdict in score.verdicts]
+        failures = [each.reason for each in (self.explanation, *scores, *self.failures) if isinstance(each, Failure)]
+        return Reason.REQUEST_ERROR in (*reasons, *failures)
+
+
+def weighed(
+    explanations: Sequence[Explanation], selector: Selector, evidence: Evidence, rng: np.random.Generator
+) -> Conversation[list[Candidate]]:
+    """Every explanation with its score on the evidence, all asked for at once."""
+    scores = yield from together(
+        selector.score(explanation, evidence, own)
+        for explanation, own in zip(explanations, rng.spawn(len(explanations)), strict=True)
+    )
+    return [Candidate(explanation, score) for explanation, score in zip(explanations, scores, strict=True)]
+
+
+def worth(candidate: Candidate) -> float:
+    """The headline on the selection split; less than any number where there is none."""
+    if isinstance(candidate.selection, Failure):
+        return -np.inf
+    value = candidate.selection.estimates[candidate.selection.headline].value
+    return value if np.isfinite(value) else -np.inf
+
+
+def choice(candidates: Sequence[Candidate], best: Candidate, failures: Sequence[Failure] = ()) -> Choice:
+    """The best candidate, marked among all; a failure where not even that one could be scored."""
+    if worth(best) == -np.inf:
+        return Choice(unscored(best), tuple(candidates), tuple(failures))
+    marked = tuple(replace(each, chosen=each is best) for each in candidates)
+    return Choice(best.explanation, marked, tuple(failures))
+
+
+def unscored(candidate: Candidate) -> Failure:
+    """The failure of a feature none of whose explanations could be scored where they are chosen."""
+    feature, found = candidate.explanation.feature, candidate.selection
+    if isinstance(found, Failure):
+        return Failure(feature, "explain", found.reason, f"no candidate could be scored on the selection split: {found.detail}")
+    return Failure(feature, "explain", Reason.NOT_APPLICABLE, f"{found.headline} on the selection split is not a number")
