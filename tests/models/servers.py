@@ -1,7 +1,7 @@
 """A scripted endpoint that speaks chat completions: a process of its own on loopback, which fails as it is told to.
 
 `serve(...)` starts it. Its settings: `faults` (share of requests that fail at random), `kinds` (which faults), `script` (faults
-for the first requests, in order), `answer` (who replies: "echo", "fixed", or a judge), `seconds` (how long a reply takes).
+for the first requests, in order), `answer` (who replies: "echo", "parrot", "fixed", a judge), `seconds` (how long a reply takes).
 """
 
 import asyncio
@@ -215,6 +215,8 @@ class Endpoint:
 
     def answer(self, prompt) -> str:
         who = self.settings.get("answer", "echo")
+        if who == "parrot":
+            return prompt
         if who == "echo":
             return f"echo {hashlib.sha256(prompt.encode()).hexdigest()[:12]}"
         if who == "fixed":
