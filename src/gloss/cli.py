@@ -73,6 +73,7 @@ stage("sample", "Choose the **contexts** that show each feature, shown and held 
 stage("intervene", "**Amplify** each feature inside the subject and measure what that does to what it says.")
 stage("explain", "**Explain** each feature in words.")
 stage("score", "**Score** each explanation on text that it never saw, with controls.")
+stage("collisions", "Find features whose explanations **may be exchanged**: nobody can tell which of them the words mean.")
 
 
 @app.command()

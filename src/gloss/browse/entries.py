@@ -44,6 +44,7 @@ class Entry:
     scores: dict[Column, tuple[float, float, float]]  # value, low, high
     controls: dict[Column, dict[Control, float]]
     neighbours: tuple[tuple[FeatureId, float], ...]
+    collisions: tuple[FeatureId, ...]
 
     @property
     def text(self) -> str:
@@ -102,6 +103,7 @@ def entry(page: FeaturePage, path: str, vocabulary: Vocabulary) -> Entry:
         scores=scores,
         controls=controls,
         neighbours=page.neighbours,
+        collisions=page.collisions,
     )
 
 

@@ -69,6 +69,7 @@ class FeaturePage:
     top_tokens: tuple[tuple[str, float], ...] = ()  # whose logits the feature raises most, highest first
     bottom_tokens: tuple[tuple[str, float], ...] = ()  # whose logits it lowers most, lowest first
     neighbours: tuple[tuple[FeatureId, float], ...] = ()  # with the cosine of their directions, nearest first
+    collisions: tuple[FeatureId, ...] = ()  # features that the first explanation fits as well
 
     @property
     def state(self) -> State:

@@ -85,7 +85,8 @@ class _Paper:
                 root="../../",
             )
             known = [(feature, cosine, by_feature.get(feature)) for feature, cosine in row.neighbours[:NEAREST]]
-            neighbours = self._render("neighbours.html", neighbours=known, root="../../")
+            alike = [(feature, by_feature.get(feature)) for feature in row.collisions]
+            neighbours = self._render("neighbours.html", neighbours=known, alike=alike, root="../../")
             text = (self.folder / row.path).read_text(encoding="utf-8")
             _write(self.folder / row.path, text.replace(TURN, turn, 1).replace(NEIGHBOURS, neighbours, 1))
         _write(self.folder / "features.js", f"var glossFeatures = {json.dumps(_data(self.entries), separators=(',', ':'))};\n")

@@ -94,7 +94,15 @@ def page(plan: Plan, feature: FeatureId, records: dict[str, list[Row]], examples
         weighted(described["top_tokens"]),
         weighted(described["bottom_tokens"]),
         tuple((FeatureId(feature.dictionary, near["feature"]), near["cosine"]) for near in described["neighbours"]),
+        alike(plan, explanations[0]) if explanations else (),
     )
+
+
+def alike(plan: Plan, explanation: Explanation) -> tuple[FeatureId, ...]:
+    """The other features that an explanation fits as well."""
+    groups = plan.collision_groups.get(explanation.method, {})
+    own = groups.get(explanation.feature, ())
+    return tuple(other for other in own if other != explanation.feature)
 
 
 def verdicts_of(score: Row, verdicts: Sequence[Row]) -> tuple[Verdict, ...]:

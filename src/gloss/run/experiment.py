@@ -15,6 +15,7 @@ from gloss.run.methods import build, check_kind, method, suggestion
 from gloss.sample.examples import Sampling
 
 DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near
+RULES, JUDGE, NO_COLLISIONS = "rules", "judge", "none"  # who finds collisions
 EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
 
 
@@ -73,6 +74,23 @@ class NeighbourSettings:
 
 
 @dataclass(frozen=True)
+class CollisionSettings:
+    """How features are found whose explanations may be exchanged."""
+
+    by: str = RULES  # executing rules, which asks nobody; or judge, asking; or none
+    nearest: int = 5  # neighbours of each feature that it is compared with
+    trials: int = 10  # of a judge, for each pair in each direction
+    contexts_each: int = 2  # of each of the two in a trial
+
+    def __post_init__(self) -> None:
+        if self.by not in (RULES, JUDGE, NO_COLLISIONS):
+            raise ValueError(f"by must be {RULES}, {JUDGE} or {NO_COLLISIONS}, got {self.by!r}")
+        for name in ("nearest", "trials", "contexts_each"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
 class Browse:
     """What the pages show beyond the records."""
 
@@ -92,6 +110,7 @@ PLAIN: Mapping[str, type] = {
     "subject": SubjectSettings,
     "collect": Corpus,
     "neighbours": NeighbourSettings,
+    "collisions": CollisionSettings,
     "browse": Browse,
 }
 OTHER = ("decompose", "contexts", "chat", "intervene")
@@ -112,6 +131,7 @@ class Experiment:
     intervene: Table | None = None  # no table: nothing is changed inside the subject
     explain: tuple[Table, ...] = METHODS["explain"]
     score: tuple[Table, ...] = METHODS["score"]
+    collisions: CollisionSettings = field(default_factory=CollisionSettings)
     chat: Table = field(default_factory=dict)
     browse: Browse = field(default_factory=Browse)
 

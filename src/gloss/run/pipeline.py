@@ -14,12 +14,13 @@ from gloss.run.browsing import write_pages
 from gloss.run.clock import timed
 from gloss.run.dialogue import Dialogue, Silence
 from gloss.run.executor import Executor, Here, Local
-from gloss.run.experiment import Experiment
+from gloss.run.experiment import JUDGE, Experiment
 from gloss.run.methods import Table, asks
 from gloss.run.plan import STAGES, Plan
 from gloss.run.progress import bar, console
 from gloss.run.report import REPORT, print_report, write_report
 from gloss.run.sources import texts
+from gloss.run.stages.collisions import FindCollisions, write_groups
 from gloss.run.stages.explain import explain
 from gloss.run.stages.neighbours import FindNeighbours
 from gloss.run.stages.sample import sample
@@ -34,7 +35,7 @@ VERSIONED = ("gloss", "numpy", "pyarrow", "torch", "transformers")
 def run_all(experiment: Experiment) -> None:
     """Every stage, then the pages, the report, and the report's scores in the terminal."""
     begun = time.monotonic()
-    plan = run_until(experiment, "score")
+    plan = run_until(experiment, "collisions")
     index = write_pages(plan)
     print_report(write_report(plan))
     console.print(f"done in {time.monotonic() - begun:.0f} s; open [bold]{index.resolve().as_uri()}[/]", highlight=False)
@@ -121,8 +122,7 @@ def by_every_method(plan: Plan, verb: str, work: Callable[[Plan, int, Dialogue, 
     for number, stage in enumerate(plan.stages(verb)):
         dialogue, executor = partners(plan, verb, getattr(plan.experiment, verb)[number])
         sharded(plan, stage, partial(work, plan, number, dialogue), partial(plan.part, stage), executor)
-        if not isinstance(dialogue, Silence):
-            console.print(f"  {dialogue}", highlight=False)
+        told(dialogue)
         if saved := spared(plan, stage):
             console.print(f"  {saved}", highlight=False)
 
@@ -136,13 +136,35 @@ def spared(plan: Plan, stage: str) -> str:
     return f"{asked:,} requests were enough for the precision, instead of {every:,} ({saved / every:.0%} fewer)" if saved else ""
 
 
+def told(dialogue: Dialogue) -> None:
+    """Print what was asked, where somebody was."""
+    if not isinstance(dialogue, Silence):
+        console.print(f"  {dialogue}", highlight=False)
+
+
 def partners(plan: Plan, verb: str, settings: Table) -> tuple[Dialogue, Executor]:
     """Who answers a method's questions, and where its shards run: what computes uses processes, what asks waits in one."""
-    if asks(verb, settings) and plan.experiment.chat:
-        from gloss.run.chatting import Partner
+    dialogue = partner(plan) if asks(verb, settings) else Silence()
+    return dialogue, Local(plan.experiment.run.processes) if isinstance(dialogue, Silence) else Here()
 
-        return Partner(plan), Here()
-    return Silence(), Local(plan.experiment.run.processes)
+
+def partner(plan: Plan) -> Dialogue:
+    """The language model of the experiment, where it names one."""
+    if not plan.experiment.chat:
+        return Silence()
+    from gloss.run.chatting import Partner
+
+    return Partner(plan)
+
+
+def find_collisions(plan: Plan) -> None:
+    """Compare near features by what explains them; the groups that collisions make come when all shards have been compared."""
+    if "collisions" not in plan.keys:
+        return
+    dialogue = partner(plan) if plan.experiment.collisions.by == JUDGE else Silence()
+    sharded(plan, "collisions", FindCollisions(plan, dialogue), partial(plan.part, "collisions"), Here())
+    write_groups(plan)
+    told(dialogue)
 
 
 RUNNERS: dict[str, Callable[[Plan], None]] = {
@@ -153,6 +175,7 @@ RUNNERS: dict[str, Callable[[Plan], None]] = {
     "intervene": intervene_all,
     "explain": partial(by_every_method, verb="explain", work=explain),
     "score": partial(by_every_method, verb="score", work=score),
+    "collisions": find_collisions,
 }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gloss.records import FeatureId, Neighbour
-from gloss.run.experiment import DECODER, EMBEDDED, Experiment, Table, called
+from gloss.run.experiment import DECODER, EMBEDDED, JUDGE, NO_COLLISIONS, Experiment, Table, called
 from gloss.run.keys import fingerprint, key
 from gloss.run.methods import asks, installed, parts
 from gloss.store.activations import Activations
@@ -19,7 +19,7 @@ from gloss.store.corpus import Corpus
 from gloss.store.evidence import Reader
 from gloss.store.results import Part, Row, read
 
-STAGES = ("decompose", "collect", "neighbours", "sample", "intervene", "explain", "score", "browse")
+STAGES = ("decompose", "collect", "neighbours", "sample", "intervene", "explain", "score", "collisions", "browse")
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,18 @@ class Plan:
             return {row["feature"]: [(near["feature"], near["closeness"]) for near in row["neighbours"]] for row in rows}
         return {i: [(near["feature"], near["cosine"]) for near in row["neighbours"]] for i, row in self.described.items()}
 
+    @cached_property
+    def collision_groups(self) -> dict[str, dict[FeatureId, tuple[FeatureId, ...]]]:
+        """For each explainer, the group of each feature that shares its explanation with others."""
+        rows = read([self.place("collisions")], "collision_groups") if "collisions" in self.keys else []
+        members: dict[tuple[str, int], list[FeatureId]] = {}
+        for row in rows:
+            members.setdefault((row["explained_by"], row["group"]), []).append(FeatureId(row["dictionary"], row["feature"]))
+        found: dict[str, dict[FeatureId, tuple[FeatureId, ...]]] = {}
+        for (explainer, _), group in members.items():
+            found.setdefault(explainer, {}).update(dict.fromkeys(group, tuple(group)))
+        return found
+
     def neighbours(self, index: int) -> tuple[Neighbour, ...]:
         """The features that are near this one, nearest first, and where they fire."""
         return tuple(
@@ -151,6 +163,9 @@ def worked_out(asked: Experiment) -> dict[str, str]:
     for settings in asked.score:
         reads = [explained, *effects_read("score", settings, keys)]
         keys[named("score", settings)] = key(*reads, settings, asking(asked, "score", settings))
+    if asked.collisions.by != NO_COLLISIONS:
+        who = asking(asked, "score", {"method": "discrimination"}) if asked.collisions.by == JUDGE else []
+        keys["collisions"] = key(explained, asdict(asked.collisions), who)
     return keys
 
 

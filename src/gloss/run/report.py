@@ -10,7 +10,7 @@ from gloss.errors import BadInput
 from gloss.records import Estimate
 from gloss.run.plan import Plan
 from gloss.run.progress import out
-from gloss.run.reporting import chosen, cost, scores, setup
+from gloss.run.reporting import chosen, collisions, cost, scores, setup
 from gloss.run.reporting.material import Material
 
 REPORT = "report.html"
@@ -20,6 +20,7 @@ SECTIONS: Sequence[Callable[[Material], Section | None]] = (
     scores.distributions,
     chosen.optimism,
     scores.metrics,
+    collisions.collisions,
     scores.failures,
     scores.ends,
     setup.base_rates,

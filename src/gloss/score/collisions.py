@@ -1,4 +1,7 @@
-"""Features whose explanations are interchangeable: from the words of either, nobody can tell which of the two is meant."""
+"""Features whose explanations are interchangeable: from the words of either, nobody can tell which of the two is meant.
+
+Descriptive collision: detection with random negatives cannot see it (arXiv 2605.12874).
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -6,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gloss.models.prompts import Conversation
-from gloss.records import Estimate, Explanation, FeatureId, Neighbour, Verdict
+from gloss.records import Estimate, Explanation, FeatureId, Neighbour, Reason, Verdict
 from gloss.score.choices import lost
 from gloss.score.discrimination import Discrimination
 from gloss.score.intervals import wilson
@@ -22,8 +25,10 @@ class Pair:
     first: FeatureId
     second: FeatureId
     told_apart: Estimate  # missing where each fires only where the other does
+    n: int = 0  # riddles, or held-out tokens at which either fires
     failed: int = 0
     same_words: bool = False
+    whole: bool = True  # no request was lost, so that nothing is to be asked again
 
     @property
     def collides(self) -> bool:
@@ -60,7 +65,7 @@ class Collisions:
         """Ask of either explanation which of the two features it means. Equal words are not asked about."""
         features = one.explanation.feature, other.explanation.feature
         if bare(one.explanation.text) == bare(other.explanation.text):
-            return Pair(*features, Estimate(GUESSING, GUESSING, GUESSING), same_words=True)
+            return alike(*features)
         verdicts: list[Verdict] = []
         for mine, theirs in ((one, other), (other, one)):
             sibling = Neighbour(theirs.explanation.feature, np.nan, theirs.evidence.activations)
@@ -69,7 +74,13 @@ class Collisions:
             if len(pools) == 2:
                 verdicts += yield from self.discrimination.ask(mine.explanation, evidence, pools, rng)
         told_apart = wilson(sum(verdict.answer is True for verdict in verdicts), len(verdicts))
-        return Pair(*features, told_apart, lost(verdicts))
+        whole = not any(verdict.reason is Reason.REQUEST_ERROR for verdict in verdicts)
+        return Pair(*features, told_apart, len(verdicts), lost(verdicts), whole=whole)
+
+
+def alike(first: FeatureId, second: FeatureId) -> Pair:
+    """Two features that are explained by the same words."""
+    return Pair(first, second, Estimate(GUESSING, GUESSING, GUESSING), same_words=True)
 
 
 def bare(text: str) -> str:

@@ -93,6 +93,23 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("spared", pa.int64()),  # requests
         ]
     ),
+    "collisions": pa.schema(
+        [
+            *FEATURE,
+            ("other", pa.int64()),  # a feature of the same dictionary
+            ("explained_by", pa.string()),
+            ("collides", pa.bool_()),
+            ("same_words", pa.bool_()),
+            ("value", pa.float64()),  # how often the two were told apart; .5 is guessing
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("n", pa.int64()),
+            ("failed", pa.int64()),
+        ]
+    ),
+    "collision_groups": pa.schema(
+        [*FEATURE, ("explained_by", pa.string()), ("group", pa.int64()), ("size", pa.int64())]
+    ),
     "verdicts": pa.schema(
         [
             *FEATURE,

@@ -1,0 +1,57 @@
+"""Which explanations may be exchanged: how many features share one, and the largest groups of them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from gloss.browse.sections import Cell, Grid, Section
+from gloss.run.reporting.material import Material
+from gloss.score.intervals import wilson
+from gloss.store.results import Row, read
+
+LARGEST = 8  # groups that are listed
+MEMBERS = 12  # features of a group that are named
+
+
+def collisions(found: Material) -> Section | None:
+    """The share of explained features that collide, by explainer, and their groups."""
+    if "collisions" not in found.plan.keys:
+        return None
+    place = found.plan.place("collisions")
+    pairs, grouped = read([place], "collisions"), read([place], "collision_groups")
+    explainers = sorted({explainer for explainer, _ in found.texts})
+    shares = tuple(shared(found, explainer, pairs, grouped) for explainer in explainers)
+    listed = tuple(line for explainer in explainers for line in largest(found, explainer, grouped))
+    if not shares:
+        return None
+    uncompared = sum(note["uncompared"] for note in found.notes("collisions"))
+    note = f"{uncompared:,} pairs of near features were not compared, because one has no rule." if uncompared else ""
+    blocks = [Grid(("explained by", "features", "share that collides", "pairs compared", "groups"), shares, note)]
+    if listed:
+        blocks.append(Grid(("explained by", "features of a group", "its first explanation"), listed))
+    lead = (
+        "Features collide where their explanations may be exchanged: the words are the same, or whoever takes them at their word "
+        "cannot tell near features apart. Detection with random negatives does not see it."
+    )
+    return Section("Collisions", lead, tuple(blocks), brief=True)
+
+
+def shared(found: Material, explainer: str, pairs: Sequence[Row], grouped: Sequence[Row]) -> tuple[Cell, ...]:
+    """How many of an explainer's features share their explanation."""
+    features = sum(method == explainer for method, _ in found.texts)
+    members = [row["group"] for row in grouped if row["explained_by"] == explainer]
+    compared = sum(row["explained_by"] == explainer for row in pairs)
+    return explainer, f"{features:,}", wilson(len(members), features), f"{compared:,}", f"{len(set(members)):,}"
+
+
+def largest(found: Material, explainer: str, grouped: Sequence[Row]) -> list[tuple[Cell, ...]]:
+    """The largest groups of features that share an explanation."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for row in grouped:
+        if row["explained_by"] == explainer:
+            groups[row["group"]].append(row["feature"])
+    lines: list[tuple[Cell, ...]] = []
+    for _, members in sorted(groups.items())[:LARGEST]:
+        more = f" and {len(members) - MEMBERS:,} more" if len(members) > MEMBERS else ""
+        named = ", ".join(map(str, members[:MEMBERS]))
+        lines.append((explainer, named + more, found.texts[explainer, members[0]]))
+    return lines

@@ -1,0 +1,151 @@
+"""Stage `collisions`: which near features cannot be told apart by what explains them, by executing rules or by asking."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+
+from gloss.errors import BadInput
+from gloss.models.prompts import Conversation
+from gloss.records import Estimate, Explanation, FeatureId
+from gloss.run.dialogue import Dialogue
+from gloss.run.experiment import JUDGE
+from gloss.run.plan import Plan
+from gloss.run.restored import examples_of, explanations_of
+from gloss.run.stages.score import is_whole
+from gloss.score.collisions import Collisions, Explained, Pair, alike, bare, groups
+from gloss.score.discrimination import Discrimination
+from gloss.score.rule_collisions import Claims, told_apart
+from gloss.store.evidence import Evidence
+from gloss.store.results import Row, feature_of, identity, read
+
+Explanations = Mapping[FeatureId, Explanation]
+Two = tuple[FeatureId, FeatureId]
+
+
+class FindCollisions:
+    """Compares the features of a shard with their neighbours; what all shards need is made once."""
+
+    def __init__(self, plan: Plan, dialogue: Dialogue) -> None:
+        self.plan, self.dialogue, self.asked = plan, dialogue, plan.experiment.collisions
+        self.claims: dict[tuple[str, FeatureId], Claims | None] = {}
+
+    @cached_property
+    def explained(self) -> dict[str, dict[FeatureId, Explanation]]:
+        """Every explanation, by its explainer."""
+        stages = explanations_of(self.plan)
+        return {stage.partition(".")[2]: {each.feature: each for each in found} for stage, found in stages.items()}
+
+    def __call__(self, shard: int) -> None:
+        """Write one shard: the pairs of which it holds the first feature."""
+        rows: list[Row] = []
+        whole = is_whole(self.plan, [])
+        uncompared = 0
+        for explainer, found in self.explained.items():
+            same = list(self.same_words(found, shard))
+            wanted = list(self.near(found, shard))
+            pairs = self.judged(found, wanted) if self.asked.by == JUDGE else self.executed(explainer, found, wanted)
+            rows += [row(pair, explainer) for pair in (*same, *pairs)]
+            whole &= all(pair.whole for pair in pairs)
+            uncompared += len(wanted) - len(pairs)
+        part = self.plan.part("collisions", shard)
+        part.write({"collisions": rows}, whole=whole, note={"uncompared": uncompared})
+
+    def same_words(self, found: Explanations, shard: int) -> Iterator[Pair]:
+        """Each feature with the first that bears the same words, wherever that lies."""
+        first: dict[str, FeatureId] = {}
+        for feature in sorted(found):
+            first.setdefault(bare(found[feature].text), feature)
+        for feature in self.plan.shard(shard):
+            if feature in found and (other := first[bare(found[feature].text)]) != feature:
+                yield alike(other, feature)
+
+    def near(self, found: Explanations, shard: int) -> Iterator[Two]:
+        """The explained pairs with other words of which one is among the other's nearest; each pair in one shard alone."""
+        for feature in self.plan.shard(shard):
+            for other in self.nearest(feature, found):
+                met = other < feature and feature in self.nearest(other, found)
+                if not met and bare(found[feature].text) != bare(found[other].text):
+                    yield feature, other
+
+    def nearest(self, feature: FeatureId, found: Explanations) -> list[FeatureId]:
+        """The feature's nearest explained neighbours; none where it is not explained itself."""
+        near = (FeatureId(feature.dictionary, other) for other, _ in self.plan.near.get(feature.index, []))
+        return [other for other in near if other in found][: self.asked.nearest] if feature in found else []
+
+    def executed(self, explainer: str, found: Explanations, wanted: Iterable[Two]) -> list[Pair]:
+        """The pairs that both have rules, told apart by these."""
+        pairs: list[Pair] = []
+        for two in wanted:
+            one, other = (self.claimed(explainer, found[feature]) for feature in two)
+            if one and other:
+                rng = self.plan.generator("collisions", explainer, *(feature.index for feature in two))
+                pairs.append(told_apart(one, other, self.plan.corpus, rng))
+        return pairs
+
+    def claimed(self, explainer: str, explanation: Explanation) -> Claims | None:
+        """Where a rule fires, worked out once; None where there is no rule that can be read."""
+        key = explainer, explanation.feature
+        if key not in self.claims:
+            activations = self.plan.activations.feature(explanation.feature.index)
+            try:
+                self.claims[key] = Claims.of(explanation, self.plan.corpus, activations) if explanation.rule else None
+            except BadInput:
+                self.claims[key] = None
+        return self.claims[key]
+
+    def judged(self, found: Explanations, wanted: list[Two]) -> list[Pair]:
+        """The pairs, told apart by a language model."""
+        evidence = self.evidence({feature for two in wanted for feature in two})
+        method = Collisions(Discrimination(2, self.asked.trials, self.asked.contexts_each, sets_per_question=10))
+
+        def conversations() -> Iterator[Conversation[Pair]]:
+            for two in wanted:
+                rng = self.plan.generator("collisions", *(feature.index for feature in two))
+                one, other = (Explained(found[feature], evidence[feature]) for feature in two)
+                yield method.compare(one, other, rng)
+
+        return self.dialogue.hold(conversations())
+
+    def evidence(self, wanted: set[FeatureId]) -> dict[FeatureId, Evidence]:
+        """The evidence of these features, whatever shards they lie in."""
+        size, numbers = self.plan.experiment.run.features_per_shard, {f: n for n, f in enumerate(self.plan.features)}
+        return {
+            examples.feature: Evidence(examples, self.plan.corpus, self.plan.activations.feature(examples.feature.index))
+            for shard in sorted({numbers[feature] // size for feature in wanted})
+            for examples in examples_of(self.plan, shard)
+            if examples.feature in wanted
+        }
+
+
+def row(pair: Pair, explainer: str) -> Row:
+    return identity(pair.first) | {
+        "other": pair.second.index,
+        "explained_by": explainer,
+        "collides": pair.collides,
+        "same_words": pair.same_words,
+        "value": pair.told_apart.value,
+        "low": pair.told_apart.low,
+        "high": pair.told_apart.high,
+        "n": pair.n,
+        "failed": pair.failed,
+    }
+
+
+def pair_of(row: Row) -> Pair:
+    told = Estimate(row["value"], row["low"], row["high"])
+    other = FeatureId(row["dictionary"], row["other"])
+    return Pair(feature_of(row), other, told, row["n"], row["failed"], row["same_words"])
+
+
+def write_groups(plan: Plan) -> None:
+    """Write down the groups that collisions connect, after the last shard; again until no shard is left to do."""
+    part = plan.part("collisions", plan.shards)
+    if part.is_done:
+        return
+    rows = read([plan.place("collisions")], "collisions")
+    found = [
+        identity(feature) | {"explained_by": explainer, "group": number, "size": len(group)}
+        for explainer in dict.fromkeys(row["explained_by"] for row in rows)
+        for number, group in enumerate(groups(pair_of(row) for row in rows if row["explained_by"] == explainer))
+        for feature in group
+    ]
+    part.write({"collision_groups": found}, whole=all(plan.part("collisions", shard).is_done for shard in range(plan.shards)))
