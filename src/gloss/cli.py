@@ -119,11 +119,16 @@ def status(run_folder: RunFolder) -> None:
 
 
 @app.command("report")
-def report_verb(run_folder: RunFolder) -> None:
-    """Write a run's **report**: one page with its settings, scores beside controls, what each metric can see, and cost."""
+def report_verb(
+    run_folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The folder of a run; several are compared.")],
+) -> None:
+    """Write a run's **report**: one page with its settings, scores beside controls, what each metric can see, and cost.
+
+    Several runs are compared by their dictionaries, over seeds: each dictionary needs runs with two seeds at least.
+    """
     from gloss.run.pipeline import report_of
 
-    report_of(run_folder)
+    report_of(run_folders)
 
 
 @app.command()

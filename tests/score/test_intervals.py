@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gloss.score.intervals import bootstrap, from_draws, rate_draws, wilson
+from gloss.score.intervals import bootstrap, by_student, difference_by_student, from_draws, rate_draws, student_quantile, wilson
 
 
 def mean(x):
@@ -83,3 +83,19 @@ def test_certainty_is_never_claimed_from_20_trials():
     assert wilson(20, 20).low == pytest.approx(0.8389, abs=1e-4)
     assert wilson(20, 20).high == 1
     assert wilson(0, 20).low == 0
+
+
+@pytest.mark.parametrize(("freedom", "expected"), [(1.0, 12.7062), (2.0, 4.30265), (4.0, 2.77645), (1e4, 1.96020)])
+def test_students_quantile_is_the_tables(freedom, expected):
+    assert student_quantile(freedom) == pytest.approx(expected, rel=2e-4)
+
+
+def test_intervals_of_few_runs_cover(rng):
+    hits = 0
+    for _ in range(400):
+        one, other = rng.normal(0.5, 0.1, 3), rng.normal(0.3, 0.02, 2)
+        found = difference_by_student(one, other)
+        hits += found.low <= 0.2 <= found.high
+    assert hits >= 370
+    assert math.isnan(by_student(np.array([0.3])).value)
+    assert math.isnan(difference_by_student(np.array([0.3]), np.array([0.1, 0.2])).value)

@@ -16,6 +16,7 @@ from gloss.sample.examples import Sampling
 
 DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near
 RULES, JUDGE, NO_COLLISIONS = "rules", "judge", "none"  # who finds collisions
+TRAINED, RANDOM = "trained", "random"  # weights of a subject
 EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
 
 
@@ -47,6 +48,11 @@ class SubjectSettings:
     model: str = EMBEDDED
     revision: str = ""
     device: str = "cpu"
+    weights: str = TRAINED  # or "random": drawn anew, by the run's seed, as before any training
+
+    def __post_init__(self) -> None:
+        if self.weights not in (TRAINED, RANDOM):
+            raise ValueError(f"weights must be {TRAINED!r} or {RANDOM!r}, got {self.weights!r}")
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,16 @@ class Browse:
     wrong: int = 6  # held-out contexts of each kind that a rule got wrong
 
 
+@dataclass(frozen=True)
+class Controls:
+    """Whole runs beside the run, of what has not been trained."""
+
+    random_dictionary: bool = False  # random directions that fire as often as the run's features
+    random_subject: bool = False  # the same architecture with random weights
+    features: int = 50  # of each; 0 takes every live feature
+    training_tokens: int = 1_000_000  # for the random subject's dictionary, where the run's own was given
+
+
 Table = dict[str, Any]
 
 # The tables that hold one method or several, and the method that stands in for a table that is left out.
@@ -112,6 +128,7 @@ PLAIN: Mapping[str, type] = {
     "neighbours": NeighbourSettings,
     "collisions": CollisionSettings,
     "browse": Browse,
+    "controls": Controls,
 }
 OTHER = ("decompose", "contexts", "chat", "intervene")
 BACKENDS: Mapping[str, type] = {"endpoint": Chat, "transformers": LocalChat}
@@ -134,6 +151,7 @@ class Experiment:
     collisions: CollisionSettings = field(default_factory=CollisionSettings)
     chat: Table = field(default_factory=dict)
     browse: Browse = field(default_factory=Browse)
+    controls: Controls = field(default_factory=Controls)
 
     @classmethod
     def read(cls, path: Path) -> "Experiment":

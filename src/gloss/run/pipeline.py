@@ -3,22 +3,24 @@
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from gloss.errors import BadInput, BadSettings
+from gloss.errors import BadSettings
 from gloss.run.browsing import write_pages
 from gloss.run.clock import timed
+from gloss.run.comparison import comparison
+from gloss.run.controls import prepared, wanted
 from gloss.run.dialogue import Dialogue, Silence
 from gloss.run.executor import Executor, Here, Local
 from gloss.run.experiment import JUDGE, Experiment
 from gloss.run.methods import Table, asks
-from gloss.run.plan import STAGES, Plan
+from gloss.run.plan import RESOLVED, STAGES, Plan, plan_of
 from gloss.run.progress import bar, console
-from gloss.run.report import REPORT, print_report, write_report
+from gloss.run.report import REPORT, print_report, print_section, write_report
 from gloss.run.sources import texts
 from gloss.run.stages.collisions import FindCollisions, write_groups
 from gloss.run.stages.explain import explain
@@ -28,14 +30,16 @@ from gloss.run.stages.score import score
 from gloss.store.atomic import write_bytes
 from gloss.store.results import Part
 
-RESOLVED = "experiment.json"
 VERSIONED = ("gloss", "numpy", "pyarrow", "torch", "transformers")
 
 
 def run_all(experiment: Experiment) -> None:
-    """Every stage, then the pages, the report, and the report's scores in the terminal."""
+    """Every stage, the same for the controls, then the pages, the report, and the report's scores in the terminal."""
     begun = time.monotonic()
     plan = run_until(experiment, "collisions")
+    for name in wanted(plan):
+        console.print(f"control: {name.replace('_', ' ')}")
+        run_until(prepared(plan, name), "score")
     index = write_pages(plan)
     print_report(write_report(plan))
     console.print(f"done in {time.monotonic() - begun:.0f} s; open [bold]{index.resolve().as_uri()}[/]", highlight=False)
@@ -179,19 +183,12 @@ RUNNERS: dict[str, Callable[[Plan], None]] = {
 }
 
 
-def plan_of(folder: Path) -> Plan:
-    """The plan of a run that exists, with its keys, wherever it and its texts are now. Raises BadInput where there is none."""
-    path = folder / RESOLVED
-    if not path.exists():
-        raise BadInput(f"{folder} holds no run ({RESOLVED} is missing); give the folder that `gloss run` wrote to")
-    written = json.loads(path.read_text("utf-8"))
-    written["experiment"]["run"]["folder"] = str(folder)
-    return Plan(Experiment.of(written["experiment"]), tuple(written["keys"].items()))
-
-
-def report_of(folder: Path) -> None:
-    """Write a run's report, print its short sections and say where it is."""
-    plan = plan_of(folder)
+def report_of(folders: Sequence[Path]) -> None:
+    """Write a run's report, print its short sections and say where it is; or print the comparison of several runs."""
+    if len(folders) > 1:
+        print_section(comparison(folders))
+        return
+    plan = plan_of(folders[0])
     print_report(write_report(plan))
     console.print(f"open [bold]{(plan.folder / REPORT).resolve().as_uri()}[/]", highlight=False)
 

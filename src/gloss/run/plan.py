@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gloss.errors import BadInput
 from gloss.records import FeatureId, Neighbour
 from gloss.run.experiment import DECODER, EMBEDDED, JUDGE, NO_COLLISIONS, Experiment, Table, called
 from gloss.run.keys import fingerprint, key
@@ -19,6 +20,7 @@ from gloss.store.corpus import Corpus
 from gloss.store.evidence import Reader
 from gloss.store.results import Part, Row, read
 
+RESOLVED = "experiment.json"  # every setting, seed, version and key of a run
 STAGES = ("decompose", "collect", "neighbours", "sample", "intervene", "explain", "score", "collisions", "browse")
 
 
@@ -135,6 +137,16 @@ class Plan:
     def generator(self, *purpose: str | int) -> np.random.Generator:
         """A stream of random numbers for one purpose, the same in every process and every attempt."""
         return np.random.default_rng([self.experiment.run.seed, *key(*purpose).encode()])
+
+
+def plan_of(folder: Path) -> Plan:
+    """The plan of a run that exists, with its keys, wherever it and its texts are now. Raises BadInput where there is none."""
+    path = folder / RESOLVED
+    if not path.exists():
+        raise BadInput(f"{folder} holds no run ({RESOLVED} is missing); give the folder that `gloss run` wrote to")
+    written = json.loads(path.read_text("utf-8"))
+    written["experiment"]["run"]["folder"] = str(folder)
+    return Plan(Experiment.of(written["experiment"]), tuple(written["keys"].items()))
 
 
 @lru_cache(maxsize=1)

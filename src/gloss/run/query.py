@@ -7,8 +7,7 @@ import duckdb
 from rich.table import Table
 
 from gloss.errors import BadSettings
-from gloss.run.pipeline import plan_of
-from gloss.run.plan import Plan
+from gloss.run.plan import Plan, plan_of
 from gloss.run.progress import out
 from gloss.store.results import SCHEMAS
 

@@ -1,6 +1,6 @@
 """A run's report: the page behind a paper, and its short sections in the terminal."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from rich.table import Table
 
@@ -10,7 +10,7 @@ from gloss.errors import BadInput
 from gloss.records import Estimate
 from gloss.run.plan import Plan
 from gloss.run.progress import out
-from gloss.run.reporting import chosen, collisions, cost, scores, setup
+from gloss.run.reporting import chosen, collisions, controls, cost, scores, setup
 from gloss.run.reporting.material import Material
 
 REPORT = "report.html"
@@ -18,6 +18,7 @@ REPORT = "report.html"
 # In the order of the page; each gives nothing where the run has nothing to say.
 SECTIONS: Sequence[Callable[[Material], Section | None]] = (
     scores.distributions,
+    controls.untrained,
     chosen.optimism,
     scores.metrics,
     collisions.collisions,
@@ -62,12 +63,16 @@ def print_report(report: Report) -> None:
     """Print the sections that are short enough for a terminal."""
     for section in report.sections:
         if section.brief:
-            for block in section.blocks:
-                for table in tables(section, block):
-                    out.print(table)
+            print_section(section)
 
 
-def tables(section: Section, block: Block) -> Iterator[Table]:
+def print_section(section: Section) -> None:
+    """Print a section's blocks as tables."""
+    for block in section.blocks:
+        out.print(table_of(section, block))
+
+
+def table_of(section: Section, block: Block) -> Table:
     """A block as a table for a terminal."""
     if isinstance(block, Distributions):
         table = Table(block.title, "features", "median", "95 % interval", title=section.title, caption=block.note)
@@ -78,10 +83,10 @@ def tables(section: Section, block: Block) -> Iterator[Table]:
         for row in block.rows:
             table.add_row(*map(plain, row))
     else:
-        table = Table(section.title, "", show_header=True)
+        table = Table("", "", title=section.title, show_header=False)
         for line in block.lines:
-            table.add_row(*line)
-    yield table
+            table.add_row(*map(plain, line))
+    return table
 
 
 def plain(cell: Cell) -> str:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from gloss.run.pipeline import plan_of
-from gloss.run.plan import Plan
+from gloss.run.plan import Plan, plan_of
 from gloss.run.progress import out
 from gloss.store.results import read
 

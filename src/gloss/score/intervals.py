@@ -88,3 +88,32 @@ def wilson(successes: int, trials: int) -> Estimate:
 def rate_draws(successes: int, trials: int, *, rng: np.random.Generator, draws: int = 2000) -> Float64[ndarray, " draw"]:
     """Rates that could lie behind the count: Beta(successes + 1/2, failures + 1/2), so that 20 of 20 is not certainty."""
     return rng.beta(successes + 0.5, trials - successes + 0.5, size=draws)
+
+
+def student_quantile(freedom: float) -> float:
+    """What Student's t exceeds on either side in 5 % of cases: 12.71 with one degree of freedom, 1.96 with very many."""
+    angles = np.linspace(0.0, math.pi / 2, 20_001)  # t = sqrt(freedom) tan(angle) has a density of cos(angle) ** (freedom - 1)
+    density = np.cos(angles) ** (freedom - 1)
+    mass = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
+    return math.sqrt(freedom) * math.tan(float(np.interp(1 - 2 * OUTSIDE, mass / mass[-1], angles)))
+
+
+def by_student(values: Float64[ndarray, " run"]) -> Estimate:
+    """The mean of a few independent numbers, with Student's interval; missing for fewer than two."""
+    if len(values) < 2:
+        return Estimate.missing()
+    mean, half = float(values.mean()), student_quantile(len(values) - 1.0) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def difference_by_student(one: Float64[ndarray, " run"], other: Float64[ndarray, " run_"]) -> Estimate:
+    """The difference of two means of independent numbers, with Welch's interval (1947); missing for fewer than two of either."""
+    if min(len(one), len(other)) < 2:
+        return Estimate.missing()
+    parts = [float(values.var(ddof=1)) / len(values) for values in (one, other)]
+    difference, variance = float(one.mean() - other.mean()), sum(parts)
+    if variance == 0:
+        return Estimate(difference, difference, difference)
+    freedom = variance**2 / sum(part**2 / (len(v) - 1) for part, v in zip(parts, (one, other), strict=True))
+    half = student_quantile(freedom) * math.sqrt(variance)
+    return Estimate(difference, difference - half, difference + half)

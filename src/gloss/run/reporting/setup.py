@@ -9,7 +9,7 @@ from gloss.browse.figures import one_in, percent
 from gloss.browse.sections import Distributions, Facts, Line, Section
 from gloss.run.experiment import EMBEDDED, Table
 from gloss.run.methods import build
-from gloss.run.plan import Plan
+from gloss.run.plan import RESOLVED, Plan
 from gloss.run.reporting.material import Material
 from gloss.sample.examples import Sampling
 
@@ -72,7 +72,7 @@ def methods(plan: Plan) -> tuple[tuple[str, str], ...]:
     asked = plan.experiment
     chat = asked.chat
     judge = f"{chat.get('model', '?')} at {chat['base_url']}" if chat.get("base_url") else str(chat.get("model", ""))
-    versions = json.loads((plan.folder / "experiment.json").read_text("utf-8")).get("versions", {})
+    versions = json.loads((plan.folder / RESOLVED).read_text("utf-8")).get("versions", {})
     return (
         ("explained by", "; ".join(settings(table, "method") for table in asked.explain)),
         ("scored by", "; ".join(settings(table, "method") for table in asked.score)),

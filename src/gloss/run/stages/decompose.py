@@ -1,19 +1,25 @@
 """Stage `decompose`: the dictionary that the run reads with, taken as it is or trained, and what its directions say."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from gloss.collect.batches import Shuffle, activation_batches
 from gloss.collect.tokens import read_texts
 from gloss.decompose.directions import directions
+from gloss.decompose.random_dictionary import random_like
 from gloss.errors import BadSettings
 from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.neurons import Neurons
+from gloss.models.reinitialised import reinitialised
 from gloss.models.sites import parse_site
 from gloss.models.subject import Subject
-from gloss.run.experiment import EMBEDDED, SubjectSettings
+from gloss.run.experiment import EMBEDDED, RANDOM, TRAINED, SubjectSettings
 from gloss.run.methods import method
 from gloss.run.plan import Plan, embedded
 from gloss.run.progress import bar
@@ -27,8 +33,10 @@ ENDLESS = 10**6  # epochs; the trainer stops by itself
 
 
 def load_subject(plan: Plan) -> Subject:
-    """The subject of an experiment, loaded once in a process."""
-    return loaded(plan.experiment.subject)
+    """The subject of an experiment, loaded once in a process; random weights are drawn by the run's seed."""
+    asked = plan.experiment.subject
+    subject = loaded(replace(asked, weights=TRAINED))
+    return reinitialised(subject, plan.generator("random subject")) if asked.weights == RANDOM else subject
 
 
 @lru_cache(maxsize=1)
@@ -77,9 +85,24 @@ def train(plan: Plan, subject: Subject, progress: Progress) -> None:
     folder = plan.place("decompose") / "corpus"
     read_texts(subject, texts(plan), folder, asked.context_length, asked.max_tokens or None)
     rng = plan.generator("decompose")
-    batches = activation_batches(subject, site, Corpus.open(folder), rng, Shuffle(epochs=ENDLESS))
+    corpus = Corpus.open(folder)
+    enough = min(Shuffle().buffer_tokens, 2 * len(corpus))  # mixes all of a small corpus, without reading it many times first
+    batches = activation_batches(subject, site, corpus, rng, Shuffle(epochs=ENDLESS, buffer_tokens=enough))
     dictionary = trainer.fit(batches, site, rng, lambda step: progress(step.tokens, step.of_tokens))
     save_dictionary(dictionary, dictionary_folder(plan), format="sae_lens")
+
+
+def save_random_like(plan: Plan, folder: Path, tokens: int) -> None:
+    """Write the dictionary of random directions that fire as often as the run's features, judged by this many tokens."""
+    subject = load_subject(plan)
+    dictionary = load(plan, subject)
+    rng = plan.generator("random dictionary")
+    batches = activation_batches(subject, dictionary.reads, plan.corpus, rng, Shuffle(buffer_tokens=2 * tokens))
+    sample: list[Tensor] = []
+    while sum(map(len, sample)) < tokens and (batch := next(batches, None)) is not None:
+        sample.append(batch.float().cpu())
+    rates = plan.activations.counts / max(1, len(plan.corpus))
+    save_dictionary(random_like(dictionary, torch.cat(sample), rates, rng), folder)
 
 
 def rows(plan: Plan, subject: Subject, dictionary: Dictionary) -> Iterator[Row]:
