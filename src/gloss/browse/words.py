@@ -67,6 +67,7 @@ METRICS = {
 
 METHODS = {
     "generation": "A language model writes texts from the explanation, and the subject reads them: does the feature fire?",
+    "generation_by_rule": "What the rule asks for is put into silent text, and the subject reads it: does the feature fire?",
     "execution": "The rule is run over every token of text that no explainer has seen, at the feature’s true rate.",
     "detection": "A language model reads the explanation and says of each held-out context whether the feature fires in it.",
     "fuzzing": "A language model reads the explanation and says of each held-out context whether the right tokens are marked.",
