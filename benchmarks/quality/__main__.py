@@ -50,6 +50,8 @@ def measured(name: str, seed: int, small: bool) -> list[Row]:
         return [Row.exact(EXPERIMENTS[name], f"benchmarks/quality/{name}.py is there", float("nan"), False)]
     begun = time.monotonic()
     rows = import_module(f"benchmarks.quality.{name}").run(np.random.default_rng([seed, *name.encode()]), small)
+    if not rows:
+        print(f"{EXPERIMENTS[name]}: not measured, because its data is not here; set GLOSS_DATA", file=sys.stderr, flush=True)
     print(f"{EXPERIMENTS[name]}: {len(rows)} rows in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     return rows
 

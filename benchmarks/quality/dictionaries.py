@@ -1,0 +1,186 @@
+"""Experiment 5: planted features in superposition, dictionaries trained on them, and what scores and comparisons say of these."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy import ndarray
+
+from benchmarks.quality.reader import Reader
+from benchmarks.quality.rows import Row
+from gloss.decompose.compare import Directions, Partners, partners
+from gloss.decompose.topk import TopK
+from gloss.models.dictionary import SparseCoder, Weights
+from gloss.models.planted import Planted, plant
+from gloss.models.sites import Site
+from gloss.records import Estimate, Examples, Explanation, FeatureActivations, FeatureId
+from gloss.sample.examples import Sampling, gather
+from gloss.sample.quantiles import Quantiles
+from gloss.score.detection import Detection
+from gloss.score.execution import held_out_of
+from gloss.score.intervals import bootstrap, wilson
+from gloss.store.evidence import Evidence
+
+EXPERIMENT = "5 dictionaries"
+SITE = Site("resid_post", 0)
+K = 4  # active features a token
+AT_RANDOM = 2  # of them, those that have no rule
+CORRELATED = 0.8
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A text whose tokens are sums of their features' directions, and of some that have no rule.
+
+    Without these nearly every token would have one direction alone, and random dictionaries would name tokens too.
+    """
+
+    planted: Planted
+    vectors: torch.Tensor  # one row a token
+
+    @staticmethod
+    def of(rng: np.random.Generator, tokens: int, features: int, without_rule: int, d: int) -> "Toy":
+        planted = plant(rng, tokens, features)
+        directions = rng.standard_normal((features + without_rule, d)).astype(np.float32)
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        vectors = np.zeros((len(planted.corpus), d), np.float32)
+        for _ in range(AT_RANDOM):
+            strengths = rng.uniform(0.5, 1.5, (len(vectors), 1)).astype(np.float32)
+            vectors += strengths * directions[features + rng.integers(0, without_rule, len(vectors))]
+        for direction, fires in zip(directions[:features], planted.activations, strict=True):
+            vectors[fires.positions] += fires.values[:, None] * direction
+        return Toy(planted, torch.from_numpy(vectors))
+
+
+def run(rng: np.random.Generator, small: bool) -> list[Row]:
+    """Scores against true F1, controls, and shared features over seeds and widths."""
+    toy = Toy.of(rng, 60_000 if small else 400_000, 40 if small else 160, 24 if small else 96, 64)
+    coder = trained(toy, 64 if small else 256, 100 if small else 40, rng)
+    return [
+        *scored(toy, coder, rng, 25 if small else 150),
+        *shared(Directions.of(coder), rng),
+        *over_widths(rng, small),
+    ]
+
+
+def trained(toy: Toy, width: int, epochs: int, rng: np.random.Generator) -> SparseCoder:
+    """A dictionary of the tokens at which some feature fires; the others hold none."""
+    firing = np.unique(np.concatenate([fires.positions for fires in toy.planted.activations]))
+    rows = toy.vectors[torch.from_numpy(firing)]
+    batch = 512
+    method = TopK(width, K, len(rows) * epochs // batch * batch, batch, auxiliary_k=32, dead_after_tokens=20_000)
+    orders = (rows[torch.from_numpy(rng.permutation(len(rows)))] for _ in range(epochs + 2))
+    return method.fit(orders, SITE, rng)
+
+
+def scored(toy: Toy, coder: SparseCoder, rng: np.random.Generator, most: int) -> Iterator[Row]:
+    """What detection says of each latent with the rule of the planted feature that it is nearest to, beside the truth.
+
+    The label is chosen on shown text; the true F1 is that of the label over all held-out tokens.
+    """
+    random = replace(coder, weights=random_weights(coder.weights, rng))
+    found = {name: list(judged(toy, one, rng, most)) for name, one in (("trained", coder), ("random", random))}
+    headline, truth, shuffled = np.array(found["trained"]).T
+    rank = spearman(headline, truth)
+    draws = rng.integers(0, len(truth), (1000, len(truth)))
+    low, high = np.quantile([spearman(headline[rows], truth[rows]) for rows in draws], (0.025, 0.975))
+    estimate = Estimate(rank, float(low), float(high))
+    told = f"Spearman ≥ .8 of detection's headline with true F1, {len(truth)} latents"
+    yield Row.of(f"{EXPERIMENT}: score", told, estimate, rank >= CORRELATED)
+    own = mean(headline, rng)
+    for name, values in (("shuffled explanations", shuffled), ("random dictionary", np.array(found["random"])[:, 0])):
+        control = mean(values, rng)
+        told = f"below every interval of its own ({own.value:.3f}), near 0"
+        yield Row.of(f"{EXPERIMENT}: {name}", told, control, control.high < min(own.low, 0.25))
+
+
+def judged(toy: Toy, coder: SparseCoder, rng: np.random.Generator, most: int) -> Iterator[tuple[float, float, float]]:
+    """Of each latent that fires often enough: the headline with its label, the label's true F1, the headline with another's."""
+    planted, corpus = toy.planted, toy.planted.corpus
+    codes = coder.encode(toy.vectors)
+    held_out = held_out_of(corpus)
+    truths = np.stack([held_out.dense(fires) > 0 for fires in planted.activations])
+    reader = Reader({piece: number for number, piece in enumerate(corpus.vocabulary.strings)}, rng)
+    labelled = [index for index, feature in enumerate(planted.features) if feature.kind != "positional"]
+    done = 0
+    for latent in rng.permutation(coder.width).tolist():
+        fires = fires_of(codes, latent)
+        sampling = Sampling(held_out=50, silent_held_out=100, silent_shown=0, shown=1)
+        examples = gather(FeatureId("toy", latent), fires, corpus, Quantiles(), sampling, rng)
+        if isinstance(examples, Examples) and done < most:
+            done += 1
+            label = max(labelled, key=lambda index: overlap(fires, planted.activations[index], corpus.shown))
+            other = labelled[int(rng.integers(len(labelled)))]
+            evidence = Evidence(examples, corpus, fires)
+            said = (Explanation(examples.feature, planted.features[index].rule, "toy") for index in (label, other))
+            own, another = (reader.finish(Detection().score(words, evidence, rng)) for words in said)
+            mine = held_out.dense(fires) > 0
+            f1 = 2 * float((mine & truths[label]).sum()) / max(1.0, float(mine.sum() + truths[label].sum()))
+            yield own.estimates[own.headline].value, f1, another.estimates[another.headline].value
+
+
+def fires_of(codes, latent: int) -> FeatureActivations:
+    """Where a latent is active."""
+    where = ((codes.indices == latent) & (codes.values > 0.1)).nonzero()
+    return FeatureActivations(where[:, 0].numpy(), codes.values[where[:, 0], where[:, 1]].numpy())
+
+
+def overlap(one: FeatureActivations, other: FeatureActivations, shown: ndarray) -> float:
+    """F1 of where two features fire, over shown tokens."""
+    mine, theirs = (fires.positions[shown[fires.positions]] for fires in (one, other))
+    return 2 * len(np.intersect1d(mine, theirs, assume_unique=True)) / max(1, len(mine) + len(theirs))
+
+
+def random_weights(weights: Weights, rng: np.random.Generator) -> Weights:
+    """Random directions of the same length, that read where they write."""
+    atoms = torch.from_numpy(rng.standard_normal(tuple(weights.atoms.shape), dtype=np.float32))
+    atoms /= atoms.norm(dim=1, keepdim=True)
+    return replace(weights, encoder=atoms.clone(), atoms=atoms)
+
+
+def spearman(left: ndarray, right: ndarray) -> float:
+    """Correlation of ranks, ties in the middle."""
+    ranks = [np.searchsorted(np.sort(side), side) + np.searchsorted(np.sort(side), side, side="right") for side in (left, right)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def mean(values: ndarray, rng: np.random.Generator) -> Estimate:
+    return bootstrap(lambda x: x.mean(axis=-1), values, rng=rng)
+
+
+def share(found: Partners) -> Estimate:
+    """The share of features that are in both, at the cosine of the paper."""
+    return wilson(int(found.shared().sum()), int((found.by_writing >= 0).sum()))
+
+
+def shared(own: Directions, rng: np.random.Generator) -> Iterator[Row]:
+    """A permuted copy shares everything, a random dictionary nothing."""
+    order = rng.permutation(len(own))
+    copy = share(partners(own, Directions(own.reads[order], own.writes[order])))
+    yield Row.of(f"{EXPERIMENT}: shared with a permuted copy", "1", copy, copy.value == 1)
+    chance = share(partners(own, own.random_twin(rng)))
+    yield Row.of(f"{EXPERIMENT}: shared with a random dictionary", "0", chance, chance.value == 0)
+
+
+def over_widths(rng: np.random.Generator, small: bool) -> Iterator[Row]:
+    """Two seeds share less when they are wider than there are features to find."""
+    features, d = (48, 24) if small else (128, 32)
+    directions = torch.from_numpy(rng.standard_normal((features, d)).astype(np.float32))
+    directions /= directions.norm(dim=1, keepdim=True)
+
+    def batches(tokens: int) -> Iterator[torch.Tensor]:
+        for _ in range(-(-tokens // 2048)):
+            places = torch.from_numpy(rng.integers(0, features, (2048, K)))
+            values = torch.from_numpy(rng.uniform(0.5, 1.5, (2048, K)).astype(np.float32))
+            yield (values[..., None] * directions[places]).sum(1)
+
+    tokens = 300_000 if small else 1_500_000
+    found: list[Estimate] = []
+    for width in (features, 2 * features):
+        method = TopK(width, K, tokens, 1024, auxiliary_k=32, dead_after_tokens=20_000)
+        pair = [Directions.of(method.fit(batches(tokens + 20_000), SITE, rng)) for _ in range(2)]
+        found.append(share(partners(*pair)))
+    narrow, wide = found
+    told = f"less than the {narrow.value:.3f} of {features} latents"
+    yield Row.of(f"{EXPERIMENT}: two seeds share, {2 * features} latents", told, wide, wide.high < narrow.value)
