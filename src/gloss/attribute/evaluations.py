@@ -19,6 +19,11 @@ class Valued(NamedTuple):
     values: Float64[ndarray, " mask"]
     failed: int = 0  # masks that were asked for besides, and for which it gave none
 
+    def joined(self, others: "Valued") -> "Valued":
+        """These and then the others."""
+        masks, values = np.concatenate([self.masks, others.masks]), np.concatenate([self.values, others.values])
+        return Valued(masks, values, self.failed + others.failed)
+
 
 class Evaluations:
     """A game that remembers. A batch is on the disk before it is handed on; values that are not a number are not written.
@@ -45,6 +50,11 @@ class Evaluations:
 
     def __len__(self) -> int:
         return len(self._known)
+
+    @property
+    def available(self) -> int:
+        """How many different masks have a value: all 2^n, or those of the table."""
+        return len(self._pool) if isinstance(self.game, Table) else 2 ** len(self.players)
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The value of each mask; the game is asked for the new ones alone. Raises BadInput for masks of another width."""

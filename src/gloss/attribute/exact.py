@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gloss.attribute.evaluations import remembered
+from gloss.attribute.evaluations import Valued, remembered
 from gloss.attribute.game import Game
 from gloss.attribute.interactions import Faithfulness, Interactions
 from gloss.attribute.transforms import Basis, all_masks, of_all_values
@@ -26,6 +26,13 @@ class Exact:
         values = remembered(game).values(all_masks(n))
         if missing := int((~np.isfinite(values)).sum()):
             raise BadInput(f"the game gave no number for {missing} of {len(values)} masks, and exact needs all; use auto")
-        known = Estimate(1.0, 1.0, 1.0) if np.ptp(values) > 0 else Estimate.missing()
-        coefficients = of_all_values(values, n)
-        return Interactions(game.players, coefficients, Basis.FOURIER, "exact", Faithfulness(known, len(values)), len(values))
+        return whole("exact", game.players, Valued(all_masks(n), values))
+
+
+def whole(method: str, players: tuple[str, ...], valued: Valued) -> Interactions:
+    """The record of a game all of whose masks are there: nothing is held out, nothing is left to foretell."""
+    values = np.empty(len(valued.values))
+    values[valued.masks @ (1 << np.arange(len(players)))] = valued.values
+    known = Estimate(1.0, 1.0, 1.0) if np.ptp(values) > 0 else Estimate.missing()
+    coefficients = of_all_values(values, len(players))
+    return Interactions(players, coefficients, Basis.FOURIER, method, Faithfulness(known, len(values)), len(values))

@@ -1,0 +1,64 @@
+"""Parts masks into those that are fitted and those that judge, and makes the record of what was found."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gloss.attribute.estimates import r2
+from gloss.attribute.evaluations import Valued
+from gloss.attribute.fits import Sum, foretold, stability, summed
+from gloss.attribute.interactions import Faithfulness, Interactions
+from gloss.attribute.transforms import Basis
+from gloss.errors import BadInput
+
+EVERY = 8  # one of so many masks judges; another chooses among fits
+LEAST = 4 * EVERY
+
+
+class Parts(NamedTuple):
+    """The same masks, parted by their place in the order drawn: a later, larger part holds an earlier one."""
+
+    everything: Valued
+    fitted: Valued  # all but those held out
+    held_out: Valued
+    learning: Valued  # of those fitted, the ones that fits are made from
+    choosing: Valued  # and the ones that choose among fits
+
+
+def parted(everything: Valued) -> Parts:
+    """Raises BadInput where the game gave too few values to judge anything."""
+    if len(everything.values) < LEAST:
+        raise BadInput(
+            f"the game gave {len(everything.values)} values ({everything.failed} failed); at least {LEAST} masks are needed, "
+            f"so give a larger budget, or use exact for a small game"
+        )
+    places = np.arange(len(everything.values)) % EVERY
+    out, choosing = places == EVERY - 1, places == EVERY // 2 - 1
+
+    def those(which: np.ndarray) -> Valued:
+        return Valued(everything.masks[which], everything.values[which])
+
+    return Parts(everything, those(~out), those(out), those(~out & ~choosing), those(choosing))
+
+
+def judged(
+    method: str,
+    players: tuple[str, ...],
+    parts: Parts,
+    before: Sum,
+    after: Sum,
+    rng: np.random.Generator,
+) -> Interactions:
+    """The record of a fit: `before` knows nothing of what is held out and is judged on it; `after` was fitted to all masks."""
+    everything, held_out = parts.everything, parts.held_out
+    faithful = r2(held_out.values, foretold(before, held_out.masks), rng)
+    return Interactions(
+        players=players,
+        coefficients=summed(after),
+        basis=Basis.FOURIER,
+        method=method,
+        faithfulness=Faithfulness(faithful, len(held_out.values)),
+        evaluations=len(everything.values),
+        failed=everything.failed,
+        stability=stability(after, everything.masks, everything.values, rng),
+    )
