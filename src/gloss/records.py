@@ -39,6 +39,7 @@ class Reason(StrEnum):
     REQUEST_ERROR = "request_error"
     NOT_APPLICABLE = "not_applicable"
     UNREACHABLE = "unreachable"
+    NO_EFFECT = "no_effect"
     REPEATED = "repeated"  # a text that was written before, or that quotes what it was to be written from
 
 
@@ -138,7 +139,7 @@ class Examples:
     strongest: float  # the feature's largest activation in the shown split
     share_shown: float  # of the shown split's windows, the share in which it fires: turns samples back into true rates
     share_held_out: float  # the same of the held-out split
-    output_tokens: tuple[str, ...] = ()  # whose logits the feature raises most, where known
+    output_tokens: tuple[str, ...] = ()  # whose logits the feature raises further than random directions do, where known
     favourites: tuple[int, ...] = ()  # the tokens at which it fires most often in the shown split
     share_near: float = math.nan  # of the shown split's silent windows, the share that hold a favourite: weighs near misses
     effects: "tuple[Effect, ...]" = ()  # of interventions after shown contexts; for explainers that say `reads_effects = True`

@@ -55,6 +55,13 @@ METRICS = {
     "precision_at_base_rate": ("Precision at the true rate", "Precision if firing contexts came as rarely as they do in text."),
     "auprc_at_base_rate": ("AUPRC at the true rate", "AUPRC if firing contexts came as rarely as they do in text."),
     "auprc_of_guessing": ("AUPRC of guessing", "What a ranking at random gets: the share of contexts that fire."),
+    "token_f1": ("F1 of named tokens", "Named tokens against those that rise when the feature is amplified: 1 is perfect."),
+    "token_precision": ("Precision of named tokens", "Of the tokens that the explanation names, the share that rises."),
+    "token_recall": ("Recall of named tokens", "Of the tokens that rise, the share that the explanation names."),
+    "token_f1_of_guessing": ("F1 of guessing", "What as many tokens drawn at random get."),
+    "token_f1_random_direction": ("F1 along a random direction", "The same for a random direction at the same divergence."),
+    "nats": ("Drop of surprisal", "Nats by which the explanation surprises a reader less after the amplified text: chance is 0."),
+    "standard_error": ("Standard error", "Of the mean drop, over prompts."),
     "f1_at_base_rate": ("F1 at the true rate", "F1 if firing contexts came as rarely as they do in text."),
 } | {
     f"{name}_above_{share}_percent": (
@@ -74,6 +81,9 @@ METHODS = {
     "discrimination": "A language model reads the explanation and says which of several near features it names.",
     "embedding": "Held-out contexts are ranked by how close their embeddings lie to the explanation’s.",
     "example_embedding": "Held-out contexts are ranked, without any explanation, by how close they lie to shown firing ones.",
+    "intervention": "A language model reads what the subject writes with the feature amplified, and without: how much less does "
+    "the explanation surprise it?",
+    "intervention_tokens": "The tokens that the explanation names are held against those that rise when it is amplified.",
     "intruder": "A language model picks, without any explanation, the one of several contexts in which the feature is silent.",
 }
 
@@ -91,6 +101,7 @@ REASONS = {
     Reason.REQUEST_ERROR: "The language model could not be reached.",
     Reason.NOT_APPLICABLE: "The method does not apply to this feature.",
     Reason.REPEATED: "The text had been written before, or quoted the explanation.",
+    Reason.NO_EFFECT: "It makes no token reliably likelier.",
     Reason.UNREACHABLE: "No strength moves the subject’s next token as far as was asked.",
 }
 

@@ -1,11 +1,14 @@
 """What a dictionary's directions say by themselves: the tokens whose logits they move, and which of them lie close together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+Lens = Callable[[Tensor], Tensor]
+"""Gives the logits that directions alone make, `[direction, vocabulary]`, of directions `[direction, d_model]`."""
 
 CHUNK = 1024  # features at a time: never width x width, nor width x vocabulary, in memory
 
@@ -15,24 +18,17 @@ class Direction:
     """One feature's decoder row, read against the unembedding and against the other rows."""
 
     feature: int
-    top_tokens: tuple[tuple[int, float], ...]  # token and logit per unit of activation, highest first
+    top_tokens: tuple[tuple[int, float], ...]  # token and logit, highest first
     bottom_tokens: tuple[tuple[int, float], ...]  # lowest first
     neighbours: tuple[tuple[int, float], ...]  # feature and cosine, nearest first
 
 
-def directions(
-    atoms: Float[Tensor, "feature d_model"], unembedding: Float[Tensor, "vocabulary d_model"] | None, number: int = 10
-) -> Iterator[Direction]:
-    """Describe every feature. Without an unembedding of the atoms' width there are no tokens to name.
-
-    The tokens are those of the logit lens (nostalgebraist, 2020): the row straight through the unembedding, mean removed.
-    """
+def directions(atoms: Float[Tensor, "feature d_model"], lens: Lens | None, number: int = 10) -> Iterator[Direction]:
+    """Describe every feature. Without a lens, where nothing reads the directions as tokens, there are none to name."""
     unit = torch.nn.functional.normalize(atoms.float(), dim=1)
-    readable = unembedding is not None and unembedding.shape[1] == atoms.shape[1]
-    lens = (unembedding - unembedding.mean(0)).float() if readable and unembedding is not None else None
     for begin in range(0, len(atoms), CHUNK):
         chunk = range(begin, min(begin + CHUNK, len(atoms)))
-        logits = atoms[begin : begin + CHUNK].float() @ lens.T if lens is not None else None
+        logits = lens(atoms[begin : begin + CHUNK]) if lens is not None else None
         for row, near in enumerate(nearest(unit, chunk, number)):
             yield Direction(
                 begin + row,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
@@ -42,15 +43,22 @@ def vocabulary_projection(
     ]
 
 
+@torch.no_grad()
 def logits_of(subject: Subject, directions: Float[Tensor, "direction d_model"]) -> Float32[Tensor, "direction vocabulary"]:
     """What each direction, alone in the residual stream, makes of every token's logit; the mean logit is 0."""
     unembedding = subject.unembedding
-    x = torch.nn.functional.normalize(directions, dim=1) * directions.shape[1] ** 0.5
-    x = x.to(unembedding)
+    x = (torch.nn.functional.normalize(directions, dim=1) * directions.shape[1] ** 0.5).to(unembedding)
     norm = subject.anatomy.norm_at_end
     through = (norm(x) - norm(-x)) / 2  # the gain and, where the family has it, the centring, but not the bias
     logits = (through @ unembedding.T).float()
     return logits - logits.mean(dim=1, keepdim=True)
+
+
+def chance_logit(subject: Subject, width: int, rng: np.random.Generator, directions: int = 500) -> float:
+    """The logit that the first token of one random direction in a hundred exceeds."""
+    drawn = torch.from_numpy(rng.standard_normal((directions, width)).astype(np.float32)).to(subject.device)
+    firsts = torch.cat([logits_of(subject, part).max(dim=1).values for part in drawn.split(FEATURES)])
+    return float(firsts.quantile(0.99))
 
 
 def highest(logits: Float32[Tensor, "direction vocabulary"], number: int) -> list[tuple[list[int], list[float]]]:

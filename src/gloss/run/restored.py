@@ -25,7 +25,8 @@ def examples_of(plan: Plan, shard: int) -> Iterator[Examples]:
         by_feature.setdefault(row["feature"], []).append(row)
     for index, rows in by_feature.items():
         feature = FeatureId(rows[0]["dictionary"], index)
-        raised = tuple(entry["token"] for entry in plan.described[index]["top_tokens"])
+        described = plan.described[index]
+        raised = tuple(entry["token"] for entry in described["top_tokens"] if entry["value"] > described["chance_logit"])
         yield restored(feature, rows, plan.corpus, plan.activations.feature(index), raised)
 
 

@@ -31,6 +31,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *FEATURE,
             ("top_tokens", WEIGHTED_TOKENS),  # whose logits the feature raises, strongest first
             ("bottom_tokens", WEIGHTED_TOKENS),
+            ("chance_logit", pa.float32()),  # that the first token of one random direction in a hundred exceeds
             ("neighbours", pa.list_(pa.struct([("feature", pa.int64()), ("cosine", pa.float32())]))),
         ]
     ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from gloss.collect.tokens import read_texts
 from gloss.decompose.directions import directions
 from gloss.decompose.random_dictionary import random_like
 from gloss.errors import BadSettings
+from gloss.intervene.vocabulary_projection import INTO_THE_STREAM, chance_logit, logits_of
 from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.neurons import Neurons
@@ -106,13 +107,16 @@ def save_random_like(plan: Plan, folder: Path, tokens: int) -> None:
 
 
 def rows(plan: Plan, subject: Subject, dictionary: Dictionary) -> Iterator[Row]:
-    writes_to_the_stream = subject.site(dictionary.writes).kind.startswith(("resid", "mlp_out", "attn_out"))
-    strings = subject.vocabulary().strings
-    for found in directions(dictionary.atoms, subject.unembedding if writes_to_the_stream else None):
+    """What each direction says through the final norm, where the unembedding reads it, and what random ones would say."""
+    projects = subject.site(dictionary.writes).kind.startswith(INTO_THE_STREAM)
+    atoms, strings = dictionary.atoms, subject.vocabulary().strings
+    chance = chance_logit(subject, atoms.shape[1], plan.generator("chance logit")) if projects else None
+    for found in directions(atoms, partial(logits_of, subject) if projects else None):
         yield {
             "dictionary": plan.dictionary_name,
             "feature": found.feature,
             "top_tokens": [{"token": strings[token], "value": value} for token, value in found.top_tokens],
             "bottom_tokens": [{"token": strings[token], "value": value} for token, value in found.bottom_tokens],
+            "chance_logit": chance,
             "neighbours": [{"feature": feature, "cosine": cosine} for feature, cosine in found.neighbours],
         }

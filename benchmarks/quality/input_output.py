@@ -1,0 +1,205 @@
+"""Features that read, that write, and that do both, in a transformer written by hand: which score sees which (experiment 6).
+
+The judge of inputs executes rules; the reader of completions finds a word the less surprising for having just read it.
+"""
+
+import inspect
+import json
+import math
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from benchmarks.quality.rows import Row
+from gloss.explain.rule import RuleSearch
+from gloss.explain.token_change import TokenChange
+from gloss.explain.vocabulary_projection import VocabularyProjection
+from gloss.intervene.baseline import Baseline, prompt_tokens
+from gloss.intervene.edits import FeatureEdit
+from gloss.intervene.effects import effects_of
+from gloss.intervene.settings import Intervening
+from gloss.intervene.strength import Calibration, calibrate_all
+from gloss.intervene.vocabulary_projection import chance_logit, vocabulary_projection
+from gloss.models.compiled import Compiled, Side, compiled
+from gloss.models.formats import load_dictionary
+from gloss.models.planted import Judge
+from gloss.models.planted.text import as_corpus
+from gloss.models.prompts import Answer, Conversation, Prompt, PromptToken
+from gloss.models.subject import Subject
+from gloss.records import Control, Effect, Examples, Explanation, Failure, FeatureId, Score, Split
+from gloss.run.plan import embedded
+from gloss.sample.examples import Sampling, gather
+from gloss.sample.quantiles import Quantiles
+from gloss.score.intervals import wilson
+from gloss.score.intervention import Intervention
+from gloss.score.intervention_tokens import InterventionTokens
+from gloss.score.named_tokens import named_tokens
+from gloss.store.corpus import Corpus
+from gloss.store.evidence import NOWHERE, Evidence
+
+NAME = "6: features of inputs and of outputs"
+TARGETS = (0.1, 1.0, 3.0)
+READ, UNREAD = -1.0, -4.0  # nats of a word that the passage holds, and of one that it does not
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Known:
+    """One feature of the compiled transformer, and all that was made of it."""
+
+    side: Side
+    promoted: tuple[int, ...]
+    examples: Examples
+    rule: Explanation | Failure
+    projected: Explanation | Failure
+    changed: Explanation | Failure
+    effects: tuple[Effect, ...]
+
+
+def run(rng: np.random.Generator, small: bool) -> list[Row]:
+    """Every fact about the compiled features."""
+    subject = compiled(rng, each=2 if small else 8)
+    corpus = as_corpus(subject.text(25_000 if small else 50_000, rng).astype(np.int32), subject.subject.vocabulary(), rng)
+    targets = (1.0,) if small else TARGETS
+    asked = Intervening(kl=targets, completions=12 if small else 16, new_tokens=4)
+    known = list(treated(subject, corpus, asked, rng))
+    found = [*sorting(known, corpus, rng), *naming(known, corpus), *controls(known, corpus, targets, rng)]
+    return [*found, calibrated(rng, features=4 if small else 100)]
+
+
+def calibrated(rng: np.random.Generator, features: int) -> Row:
+    """Of embedded features at four divergences, the share that is met within a tenth in at most twelve passes."""
+    subject, dictionary = Subject.load(embedded("subject")), load_dictionary(embedded("dictionary"))
+    lines = [line for line in inspect.getsource(textwrap).splitlines() if len(line.strip()) > 20]
+    prompts = prompt_tokens(subject, [line[:60] for line in rng.choice(lines, 8, replace=False)])
+    baseline = Baseline.of(subject, prompts, dictionary.writes)
+    met: list[bool] = []
+    for index in rng.choice(dictionary.width, features, replace=False).tolist():
+        found = calibrate_all(baseline, FeatureEdit(dictionary, index), (0.1, 0.33, 1.0, 3.0), FeatureId("embedded", index))
+        met += [isinstance(one, Calibration) and one.passes <= 12 for one in found]
+    share = wilson(sum(met), len(met))
+    known = f"embedded features reach .1, .33, 1 and 3 nats in 12 passes: .99 or more (n = {len(met)})"
+    return Row.of(NAME, known, share, share.value >= 0.99)
+
+
+def treated(compiled: Compiled, corpus: Corpus, asked: Intervening, rng: np.random.Generator) -> Iterator[Known]:
+    """Each feature with its contexts, its effects and its explanations."""
+    number, vocabulary = len(compiled.sides), corpus.vocabulary
+    chance = chance_logit(compiled.subject, compiled.dictionary.d_out, rng)
+    projected = vocabulary_projection(compiled.subject, compiled.dictionary, range(number))
+    for index, activations in enumerate(compiled.activations(corpus)):
+        sampling = Sampling(context_length=16, shown=60, silent_shown=400, minimum=5)
+        plain = gather(FeatureId("compiled", index), activations, corpus, Quantiles(), sampling, rng)
+        assert isinstance(plain, Examples)
+        found = [one for one in effects_of(compiled.subject, compiled.dictionary, plain, asked, rng) if isinstance(one, Effect)]
+        raised = tuple(token.text for token in projected[index] if token.value > chance)
+        seen = replace(plain, output_tokens=raised, effects=tuple(found)).for_explainer()
+        yield Known(
+            compiled.sides[index],
+            compiled.promoted[index],
+            plain,
+            finished(RuleSearch().explain(seen, vocabulary, rng)),
+            finished(VocabularyProjection().explain(seen, vocabulary, rng)),
+            finished(TokenChange().explain(seen, vocabulary, rng)),
+            tuple(effect for effect in found if effect.split is Split.HELD_OUT),
+        )
+
+
+def sorting(known: list[Known], corpus: Corpus, rng: np.random.Generator) -> Iterator[Row]:
+    """A high score of inputs says that a feature reads by a rule, one of outputs that it writes; together they sort all."""
+    for scorer in (Intervention(), InterventionTokens()):
+        right = 0
+        for one in known:
+            reads = accuracy(one, corpus) > 0.75
+            score = scored(scorer, one.projected, one, corpus, rng)
+            writes = isinstance(score, Score) and score.estimates[score.headline].low > 0.01
+            right += (reads, writes) == (one.side is not Side.OUTPUT, one.side is not Side.INPUT)
+        share, name = right / len(known), type(scorer).__module__.rpartition(".")[2]
+        yield Row.exact(NAME, f"judging contexts and {name} together sort every feature: 1", share, share == 1)
+
+
+def naming(known: list[Known], corpus: Corpus) -> Iterator[Row]:
+    """Who names what a feature writes: the explainers of outputs exactly, the explainer of inputs never."""
+    for explainer in ("projected", "changed"):
+        right = [names(getattr(one, explainer), corpus) == set(one.promoted) for one in known]
+        name = {"projected": "vocabulary_projection", "changed": "token_change"}[explainer]
+        known_answer = f"{name} names what each feature writes and is silent where it writes nothing: 1"
+        yield Row.exact(NAME, known_answer, float(np.mean(right)), all(right))
+    named = [bool(names(one.rule, corpus) & set(one.promoted)) for one in known]
+    yield Row.exact(NAME, "the rule of its contexts names what a feature writes: 0", float(np.mean(named)), not any(named))
+
+
+def names(explanation: Explanation | Failure, corpus: Corpus) -> set[int]:
+    """The tokens that were named; none where there is no explanation."""
+    return set(named_tokens(explanation, corpus.vocabulary).tolist()) if isinstance(explanation, Explanation) else set()
+
+
+def controls(known: list[Known], corpus: Corpus, targets: tuple[float, ...], rng: np.random.Generator) -> Iterator[Row]:
+    """Explanations of outputs at every divergence: their own above 0, along random directions and exchanged at 0."""
+    writing = [one for one in known if isinstance(one.projected, Explanation)]
+    own = [scored(Intervention(), one.projected, one, corpus, rng) for one in writing]
+    exchanged = [
+        scored(Intervention(), other.projected, one, corpus, rng)
+        for one, other in zip(writing, [*writing[1:], writing[0]], strict=True)
+    ]
+    for target in targets:
+        metric, random = f"nats_at_{target:g}_nats", f"nats_{Control.RANDOM_DIRECTION}_at_{target:g}_nats"
+        yield zero_or_more(f"nats of its own explanation at {target:g} nats: above 0", own, metric, chance=False)
+        yield zero_or_more(f"nats along a random direction at {target:g} nats: 0", own, random, chance=True)
+        yield zero_or_more(f"nats of shuffled explanations at {target:g} nats: 0", exchanged, metric, chance=True)
+
+
+def zero_or_more(known: str, scores: list[Score | Failure], metric: str, *, chance: bool) -> Row:
+    """The mean over features, which lies within two standard errors of 0 where it is `chance`, and above them where not."""
+    values = np.array([one.estimates[metric].value for one in scores if isinstance(one, Score) and metric in one.estimates])
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    mean = float(values.mean())
+    passed = abs(mean) <= 2 * error + 1e-9 if chance else mean > 2 * error
+    return Row(NAME, f"{known} (n = {len(values)})", mean, mean - 1.96 * error, mean + 1.96 * error, bool(passed))
+
+
+def accuracy(one: Known, corpus: Corpus) -> float:
+    """The balanced accuracy of a judge who runs the rule over held-out contexts; who has no rule claims nothing."""
+    if not isinstance(one.rule, Explanation) or one.rule.rule is None:
+        return 0.5
+    judge = Judge(one.rule.rule, corpus.vocabulary.strings)
+    sides = (one.examples.held_out, one.examples.silent_held_out)
+    fires, silent = (float(judge.fires_in(side).mean()) for side in sides)
+    return (fires + 1 - silent) / 2
+
+
+def scored(
+    scorer: Intervention | InterventionTokens,
+    explanation: Explanation | Failure,
+    one: Known,
+    corpus: Corpus,
+    rng: np.random.Generator,
+) -> Score | Failure:
+    """The score of an explanation as if it were this feature's; a failure where there is none."""
+    if isinstance(explanation, Failure):
+        return explanation
+    own = replace(explanation, feature=one.examples.feature)
+    return finished(scorer.score(own, Evidence(one.examples, corpus, NOWHERE, effects=one.effects), rng))
+
+
+def finished(talk: Conversation[T]) -> T:
+    """What a conversation with the reader returns."""
+    try:
+        prompts = next(talk)
+        while True:
+            prompts = talk.send([answered(prompt) for prompt in prompts])
+    except StopIteration as over:
+        return over.value
+
+
+def answered(prompt: Prompt) -> Answer:
+    """The reader's answer: how likely each word of the prompt is, by whether the last passage holds it."""
+    text = prompt.plain or ""
+    read = set(re.findall(r"\w+", json.loads(re.findall('(?m)^Passage: (".*")$', text)[-1])))
+    words = [(found.start(), found.end(), found[0]) for found in re.finditer(r"\w+|\W", text)]
+    values = (PromptToken(start, end, word, READ if word in read else UNREAD) for start, end, word in words)
+    return Answer("", prompt_logprobs=tuple(values))
