@@ -266,6 +266,8 @@ class Endpoint:
             return chance.choice(["Sorry, I am not sure.", json.dumps({"answers": [1] * (len(texts) + 1)}), '{"answers": [1, 0'])
         if who == "perfect":
             answers = [int(self.holds(prompt, text)) for text in texts]
+        elif who == "first word":
+            answers = [int(self.holds_any(prompt, text)) for text in texts]
         elif who == "graded":
             answers = [int(yes > 0.5) for yes in self.likely(prompt)]
         elif who == "random":
@@ -274,6 +276,14 @@ class Endpoint:
             answers = [int(who == "yes")] * len(texts)
         answers = [1 - a if chance.random() < self.settings.get("wrong", 0) else a for a in answers]
         return json.dumps({"answers": answers})
+
+    def holds_any(self, prompt, text) -> bool:
+        """Whether one of the words in backticks or quotes stands in the text, or between its marks."""
+        told = re.search(r"(?m)^Explanation: (\".*\")$", prompt)[1]
+        words = {word.strip() for word in re.findall("`+ ?(.+?) ?`+", json.loads(told))}
+        if marks := re.search(r"(?m)^Marks: (\S+) and (\S+)$", prompt):
+            text = " ".join(re.findall(re.escape(marks[1]) + "(.*?)" + re.escape(marks[2]), text, re.DOTALL))
+        return bool(words & set(re.findall(r"\w+", text)))
 
     def holds(self, prompt, text) -> bool:
         word = re.search(r"(?m)^Explanation: .*`(.*?)`", prompt)[1]

@@ -204,3 +204,57 @@ def test_a_chat_without_a_template_is_refused_in_one_sentence(folder):
     assert code == 2, err
     assert "Traceback" not in err
     assert "has no chat template; use a score that asks in plain text" in err
+
+
+JUDGED = """
+[judge]
+anchors = 80
+rules = 8
+
+[[score]]
+method = "detection"
+contexts_per_question = 10
+precision = 0.12
+
+[[score]]
+method = "fuzzing"
+
+[chat]
+model = "m"
+base_url = "{url}"
+"""
+
+
+def test_judges_are_measured_their_scores_corrected_and_no_more_asked_than_is_needed(folder):
+    with serve(answer="first word", wrong=0.1) as server:
+        (folder / "experiment.toml").write_text(SMALL + JUDGED.format(url=server.base_url))
+        code, told, err = ran(folder, "cost", "experiment.toml")
+        assert code == 0, err
+        assert len(re.findall(r"judge\.(detection|fuzzing)\W", told)) == 2
+        foretold = int(re.search(r"all\s*│\s*([\d,]+)", told)[1].replace(",", ""))
+        code, _, err = ran(folder, "run", "experiment.toml")
+        assert code == 0, err
+        asked = server.requests()
+        assert len(asked) < foretold
+        assert re.search(r"the judge of detection: sensitivity 0\.\d+ \(0\.\d+ to", err)
+        assert re.search(r"\d+ requests were enough for the precision, instead of \d+ \(\d+% fewer\)", err)
+        assert "the judge's habits: yes by place" in err
+        assert ran(folder, "run", "experiment.toml")[0] == 0
+        assert len(server.requests()) == len(asked)
+    plan = plan_of(folder / "out")
+    note = json.loads(plan.part("judge.detection", 0).marker.read_text())
+    assert note["sensitivity"][1] <= 0.9 <= note["sensitivity"][2]
+    assert note["false_positive_rate"][1] <= 0.1 <= note["false_positive_rate"][2]
+    anchors = read([plan.place("judge.detection")], "anchors")
+    assert sum(row["covered_yes"] + row["covered_no"] for row in anchors) == 40
+    scores = read(plan.places("score"), "scores")
+    for row in scores:
+        names = {estimate["metric"] for estimate in row["estimates"]}
+        assert {"balanced_accuracy_corrected", "f1_at_base_rate_corrected"} <= names
+    assert sum(row["spared"] for row in scores if row["method"] == "detection") > 0
+    assert sum(row["spared"] for row in scores if row["method"] == "fuzzing") == 0
+    notes = [json.loads(plan.part("score.detection", shard).marker.read_text()) for shard in range(plan.shards)]
+    assert sum(one["spared"] for one in notes) == sum(row["spared"] for row in scores if row["method"] == "detection")
+    code, told, err = ran(folder, "query", "out", "SELECT count(*) AS n FROM anchors")
+    assert code == 0, err
+    assert ran(folder, "status", "out")[0] == 0

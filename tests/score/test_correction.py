@@ -6,14 +6,18 @@ import re
 import numpy as np
 import pytest
 
-from gloss.errors import BadSettings
+from gloss.errors import BadInput
 from gloss.models.chat import Chat
-from gloss.models.planted import plant
+from gloss.models.planted import Judge, plant
 from gloss.models.prompts import Answer
-from gloss.rules import parse
-from gloss.score.correction import Anchoring, Anchors, corrected
+from gloss.score.anchors import Anchors, anchored, rules_of
+from gloss.score.correction import corrected, with_corrections
+from gloss.score.detection import Detection
+from gloss.score.fuzzing import Fuzzing
 from gloss.score.verdicts import Counts
 from models.servers import serve
+from score.one_word import evidence as evidence_of_one_word
+from score.one_word import explained
 
 JUDGES = [(0.9, 0.1), (0.8, 0.2), (0.7, 0.3)]
 
@@ -74,43 +78,71 @@ def planted():
     return plant(np.random.default_rng(7), tokens=200_000, features=30)
 
 
-def test_anchors_measure_a_judges_errors(planted, rng):
-    """The judge executes each rule on what it reads, and errs as often as it was told to."""
-    rules = [feature.rule for feature in planted.features if feature.kind in {"token_set", "preceded", "unless"}][:6]
-    words = {parse(rule).english(): rule for rule in rules}
-    truth = {
-        (parse(rule).english(), item.text): item.truth
-        for rule in rules
-        for item in Anchoring(contexts=10**6).items(rule, planted.corpus, 10**6, np.random.default_rng(0))
-    }
-    assert len(words) == 6
-    talk = Anchoring(contexts=1200).ask(rules, planted.corpus, rng)
-    prompts, said = next(talk), None
-    while said is None:
-        answers = []
-        for prompt in prompts:
-            text = prompt.messages[-1].text
-            told = json.loads(re.search(r"(?m)^Explanation: (.*)$", text)[1])
-            right = [truth[told, json.loads(one)] for one in re.findall(r'(?m)^\d+: (".*")$', text)]
-            answers.append(Answer(json.dumps([int(rng.random() < (0.8 if yes else 0.2)) for yes in right])))
-        try:
-            prompts = talk.send(answers)
-        except StopIteration as over:
-            said = over.value
-    assert said.covered.items > 300
-    assert said.others.items == 600
-    assert said.sensitivity.low <= 0.8 <= said.sensitivity.high
-    assert said.false_positive_rate.low <= 0.2 <= said.false_positive_rate.high
+@pytest.mark.parametrize("scorer", [Detection(), Fuzzing()])
+def test_anchors_measure_a_judges_errors(planted, rng, scorer):
+    """The judge knows the truth of each context by its text, and errs as often as it was told to."""
+    said = []
+    for rule in rules_of(planted.corpus, 20, 32, 30, rng):
+        explanation, evidence = anchored(rule, planted.corpus, 32, 30, rng)
+        assert (len(evidence.examples.held_out), len(evidence.examples.silent_held_out)) == (15, 15)
+        score = judged_by(scorer, explanation, evidence, rng, 0.8, 0.2)
+        said += score.verdicts
+    found = Anchors.of(said)
+    assert found.covered.items == 300
+    assert 280 < found.others.items <= 300  # a few cannot bear marks
+    assert found.sensitivity.low <= 0.8 <= found.sensitivity.high
+    assert found.false_positive_rate.low <= 0.2 <= found.false_positive_rate.high
+
+
+def judged_by(scorer, explanation, evidence, rng, sensitivity: float, false_positive: float):
+    """The score by a judge who looks whether a word of the rule stands in a context, or between its marks."""
+    words = json.loads(f"[{re.search('{(.*)}', explanation.rule)[1]}]")
+    talk = scorer.score(explanation, evidence, rng)
+    prompts = next(talk)
+    answers = []
+    for prompt in prompts:
+        texts = [json.loads(text) for text in re.findall(r'(?m)^\d+: (".*")$', prompt.messages[-1].text)]
+        held = "|".join(map(re.escape, words))
+        sought = rf"<<({held})" if "<<" in prompt.messages[-1].text else rf"({held})\b"
+        right = [re.search(sought, text) is not None for text in texts]
+        answers.append(Answer(json.dumps([int(rng.random() < (sensitivity if yes else false_positive)) for yes in right])))
+    with pytest.raises(StopIteration) as over:
+        talk.send(answers)
+    return over.value.value
+
+
+def test_anchors_are_true_to_who_sees_the_context_alone(planted, rng):
+    """A rule that looks back: the word before may stand outside of the window."""
+    rule = next(feature.rule for feature in planted.features if feature.kind == "preceded")
+    _, evidence = anchored(rule, planted.corpus, 32, 200, rng)
+    judge = Judge(rule, planted.corpus.vocabulary.strings)
+    assert judge.fires_in(evidence.examples.held_out).all()
+    assert not judge.fires_in(evidence.examples.silent_held_out).any()
+    assert (evidence.examples.held_out.activations > 0).any(axis=1).all()
+
+
+def test_a_corpus_without_words_for_anchors_is_refused(planted, rng):
+    with pytest.raises(BadInput, match="set fewer anchors"):
+        rules_of(planted.corpus, 20, 32, 10**6, rng)
 
 
 def test_a_judge_behind_an_endpoint_who_says_yes_to_all_has_no_skill(planted, rng):
+    [rule] = rules_of(planted.corpus, 1, 32, 40, rng)
+    explanation, evidence = anchored(rule, planted.corpus, 32, 40, rng)
     with serve(answer="yes") as server:
-        [anchors] = Chat("judge", server.base_url).hold(
-            [Anchoring(contexts=40).ask([planted.features[10].rule], planted.corpus, rng)], rng
-        )
+        [score] = Chat("judge", server.base_url).hold([Detection().score(explanation, evidence, rng)], rng)
+    anchors = Anchors.of(score.verdicts)
     assert anchors.sensitivity.value == anchors.false_positive_rate.value == 1
+    assert np.isnan(with_corrections(score, evidence.examples, anchors, rng).estimates["f1_at_base_rate_corrected"].value)
 
 
-def test_a_setting_that_cannot_be_is_refused():
-    with pytest.raises(BadSettings, match="contexts=0"):
-        Anchoring(contexts=0)
+def test_a_score_is_corrected_beside_what_the_judge_said(rng):
+    material = evidence_of_one_word(rng)
+    anchors = Anchors(Counts(450, 50, 0), Counts(50, 450, 0))
+    with serve(answer="perfect", wrong=0.1) as server:
+        [score] = Chat("judge", server.base_url).hold([Detection().score(explained(5), material, rng)], rng)
+    found = with_corrections(score, material.examples, anchors, rng).estimates
+    assert set(score.estimates) < set(found)
+    assert found["balanced_accuracy_corrected"].value == pytest.approx(0.5 + (found["balanced_accuracy"].value - 0.5) / 0.8)
+    assert found["balanced_accuracy_corrected"].low < 1 < found["balanced_accuracy_corrected"].high + 0.05
+    assert found["f1_at_base_rate_corrected"].value > found["f1_at_base_rate"].value

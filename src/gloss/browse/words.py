@@ -63,6 +63,20 @@ METRICS = {
     "nats": ("Drop of surprisal", "Nats by which the explanation surprises a reader less after the amplified text: chance is 0."),
     "standard_error": ("Standard error", "Of the mean drop, over prompts."),
     "f1_at_base_rate": ("F1 at the true rate", "F1 if firing contexts came as rarely as they do in text."),
+    "balanced_accuracy_corrected": (
+        "Balanced accuracy, judge corrected",
+        "As a judge without error would have given it, by its answers on contexts of known truth; may pass 1 a little.",
+    ),
+    "true_positive_rate_corrected": ("Yes where it fires, judge corrected", "The same for the firing contexts alone."),
+    "true_negative_rate_corrected": ("No where it is silent, judge corrected", "The same for the silent contexts alone."),
+    "precision_at_base_rate_corrected": (
+        "Precision at the true rate, judge corrected",
+        "As a judge without error would have given it, if firing contexts came as rarely as they do in text.",
+    ),
+    "f1_at_base_rate_corrected": (
+        "F1 at the true rate, judge corrected",
+        "As a judge without error would have given it, if firing contexts came as rarely as they do in text.",
+    ),
 } | {
     f"{name}_above_{share}_percent": (
         f"{label}, above {share}{THIN}% of its strongest",

@@ -15,6 +15,7 @@ from gloss.run.pipeline import run_until
 from gloss.run.plan import Plan, named
 from gloss.run.progress import out
 from gloss.run.restored import examples_of
+from gloss.run.stages.judge import conversations as anchors
 from gloss.run.stages.score import evidence_of, nobodys, reads_explanation
 from gloss.store.selection import selection_of
 
@@ -39,6 +40,12 @@ def report(experiment: Experiment) -> None:
             row = scaled(plan, cost)
             totals = [a + b for a, b in zip(totals, row, strict=True)]
             table.add_row(named(verb, settings), *shown(row, priced=cost.money_at_most is not None))
+    for stage in plan.stages("judge"):
+        settings = next(settings for settings in experiment.score if named("judge", settings) == stage)
+        cost = estimate((talk for _, talk in anchors(plan, settings)), prices)
+        row = counts(cost)
+        totals = [a + b for a, b in zip(totals, row, strict=True)]
+        table.add_row(stage, *shown(row, priced=cost.money_at_most is not None))
     table.add_row("all", *shown(totals, priced=prices.of(1, 1) is not None), style="bold")
     out.print(table)
     out.print(
@@ -86,8 +93,11 @@ def scaled(plan: Plan, cost: Cost) -> list[float]:
     """From the shards that were looked at to all of them."""
     seen = sum(len(plan.shard(shard)) for shard in range(min(SAMPLED_SHARDS, plan.shards)))
     factor = len(plan.features) / seen if seen else 0.0
-    counts = (cost.requests, cost.prompt_tokens, cost.completion_tokens_at_most, cost.money_at_most or 0.0)
-    return [count * factor for count in counts]
+    return [count * factor for count in counts(cost)]
+
+
+def counts(cost: Cost) -> list[float]:
+    return [cost.requests, cost.prompt_tokens, cost.completion_tokens_at_most, cost.money_at_most or 0.0]
 
 
 def shown(row: list[float], *, priced: bool) -> list[str]:

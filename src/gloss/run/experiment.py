@@ -97,6 +97,20 @@ class CollisionSettings:
 
 
 @dataclass(frozen=True)
+class JudgeSettings:
+    """How a judge's errors are measured, for each method of scoring that can be corrected by them."""
+
+    anchors: int = 0  # contexts of known truth to ask about; 0 measures and corrects nothing
+    rules: int = 20  # that they are spread over
+
+    def __post_init__(self) -> None:
+        if self.anchors < 0 or self.rules < 1 or 0 < self.anchors < 2 * self.rules:
+            raise ValueError(
+                f"anchors must be 0 or at least two for each rule, and rules 1 or more, got {self.anchors} and {self.rules}"
+            )
+
+
+@dataclass(frozen=True)
 class Browse:
     """What the pages show beyond the records."""
 
@@ -127,6 +141,7 @@ PLAIN: Mapping[str, type] = {
     "collect": Corpus,
     "neighbours": NeighbourSettings,
     "collisions": CollisionSettings,
+    "judge": JudgeSettings,
     "browse": Browse,
     "controls": Controls,
 }
@@ -150,6 +165,7 @@ class Experiment:
     score: tuple[Table, ...] = METHODS["score"]
     collisions: CollisionSettings = field(default_factory=CollisionSettings)
     chat: Table = field(default_factory=dict)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
     browse: Browse = field(default_factory=Browse)
     controls: Controls = field(default_factory=Controls)
 

@@ -17,13 +17,16 @@ from gloss.run.controls import prepared, wanted
 from gloss.run.dialogue import Dialogue, Silence
 from gloss.run.executor import Executor, Here, Local
 from gloss.run.experiment import JUDGE, Experiment
+from gloss.run.habits import told as habits_told
 from gloss.run.methods import Table, asks
-from gloss.run.plan import RESOLVED, STAGES, Plan, plan_of
+from gloss.run.plan import RESOLVED, STAGES, Plan, named, plan_of
 from gloss.run.progress import bar, console
 from gloss.run.report import REPORT, print_report, print_section, write_report
 from gloss.run.sources import texts
 from gloss.run.stages.collisions import FindCollisions, write_groups
 from gloss.run.stages.explain import explain
+from gloss.run.stages.judge import judge
+from gloss.run.stages.judge import told as judge_told
 from gloss.run.stages.neighbours import FindNeighbours
 from gloss.run.stages.sample import sample
 from gloss.run.stages.score import score
@@ -127,8 +130,9 @@ def by_every_method(plan: Plan, verb: str, work: Callable[[Plan, int, Dialogue, 
         dialogue, executor = partners(plan, verb, getattr(plan.experiment, verb)[number])
         sharded(plan, stage, partial(work, plan, number, dialogue), partial(plan.part, stage), executor)
         told(dialogue)
-        if saved := spared(plan, stage):
-            console.print(f"  {saved}", highlight=False)
+        for line in (spared(plan, stage), habits_told(plan, stage) if verb == "score" else ""):
+            if line:
+                console.print(f"  {line}", highlight=False)
 
 
 def spared(plan: Plan, stage: str) -> str:
@@ -171,6 +175,21 @@ def find_collisions(plan: Plan) -> None:
     told(dialogue)
 
 
+def measure_judges(plan: Plan) -> None:
+    """Ask about contexts of known truth, once for each method that can be corrected by them."""
+    for settings in plan.experiment.score:
+        stage = named("judge", settings)
+        if stage not in plan.keys:
+            continue
+        if not plan.part(stage, 0).is_done:
+            dialogue, _ = partners(plan, "score", settings)
+            with timed(plan, stage):
+                judge(plan, settings, dialogue)
+            told(dialogue)
+        if plan.part(stage, 0).is_done:
+            console.print(f"  {judge_told(plan, settings)}", highlight=False)
+
+
 RUNNERS: dict[str, Callable[[Plan], None]] = {
     "decompose": prepare_dictionary,
     "collect": read_models,
@@ -178,6 +197,7 @@ RUNNERS: dict[str, Callable[[Plan], None]] = {
     "sample": sample_all,
     "intervene": intervene_all,
     "explain": partial(by_every_method, verb="explain", work=explain),
+    "judge": measure_judges,
     "score": partial(by_every_method, verb="score", work=score),
     "collisions": find_collisions,
 }

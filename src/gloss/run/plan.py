@@ -21,7 +21,7 @@ from gloss.store.evidence import Reader
 from gloss.store.results import Part, Row, read
 
 RESOLVED = "experiment.json"  # every setting, seed, version and key of a run
-STAGES = ("decompose", "collect", "neighbours", "sample", "intervene", "explain", "score", "collisions", "browse")
+STAGES = ("decompose", "collect", "neighbours", "sample", "intervene", "explain", "judge", "score", "collisions", "browse")
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,10 @@ def worked_out(asked: Experiment) -> dict[str, str]:
     explained = [keys[named("explain", settings)] for settings in asked.explain]
     for settings in asked.score:
         reads = [explained, *effects_read("score", settings, keys)]
+        if asked.judge.anchors and getattr(installed("score")[settings["method"]].load(), "correctable", False):
+            measured = (asdict(asked.judge), asked.contexts, asked.run.seed)
+            keys[named("judge", settings)] = key(keys["collect"], measured, settings, asking(asked, "score", settings))
+            reads.append(keys[named("judge", settings)])
         keys[named("score", settings)] = key(*reads, settings, asking(asked, "score", settings))
     if asked.collisions.by != NO_COLLISIONS:
         who = asking(asked, "score", {"method": "discrimination"}) if asked.collisions.by == JUDGE else []

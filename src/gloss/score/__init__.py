@@ -15,7 +15,8 @@ class Scorer(Protocol):
 
     Class variables say what it needs: `asks = True` a language model, `reads_neighbours = True` the evidence of near features,
     `reads_texts = True` the subject, to run it over other texts than the corpus, `reads_explanation = False` no explanation, so
-    that it is made once a feature and has no controls.
+    that it is made once a feature and has no controls. `correctable = True` says that its verdicts are a judge's yes or no on
+    contexts of known truth, so that the judge's errors can be measured and taken out.
     """
 
     def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:

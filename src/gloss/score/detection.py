@@ -19,6 +19,7 @@ class Detection:
     """Shows held-out contexts as plain text, firing and silent ones mixed."""
 
     asks: ClassVar[bool] = True
+    correctable: ClassVar[bool] = True
     contexts_per_question: int = 20
     alternatives: int = 5  # asked for at each token of an answer; gives probabilities where the server gives log-probabilities
     precision: float = 0.0  # stops asking when balanced accuracy is known to within this; 0 asks about every context

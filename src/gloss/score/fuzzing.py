@@ -19,6 +19,7 @@ class Fuzzing:
     """Shows held-out contexts with marked tokens: those on which the feature fires, or others where it is silent."""
 
     asks: ClassVar[bool] = True
+    correctable: ClassVar[bool] = True
     contexts_per_question: int = 20
     threshold: float = 0.3  # of a context's maximum, above which a token is marked
     alternatives: int = 5  # asked for at each token of an answer; gives probabilities where the server gives log-probabilities

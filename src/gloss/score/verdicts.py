@@ -156,37 +156,47 @@ def counted(verdicts: Sequence[Verdict]) -> Counts:
 
 def scored(method: str, explanation: Explanation, said: Said, examples: Examples, rng: np.random.Generator) -> Score:
     """The score that the verdicts give."""
-    silent, verdicts = examples.silent_held_out, said.verdicts
-    kinds = dict(zip(silent.starts.tolist(), silent.quantiles.tolist(), strict=True))
-    firing = counted([verdict for verdict in verdicts if verdict.truth])
-    plain, *hard = (
-        counted([verdict for verdict in verdicts if not verdict.truth and kinds[verdict.context] == kind]) for kind in Negative
-    )
-    found = estimates(firing, plain, dict(zip(HARD, hard, strict=True)), examples.share_held_out, rng)
+    verdicts = said.verdicts
+    firing, plain, hard = sides(verdicts, examples)
+    found = estimates(firing, plain, hard, examples.share_held_out, rng)
     return Score(
         feature=explanation.feature,
         method=method,
         explained_by=explanation.method,
         n=len(verdicts),
         failed=sum(verdict.answer is None for verdict in verdicts),
-        estimates=found | by_probability(verdicts, kinds, examples.share_held_out, rng),
+        estimates=found | by_probability(verdicts, examples, rng),
         headline="f1_at_base_rate" if plain.items else "balanced_accuracy",  # hard contexts alone have no rate in text
         verdicts=verdicts,
         spared=said.spared,
     )
 
 
-def by_probability(
-    verdicts: Sequence[Verdict], kinds: Mapping[int, int], share_firing: float, rng: np.random.Generator
-) -> dict[str, Estimate]:
+def sides(verdicts: Sequence[Verdict], examples: Examples) -> tuple[Counts, Counts, dict[Negative, Counts]]:
+    """What was said of firing contexts, of silent ones drawn at random, and of each kind of hard ones."""
+    kinds = kinds_of(examples)
+    firing = counted([verdict for verdict in verdicts if verdict.truth])
+    plain, *hard = (
+        counted([verdict for verdict in verdicts if not verdict.truth and kinds[verdict.context] == kind]) for kind in Negative
+    )
+    return firing, plain, dict(zip(HARD, hard, strict=True))
+
+
+def kinds_of(examples: Examples) -> dict[int, int]:
+    """How each silent context was found, by where it starts."""
+    silent = examples.silent_held_out
+    return dict(zip(silent.starts.tolist(), silent.quantiles.tolist(), strict=True))
+
+
+def by_probability(verdicts: Sequence[Verdict], examples: Examples, rng: np.random.Generator) -> dict[str, Estimate]:
     """Areas under the curves of the judge's probabilities; none unless every answer has one."""
     likely = [verdict.probability for verdict in verdicts if verdict.answer is not None]
     if not likely or None in likely:
         return {}
     values = np.array([np.nan if verdict.probability is None else verdict.probability for verdict in verdicts])
-    truth = np.array([verdict.truth for verdict in verdicts])
+    truth, kinds = np.array([verdict.truth for verdict in verdicts]), kinds_of(examples)
     hard = np.array([kinds[verdict.context] != Negative.RANDOM for verdict in verdicts if not verdict.truth], dtype=bool)
-    return ranked(values[truth], values[~truth], hard, share_firing, rng)
+    return ranked(values[truth], values[~truth], hard, examples.share_held_out, rng)
 
 
 def estimates(

@@ -126,6 +126,13 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("place", pa.int64()),  # in its question
         ]
     ),
+    "anchors": pa.schema(
+        [
+            ("method", pa.string()),
+            ("rule", pa.string()),
+            *((f"{side}_{answer}", pa.int64()) for side in ("covered", "others") for answer in ("yes", "no", "failed")),
+        ]
+    ),
     "examples": pa.schema(
         [*FEATURE, ("role", pa.string()), ("context", pa.int64()), ("quantile", pa.int64()), ("width", pa.int64())]
     ),

@@ -11,6 +11,8 @@ from gloss.run.experiment import called
 from gloss.run.methods import method
 from gloss.run.plan import Plan, named
 from gloss.run.restored import effects_of, examples_of, explanations_of
+from gloss.run.stages.judge import anchors_of
+from gloss.score.correction import with_corrections
 from gloss.store.evidence import Evidence
 from gloss.store.results import failure_row, score_row, verdict_rows
 
@@ -22,7 +24,8 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     settings = plan.experiment.score[number]
     scorer, stage = method("score", settings), named("score", settings)
     assigned = Assignment(plan)
-    controls: list[Control] = []
+    tried: list[tuple[Control, Examples]] = []
+    anchors = anchors_of(plan, settings)
     effects = effects_of(plan, shard) if getattr(scorer, "reads_effects", False) else {}
 
     def conversations() -> Iterator[Conversation[Score | Failure]]:
@@ -30,14 +33,20 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
             index = examples.feature.index
             evidence = evidence_of(plan, scorer, examples, effects.get(index, ()))
             for control, explanation in assigned.to(examples) if reads_explanation(scorer) else nobodys(examples):
-                controls.append(control)
+                tried.append((control, examples))
                 rng = plan.generator("score", stage, index, control, explanation.method)
                 yield scorer.score(explanation, evidence, rng)
 
-    found = list(zip(dialogue.hold(conversations()), controls, strict=True))
-    scores = [replace(s, control=control, method=called(settings)) for s, control in found if isinstance(s, Score)]
+    def finished(score: Score, control: Control, examples: Examples) -> Score:
+        if anchors is not None:
+            rng = plan.generator("correction", stage, examples.feature.index, control, score.explained_by)
+            score = with_corrections(score, examples, anchors, rng)
+        return replace(score, control=control, method=called(settings))
+
+    found = list(zip(dialogue.hold(conversations()), tried, strict=True))
+    scores = [finished(s, *of) for s, of in found if isinstance(s, Score)]
     # That a control could not be scored says nothing about the feature.
-    failures = [replace(f, stage=stage) for f, control in found if isinstance(f, Failure) and control is Control.NONE]
+    failures = [replace(f, stage=stage) for f, (control, _) in found if isinstance(f, Failure) and control is Control.NONE]
     plan.part(stage, shard).write(
         {
             "scores": map(score_row, scores),
@@ -58,7 +67,9 @@ def requests(scores: Sequence[Score]) -> dict[str, int]:
 def is_whole(plan: Plan, scores: Sequence[Score]) -> bool:
     """Whether nothing is to be asked again: no request was lost, neither here nor by an explainer."""
     lost = any(verdict.reason is Reason.REQUEST_ERROR for score in scores for verdict in score.verdicts)
-    return not lost and all(plan.part(stage, s).is_done for stage in plan.stages("explain") for s in range(plan.shards))
+    judged = all(plan.part(stage, 0).is_done for stage in plan.stages("judge"))
+    explained = all(plan.part(stage, s).is_done for stage in plan.stages("explain") for s in range(plan.shards))
+    return not lost and judged and explained
 
 
 def evidence_of(plan: Plan, scorer: Any, examples: Examples, effects: tuple[Effect, ...] = ()) -> Evidence:

@@ -1,0 +1,74 @@
+"""Stage `judge`: how often each method's judge errs, asked of contexts whose truth is known."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from gloss.models.prompts import Conversation
+from gloss.records import Failure, Reason, Score
+from gloss.run.dialogue import Dialogue
+from gloss.run.experiment import called
+from gloss.run.methods import build, method
+from gloss.run.plan import Plan, named
+from gloss.sample.examples import Sampling
+from gloss.score.anchors import Anchors, anchored, rules_of
+from gloss.score.verdicts import Counts
+from gloss.store.results import Row, read
+
+Asked = tuple[str, Conversation[Score | Failure]]
+
+
+def judge(plan: Plan, settings: dict[str, Any], dialogue: Dialogue) -> None:
+    """Have one method's judge asked about the anchors; what it said of each rule, and both error rates in the note."""
+    part = plan.part(named("judge", settings), 0)
+    asked = list(conversations(plan, settings))
+    found = dialogue.hold(talk for _, talk in asked)
+    scores = [(rule, score) for (rule, _), score in zip(asked, found, strict=True) if isinstance(score, Score)]
+    whole = not any(verdict.reason is Reason.REQUEST_ERROR for _, score in scores for verdict in score.verdicts)
+    every = Anchors.of([verdict for _, score in scores for verdict in score.verdicts])
+    rates = {name: getattr(every, name) for name in ("sensitivity", "false_positive_rate")}
+    note = {name: [rate.value, rate.low, rate.high] for name, rate in rates.items()}
+    rows = [row_of(called(settings), rule, Anchors.of(score.verdicts)) for rule, score in scores]
+    part.write({"anchors": rows}, whole=whole, note=note)
+
+
+def conversations(plan: Plan, settings: dict[str, Any]) -> Iterator[Asked]:
+    """Each rule, and the method's own questions about it: the very prompts that features are judged by."""
+    asked = plan.experiment.judge
+    scorer, rng = method("score", settings), plan.generator("anchors")
+    width = build(Sampling, plan.experiment.contexts, "[contexts]").context_length
+    each = -(-asked.anchors // asked.rules)
+    for number, rule in enumerate(rules_of(plan.corpus, asked.rules, width, each, rng)):
+        explanation, evidence = anchored(rule, plan.corpus, width, each, rng)
+        yield rule, scorer.score(explanation, evidence, plan.generator("anchor", named("judge", settings), number))
+
+
+def row_of(method: str, rule: str, said: Anchors) -> Row:
+    """One rule's row of the table."""
+    return {"method": method, "rule": rule} | {
+        f"{side}_{answer}": getattr(getattr(said, side), answer) for side in ("covered", "others") for answer in ANSWERS
+    }
+
+
+ANSWERS = ("yes", "no", "failed")
+
+
+def anchors_of(plan: Plan, settings: dict[str, Any]) -> Anchors | None:
+    """What this method's judge said of the anchors; None where it was not asked."""
+    stage = named("judge", settings)
+    if stage not in plan.keys:
+        return None
+    rows = read([plan.place(stage)], "anchors")
+    return Anchors(
+        *(Counts(*(sum(row[f"{side}_{answer}"] for row in rows) for answer in ANSWERS)) for side in ("covered", "others"))
+    )
+
+
+def told(plan: Plan, settings: dict[str, Any]) -> str:
+    """Both error rates with their intervals, in one line."""
+    note = json.loads(plan.part(named("judge", settings), 0).marker.read_text())
+    said = (f"{name.replace('_', ' ')} {note[name][0]:.3f} ({note[name][1]:.3f} to {note[name][2]:.3f})" for name in RATES)
+    return f"the judge of {called(settings)}: {', '.join(said)}"
+
+
+RATES = ("sensitivity", "false_positive_rate")
