@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from gloss.models.planted.judges import clean, copying, leaning, tiring, verdicts
 from gloss.records import Reason, Verdict
 from gloss.score.habits import HABITS, habits, noticed
-from score.judges import clean, copying, leaning, tiring, verdicts
 
 
 def measured(judge, rng, scores: int = 40, **settings):

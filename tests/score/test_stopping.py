@@ -33,7 +33,7 @@ def judged(rng, rate: float, **settings):
 
 def test_an_easy_feature_is_asked_about_a_few_contexts(rng):
     score, rounds = judged(rng, 1.0, precision=0.05)
-    assert (score.n, score.spared, rounds) == (40, 18, 1)
+    assert (score.n, score.spared, rounds) == (50, 14, 1)
     assert score.estimates["balanced_accuracy"].value == 1
 
 
@@ -60,7 +60,7 @@ def test_places_and_questions_are_counted_through_all_rounds(rng):
     seen = [(verdict.question, verdict.place) for verdict in score.verdicts]
     assert seen == sorted(seen)
     assert len(set(seen)) == len(seen)
-    assert max(question for question, _ in seen) + 1 + score.spared == 20
+    assert max(question for question, _ in seen) + 1 + score.spared == 16
 
 
 @pytest.mark.parametrize("rate", [0.55, 0.75, 0.9, 0.98])

@@ -20,7 +20,7 @@ class Detection:
 
     asks: ClassVar[bool] = True
     correctable: ClassVar[bool] = True
-    contexts_per_question: int = 20
+    contexts_per_question: int = 25
     alternatives: int = 5  # asked for at each token of an answer; gives probabilities where the server gives log-probabilities
     precision: float = 0.0  # stops asking when balanced accuracy is known to within this; 0 asks about every context
 

@@ -1,4 +1,4 @@
-"""Judges who know the truth and have habits: what they say of contexts in random order, as verdicts."""
+"""Judges who know what an explanation covers, err at known rates and have habits: their verdicts on contexts in any order."""
 
 from collections.abc import Callable
 
@@ -11,6 +11,7 @@ Yes = Callable[[bool, float, bool | None], float]
 
 
 def clean(truth: bool, along: float, before: bool | None) -> float:
+    """Errs in 15 of 100, wherever a context stands."""
     return 0.85 if truth else 0.15
 
 
@@ -30,14 +31,28 @@ def copying(truth: bool, along: float, before: bool | None) -> float:
     return own if before is None else 0.9 * own + 0.1 * before
 
 
-def verdicts(judge: Yes, rng: np.random.Generator, items: int = 100, size: int = 20, covered: float = 0.9) -> list[Verdict]:
-    """One score: half of the contexts fire, of which the explanation covers this share."""
+def verdicts(
+    judge: Yes,
+    rng: np.random.Generator,
+    items: int = 100,
+    size: int = 20,
+    covered: float = 0.9,
+    *,
+    shuffled: bool = True,
+) -> list[Verdict]:
+    """One score, asked in requests of `size` contexts: half of the contexts fire, of which the explanation covers this share.
+
+    Not `shuffled`, each request shows its firing contexts first. A context that is alone in its request stands in the middle.
+    """
     truths = rng.permutation(np.arange(items) % 2 == 0)
+    if not shuffled:
+        truths = np.concatenate([np.sort(truths[row : row + size])[::-1] for row in range(0, items, size)])
     found: list[Verdict] = []
     before = None
-    for row, truth in enumerate(truths):
+    for row, truth in enumerate(truths.tolist()):
         place = row % size
-        fits = bool(truth) and bool(rng.random() < covered)
-        before = bool(rng.random() < judge(fits, place / max(1, size - 1), before if place else None))
-        found.append(Verdict(row, bool(truth), before, question=row // size, place=place))
+        fits = truth and bool(rng.random() < covered)
+        along = place / (size - 1) if size > 1 else 0.5
+        before = bool(rng.random() < judge(fits, along, before if place else None))
+        found.append(Verdict(row, truth, before, question=row // size, place=place))
     return found
