@@ -10,7 +10,7 @@ from gloss.errors import BadInput
 from gloss.records import Estimate
 from gloss.run.plan import Plan
 from gloss.run.progress import out
-from gloss.run.reporting import chosen, collisions, controls, cost, scores, setup
+from gloss.run.reporting import chosen, collisions, controls, cost, deciles, effects, judges, scores, setup
 from gloss.run.reporting.material import Material
 
 REPORT = "report.html"
@@ -21,6 +21,9 @@ SECTIONS: Sequence[Callable[[Material], Section | None]] = (
     controls.untrained,
     chosen.optimism,
     scores.metrics,
+    deciles.deciles,
+    judges.judges,
+    effects.effects,
     collisions.collisions,
     scores.failures,
     scores.ends,

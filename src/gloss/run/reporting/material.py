@@ -16,7 +16,7 @@ from gloss.browse.sections import Link
 from gloss.records import Control, Estimate
 from gloss.run.plan import Plan
 from gloss.score.intervals import bootstrap
-from gloss.store.results import Row, read
+from gloss.store.results import Part, Row, read
 
 Values = Float64[ndarray, " feature"]
 Scored = tuple[str, str]  # the scorer's and the explainer's names in the run
@@ -53,7 +53,11 @@ class Material:
     def notes(self, stage: str) -> list[dict[str, Any]]:
         """What the markers of a stage's finished shards say."""
         parts = [self.plan.part(stage, shard) for shard in range(self.plan.shards)]
-        return [json.loads(part.marker.read_text()) for part in parts if part.is_done]
+        return [self.note(part) for part in parts if part.is_done]
+
+    def note(self, part: Part) -> dict[str, Any]:
+        """What one marker says."""
+        return json.loads(part.marker.read_text())
 
     def median(self, values: Values) -> Estimate:
         """The median over features with its interval over features."""
