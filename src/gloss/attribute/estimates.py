@@ -47,6 +47,10 @@ def draws(
 
 def widened(items: int) -> float:
     """The tail to cut off at each end, so that few items cover 95 % too (Hesterberg, 2015)."""
-    z, freedom = NORMAL_QUANTILE, items - 1
-    student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-    return NormalDist().cdf(-math.sqrt(items / freedom) * student)
+    return NormalDist().cdf(-math.sqrt(items / (items - 1)) * student_quantile(items - 1))
+
+
+def student_quantile(freedom: int) -> float:
+    """What a tail of 2.5 % lies beyond, by an expansion (Fisher, 1926) that is too small below three degrees of freedom."""
+    z = NORMAL_QUANTILE
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)

@@ -5,10 +5,10 @@ from typing import NamedTuple
 import numpy as np
 
 from gloss.attribute.estimates import r2
-from gloss.attribute.evaluations import Valued
+from gloss.attribute.evaluations import Evaluations, Valued
 from gloss.attribute.fits import Sum, foretold, stability, summed
 from gloss.attribute.interactions import Faithfulness, Interactions
-from gloss.attribute.transforms import Basis
+from gloss.attribute.transforms import Basis, PlayerSet, evaluated
 from gloss.errors import BadInput
 
 EVERY = 8  # one of so many masks judges; another chooses among fits
@@ -62,3 +62,29 @@ def judged(
         failed=everything.failed,
         stability=stability(after, everything.masks, everything.values, rng),
     )
+
+
+def faithfulness_of(
+    coefficients: dict[PlayerSet, float], basis: Basis, held_out: Valued, rng: np.random.Generator
+) -> Faithfulness:
+    """How well coefficients that were not fitted to these masks foretell them."""
+    return Faithfulness(r2(held_out.values, evaluated(coefficients, basis, held_out.masks), rng), len(held_out.values))
+
+
+def set_apart(game: Evaluations, budget: int, spent: int, rng: np.random.Generator) -> tuple[Valued, int]:
+    """Uniform masks to judge by, an eighth of the budget, and how many that leaves. Raises BadInput where those are too few."""
+    most = budget // EVERY
+    if budget - most < spent:
+        raise BadInput(
+            f"a budget of {budget} leaves {budget - most} masks beside the held-out ones, and {spent} are needed; give more"
+        )
+    return game.uniform(most, rng), budget - most
+
+
+def ends_of(game: Evaluations) -> tuple[float, float]:
+    """The value of nobody and of everybody. Raises BadInput where one could not be had."""
+    n = len(game.players)
+    nobody, everybody = game.values(np.stack([np.zeros(n, np.bool_), np.ones(n, np.bool_)])).tolist()
+    if not np.isfinite([nobody, everybody]).all():
+        raise BadInput(f"the game gave {nobody} for nobody and {everybody} for everybody, which this method needs; use auto")
+    return nobody, everybody
