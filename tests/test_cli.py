@@ -58,6 +58,7 @@ def test_help_names_every_verb(tmp_path):
         "status",
         "query",
         "cost",
+        "probe",
         "steer",
     ):
         assert verb in told

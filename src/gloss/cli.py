@@ -149,6 +149,15 @@ def cost(path: ExperimentFile) -> None:
 
 
 @app.command()
+def probe(path: ExperimentFile) -> None:
+    """Try out what an experiment's **language model can do**: chats, log-probabilities, JSON; in a few short requests."""
+    from gloss.run.capabilities import report
+    from gloss.run.experiment import Experiment
+
+    report(Experiment.read(path))
+
+
+@app.command()
 def steer(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a name on the hub, or `embedded`.")],
     dictionary: Annotated[str, typer.Argument(metavar="DICTIONARY", help="A folder in a known format, or `embedded`.")],

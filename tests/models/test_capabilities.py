@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gloss.errors import BadSettings, Unreachable
-from gloss.models.capabilities import agree
+from gloss.models.capabilities import Capabilities, OwnText, agreement
 from gloss.models.chat import Chat
 from gloss.models.completions import Form, aligned
 from gloss.models.in_process import InProcess
@@ -61,7 +61,7 @@ def test_what_a_server_says_of_a_prompt_is_what_a_forward_pass_says(address, sub
     assert [one.logprob for one in answer.prompt_logprobs] == pytest.approx(forward(subject, TEXT), abs=1e-4)
     assert all(one.alternatives for one in answer.prompt_logprobs)
     found = Chat("m", f"{address}/{form}/v1").capabilities(np.random.default_rng(0))
-    assert (found.own_text.form, found.own_text.aligned, found.logprobs, found.json) == (named, True, False, False)
+    assert (found.own_text.form, found.own_text.aligned, found.logprobs, found.json_schema) == (named, True, False, False)
 
 
 def test_a_model_in_this_process_says_the_same(address, subject):
@@ -102,8 +102,8 @@ def test_everything_about_an_endpoint(rng):
     with serve_texts("simulator") as address:
         full = Chat("m", f"{address}/both/v1").capabilities(rng)
         bare = Chat("m", f"{address}/silent/v1").capabilities(rng)
-    assert (full.logprobs, full.own_text.form, full.own_text.aligned, full.json) == (True, Form.PROMPT_LOGPROBS, True, True)
-    assert (bare.logprobs, bare.own_text.form, bare.own_text.aligned, bare.json) == (False, None, None, False)
+    assert full == Capabilities(True, True, OwnText(Form.PROMPT_LOGPROBS, True), True)
+    assert bare == Capabilities(True, False, OwnText(None, None), False)
 
 
 def test_a_chat_without_log_probabilities_is_refused_where_they_are_needed(rng):
@@ -164,4 +164,4 @@ def test_tokens_are_found_in_their_text():
 
 
 def test_too_few_tokens_in_common_say_nothing():
-    assert agree([], [PromptToken(0, 1, "x", -1.0)]) is None
+    assert agreement([], [PromptToken(0, 1, "x", -1.0)]) is None

@@ -208,7 +208,8 @@ def chat_completion(brain, settings, form, body):
         return {"error": {"message": "no chat template"}}, settings.get("status", 400)
     text, alternatives = brain.chat(prompt)
     if "response_format" in body and form == "both":
-        text = json.dumps({"hello": "world"})
+        answers = body["response_format"]["json_schema"]["schema"]["properties"]["answers"]
+        text = json.dumps({"answers": answers["items"]["enum"][:1] * answers["minItems"]})
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     if body.get("logprobs") and form not in ("silent", "dropped"):
         top = [{"token": token, "logprob": value} for token, value in alternatives]

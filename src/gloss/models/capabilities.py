@@ -2,22 +2,43 @@
 
 import json
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from statistics import median
 from typing import Any, TypeVar
 
 from gloss.models.completions import ASKED, Form, in_form
-from gloss.models.prompts import Answer, PromptToken, TokenLogprob
+from gloss.models.prompts import Answer, PromptToken, TokenLogprob, list_schema, response_format
 
 SAMPLE = "The keeper of the old lighthouse wrote down the names of all ships, one line each:\n\ndef names(ships):\n    return"
+HELLO = "Say hello in three languages, in plain words, please. Not as json."
 GENERATED_TOKENS = 12
 FEWEST_COMPARED = 3  # tokens, or else nothing can be said
 LARGEST_DIFFERENCE_NATS = 0.25  # between two forward passes of the same weights, in low precision and other batches
+NOBODYS_ANSWER = (3, (7,))  # three sevens, which nobody says who was asked for a greeting
 
 T = TypeVar("T")
 Probe = Generator[dict[str, Any], Answer | None, T]
 """Yields requests, is sent their answers or None where they were refused: asks nothing itself."""
+Forward = Callable[[str], Sequence[PromptToken]]
+"""How likely each token of a text is by weights that are here."""
+
+
+class Need(StrEnum):
+    """What a method that asks can need; without a word of its own it needs a chat."""
+
+    CHAT = "chat"
+    LOGPROBS = "logprobs"  # of tokens that are generated in a chat
+    OWN_TEXT = "own_text"  # log-probabilities of a prompt's own text
+
+
+INSTEAD: Mapping[Need, str] = {
+    Need.CHAT: "use a model with a chat template, or a score that asks in plain text (simulation, surprisal)",
+    Need.LOGPROBS: "use a server that gives them, or simulation_json, which needs none",
+    Need.OWN_TEXT: 'use a server that does (vLLM), a model in this process ([chat] backend = "transformers"), '
+    "or a score that needs none (simulation_json, detection, fuzzing)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +59,51 @@ class OwnText:
 
 
 @dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What an endpoint gave when it was asked; what it promises does not count."""
+class Agreement:
+    """How far an endpoint's log-probabilities lie from those of weights that are here, in nats a token."""
 
+    tokens: int
+    median: float
+    largest: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the endpoint can be running these weights."""
+        return self.median <= LARGEST_DIFFERENCE_NATS
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a language model gave when it was asked; what it promises does not count."""
+
+    chat: bool
     logprobs: bool  # of tokens that it generates in a chat
     own_text: OwnText
-    json: bool  # whether it keeps to JSON where it is told to by `response_format`
+    json_schema: bool  # whether it keeps to a schema that `response_format` names
+    weights: Agreement | None = None  # None where no weights were given, or too few tokens had log-probabilities
+
+    def missing(self, need: Need) -> str | None:
+        """What lacks for this need and what to do about it, as the end of a sentence; None where nothing does."""
+        lacks = {
+            Need.CHAT: None if self.chat else "answers no chats",
+            Need.LOGPROBS: None if self.logprobs else "gives no log-probabilities of what it generates",
+            Need.OWN_TEXT: self.own_text.missing,
+        }[need]
+        return lacks and f"{lacks}; {INSTEAD[need]}"
 
 
-def probe(model: str) -> Probe[Capabilities]:
+def probe(model: str, forward: Forward | None = None) -> Probe[Capabilities]:
     """Everything that is worth knowing of an endpoint, in five short requests at most."""
-    own_text = yield from probe_own_text(model)
-    asked: dict[str, Any] = {"model": model, "temperature": 1.0, "top_p": 1.0}
-    hello = [{"role": "user", "content": "Say hello in three languages, in plain words, please. Not as json."}]
-    answer = yield asked | {"messages": hello, "max_tokens": 20, "logprobs": True, "top_logprobs": 2}
-    logprobs = answer is not None and bool(answer.logprobs and answer.logprobs[0].alternatives)
-    answer = yield asked | {"messages": hello, "max_tokens": 200, "response_format": {"type": "json_object"}}
-    return Capabilities(logprobs, own_text, answer is not None and is_object(answer.text))
+    generated = yield from continuation(model)
+    own_text = yield from own_text_after(model, generated)
+    weights = None if forward is None else agreement(generated, forward(SAMPLE + spelled(generated)))
+    asked = sampled(model) | {"messages": [{"role": "user", "content": HELLO}]}
+    answer = yield asked | {"max_tokens": 20, "logprobs": True, "top_logprobs": 2}
+    if answer is None:
+        return Capabilities(chat=False, logprobs=False, own_text=own_text, json_schema=False, weights=weights)
+    logprobs = bool(answer.logprobs and answer.logprobs[0].alternatives)
+    forced = yield asked | {"max_tokens": 200} | response_format(list_schema(*NOBODYS_ANSWER))
+    return Capabilities(True, logprobs, own_text, forced is not None and is_nobodys(forced.text), weights)
 
 
 def probe_own_text(model: str) -> Probe[OwnText]:
@@ -63,19 +112,39 @@ def probe_own_text(model: str) -> Probe[OwnText]:
     The server continues a text and says how likely each new token was; asked about the longer text, it must say the same
     of its end. The comparison needs no second copy of the model.
     """
-    asked: dict[str, Any] = {"model": model, "temperature": 1.0, "top_p": 1.0}
-    answer = yield asked | {"prompt": SAMPLE, "max_tokens": GENERATED_TOKENS, "logprobs": 1}
-    generated = answer.logprobs if answer is not None and answer.logprobs else ()
-    whole = SAMPLE + "".join(one.token for one in generated)
-    for form in Form:
-        answer = yield in_form(asked | {"prompt": whole, "max_tokens": 1, ASKED: 1}, form)
+    generated = yield from continuation(model)
+    return (yield from own_text_after(model, generated))
+
+
+def continuation(model: str) -> Probe[tuple[TokenLogprob, ...]]:
+    """Tokens that the server puts after the sample; none where it says nothing of them."""
+    answer = yield sampled(model) | {"prompt": SAMPLE, "max_tokens": GENERATED_TOKENS, "logprobs": 1}
+    return answer.logprobs if answer is not None and answer.logprobs else ()
+
+
+def own_text_after(model: str, generated: Sequence[TokenLogprob]) -> Probe[OwnText]:
+    """How the log-probabilities of the sample and these tokens are had."""
+    whole = SAMPLE + spelled(generated)
+    for form in (Form.PROMPT_LOGPROBS, Form.ECHO):
+        answer = yield in_form(sampled(model) | {"prompt": whole, "max_tokens": 1, ASKED: 1}, form)
         if answer is not None and answer.prompt_logprobs:
-            return OwnText(form, agree(generated, answer.prompt_logprobs))
+            found = agreement(generated, answer.prompt_logprobs)
+            return OwnText(form, None if found is None else found.holds)
     return OwnText(None, None)
 
 
-def agree(generated: Sequence[TokenLogprob], own: Sequence[PromptToken]) -> bool | None:
-    """Whether tokens are as likely in the prompt as they were when they were generated; None where too few are the same."""
+def sampled(model: str) -> dict[str, Any]:
+    """What all requests say: log-probabilities are wanted as the model has them."""
+    return {"model": model, "temperature": 1.0, "top_p": 1.0}
+
+
+def spelled(tokens: Sequence[TokenLogprob]) -> str:
+    """The text of generated tokens."""
+    return "".join(one.token for one in tokens)
+
+
+def agreement(generated: Sequence[TokenLogprob], own: Sequence[PromptToken]) -> Agreement | None:
+    """How far tokens are from being as likely in the text as when they were generated; None where too few are the same."""
     by_place = {(one.start, one.token): one.logprob for one in own}
     differences: list[float] = []
     start = len(SAMPLE)
@@ -84,12 +153,15 @@ def agree(generated: Sequence[TokenLogprob], own: Sequence[PromptToken]) -> bool
         if value is not None and math.isfinite(value):
             differences.append(abs(value - one.logprob))
         start += len(one.token)
-    return median(differences) <= LARGEST_DIFFERENCE_NATS if len(differences) >= FEWEST_COMPARED else None
+    if len(differences) < FEWEST_COMPARED:
+        return None
+    return Agreement(len(differences), median(differences), max(differences))
 
 
-def is_object(text: str | None) -> bool:
-    """Whether a text is a JSON object and nothing else."""
+def is_nobodys(text: str | None) -> bool:
+    """Whether this is what the schema leaves to say, and no model would by itself."""
+    number, [value] = NOBODYS_ANSWER
     try:
-        return isinstance(json.loads(text or ""), Mapping)
+        return json.loads(text or "") == {"answers": [value] * number}
     except json.JSONDecodeError:
         return False

@@ -1,8 +1,7 @@
 """The one place that waits for a language model: any endpoint that speaks OpenAI's chat completions, or its completions."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,22 +11,25 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from gloss.errors import BadSettings, Unreachable
-from gloss.models.capabilities import Capabilities, OwnText, Probe, probe, probe_own_text
+from gloss.models.capabilities import INSTEAD, Capabilities, Forward, Need, OwnText, Probe, probe, probe_own_text
 from gloss.models.completions import ASKED, Form, completion_body, in_form
 from gloss.models.connection import Connection
 from gloss.models.ledger import Ledger, request_key
 from gloss.models.prices import Prices, Usage, after
-from gloss.models.prompts import Answer, Conversation, Prompt
+from gloss.models.prompts import Answer, Conversation, Prompt, response_format
 from gloss.models.replies import Fault
+from gloss.models.waiting import finished, together
 from gloss.records import Reason
 
 FIRST_WAIT_SECONDS = 0.5  # before the second attempt at most; doubles with every attempt
 LONGEST_WAIT_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 600.0  # a server that asks for more is as good as away
 ATTEMPTS_TO_CONNECT = 3  # while nothing has ever answered
+ROOM_FOR_SPACE = 2  # a schema leaves white space free, which an answer may be full of
 LOST_AT_FIRST, LOST_IN_A_ROW = 3, 20  # prompts lost without any answer between them, after which the run stops
 
 T = TypeVar("T")
+Report = Callable[[Usage], None]
 
 
 @dataclass(frozen=True)
@@ -56,38 +58,49 @@ class Chat:
         rng: np.random.Generator,
         *,
         ledger: Path | None = None,
-        progress: Callable[[Usage], None] | None = None,
+        progress: Report | None = None,
+        capabilities: Capabilities | None = None,
     ) -> list[T]:
         """Hold many conversations at once; what each returned, in their order.
 
         At most `max_concurrent_requests` conversations have begun and not ended, however many there are to come. Those
         that ask nothing need no endpoint. Answers rest in `ledger` before they are handed on, so that a run that was
         killed asks nothing twice. A prompt that stays unanswered gets an Answer with its reason. `rng` draws how long to
-        wait before another attempt, and nothing else.
+        wait before another attempt, and nothing else. With its `capabilities` the endpoint is not tried out again, and schemas
+        of answers are sent to it if it keeps to them.
         Raises Unreachable where nothing answers, BadSettings where the endpoint refuses the key or the model.
         """
 
         async def held() -> list[T]:
             with Ledger(ledger) as answers:
-                return await Session(self, answers, rng, progress).hold(conversations)
+                return await Session(self, answers, rng, progress, capabilities).hold(conversations)
 
         return finished(held)
 
-    def capabilities(self, rng: np.random.Generator) -> Capabilities:
-        """What the endpoint is seen to do, from a few short requests. Raises as `hold` does."""
+    def capabilities(self, rng: np.random.Generator, forward: Forward | None = None) -> Capabilities:
+        """What the endpoint is seen to do, from a few short requests, and how near it is to weights. Raises as `hold`."""
 
         async def probed() -> Capabilities:
             with Ledger(None) as answers:
-                session = Session(self, answers, rng, None)
+                session = Session(self, answers, rng, None, None)
                 try:
-                    return await session.probed(probe(self.model))
+                    found = await session.probed(probe(self.model, forward))
+                    if not found.chat and found.own_text.form is None:
+                        raise BadSettings(
+                            f"{session.connection.where} answers no chats ({session.refusal}) and {found.own_text.missing}; "
+                            "check base_url, which often ends in /v1, and model"
+                        )
+                    return found
                 finally:
                     await session.connection.close()
 
         return finished(probed)
 
-    def body(self, prompt: Prompt) -> dict[str, Any]:
-        """The whole request for a prompt. Raises BadSettings without a model's name."""
+    def body(self, prompt: Prompt, *, schemas: bool = False) -> dict[str, Any]:
+        """The whole request for a prompt, its answer's schema included if the endpoint keeps to `schemas`.
+
+        Raises BadSettings without a model's name.
+        """
         if not self.model:
             raise BadSettings("a method that asks a language model was chosen, but no model: set model and base_url of chat")
         if prompt.plain is not None:
@@ -101,13 +114,18 @@ class Chat:
             body["max_tokens"] = prompt.max_tokens
         if prompt.top_logprobs:
             body |= {"logprobs": True, "top_logprobs": prompt.top_logprobs}
+        if schemas and prompt.schema is not None:
+            body |= response_format(prompt.schema)
+            body["max_tokens"] = ROOM_FOR_SPACE * prompt.max_tokens
         return body | dict(self.extra)
 
 
 class Session:
     """One call of `hold`: what is in flight, what was lost, what was spent."""
 
-    def __init__(self, chat: Chat, ledger: Ledger, rng: np.random.Generator, progress: Callable[[Usage], None] | None) -> None:
+    def __init__(
+        self, chat: Chat, ledger: Ledger, rng: np.random.Generator, progress: Report | None, known: Capabilities | None
+    ) -> None:
         self.chat, self.ledger, self.rng, self.progress = chat, ledger, rng, progress
         self.usage = Usage()
         self.slots = asyncio.Semaphore(chat.max_concurrent_requests)
@@ -117,7 +135,9 @@ class Session:
         self.answers = 0  # that the endpoint gave in this session
         self.silent_on_logprobs = False  # whether it refused what asked for them, and answered what did not
         self.connection = Connection(chat.base_url, chat.model, chat.api_key_env, chat.timeout_seconds, chat.prices)
-        self.own_text: OwnText | None = None  # until it was looked at
+        self.own_text: OwnText | None = known and known.own_text  # None until it was looked at
+        self.schemas = known is not None and known.json_schema
+        self.refusal = "no answer"  # of the last request that was tried out in vain
         self.looking = asyncio.Lock()
 
     async def hold(self, conversations: Iterable[Conversation[T]]) -> list[T]:
@@ -152,7 +172,7 @@ class Session:
 
     async def answer(self, prompt: Prompt) -> Answer:
         """The answer to a prompt: the one that is kept, or one that is asked for, once for all that ask the same."""
-        body = self.chat.body(prompt)
+        body = self.chat.body(prompt, schemas=self.schemas)
         key = request_key(body)
         lock = self.asking.setdefault(key, asyncio.Lock())
         async with lock:
@@ -225,7 +245,7 @@ class Session:
         if answer.text is not None and prompt.needs_logprobs and answer.logprobs is None:
             raise BadSettings(
                 f"{self.connection.where} gives no log-probabilities of what it generates, which this score needs; "
-                "use a server that gives them, or a score that needs none"
+                f"{INSTEAD[Need.LOGPROBS]}"
             )
         return answer
 
@@ -241,8 +261,7 @@ class Session:
                 self.own_text = await self.probed(probe_own_text(self.chat.model))
         if self.own_text.missing or self.own_text.form is None:
             raise BadSettings(
-                f"{self.connection.where} {self.own_text.missing}, which this score needs; "
-                "use a server that does (vLLM), a model in this process, or a score that needs none"
+                f"{self.connection.where} {self.own_text.missing}, which this score needs; {INSTEAD[Need.OWN_TEXT]}"
             )
         return self.own_text.form
 
@@ -261,8 +280,9 @@ class Session:
         for attempt in range(self.chat.max_attempts):
             outcome = await self.connection.attempt(body, proven=False, trying=True)
             if isinstance(outcome, Answer):
-                return outcome if outcome.text is not None else None
-            fault = outcome
+                self.refusal = outcome.detail
+                return None if outcome.reason is Reason.REQUEST_ERROR else outcome
+            fault, self.refusal = outcome, outcome.detail
             if (fault.disconnected or fault.broken) and attempt + 1 >= ATTEMPTS_TO_CONNECT:
                 break
             await asyncio.sleep(self.wait_seconds(fault, attempt))
@@ -277,24 +297,3 @@ def is_address(text: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-
-
-def finished(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """What the work gives, waited for."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work())
-    with ThreadPoolExecutor(1) as thread:  # in a notebook this thread's loop is taken
-        return thread.submit(asyncio.run, work()).result()
-
-
-async def together(coroutines: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """All their results; when one raises, the others are cancelled and have ended before it is passed on."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

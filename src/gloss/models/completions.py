@@ -21,6 +21,7 @@ class Form(StrEnum):
 
     PROMPT_LOGPROBS = "prompt_logprobs"  # vLLM
     ECHO = "echo"  # OpenAI's first completions, and the servers that kept them
+    FORWARD_PASS = "forward_pass"  # no request at all: the model is in this process
 
 
 def completion_body(prompt: Prompt, text: str, model: str) -> dict[str, Any]:

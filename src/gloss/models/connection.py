@@ -9,7 +9,7 @@ from gloss.errors import BadSettings
 from gloss.models.completions import read_completion
 from gloss.models.prices import Prices
 from gloss.models.prompts import Answer
-from gloss.models.replies import Fault, read_reply, read_status
+from gloss.models.replies import Fault, read_reply, read_status, shortened
 from gloss.records import Reason
 
 UNKNOWN_STATUSES = frozenset({400, 404, 405, 415, 422, 501})  # of servers that do not know a field or a path
@@ -53,7 +53,7 @@ class Connection:
             return Fault(f"no connection: {error.__cause__ or error}", disconnected=True)
         except openai.APIStatusError as error:
             if trying and error.status_code in UNKNOWN_STATUSES:
-                return Answer(None, Reason.REQUEST_ERROR, f"status {error.status_code}")
+                return Answer(None, Reason.REQUEST_ERROR, f"status {error.status_code}: {shortened(error.response.text)}")
             return read_status(
                 error.status_code,
                 error.response.text,

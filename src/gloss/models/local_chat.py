@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from gloss.errors import BadSettings
+from gloss.errors import BadSettings, Mismatch
+from gloss.models.capabilities import Capabilities, OwnText
+from gloss.models.completions import Form
 from gloss.models.prices import Prices, Usage
-from gloss.models.prompts import Conversation
+from gloss.models.prompts import PLAIN, Conversation, Message, Prompt, PromptToken
 
 if TYPE_CHECKING:
     from gloss.models.in_process import InProcess
@@ -48,6 +50,19 @@ class LocalChat:
     ) -> list[T]:
         """Hold conversations one after another, as an endpoint's `Chat` does. Raises BadInput where there is no such model."""
         return loaded(self).hold(conversations, rng, ledger=ledger, progress=progress)
+
+    def capabilities(self) -> Capabilities:
+        """Everything but schemas, and chats only with a template; the weights are read to know."""
+        chat = loaded(self).template is not None
+        return Capabilities(chat, logprobs=chat, own_text=OwnText(Form.FORWARD_PASS, aligned=True), json_schema=False)
+
+    def own_text(self, text: str) -> tuple[PromptToken, ...]:
+        """How likely each token of a text is, from one forward pass. Raises Mismatch where the text is too long."""
+        prompt = Prompt((Message(PLAIN, text),), prompt_logprobs=0)
+        [(_, answer)] = loaded(self).answers([prompt], np.random.default_rng(0))
+        if answer.prompt_logprobs is None:
+            raise Mismatch(f"{self.model} cannot say how likely a text is: {answer.detail}")
+        return answer.prompt_logprobs
 
 
 @lru_cache(maxsize=1)

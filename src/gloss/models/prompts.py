@@ -1,7 +1,8 @@
 """What is asked of a language model and what comes back; prompts are YAML files beside the methods that speak them."""
 
 import hashlib
-from collections.abc import Generator, Iterable
+import json
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -37,6 +38,7 @@ class Prompt:
     top_logprobs: int = 0  # alternatives wanted for each generated token; 0 asks for none
     needs_logprobs: bool = False  # whether a server that gives no `top_logprobs` is refused
     prompt_logprobs: int | None = None  # alternatives wanted at each token of the plain text itself; None asks for nothing
+    schema: str | None = None  # of JSON, that the answer is held to by endpoints that can
 
     def __post_init__(self) -> None:
         if self.plain is None and (self.prompt_logprobs is not None or any(one.role == PLAIN for one in self.messages)):
@@ -84,6 +86,19 @@ class Answer:
     def __post_init__(self) -> None:
         if (self.text is None) == (self.reason is None):
             raise ValueError(f"an answer has a text or a reason, got text={self.text!r} and reason={self.reason}")
+
+
+def list_schema(number: int, allowed: Sequence[int]) -> str:
+    """The schema of `{"answers": [...]}` with so many of these numbers."""
+    answers = {"type": "array", "items": {"type": "integer", "enum": list(allowed)}, "minItems": number, "maxItems": number}
+    whole = {"type": "object", "properties": {"answers": answers}, "required": ["answers"], "additionalProperties": False}
+    return json.dumps(whole)
+
+
+def response_format(schema: str) -> dict[str, Any]:
+    """The field of a request that holds the answer to a schema."""
+    named = {"name": "answer", "schema": json.loads(schema), "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
 T = TypeVar("T")

@@ -1,15 +1,15 @@
 """The language model that an experiment names in [chat], as a partner of its conversations."""
 
 from collections.abc import Iterable
-from dataclasses import astuple, replace
+from dataclasses import astuple
+from functools import partial
 from typing import TypeVar
 
 from gloss.models.chat import Chat
-from gloss.models.local_chat import LocalChat
 from gloss.models.prices import Usage
 from gloss.models.prompts import Conversation
-from gloss.run.experiment import EMBEDDED, Table, settings_of
-from gloss.run.plan import Plan, embedded
+from gloss.run.capabilities import capabilities_of, model_of
+from gloss.run.plan import Plan
 
 T = TypeVar("T")
 
@@ -31,7 +31,10 @@ class Partner:
 
         try:
             ledger = self.plan.folder / "answers.sqlite"
-            return self.chat.hold(conversations, self.plan.generator("chat"), ledger=ledger, progress=count)
+            hold = self.chat.hold
+            if isinstance(self.chat, Chat):
+                hold = partial(self.chat.hold, capabilities=capabilities_of(self.plan))
+            return hold(conversations, self.plan.generator("chat"), ledger=ledger, progress=count)
         finally:
             self.usage = Usage(*(a + b for a, b in zip(astuple(before), astuple(latest), strict=True)))
 
@@ -41,11 +44,3 @@ class Partner:
         money = f", {used.money:.4f} spent" if used.money or not used.unpriced else ""
         tokens = f"{used.prompt_tokens:,} prompt and {used.completion_tokens:,} answer tokens"
         return f"{used.answered:,} answers asked, {used.reused:,} from the ledger, {used.failed:,} failed; {tokens}{money}"
-
-
-def model_of(chat: Table) -> Chat | LocalChat:
-    """What answers, with the place of its weights where they are the embedded ones."""
-    found = settings_of(chat)
-    if isinstance(found, LocalChat) and found.model == EMBEDDED:
-        return replace(found, model=str(embedded("subject")))
-    return found

@@ -264,6 +264,8 @@ def settings_of(chat: Table) -> Chat | LocalChat:
     backend = given.pop("backend", "endpoint")
     if backend not in BACKENDS:
         raise BadSettings(f"[chat] has no backend {backend!r}{suggestion(str(backend), BACKENDS)}")
+    if "weights" in given and backend == "endpoint":
+        check_kind(given.pop("weights"), "", "[chat].weights")
     if "prices" in given:
         check_kind(given["prices"], {}, "[chat.prices]")
         for name, price in given["prices"].items():

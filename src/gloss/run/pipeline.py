@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gloss.errors import BadSettings
 from gloss.run.browsing import write_pages
+from gloss.run.capabilities import require
 from gloss.run.clock import timed
 from gloss.run.comparison import comparison
 from gloss.run.controls import prepared, wanted
@@ -56,6 +57,7 @@ def run_until(experiment: Experiment, last: str) -> Plan:
     if not plan.part("collect", 0).is_done:
         texts(plan)  # refuses what does not exist before anything is loaded or written
     write_resolved(plan)
+    require(plan, [verb for verb in STAGES[: STAGES.index(last) + 1] if verb in ("explain", "score")])
     for stage in STAGES[: STAGES.index(last) + 1]:
         RUNNERS[stage](plan)
     return plan

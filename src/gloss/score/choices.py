@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gloss.models.prompts import Answer, Conversation, Message, Prompt
+from gloss.models.prompts import Answer, Conversation, Message, Prompt, list_schema
 from gloss.records import Estimate, Reason, Verdict
 from gloss.score.intervals import wilson
 from gloss.score.verdicts import BRACKETS, TOKENS_AN_ANSWER, TOKENS_AROUND
@@ -33,7 +33,11 @@ def solve(
     questions = np.array_split(np.arange(len(riddles)), max(1, -(-len(riddles) // riddles_per_question)))
     groups = [[riddles[row] for row in rows] for rows in questions]
     answers = yield [
-        Prompt(fill([riddle.candidates for riddle in group]), max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * len(group))
+        Prompt(
+            fill([riddle.candidates for riddle in group]),
+            max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * len(group),
+            schema=list_schema(len(group), range(1, max(len(riddle.candidates) for riddle in group) + 1)),
+        )
         for group in groups
     ]
     return tuple(verdict for group, answer in zip(groups, answers, strict=True) for verdict in verdicts_of(group, answer))

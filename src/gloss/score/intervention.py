@@ -9,6 +9,7 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from gloss.errors import BadSettings
+from gloss.models.capabilities import Need
 from gloss.models.marks import quoted
 from gloss.models.prompts import Conversation, prompt_file
 from gloss.records import Completion, Control, Effect, Estimate, Explanation, Failure, Reason, Score, Verdict
@@ -22,6 +23,7 @@ class Intervention:
     """Two requests a completion: how likely is the explanation after the edited text, and after the clean one?"""
 
     asks: ClassVar[bool] = True
+    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_TEXT,)
     reads_effects: ClassVar[bool] = True
     kl: float = 1.0  # of the headline, in nats; one of [intervene]
     worked_examples: int = 3  # in the prompt, three at most

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from gloss.errors import BadSettings
+from gloss.models.capabilities import Need
 from gloss.models.marks import quoted
 from gloss.models.prompts import PLAIN, Answer, Conversation, Message, Prompt, prompt_file
 from gloss.records import Explanation, Failure, Reason, Score
@@ -22,6 +23,7 @@ class Simulation:
     """One request a context: at each token, how likely the simulator holds each number where the text says `?`."""
 
     asks: ClassVar[bool] = True
+    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_TEXT,)
     contexts: int = 100  # held out, half of them firing
     worked_examples: int = 3  # in the prompt, three at most
     highest: int = HIGHEST  # 9 for tokenizers that write 10 as two tokens

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from gloss.errors import BadSettings
+from gloss.models.capabilities import Need
 from gloss.models.marks import quoted
 from gloss.models.prompts import Answer, Conversation, Prompt, prompt_file
 from gloss.records import Explanation, Failure, Reason, Score
@@ -22,6 +23,7 @@ class SimulationByToken:
     """One request a token, for chats that give log-probabilities of what they generate and none of the prompt."""
 
     asks: ClassVar[bool] = True
+    needs: ClassVar[tuple[Need, ...]] = (Need.CHAT, Need.LOGPROBS)
     contexts: int = 10  # held out, half of them firing
     alternatives: int = 20  # the most that chat completions give
 

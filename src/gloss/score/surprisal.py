@@ -9,6 +9,7 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from gloss.errors import BadSettings
+from gloss.models.capabilities import Need
 from gloss.models.marks import quoted
 from gloss.models.prompts import PLAIN, Answer, Conversation, Message, Prompt, PromptToken, prompt_file
 from gloss.records import Estimate, Explanation, Failure, Negative, Reason, Score, Verdict
@@ -23,6 +24,7 @@ class Surprisal:
     """Two requests a context: after the explanation, and after a description that fits anything."""
 
     asks: ClassVar[bool] = True
+    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_TEXT,)
     worked_examples: int = 3  # in the prompt, three at most
     fits_anything: str = "Various unrelated texts."
 

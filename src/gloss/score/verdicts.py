@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from gloss.errors import BadSettings
-from gloss.models.prompts import Answer, Conversation, Message, Prompt
+from gloss.models.prompts import Answer, Conversation, Message, Prompt, list_schema
 from gloss.records import Estimate, Examples, Explanation, Failure, Negative, Reason, Score, Verdict
 from gloss.score.intervals import from_draws, rate_draws
 from gloss.score.probabilities import WORDS, probabilities
@@ -100,6 +100,7 @@ def judge(
                 fill([item.text for item in group]),
                 max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * len(group),
                 top_logprobs=asking.alternatives,
+                schema=list_schema(len(group), (0, 1)),
             )
             for group in round_of
         ]

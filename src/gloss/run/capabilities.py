@@ -1,0 +1,149 @@
+"""What a run's language model can do: tried out once, kept beside the results, and asked before anything is spent."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from rich.table import Table as Printed
+
+from gloss.errors import BadSettings, Mismatch
+from gloss.models.capabilities import Agreement, Capabilities, Need, OwnText
+from gloss.models.chat import Chat
+from gloss.models.completions import Form
+from gloss.models.local_chat import LocalChat
+from gloss.run.experiment import EMBEDDED, Experiment, Table, settings_of
+from gloss.run.methods import asks, method
+from gloss.run.plan import Plan, embedded, named
+from gloss.run.progress import out
+from gloss.store.atomic import write_bytes
+
+FILE = "capabilities.json"
+TOLD = ("backend", "model", "revision", "base_url", "extra", "weights")  # of [chat]: what the findings are about
+WORDS: Mapping[Need, str] = {
+    Need.CHAT: "answers chats",
+    Need.LOGPROBS: "log-probabilities of what it generates",
+    Need.OWN_TEXT: "log-probabilities of a prompt's own text",
+}
+
+
+def report(experiment: Experiment) -> None:
+    """Try the language model out anew, keep what was found, and print it beside the methods that need it."""
+    if not experiment.chat:
+        raise BadSettings('the experiment names no language model; add [chat] with base_url and model = "..."')
+    plan = Plan(experiment)
+    found = tried_out(plan)
+    table = Printed("capability", "found", "needed by", title=f"{experiment.chat.get('model')}")
+    for need, words in WORDS.items():
+        users = ", ".join(stage for stage, needs in needed(experiment, ("explain", "score")) if need in needs)
+        how = f"yes, by {found.own_text.form}" if need is Need.OWN_TEXT and found.own_text.form else "yes"
+        lacks = found.missing(need)
+        table.add_row(words, how if lacks is None else f"no: {lacks.partition(';')[0]}", users or "-")
+    table.add_row("keeps to a JSON schema", "yes" if found.json_schema else "no", "")
+    table.add_row("agrees with the weights that are here", agreed(experiment.chat, found.weights), "")
+    out.print(table)
+
+
+def agreed(chat: Table, found: Agreement | None) -> str:
+    """The comparison with weights in words."""
+    if "weights" not in chat:
+        return "not asked: name them in [chat] weights"
+    if found is None:
+        return "not known: it says nothing of what it generates in plain text"
+    told = f"median {found.median:.1g} nats apart, {found.largest:.1g} at most, over {found.tokens} tokens"
+    return f"{'yes' if found.holds else 'no'}: {told}"
+
+
+def require(plan: Plan, verbs: Iterable[str]) -> None:
+    """Refuse what the language model cannot do, by what is known of it or by trying it out. Raises BadSettings, Mismatch."""
+    stages = [(stage, needs) for stage, needs in needed(plan.experiment, verbs) if not finished(plan, stage)]
+    if not plan.experiment.chat or not stages:
+        return
+    found = capabilities_of(plan)
+    if found is None or lacking(found, stages):
+        found = tried_out(plan)  # servers are mended
+    if lacks := lacking(found, stages):
+        stage, what = lacks[0]
+        raise BadSettings(f"{stage} cannot be had of {where(plan.experiment.chat)}, which {what}")
+
+
+def finished(plan: Plan, stage: str) -> bool:
+    """Whether a method has nothing left to ask."""
+    return plan.part("collect", 0).is_done and all(plan.part(stage, shard).is_done for shard in range(plan.shards))
+
+
+def needed(experiment: Experiment, verbs: Iterable[str]) -> list[tuple[str, tuple[Need, ...]]]:
+    """The methods that ask, each with what it needs."""
+    found: list[tuple[str, tuple[Need, ...]]] = []
+    for verb in verbs:
+        for settings in getattr(experiment, verb):
+            if asks(verb, settings):
+                found.append((named(verb, settings), needs_of(method(verb, settings))))
+    return found
+
+
+def needs_of(chosen: Any) -> tuple[Need, ...]:
+    """What a method needs of a language model, the methods that it wraps included; a chat where it asks and says no more."""
+    parts = [getattr(chosen, name) for name in getattr(chosen, "wraps", ())]
+    inner = [need for part in parts if getattr(part, "asks", False) for need in needs_of(part)]
+    own = (Need.CHAT,) if getattr(type(chosen), "asks", False) is True else ()
+    return (*getattr(chosen, "needs", own), *inner)
+
+
+def lacking(found: Capabilities, stages: Iterable[tuple[str, tuple[Need, ...]]]) -> list[tuple[str, str]]:
+    """The methods that cannot be had, each with the reason."""
+    return [(stage, lacks) for stage, needs in stages for need in needs if (lacks := found.missing(need))]
+
+
+def capabilities_of(plan: Plan) -> Capabilities | None:
+    """What was found of the run's language model; None where it was not tried out, or the settings are others."""
+    path = plan.folder / FILE
+    kept = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return restored(kept["found"]) if kept.get("of") == described(plan.experiment.chat) else None
+
+
+def tried_out(plan: Plan) -> Capabilities:
+    """What the language model is seen to do, kept beside the results. Raises Mismatch where it has not the weights it should."""
+    chat = plan.experiment.chat
+    model = model_of(chat)
+    if isinstance(model, LocalChat):
+        found = model.capabilities()
+    else:
+        forward = model_of({"backend": "transformers", "model": chat["weights"]}) if chat.get("weights") else None
+        compared = forward.own_text if isinstance(forward, LocalChat) else None
+        found = model.capabilities(plan.generator("probe"), compared)
+    content = {"of": described(chat), "found": asdict(found)}
+    write_bytes(plan.folder / FILE, json.dumps(content, indent=1).encode())
+    if found.weights is not None and not found.weights.holds:
+        raise Mismatch(
+            f"{where(chat)} gives other log-probabilities than the weights in {chat['weights']}, {found.weights.median:.2g} nats "
+            "a token apart; name the weights that it serves, or leave weights out"
+        )
+    return found
+
+
+def restored(kept: Mapping[str, Any]) -> Capabilities:
+    """Capabilities out of JSON."""
+    form, weights = kept["own_text"]["form"], kept["weights"]
+    own_text = OwnText(form and Form(form), kept["own_text"]["aligned"])
+    agreement = weights and Agreement(**weights)
+    return Capabilities(kept["chat"], kept["logprobs"], own_text, kept["json_schema"], agreement)
+
+
+def described(chat: Table) -> Table:
+    """Which language model it is."""
+    return {name: chat[name] for name in TOLD if name in chat}
+
+
+def where(chat: Table) -> str:
+    """The language model in words."""
+    model = settings_of(chat)
+    return f"{model.model!r} " + (f"at {model.base_url}" if isinstance(model, Chat) else "in this process")
+
+
+def model_of(chat: Table) -> Chat | LocalChat:
+    """What answers, with the place of its weights where they are the embedded ones."""
+    found = settings_of(chat)
+    if isinstance(found, LocalChat) and found.model == EMBEDDED:
+        return replace(found, model=str(embedded("subject")))
+    return found
