@@ -2,18 +2,20 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gloss.browse.sections import Grid
-from gloss.records import Estimate
+from gloss.records import Control, Deed, Effect, Estimate, FeatureId, Shift, Split
 from gloss.run.plan import plan_of
 from gloss.run.report import sections
 from gloss.run.reporting.deciles import deciles, judged, shares_of
 from gloss.run.reporting.effects import effects
 from gloss.run.reporting.judges import judges
 from gloss.run.reporting.material import Material
+from gloss.store.effects import effect_row
 from gloss.store.results import Part, read
 
 
@@ -68,3 +70,45 @@ def test_spared_requests_are_told(found):
     assert section.blocks[0].lines == (
         ("score.execution", "30 requests asked, 70 (70 %) spared because the precision was reached"),
     )
+
+
+def test_a_judge_that_says_yes_ever_more_is_suspected(found):
+    plan = found.plan
+    same = {"dictionary": plan.dictionary_name, "method": "execution", "explained_by": "rule", "control": "none"}
+    said = [
+        same
+        | {"feature": feature, "context": place, "truth": place % 2 == 0, "answer": place >= 10, "question": 0, "place": place}
+        for feature in range(20)
+        for place in range(20)
+    ]
+    Part(plan.place("score.execution"), 0).write({"verdicts": said})
+    section = judges(found)
+    assert section is not None
+    rows = {row[1]: row for row in section.blocks[0].rows}
+    assert rows["yes by place"][2].low > 0.5
+    assert rows["yes by place"][3] == "suspected"
+
+
+def test_effects_are_told_by_target_beside_a_random_direction(found, tmp_path):
+    path = tmp_path / "out" / "experiment.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"keys": found.plan.keys | {"intervene": "k"}}))
+    again = Material(plan_of(tmp_path / "out"))
+    rows = [
+        effect_row(made(again.plan.features[number], control, rise))
+        for number in range(5)
+        for control, rise in ((Control.NONE, 2.0), (Control.RANDOM_DIRECTION, 0.1))
+    ]
+    Part(again.plan.place("intervene"), 0).write({"effects": rows})
+    section = effects(again)
+    assert section is not None
+    [(target, number, reached, passes, own, random)] = section.blocks[0].rows
+    assert (target, number, passes) == ("1", "5", "4")
+    assert [estimate.value for estimate in (reached, own, random)] == [1.0, 2.0, 0.1]
+
+
+def made(feature: FeatureId, control: Control, rise: float) -> Effect:
+    shift = Shift(3, "x", Estimate(rise, rise - 0.1, rise + 0.1), 0.1, 0.2)
+    effect = Effect(
+        feature, Deed.ADD, 5.0, Estimate(1.0, 0.9, 1.1), 1.0, 4, 2, (shift,), (), control=control, split=Split.HELD_OUT
+    )
+    return replace(effect, passes=4)
