@@ -21,12 +21,13 @@ EXPERIMENT = "4 samplers"
 SAMPLERS: dict[str, Sampler] = {"top": Top(), "random": Random(), "quantiles": Quantiles(), "mix": Mix()}
 REMEMBERED = 8  # tokens in a row that who remembers takes for the same text
 NARROW_SHARE, NARROW_STRONG = 0.28, 0.1  # of the firings: those at the narrow word, and the strong ones, which are all there
+NEAR = 0.02
 BROAD_WORDS = 6  # at which the others stand
 
 
 def run(rng: np.random.Generator, small: bool) -> list[Row]:
     """Disjoint splits, remembered text, and features with two modes."""
-    planted = plant(rng, 80_000 if small else 600_000, 40 if small else 100)
+    planted = plant(rng, 160_000 if small else 600_000, 40 if small else 100)
     return [*disjoint(planted, rng, small), *remembered(planted, rng, small), *two_modes(planted, rng, 4 if small else 20)]
 
 
@@ -76,8 +77,8 @@ def remembered(planted: Planted, rng: np.random.Generator, small: bool) -> Itera
                 accuracies[name].append(estimates(*counts, {}, found.share_held_out, rng)["balanced_accuracy"].value)
     for name, known in (("held out", 0.5), ("shown", 1.0)):
         mean = bootstrap(lambda x: x.mean(axis=-1), np.array(accuracies[name]), rng=rng)
-        told = f"who remembers gets {known} on text that was {name}"
-        yield Row.of(EXPERIMENT, told, mean, mean.low <= known <= mean.high or abs(mean.value - known) < 0.01)
+        told = f"who remembers gets {known} on text that was {name}, within {NEAR} or the interval"
+        yield Row.of(EXPERIMENT, told, mean, mean.low <= known <= mean.high or abs(mean.value - known) <= NEAR)
 
 
 def runs(contexts: Contexts) -> set[bytes]:
@@ -107,12 +108,12 @@ def two_modes(planted: Planted, rng: np.random.Generator, features: int) -> Iter
             words = named(activations, planted, SAMPLERS[name], rng)
             found[name].append(recalls(words, activations, weak, narrow, planted))
     for name, told, known in (
-        ("top", "top contexts show the narrow part of the weak firings, {}", math.nan),
-        ("quantiles", "quantiles show all of the weak firings, {}", 1.0),
+        ("top", "top contexts show the narrow part of the weak firings, {}, within .02 or the interval", math.nan),
+        ("quantiles", "quantiles show all of the weak firings, {}, within .02 or the interval", 1.0),
     ):
         lower = bootstrap(lambda x: x.mean(axis=-1), np.array([low for low, _ in found[name]]), rng=rng)
         planted_share = float(np.mean([share for _, share in found[name]])) if math.isnan(known) else known
-        passed = lower.low - 0.02 <= planted_share <= lower.high + 0.02
+        passed = lower.low <= planted_share <= lower.high or abs(lower.value - planted_share) <= NEAR
         yield Row.of(EXPERIMENT, told.format(f"{planted_share:.2f}"), lower, passed)
 
 
@@ -120,7 +121,7 @@ def feature_of_two_modes(planted: Planted, rng: np.random.Generator) -> tuple[in
     """The narrow word, the activations, and which of them are weak."""
     corpus = planted.corpus
     counts = np.bincount(corpus.tokens, minlength=len(corpus.vocabulary.strings))
-    narrow = int(rng.choice(np.flatnonzero((counts >= 250) & (counts <= 1000))))
+    narrow = int(rng.choice(np.flatnonzero((counts >= 400) & (counts <= 1500))))
     near = np.argsort(np.abs(counts - counts[narrow] * (1 / NARROW_SHARE - 1) / BROAD_WORDS), kind="stable")
     broad = rng.permutation(near[near != narrow][: 2 * BROAD_WORDS])[:BROAD_WORDS]
     positions = np.flatnonzero(np.isin(corpus.tokens, [narrow, *broad]))
@@ -132,7 +133,7 @@ def feature_of_two_modes(planted: Planted, rng: np.random.Generator) -> tuple[in
 
 def named(activations: FeatureActivations, planted: Planted, sampler: Sampler, rng: np.random.Generator) -> np.ndarray:
     """The words that an explainer names who looks at the peak of each context that this sampler shows."""
-    sampling = Sampling(shown=20, silent_shown=0, minimum=3)
+    sampling = Sampling(shown=40, silent_shown=0, minimum=3)
     examples = gather(FeatureId("two modes", 0), activations, planted.corpus, sampler, sampling, rng)
     assert isinstance(examples, Examples)
     shown = examples.shown
