@@ -12,7 +12,7 @@ def failed(name: str, rng) -> list:
     return [row for row in rows if not row.passed]
 
 
-@pytest.mark.parametrize("name", ["rules", "sanity", "samplers", "siblings", "judges", "dictionaries"])
+@pytest.mark.parametrize("name", ["rules", "sanity", "samplers", "siblings", "judges", "dictionaries", "interactions"])
 def test_every_row_passes(name, rng):
     assert failed(name, rng) == []
 

@@ -16,7 +16,9 @@ from gloss.attribute.screens import Atom, Literals, affordable, deep, grown, loo
 BEAM = 128  # atoms that are grown by a literal in each round
 POOL = 512  # proposals of each screen
 ROUNDS = 60
-EXTRA = 1.0
+EXTRA = 1.0  # of the price of an atom, beside what its like would gain by chance
+NOTHING = 1e-8  # of the values' variance: what rounding leaves over
+LITTLE = 0.005  # of it: too little to screen larger sets for
 
 
 class Pursuit:
@@ -25,6 +27,7 @@ class Pursuit:
     def __init__(self, literals: Literals, values: Float64[ndarray, " mask"], largest: int = 5) -> None:
         self.literals = literals
         self.values = (values - values.mean()).astype(np.float32)
+        self.total = float(self.values @ self.values)
         self.largest = largest
         self.most = int(len(values) * 0.6)
         self.depth = 2  # the order up to which every set was screened
@@ -44,7 +47,8 @@ class Pursuit:
     @property
     def variance(self) -> float:
         """Of what is left over, a mask."""
-        return float(self.left @ self.left) / max(1, len(self.values) - len(self.atoms) - 1)
+        left = max(float(self.left @ self.left), NOTHING * self.total)
+        return max(left, 1e-30) / max(1, len(self.values) - len(self.atoms) - 1)
 
     def add(self, atom: Atom, row: Float32[ndarray, " mask"]) -> Float32[ndarray, " mask"] | None:
         """Take an atom in: its new direction, or None where the chosen ones span it already."""
@@ -122,7 +126,7 @@ class Pursuit:
             rows = self.literals.centred(self.atoms).astype(np.float64)
             inverse = np.linalg.pinv(rows @ rows.T)
             weights = inverse @ (rows @ self.values)
-            gains = weights**2 / np.diag(inverse) / max(self.variance, 1e-30)
+            gains = weights**2 / np.diag(inverse) / self.variance
             weak = gains < least
             if not weak.any():
                 return
@@ -131,12 +135,11 @@ class Pursuit:
 
     def run(self, operations: float) -> None:
         """Until nothing comes in; then look at larger sets, as far as the operations allow."""
-        total = float(self.values @ self.values)
         for _ in range(ROUNDS):
-            if self.forward() and float(self.left @ self.left) > 1e-8 * total:
+            if self.forward() and float(self.left @ self.left) > NOTHING * self.total:
                 continue
             self.prune()
-            if float(self.left @ self.left) < 0.02 * total:
+            if float(self.left @ self.left) < LITTLE * self.total:
                 return
             if len(self.atoms) == self.stalled:
                 if self.depth >= self.largest or not affordable(self.literals, self.depth + 1, operations):

@@ -84,7 +84,7 @@ def pairs(literals: Literals, left: Float32[ndarray, " mask"], most: int) -> dic
     single = np.abs(literals.rows @ left) / (literals.length(1, masks) * deviation)
     found: dict[Atom, float] = {(int(place),): float(single[place]) for place in strongest(single, 2.0, most)}
     both = np.abs((literals.rows * left) @ literals.rows.T) / (literals.length(2, masks) * deviation)
-    both[np.tril_indices(len(both))] = 0
+    both = np.triu(both, 1)
     for place in strongest(both, 2.5, most):
         first, second = divmod(int(place), len(both))
         found[first, second] = float(both[first, second])
