@@ -61,3 +61,11 @@ def strength(value: float) -> str:
         return "–"
     text = f"{value:.3g}" if abs(value) < 999.5 else f"{value:,.0f}"
     return text.replace("-", MINUS)
+
+
+def signed(value: float, largest: float) -> str:
+    """With its sign, and as many decimals as give three figures to the largest value that stands beside it."""
+    if not 1e-4 <= largest < 1e6:
+        return "+" * (value > 0) + strength(value)
+    text = f"{abs(value):,.{max(0, 2 - math.floor(math.log10(largest)))}f}"
+    return (MINUS if value < 0 else "+") + text

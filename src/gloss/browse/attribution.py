@@ -1,0 +1,91 @@
+"""The page of an attribution: which parts of a text, or of anything, alone and together make up a value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gloss.browse.alone import write_alone
+from gloss.browse.arcs import Picture, Values, picture
+from gloss.browse.curves import HEIGHT, LEFT, RIGHT, TOP, WIDTH, CurveLine, panels
+from gloss.browse.figures import strength
+from gloss.browse.hyperedges import diagram
+from gloss.browse.typeset import typeset
+
+WIDE, NARROW = 98, 38  # columns of text on a desk and on a telephone
+MOST_PAIRS, MOST_LARGER, MOST_SETS = 10, 8, 12  # arcs, rows of the diagram, rows of the table
+VALUE = "value"  # the fact that says what the value is, and so stands at the curves' axis
+
+
+@dataclass(frozen=True, slots=True)
+class AttributionPage:
+    """Everything on the page, in plain numbers and words."""
+
+    title: str
+    facts: Mapping[str, str]  # names and what they are; "value" stands at the axis of the curves as well
+    text: tuple[tuple[str, int | None], ...]  # stretches with the player each is; none for players that are no text
+    players: tuple[str, ...]  # their names, told apart
+    coefficients: Mapping[tuple[int, ...], float]  # in the Möbius basis: what sets of players add together
+    said: str  # how far this explains the value, in a sentence
+    explained: bool
+    curves: tuple[CurveLine, ...] = ()
+
+    def __post_init__(self) -> None:
+        used = {player for one in self.coefficients for player in one} | {player for _, player in self.text if player is not None}
+        if wrong := [player for player in used if not 0 <= player < len(self.players)]:
+            raise ValueError(f"the page was given player {wrong[0]}, but has names of players 0 to {len(self.players) - 1} only")
+
+    def strongest(self, count: int, least: int = 1, most: int | None = None) -> list[tuple[int, ...]]:
+        """The sets of `least` to `most` players that add or take most."""
+        sets = [one for one, value in self.coefficients.items() if value and least <= len(one) <= (most or len(one))]
+        return sorted(sets, key=lambda one: (-abs(self.coefficients[one]), len(one), one))[:count]
+
+    @property
+    def shown(self) -> set[int]:
+        """The players of any set that is drawn or listed."""
+        sets = [*self.strongest(MOST_SETS), *self.strongest(MOST_PAIRS, 2, 2), *self.strongest(MOST_LARGER, 3)]
+        return {player for one in sets for player in one}
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One set with its value; the bar's ends in per cent of the track."""
+
+    names: tuple[str, ...]
+    value: str
+    lowers: bool
+    start: float
+    length: float
+
+
+def write_page(path: Path, page: AttributionPage) -> Path:
+    """Write the page as one file that needs no other. Raises Unwritable."""
+    values = Values(page.coefficients, page.players)
+    return write_alone(
+        path,
+        "attribution",
+        page=page,
+        pictures={"wide": drawn(page, values, WIDE), "narrow": drawn(page, values, NARROW)},
+        left_out=0 if page.text else len(page.players) - len(page.shown),
+        larger=diagram(page.strongest(MOST_LARGER, 3), values),
+        rows=[table_row(one, values) for one in page.strongest(MOST_SETS)],
+        sets=sum(1 for one, value in page.coefficients.items() if one and value),
+        most=strength(values.scale),
+        panels=panels(page.curves),
+        frame={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP},
+        unit=page.facts.get(VALUE, VALUE),
+    )
+
+
+def drawn(page: AttributionPage, values: Values, columns: int) -> Picture:
+    """The text, or a row of the players that matter, in lines of so many columns."""
+    shown = page.shown
+    text = page.text or [(f" {page.players[player]}", player) for player in sorted(shown)]
+    pairs = [(one[0], one[1]) for one in page.strongest(MOST_PAIRS, 2, 2)]
+    return picture(typeset(text, columns, shown), pairs, values)
+
+
+def table_row(one: tuple[int, ...], values: Values) -> TableRow:
+    """A set's names, its value and its bar from the middle of the track."""
+    lowers, half = values.coefficients[one] < 0, 50 * values.share(one)
+    names = tuple(values.players[player] for player in one)
+    return TableRow(names, values.written(one), lowers, round(50 - half * lowers, 1), round(half, 1))
