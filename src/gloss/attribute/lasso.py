@@ -107,7 +107,10 @@ def parities(literals: Literals, left: Float32[ndarray, " mask"], order: int) ->
 def path(
     rows: Float32[ndarray, "atom mask"], values: Float32[ndarray, " mask"], penalties: Float64[ndarray, " penalty"] = PENALTIES
 ) -> list[Float32[ndarray, " atom"]]:
-    """The weights at each penalty, from the strongest, each begun at the last; only atoms near the penalty are moved."""
+    """The weights at each penalty, from the strongest, each begun at the last; only atoms near the penalty are moved.
+
+    It ends early where more of them would move than there are masks.
+    """
     masks = len(values)
     weights = np.zeros(len(rows), np.float32)
     along = rows @ values / masks
@@ -116,6 +119,8 @@ def path(
     before = strongest
     for penalty in penalties * strongest:
         moving = np.flatnonzero((weights != 0) | (np.abs(along) >= 2 * penalty - before))
+        if found and len(moving) > masks:
+            break
         some = rows[moving]
         weights = weights.copy()
         weights[moving] = descended(some @ some.T / masks, some @ values / masks, weights[moving], float(penalty))
