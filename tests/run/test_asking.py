@@ -203,7 +203,7 @@ def test_a_chat_without_a_template_is_refused_in_one_sentence(folder):
     code, _, err = ran(folder, "run", "experiment.toml")
     assert code == 2, err
     assert "Traceback" not in err
-    assert "has no chat template; use a score that asks in plain text" in err
+    assert "'embedded' in this process, which answers no chats; use a model with a chat template" in err
 
 
 JUDGED = """

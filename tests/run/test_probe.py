@@ -63,9 +63,10 @@ def test_an_endpoint_is_held_against_the_weights_that_it_should_have(tmp_path):
         code, told, err = ran(tmp_path, "probe", "surprisal", f"{address}/vllm/v1", 'weights = "embedded"')
         assert code == 0, err
         assert re.search(r"weights that are here yes: median \S+ nats apart, \S+ at most, over \d+ tokens", told)
-        code, _, err = ran(tmp_path, "probe", "surprisal", f"{address}/vllm/v1", 'weights = "other"')
-    assert code == 2
-    assert "gives other log-probabilities than the weights in other" in err
+        for verb in ("probe", "run"):
+            code, _, err = ran(tmp_path, verb, "surprisal", f"{address}/vllm/v1", 'weights = "other"')
+            assert code == 2
+            assert "gives other log-probabilities than the weights in other" in err
 
 
 def test_an_endpoint_that_does_nothing_at_all_is_refused_with_its_own_words(tmp_path):

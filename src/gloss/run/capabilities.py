@@ -60,7 +60,7 @@ def require(plan: Plan, verbs: Iterable[str]) -> None:
     if not plan.experiment.chat or not stages:
         return
     found = capabilities_of(plan)
-    if found is None or lacking(found, stages):
+    if found is None or (found.weights and not found.weights.holds) or lacking(found, stages):
         found = tried_out(plan)  # servers are mended
     if lacks := lacking(found, stages):
         stage, what = lacks[0]
