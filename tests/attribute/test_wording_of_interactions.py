@@ -10,6 +10,7 @@ from gloss.attribute.exact import Exact
 from gloss.attribute.game import Function
 from gloss.attribute.interactions import Faithfulness, Interactions
 from gloss.attribute.kinds import Kind, Term, either, kind, terms
+from gloss.attribute.reading import reading
 from gloss.attribute.transforms import Basis, evaluated
 from gloss.attribute.wording import in_words, told_apart
 from gloss.records import Estimate
@@ -110,6 +111,37 @@ def test_kinds_tell_redundancy_from_synergy():
     assert [kind(one, mobius) for one in mobius] == [*[Kind.ALONE] * 3, Kind.REDUNDANCY, Kind.SYNERGY, Kind.SYNERGY]
     assert either((0, 1), mobius) == 0.3
     assert all(not term.either for term in terms(mobius))
+
+
+def test_a_conjunction_of_many_is_read_whole(rng):
+    game = Function(tuple("abcdefg"), lambda x: x.all(axis=1))
+    told = reading(Exact().attribute(game, rng))
+    assert (told.order, told.share) == (7, pytest.approx(1.0))
+    [term] = told.terms
+    assert (term.players, term.weight) == (tuple(range(7)), pytest.approx(1.0))
+
+
+def test_a_game_of_all_orders_is_read_at_the_low_ones_and_the_rest_is_told(rng):
+    noise = rng.normal(size=256) * 0.5
+    game = Function(tuple("abcdefgh"), lambda x: 4.0 * x[:, 0] - 3 * x[:, 1] + noise[x @ (1 << np.arange(8))])
+    found = Exact().attribute(game, rng)
+    told = reading(found)
+    assert told.order == 1
+    assert told.share == pytest.approx(found.up_to(1)[1])
+    text = in_words(found, "it", most=2)
+    assert text.startswith("“a” raises it by")
+    assert "6 weaker ones are not named; larger sets, over which this is the mean, are 4 % of what was found" in text
+
+
+def test_sets_too_large_to_be_gone_through_are_not_told():
+    players = tuple(f"p{place}" for place in range(20))
+    trust = Faithfulness(Estimate(0.9, 0.8, 1.0), 99)
+    found = Interactions(players, {(0,): 1.0, tuple(range(20)): 2.0}, Basis.FOURIER, "given", trust, 99)
+    text = in_words(found, "it")
+    assert text.startswith(
+        "Players alone are 20 % of what was found, too little to tell, and larger sets are too many. Explained:"
+    )
+    assert "raises" not in text
 
 
 def test_players_of_the_same_name_are_numbered():

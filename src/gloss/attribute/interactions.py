@@ -1,5 +1,6 @@
 """What acts together in a game: coefficients of sets of players, and how far they foretell its values."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -53,6 +54,18 @@ class Interactions:
     def index(self, index: Index, order: int = 2) -> dict[PlayerSet, float]:
         """An index of all sets of up to `order` players, in closed form. Raises BadSettings, BadInput."""
         return shared_out(converted(dict(self.coefficients), self.basis, Basis.MOBIUS), index, order)
+
+    def up_to(self, order: int) -> tuple["Interactions", float]:
+        """The best account by sets of up to so many players, in the `mobius` basis, and the share of the variation that it keeps.
+
+        Over uniform masks that is the Fourier series without its larger sets: its Möbius coefficients are the Faith-Banzhaf
+        indices of this order. The share is not a number where nothing varies.
+        """
+        series = self.into(Basis.FOURIER).coefficients
+        small = {one: value for one, value in series.items() if len(one) <= order}
+        energy, kept = (sum(value**2 for one, value in each.items() if one) for each in (series, small))
+        told = replace(self, coefficients=converted(small, Basis.FOURIER, Basis.MOBIUS), basis=Basis.MOBIUS, stability={})
+        return told, kept / energy if energy else math.nan
 
     def foretold(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The value that the coefficients give each mask."""

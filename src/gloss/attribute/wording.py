@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gloss.attribute.interactions import Interactions
-from gloss.attribute.kinds import NOTHING, Term, terms
-from gloss.attribute.transforms import Basis
+from gloss.attribute.kinds import NOTHING, Term
+from gloss.attribute.reading import Reading, reading
 
 LONGEST = 60  # characters of a name
 
@@ -16,23 +16,35 @@ LONGEST = 60  # characters of a name
 def in_words(found: Interactions, value: str, most: int = 5) -> str:
     """A paragraph on the `most` strongest sets: whether they raise or lower the `value`, by how much, alone or together.
 
-    It ends with the share of all coefficients, by size, that the sentences name, and with the held-out R2. Where that is below
-    0.5 it says only that nothing was explained. Raises BadInput for sets too large to be read together.
+    Sets are as large as they need be (`reading`). It ends with the share of all terms, by size, that the sentences name, and with
+    the held-out R2. Where that is below 0.5 it says only that nothing was explained.
     """
     if not found.faithfulness.explained:
         return found.plainly()
-    everything = terms(found.into(Basis.MOBIUS).coefficients)
-    mass = sum(abs(term.weight) for term in everything)
-    if not mass:
+    told = reading(found, most)
+    if not told.terms:
         return f"No player moves {value}. {found.plainly()}"
-    named = everything[:most]
+    if not told.explains:
+        small = "Players alone" if told.order == 1 else f"Sets of up to {told.order} players"
+        few = f"{small} are {share(told.share)} of what was found, too little to tell, and larger sets are too many."
+        return f"{few} {found.plainly()}"
+    named = told.terms[:most]
     names = told_apart(found.players)
-    sentences = [sentence(term, everything, names, value, abs(term.weight) / mass) for term in named]
-    covered = sum(abs(term.weight) for term in named) / mass
-    rest = len(everything) - len(named)
+    mass = sum(abs(term.weight) for term in told.terms)
+    sentences = [sentence(term, told.terms, names, value, abs(term.weight) / mass) for term in named]
+    return " ".join([*sentences, covered(told, len(named)), found.plainly()])
+
+
+def covered(told: Reading, named: int) -> str:
+    """What the sentences leave out: weaker terms, and larger sets."""
+    rest = len(told.terms) - named
     others = f"; {rest:,} weaker {'ones are' if rest > 1 else 'one is'} not named" if rest else ""
-    counted = "These make" if len(named) > 1 else "This makes"
-    return " ".join([*sentences, f"{counted} up {share(covered)} of all that was found{others}.", found.plainly()])
+    counted = "These make" if named > 1 else "This makes"
+    if told.share > 1 - 1e-9:
+        return f"{counted} up {share(told.coverage(named))} of all that was found{others}."
+    what = "players add alone" if told.order == 1 else f"sets of up to {told.order} players add"
+    larger = f"larger sets, over which this is the mean, are {share(1 - told.share)} of what was found"
+    return f"{counted} up {share(told.coverage(named))} of all that {what}{others}; {larger}."
 
 
 def sentence(term: Term, everything: Sequence[Term], names: Sequence[str], value: str, part: float) -> str:

@@ -13,6 +13,7 @@ from gloss.browse.typeset import typeset
 
 WIDE, NARROW = 98, 38  # columns of text on a desk and on a telephone
 MOST_PAIRS, MOST_LARGER, MOST_SETS = 10, 8, 12  # arcs, rows of the diagram, rows of the table
+FAINT = 0.1  # share of the largest value below which a pair has no arc
 VALUE = "value"  # the fact that says what the value is, and so stands at the curves' axis
 
 
@@ -80,7 +81,7 @@ def drawn(page: AttributionPage, values: Values, columns: int) -> Picture:
     """The text, or a row of the players that matter, in lines of so many columns."""
     shown = page.shown
     text = page.text or [(f" {page.players[player]}", player) for player in sorted(shown)]
-    pairs = [(one[0], one[1]) for one in page.strongest(MOST_PAIRS, 2, 2)]
+    pairs = [(one[0], one[1]) for one in page.strongest(MOST_PAIRS, 2, 2) if values.share(one) >= FAINT]
     return picture(typeset(text, columns, shown), pairs, values)
 
 
