@@ -176,3 +176,31 @@ def steer(
     from gloss.run.steer import Steering, report
 
     report((model, dictionary), feature, prompts or [], Steering(edit, strength, kl, tokens, control), site)
+
+
+@app.command()
+def attribute(
+    prompt: Annotated[str, typer.Option(help="The text whose parts are asked about.")] = "",
+    answer: Annotated[str, typer.Option(help="What the model says next; its own likeliest token if left out.")] = "",
+    other: Annotated[str, typer.Option(help="Another answer, for the difference between the two.")] = "",
+    feature: Annotated[str, typer.Option(help="Or why this feature fires at the end: DICTIONARY@INDEX.")] = "",
+    value: Annotated[str, typer.Option(help="log_probability, log_odds, difference, divergence or activation.")] = "",
+    unit: Annotated[str, typer.Option(help="What is removed as a whole: words, sentences, lines or tokens.")] = "words",
+    removal: Annotated[str, typer.Option(help="remove, mask or infill; of components mean, zero or resample.")] = "remove",
+    components: Annotated[str, typer.Option(help="Ask about parts of the model instead: heads, mlps or layers.")] = "",
+    features: Annotated[str, typer.Option(help="Or about features at a site: DICTIONARY@3,17,40.")] = "",
+    data: Annotated[str, typer.Option(help="Or about a table of masks and values: .csv, .parquet or .npz.")] = "",
+    model: Annotated[str, typer.Option(help="A folder, a name on the hub, or `embedded`.")] = "embedded",
+    base_url: Annotated[str, typer.Option(help="Of an endpoint that has the model, if it is not to run here.")] = "",
+    method: Annotated[str, typer.Option(help="Who attributes; see docs/attribute.md.")] = "auto",
+    budget: Annotated[int | None, typer.Option(help="How many masks may be valued.")] = None,
+    order: Annotated[int | None, typer.Option(help="Of the largest sets that are looked for.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where values, records and pages are kept.")] = Path("runs/attribute"),
+    seed: Annotated[int, typer.Option(help="Of the masks that are drawn.")] = 0,
+) -> None:
+    """Say which words, heads, features or training examples **act together** to make the model say what it does."""
+    from gloss.run.attributing.outcome import report
+    from gloss.run.attributing.question import Players, Question, Way
+
+    players = Players(unit, removal, components, features, data)
+    report(Question(model, prompt, answer, other, feature, base_url, value, players), Way(method, budget, order, folder, seed))

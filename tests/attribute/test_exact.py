@@ -47,3 +47,12 @@ def test_it_refuses_what_it_cannot_know(rng):
         Exact().attribute(game_of({}, 17), rng)
     with pytest.raises(BadInput, match="no number for 8 of 16"):
         Exact().attribute(Function(names(4), lambda masks: np.where(masks[:, 0], np.nan, 0.0)), rng)
+
+
+def test_the_best_account_by_small_sets_is_the_faithful_banzhaf_index(rng):
+    found = Exact().attribute(game_of({(): 1.0, (0, 1): 1.0, (0, 1, 2): 2.0}, 4, Basis.MOBIUS), rng)
+    told, share = found.up_to(2)
+    assert dict(told.coefficients) == pytest.approx(found.index(Index.FAITH_BANZHAF, 2))
+    values, best = found.foretold(all_masks(4)), told.foretold(all_masks(4))
+    assert share == pytest.approx(1 - ((values - best) ** 2).sum() / ((values - values.mean()) ** 2).sum())
+    assert found.up_to(3)[1] == pytest.approx(1)

@@ -15,7 +15,7 @@ from gloss.attribute.transforms import Basis, evaluated
 from gloss.attribute.wording import in_words, told_apart
 from gloss.records import Estimate
 
-CERTAIN = " Explained: R2 1.00 [1.00, 1.00] on {} masks that were not fitted to, from {} evaluations."
+CERTAIN = " Known whole: all {} masks were valued, so that nothing is left to foretell."
 
 
 def told(players: str, function, most: int = 5) -> str:

@@ -81,6 +81,8 @@ class Interactions:
         found, n = self.faithfulness.r2, self.faithfulness.n
         if found.value != found.value:
             return f"Nothing to explain: the value is the same for all {n} held-out masks, or there are too few of them."
+        if found.value == 1 and self.evaluations == 2 ** len(self.players):
+            return f"Known whole: all {self.evaluations:,} masks were valued, so that nothing is left to foretell."
         told = f"R2 {found.value:.2f} [{found.low:.2f}, {found.high:.2f}] on {n} masks that were not fitted to"
         if self.faithfulness.explained:
             return f"Explained: {told}, from {self.evaluations} evaluations."

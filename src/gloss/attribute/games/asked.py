@@ -66,6 +66,10 @@ class Asked:
         rest = "".join(self.text[begin:end] for (begin, end), keep in zip(spans, kept, strict=True) if keep)
         return "\n\n".join(part for part in (rest.strip(), self.question) if part) or "."
 
+    def stretches(self) -> tuple[tuple[str, int], ...]:
+        """The text in pieces, and the player that each is."""
+        return tuple((self.text[begin:end], place) for place, (begin, end) in enumerate(spans_of(self.text, self.unit)))
+
     def ask(self, prompt: str) -> Conversation[float]:
         """The value of one text."""
         if self.reading is Reading.OWN_TEXT:

@@ -1,0 +1,96 @@
+"""What is asked of `gloss attribute`, checked before anything is loaded."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from gloss.attribute.games.components import Ablation
+from gloss.attribute.games.parts import Removal, Unit
+from gloss.errors import BadSettings
+from gloss.run.methods import suggestion
+
+
+class Value(StrEnum):
+    """What is read after the prompt."""
+
+    LOG_PROBABILITY = "log_probability"  # of the answer, in nats
+    LOG_ODDS = "log_odds"  # of the answer
+    DIFFERENCE = "difference"  # how much likelier the answer is than the other one, in nats
+    DIVERGENCE = "divergence"  # KL from the clean prediction, in nats
+    ACTIVATION = "activation"  # of a feature at the prompt's last token
+
+
+COMPONENTS = ("heads", "mlps", "layers")
+
+
+@dataclass(frozen=True)
+class Players:
+    """Whose part in the value is asked for: pieces of the prompt, unless one of the others is named."""
+
+    unit: str = "words"
+    removal: str = "remove"  # or `mask`, `infill`; of components `mean`, `zero`, `resample`
+    components: str = ""
+    features: str = ""  # DICTIONARY@3,17,40
+    data: str = ""  # a table of masks and values
+
+    def __post_init__(self) -> None:
+        if len(given := [name for name in ("components", "features", "data") if getattr(self, name)]) > 1:
+            raise BadSettings(f"--{given[0]} and --{given[1]} name different players; give one of them")
+        one_of("--unit", self.unit, list(Unit))
+        if self.components:
+            one_of("--components", self.components, COMPONENTS)
+        of_parts = bool(self.components or self.features)
+        if self.removal != "remove" or not of_parts:
+            one_of("--removal", self.removal, list(Ablation) if of_parts else list(Removal))
+
+
+@dataclass(frozen=True)
+class Question:
+    """A model, a prompt, and the value whose reasons are wanted."""
+
+    model: str = "embedded"
+    prompt: str = ""
+    answer: str = ""
+    other: str = ""
+    feature: str = ""  # DICTIONARY@3
+    base_url: str = ""  # of an endpoint; "" runs the model here
+    value: str = ""  # worked out from the others where it is left out
+    players: Players = field(default_factory=Players)
+
+    def __post_init__(self) -> None:
+        if not self.prompt and not self.players.data:
+            raise BadSettings('there is nothing to attribute; give --prompt "a text", or --data TABLE')
+        if self.value:
+            one_of("--value", self.value, list(Value))
+        if self.kind is Value.DIFFERENCE and not (self.answer and self.other):
+            raise BadSettings("a difference needs --answer and --other")
+        if self.kind is Value.ACTIVATION and not self.feature:
+            raise BadSettings("an activation needs --feature DICTIONARY@INDEX")
+        if self.base_url and (not self.answer or self.players.unit == Unit.TOKENS or self.players.components or self.feature):
+            raise BadSettings("an endpoint shows words, sentences or lines and an --answer; the rest needs a model here")
+
+    @property
+    def kind(self) -> Value:
+        """What is read, as asked for or as the other settings suggest."""
+        if self.value:
+            return Value(self.value)
+        if self.feature:
+            return Value.ACTIVATION
+        return Value.DIFFERENCE if self.other else Value.LOG_PROBABILITY
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the question is answered, and where the outcome is kept."""
+
+    method: str = "auto"
+    budget: int | None = None  # masks; each method has its own where it is left out
+    order: int | None = None
+    folder: Path = Path("runs/attribute")
+    seed: int = 0
+
+
+def one_of(option: str, given: str, known: tuple[str, ...] | list[str]) -> None:
+    """Raises BadSettings for a word that is not among those known."""
+    if given not in list(known):
+        raise BadSettings(f"{option} {given}: there is no such choice{suggestion(given, dict.fromkeys(known))}")
