@@ -11,7 +11,7 @@ from gloss.decompose.directions import directions
 from gloss.models.planted import Planted, plant
 from gloss.records import Examples, Explanation, FeatureId, Negative, Neighbour, Split
 from gloss.sample.examples import Sampling, gather
-from gloss.sample.negatives import Ground
+from gloss.sample.negatives import Ground, Near
 from gloss.sample.neighbours import Neighbours
 from gloss.sample.quantiles import Quantiles
 from gloss.sample.windows import Aligned
@@ -74,7 +74,7 @@ def judged(
                 said = Explanation(feature, rule, label, rule)
                 for negatives in ("random", "neighbours"):  # a set of tokens is never silent at its own, so `siblings` finds none
                     sampling = Sampling(negatives=negatives)
-                    found = gather(feature, fires, planted.corpus, Quantiles(), sampling, rng, siblings)
+                    found = gather(feature, fires, planted.corpus, Quantiles(), sampling, rng, Near(siblings))
                     if not isinstance(found, Examples) or not len(found.silent_held_out):
                         continue
                     evidence = Evidence(found, planted.corpus, fires, siblings)
@@ -111,7 +111,7 @@ def mined(
     """Of all siblings that ever fire in held-out windows where a feature is silent, the share that its hard negatives hold."""
     wanted = met = 0
     for index, feature in enumerate(planted.features):
-        ground = Ground(planted.corpus, planted.activations[index], Aligned(), WIDTH, near[index])
+        ground = Ground(planted.corpus, planted.activations[index], Aligned(), WIDTH, Near(near[index]))
         starts = Neighbours().choose(ground, Split.HELD_OUT, 100, rng).starts
         assert ground.is_silent(starts).all()
         for other in families[feature.family]:

@@ -27,6 +27,7 @@ class Negative(IntEnum):
     SAME_TOKEN = -2  # it holds a token at which the feature often fires
     NEIGHBOURS = -3  # a feature fires in it whose direction lies near
     SIBLINGS = -4  # such a feature fires in it, at a token at which this one fires elsewhere
+    SIMILAR = -5  # it says much the same as a context in which the feature fires
 
 
 class Reason(StrEnum):

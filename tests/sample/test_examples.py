@@ -162,7 +162,10 @@ def test_a_feature_takes_a_few_milliseconds(planted, placement):
         ({"context_length": 0}, "context_length must be 1 or more, got 0"),
         ({"silent_shown": -1}, "silent_shown must be 0 or more, got -1"),
         ({"placement": "centered"}, "placement must be one of aligned, centred, got 'centered'"),
-        ({"negatives": "harder"}, "negatives must be one of random, same_token, mix, neighbours, siblings, hard, got 'harder'"),
+        (
+            {"negatives": "harder"},
+            "negatives must be one of random, same_token, mix, neighbours, siblings, hard, similar, got 'harder'",
+        ),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, message):

@@ -5,7 +5,7 @@ import pytest
 
 from gloss.records import Examples, Failure, FeatureActivations, FeatureId, Negative, Neighbour, Split
 from gloss.sample.examples import Sampling, gather
-from gloss.sample.negatives import Ground
+from gloss.sample.negatives import Ground, Near
 from gloss.sample.neighbours import NEGATIVES, WANT_NEIGHBOURS, Hard, Neighbours, Siblings
 from gloss.sample.quantiles import Quantiles
 from gloss.sample.windows import Aligned, Centred
@@ -24,7 +24,7 @@ def fired(positions: list[int]) -> FeatureActivations:
 def beside(ground: Ground, *places: list[int]) -> Ground:
     """The ground with neighbours that fire at these places."""
     near = tuple(Neighbour(FeatureId("d", i), 0.9, fired(each)) for i, each in enumerate(places))
-    return Ground(ground.corpus, ground.activations, ground.placement, ground.width, near)
+    return Ground(ground.corpus, ground.activations, ground.placement, ground.width, Near(near))
 
 
 @every_method
@@ -32,7 +32,7 @@ def beside(ground: Ground, *places: list[int]) -> Ground:
 @pytest.mark.parametrize("split", list(Split))
 def test_hard_negatives_are_silent_apart_and_of_their_split(planted, near, method, placement, split, rng):
     for index in range(0, len(planted.features), 5):
-        ground = Ground(planted.corpus, planted.activations[index], placement, 32, near[index])
+        ground = Ground(planted.corpus, planted.activations[index], placement, 32, Near(near[index]))
         found = method.choose(ground, split, 40, rng)
         contexts = cut(planted.corpus, ground.activations, found.starts, 32, found.labels)
         assert (contexts.activations == 0).all()
@@ -45,7 +45,7 @@ def test_hard_negatives_are_silent_apart_and_of_their_split(planted, near, metho
 @every_placement
 def test_a_near_feature_fires_in_every_window(planted, near, method, placement, rng):
     for index in range(0, len(planted.features), 5):
-        ground = Ground(planted.corpus, planted.activations[index], placement, 32, near[index])
+        ground = Ground(planted.corpus, planted.activations[index], placement, 32, Near(near[index]))
         starts = method.choose(ground, Split.HELD_OUT, 40, rng).starts
         none = np.zeros(len(starts), np.int64)
         firing = [cut(planted.corpus, each.activations, starts, 32, none).maxima > 0 for each in near[index]]
@@ -56,7 +56,7 @@ def test_planted_siblings_are_found_and_their_contexts_come(planted, near, rng):
     """Of all planted siblings that ever fire where a feature is silent, nearly all are behind its hard negatives."""
     wanted = met = 0
     for index, feature in enumerate(planted.features):
-        ground = Ground(planted.corpus, planted.activations[index], Aligned(), 32, near[index])
+        ground = Ground(planted.corpus, planted.activations[index], Aligned(), 32, Near(near[index]))
         starts = Neighbours().choose(ground, Split.HELD_OUT, 100, rng).starts
         for other, candidate in enumerate(planted.features):
             if other == index or candidate.family != feature.family:
@@ -79,7 +79,7 @@ def test_siblings_share_tokens_and_strangers_do_not(planted, near, rng):
         for i, feature in enumerate(planted.features)
         if feature.kind in {"unless", "conjunction"}
     )
-    ground = Ground(planted.corpus, planted.activations[index], Aligned(), 32, strangers)
+    ground = Ground(planted.corpus, planted.activations[index], Aligned(), 32, Near(strangers))
     assert len(Siblings().choose(ground, Split.HELD_OUT, 20, rng).starts) == 0
     assert len(Neighbours().choose(ground, Split.HELD_OUT, 20, rng).starts) == 20
 
@@ -114,7 +114,7 @@ def test_without_neighbours_none_is_found(rng):
 
 def test_hard_holds_every_kind_and_is_filled_up_at_random(planted, near, rng):
     index = next(i for i, feature in enumerate(planted.features) if feature.kind == "unless")
-    ground = Ground(planted.corpus, planted.activations[index], Aligned(), 32, near[index])
+    ground = Ground(planted.corpus, planted.activations[index], Aligned(), 32, Near(near[index]))
     labels = Hard().choose(ground, Split.HELD_OUT, 48, rng).labels
     assert len(labels) == 48
     counts = {kind: int((labels == kind).sum()) for kind in Negative}
@@ -128,7 +128,7 @@ def test_examples_say_how_each_silent_context_was_found_and_are_restored(planted
     index = next(i for i, feature in enumerate(planted.features) if feature.kind == "preceded")
     feature, activations = planted.features[index].feature, planted.activations[index]
     sampling = Sampling(negatives=name)
-    found = gather(feature, activations, planted.corpus, Quantiles(), sampling, rng, near[index])
+    found = gather(feature, activations, planted.corpus, Quantiles(), sampling, rng, Near(near[index]))
     assert isinstance(found, Examples), isinstance(found, Failure) and found.detail
     assert set(found.silent_held_out.quantiles.tolist()) <= {int(kind) for kind in Negative}
     again = restored(feature, reference_rows(found), planted.corpus, activations)

@@ -10,6 +10,7 @@ import pytest
 from gloss.models.prompts import Answer
 from gloss.records import Contexts, Negative, Score
 from gloss.score.detection import Detection
+from gloss.score.verdicts import HARD
 from gloss.store.evidence import Evidence
 from score.one_word import contexts, evidence, explained
 
@@ -79,7 +80,7 @@ def test_a_label_that_claims_nothing_ranks_at_the_base_rate(rng):
     assert found["f1_at_base_rate"].value == 0
 
 
-@pytest.mark.parametrize("kind", [Negative.NEIGHBOURS, Negative.SIBLINGS])
+@pytest.mark.parametrize("kind", HARD)
 def test_a_parents_label_has_one_with_random_negatives_and_a_half_with_those_of_siblings(kind, rng):
     """The parent's label names w5 and w6; w6 alone is a sibling's."""
     material = evidence(rng)

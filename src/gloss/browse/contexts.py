@@ -68,6 +68,7 @@ def silent(page: FeaturePage, palette: Palette) -> tuple[Group, ...]:
     candidates = [*_each(page.examples.silent_held_out, True), *_each(page.examples.silent_shown, False)]
     titles = {
         Negative.SIBLINGS: ("Silent where a sibling fires", "a near feature fires at one of its tokens, the feature does not"),
+        Negative.SIMILAR: ("Silent in similar text", "it says much the same as text in which the feature fires"),
         Negative.NEIGHBOURS: ("Silent where a neighbour fires", "a feature with a near direction fires, this one does not"),
         Negative.SAME_TOKEN: ("Silent at its own token", "a token on which it often fires is there, the feature is not"),
         Negative.RANDOM: ("Silent", "for contrast"),

@@ -52,6 +52,10 @@ METRICS = {
         "No where a sibling fires",
         "The same for silent contexts in which a near feature fires at one of this feature’s own tokens.",
     ),
+    "true_negative_rate_similar": (
+        "No in similar text",
+        "The same for silent contexts that say much the same as contexts in which the feature fires.",
+    ),
     "precision_at_base_rate": ("Precision at the true rate", "Precision if firing contexts came as rarely as they do in text."),
     "auprc_at_base_rate": ("AUPRC at the true rate", "AUPRC if firing contexts came as rarely as they do in text."),
     "auprc_of_guessing": ("AUPRC of guessing", "What a ranking at random gets: the share of contexts that fire."),

@@ -1,6 +1,5 @@
 """Shards by token to one file by feature: an external merge whose memory depends on neither tokens nor non-zeros."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from numpy import ndarray
 from gloss.collect.shards import Shards
 from gloss.collect.statistics import Reach, Tally, halved, scales_of, table
 from gloss.store.activations import STATISTICS
-from gloss.store.atomic import disk
+from gloss.store.atomic import write_array
 from gloss.store.parquet import GroupWriter
 from gloss.store.progress import Progress
 
@@ -45,7 +44,7 @@ class Merge:
         """Write the files into a folder that exists. Raises Unwritable."""
         totals = self.totals()
         indptr = np.concatenate([[0], np.cumsum(totals.counts)]).astype(np.int64)
-        save_array(folder / "indptr.npy", indptr)
+        write_array(folder / "indptr.npy", indptr)
         kind = pa.uint32() if self.corpus_tokens < 2**32 else pa.uint64()
         schema = pa.schema([("token", kind), ("value", pa.float16())])
         with (
@@ -107,11 +106,3 @@ def ranges(counts: Int64[ndarray, " feature"], held: int) -> Iterator[tuple[int,
             first, total = feature, 0
         total += count
     yield first, len(counts)
-
-
-def save_array(path: Path, array: ndarray) -> None:
-    """Write an array as .npy, from memory, so that a full disk is told as such."""
-    content = io.BytesIO()
-    np.save(content, array)
-    with disk(path):
-        path.write_bytes(content.getbuffer())

@@ -20,7 +20,7 @@ from gloss.store.results import Row
 
 FEWEST = 2  # seeds of each dictionary: the fewest that have a spread; the interval of so few is wide, as it must be
 # Tables that runs must share to be compared.
-ALIKE = ("collect", "neighbours", "sample", "contexts", "intervene", "explain", "score", "chat")
+ALIKE = ("collect", "neighbours", "embeddings", "sample", "contexts", "intervene", "explain", "score", "chat")
 
 
 @dataclass(frozen=True)

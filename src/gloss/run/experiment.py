@@ -80,6 +80,21 @@ class NeighbourSettings:
 
 
 @dataclass(frozen=True)
+class EmbeddingSettings:
+    """What embeds windows of the held-out split for negatives that are similar, and how many of them."""
+
+    model: str = ""  # a folder, or what the endpoint calls it; "" takes the model of the extra `embed`
+    base_url: str = ""  # of an endpoint; "" embeds on this machine
+    most_windows: int = 2**16  # of more, so many are drawn at random
+
+    def __post_init__(self) -> None:
+        if self.base_url and not self.model:
+            raise ValueError(f"{self.base_url} has models by name; give the one that embeds as model")
+        if self.most_windows < 1:
+            raise ValueError(f"most_windows must be 1 or more, got {self.most_windows}")
+
+
+@dataclass(frozen=True)
 class CollisionSettings:
     """How features are found whose explanations may be exchanged."""
 
@@ -140,6 +155,7 @@ PLAIN: Mapping[str, type] = {
     "subject": SubjectSettings,
     "collect": Corpus,
     "neighbours": NeighbourSettings,
+    "embeddings": EmbeddingSettings,
     "collisions": CollisionSettings,
     "judge": JudgeSettings,
     "browse": Browse,
@@ -158,6 +174,7 @@ class Experiment:
     collect: Corpus
     decompose: Table = field(default_factory=lambda: {"dictionary": EMBEDDED})
     neighbours: NeighbourSettings = field(default_factory=NeighbourSettings)
+    embeddings: EmbeddingSettings = field(default_factory=EmbeddingSettings)
     contexts: Table = field(default_factory=dict)
     sample: tuple[Table, ...] = METHODS["sample"]
     intervene: Table | None = None  # no table: nothing is changed inside the subject
@@ -215,7 +232,7 @@ class Experiment:
                 raise BadSettings(
                     f"[[{verb}]] has {min(twice)!r} twice; give each a name, as in name = {min(twice) + ' again'!r}"
                 )
-        build(Sampling, self.contexts, "[contexts]")
+        self.sampling  # noqa: B018 refuses what it cannot be
         if self.intervene is not None:
             build(Intervening, self.intervene, "[intervene]")
         settings_of(self.chat)
@@ -238,6 +255,11 @@ class Experiment:
                 known: Table = {"dictionary": 0, "site": 0, "name": 0, "method": 0}
                 raise BadSettings(f"[decompose] with a dictionary has no setting {key!r}{suggestion(key, known)}")
             check_kind(value, "", f"[decompose].{key}")
+
+    @property
+    def sampling(self) -> Sampling:
+        """How many contexts of each kind a feature gets, and which. Raises BadSettings."""
+        return build(Sampling, self.contexts, "[contexts]")
 
     @property
     def trainer(self) -> Table:

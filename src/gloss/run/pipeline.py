@@ -25,6 +25,7 @@ from gloss.run.progress import bar, console
 from gloss.run.report import REPORT, print_report, print_section, write_report
 from gloss.run.sources import texts
 from gloss.run.stages.collisions import FindCollisions, write_groups
+from gloss.run.stages.embeddings import embed, parts, require_embedder
 from gloss.run.stages.explain import explain
 from gloss.run.stages.judge import judge
 from gloss.run.stages.judge import told as judge_told
@@ -56,9 +57,12 @@ def run_until(experiment: Experiment, last: str) -> Plan:
     plan = Plan(experiment)
     if not plan.part("collect", 0).is_done:
         texts(plan)  # refuses what does not exist before anything is loaded or written
+    stages = STAGES[: STAGES.index(last) + 1]
+    if "embeddings" in stages:
+        require_embedder(plan)
     write_resolved(plan)
-    require(plan, [verb for verb in STAGES[: STAGES.index(last) + 1] if verb in ("explain", "score")])
-    for stage in STAGES[: STAGES.index(last) + 1]:
+    require(plan, [verb for verb in stages if verb in ("explain", "score")])
+    for stage in stages:
         RUNNERS[stage](plan)
     return plan
 
@@ -111,6 +115,14 @@ def sharded(plan: Plan, title: str, work: Callable[[int], None], part: Callable[
 def find_neighbours(plan: Plan) -> None:
     if "neighbours" in plan.keys:
         sharded(plan, "neighbours", FindNeighbours(plan), partial(plan.part, "neighbours"), Here())
+
+
+def embed_windows(plan: Plan) -> None:
+    if "embeddings" not in plan.keys:
+        return
+    left = not all(part.is_done for part in parts(plan))
+    with bar("embeddings", "windows") as progress, timed(plan, "embeddings") if left else nullcontext():
+        embed(plan, progress)
 
 
 def sample_all(plan: Plan) -> None:
@@ -196,6 +208,7 @@ RUNNERS: dict[str, Callable[[Plan], None]] = {
     "decompose": prepare_dictionary,
     "collect": read_models,
     "neighbours": find_neighbours,
+    "embeddings": embed_windows,
     "sample": sample_all,
     "intervene": intervene_all,
     "explain": partial(by_every_method, verb="explain", work=explain),

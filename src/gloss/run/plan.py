@@ -15,13 +15,27 @@ from gloss.records import FeatureId, Neighbour
 from gloss.run.experiment import DECODER, EMBEDDED, JUDGE, NO_COLLISIONS, Experiment, Table, called
 from gloss.run.keys import fingerprint, key
 from gloss.run.methods import asks, installed, parts
+from gloss.sample.neighbours import WANT_EMBEDDINGS
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
+from gloss.store.embeddings import Embeddings
 from gloss.store.evidence import Reader
 from gloss.store.results import Part, Row, read
 
 RESOLVED = "experiment.json"  # every setting, seed, version and key of a run
-STAGES = ("decompose", "collect", "neighbours", "sample", "intervene", "explain", "judge", "score", "collisions", "browse")
+STAGES = (
+    "decompose",
+    "collect",
+    "neighbours",
+    "embeddings",
+    "sample",
+    "intervene",
+    "explain",
+    "judge",
+    "score",
+    "collisions",
+    "browse",
+)
 
 
 @dataclass(frozen=True)
@@ -102,6 +116,11 @@ class Plan:
         return {i: [(near["feature"], near["cosine"]) for near in row["neighbours"]] for i, row in self.described.items()}
 
     @cached_property
+    def embeddings(self) -> Embeddings:
+        """What windows of the held-out split say."""
+        return Embeddings.open(self.place("embeddings"))
+
+    @cached_property
     def collision_groups(self) -> dict[str, dict[FeatureId, tuple[FeatureId, ...]]]:
         """For each explainer, the group of each feature that shares its explanation with others."""
         rows = read([self.place("collisions")], "collision_groups") if "collisions" in self.keys else []
@@ -165,7 +184,10 @@ def worked_out(asked: Experiment) -> dict[str, str]:
     chosen = (asked.run.seed, asked.run.features, asked.run.minimum_activations, asked.run.features_per_shard)
     if asked.neighbours.by != DECODER:
         keys["neighbours"] = key(keys["collect"], asdict(asked.neighbours), chosen)
-    keys["sample"] = key(keys["collect"], keys.get("neighbours"), asked.sample, asked.contexts, chosen)
+    if asked.sampling.negatives in WANT_EMBEDDINGS:
+        weights = content(asked.embeddings.model, "") if asked.embeddings.model else ""
+        keys["embeddings"] = key(text, subject, asdict(asked.embeddings), weights, asked.sampling.context_length, asked.run.seed)
+    keys["sample"] = key(keys["collect"], keys.get("neighbours"), keys.get("embeddings"), asked.sample, asked.contexts, chosen)
     if asked.intervene is not None:
         keys["intervene"] = key(keys["sample"], asked.intervene)
     for settings in asked.explain:

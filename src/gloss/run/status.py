@@ -7,6 +7,7 @@ from rich.table import Table
 
 from gloss.run.plan import Plan, plan_of
 from gloss.run.progress import out
+from gloss.run.stages import embeddings
 from gloss.store.results import read
 
 
@@ -29,7 +30,7 @@ def progress_of(plan: Plan, stage: str) -> tuple[str, str]:
         return ("yes" if done else "no"), (f"{len(plan.corpus):,} tokens" if done and stage == "collect" else "")
     if not plan.part("collect", 0).is_done:
         return "no", ""
-    parts = [plan.part(stage, shard) for shard in range(plan.shards)]
+    parts = embeddings.parts(plan) if stage == embeddings.STAGE else [plan.part(stage, shard) for shard in range(plan.shards)]
     rows: Counter[str] = Counter()
     for part in parts:
         if part.is_done:

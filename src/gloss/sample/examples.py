@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gloss.records import Contexts, Examples, Failure, FeatureActivations, FeatureId, Neighbour, Reason, Split
+from gloss.records import Contexts, Examples, Failure, FeatureActivations, FeatureId, Reason, Split
 from gloss.sample import Sampler
-from gloss.sample.negatives import Ground
+from gloss.sample.negatives import NOTHING_NEAR, Ground, Near
 from gloss.sample.neighbours import NEGATIVES
 from gloss.sample.windows import PLACEMENTS, Windows
 from gloss.store.contexts import cut
@@ -25,7 +25,7 @@ class Sampling:
     silent_held_out: int = 50
     minimum: int = 10  # windows in which the feature must fire, in each split
     placement: str = "aligned"  # or centred
-    negatives: str = "random"  # of the held-out split; or same_token, mix, neighbours, siblings, hard
+    negatives: str = "random"  # of the held-out split; or same_token, mix, neighbours, siblings, hard, similar
 
     def __post_init__(self) -> None:
         for name in ("context_length", "shown", "held_out", "minimum"):
@@ -46,14 +46,14 @@ def gather(
     sampler: Sampler,
     sampling: Sampling,
     rng: np.random.Generator,
-    neighbours: tuple[Neighbour, ...] = (),
+    near: Near = NOTHING_NEAR,
 ) -> Examples | Failure:
     """The feature's examples, or the failure that it fires in too few windows of a split.
 
     Windows are split by document before any is drawn. Where fewer are found than asked for, all are taken.
-    The negatives `neighbours`, `siblings` and `hard` want the feature's neighbours, nearest first.
+    The negatives `neighbours`, `siblings` and `hard` want the feature's neighbours, `similar` wants embeddings.
     """
-    ground = Ground(corpus, activations, PLACEMENTS[sampling.placement], sampling.context_length, neighbours)
+    ground = Ground(corpus, activations, PLACEMENTS[sampling.placement], sampling.context_length, near)
     windows = ground.placement.firing(activations, corpus, ground.width)
     in_shown = corpus.shown[windows.starts]
     fires = {Split.SHOWN: np.flatnonzero(in_shown), Split.HELD_OUT: np.flatnonzero(~in_shown)}

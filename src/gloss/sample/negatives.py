@@ -11,9 +11,21 @@ from gloss.records import FeatureActivations, Negative, Neighbour, Split
 from gloss.sample.windows import Placement, apart, spaced
 from gloss.store.contexts import Tiles, tiles_of
 from gloss.store.corpus import Corpus
+from gloss.store.embeddings import Embeddings
 from gloss.store.occurrences import occurrences_of
 
 SILENT, NEAR_MISS = int(Negative.RANDOM), int(Negative.SAME_TOKEN)
+
+
+@dataclass(frozen=True)
+class Near:
+    """What lies near a feature and its contexts; hard negatives come from there."""
+
+    neighbours: tuple[Neighbour, ...] = ()  # nearest first
+    embeddings: Embeddings | None = None  # of windows of the corpus, as wide as those that are asked for
+
+
+NOTHING_NEAR = Near()
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Ground:
     activations: FeatureActivations
     placement: Placement
     width: int
-    neighbours: tuple[Neighbour, ...] = ()  # nearest first
+    near: Near = NOTHING_NEAR
 
     @property
     def tiles(self) -> Tiles:

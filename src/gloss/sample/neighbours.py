@@ -8,6 +8,7 @@ from numpy import ndarray
 
 from gloss.records import FeatureActivations, Negative, Split
 from gloss.sample.negatives import Ground, HalfSameToken, Negatives, RandomSilent, SameToken, Silent, joined
+from gloss.sample.similar import Similar
 from gloss.sample.windows import apart
 from gloss.store.corpus import Corpus
 
@@ -22,7 +23,7 @@ class Neighbours:
 
     def choose(self, ground: Ground, split: Split, number: int, rng: np.random.Generator) -> Silent:
         """`number` silent windows of neighbours, or as many as were found; fewer is no error."""
-        places = [neighbour.activations.positions for neighbour in ground.neighbours[: self.nearest]]
+        places = [neighbour.activations.positions for neighbour in ground.near.neighbours[: self.nearest]]
         return taking_turns(ground, split, places, number, Negative.NEIGHBOURS, rng)
 
 
@@ -39,7 +40,7 @@ class Siblings:
     def choose(self, ground: Ground, split: Split, number: int, rng: np.random.Generator) -> Silent:
         """`number` silent windows of siblings, or as many as were found; fewer is no error."""
         own = profile(ground.corpus, ground.activations)
-        found = [neighbour.activations for neighbour in ground.neighbours]
+        found = [neighbour.activations for neighbour in ground.near.neighbours]
         overlaps = np.array([np.minimum(own, profile(ground.corpus, each)).sum() for each in found])
         order = [row for row in np.argsort(-overlaps, kind="stable")[: self.most] if overlaps[row] >= LEAST_OVERLAP]
         tokens = np.flatnonzero(own)
@@ -92,6 +93,7 @@ def taking_turns(
 
 
 WANT_NEIGHBOURS = frozenset({"neighbours", "siblings", "hard"})
+WANT_EMBEDDINGS = frozenset({"similar"})
 NEGATIVES: dict[str, Negatives] = {
     "random": RandomSilent(),
     "same_token": SameToken(),
@@ -99,4 +101,5 @@ NEGATIVES: dict[str, Negatives] = {
     "neighbours": Neighbours(),
     "siblings": Siblings(),
     "hard": Hard(),
+    "similar": Similar(),
 }

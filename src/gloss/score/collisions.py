@@ -3,8 +3,8 @@
 Descriptive collision: detection with random negatives cannot see it (arXiv 2605.12874).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,38 +44,21 @@ class Explained:
     evidence: Evidence
 
 
-@dataclass(frozen=True)
-class Collisions:
-    """Compares each explained feature with its explained neighbours, two at a time, in both directions."""
-
-    discrimination: Discrimination = field(default_factory=lambda: Discrimination(k=2, sets_per_question=10))
-    nearest: int = 5  # neighbours of each feature
-
-    def conversations(self, explained: Mapping[FeatureId, Explained], rng: np.random.Generator) -> Iterator[Conversation[Pair]]:
-        """One conversation for each pair of features of which one is among the other's nearest; each pair once."""
-        seen: set[frozenset[FeatureId]] = set()
-        for feature, one in explained.items():
-            for near in one.evidence.neighbours[: self.nearest]:
-                pair = frozenset((feature, near.feature))
-                if near.feature in explained and len(pair) == 2 and pair not in seen:
-                    seen.add(pair)
-                    yield self.compare(one, explained[near.feature], rng)
-
-    def compare(self, one: Explained, other: Explained, rng: np.random.Generator) -> Conversation[Pair]:
-        """Ask of either explanation which of the two features it means. Equal words are not asked about."""
-        features = one.explanation.feature, other.explanation.feature
-        if bare(one.explanation.text) == bare(other.explanation.text):
-            return alike(*features)
-        verdicts: list[Verdict] = []
-        for mine, theirs in ((one, other), (other, one)):
-            sibling = Neighbour(theirs.explanation.feature, np.nan, theirs.evidence.activations)
-            evidence = replace(mine.evidence, neighbours=(sibling,))
-            pools = self.discrimination.pools(evidence)
-            if len(pools) == 2:
-                verdicts += yield from self.discrimination.ask(mine.explanation, evidence, pools, rng)
-        told_apart = wilson(sum(verdict.answer is True for verdict in verdicts), len(verdicts))
-        whole = not any(verdict.reason is Reason.REQUEST_ERROR for verdict in verdicts)
-        return Pair(*features, told_apart, len(verdicts), lost(verdicts), whole=whole)
+def compare(one: Explained, other: Explained, discrimination: Discrimination, rng: np.random.Generator) -> Conversation[Pair]:
+    """Ask of either explanation which of the two features it means. Equal words are not asked about."""
+    features = one.explanation.feature, other.explanation.feature
+    if bare(one.explanation.text) == bare(other.explanation.text):
+        return alike(*features)
+    verdicts: list[Verdict] = []
+    for mine, theirs in ((one, other), (other, one)):
+        sibling = Neighbour(theirs.explanation.feature, np.nan, theirs.evidence.activations)
+        evidence = replace(mine.evidence, neighbours=(sibling,))
+        pools = discrimination.pools(evidence)
+        if len(pools) == 2:
+            verdicts += yield from discrimination.ask(mine.explanation, evidence, pools, rng)
+    told_apart = wilson(sum(verdict.answer is True for verdict in verdicts), len(verdicts))
+    whole = not any(verdict.reason is Reason.REQUEST_ERROR for verdict in verdicts)
+    return Pair(*features, told_apart, len(verdicts), lost(verdicts), whole=whole)
 
 
 def alike(first: FeatureId, second: FeatureId) -> Pair:

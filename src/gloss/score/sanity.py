@@ -53,6 +53,7 @@ SANITY: Mapping[str, Sanity] = {
     "true_negative_rate_same_token": NEITHER,
     "true_negative_rate_neighbours": NEITHER,
     "true_negative_rate_siblings": NEITHER,
+    "true_negative_rate_similar": NEITHER,
 }
 
 # Of a sample in which firing contexts are far more frequent than in text, random extra claims are hardly seen.

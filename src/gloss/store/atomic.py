@@ -1,10 +1,14 @@
 """The one place that puts files on disk: whole or not at all, whatever happens meanwhile."""
 
+import io
 import os
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
+from numpy import ndarray
 
 from gloss.errors import Unwritable
 
@@ -69,6 +73,13 @@ def disk(path: Path) -> Generator[None]:
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file atomically. Raises Unwritable."""
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def write_array(path: Path, array: ndarray) -> None:
+    """Write an array as .npy atomically, from memory, so that a full disk is told as such. Raises Unwritable."""
+    content = io.BytesIO()
+    np.save(content, array)
+    write_bytes(path, content.getbuffer())
 
 
 def flush(path: Path) -> None:

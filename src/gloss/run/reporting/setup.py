@@ -8,12 +8,16 @@ import numpy as np
 from gloss.browse.figures import one_in, percent
 from gloss.browse.sections import Distributions, Facts, Line, Section
 from gloss.run.experiment import EMBEDDED, Table
-from gloss.run.methods import build
 from gloss.run.plan import RESOLVED, Plan
 from gloss.run.reporting.material import Material
-from gloss.sample.examples import Sampling
 
-KINDS = {"random": "at random", "same_token": "same token", "neighbours": "neighbour fires", "siblings": "sibling fires"}
+KINDS = {
+    "random": "at random",
+    "same_token": "same token",
+    "neighbours": "neighbour fires",
+    "siblings": "sibling fires",
+    "similar": "similar text",
+}
 
 
 def done(found: Material) -> Section:
@@ -51,7 +55,7 @@ def subject(plan: Plan) -> tuple[tuple[str, str], ...]:
 def contexts(found: Material) -> tuple[tuple[str, str], ...]:
     """How contexts were chosen, and which silent ones were found."""
     plan = found.plan
-    sampling: Sampling = build(Sampling, plan.experiment.contexts, "[contexts]")
+    sampling = plan.experiment.sampling
     kinds: Counter[str] = Counter()
     for note in found.notes("sample"):
         kinds.update(note.get("negatives", {}))

@@ -11,7 +11,7 @@ from gloss.run.experiment import JUDGE
 from gloss.run.plan import Plan
 from gloss.run.restored import examples_of, explanations_of
 from gloss.run.stages.score import is_whole
-from gloss.score.collisions import Collisions, Explained, Pair, alike, bare, groups
+from gloss.score.collisions import Explained, Pair, alike, bare, compare, groups
 from gloss.score.discrimination import Discrimination
 from gloss.score.rule_collisions import Claims, told_apart
 from gloss.store.evidence import Evidence
@@ -95,13 +95,13 @@ class FindCollisions:
     def judged(self, found: Explanations, wanted: list[Two]) -> list[Pair]:
         """The pairs, told apart by a language model."""
         evidence = self.evidence({feature for two in wanted for feature in two})
-        method = Collisions(Discrimination(2, self.asked.trials, self.asked.contexts_each, sets_per_question=10))
+        method = Discrimination(2, self.asked.trials, self.asked.contexts_each, sets_per_question=10)
 
         def conversations() -> Iterator[Conversation[Pair]]:
             for two in wanted:
                 rng = self.plan.generator("collisions", *(feature.index for feature in two))
                 one, other = (Explained(found[feature], evidence[feature]) for feature in two)
-                yield method.compare(one, other, rng)
+                yield compare(one, other, method, rng)
 
         return self.dialogue.hold(conversations())
 

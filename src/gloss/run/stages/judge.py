@@ -8,9 +8,8 @@ from gloss.models.prompts import Conversation
 from gloss.records import Failure, Reason, Score
 from gloss.run.dialogue import Dialogue
 from gloss.run.experiment import called
-from gloss.run.methods import build, method
+from gloss.run.methods import method
 from gloss.run.plan import Plan, named
-from gloss.sample.examples import Sampling
 from gloss.score.anchors import Anchors, anchored, rules_of
 from gloss.score.verdicts import Counts
 from gloss.store.results import Row, read
@@ -36,7 +35,7 @@ def conversations(plan: Plan, settings: dict[str, Any]) -> Iterator[Asked]:
     """Each rule, and the method's own questions about it: the very prompts that features are judged by."""
     asked = plan.experiment.judge
     scorer, rng = method("score", settings), plan.generator("anchors")
-    width = build(Sampling, plan.experiment.contexts, "[contexts]").context_length
+    width = plan.experiment.sampling.context_length
     each = -(-asked.anchors // asked.rules)
     for number, rule in enumerate(rules_of(plan.corpus, asked.rules, width, each, rng)):
         explanation, evidence = anchored(rule, plan.corpus, width, each, rng)

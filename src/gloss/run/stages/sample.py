@@ -3,10 +3,11 @@
 from collections import Counter
 
 from gloss.records import Examples, Failure, FeatureId, Negative
-from gloss.run.methods import build, method
+from gloss.run.methods import method
 from gloss.run.plan import Plan
-from gloss.sample.examples import Sampling, gather
-from gloss.sample.neighbours import WANT_NEIGHBOURS
+from gloss.sample.examples import gather
+from gloss.sample.negatives import Near
+from gloss.sample.neighbours import WANT_EMBEDDINGS, WANT_NEIGHBOURS
 from gloss.store.examples import reference_rows
 from gloss.store.results import Row, failure_row
 
@@ -32,9 +33,11 @@ def named(negatives: Counter[int]) -> dict[str, int]:
 
 
 def contexts_of(plan: Plan, feature: FeatureId) -> Examples | Failure:
-    asked = plan.experiment
-    sampling = build(Sampling, asked.contexts, "[contexts]")
-    sampler = method("sample", asked.sample[0])
+    sampling = plan.experiment.sampling
+    sampler = method("sample", plan.experiment.sample[0])
     activations = plan.activations.feature(feature.index)
-    neighbours = plan.neighbours(feature.index) if sampling.negatives in WANT_NEIGHBOURS else ()
-    return gather(feature, activations, plan.corpus, sampler, sampling, plan.generator("sample", feature.index), neighbours)
+    near = Near(
+        plan.neighbours(feature.index) if sampling.negatives in WANT_NEIGHBOURS else (),
+        plan.embeddings if sampling.negatives in WANT_EMBEDDINGS else None,
+    )
+    return gather(feature, activations, plan.corpus, sampler, sampling, plan.generator("sample", feature.index), near)
