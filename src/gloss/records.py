@@ -171,6 +171,7 @@ class Failure:
     stage: str
     reason: Reason
     detail: str
+    explained_by: str = ""  # the explainer's method, where an explanation could not be scored
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from gloss.browse import FeaturePage, Mistake, Mistakes, RunSummary, Statistics
-from gloss.records import Contexts, Control, Estimate, Examples, Explanation, Failure, FeatureId, Reason, Score
+from gloss.records import (
+    Completion,
+    Contexts,
+    Control,
+    Deed,
+    Effect,
+    Estimate,
+    Examples,
+    Explanation,
+    Failure,
+    FeatureId,
+    Reason,
+    Score,
+    Shift,
+    Split,
+)
 from gloss.store.vocabulary import Vocabulary
 
 WORDS = (
@@ -95,6 +110,37 @@ def scores(feature: FeatureId, quality: float, rng: np.random.Generator) -> tupl
     return tuple(found)
 
 
+def effects(feature: FeatureId) -> tuple[Effect, ...]:
+    """After shown and held-out prompts at two divergences; at the higher one the random direction did not get there."""
+    return tuple(
+        effect(feature, target, control, split)
+        for split in Split
+        for target, control in ((0.1, Control.NONE), (0.1, Control.RANDOM_DIRECTION), (1.0, Control.NONE))
+    )
+
+
+def effect(feature: FeatureId, target: float, control: Control, split: Split = Split.HELD_OUT) -> Effect:
+    """Ten tokens rise and two fall; the prompts hold line breaks and what looks like markup."""
+    words = WORDS.split("|")[20:] if control is Control.NONE else WORDS.split("|")[::-1]
+    said = " None</b>" if control is Control.NONE else "\n\tlen"
+    pairs = (Completion("def f(x):\n" + 12 * "    return" + " is not", " x", said), Completion("if x is", " self", said))
+    change = Estimate(2.5, 1.25, 3.75)
+    return Effect(
+        feature,
+        Deed.ADD,
+        strength=8.0 * target,
+        divergence=Estimate(target, 0.9 * target, 1.1 * target),
+        target=target,
+        n=16,
+        choosing=8,
+        risen=tuple(Shift(token, words[token], change, 0.001, 0.012) for token in range(10)),
+        fallen=tuple(Shift(token, words[token], Estimate(-1.5, -2.0, -1.0), 0.01, 0.002) for token in (11, 12)),
+        completions=pairs if split is Split.HELD_OUT else (),
+        control=control,
+        split=split,
+    )
+
+
 @dataclass(frozen=True)
 class Material:
     """A stream of pages: most explained, every tenth failed, every fifteenth silent."""
@@ -136,6 +182,7 @@ class Material:
                 (FeatureId(DICTIONARY, int(j)), 0.9 - k * 0.07)
                 for k, j in enumerate((i + 3 + np.arange(8) * 5) % (self.number + 2))
             ),
+            effects=effects(feature),
         )
 
     def _examples(self, feature: FeatureId, strongest: float, rng: np.random.Generator) -> Examples:

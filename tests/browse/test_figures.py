@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from gloss.browse.figures import decimal, interval, one_in, percent, short, strength, whole
+from gloss.browse.figures import decimal, interval, nats, one_in, percent, short, strength, whole
 from gloss.records import Estimate
 
 
@@ -19,6 +19,10 @@ def test_an_interval_is_written_in_brackets():
 
 def test_an_estimate_that_was_not_made_has_no_interval():
     assert interval(Estimate.missing()) == ""
+
+
+def test_one_nat_is_no_plural():
+    assert [nats(value) for value in (0.33, 1.0, 3.0)] == ["0.33 nats", "1 nat", "3 nats"]
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,24 @@ def test_peaks_stand_under_each_other_until_the_full_text_is_asked_for(visitor):
     assert page.locator("#full").is_checked()
 
 
+def test_what_a_feature_makes_the_subject_say_stands_beside_a_random_direction(visitor):
+    effects = visitor.feature(0).locator(".effects")
+    expect(effects.locator("h2")).to_contain_text("amplified as far as moves the next token by 1 nat")
+    first = effects.locator("> .moved li").first
+    expect(first).to_contain_text("2.50 (1.25–3.75)")
+    assert first.get_attribute("title").endswith("probability 0.001 → 0.012")
+    assert effects.locator("> .passages tbody tr").first.locator("td").all_inner_texts()[1:] == [" x", " None</b>"]
+    effects.locator("summary").click()
+    weaker = effects.locator("details")
+    assert weaker.locator("h3").all_inner_texts()[::2] == [
+        "The feature: rises .10 nats (.09–.11)",
+        "A random direction: rises .10 nats (.09–.11)",
+    ]
+    prompt, clean, edited, random = weaker.locator("tbody tr").first.locator("td").all_inner_texts()
+    assert prompt.startswith("…")
+    assert (clean, edited, random) == (" x", " None</b>", "↵⇥len")
+
+
 def test_feature_pages_need_no_script(visitor_of, pages_folder):
     page = visitor_of(pages_folder, java_script_enabled=False).feature(0)
     assert page.locator(".firing .context b").count() > 20

@@ -96,3 +96,20 @@ def test_every_reason_and_every_control_has_words():
 def test_what_stands_between_backticks_is_set_as_text_of_the_corpus_and_escaped():
     said = "`<b>` or `` ` `` after a <line>"
     assert words.prose(said) == "<code>&lt;b&gt;</code> or <code>`</code> after a &lt;line&gt;"
+
+
+def test_metrics_at_a_divergence_are_told_with_it():
+    assert words.metric("nats_at_1_nats") == "Drop of surprisal at 1 nat"
+    assert words.metric("token_auroc_random_direction_at_0.33_nats") == (
+        "AUROC of named tokens at 0.33 nats, along a random direction"
+    )
+    assert words.metric_help("token_auroc_at_0.33_nats").endswith(
+        "chance is .50. With the feature as strong as moves the next token’s distribution by 0.33 nats."
+    )
+    assert words.metric_help("nats_random_direction_at_3_nats").endswith(
+        "chance is 0. With a random direction as strong as moves the next token’s distribution by 3 nats."
+    )
+
+
+def test_nats_have_no_scale_that_ends_at_one():
+    assert [words.bounded(name) for name in ("nats", "nats_at_1_nats", "standard_error", "f1")] == [False, False, False, True]

@@ -1,6 +1,5 @@
 """Runs that change features inside the subject."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,21 +11,48 @@ from gloss.run.experiment import Experiment
 from gloss.run.pipeline import plan_of
 from gloss.run.plan import Plan
 from gloss.run.restored import effects_of, examples_of
+from gloss.store.results import read
 
-EFFECTS = "\n[intervene]\nkl = [0.33]\nprompts = 8\nshown_prompts = 4\ncompletions = 1\nnew_tokens = 2\n"
-FEW = SMALL.replace("features = 12", "features = 3").replace("features_per_shard = 3", "features_per_shard = 2")
+FEW = """
+[run]
+folder = "out"
+features = 2
+features_per_shard = 1
+minimum_activations = 60
+processes = 1
+
+[collect]
+max_tokens = 6000
+
+[contexts]
+shown = 20
+silent_shown = 20
+minimum = 2
+
+[intervene]
+kl = [1.0]
+prompts = 8
+shown_prompts = 4
+completions = 1
+new_tokens = 2
+
+[explain]
+method = "token_change"
+
+[score]
+method = "intervention_tokens"
+"""
 
 
 @pytest.fixture(scope="module")
-def folder(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small run whose features were changed too."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose features are explained and scored by what they make the subject say."""
     folder = tmp_path_factory.mktemp("changed")
-    shutil.copytree(small_run / "out", folder / "out")
-    (folder / "experiment.toml").write_text(FEW + EFFECTS)
-    process = start(folder, "intervene", "experiment.toml")
+    (folder / "experiment.toml").write_text(FEW)
+    process = start(folder, "run", "experiment.toml")
     _, err = process.communicate(timeout=280)
     assert process.returncode == 0, err
-    assert "intervene: 3 features" in err
+    assert "intervene: 2 features" in err
     return folder
 
 
@@ -38,6 +64,16 @@ def test_every_feature_with_contexts_has_effects_and_the_splits_share_no_documen
         for found in effects.values():
             kinds = {(effect.split, effect.control) for effect in found}
             assert kinds == {(split, control) for split in Split for control in (Control.NONE, Control.RANDOM_DIRECTION)}
+
+
+def test_explanations_by_what_rises_are_scored_and_every_effect_is_on_its_page(folder: Path):
+    plan = plan_of(folder / "out")
+    explained = {row["feature"] for row in read(plan.places("explain"), "explanations")}
+    assert explained
+    scored = [row for row in read(plan.places("score"), "scores") if row["control"] == Control.NONE]
+    assert {row["feature"] for row in scored} == explained
+    pages = [page.read_text() for page in (folder / "out" / "page").rglob("features/*/*.html")]
+    assert all('<section class="effects">' in page for page in pages)
 
 
 def test_they_are_read_in_sql_and_are_not_measured_again(folder: Path):

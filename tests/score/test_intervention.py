@@ -26,13 +26,13 @@ def reader(text: str) -> Answer:
     return Answer("", prompt_logprobs=tuple(words))
 
 
-def scored(*effects, lost: int | None = None, **settings) -> Score | Failure:
+def scored(*effects, lost: tuple[int, ...] = (), **settings) -> Score | Failure:
     talk = Intervention(**settings).score(OWN, material(*effects), np.random.default_rng(0))
     try:
         prompts = next(talk)
         answers = [reader(prompt.plain or "") for prompt in prompts]
-        if lost is not None:
-            answers[lost] = Answer(None, Reason.REQUEST_ERROR)
+        for number in lost:
+            answers[number] = Answer(None, Reason.REQUEST_ERROR)
         talk.send(answers)
     except StopIteration as over:
         return over.value
@@ -60,10 +60,15 @@ def test_a_random_direction_is_held_beside_it_at_the_same_divergence():
 
 
 def test_a_lost_answer_stays_in_the_denominator_with_its_reason():
-    score = scored(effect((3, 4), completions=PAIRS), lost=0)
+    score = scored(effect((3, 4), completions=PAIRS), lost=(0,))
     assert (score.n, score.failed) == (3, 1)
     assert score.estimates["nats"].value == pytest.approx(2 / 3)
     assert [verdict.reason for verdict in score.verdicts] == [Reason.REQUEST_ERROR]
+
+
+def test_a_feature_of_which_every_answer_is_lost_has_no_score():
+    failure = scored(effect((3, 4), completions=PAIRS), lost=(0, 2, 5))
+    assert (failure.reason, failure.detail) == (Reason.REQUEST_ERROR, "none of 3 completions got an answer that can be read")
 
 
 def test_only_the_explanation_is_counted_and_the_passages_end_what_stands_before():

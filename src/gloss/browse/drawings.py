@@ -84,12 +84,12 @@ def whisker(estimate: Estimate, *, signed: bool = False) -> Whisker | None:
     return Whisker(*(round(steps * (min(max(x, least), 1.0) - least), 1) for x in (estimate.value, low, high)), signed=signed)
 
 
-def outline(values: Sequence[float], bins: int = 25) -> str:
-    """The distribution of scores from 0 to 1 as the points of a filled line, in WIDTH by HEIGHT, by share of features."""
-    finite = [min(max(value, 0.0), 1.0) for value in values if math.isfinite(value)]
+def outline(values: Sequence[float], low: float = 0.0, high: float = 1.0, bins: int = 25) -> str:
+    """The distribution of scores between two ends as the points of a filled line, in WIDTH by HEIGHT, by share of features."""
+    finite = [min(max(value, low), high) for value in values if math.isfinite(value)]
     if not finite:
         return ""
-    counts, _ = np.histogram(finite, bins=bins, range=(0.0, 1.0))
+    counts, _ = np.histogram(finite, bins=bins, range=(low, high))
     heights = np.sqrt(counts / len(finite))
     points = [(0.0, HEIGHT)]
     for i, height in enumerate(heights.tolist()):

@@ -8,7 +8,7 @@ import numpy as np
 from gloss.browse.features import controls_of
 from gloss.browse.heatmap import visible
 from gloss.browse.model import FeaturePage, State
-from gloss.browse.words import REASONS, metric
+from gloss.browse.words import REASONS, bounded, metric
 from gloss.records import Control, FeatureId
 from gloss.store.vocabulary import Vocabulary
 
@@ -26,6 +26,11 @@ class Column:
     @property
     def label(self) -> str:
         return f"{metric(self.headline)} · {self.method} of {self.explained_by}"
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a scale that ends at 1 can hold it."""
+        return bounded(self.headline)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gloss.browse import contexts, drawings, words
 from gloss.browse.drawings import Bar, Whisker
+from gloss.browse.effects import EffectView, effects
 from gloss.browse.figures import decimal, interval
 from gloss.browse.heatmap import Palette, spelled
 from gloss.browse.model import FeaturePage
@@ -23,6 +24,7 @@ class Line:
     whisker: Whisker | None
     control: Whisker | None  # the same metric under the strongest control
     headline: bool
+    bounded: bool  # so that a scale which ends at 1 can hold it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class FeatureView:
     silent: tuple[contexts.Group, ...]
     raised: tuple[LogitBar, ...]
     lowered: tuple[LogitBar, ...]
+    effects: tuple[EffectView, ...]
 
 
 def view(page: FeaturePage, palette: Palette) -> FeatureView:
@@ -81,6 +84,7 @@ def view(page: FeaturePage, palette: Palette) -> FeatureView:
         silent=contexts.silent(page, palette),
         raised=_logits(page.top_tokens, longest),
         lowered=_logits(page.bottom_tokens, longest),
+        effects=effects(page),
     )
 
 
@@ -142,6 +146,7 @@ def _line(name: str, score: Score, controls: tuple[Score, ...]) -> Line:
         whisker=drawings.whisker(estimate, signed=signed),
         control=max(known, key=lambda whisker: whisker.value, default=None),
         headline=name == score.headline,
+        bounded=words.bounded(name),
     )
 
 

@@ -24,6 +24,11 @@ def interval(estimate: Estimate) -> str:
     return f"({decimal(estimate.low)}–{decimal(estimate.high)})"
 
 
+def nats(value: float) -> str:
+    """A divergence that was asked for: 1 nat, 0.33 nats."""
+    return f"{value:g} nat{'' if value == 1 else 's'}"
+
+
 def percent(share: float) -> str:
     """Two significant figures below 10 %, whole ones above; never rounded up to all or down to nothing."""
     if not math.isfinite(share):

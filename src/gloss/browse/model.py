@@ -7,7 +7,7 @@ from enum import StrEnum
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from gloss.records import Contexts, Examples, Explanation, Failure, FeatureId, Score
+from gloss.records import Contexts, Effect, Examples, Explanation, Failure, FeatureId, Score
 
 
 class State(StrEnum):
@@ -70,6 +70,7 @@ class FeaturePage:
     bottom_tokens: tuple[tuple[str, float], ...] = ()  # whose logits it lowers most, lowest first
     neighbours: tuple[tuple[FeatureId, float], ...] = ()  # with the cosine of their directions, nearest first
     collisions: tuple[FeatureId, ...] = ()  # features that the first explanation fits as well
+    effects: tuple[Effect, ...] = ()  # of amplifying it, and of random directions beside it
 
     @property
     def state(self) -> State:

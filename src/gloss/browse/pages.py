@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from gloss.browse import drawings, figures, words
@@ -16,6 +17,7 @@ from gloss.browse.entries import Column, Entries, Entry, entry
 from gloss.browse.features import view
 from gloss.browse.heatmap import Palette
 from gloss.browse.model import FeaturePage, RunSummary, State
+from gloss.browse.ridges import Scale, scale_of
 from gloss.errors import BadInput
 from gloss.records import Control
 from gloss.store.vocabulary import Vocabulary
@@ -145,6 +147,8 @@ def _overview(entries: Entries) -> list[dict[str, object]]:
         controls = [
             (words.CONTROLS[c], entries.values(column, c)) for c in (Control.RANDOM_EXPLANATION, Control.SHUFFLED_EXPLANATION)
         ]
+        exchanged = [value for _, under in controls for value in under]
+        scale = Scale(0.0, 1.0) if column.bounded else scale_of([np.array(values), np.array(exchanged)])
         found.append(
             {
                 "column": column,
@@ -153,9 +157,10 @@ def _overview(entries: Entries) -> list[dict[str, object]]:
                 "median": median(values),
                 "middle": (quarter, three_quarters),
                 "n": len(values),
-                "outline": drawings.outline(values),
+                "outline": drawings.outline(values, scale.low, scale.high),
+                "ends": (scale.low, scale.high),
                 "controls": [(label, median(under)) for label, under in controls if under],
-                "control_outline": drawings.outline([value for _, under in controls for value in under]),
+                "control_outline": drawings.outline(exchanged, scale.low, scale.high),
             }
         )
     return found
@@ -166,7 +171,7 @@ def _data(entries: Entries) -> dict[str, object]:
     columns = entries.columns
     dictionaries = {row.feature.dictionary for row in entries.rows}
     return {
-        "columns": [{"label": column.label, "explainer": column.explained_by} for column in columns],
+        "columns": [{"label": column.label, "explainer": column.explained_by, "bounded": column.bounded} for column in columns],
         "rows": [_row(row, columns, named=len(dictionaries) > 1) for row in entries.rows],
     }
 

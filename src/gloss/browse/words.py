@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from gloss.browse.figures import THIN, decimal, interval, percent, whole
+from gloss.browse.figures import THIN, decimal, interval, nats, percent, whole
 from gloss.records import Control, Estimate, Reason, Score
 
 METRICS = {
@@ -124,13 +124,35 @@ REASONS = {
 }
 
 
+AT_NATS = re.compile(r"(nats|token_auroc)(_random_direction)?_at_([0-9.e+-]+)_nats")
+AT_ONE_DIVERGENCE = {
+    "nats": METRICS["nats"],
+    "token_auroc": (
+        "AUROC of named tokens",
+        "How often a token that the explanation names rises further than another one: chance is .50.",
+    ),
+}
+
+
 def metric(name: str) -> str:
     """How a metric is called on a page."""
+    if found := AT_NATS.fullmatch(name):
+        along = f", {CONTROLS[Control.RANDOM_DIRECTION]}" if found[2] else ""
+        return f"{AT_ONE_DIVERGENCE[found[1]][0]} at {nats(float(found[3]))}{along}"
     return METRICS[name][0] if name in METRICS else name.replace("_", " ")
+
+
+def bounded(name: str) -> bool:
+    """Whether a scale that ends at 1 can hold a metric; nats have none."""
+    return not name.startswith(("nats", "standard_error"))
 
 
 def metric_help(name: str) -> str:
     """One sentence on what a metric measures; nothing for a stranger's metric."""
+    if found := AT_NATS.fullmatch(name):
+        whose = "a random direction" if found[2] else "the feature"
+        help_text = AT_ONE_DIVERGENCE[found[1]][1]
+        return f"{help_text} With {whose} as strong as moves the next token’s distribution by {nats(float(found[3]))}."
     return METRICS[name][1] if name in METRICS else ""
 
 

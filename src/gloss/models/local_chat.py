@@ -31,7 +31,9 @@ class LocalChat:
 
     def __post_init__(self) -> None:
         if not self.model:
-            raise BadSettings("a model in this process was chosen, but none named: set model of chat to a folder or a hub's name")
+            raise BadSettings(
+                'a model in this process was chosen, but none named: set model of chat to a folder, a hub name, or "embedded"'
+            )
         if self.tokens_at_once < 1:
             raise BadSettings(f"tokens_at_once is {self.tokens_at_once}, wants at least 1")
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from gloss.browse.model import FeaturePage, Mistake, Mistakes, RunSummary, Statistics
 from gloss.browse.pages import write_pages as write
-from gloss.records import Contexts, Examples, Explanation, FeatureActivations, FeatureId, Verdict
+from gloss.records import Contexts, Effect, Examples, Explanation, FeatureActivations, FeatureId, Verdict
 from gloss.rules import parse
 from gloss.run.experiment import EMBEDDED
 from gloss.run.plan import Plan
 from gloss.run.progress import bar
-from gloss.run.restored import examples_of, rows_of
+from gloss.run.restored import effects_of, examples_of, rows_of
 from gloss.score.execution import mistakes
 from gloss.store.contexts import cut
 from gloss.store.corpus import Corpus
@@ -67,9 +67,10 @@ def pages(plan: Plan) -> Iterator[FeaturePage]:
             for table in ("explanations", "scores", "verdicts", "failures")
         }
         examples = {found.feature: found for found in examples_of(plan, shard)}
+        effects = effects_of(plan, shard)
         for feature in plan.shard(shard):
             own = {table: rows[feature.index] for table, rows in records.items()}
-            yield page(plan, feature, own, examples.get(feature))
+            yield page(plan, feature, own, examples.get(feature), effects.get(feature.index, ()))
 
 
 def grouped(rows: Iterator[Row]) -> dict[int, list[Row]]:
@@ -79,7 +80,9 @@ def grouped(rows: Iterator[Row]) -> dict[int, list[Row]]:
     return groups
 
 
-def page(plan: Plan, feature: FeatureId, records: dict[str, list[Row]], examples: Examples | None) -> FeaturePage:
+def page(
+    plan: Plan, feature: FeatureId, records: dict[str, list[Row]], examples: Examples | None, effects: tuple[Effect, ...]
+) -> FeaturePage:
     described = plan.described[feature.index]
     explanations = tuple(explanation_of(row) for row in records["explanations"])
     activations = plan.activations.feature(feature.index)
@@ -95,6 +98,7 @@ def page(plan: Plan, feature: FeatureId, records: dict[str, list[Row]], examples
         weighted(described["bottom_tokens"]),
         tuple((FeatureId(feature.dictionary, near["feature"]), near["cosine"]) for near in described["neighbours"]),
         alike(plan, explanations[0]) if explanations else (),
+        effects,
     )
 
 

@@ -18,7 +18,8 @@ def report(folder: Path) -> None:
     for stage in plan.keys:
         table.add_row(stage, *progress_of(plan, stage), str(plan.place(stage).relative_to(plan.folder)))
     out.print(table)
-    reasons = Counter((row["stage"], row["reason"]) for row in read([plan.place(stage) for stage in plan.keys], "failures"))
+    failures = read([plan.place(stage) for stage in plan.keys], "failures")
+    reasons = Counter((stage, reason) for stage, reason, _ in {(row["stage"], row["reason"], row["feature"]) for row in failures})
     for (stage, reason), number in sorted(reasons.items()):
         out.print(f"{stage}: {number} features {reason.replace('_', ' ')}")
 

@@ -47,6 +47,8 @@ class Intervention:
         found = [saved((edited, clean), pair) for edited, clean, pair in zip(answers[::2], answers[1::2], pairs, strict=True)]
         drops = split(told, found)
         own = drops[told.index(first)]
+        if lost := all_lost(own):
+            return Failure(explanation.feature, "score", lost, f"none of {len(own)} completions got an answer that can be read")
         nats = numbers(own)
         error = float(nats.std(ddof=1)) / math.sqrt(len(nats)) if len(nats) > 1 else math.nan
         estimates = {"nats": mean(nats, rng), "standard_error": Estimate(error, error, error)}
@@ -77,6 +79,12 @@ def split(effects: list[Effect], found: list[float | Reason]) -> list[list[float
     """The drops of each effect's completions."""
     ends = np.cumsum([len(effect.completions) for effect in effects]).tolist()
     return [found[begin:end] for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def all_lost(drops: list[float | Reason]) -> Reason | None:
+    """Why every completion failed; nothing where one did not."""
+    reasons = [one for one in drops if isinstance(one, Reason)]
+    return max(reasons, key=reasons.count) if len(reasons) == len(drops) else None
 
 
 def numbers(drops: list[float | Reason]) -> Float64[ndarray, " completion"]:

@@ -77,7 +77,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("reason", pa.string()),  # why there is no score
         ]
     ),
-    "failures": pa.schema([*FEATURE, ("stage", pa.string()), ("reason", pa.string()), ("detail", pa.string())]),
+    "failures": pa.schema([*FEATURE, *((name, pa.string()) for name in ("stage", "reason", "detail", "explained_by"))]),
     "scores": pa.schema(
         [
             *FEATURE,
@@ -224,11 +224,12 @@ def candidate_rows(candidates: Sequence[Candidate], method: str) -> Iterator[Row
 
 
 def failure_row(failure: Failure) -> Row:
-    return identity(failure.feature) | {"stage": failure.stage, "reason": str(failure.reason), "detail": failure.detail}
+    plain = {name: getattr(failure, name) for name in ("stage", "detail", "explained_by")}
+    return identity(failure.feature) | plain | {"reason": str(failure.reason)}
 
 
 def failure_of(row: Row) -> Failure:
-    return Failure(feature_of(row), row["stage"], Reason(row["reason"]), row["detail"])
+    return Failure(feature_of(row), row["stage"], Reason(row["reason"]), row["detail"], row.get("explained_by") or "")
 
 
 def score_row(score: Score) -> Row:

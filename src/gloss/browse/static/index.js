@@ -81,6 +81,8 @@
     }
     const [value, low, high, control] = values;
     cell.append(make("span", "n", decimal(value)));
+    cell.title = `${decimal(value)} (${decimal(low)}–${decimal(high)}); with an exchanged explanation ${decimal(control)}`;
+    if (!columns[wanted.column].bounded) return cell; // no scale from 0 to 1 holds nats
     const signed = value <= -0.005; // then the bar's scale goes from -1 to 1
     const [zero, end] = [clamped(0, signed), clamped(value, signed)];
     const track = make("span", signed ? "track signed" : "track");
@@ -88,7 +90,6 @@
     if (low !== null && high !== null) track.append(at(make("span", "whisker"), clamped(low, signed), clamped(high, signed) - clamped(low, signed)));
     if (control !== null) track.append(at(make("span", "control"), clamped(control, signed)));
     cell.append(track);
-    cell.title = `${decimal(value)} (${decimal(low)}–${decimal(high)}); with an exchanged explanation ${decimal(control)}`;
     return cell;
   };
   const densityCell = (row) => {

@@ -52,7 +52,8 @@ def trouble(found: Material, rows: Sequence[Row], scored: Scored) -> str:
     own = [row for row in rows if row["control"] == Control.NONE]
     items, failed = sum(row["n"] for row in own), sum(row["failed"] for row in own)
     said = [f"{items:,} items judged, {failed:,} of them without an answer that could be read"]
-    reasons = Counter(row["reason"] for row in found.failures if row["stage"] == f"score.{scored[0]}")
+    stage, by = f"score.{scored[0]}", scored[1]
+    reasons = Counter(row["reason"] for row in found.failures if (row["stage"], row["explained_by"] or by) == (stage, by))
     said += [f"{number} features not scored: {reason.replace('_', ' ')}" for reason, number in sorted(reasons.items())]
     return "; ".join(said) + "."
 
@@ -98,7 +99,9 @@ def marks(passes: Sanity | None) -> tuple[str, str]:
 
 def failures(found: Material) -> Section | None:
     """What was not treated, by stage and reason."""
-    reasons = Counter((row["stage"], row["reason"]) for row in found.failures)
+    reasons = Counter(
+        (stage, reason) for stage, reason, _ in {(row["stage"], row["reason"], row["feature"]) for row in found.failures}
+    )
     lines = tuple(
         (
             f"{stage}: {reason.replace('_', ' ')}",

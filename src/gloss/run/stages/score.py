@@ -24,7 +24,7 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     settings = plan.experiment.score[number]
     scorer, stage = method("score", settings), named("score", settings)
     assigned = Assignment(plan)
-    tried: list[tuple[Control, Examples]] = []
+    tried: list[tuple[Control, Examples, str]] = []
     anchors = anchors_of(plan, settings)
     effects = effects_of(plan, shard) if getattr(scorer, "reads_effects", False) else {}
 
@@ -33,7 +33,7 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
             index = examples.feature.index
             evidence = evidence_of(plan, scorer, examples, effects.get(index, ()))
             for control, explanation in assigned.to(examples) if reads_explanation(scorer) else nobodys(examples):
-                tried.append((control, examples))
+                tried.append((control, examples, explanation.method))
                 rng = plan.generator("score", stage, index, control, explanation.method)
                 yield scorer.score(explanation, evidence, rng)
 
@@ -44,16 +44,20 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
         return replace(score, control=control, method=called(settings))
 
     found = list(zip(dialogue.hold(conversations()), tried, strict=True))
-    scores = [finished(s, *of) for s, of in found if isinstance(s, Score)]
+    scores = [finished(s, control, examples) for s, (control, examples, _) in found if isinstance(s, Score)]
     # That a control could not be scored says nothing about the feature.
-    failures = [replace(f, stage=stage) for f, (control, _) in found if isinstance(f, Failure) and control is Control.NONE]
+    failures = [
+        replace(f, stage=stage, explained_by=by)
+        for f, (control, _, by) in found
+        if isinstance(f, Failure) and control is Control.NONE
+    ]
     plan.part(stage, shard).write(
         {
             "scores": map(score_row, scores),
             "verdicts": [row for s in scores for row in verdict_rows(s)],
             "failures": map(failure_row, failures),
         },
-        whole=is_whole(plan, scores),
+        whole=is_whole(plan, [one for one, _ in found]),
         note=requests(scores),
     )
 
@@ -64,9 +68,10 @@ def requests(scores: Sequence[Score]) -> dict[str, int]:
     return {"requests": asked, "spared": sum(score.spared for score in scores)}
 
 
-def is_whole(plan: Plan, scores: Sequence[Score]) -> bool:
+def is_whole(plan: Plan, found: Sequence[Score | Failure]) -> bool:
     """Whether nothing is to be asked again: no request was lost, neither here nor by an explainer."""
-    lost = any(verdict.reason is Reason.REQUEST_ERROR for score in scores for verdict in score.verdicts)
+    reasons = {one.reason for result in found for one in (result.verdicts if isinstance(result, Score) else (result,))}
+    lost = Reason.REQUEST_ERROR in reasons
     judged = all(plan.part(stage, 0).is_done for stage in plan.stages("judge"))
     explained = all(plan.part(stage, s).is_done for stage in plan.stages("explain") for s in range(plan.shards))
     return not lost and judged and explained
