@@ -45,13 +45,20 @@ def demo(
     run_all(experiment(folder, features))
 
 
+Precision = Annotated[
+    float | None,
+    typer.Option(help="Stop asking a judge once its balanced accuracy is known to within this, for all scores that can."),
+]
+
+
 @app.command()
-def run(path: ExperimentFile) -> None:
+def run(path: ExperimentFile, precision: Precision = None) -> None:
     """Run **every stage** of an experiment; what is already done is not done again."""
     from gloss.run.experiment import Experiment
     from gloss.run.pipeline import run_all
 
-    run_all(Experiment.read(path))
+    experiment = Experiment.read(path)
+    run_all(experiment if precision is None else experiment.with_precision(precision))
 
 
 def stage(name: str, what: str) -> None:

@@ -256,6 +256,14 @@ class Experiment:
                 raise BadSettings(f"[decompose] with a dictionary has no setting {key!r}{suggestion(key, known)}")
             check_kind(value, "", f"[decompose].{key}")
 
+    def with_precision(self, precision: float) -> "Experiment":
+        """The same with this `precision` in every score that can stop early. Raises BadSettings where none can."""
+        can = ["precision" in method("score", settings).__dataclass_fields__ for settings in self.score]
+        if not any(can):
+            raise BadSettings("no score of this experiment asks a judge until a precision is reached; detection and fuzzing can")
+        scores = [settings | {"precision": precision} if one else settings for one, settings in zip(can, self.score, strict=True)]
+        return Experiment.of(self.tables() | {"score": scores})
+
     @property
     def sampling(self) -> Sampling:
         """How many contexts of each kind a feature gets, and which. Raises BadSettings."""

@@ -1,6 +1,6 @@
 """At which tokens features peak: the entropy of that distribution tells a trained subject from a random one.
 
-After Heap et al. (2025), *Sparse autoencoders can interpret randomly initialized transformers*: scores of explanations are alike
+After arXiv 2501.17727: scores of explanations are alike
 there, while features of a trained subject's deeper layers peak at more different tokens.
 """
 
