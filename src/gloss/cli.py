@@ -55,10 +55,11 @@ Precision = Annotated[
 def run(path: ExperimentFile, precision: Precision = None) -> None:
     """Run **every stage** of an experiment; what is already done is not done again."""
     from gloss.run.experiment import Experiment
+    from gloss.run.overrides import with_precision
     from gloss.run.pipeline import run_all
 
     experiment = Experiment.read(path)
-    run_all(experiment if precision is None else experiment.with_precision(precision))
+    run_all(experiment if precision is None else with_precision(experiment, precision))
 
 
 def stage(name: str, what: str) -> None:

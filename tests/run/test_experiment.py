@@ -70,10 +70,3 @@ def test_two_uses_of_one_method_are_told_apart_by_their_names():
 def test_resolved_tables_make_the_same_experiment_again():
     asked = Experiment.of({"run": {"features": 7}, "score": [{"method": "execution"}, {"method": "detection"}]})
     assert Experiment.of(asked.tables()) == asked
-
-
-def test_a_precision_reaches_every_score_that_can_stop_early_and_no_other():
-    asked = Experiment.of({"score": [{"method": "detection"}, {"method": "execution"}, {"method": "fuzzing", "precision": 0.2}]})
-    assert [table.get("precision") for table in asked.with_precision(0.05).score] == [0.05, None, 0.05]
-    with pytest.raises(BadSettings, match="detection and fuzzing can"):
-        Experiment.of({}).with_precision(0.05)

@@ -12,7 +12,6 @@ from gloss.models.chat import Chat
 from gloss.models.local_chat import LocalChat
 from gloss.models.prices import Prices
 from gloss.run.methods import build, check_kind, method, suggestion
-from gloss.sample.examples import Sampling
 
 DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near
 RULES, JUDGE, NO_COLLISIONS = "rules", "judge", "none"  # who finds collisions
@@ -255,19 +254,6 @@ class Experiment:
                 known: Table = {"dictionary": 0, "site": 0, "name": 0, "method": 0}
                 raise BadSettings(f"[decompose] with a dictionary has no setting {key!r}{suggestion(key, known)}")
             check_kind(value, "", f"[decompose].{key}")
-
-    def with_precision(self, precision: float) -> "Experiment":
-        """The same with this `precision` in every score that can stop early. Raises BadSettings where none can."""
-        can = ["precision" in method("score", settings).__dataclass_fields__ for settings in self.score]
-        if not any(can):
-            raise BadSettings("no score of this experiment asks a judge until a precision is reached; detection and fuzzing can")
-        scores = [settings | {"precision": precision} if one else settings for one, settings in zip(can, self.score, strict=True)]
-        return Experiment.of(self.tables() | {"score": scores})
-
-    @property
-    def sampling(self) -> Sampling:
-        """How many contexts of each kind a feature gets, and which. Raises BadSettings."""
-        return build(Sampling, self.contexts, "[contexts]")
 
     @property
     def trainer(self) -> Table:

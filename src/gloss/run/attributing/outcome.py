@@ -16,8 +16,9 @@ from gloss.attribute.game import Game, Table
 from gloss.attribute.games.asked import Asked
 from gloss.attribute.interactions import Interactions
 from gloss.attribute.lasso import Lasso
+from gloss.attribute.reading import reading
 from gloss.attribute.transforms import Basis
-from gloss.attribute.wording import in_words
+from gloss.attribute.wording import in_words, told_apart
 from gloss.browse.attribution import AttributionPage, CurveLine, write_page
 from gloss.errors import BadInput
 from gloss.run.attribute_shown import sentence, strongest_table
@@ -29,9 +30,9 @@ from gloss.run.progress import bar, out
 from gloss.store.atomic import write_bytes
 from gloss.store.progress import Progress
 
+WHOLE = 0.995  # share of what was found from which on nothing is said of the rest
 FEWEST = 64  # masks from which LASSO is drawn beside another method
 SHOWN = 12  # strongest sets in the terminal
-READ = 3  # players in the largest sets that are shown: a game known whole has interactions of all orders, which nobody can read
 
 
 @dataclass(frozen=True)
@@ -101,15 +102,16 @@ def content(question: Question) -> list[str]:
 
 def tell(asked: Posed, found: Interactions) -> None:
     """The sentence, coloured, then what acts together, then how far to trust it."""
-    own, share = found.up_to(READ)
+    told = reading(found)
+    own = told.found
     out.print(f"[bold]{asked.value}[/]", highlight=False)
     if asked.text:
         parts = {player: own.coefficients.get((player,), 0.0) for player in range(len(own.players))}
         out.print(sentence(asked.text, parts))
     out.print(strongest_table(own, SHOWN))
-    if share < 1:
-        out.print(f"Sets of up to {READ} players, as above, make up {share:.0%} of what was found.", highlight=False)
-    out.print(in_words(own, asked.value), highlight=False, markup=False)
+    if told.share < WHOLE:
+        out.print(f"Sets of up to {told.order} players, as above, make up {told.share:.0%} of what was found.", highlight=False)
+    out.print(in_words(found, asked.value), highlight=False, markup=False)
 
 
 def tested(asked: Posed, found: Interactions, values: Path, way: Way) -> list[Curve]:
@@ -150,14 +152,14 @@ def rows(found: Interactions) -> list[dict[str, Any]]:
 
 def page_of(question: Question, asked: Posed, found: Interactions, lines: list[Curve]) -> AttributionPage:
     """What the page shows."""
-    own, share = found.up_to(READ)
+    told = reading(found)
     facts = {
         "model": question.model,
         "value": asked.value,
         "method": found.method,
         "players": f"{len(found.players):,} {question.players.components or question.players.unit}",
         "evaluations": f"{found.evaluations:,}, {found.failed} failed",
-        "shown": f"sets of up to {READ} players, {share:.0%} of what was found",
+        "shown": f"sets of up to {told.order} players, {told.share:.0%} of what was found",
     }
     drawn = tuple(
         CurveLine(each.name, each.counts, tuple(each.removal.tolist()), tuple(each.insertion.tolist())) for each in lines
@@ -166,8 +168,8 @@ def page_of(question: Question, asked: Posed, found: Interactions, lines: list[C
         title=asked.value,
         facts=facts,
         text=asked.text,
-        players=found.players,
-        coefficients=dict(own.coefficients),
+        players=told_apart(found.players),
+        coefficients=dict(told.found.coefficients),
         said=found.plainly(),
         explained=found.faithfulness.explained,
         curves=drawn,

@@ -1,7 +1,7 @@
 """At which tokens features peak: the entropy of that distribution tells a trained subject from a random one.
 
-After arXiv 2501.17727: scores of explanations are alike
-there, while features of a trained subject's deeper layers peak at more different tokens.
+After arXiv 2501.17727: scores of explanations are alike there, while features of a trained subject's deeper layers peak at more
+different tokens.
 """
 
 import math
