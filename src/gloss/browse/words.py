@@ -101,7 +101,7 @@ METHODS = {
     "example_embedding": "Held-out contexts are ranked, without any explanation, by how close they lie to shown firing ones.",
     "intervention": "A language model reads what the subject writes with the feature amplified, and without: how much less does "
     "the explanation surprise it?",
-    "intervention_tokens": "The tokens that the explanation names are held against those that rise when it is amplified.",
+    "intervention_tokens": "Tokens that the explanation names are held against those that rise when the feature is amplified.",
     "intruder": "A language model picks, without any explanation, the one of several contexts in which the feature is silent.",
 }
 
