@@ -14,21 +14,23 @@ HERE = Path(__file__).parent
 
 def write_alone(path: Path, name: str, **values: Any) -> Path:
     """Fill templates/`name`.html, with `name`.css beside it, and write it. Raises Unwritable."""
+    sheets = (HERE / "static" / "style.css", HERE / "templates" / "report.css", HERE / "templates" / f"{name}.css")
+    style = "\n".join(sheet.read_text("utf-8") for sheet in dict.fromkeys(sheets))
+    html = templates().get_template(f"{name}.html").render(style=Markup(style), **values)
+    write_bytes(path, html.encode("utf-8", errors="replace"))
+    return path
+
+
+def templates() -> Environment:
+    """All templates, with the filters that they use."""
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "prose": words.prose,
-        "whole": figures.whole,
-        "decimal": figures.decimal,
-        "interval": figures.interval,
-    }
-    sheets = (HERE / "static" / "style.css", HERE / "templates" / "report.css", HERE / "templates" / f"{name}.css")
-    style = "\n".join(sheet.read_text("utf-8") for sheet in dict.fromkeys(sheets))
-    html = environment.get_template(f"{name}.html").render(style=Markup(style), **values)
-    write_bytes(path, html.encode("utf-8", errors="replace"))
-    return path
+    names = ("decimal", "interval", "percent", "one_in", "whole", "strength", "short")
+    environment.filters.update({name: getattr(figures, name) for name in names} | {"prose": words.prose})
+    return environment

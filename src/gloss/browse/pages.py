@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from gloss.browse import drawings, figures, words
+from gloss.browse import drawings, words
+from gloss.browse.alone import templates
 from gloss.browse.entries import Column, Entries, Entry, entry
 from gloss.browse.features import view
 from gloss.browse.heatmap import Palette
@@ -61,7 +61,7 @@ class _Paper:
         self.folder, self.summary, self.vocabulary = folder, summary, vocabulary
         self.entries = Entries()
         self.folders: dict[str, str] = {}
-        self.templates = _templates()
+        self.templates = templates()
 
     def add(self, page: FeaturePage) -> None:
         """Write one feature's page, without the links to pages that are not there yet."""
@@ -118,22 +118,6 @@ def folder_name(dictionary: str) -> str:
 def feature_path(dictionary: str, index: int) -> str:
     """Where the page of a feature lies, seen from the index, among pages of one dictionary."""
     return f"features/{folder_name(dictionary)}/{index}.html"
-
-
-def _templates() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        auto_reload=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        {name: getattr(figures, name) for name in ("decimal", "percent", "one_in", "whole", "strength", "short")}
-        | {"prose": words.prose}
-    )
-    return environment
 
 
 def _overview(entries: Entries) -> list[dict[str, object]]:
