@@ -46,6 +46,15 @@ def test_padding_in_front_and_empty_rows_are_refused(llama: Subject, row: list[i
         llama.run(torch.tensor([[1, 2, 3], row]), SITES)
 
 
+def test_what_begins_alike_may_be_read_once(subject: Subject, tokens: Tensor):
+    together = torch.cat([tokens[:1, :6].expand(3, -1), tokens[:, 6:]], dim=1)
+    whole, after = subject.run(together, SITES), subject.run_after(tokens[0, :6], tokens[:, 6:], SITES)
+    for site in SITES:
+        torch.testing.assert_close(after.activations[site], whole.activations[site][:, 6:], rtol=1e-5, atol=1e-5)
+    with pytest.raises(Mismatch, match="sequences of 70 positions: this model takes at most 64; cut them"):
+        subject.run_after(tokens[0, :6], torch.zeros(1, 64, dtype=torch.int64), SITES)
+
+
 def test_a_sequence_that_is_too_long_is_refused(subject: Subject):
     assert subject.context == 64
     with pytest.raises(Mismatch, match="sequences of 65 positions: this model takes at most 64; cut them"):

@@ -16,7 +16,8 @@ from gloss.run.pipeline import find_collisions, plan_of
 from gloss.run.plan import Plan
 from gloss.run.report import write_report
 from gloss.run.restored import explanations_of
-from gloss.store.results import SCHEMAS, read
+from gloss.store.results import read
+from gloss.store.schemas import SCHEMAS
 from models.servers import serve
 
 

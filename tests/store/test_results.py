@@ -8,7 +8,6 @@ import pytest
 
 from gloss.records import Control, Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
 from gloss.store.results import (
-    SCHEMAS,
     Part,
     explanation_of,
     explanation_row,
@@ -20,6 +19,7 @@ from gloss.store.results import (
     verdict_of,
     verdict_rows,
 )
+from gloss.store.schemas import SCHEMAS
 
 FEATURE = FeatureId("demo", 3)
 

@@ -8,6 +8,7 @@ from gloss.browse.effects import EffectView, effects
 from gloss.browse.figures import decimal, interval
 from gloss.browse.heatmap import Palette, spelled
 from gloss.browse.model import FeaturePage
+from gloss.browse.reasons import ReasonsView, reasons_view
 from gloss.records import NOBODY, Control, Explanation, Failure, Score
 
 LOGITS = 10  # tokens of each list
@@ -71,6 +72,7 @@ class FeatureView:
     raised: tuple[LogitBar, ...]
     lowered: tuple[LogitBar, ...]
     effects: tuple[EffectView, ...]
+    reasons: tuple[ReasonsView, ...]
 
 
 def view(page: FeaturePage, palette: Palette) -> FeatureView:
@@ -85,6 +87,7 @@ def view(page: FeaturePage, palette: Palette) -> FeatureView:
         raised=_logits(page.top_tokens, longest),
         lowered=_logits(page.bottom_tokens, longest),
         effects=effects(page),
+        reasons=tuple(reasons_view(found) for found in page.reasons),
     )
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from gloss.records import Contexts, Effect, Examples, Explanation, Failure, FeatureId, Score
+from gloss.store.reasons import Reasons
 
 
 class State(StrEnum):
@@ -71,6 +72,7 @@ class FeaturePage:
     neighbours: tuple[tuple[FeatureId, float], ...] = ()  # with the cosine of their directions, nearest first
     collisions: tuple[FeatureId, ...] = ()  # features that the first explanation fits as well
     effects: tuple[Effect, ...] = ()  # of amplifying it, and of random directions beside it
+    reasons: tuple[Reasons, ...] = ()  # why it fires in its strongest shown contexts
 
     @property
     def state(self) -> State:

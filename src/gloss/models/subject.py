@@ -1,7 +1,7 @@
 """The language model that is being read: any causal model of transformers whose family the table of sites knows."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from gloss.errors import BadInput, Mismatch
 from gloss.models.families import Anatomy
@@ -144,6 +144,23 @@ class Subject:
         real = real_positions(tokens, attention_mask)
         return self._forward(tokens, real, (read, edits), 0 if logits else None, grad)
 
+    def run_after(
+        self, beginning: Int64[Tensor, " position"], endings: Int64[Tensor, "sequence ending"], read: Sequence[Site]
+    ) -> Trace:
+        """Run sequences that all begin alike and are of one length: the beginning once, then the endings, of which the trace is.
+
+        The start token is part of the beginning. Raises Mismatch where they are too long together.
+        """
+        self._check_length(len(beginning) + endings.shape[1])
+        cache = DynamicCache()
+        with self._alone(), torch.no_grad():
+            with tapped(self.anatomy, read, NO_EDITS, to_the_end=False):
+                self.anatomy.decoder(input_ids=beginning[None].to(self.device), past_key_values=cache, use_cache=True)
+            cache.batch_repeat_interleave(len(endings))
+            with tapped(self.anatomy, read, NO_EDITS, to_the_end=False) as taken:
+                self.anatomy.decoder(input_ids=endings.to(self.device), past_key_values=cache, use_cache=True)
+        return Trace({site: taken[site] for site in read})
+
     def generate(
         self,
         tokens: Int64[Tensor, "sequence position"],
@@ -209,26 +226,33 @@ class Subject:
         No attention mask is passed: padding comes last and attention looks back only, so nothing real ever sees it. In its place
         the model gets each row's first token, which every vocabulary has.
         """
-        if self.context is not None and tokens.shape[1] > self.context:
-            raise Mismatch(f"sequences of {tokens.shape[1]} positions: this model takes at most {self.context}; cut them")
+        self._check_length(tokens.shape[1])
         read, edits = wanted
         if logits_to_keep is None and not read and not edits:
             return Trace({})
         filled = torch.where(real, tokens, tokens[:, :1]).to(self.device)
         logits = None
+        # no_grad and not inference mode, whose tensors nothing can be trained on afterwards.
+        quiet = nullcontext() if grad else torch.no_grad()
+        with self._alone(), quiet, tapped(self.anatomy, read, edits, to_the_end=logits_to_keep is not None) as taken:
+            if logits_to_keep is None:
+                self.anatomy.decoder(input_ids=filled, use_cache=False)
+            else:
+                logits = self.model(input_ids=filled, use_cache=False, logits_to_keep=logits_to_keep).logits
+        return Trace({site: taken[site] for site in read}, logits)
+
+    def _check_length(self, positions: int) -> None:
+        if self.context is not None and positions > self.context:
+            raise Mismatch(f"sequences of {positions} positions: this model takes at most {self.context}; cut them")
+
+    @contextmanager
+    def _alone(self) -> Generator[None]:
         if not self._running.acquire(blocking=False):
             raise RuntimeError("this subject is running already: an edit cannot run its own subject, nor two threads the same")
         try:
-            # no_grad and not inference mode, whose tensors nothing can be trained on afterwards.
-            quiet = nullcontext() if grad else torch.no_grad()
-            with quiet, tapped(self.anatomy, read, edits, to_the_end=logits_to_keep is not None) as taken:
-                if logits_to_keep is None:
-                    self.anatomy.decoder(input_ids=filled, use_cache=False)
-                else:
-                    logits = self.model(input_ids=filled, use_cache=False, logits_to_keep=logits_to_keep).logits
+            yield
         finally:
             self._running.release()
-        return Trace({site: taken[site] for site in read}, logits)
 
 
 def as_tokens(tokenizer: Tokenizer | PreTrainedTokenizerBase | Tokens) -> Tokens:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from gloss.rules import parse
 from gloss.run.experiment import EMBEDDED
 from gloss.run.plan import Plan
 from gloss.run.progress import bar
-from gloss.run.restored import effects_of, examples_of, rows_of
+from gloss.run.restored import effects_of, examples_of, reasons_of, rows_of
 from gloss.score.execution import mistakes
 from gloss.store.contexts import cut
 from gloss.store.corpus import Corpus
@@ -67,10 +68,11 @@ def pages(plan: Plan) -> Iterator[FeaturePage]:
             for table in ("explanations", "scores", "verdicts", "failures")
         }
         examples = {found.feature: found for found in examples_of(plan, shard)}
-        effects = effects_of(plan, shard)
+        effects, reasons = effects_of(plan, shard), reasons_of(plan, shard)
         for feature in plan.shard(shard):
             own = {table: rows[feature.index] for table, rows in records.items()}
-            yield page(plan, feature, own, examples.get(feature), effects.get(feature.index, ()))
+            found = page(plan, feature, own, examples.get(feature), effects.get(feature.index, ()))
+            yield replace(found, reasons=reasons.get(feature.index, ()))
 
 
 def grouped(rows: Iterator[Row]) -> dict[int, list[Row]]:

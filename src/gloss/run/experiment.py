@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from gloss.attribute.reasons import Reasoning
 from gloss.errors import BadInput, BadSettings
 from gloss.intervene.settings import Intervening
 from gloss.models.chat import Chat
@@ -160,7 +161,7 @@ PLAIN: Mapping[str, type] = {
     "browse": Browse,
     "controls": Controls,
 }
-OTHER = ("decompose", "contexts", "chat", "intervene")
+OTHER = ("decompose", "contexts", "chat", "intervene", "attribute")
 BACKENDS: Mapping[str, type] = {"endpoint": Chat, "transformers": LocalChat}
 
 
@@ -177,6 +178,7 @@ class Experiment:
     contexts: Table = field(default_factory=dict)
     sample: tuple[Table, ...] = METHODS["sample"]
     intervene: Table | None = None  # no table: nothing is changed inside the subject
+    attribute: Table | None = None  # no table: nobody asks why features fire
     explain: tuple[Table, ...] = METHODS["explain"]
     score: tuple[Table, ...] = METHODS["score"]
     collisions: CollisionSettings = field(default_factory=CollisionSettings)
@@ -234,6 +236,8 @@ class Experiment:
         self.sampling  # noqa: B018 refuses what it cannot be
         if self.intervene is not None:
             build(Intervening, self.intervene, "[intervene]")
+        if self.attribute is not None:
+            build(Reasoning, self.attribute, "[attribute]")
         settings_of(self.chat)
         if len(self.sample) != 1:
             raise BadSettings(f"[sample] must be one table, got {len(self.sample)}: each run draws its contexts once")

@@ -35,6 +35,7 @@ from gloss.run.stages.score import score
 from gloss.store.atomic import write_bytes
 from gloss.store.results import Part
 
+WANTED = ("intervene", "attribute")  # stages that run only where the experiment has their table
 VERSIONED = ("gloss", "numpy", "pyarrow", "torch", "transformers")
 
 
@@ -52,8 +53,8 @@ def run_all(experiment: Experiment) -> None:
 
 def run_until(experiment: Experiment, last: str) -> Plan:
     """The stages up to and with `last`. What is done already, by this or a killed run, is left as it is."""
-    if last == "intervene" and experiment.intervene is None:
-        raise BadSettings("the experiment has no table [intervene]; add one, empty for the defaults")
+    if last in WANTED and getattr(experiment, last) is None:
+        raise BadSettings(f"the experiment has no table [{last}]; add one, empty for the defaults")
     plan = Plan(experiment)
     if not plan.part("collect", 0).is_done:
         texts(plan)  # refuses what does not exist before anything is loaded or written
@@ -129,13 +130,26 @@ def sample_all(plan: Plan) -> None:
     sharded(plan, "sample", partial(sample, plan), partial(plan.part, "sample"), Here())
 
 
+def is_left(plan: Plan, stage: str) -> bool:
+    """Whether the experiment wants this stage and some of it is not done."""
+    return stage in plan.keys and not all(plan.part(stage, shard).is_done for shard in range(plan.shards))
+
+
 def intervene_all(plan: Plan) -> None:
     """Loads weights, in this process alone, and only where the experiment wants effects and some are left to measure."""
-    if plan.experiment.intervene is None or all(plan.part("intervene", shard).is_done for shard in range(plan.shards)):
-        return
-    from gloss.run.stages.intervene import intervene, models
+    if is_left(plan, "intervene"):
+        from gloss.run.stages.intervene import intervene, models
 
-    sharded(plan, "intervene", partial(intervene, plan, models(plan)), partial(plan.part, "intervene"), Here())
+        sharded(plan, "intervene", partial(intervene, plan, models(plan)), partial(plan.part, "intervene"), Here())
+
+
+def attribute_all(plan: Plan) -> None:
+    """Loads weights likewise, where the experiment asks why features fire."""
+    if is_left(plan, "attribute"):
+        from gloss.run.stages.attribute import attribute
+        from gloss.run.stages.intervene import models
+
+        sharded(plan, "attribute", partial(attribute, plan, models(plan)), partial(plan.part, "attribute"), Here())
 
 
 def by_every_method(plan: Plan, verb: str, work: Callable[[Plan, int, Dialogue, int], None]) -> None:
@@ -211,6 +225,7 @@ RUNNERS: dict[str, Callable[[Plan], None]] = {
     "embeddings": embed_windows,
     "sample": sample_all,
     "intervene": intervene_all,
+    "attribute": attribute_all,
     "explain": partial(by_every_method, verb="explain", work=explain),
     "judge": measure_judges,
     "score": partial(by_every_method, verb="score", work=score),

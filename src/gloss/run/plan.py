@@ -30,6 +30,7 @@ STAGES = (
     "embeddings",
     "sample",
     "intervene",
+    "attribute",
     "explain",
     "judge",
     "score",
@@ -190,6 +191,8 @@ def worked_out(asked: Experiment) -> dict[str, str]:
     keys["sample"] = key(keys["collect"], keys.get("neighbours"), keys.get("embeddings"), asked.sample, asked.contexts, chosen)
     if asked.intervene is not None:
         keys["intervene"] = key(keys["sample"], asked.intervene)
+    if asked.attribute is not None:
+        keys["attribute"] = key(keys["sample"], asked.attribute)
     for settings in asked.explain:
         reads = [keys["sample"], *effects_read("explain", settings, keys)]
         keys[named("explain", settings)] = key(*reads, settings, asking(asked, "explain", settings))

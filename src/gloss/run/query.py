@@ -9,7 +9,7 @@ from rich.table import Table
 from gloss.errors import BadSettings
 from gloss.run.plan import Plan, plan_of
 from gloss.run.progress import out
-from gloss.store.results import SCHEMAS
+from gloss.store.schemas import SCHEMAS
 
 WIDEST = 60  # characters of a cell
 

@@ -9,6 +9,8 @@ from gloss.records import Effect, Examples, Explanation, FeatureId
 from gloss.run.plan import Plan
 from gloss.store.effects import effect_of
 from gloss.store.examples import restored
+from gloss.store.reasons import Reasons
+from gloss.store.reasons import reasons_of as reasons_from
 from gloss.store.results import Row, explanation_of, read
 
 
@@ -37,6 +39,11 @@ def effects_of(plan: Plan, shard: int) -> dict[int, tuple[Effect, ...]]:
         for row in rows_of(plan.place("intervene"), "effects", shard):
             by_feature.setdefault(row["feature"], []).append(effect_of(row))
     return {index: tuple(effects) for index, effects in by_feature.items()}
+
+
+def reasons_of(plan: Plan, shard: int) -> dict[int, tuple[Reasons, ...]]:
+    """Why a shard's features fire where they do, by index; none where nobody asked."""
+    return reasons_from(rows_of(plan.place("attribute"), "reasons", shard)) if "attribute" in plan.keys else {}
 
 
 def explanations_of(plan: Plan) -> dict[str, list[Explanation]]:
