@@ -22,7 +22,8 @@ def test_a_fingerprint_follows_content_and_names_not_places(tmp_path):
 def test_another_setting_gives_new_keys_to_its_stage_and_those_after_it_alone():
     first = Plan(Experiment.of({})).keys
     other = Plan(Experiment.of({"sample": {"method": "top"}})).keys
-    assert {stage for stage in first if first[stage] != other[stage]} == {"sample", "explain.rule", "score.execution"}
+    after = {"sample", "explain.rule", "score.execution", "collisions"}
+    assert {stage for stage in first if first[stage] != other[stage]} == after
     seeded = Plan(Experiment.of({"score": {"method": "execution", "resamples": 77}})).keys
     assert {stage for stage in first if first[stage] != seeded[stage]} == {"score.execution"}
 

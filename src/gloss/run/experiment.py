@@ -13,6 +13,7 @@ from gloss.models.chat import Chat
 from gloss.models.local_chat import LocalChat
 from gloss.models.prices import Prices
 from gloss.run.methods import build, check_kind, method, suggestion
+from gloss.sample.examples import Sampling
 
 DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near
 RULES, JUDGE, NO_COLLISIONS = "rules", "judge", "none"  # who finds collisions
@@ -258,6 +259,11 @@ class Experiment:
                 known: Table = {"dictionary": 0, "site": 0, "name": 0, "method": 0}
                 raise BadSettings(f"[decompose] with a dictionary has no setting {key!r}{suggestion(key, known)}")
             check_kind(value, "", f"[decompose].{key}")
+
+    @property
+    def sampling(self) -> Sampling:
+        """How many contexts of each kind a feature gets, and which. Raises BadSettings."""
+        return build(Sampling, self.contexts, "[contexts]")
 
     @property
     def trainer(self) -> Table:
