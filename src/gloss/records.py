@@ -143,6 +143,7 @@ class Examples:
     output_tokens: tuple[str, ...] = ()  # whose logits the feature raises further than random directions do, where known
     favourites: tuple[int, ...] = ()  # the tokens at which it fires most often in the shown split
     share_near: float = math.nan  # of the shown split's silent windows, the share that hold a favourite: weighs near misses
+    offsets: tuple[int, ...] = ()  # of the tokens that drive it at its peaks (0 the peak, -1 the one before), weightiest first
     effects: "tuple[Effect, ...]" = ()  # of interventions after shown contexts; for explainers that say `reads_effects = True`
 
     def for_explainer(self) -> "Examples":

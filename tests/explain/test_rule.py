@@ -9,6 +9,8 @@ import pytest
 from gloss.explain import Explainer
 from gloss.explain.rule import RuleSearch
 from gloss.models.planted import Planted, plant
+from gloss.models.planted.conditions import Among, Case, Near, Text
+from gloss.models.planted.plant import activated
 from gloss.records import Contexts, Examples, Explanation, Failure, FeatureActivations, FeatureId, Reason
 from gloss.rules import parse
 from gloss.sample.examples import Sampling, gather
@@ -127,3 +129,17 @@ def test_without_silent_contexts_nothing_breaks(planted: Planted) -> None:
     examples = gather(feature, planted.activations[10], planted.corpus, Quantiles(), SAMPLING, np.random.default_rng(1))
     assert isinstance(examples, Examples)
     assert explained(replace(examples, silent_shown=Contexts.empty(32)), planted.corpus.vocabulary).feature == feature
+
+
+def test_a_token_four_places_back_is_found_where_it_is_known_to_matter(planted: Planted) -> None:
+    case = Case(Among((" the",)), (Near(-1, 4, 4, Among((".",))),))
+    activations = activated(Text(planted.corpus), (case,), np.random.default_rng(0))
+    examples = gather(FeatureId("back", 0), activations, planted.corpus, Quantiles(), SAMPLING, np.random.default_rng(1))
+    assert isinstance(examples, Examples)
+    blind = explained(examples, planted.corpus.vocabulary)
+    told = explained(replace(examples, offsets=(0, -4)), planted.corpus.vocabulary)
+    assert isinstance(blind, Explanation)
+    assert isinstance(told, Explanation)
+    evidence = Evidence(examples, planted.corpus, activations)
+    assert held_out_f1(blind, evidence) < 0.8
+    assert held_out_f1(told, evidence) == 1.0

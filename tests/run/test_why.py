@@ -62,9 +62,14 @@ def test_a_run_that_was_killed_repeats_nothing_that_was_done(folder: Path):
     assert "players" in out
 
 
-def test_the_table_changes_no_key_of_what_does_not_read_reasons():
+def test_the_table_changes_the_keys_of_rules_and_of_what_follows_alone():
     plain, asked = Plan(Experiment.of({})).keys, Plan(Experiment.of({"attribute": {}})).keys
-    assert asked == plain | {"attribute": asked["attribute"]}
+    assert {stage for stage in asked if asked[stage] != plain.get(stage)} == {
+        "attribute",
+        "explain.rule",
+        "score.execution",
+        "collisions",
+    }
     assert Plan(Experiment.of({"attribute": {"tokens": 3}})).keys["attribute"] != asked["attribute"]
 
 

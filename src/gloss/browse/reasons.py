@@ -7,10 +7,9 @@ from gloss.browse.arcs import Picture, Values, picture
 from gloss.browse.figures import percent, strength, whole
 from gloss.browse.heatmap import spelled
 from gloss.browse.typeset import typeset
-from gloss.store.reasons import Reasons
+from gloss.store.reasons import READABLE, Reasons
 
 COLUMNS = 72
-READABLE = 0.5  # share of the variation below which the sets are not read as reasons
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,11 @@ def nearby_families(rows: Rows) -> Iterator[Family]:
     begun = np.flatnonzero(heads >= 0)
     items = passage.ids[heads[begun]].astype(np.int64)
     yield Family(begun, items, len(strings), KIND_BITS, ("line",), lambda chosen: LineBegins(tokens(strings, chosen)))
+    for back in (-offset for offset in rows.sightings.offsets if offset < -1):
+        near = np.flatnonzero(passage.reach[at] >= back)
+        condition = partial(standing, back, strings)
+        items = passage.ids[at[near] - back].astype(np.int64)
+        yield Family(near, items, len(strings), KIND_BITS + 2 * DISTANCE_BITS, ("After", back, back), condition)
     for direction, reach, farthest in ((-1, passage.reach, BACK), (1, passage.remaining, AHEAD)):
         kind = After if direction < 0 else Before
         near, items, distance = around(rows, direction, reach[at].astype(np.int64), farthest[-1])
@@ -54,6 +59,11 @@ def tokens(strings: tuple[str, ...], chosen: list[int]) -> Predicate:
 def windowed(kind: type[After] | type[Before], far: int, strings: tuple[str, ...], chosen: list[int]) -> Condition:
     """One of these tokens is at most so far away."""
     return kind(1, far, tokens(strings, chosen))
+
+
+def standing(back: int, strings: tuple[str, ...], chosen: list[int]) -> Condition:
+    """One of these tokens is just so far back."""
+    return After(back, back, tokens(strings, chosen))
 
 
 def around(

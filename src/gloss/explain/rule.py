@@ -6,6 +6,7 @@ together are shorter to write down than the firings alone (minimum description l
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -40,6 +41,9 @@ class RuleSearch:
     max_terms: int = 4
     beam: int = 2  # first terms from which an alternative is grown
     fewest_firing: int = 8  # shown contexts
+    reads_reasons: ClassVar[bool] = (
+        True  # tokens just as far back as those that drive the feature are tried, where these are known
+    )
 
     def explain(
         self, examples: Examples, vocabulary: Vocabulary, rng: np.random.Generator

@@ -21,6 +21,7 @@ class Sightings:
     activations: Float32[ndarray, " token"]
     weights: Float64[ndarray, " token"]  # 1 in windows where the feature fires; silent windows stand for all that were not drawn
     second_half: Bool[ndarray, " token"]  # of the documents, by lot: what one half suggests the other half must confirm
+    offsets: tuple[int, ...] = ()  # of the tokens that drive the feature at its peaks, where that is known
 
     @cached_property
     def words(self) -> tuple[UInt64[ndarray, " word"], Int64[ndarray, " token"]]:
@@ -53,6 +54,7 @@ class Sightings:
             activations=both.activations[real],
             weights=np.repeat(weights, counts),
             second_half=np.repeat(lots[np.searchsorted(documents, both.documents)], counts),
+            offsets=examples.offsets,
         )
 
 

@@ -194,11 +194,11 @@ def worked_out(asked: Experiment) -> dict[str, str]:
     if asked.attribute is not None:
         keys["attribute"] = key(keys["sample"], asked.attribute)
     for settings in asked.explain:
-        reads = [keys["sample"], *effects_read("explain", settings, keys)]
+        reads = [keys["sample"], *causes_read("explain", settings, keys)]
         keys[named("explain", settings)] = key(*reads, settings, asking(asked, "explain", settings))
     explained = [keys[named("explain", settings)] for settings in asked.explain]
     for settings in asked.score:
-        reads = [explained, *effects_read("score", settings, keys)]
+        reads = [explained, *causes_read("score", settings, keys)]
         if asked.judge.anchors and getattr(installed("score")[settings["method"]].load(), "correctable", False):
             measured = (asdict(asked.judge), asked.contexts, asked.run.seed)
             keys[named("judge", settings)] = key(keys["collect"], measured, settings, asking(asked, "score", settings))
@@ -210,9 +210,11 @@ def worked_out(asked: Experiment) -> dict[str, str]:
     return keys
 
 
-def effects_read(verb: str, settings: Table, keys: dict[str, str]) -> list[str]:
-    """The key of the effects that a method reads; nothing for one that reads none."""
-    return [keys["intervene"]] if getattr(installed(verb)[settings["method"]].load(), "reads_effects", False) else []
+def causes_read(verb: str, settings: Table, keys: dict[str, str]) -> list[str]:
+    """The keys of the effects and of the reasons that a method reads; nothing for one that reads none."""
+    kind = installed(verb)[settings["method"]].load()
+    reads = [keys["intervene"]] if getattr(kind, "reads_effects", False) else []
+    return [*reads, keys["attribute"]] if getattr(kind, "reads_reasons", False) and "attribute" in keys else reads
 
 
 def asking(asked: Experiment, verb: str, settings: Table) -> list[object]:

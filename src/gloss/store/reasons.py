@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gloss.records import FeatureId
 from gloss.store.results import Row, feature_of, identity
 
+READABLE = 0.5  # share of the variation below which sets are not read as reasons
 MATTERS = 0.2  # share of the largest offset's weight from which on another counts
 
 
@@ -65,9 +66,12 @@ def reasons_of(rows: Iterable[Row]) -> dict[int, tuple[Reasons, ...]]:
 
 
 def offsets_that_matter(reasons: Sequence[Reasons]) -> tuple[int, ...]:
-    """The offsets in the sets, the weightiest first: each set gives its players equal parts of the size of its value."""
+    """The offsets in the sets, the weightiest first: each set gives its players equal parts of the size of its value.
+
+    Contexts whose sets account for less than half of the variation say nothing.
+    """
     weights: dict[int, float] = defaultdict(float)
-    for found in reasons:
+    for found in (one for one in reasons if one.share >= READABLE):
         for one, value in found.values.items():
             for offset in one:
                 weights[offset] += abs(value) / len(one)

@@ -11,8 +11,9 @@ from gloss.run.dialogue import Dialogue
 from gloss.run.experiment import called
 from gloss.run.methods import method
 from gloss.run.plan import Plan, named
-from gloss.run.restored import effects_of, examples_of
+from gloss.run.restored import effects_of, examples_of, reasons_of
 from gloss.run.stages.score import evidence_of
+from gloss.store.reasons import offsets_that_matter
 from gloss.store.results import candidate_rows, explanation_row, failure_row
 from gloss.store.selection import selection_of
 
@@ -26,10 +27,13 @@ def explain(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     explainer, stage = method("explain", settings), named("explain", settings)
 
     effects = effects_of(plan, shard) if getattr(explainer, "reads_effects", False) else {}
+    reasons = reasons_of(plan, shard) if getattr(explainer, "reads_reasons", False) else {}
 
     def conversations() -> Iterator[Conversation[Choice]]:
         for examples in examples_of(plan, shard):
-            yield chosen(plan, explainer, replace(examples, effects=effects.get(examples.feature.index, ())))
+            index = examples.feature.index
+            offsets = offsets_that_matter(reasons.get(index, ()))
+            yield chosen(plan, explainer, replace(examples, effects=effects.get(index, ()), offsets=offsets))
 
     choices = dialogue.hold(conversations())
     found = [choice.explanation for choice in choices]
