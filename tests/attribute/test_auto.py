@@ -30,6 +30,27 @@ def test_sparse_parities_are_recovered_exactly(rng):
     assert found.faithfulness.explained
 
 
+@pytest.mark.parametrize(("players", "budget"), [(128, 984), (1000, 1344)])
+def test_parities_without_parts_among_many_players_are_read_from_coded_masks(players, budget, rng):
+    planted = {
+        drawn(rng, players, int(order)): float(rng.choice([-1, 1]) * rng.uniform(0.5, 1)) for order in rng.integers(3, 6, 8)
+    }
+    found = Auto(budget=budget).attribute(game_of(planted, players), rng)
+    strong = {one: value for one, value in found.coefficients.items() if abs(value) > 1e-3}
+    assert strong == pytest.approx(planted, abs=1e-3)
+    assert found.faithfulness.r2.low > 0.999
+    assert found.evaluations == budget
+
+
+def test_coded_masks_without_a_value_are_learnt_from_but_not_folded(rng):
+    planted = {drawn(rng, 200, 4): 1.0 for _ in range(6)}
+    clean = game_of(planted, 200)
+    broken = Function(clean.players, lambda masks: np.where(masks[:, :4].all(axis=1), np.nan, clean.values(masks)))
+    found = Auto(budget=700).attribute(broken, rng)
+    assert found.failed > 15
+    assert found.failed + found.evaluations == 700
+
+
 def test_signed_conjunctions_are_recovered(rng):
     planted = {}
     for order in rng.integers(2, 6, 12):

@@ -25,14 +25,16 @@ class Parts(NamedTuple):
     choosing: Valued  # and the ones that choose among fits
 
 
-def parted(everything: Valued) -> Parts:
-    """Raises BadInput where the game gave too few values to judge anything."""
-    if len(everything.values) < LEAST:
+def parted(uniform: Valued, others: Valued | None = None) -> Parts:
+    """`others` are not uniform: they are learnt from, and judge nothing. Raises BadInput where the game gave too few values."""
+    if len(uniform.values) < LEAST:
         raise BadInput(
-            f"the game gave {len(everything.values)} values ({everything.failed} failed); at least {LEAST} masks are needed, "
+            f"the game gave {len(uniform.values)} values ({uniform.failed} failed); at least {LEAST} masks are needed, "
             f"so give a larger budget, or use exact for a small game"
         )
+    everything = uniform.joined(others) if others else uniform
     places = np.arange(len(everything.values)) % EVERY
+    places[len(uniform.values) :] = 0
     out, choosing = places == EVERY - 1, places == EVERY // 2 - 1
 
     def those(which: np.ndarray) -> Valued:

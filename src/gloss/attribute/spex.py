@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gloss.attribute.estimates import r2
 from gloss.attribute.evaluations import Evaluations, Valued, remembered
 from gloss.attribute.game import Game
-from gloss.attribute.interactions import Faithfulness, Interactions
+from gloss.attribute.interactions import Interactions
+from gloss.attribute.judging import faithfulness_of
 from gloss.attribute.peeling import Decoding, peel
 from gloss.attribute.refit import refitted
 from gloss.attribute.spectral_design import Design
-from gloss.attribute.transforms import Basis, PlayerSet, evaluated
+from gloss.attribute.transforms import Basis, PlayerSet
 from gloss.errors import BadInput, BadSettings
 
 
@@ -67,7 +67,7 @@ def judged(
     """What was found, with its R2 on uniform masks that nothing was fitted to."""
     others, uniform = fitted_to
     check = known.uniform(held_out, rng)
-    faithfulness = Faithfulness(r2(check.values, evaluated(found, Basis.FOURIER, check.masks), rng), len(check.values))
+    faithfulness = faithfulness_of(found, Basis.FOURIER, check, rng)
     used = others + len(uniform.values) + len(check.values)
     failed = uniform.failed + check.failed
     return Interactions(known.players, found, Basis.FOURIER, method, faithfulness, used, failed)
