@@ -1,0 +1,92 @@
+"""Recipes of attribution in small: planted pairs are found, the best heads are kept, every method has its row."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from benchmarks.attribute import agreement, comments, examples, planted_examples, pruning, real
+from gloss.attribute.auto import Auto
+from gloss.attribute.evaluations import Evaluations
+from gloss.attribute.game import Function
+from gloss.attribute.games.components import Blocks
+from gloss.attribute.lasso import Lasso
+from gloss.models.subject import Subject
+
+
+def heads(masks: np.ndarray) -> np.ndarray:
+    """Six heads: 0 and 1 do most, but together; either of 2 and 3 is enough; 4 helps a little; 5 harms."""
+    x = masks.astype(float)
+    return 3 * x[:, 0] * x[:, 1] + 2 * np.maximum(x[:, 2], x[:, 3]) + 0.5 * x[:, 4] - x[:, 5]
+
+
+@pytest.fixture
+def game() -> Function:
+    return Function(tuple(f"head 0.{number}" for number in range(6)), heads)
+
+
+@pytest.mark.parametrize("size", range(1, 6))
+def test_the_heads_that_auto_names_are_the_best_there_are(game, rng, size):
+    best = max(heads(np.isin(np.arange(6), kept)[None])[0] for kept in combinations(range(6), size))
+    for kept in (pruning.exhaustive(game, size), pruning.named(Auto(), game, size, rng)):
+        assert kept.sum() == size
+        assert heads(kept[None])[0] == best
+
+
+def test_first_order_lasso_keeps_both_of_two_that_stand_in_for_each_other(rng):
+    """Either of the first two is enough, so the best pair is one of them and the third, whose slope is smaller."""
+    either = Function(tuple("abcdef"), lambda masks: 2.0 * (masks[:, 0] | masks[:, 1]) + masks[:, 2:] @ [0.8, 0.1, 0.1, 0.1])
+    assert pruning.named(Lasso(64, 1), either, 2, rng).nonzero()[0].tolist() == [0, 1]
+    assert pruning.named(Auto(), either, 2, rng)[2]
+
+
+def test_greedy_removal_asks_for_each_set_that_is_one_smaller(game):
+    counted = Evaluations(game)
+    assert pruning.greedy(counted, 3).sum() == 3
+    assert counted.paid == 6 + 5 + 4
+
+
+def test_best_of_random_keeps_as_many_as_it_shall(game, rng):
+    assert pruning.best_of_random(game, 4, 20, rng).sum() == 4
+
+
+def test_planted_copies_are_a_negative_pair_and_corners_of_an_xor_a_positive_one(rng):
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    found = planted_examples.found(examples.planted(rng), 512, rng)
+    assert found.copies < 0 < found.corners
+    assert found.copies_rank <= 2
+
+
+def test_a_corner_alone_says_a_third_of_what_both_say():
+    """With hardly any penalty ridge regression gives the shortest weights: a third of the sum each, the product together."""
+    corners, tested = np.array([examples.FIRST_CORNER, examples.LAST_CORNER])[:, 1:], np.array(examples.TESTED)[1:]
+    alone = np.linalg.lstsq(corners[:1], np.ones(1), rcond=None)[0] @ tested
+    both = np.linalg.lstsq(corners, np.ones(2), rcond=None)[0] @ tested
+    assert (alone, both) == (pytest.approx(-1 / 3), pytest.approx(-1))
+
+
+def test_every_method_has_a_row_and_auto_explains_what_lasso_of_order_one_cannot(game):
+    wide = Function(tuple(map(str, range(10))), lambda masks: heads(masks[:, :6]))
+    lines = list(real.table(iter([real.Case("six heads", wide, 256, seed) for seed in range(2)])))
+    assert [line.split("`")[1] for line in lines[1:]] == list(real.methods(256))
+    measured = real.measured(real.Case("six heads", wide, 256, 0))
+    assert measured["auto"] > 0.999
+    assert measured["lasso, order 1"] < 0.9
+
+
+def test_words_that_decide_are_classified_and_attributed(rng):
+    texts = [(["it", "was", word], word == "good") for word in ("good", "bad")] * 200
+    model = comments.trained(texts, rng, epochs=40)
+    assert all(comments.right(model, texts[:2]))
+    found = Auto().attribute(comments.game(model, ["it", "was", "good", "not"]), rng)
+    assert found.strongest(1)[0][0] == (2,)
+
+
+@pytest.mark.data
+def test_twins_differ_in_the_number_of_their_subject(data_folder):
+    subject = Subject.load(data_folder / "tinystories-656k", device="cpu")
+    every = agreement.twins(subject, data_folder / "circuit-prompts", "simple")
+    assert every
+    assert all(one.tokens != other.tokens for one, other in every)
+    game = agreement.game(subject, [one for both in every[:2] for one in both], Blocks.layers(subject))
+    assert np.isfinite(game.values(np.ones((1, 2), bool))).all()
