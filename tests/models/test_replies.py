@@ -40,7 +40,7 @@ def test_retry_after_may_be_seconds_milliseconds_or_a_date_by_the_servers_clock(
 
 def test_waits_are_random_and_grow(rng, tmp_path):
     with Ledger(None) as ledger:
-        session = Session(Chat("m"), ledger, rng, None)
+        session = Session(Chat("m"), ledger, rng, None, None)
         waits = np.array([[session.wait_seconds(Fault(""), attempt) for _ in range(500)] for attempt in range(10)])
     assert waits[0].max() <= 0.5
     assert waits[9].max() <= 60
