@@ -40,6 +40,11 @@ class Examples:
         """The examples' names, or their numbers."""
         return self.names or tuple(str(number) for number in range(len(self.y)))
 
+    @cached_property
+    def products(self) -> Float64[ndarray, "example d2"]:
+        """Each example's outer product with itself: a subset's Gram matrix is their sum."""
+        return (self.x[:, :, None] * self.x[:, None, :]).reshape(len(self.x), -1)
+
 
 @dataclass(frozen=True)
 class Ridge:
@@ -59,15 +64,9 @@ class Ridge:
 
     def _some(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         x, y, kept = self.examples.x, self.examples.y, masks.astype(np.float64)
-        gram = (kept @ self._products).reshape(-1, x.shape[1], x.shape[1]) + self.penalty * np.eye(x.shape[1])
+        gram = (kept @ self.examples.products).reshape(-1, x.shape[1], x.shape[1]) + self.penalty * np.eye(x.shape[1])
         weights = np.linalg.solve(gram, ((kept * y) @ x)[:, :, None])[:, :, 0]
         return -np.square(weights @ self.examples.test_x - self.examples.test_y)
-
-    @cached_property
-    def _products(self) -> Float64[ndarray, "example d2"]:
-        """Each example's outer product with itself: a subset's Gram matrix is their sum."""
-        x = self.examples.x
-        return (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
 
 
 @dataclass(frozen=True)
@@ -96,11 +95,6 @@ class Logistic:
         d = self.examples.x.shape[1]
         return self.fitted(np.ones((1, len(self.players)), bool), np.zeros(d))[0]
 
-    @cached_property
-    def _products(self) -> Float64[ndarray, "example d2"]:
-        x = self.examples.x
-        return (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)
-
     def fitted(self, masks: Bool[ndarray, "mask player"], start: Float64[ndarray, " d"]) -> Float64[ndarray, "mask d"]:
         """The weights of each subset, to within 1e-9."""
         x, y, kept = self.examples.x, self.examples.y, masks.astype(np.float64)
@@ -109,7 +103,7 @@ class Logistic:
         for _ in range(STEPS):
             wrong = 1 / (1 + np.exp(np.clip(y * (weights @ x.T), -500, 500)))  # the probability given to the other class
             slope = (kept * wrong * y) @ x - self.penalty * weights
-            bend = ((kept * wrong * (1 - wrong)) @ self._products).reshape(-1, d, d) + self.penalty * np.eye(d)
+            bend = ((kept * wrong * (1 - wrong)) @ self.examples.products).reshape(-1, d, d) + self.penalty * np.eye(d)
             step = np.linalg.solve(bend, slope[:, :, None])[:, :, 0]
             weights += step
             if np.abs(step).max() < TOLERANCE:
