@@ -10,7 +10,7 @@ from gloss.attribute.game import Function
 from gloss.attribute.interactions import Faithfulness, Interactions
 from gloss.attribute.transforms import Basis
 from gloss.records import Estimate
-from gloss.run.attribute_shown import LOWERS, RAISES, sentence, strongest_table
+from gloss.run.attributing.shown import LOWERS, RAISES, sentence, strongest_table
 
 
 def printed(what) -> list[str]:

@@ -21,9 +21,9 @@ from gloss.attribute.transforms import Basis
 from gloss.attribute.wording import in_words, told_apart
 from gloss.browse.attribution import AttributionPage, CurveLine, write_page
 from gloss.errors import BadInput
-from gloss.run.attribute_shown import sentence, strongest_table
 from gloss.run.attributing.games import Posed, posed
 from gloss.run.attributing.question import Question, Way
+from gloss.run.attributing.shown import sentence, strongest_table
 from gloss.run.keys import fingerprint, key
 from gloss.run.methods import installed, method
 from gloss.run.progress import bar, out
