@@ -104,8 +104,9 @@ def peaks(rng: np.random.Generator) -> list[Row]:
         fresh = rng.random((10_000, players)) < 0.5
         values = game.values(fresh)
         truth = 1 - float(((values - found.foretold(fresh)) ** 2).mean() / values.var())
-        passed = abs(truth - found.faithfulness.r2.value) < 0.1
-        rows.append(Row.of(name, f"claimed R2 within .1 of that on fresh masks, {truth:.3f}", found.faithfulness.r2, passed))
+        claimed = found.faithfulness.r2
+        known = f"no more than fresh masks bear out, {truth:.3f}: the interval begins below it"
+        rows.append(Row.of(name, known, claimed, claimed.low - 0.002 <= truth))
     return rows
 
 
