@@ -47,16 +47,22 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Ridge:
-    """Minus the squared error at the test point of a ridge regression without intercept; exact."""
+class Learned:
+    """A game whose players are the examples."""
 
     examples: Examples
-    penalty: float = 1.0
 
     @property
     def players(self) -> tuple[str, ...]:
         """The training examples."""
         return self.examples.players
+
+
+@dataclass(frozen=True)
+class Ridge(Learned):
+    """Minus the squared error at the test point of a ridge regression without intercept; exact."""
+
+    penalty: float = 1.0
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The penalty does not depend on how many are kept, so that no examples at all foretell 0."""
@@ -70,19 +76,13 @@ class Ridge:
 
 
 @dataclass(frozen=True)
-class Logistic:
+class Logistic(Learned):
     """The margin y w·x at the test point of a penalised logistic regression without intercept, by Newton's method.
 
     Every subset starts from the weights of all examples, which are near its own.
     """
 
-    examples: Examples
     penalty: float = 1.0
-
-    @property
-    def players(self) -> tuple[str, ...]:
-        """The training examples."""
-        return self.examples.players
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """0 where no example is kept."""
@@ -112,16 +112,10 @@ class Logistic:
 
 
 @dataclass(frozen=True)
-class Nearest:
+class Nearest(Learned):
     """The share of the k nearest kept examples that have the test point's label; exact. 0 where none is kept."""
 
-    examples: Examples
     k: int = 5
-
-    @property
-    def players(self) -> tuple[str, ...]:
-        """The training examples."""
-        return self.examples.players
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """Fewer than k that are kept vote among themselves."""

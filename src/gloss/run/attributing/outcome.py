@@ -16,7 +16,7 @@ from gloss.attribute.game import Game, Table
 from gloss.attribute.games.asked import Asked
 from gloss.attribute.interactions import Interactions
 from gloss.attribute.lasso import Lasso
-from gloss.attribute.reading import reading
+from gloss.attribute.reading import Reading, reading
 from gloss.attribute.transforms import Basis
 from gloss.attribute.wording import in_words, told_apart
 from gloss.browse.attribution import AttributionPage, CurveLine, write_page
@@ -65,12 +65,13 @@ def report(question: Question, way: Way) -> None:
     with bar("attribute", "masks") as progress:
         known = Evaluations(counted(asked.game, progress), values)
         found = attributor.attribute(known, np.random.default_rng(way.seed))
-    tell(asked, found)
+    told = reading(found)
+    tell(asked, found, told)
     lines = tested(asked, found, values, way)
     record = way.folder / f"{way.method}-{name}.json"
     write_bytes(record, json.dumps(recorded(question, way, asked, found), indent=1).encode())
     page = record.with_suffix(".html")
-    write_page(page, page_of(question, asked, found, lines))
+    write_page(page, page_of(question, asked, told, lines))
     where = f"record in {record}, page in {page.resolve().as_uri()}"
     out.print(f"{known.paid:,} values were new; {where}", highlight=False, soft_wrap=True)
 
@@ -100,9 +101,8 @@ def content(question: Question) -> list[str]:
     return [fingerprint(Path(source)) if source and Path(source).exists() else source for source in sources]
 
 
-def tell(asked: Posed, found: Interactions) -> None:
+def tell(asked: Posed, found: Interactions, told: Reading) -> None:
     """The sentence, coloured, then what acts together, then how far to trust it."""
-    told = reading(found)
     own = told.found
     out.print(f"[bold]{asked.value}[/]", highlight=False)
     if asked.text:
@@ -110,7 +110,8 @@ def tell(asked: Posed, found: Interactions) -> None:
         out.print(sentence(asked.text, parts))
     out.print(strongest_table(own, SHOWN))
     if told.share < WHOLE:
-        out.print(f"Sets of up to {told.order} players, as above, make up {told.share:.0%} of what was found.", highlight=False)
+        small = "Players alone" if told.order == 1 else f"Sets of up to {told.order} players"
+        out.print(f"{small}, as above, make up {told.share:.0%} of what was found.", highlight=False)
     out.print(in_words(found, asked.value), highlight=False, markup=False)
 
 
@@ -150,9 +151,9 @@ def rows(found: Interactions) -> list[dict[str, Any]]:
     return [{"players": list(each), "value": value} for each, value in found.strongest(len(found.coefficients), least_order=0)]
 
 
-def page_of(question: Question, asked: Posed, found: Interactions, lines: list[Curve]) -> AttributionPage:
+def page_of(question: Question, asked: Posed, told: Reading, lines: list[Curve]) -> AttributionPage:
     """What the page shows."""
-    told = reading(found)
+    found = told.found
     facts = {
         "model": question.model,
         "value": asked.value,
