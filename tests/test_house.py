@@ -22,13 +22,14 @@ def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
-def test_files_and_functions_stay_short(path):
+def test_files_are_as_long_as_their_concept_and_functions_can_be_held_in_mind(path):
     text = path.read_text()
-    assert text.count("\n") <= 300, f"{path.name} has {text.count(chr(10))} lines"
+    lines = text.count("\n")
+    assert lines <= 800, f"{path.name} has {lines} lines: find the joint to cut it at"
     for function in functions(ast.parse(text)):
         body = function.body[1:] if ast.get_docstring(function) else function.body
         length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
-        assert length <= 40, f"{path.name}:{function.lineno} {function.name} has {length} lines"
+        assert length <= 60, f"{path.name}:{function.lineno} {function.name} has {length} lines"
         arguments = [a.arg for a in (*function.args.args, *function.args.kwonlyargs) if a.arg not in ("self", "cls")]
         assert len(arguments) <= 7 or function.name in COMMANDS, f"{path.name}: {function.name} takes {len(arguments)} arguments"
 
