@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from itertools import islice
@@ -39,6 +39,9 @@ class Prompt:
     needs_logprobs: bool = False  # whether a server that gives no `top_logprobs` is refused
     prompt_logprobs: int | None = None  # alternatives wanted at each token of the plain text itself; None asks for nothing
     schema: str | None = None  # of JSON, that the answer is held to by endpoints that can
+    cut_short: bool = False  # so few tokens are asked for on purpose that an answer which they end is whole
+    reads: Callable[[str], object] | None = field(default=None, compare=False, repr=False)
+    """Reads an answer as the method will, and gives None where it cannot: a run that is paid for in vain is stopped by it."""
 
     def __post_init__(self) -> None:
         if self.plain is None and (self.prompt_logprobs is not None or any(one.role == PLAIN for one in self.messages)):
@@ -82,6 +85,8 @@ class Answer:
     completion_tokens: int = 0
     money: float | None = None  # that it cost, where a price is known
     prompt_logprobs: tuple[PromptToken, ...] | None = None  # of the whole text that was asked about; None where there are none
+    cut: bool = False  # whether its tokens were used up before it was over
+    thought: bool = False  # whether the model was seen to think first
 
     def __post_init__(self) -> None:
         if (self.text is None) == (self.reason is None):

@@ -1,0 +1,65 @@
+"""What a model says once it has thought: thoughts come in tags, in channels, or in a field of their own, and are no answer."""
+
+import re
+from dataclasses import dataclass
+
+NAMES = "think|thinking|thought|thoughts|reason|reasoning|reflection|analysis|scratchpad"
+OPENS = (
+    rf"<(?:\w+:)?(?:{NAMES})(?:\s[^<>]*)?>",
+    rf"\[(?:{NAMES})\]",  # Magistral
+    r"◁think▷",  # Kimi
+    r"<\|(?:begin_of_thought|START_THINKING)\|>",  # OpenThinker, Command
+    r"<\|channel>thought\b",  # Gemma 4
+)
+CLOSES = (
+    rf"</(?:\w+:)?(?:{NAMES})\s*>",
+    rf"\[/(?:{NAMES})\]",
+    r"◁/think▷",
+    r"<\|(?:end_of_thought|END_THINKING)\|>",
+    r"<channel\|>",
+)
+QUOTED = r"[`\"'“”‘’]"  # a tag between quotes is spoken of, and opens nothing
+MARK = re.compile(rf"(?<!{QUOTED})(?:(?P<opens>{'|'.join(OPENS)})|(?:{'|'.join(CLOSES)}))(?!{QUOTED})", re.IGNORECASE)
+CHANNEL = re.compile(  # gpt-oss
+    r"<\|channel\|>\s*(analysis|commentary|final)(?:[^<\n]*(?:<\|constrain\|>[^<\n]*)?<\|message\|>)?", re.IGNORECASE
+)
+TURN = re.compile(r"<\|(?:end|return|start|call|eot_id|im_end)\|>.*", re.DOTALL)
+BARE_CHANNELS = re.compile(r"\A\s*analysis.*assistant\s*final", re.DOTALL)  # gpt-oss without its special tokens
+FINAL = "final"
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """An answer without thoughts, empty where there is nothing else, and whether there were any."""
+
+    text: str
+    thought: bool
+
+
+def spoken(text: str) -> Spoken:
+    """What is said beside the thoughts. A thought that is not closed reaches to the end; one that is not opened, from the start.
+
+    Said again of its own result it changes nothing.
+    """
+    channels = list(CHANNEL.finditer(text))
+    if channels:
+        finals = [found for found in channels if found[1].lower() == FINAL]
+        said = TURN.sub("", text[finals[-1].end() :]) if finals else ""
+        return Spoken(spoken(said).text, thought=len(channels) > len(finals))
+    if bare := BARE_CHANNELS.match(text):
+        return Spoken(text[bare.end() :].strip(), thought=True)
+    kept: list[str] = []
+    inside, seen, at = False, False, 0
+    for mark in MARK.finditer(text):
+        seen = True
+        if mark["opens"] and not inside:
+            kept.append(text[at : mark.start()])
+            inside = True
+        elif not mark["opens"]:
+            if not inside:
+                kept.clear()
+            inside = False
+        at = mark.end()
+    if not inside:
+        kept.append(text[at:])
+    return Spoken("".join(kept).strip() if seen else text.strip(), seen)
