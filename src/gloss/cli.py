@@ -19,6 +19,7 @@ app = typer.Typer(
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="One table per verb; see docs/experiments.md.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Where another gloss works in the folder, wait until it is done.")]
 
 
 def main() -> None:
@@ -37,12 +38,13 @@ def main() -> None:
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the run is kept.")] = Path("runs/demo"),
     features: Annotated[int, typer.Option(help="How many of the dictionary's live features to explain; 0 for all.")] = 400,
+    wait: Wait = False,
 ) -> None:
     """Explain and score features of the **embedded language model**, offline, and write pages to look at."""
     from gloss.run.demo import experiment
     from gloss.run.pipeline import run_all
 
-    run_all(experiment(folder, features))
+    run_all(experiment(folder, features), wait=wait)
 
 
 Precision = Annotated[
@@ -52,24 +54,24 @@ Precision = Annotated[
 
 
 @app.command()
-def run(path: ExperimentFile, precision: Precision = None) -> None:
+def run(path: ExperimentFile, precision: Precision = None, wait: Wait = False) -> None:
     """Run **every stage** of an experiment; what is already done is not done again."""
     from gloss.run.experiment import Experiment
     from gloss.run.overrides import with_precision
     from gloss.run.pipeline import run_all
 
     experiment = Experiment.read(path)
-    run_all(experiment if precision is None else with_precision(experiment, precision))
+    run_all(experiment if precision is None else with_precision(experiment, precision), wait=wait)
 
 
 def stage(name: str, what: str) -> None:
     """Make a verb that runs an experiment up to one stage."""
 
-    def verb(path: ExperimentFile) -> None:
+    def verb(path: ExperimentFile, wait: Wait = False) -> None:
         from gloss.run.experiment import Experiment
         from gloss.run.pipeline import run_until
 
-        run_until(Experiment.read(path), name)
+        run_until(Experiment.read(path), name, wait=wait)
 
     verb.__doc__ = what + " Earlier stages that are not done run first."
     app.command(name)(verb)
@@ -85,11 +87,11 @@ stage("collisions", "Find features whose explanations **may be exchanged**: nobo
 
 
 @app.command()
-def browse(run_folder: RunFolder) -> None:
+def browse(run_folder: RunFolder, wait: Wait = False) -> None:
     """Write a run's **pages** again and say where they are."""
     from gloss.run.pipeline import write_pages_of
 
-    write_pages_of(run_folder)
+    write_pages_of(run_folder, wait=wait)
 
 
 @app.command()
@@ -129,6 +131,7 @@ def status(run_folder: RunFolder) -> None:
 @app.command("report")
 def report_verb(
     run_folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The folder of a run; several are compared.")],
+    wait: Wait = False,
 ) -> None:
     """Write a run's **report**: one page with its settings, scores beside controls, what each metric can see, and cost.
 
@@ -136,7 +139,7 @@ def report_verb(
     """
     from gloss.run.pipeline import report_of
 
-    report_of(run_folders)
+    report_of(run_folders, wait=wait)
 
 
 @app.command()
@@ -205,10 +208,12 @@ def attribute(
     order: Annotated[int | None, typer.Option(help="Of the largest sets that are looked for.")] = None,
     folder: Annotated[Path, typer.Option(help="Where values, records and pages are kept.")] = Path("runs/attribute"),
     seed: Annotated[int, typer.Option(help="Of the masks that are drawn.")] = 0,
+    wait: Wait = False,
 ) -> None:
     """Say which words, heads, features or training examples **act together** to make the model say what it does."""
     from gloss.run.attributing.outcome import report
     from gloss.run.attributing.question import Players, Question, Way
 
     players = Players(unit, removal, components, features, data)
-    report(Question(model, prompt, answer, other, feature, base_url, value, players), Way(method, budget, order, folder, seed))
+    question = Question(model, prompt, answer, other, feature, base_url, value, players)
+    report(question, Way(method, budget, order, folder, seed), wait=wait)

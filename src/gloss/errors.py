@@ -27,3 +27,7 @@ class Unwritable(GlossError):
 
 class Stopped(GlossError):
     """Something outside gloss ended a part of its work; the same command goes on."""
+
+
+class Busy(GlossError):
+    """A folder in which another process works."""

@@ -1,5 +1,7 @@
 """Keys: the same for the same inputs, another for any other."""
 
+from pathlib import Path
+
 from gloss.run.experiment import Experiment
 from gloss.run.keys import fingerprint, key
 from gloss.run.plan import Plan
@@ -17,6 +19,20 @@ def test_a_fingerprint_follows_content_and_names_not_places(tmp_path):
     a, b, c, d = (fingerprint(tmp_path / folder) for folder in "abcd")
     assert a == b
     assert len({a, c, d}) == 3
+
+
+def test_a_large_file_counts_with_its_middle_and_a_device_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    large = tmp_path / "model" / "weights"
+    large.parent.mkdir()
+    with large.open("wb") as file:
+        file.truncate(70 * 2**20)
+    before = fingerprint(large.parent)
+    with large.open("r+b") as file:
+        file.seek(35 * 2**20)
+        file.write(b"\1")
+    assert fingerprint(large.parent) != before
+    assert fingerprint(Path("/dev/zero")) != fingerprint(Path("/dev/null"))
 
 
 def test_another_setting_gives_new_keys_to_its_stage_and_those_after_it_alone():

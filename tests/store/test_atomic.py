@@ -47,14 +47,14 @@ def test_a_folder_whose_block_fails_leaves_nothing_not_even_the_folders_above(tm
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
-    (tmp_path / ".new.partial").mkdir()
-    (tmp_path / ".new.partial" / "old").write_text("x")
-    (tmp_path / ".a.partial").write_text("half")
-    write_bytes(tmp_path / "a", b"whole")
-    with new_folder(tmp_path / "new") as partial:
-        assert list(partial.iterdir()) == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "new"]
+def test_two_writers_of_one_name_do_not_share_what_is_half_written(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "a") as one, new_folder(tmp_path / "b") as other:
+        (one / "inside").write_text("one")
+        third = new_folder(tmp_path / "a")
+        assert third.__enter__() not in (one, other)
+        assert not third.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
+    assert (tmp_path / "a" / "inside").read_text() == "one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
 
 def test_a_file_where_a_folder_should_be_is_told_in_one_sentence(tmp_path: Path) -> None:

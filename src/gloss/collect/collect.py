@@ -14,12 +14,13 @@ from gloss.collect.merge import Merge
 from gloss.collect.shards import Shards, Triples
 from gloss.collect.texts import Texts
 from gloss.collect.tokens import read_texts
-from gloss.errors import BadSettings, Mismatch
+from gloss.errors import BadSettings, Mismatch, Stopped
 from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.identity import identity
 from gloss.models.subject import Subject
 from gloss.store.atomic import disk, new_folder, write_bytes
 from gloss.store.corpus import Stretch, stretches
+from gloss.store.lock import sole_writer
 from gloss.store.parquet import ROWS
 from gloss.store.progress import Progress, silent
 
@@ -63,11 +64,18 @@ class Collect:
 
         A run that was killed goes on after its last whole shard, and its files equal those of an undisturbed run byte for
         byte. A finished folder is left as it is. `progress` counts tokens. Raises Mismatch where the dictionary does not fit the
-        subject, or where the folder was begun with other texts, settings or weights; BadInput for texts; Unwritable.
+        subject, or where the folder was begun with other texts, settings or weights; BadInput for texts; Busy where
+        another process writes there; Unwritable.
         """
         if dictionary.width == 0:
             raise Mismatch("the dictionary has width 0; give one with features")
         require_fit(dictionary, subject)
+        with sole_writer(folder):
+            self.write(subject, dictionary, texts, folder, progress)
+        return report(folder)
+
+    def write(self, subject: Subject, dictionary: Dictionary, texts: Texts, folder: Path, progress: Progress) -> None:
+        """Write what is not there yet, as the folder's only writer."""
         corpus = read_texts(subject, texts, folder / "corpus", self.context_length, self.max_tokens)
         whole = {"corpus": corpus, "subject": identity(subject.model), "dictionary": identity(dictionary)}
         made_from = whole | {"settings": asdict(self), "site": str(dictionary.reads), "torch": torch.__version__}
@@ -75,16 +83,15 @@ class Collect:
         if (finished / "manifest.json").is_file():
             require_same(finished, made_from)
         else:
-            self.shards(subject, dictionary, folder, made_from, progress)
-            finish(folder, made_from, dictionary.width)
+            number = self.shards(subject, dictionary, folder, made_from, progress)
+            finish(folder, made_from, dictionary.width, number)
         with disk(work):
             shutil.rmtree(work) if work.exists() else None
-        return report(folder)
 
     def shards(
         self, subject: Subject, dictionary: Dictionary, folder: Path, made_from: dict[str, Any], progress: Progress
-    ) -> None:
-        """Make every shard that is not there yet."""
+    ) -> int:
+        """Make every shard that is not there yet; gives how many there are then."""
         work = folder / "shards"
         if (work / "manifest.json").is_file():
             require_same(work, made_from)
@@ -94,11 +101,14 @@ class Collect:
         total: int = json.loads((folder / "corpus" / "manifest.json").read_text())["tokens"]
         forward = Forward(subject, dictionary.reads, self.batch_tokens)
         progress(0, total)
+        number = 0
         for stretch in stretches(folder / "corpus", self.shard_tokens):
             if not shards.holds(stretch.number):
                 codes = encode(forward, dictionary, stretch)
                 shards.write(stretch.number, stretch.first, stretch.lengths, dictionary.width, codes)
             progress(stretch.first + len(stretch.tokens), total)
+            number += 1
+        return number
 
 
 def encode(forward: Forward, dictionary: Dictionary, stretch: Stretch) -> Triples:
@@ -120,13 +130,15 @@ def encode(forward: Forward, dictionary: Dictionary, stretch: Stretch) -> Triple
     return Triples(np.concatenate(features), np.concatenate(positions), np.concatenate(values))
 
 
-def finish(folder: Path, made_from: dict[str, Any], width: int) -> None:
-    """Merge the shards into `activations/`."""
+def finish(folder: Path, made_from: dict[str, Any], width: int, number: int) -> None:
+    """Merge so many shards into `activations/`. Raises Stopped where one of them is not there."""
     corpus = json.loads((folder / "corpus" / "manifest.json").read_text())
     shards = Shards(folder / "shards", identity(made_from))
-    number = 0
-    while shards.path(number).exists():
-        number += 1
+    if missing := [each for each in range(number) if not shards.holds(each)]:
+        raise Stopped(
+            f"{shards.path(missing[0])} went away while gloss worked, {len(missing)} of {number} shards in all; run the same "
+            "command again, which makes them again"
+        )
     with new_folder(folder / "activations") as partial:
         totals = Merge(shards, number, corpus["tokens"], corpus["sequences"]).into(partial, silent)
         counts = {"tokens": corpus["tokens"], "width": width, "nonzeros": int(totals.counts.sum()), "rows_per_group": ROWS}

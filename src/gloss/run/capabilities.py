@@ -14,7 +14,7 @@ from gloss.models.completions import Form
 from gloss.models.local_chat import LocalChat
 from gloss.run.experiment import EMBEDDED, Experiment, Table, settings_of
 from gloss.run.methods import asks, method
-from gloss.run.plan import Plan, embedded, named
+from gloss.run.plan import Plan, content, embedded, named
 from gloss.run.progress import out
 from gloss.store.atomic import write_bytes
 
@@ -112,8 +112,8 @@ def tried_out(plan: Plan) -> Capabilities:
         forward = model_of({"backend": "transformers", "model": chat["weights"]}) if chat.get("weights") else None
         compared = forward.own_text if isinstance(forward, LocalChat) else None
         found = model.capabilities(plan.generator("probe"), compared)
-    content = {"of": described(chat), "found": asdict(found)}
-    write_bytes(plan.folder / FILE, json.dumps(content, indent=1).encode())
+    kept = {"of": described(chat), "found": asdict(found)}
+    write_bytes(plan.folder / FILE, json.dumps(kept, indent=1).encode())
     if found.weights is not None and not found.weights.holds:
         raise Mismatch(
             f"{where(chat)} gives other log-probabilities than the weights in {chat['weights']}, {found.weights.median:.2g} nats "
@@ -131,8 +131,9 @@ def restored(kept: Mapping[str, Any]) -> Capabilities:
 
 
 def described(chat: Table) -> Table:
-    """Which language model it is."""
-    return {name: chat[name] for name in TOLD if name in chat}
+    """Which language model it is; weights that are files count by content."""
+    files = ("model", "weights") if chat.get("backend") == "transformers" else ("weights",)
+    return {name: content(chat[name], "subject") if name in files else chat[name] for name in TOLD if name in chat}
 
 
 def where(chat: Table) -> str:

@@ -6,8 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-WHOLE = 64 * 2**20  # files up to this size are hashed whole, larger ones by size, first and last MiB
-PIECE = 2**20
+from gloss.store.digests import known_digest
 
 
 def key(*parts: Any) -> str:
@@ -17,17 +16,14 @@ def key(*parts: Any) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """A hash of a file's content, or of the names and contents of all files in a folder."""
-    digest = hashlib.sha256()
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    for file in files:
-        size = file.stat().st_size
-        digest.update(f"{file.relative_to(path) if path.is_dir() else file.name}\0{size}\0".encode())
-        with file.open("rb") as stream:
-            if size <= WHOLE:
-                digest.update(stream.read())
-            else:
-                digest.update(stream.read(PIECE))
-                stream.seek(-PIECE, 2)
-                digest.update(stream.read(PIECE))
-    return digest.hexdigest()
+    """A hash of a file's whole content, or of the names and contents of all files in a folder.
+
+    What is neither file nor folder, such as a device, counts by its name and is not read. Raises BadInput.
+    """
+    whole = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            whole.update(f"{file.relative_to(path) if path.is_dir() else file.name}\0{known_digest(file)}\0".encode())
+        elif not file.is_dir():
+            whole.update(f"{file}\0".encode())
+    return whole.hexdigest()

@@ -33,38 +33,47 @@ from gloss.run.stages.neighbours import FindNeighbours
 from gloss.run.stages.sample import sample
 from gloss.run.stages.score import score
 from gloss.store.atomic import write_bytes
+from gloss.store.lock import sole_writer
 from gloss.store.results import Part
 
 WANTED = ("intervene", "attribute")  # stages that run only where the experiment has their table
 VERSIONED = ("gloss", "numpy", "pyarrow", "torch", "transformers")
 
 
-def run_all(experiment: Experiment) -> None:
-    """Every stage, the same for the controls, then the pages, the report, and the report's scores in the terminal."""
+def run_all(experiment: Experiment, *, wait: bool = False) -> None:
+    """Every stage, the same for the controls, then the pages, the report, and the report's scores in the terminal.
+
+    Raises Busy where another process writes into the run's folder; with `wait`, waits for it to end.
+    """
     begun = time.monotonic()
-    plan = run_until(experiment, "collisions")
-    for name in wanted(plan):
-        console.print(f"control: {name.replace('_', ' ')}")
-        run_until(prepared(plan, name), "score")
-    index = write_pages(plan)
-    print_report(write_report(plan))
+    with sole_writer(experiment.folder, wait=wait):
+        plan = run_until(experiment, "collisions")
+        for name in wanted(plan):
+            console.print(f"control: {name.replace('_', ' ')}")
+            run_until(prepared(plan, name), "score")
+        index = write_pages(plan)
+        print_report(write_report(plan))
     console.print(f"done in {time.monotonic() - begun:.0f} s; open [bold]{index.resolve().as_uri()}[/]", highlight=False)
 
 
-def run_until(experiment: Experiment, last: str) -> Plan:
-    """The stages up to and with `last`. What is done already, by this or a killed run, is left as it is."""
+def run_until(experiment: Experiment, last: str, *, wait: bool = False) -> Plan:
+    """The stages up to and with `last`. What is done already, by this or a killed run, is left as it is.
+
+    Raises Busy as `run_all` does.
+    """
     if last in WANTED and getattr(experiment, last) is None:
         raise BadSettings(f"the experiment has no table [{last}]; add one, empty for the defaults")
     plan = Plan(experiment)
     if not plan.part("collect", 0).is_done:
         texts(plan)  # refuses what does not exist before anything is loaded or written
     stages = STAGES[: STAGES.index(last) + 1]
-    if "embeddings" in stages:
-        require_embedder(plan)
-    write_resolved(plan)
-    require(plan, [verb for verb in stages if verb in ("explain", "score")])
-    for stage in stages:
-        RUNNERS[stage](plan)
+    with sole_writer(plan.folder, wait=wait):
+        if "embeddings" in stages:
+            require_embedder(plan)
+        write_resolved(plan)
+        require(plan, [verb for verb in stages if verb in ("explain", "score")])
+        for stage in stages:
+            RUNNERS[stage](plan)
     return plan
 
 
@@ -233,17 +242,20 @@ RUNNERS: dict[str, Callable[[Plan], None]] = {
 }
 
 
-def report_of(folders: Sequence[Path]) -> None:
+def report_of(folders: Sequence[Path], *, wait: bool = False) -> None:
     """Write a run's report, print its short sections and say where it is; or print the comparison of several runs."""
     if len(folders) > 1:
         print_section(comparison(folders))
         return
     plan = plan_of(folders[0])
-    print_report(write_report(plan))
+    with sole_writer(plan.folder, wait=wait):
+        print_report(write_report(plan))
     console.print(f"open [bold]{(plan.folder / REPORT).resolve().as_uri()}[/]", highlight=False)
 
 
-def write_pages_of(folder: Path) -> None:
+def write_pages_of(folder: Path, *, wait: bool = False) -> None:
     """Write a run's pages again."""
-    index = write_pages(plan_of(folder))
+    plan = plan_of(folder)
+    with sole_writer(plan.folder, wait=wait):
+        index = write_pages(plan)
     console.print(f"open [bold]{index.resolve().as_uri()}[/]", highlight=False)

@@ -203,7 +203,8 @@ def worked_out(asked: Experiment) -> dict[str, str]:
             measured = (asdict(asked.judge), asked.contexts, asked.run.seed)
             keys[named("judge", settings)] = key(keys["collect"], measured, settings, asking(asked, "score", settings))
             reads.append(keys[named("judge", settings)])
-        keys[named("score", settings)] = key(*reads, settings, asking(asked, "score", settings))
+        weights = [content(settings["model"], "")] if settings.get("model") else []  # of what embeds
+        keys[named("score", settings)] = key(*reads, settings, asking(asked, "score", settings), *weights)
     if asked.collisions.by != NO_COLLISIONS:
         who = asking(asked, "score", {"method": "discrimination"}) if asked.collisions.by == JUDGE else []
         keys["collisions"] = key(explained, asdict(asked.collisions), who)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -12,13 +13,20 @@ from numpy import ndarray
 
 from gloss.errors import Unwritable
 
+PARTIAL = ".partial"  # how names end of what is being written
+
+
+def partial_of(path: Path) -> Path:
+    """A name beside `path` that no other writer has; `store/lock.py` clears away what killed ones left."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to the disk and rename it; makes the folders above.
 
-    The temporary name is fixed, so what a killed process left behind is overwritten. Raises Unwritable.
+    The temporary name is this writer's own. Raises Unwritable.
     """
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = partial_of(path)
     with disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -37,11 +45,10 @@ def new_folder(path: Path) -> Generator[Path]:
 
     Raises Unwritable; errors of the block that are not about writing pass unchanged.
     """
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = partial_of(path)
     made = [folder for folder in path.parents if not folder.exists()]
     with disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
     try:
         yield temporary

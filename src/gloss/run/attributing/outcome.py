@@ -28,6 +28,7 @@ from gloss.run.keys import fingerprint, key
 from gloss.run.methods import installed, method
 from gloss.run.progress import bar, out
 from gloss.store.atomic import write_bytes
+from gloss.store.lock import sole_writer
 from gloss.store.progress import Progress
 
 WHOLE = 0.995  # share of what was found from which on nothing is said of the rest
@@ -56,22 +57,23 @@ class Counted:
         return found
 
 
-def report(question: Question, way: Way) -> None:
-    """Attribute, print, and write the record and the page. Raises BadInput, BadSettings and Mismatch."""
+def report(question: Question, way: Way, *, wait: bool = False) -> None:
+    """Attribute, print, and write the record and the page. Raises BadInput, BadSettings, Mismatch, and Busy for one at a time."""
     attributor = method("attribute", settings(way))
     asked = posed(question, way)
     name = key(asdict(question), content(question))
     values = way.folder / f"values-{name}"
-    with bar("attribute", "masks") as progress:
-        known = Evaluations(counted(asked.game, progress), values)
-        found = attributor.attribute(known, np.random.default_rng(way.seed))
-    told = reading(found)
-    tell(asked, found, told)
-    lines = tested(asked, found, values, way)
-    record = way.folder / f"{way.method}-{name}.json"
-    write_bytes(record, json.dumps(recorded(question, way, asked, found), indent=1).encode())
-    page = record.with_suffix(".html")
-    write_page(page, page_of(question, asked, told, lines))
+    with sole_writer(way.folder, wait=wait, of=name):
+        with bar("attribute", "masks") as progress:
+            known = Evaluations(counted(asked.game, progress), values)
+            found = attributor.attribute(known, np.random.default_rng(way.seed))
+        told = reading(found)
+        tell(asked, found, told)
+        lines = tested(asked, found, values, way)
+        record = way.folder / f"{way.method}-{name}.json"
+        write_bytes(record, json.dumps(recorded(question, way, asked, found), indent=1).encode())
+        page = record.with_suffix(".html")
+        write_page(page, page_of(question, asked, told, lines))
     where = f"record in {record}, page in {page.resolve().as_uri()}"
     out.print(f"{known.paid:,} values were new; {where}", highlight=False, soft_wrap=True)
 

@@ -1,0 +1,78 @@
+"""Hashes of whole files, and a memory of them: a file that has not been touched since is not read again."""
+
+import hashlib
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from gloss.errors import BadInput, Unwritable
+from gloss.store.atomic import write_bytes
+
+REMEMBERED = 2**20  # bytes; smaller files are read each time
+SETTLED = 2 * 10**9  # nanoseconds since the last change before a hash is kept: clocks of file systems tick this coarsely
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file's whole content, read now. Raises BadInput where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as problem:
+        raise BadInput(f"{path} cannot be read: {(problem.strerror or str(problem)).lower()}; make it readable") from problem
+
+
+def known_digest(path: Path) -> str:
+    """The same, from memory where the file is the very one that was hashed before.
+
+    The very one has the same path, size, inode and times of its last change. As long as one further change could leave
+    the same times behind, nothing is kept. The memory is a folder in the user's cache; without one, or with one
+    that is damaged, the file is read.
+    """
+    before = state(path)
+    if before[0] < REMEMBERED:
+        return digest(path)
+    entry = cache() / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
+    if (kept := remembered(entry, before)) is not None:
+        return kept
+    begun = time.time_ns()
+    found = digest(path)
+    if state(path) == before and begun - max(before[1:3]) > SETTLED:
+        with suppress(Unwritable):  # then it is read again next time
+            write_bytes(entry, json.dumps({"file": before, "digest": found, "check": check(before, found)}).encode())
+    return found
+
+
+def state(path: Path) -> list[int]:
+    """What changes when a file does: size, times of the last change of content and of anything, inode, device."""
+    try:
+        found = path.stat()
+    except OSError as problem:
+        raise BadInput(f"{path} cannot be read: {(problem.strerror or str(problem)).lower()}; make it readable") from problem
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev]
+
+
+def remembered(entry: Path, now: list[int]) -> str | None:
+    """The hash that was kept for a file in this state; None where there is none, or the entry is damaged."""
+    try:
+        kept = json.loads(entry.read_text("utf-8"))
+        fits = kept["file"] == now and kept["check"] == check(kept["file"], kept["digest"])
+        return str(kept["digest"]) if fits else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def check(file: list[int], found: str) -> str:
+    """By which a damaged entry is told."""
+    return hashlib.sha256(f"{file} {found}".encode()).hexdigest()[:16]
+
+
+def cache() -> Path:
+    """Where hashes are kept."""
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        home = given if given.is_absolute() else Path.home() / ".cache"
+    except RuntimeError:  # a user without a home
+        home = Path("/nowhere")
+    return home / "gloss" / "digests"

@@ -1,0 +1,86 @@
+"""One writer a folder: a lock that goes with the process which holds it, and what killed writers left is cleared away."""
+
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gloss.errors import Busy
+from gloss.store.atomic import PARTIAL, disk, remove_if_empty, write_bytes
+
+LOCK = ".lock"
+POLL_SECONDS = 0.2
+OF_THEIR_OWN = frozenset({"page", "controls"})  # folders that hold no partial files, or are locked by themselves
+
+
+@contextmanager
+def sole_writer(folder: Path, *, wait: bool = False, of: str = "") -> Generator[None]:
+    """Keep every other writer out of the folder, which is made, until the block ends or the process does.
+
+    `of` locks one of several things in a folder, by its name. With `wait`, waits for another writer to end; otherwise
+    raises Busy, which says who it is. The same thread may lock a folder again. Raises Unwritable.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    with disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder.absolute() / f"{LOCK}{of and f'-{of}'}"
+        lock = FileLock(path, is_singleton=True)
+        nested = lock.is_locked
+        acquire(lock, holder_of(path), folder, wait=wait)
+    try:
+        if not nested:
+            write_bytes(holder_of(path), json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+            sweep(folder, of)
+        yield
+    finally:
+        if not nested:
+            for file in (holder_of(path), path):  # who waits for a file that is gone by then makes another
+                with suppress(OSError):  # the folder may have been removed meanwhile
+                    file.unlink()
+        lock.release()
+        for each in made:  # nothing may have come of it
+            remove_if_empty(each)
+
+
+def acquire(lock: FileLock, holder: Path, folder: Path, *, wait: bool) -> None:
+    """Take the lock, at once or when it is free."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as taken:
+        who = described(holder)
+        if not wait:
+            raise Busy(
+                f"{who} works in {folder}; wait until it is done (--wait does), stop it, or give another folder"
+            ) from taken
+        print(f"gloss: waiting for {who}, which works in {folder}", file=sys.stderr)
+        lock.acquire(poll_interval=POLL_SECONDS)
+
+
+def holder_of(lock: Path) -> Path:
+    """The file that says who holds a lock."""
+    return lock.with_name(f"{lock.name}.json")
+
+
+def described(holder: Path) -> str:
+    """Who holds a lock, as far as it is known."""
+    try:
+        found = json.loads(holder.read_text("utf-8"))
+        return f"another gloss (process {found['pid']} on {found['host']})"
+    except (OSError, ValueError, KeyError, TypeError):  # it has just begun, or has just ended
+        return "another gloss"
+
+
+def sweep(folder: Path, of: str) -> None:
+    """Remove the partial files and folders that killed writers left: nobody else writes here now."""
+    for above, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if name.endswith(PARTIAL) and of in name:
+                path = Path(above) / name
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        folders[:] = [name for name in folders if not name.endswith(PARTIAL) and name not in OF_THEIR_OWN]
