@@ -20,13 +20,9 @@ def own_families(rows: Rows) -> Iterator[Family]:
     passage, every = rows.sightings.passage, np.arange(len(rows))
     strings = passage.strings
     yield Family(every, passage.ids[rows.indices].astype(np.int64), len(strings), KIND_BITS, ("token",), partial(tokens, strings))
-    hashes, items = rows.sightings.words
-    first = rows.sightings.word_firsts
-
-    def spelled(chosen: list[int]) -> Predicate:
-        return OneOf(Unit.WORD, tuple(dict.fromkeys(passage.word_at(int(first[i])) for i in chosen)))
-
-    yield Family(every, items[rows.indices], max(len(strings), len(hashes)), KIND_BITS + 1, ("word",), spelled)
+    items, words = rows.sightings.words
+    universe = max(len(strings), len(words))
+    yield Family(every, items[rows.indices], universe, KIND_BITS + 1, ("word",), partial(spelled, words))
 
 
 def nearby_families(rows: Rows) -> Iterator[Family]:
@@ -54,6 +50,11 @@ def nearby_families(rows: Rows) -> Iterator[Family]:
 def tokens(strings: tuple[str, ...], chosen: list[int]) -> Predicate:
     """The token is one of these."""
     return OneOf(Unit.TOKEN, tuple(dict.fromkeys(strings[i] for i in chosen)))
+
+
+def spelled(words: tuple[str, ...], chosen: list[int]) -> Predicate:
+    """The word so far is one of these."""
+    return OneOf(Unit.WORD, tuple(words[i] for i in chosen))
 
 
 def windowed(kind: type[After] | type[Before], far: int, strings: tuple[str, ...], chosen: list[int]) -> Condition:

@@ -14,9 +14,11 @@ from gloss.rules.language import After, Before, Comparison, Condition, IsClass, 
 from gloss.rules.lexical import CLASSES
 from gloss.rules.lexicon import Lexicon
 from gloss.rules.passage import Passage
+from gloss.rules.patterns import matching, meaning
 
 POSITIONS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 100, 128)
 LETTERS = 6  # the longest beginning or end of a token that is tried as a pattern
+NUMBER = r"\s*\d+\s*"
 SHARED_BY = 2  # a pattern that fewer strings of the vocabulary share says no more than the string
 
 
@@ -104,26 +106,28 @@ def patterns(rows: Rows) -> Iterator[Candidate]:
 
 @lru_cache(maxsize=2)
 def affixes_of(lexicon: Lexicon) -> Affixes:
-    """What tokens of the lexicon begin and end with, up to some letters, where several tokens share it."""
+    """What tokens of the lexicon begin and end with, up to some letters, where several tokens share it.
+
+    Blanks around a token do not count, neither here nor in the patterns.
+    """
     members: dict[str, list[int]] = {}
+    numbers = matching(NUMBER, lexicon.strings)
     for i, string in enumerate(lexicon.strings):
         core = string.strip()
         for length in range(1, min(LETTERS, len(core)) + 1):
-            members.setdefault(rf"\s*{escaped(core[:length])}.*", []).append(i)
-            members.setdefault(rf".*{escaped(core[-length:])}", []).append(i)
-        if core.isdecimal():
+            first, last = core[:length], core[-length:]
+            if not first[-1].isspace():
+                members.setdefault(rf"\s*{meaning(first)}.*", []).append(i)
+            if not last[0].isspace():
+                members.setdefault(rf".*{meaning(last)}\s*", []).append(i)
+        if numbers[i]:
             for digits in range(len(core), LETTERS + 1):
-                members.setdefault(rf"\s*\d{{1,{digits}}}", []).append(i)
-            members.setdefault(rf"\s*\d{{{len(core)}}}", []).append(i)
+                members.setdefault(rf"\s*\d{{1,{digits}}}\s*", []).append(i)
+            members.setdefault(rf"\s*\d{{{len(core)}}}\s*", []).append(i)
     shared = {pattern: tokens for pattern, tokens in members.items() if len(tokens) >= SHARED_BY}
-    costs = [KIND_BITS + CHARACTER_BITS * (len(pattern) - 2) for pattern in shared]
+    costs = [KIND_BITS + CHARACTER_BITS * (len(pattern.replace(r"\s*", "")) - 2) for pattern in shared]
     return Affixes(
         [(Matches(Unit.TOKEN, pattern), cost) for pattern, cost in zip(shared, costs, strict=True)],
         np.repeat(np.arange(len(shared)), [len(tokens) for tokens in shared.values()]),
         np.array([token for tokens in shared.values() for token in tokens], np.int64),
     )
-
-
-def escaped(text: str) -> str:
-    """The text as a regular expression that means just it."""
-    return "".join(rf"\{letter}" if letter in r"\.^$*+?{}[]|()" else letter for letter in text)

@@ -74,7 +74,7 @@ class RuleSearch:
             found.append(grown.terms)
             ledger = ledger.with_covered(grown.hits, grown.misfires)
             uncovered &= ~holds_all(Alternative(grown.terms), sightings.passage)
-        return graded(simplified(found, sightings), sightings) if found else None
+        return graded(simplified(found, sightings), sightings)
 
     def best(self, rows: Rows) -> "Grown | None":
         """The alternative that is worth most, grown from the most promising first terms."""
@@ -215,11 +215,12 @@ def judged(candidate: Candidate, rows: Rows) -> Candidate:
     )
 
 
-def graded(found: list[tuple[Term, ...]], sightings: Sightings) -> Rule:
-    """The alternatives with the mean activation where each holds as its strength."""
+def graded(found: list[tuple[Term, ...]], sightings: Sightings) -> Rule | None:
+    """The alternatives with the mean activation where each holds as its strength; None where none holds at a firing token."""
     alternatives: list[Alternative] = []
     for terms in found:
         held = holds_all(Alternative(terms), sightings.passage)
-        strength = np.average(sightings.activations[held], weights=sightings.weights[held])
-        alternatives.append(Alternative(terms, float(f"{strength:.2g}")))
-    return Rule(tuple(alternatives))
+        if sightings.fires[held].any():
+            strength = np.average(sightings.activations[held], weights=sightings.weights[held])
+            alternatives.append(Alternative(terms, float(f"{strength:.2g}")))
+    return Rule(tuple(alternatives)) if alternatives else None

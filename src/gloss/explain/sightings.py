@@ -1,13 +1,14 @@
 """The shown contexts as one table of tokens: where the feature fires, weighted back to the true base rate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, UInt64
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
 
 from gloss.records import PADDING, Contexts, Examples
+from gloss.rules.lexicon import lexicon_of
 from gloss.rules.passage import Passage
 from gloss.store.vocabulary import Vocabulary
 
@@ -24,18 +25,10 @@ class Sightings:
     offsets: tuple[int, ...] = ()  # of the tokens that drive the feature at its peaks, where that is known
 
     @cached_property
-    def words(self) -> tuple[UInt64[ndarray, " word"], Int64[ndarray, " token"]]:
-        """The hash of every word that occurs, and each token's word so far, as an index into them."""
-        hashes, numbers = np.unique(self.passage.word_hashes, return_inverse=True)
-        return hashes, numbers.astype(np.int64)
-
-    @cached_property
-    def word_firsts(self) -> Int64[ndarray, " word"]:
-        """A token at which each word stands."""
-        hashes, numbers = self.words
-        firsts = np.zeros(len(hashes), np.int64)
-        firsts[numbers[::-1]] = np.arange(len(numbers))[::-1]
-        return firsts
+    def words(self) -> tuple[Int64[ndarray, " token"], tuple[str, ...]]:
+        """Each token's word so far, as an index into the words that occur; however a word was cut, it is one word."""
+        words = self.passage.words
+        return words.lexicon.firsts[words.ids].astype(np.int64), words.lexicon.strings
 
     @staticmethod
     def of(examples: Examples, vocabulary: Vocabulary, rng: np.random.Generator) -> "Sightings":
@@ -49,13 +42,19 @@ class Sightings:
         weights = np.concatenate([np.ones(len(shown)), len(shown) * silent_for_one * shares_of(examples)])
         counts = real.sum(axis=1)
         return Sightings(
-            passage=Passage.of_contexts(both, vocabulary.strings),
+            passage=Passage.of_contexts(one_id_a_string(both, vocabulary.strings), vocabulary.strings),
             fires=both.activations[real] > 0,
             activations=both.activations[real],
             weights=np.repeat(weights, counts),
             second_half=np.repeat(lots[np.searchsorted(documents, both.documents)], counts),
             offsets=examples.offsets,
         )
+
+
+def one_id_a_string(contexts: Contexts, strings: tuple[str, ...]) -> Contexts:
+    """The contexts with the first of all ids that bear a token's string: rules see strings, and so does what is counted."""
+    firsts = lexicon_of(strings).firsts
+    return replace(contexts, tokens=np.where(contexts.tokens == PADDING, PADDING, firsts[contexts.tokens]))
 
 
 def shares_of(examples: Examples) -> Float64[ndarray, " context"]:

@@ -130,11 +130,11 @@ def pattern_phrase(unit: Unit, pattern: str) -> str:
     thing = "a token" if unit is Unit.TOKEN else "a word"
     if found := re.fullmatch(rf"(?:\\s\*)?{literal}\.\*", pattern):
         return f"{thing} beginning with {quoted(unescaped(found[1]))}"
-    if found := re.fullmatch(rf"\.\*{literal}", pattern):
+    if found := re.fullmatch(rf"\.\*{literal}(?:\\s\*)?", pattern):
         return f"{thing} ending in {quoted(unescaped(found[1]))}"
     if found := re.fullmatch(rf"\.\*{literal}\.\*", pattern):
         return f"{thing} containing {quoted(unescaped(found[1]))}"
-    if found := re.fullmatch(r"\\s\*\\d\{(?:(\d+),)?(\d+)\}", pattern):
+    if found := re.fullmatch(r"\\s\*\\d\{(?:(\d+),)?(\d+)\}(?:\\s\*)?", pattern):
         return f"a number of {'up to ' * bool(found[1])}{found[2]} digit{'s' * (found[2] != '1')}"
     return f"{thing} matching /{pattern}/"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gloss.rules.lexical import CLASSES
+from gloss.rules.patterns import HALF, check
 
 
 class Unit(StrEnum):
@@ -26,6 +27,8 @@ class OneOf:
     def __post_init__(self) -> None:
         if not self.strings:
             raise ValueError(f"`{self.unit} in` wants at least one string")
+        if any(HALF.search(string) for string in self.strings):
+            raise ValueError(f"`{self.unit} in` wants whole characters, and a string holds half of one")
 
     def __str__(self) -> str:
         return f"{self.unit} in {{{', '.join(json.dumps(string, ensure_ascii=False) for string in self.strings)}}}"
@@ -33,13 +36,13 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """`token matches /regex/`: the whole string matches this regular expression of Python's `re`."""
+    """`token matches /regex/`: the whole string matches this regular expression, as `patterns` runs it."""
 
     unit: Unit
     pattern: str
 
     def __post_init__(self) -> None:
-        re.compile(self.pattern)
+        check(self.pattern)
         object.__setattr__(self, "pattern", re.sub(r"\\.", slash_unescaped, self.pattern, flags=re.DOTALL))
 
     def __str__(self) -> str:

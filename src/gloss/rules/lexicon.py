@@ -1,6 +1,5 @@
 """Predicates on every string of a vocabulary at once, so that a text is read by looking up."""
 
-import re
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,6 +9,7 @@ from numpy import ndarray
 
 from gloss.rules.language import IsClass, OneOf, Predicate
 from gloss.rules.lexical import CLASSES, is_word_character, word_core
+from gloss.rules.patterns import matching
 
 KEPT = 2  # lexicons of recent vocabularies: a run has one subject, a comparison two
 
@@ -31,8 +31,7 @@ class Lexicon:
             for string in predicate.strings:
                 table[list(self.ids_of.get(string, ()))] = True
             return table
-        fits = re.compile(predicate.pattern).fullmatch
-        return np.fromiter((fits(string) is not None for string in self.strings), bool, len(self.strings))
+        return matching(predicate.pattern, self.strings)
 
     def class_table(self, name: str) -> Bool[ndarray, " vocabulary"]:
         """Whether each string belongs to the lexical class."""
@@ -48,6 +47,11 @@ class Lexicon:
         for i, string in enumerate(self.strings):
             found[string] = (*found.get(string, ()), i)
         return found
+
+    @cached_property
+    def firsts(self) -> Int32[ndarray, " vocabulary"]:
+        """For each id the first one with the same string: no rule can tell them apart."""
+        return np.array([self.ids_of[string][0] for string in self.strings], np.int32)
 
     @cached_property
     def all_space(self) -> Bool[ndarray, " vocabulary"]:

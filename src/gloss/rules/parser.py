@@ -30,6 +30,7 @@ PIECES = re.compile(
     r"""|(?P<name>[a-z]+)|(?P<sign>->|\.\.|<=|>=|[<>={}(),])|(?P<end>$))""",
     re.DOTALL,
 )
+DIGITS = 9  # of a whole number: more tokens than any text has
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -87,9 +88,10 @@ class Parser:
         unit = Unit(self.take())
         if self.accept("in"):
             self.expect("{")
+            start = self.start
             strings = self.separated(self.string, ",")
             self.expect("}")
-            return OneOf(unit, strings)
+            return self.checked(lambda found: OneOf(unit, found), strings, start)
         if self.accept("matches"):
             return self.regex(unit)
         if self.accept("is"):
@@ -138,8 +140,8 @@ class Parser:
         return float(self.take())
 
     def whole_number(self) -> int:
-        if self.kind != "number" or not self.piece.isdecimal():
-            self.fail("a whole number")
+        if self.kind != "number" or not self.piece.isdecimal() or len(self.piece) > DIGITS:
+            self.fail(f"a whole number of at most {DIGITS} digits")
         return int(self.take())
 
     def separated(self, item: Callable[[], T], separator: str) -> tuple[T, ...]:
@@ -153,7 +155,7 @@ class Parser:
         """What `make` makes of the given; what it refuses is an error at `start`."""
         try:
             return make(given)
-        except (ValueError, re.error) as refused:
+        except ValueError as refused:
             self.fail_at(start, str(refused))
 
     def accept(self, piece: str) -> bool:

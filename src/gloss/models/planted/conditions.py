@@ -42,7 +42,7 @@ class Fits:
 
     def holds(self, string: str) -> bool:
         """Whether it holds of a token's string."""
-        return re.fullmatch(self.pattern, string) is not None
+        return re.fullmatch(self.pattern, string, re.DOTALL) is not None
 
 
 @dataclass(frozen=True)
