@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gloss.errors import GlossError
+from gloss.stopping import say, stop_on_signals, stopped
 
 app = typer.Typer(
     help="Read a language model: what each feature inside it means, and how far each explanation can be trusted.",
@@ -23,15 +24,17 @@ Wait = Annotated[bool, typer.Option("--wait", help="Where another gloss works in
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 2 for what the user can mend, 130 when interrupted."""
+    """Run the command line. Exit codes: 0 done, 2 for what the user can mend, 130 when interrupted, 143 when terminated."""
+    stop_on_signals()
     try:
         app()
-    except GlossError as problem:
+    except BaseException as problem:  # of whatever kind, once the command was told to stop
+        if stopped():
+            sys.exit(say())
+        if not isinstance(problem, GlossError):
+            raise
         print(f"gloss: {problem}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("gloss: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
 
 
 @app.command()

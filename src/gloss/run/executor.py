@@ -1,15 +1,24 @@
 """Runs the tasks that are not done: here or in a few processes of this machine."""
 
+import ctypes
 import multiprocessing
-from collections.abc import Callable, Iterable, Sequence
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from gloss.errors import Stopped
 
 Work = Callable[[int], None]
+SIGNAL_SECONDS = 0.5  # a signal to all processes of a terminal or a job may end a worker before this process hears of it
+PR_SET_PDEATHSIG = 1
 
 
 @runtime_checkable
@@ -42,19 +51,53 @@ class Local:
             return Here().run(work, shards, done)
         # Spawned, not forked: a fork would inherit the threads' locks of torch and Arrow.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(self.processes, len(shards)), mp_context=context) as pool:
+        others = set(multiprocessing.active_children())
+        number = min(self.processes, len(shards))
+        with ProcessPoolExecutor(number, mp_context=context, initializer=die_with, initargs=(os.getpid(),)) as pool:
             try:
-                for _ in finished(pool.submit(work, shard) for shard in shards):
+                with deaf_to_interrupts():
+                    futures = [pool.submit(work, shard) for shard in shards]
+                for _ in finished(futures):
                     done()
             except BrokenProcessPool as problem:
+                time.sleep(SIGNAL_SECONDS)
                 raise Stopped(
                     "a worker process was ended from outside, perhaps for want of memory; run the same command again to go on, "
                     "with processes = 1 in [run] if it happens again"
                 ) from problem
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                for worker in set(multiprocessing.active_children()) - others:  # what they write is whole or not there
+                    worker.kill()
                 raise
         return None
+
+
+@contextmanager
+def deaf_to_interrupts() -> Generator[None]:
+    """Processes that are started inside never hear of Ctrl-C, which goes to all of a terminal; this one hears of it after."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def die_with(parent: int) -> None:
+    """Let this worker end with the process that started it, however that ends."""
+    if sys.platform == "linux":  # whatever the worker is doing
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=follow, daemon=True).start()
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def follow() -> None:
+    """Wait for the parent to end, then end."""
+    if (parent := multiprocessing.parent_process()) is not None:
+        parent.join()
+    os._exit(1)
 
 
 def finished(futures: Iterable[Future[None]]) -> Iterable[None]:

@@ -1,0 +1,53 @@
+"""Ends a command that is told to stop: soon, with one sentence, and with nothing half written."""
+
+import os
+import select
+import signal
+import sys
+import threading
+from types import FrameType
+
+SENTENCE = "gloss: stopped; the same command goes on from here"
+PATIENCE_SECONDS = 4.0  # for what is being written and for what runs in C; files are whole or not there, so none is needed
+_told: list[int] = []  # the signals so far
+_said = threading.Event()
+
+
+def stop_on_signals() -> None:
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt, and end the process where that does not end it soon.
+
+    A signal that was ignored stays ignored, as in a shell's background.
+    """
+    listening, signalled = os.pipe()
+    os.set_blocking(signalled, False)
+    signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)  # tells the thread even while the main one is inside C
+    threading.Thread(target=_insist, args=(listening,), daemon=True).start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def stopped() -> bool:
+    """Whether the process was told to stop."""
+    return bool(_told)
+
+
+def say() -> int:
+    """Say that the command stopped; gives the exit code, which names the signal as a shell's does."""
+    if not _said.is_set():
+        _said.set()
+        print(SENTENCE, file=sys.stderr, flush=True)
+    return 128 + _told[0]
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _told.append(number)
+    raise KeyboardInterrupt
+
+
+def _insist(listening: int) -> None:
+    """After the first signal, leave when it has lasted too long, or at a second signal."""
+    first = os.read(listening, 1)
+    select.select([listening], [], [], PATIENCE_SECONDS)
+    _told.extend(first)
+    os._exit(say())
