@@ -146,11 +146,16 @@ def report_verb(
 
 
 @app.command()
-def query(run_folder: RunFolder, sql: Annotated[str, typer.Argument(metavar="SQL")] = "SHOW TABLES") -> None:
+def query(
+    run_folder: RunFolder,
+    sql: Annotated[str, typer.Argument(metavar="SQL")] = "SHOW TABLES",
+    form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet; on standard output.")] = "table",
+    external: Annotated[bool, typer.Option("--external", help="Let the query read and write files outside the run.")] = False,
+) -> None:
     """Ask a run's records in **SQL**: tables explanations, scores, verdicts, failures, examples, features, statistics, ..."""
     from gloss.run.query import report
 
-    report(run_folder, sql)
+    report(run_folder, sql, form, external)
 
 
 @app.command()

@@ -31,3 +31,13 @@ class Stopped(GlossError):
 
 class Busy(GlossError):
     """A folder in which another process works."""
+
+
+def require_at_least(least: int | float, settings: object, *names: str) -> None:
+    """Raise BadSettings, with the setting's name, where one of these attributes is below `least`.
+
+    >>> require_at_least(1, search, "beam", "max_terms")
+    """
+    for name in names:
+        if not getattr(settings, name) >= least:
+            raise BadSettings(f"{name} is {getattr(settings, name)}; give {least:g} or more")

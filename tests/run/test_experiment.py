@@ -22,8 +22,8 @@ def test_an_empty_file_is_the_demo_with_defaults(tmp_path):
         ("[run]\nfeature = 3\n", "did you mean 'features'"),
         ("[run]\nfeatures = 'many'\n", "[run].features must be a number, got 'many'"),
         ("[run]\nfeatures = 2.5\n", "must be a whole number"),
-        ("[run]\nfeatures = -1\n", "features must be 0 (for all) or more"),
-        ("[run]\nprocesses = 0\n", "processes must be at least 1"),
+        ("[run]\nfeatures = -1\n", "[run].features is -1; give 0 or more"),
+        ("[run]\nprocesses = 0\n", "processes is 0; give 1 or more"),
         ("[explain]\nmethod = 'rules'\n", "did you mean 'rule'"),
         ("[explain]\nmethods = 'rule'\n", "[explain] names no method"),
         ("[sample]\nmethod = 'quantiles'\nquantile = 3\n", "did you mean 'quantiles'"),
@@ -34,7 +34,7 @@ def test_an_empty_file_is_the_demo_with_defaults(tmp_path):
         ("[chat]\nmodl = 'x'\n", "did you mean 'model'"),
         ("[contexts]\nshwn = 3\n", "did you mean 'shown'"),
         ("run = 3\n", "run must be a table"),
-        ("[run]\nseed = -1\n", "seed must be 0 or more"),
+        ("[run]\nseed = -1\n", "[run].seed is -1; give 0 or more"),
         ("[collect]\ntexts = [1]\n", "must be a list of texts"),
         ("[decompose]\ndictionary = 3\n", "[decompose].dictionary must be text"),
         ('[decompose]\ndictionary = "x"\nwdth = 3\n', "[decompose] with a dictionary has no setting 'wdth'"),
@@ -42,6 +42,24 @@ def test_an_empty_file_is_the_demo_with_defaults(tmp_path):
         ("[browse]\nworng = 3\n", "did you mean 'wrong'"),
         ("[chat]\nextra = 3\n", "must be a table"),
         ('[chat.prices]\nprompt_per_million = "abc"\n', "must be a number"),
+        ("[explain]\nmethod = 'rule'\nname = '../../evil'\n", "[explain].name is '../../evil'; give 1 to 64 letters"),
+        ("[score]\nmethod = 'execution'\nname = '..'\n", "[score].name is '..'"),
+        ("[explain]\nmethod = 'rule'\nname = 5\n", "[explain].name is 5"),
+        ("[explain]\nmethod = 'rule'\nname = ''\n", "[explain].name is ''"),
+        ("[decompose]\ndictionary = 'x'\nname = 'a/b'\n", "[decompose].name is 'a/b'"),
+        ("[run]\nfolder = '/'\n", "folder is '/'; give a folder for this run alone"),
+        ("[run]\nfolder = ''\n", "folder is ''"),
+        ("[explain]\nmethod = 'rule'\nbeam = -1\n", "[explain] rule.beam is -1; give 0 or more"),
+        ("[explain]\nmethod = 'rule'\nbeam = 0\n", "[explain] rule: beam is 0; give 1 or more"),
+        ("[browse]\nwrong = -1\n", "[browse].wrong is -1"),
+        ("[run]\nminimum_activations = -1\n", "[run].minimum_activations is -1"),
+        ("[chat]\nmodel = 'm'\ntimeout_seconds = nan\n", "[chat].timeout_seconds is nan; give a finite number"),
+        ("[chat.prices]\nprompt_per_million = nan\n", "prompt_per_million is nan"),
+        ("[chat.prices]\nprompt_per_million = -1.0\n", "prompt_per_million is -1.0; give 0 or more"),
+        ("[run]\nfeatures = 99999999999999999999\n", "[run].features is beyond any count; give a finite number"),
+        ("[decompose]\nmethod = 'topk'\nsite = 'resid_post.1'\nlearning_rate = inf\n", "learning_rate is inf"),
+        ("explain = [3]\n", "[[explain]] must be a table for each method"),
+        ("explain = []\n", "[explain] names no method"),
         ("[[score]]\nmethod = 'execution'\n[[score]]\nmethod = 'execution'\n", "'execution' twice"),
     ],
 )
@@ -53,10 +71,11 @@ def test_what_is_wrong_is_said_with_what_was_probably_meant(tmp_path, text, said
     assert said in str(told.value)
 
 
-def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path):
+@pytest.mark.parametrize("text", ["[run", "a = " + "[" * 3000 + "]" * 3000, "a = 1" + "0" * 5000, "\x00"])
+def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path, text):
     path = tmp_path / "experiment.toml"
-    path.write_text("[run")
-    with pytest.raises(BadInput, match=r"experiment\.toml is not TOML"):
+    path.write_text(text)
+    with pytest.raises(BadInput, match=r"experiment\.toml is (not TOML|nested too deeply)"):
         Experiment.read(path)
     with pytest.raises(BadInput, match="cannot be read"):
         Experiment.read(tmp_path / "nothing.toml")

@@ -22,6 +22,7 @@ from gloss.attribute.judging import Parts, judged, parted
 from gloss.attribute.lasso import at, chosen_penalty
 from gloss.attribute.pursuit import Pursuit
 from gloss.attribute.screens import Atom
+from gloss.errors import require_at_least
 
 FIRST = 256  # masks, or up to twice as many, before the budget is first doubled
 EARLY_OPERATIONS = 6e8  # of screens while masks can still be added
@@ -40,6 +41,9 @@ class Auto:
     order: int = 5
     enough: float = 0.99
     operations: float = 1.2e10  # multiplications that one screen of all larger sets may take
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "budget", "order", "operations")
 
     def attribute(self, game: Game, rng: np.random.Generator) -> Interactions:
         """Fourier coefficients; all, where the budget pays for every mask. Raises BadInput for too few values."""

@@ -12,6 +12,7 @@ from gloss.attribute.game import Game
 from gloss.attribute.interactions import Interactions
 from gloss.attribute.judging import LEAST, faithfulness_of, set_apart
 from gloss.attribute.transforms import Basis, PlayerSet
+from gloss.errors import require_at_least
 from gloss.records import Estimate
 
 APPROACHES = ("regression", "sampling")
@@ -30,6 +31,7 @@ class Banzhaf:
     approach: str = "regression"
 
     def __post_init__(self) -> None:
+        require_at_least(1, self, "budget")
         if self.approach not in APPROACHES:
             raise ValueError(f"approach is {self.approach!r}; banzhaf takes {' or '.join(APPROACHES)}")
 

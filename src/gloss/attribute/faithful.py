@@ -14,7 +14,7 @@ from gloss.attribute.game import Game
 from gloss.attribute.interactions import Interactions
 from gloss.attribute.judging import ends_of, faithfulness_of, set_apart
 from gloss.attribute.transforms import Basis, PlayerSet
-from gloss.errors import BadInput
+from gloss.errors import BadInput, require_at_least
 from gloss.records import Estimate
 
 WEIGHTINGS = ("banzhaf", "shapley")
@@ -29,6 +29,7 @@ class Faithful:
     weighting: str = "banzhaf"
 
     def __post_init__(self) -> None:
+        require_at_least(1, self, "budget", "order")
         if self.weighting not in WEIGHTINGS or self.order < 1:
             raise ValueError(f"weighting is {self.weighting!r}, order {self.order}; faithful takes {WEIGHTINGS} and 1 or more")
 

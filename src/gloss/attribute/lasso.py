@@ -18,6 +18,7 @@ from gloss.attribute.game import Game
 from gloss.attribute.interactions import Interactions
 from gloss.attribute.judging import judged, parted
 from gloss.attribute.screens import Atom, Literals, affordable, deep, pairs
+from gloss.errors import require_at_least
 
 MOST_ATOMS = 6000
 MOST_WHOLE = 2500  # parities that are taken without a screen
@@ -34,6 +35,7 @@ class Lasso:
     order: int = 2
 
     def __post_init__(self) -> None:
+        require_at_least(1, self, "budget")
         if not 1 <= self.order <= 3:
             raise ValueError(f"order is {self.order}; lasso takes 1, 2 or 3")
 

@@ -11,7 +11,7 @@ from gloss.attribute.game import Game
 from gloss.attribute.interactions import Interactions
 from gloss.attribute.judging import ends_of, faithfulness_of, set_apart
 from gloss.attribute.transforms import Basis, PlayerSet
-from gloss.errors import BadInput
+from gloss.errors import BadInput, require_at_least
 from gloss.records import Estimate
 
 APPROACHES = ("regression", "permutations")
@@ -29,6 +29,7 @@ class Shapley:
     approach: str = "regression"
 
     def __post_init__(self) -> None:
+        require_at_least(1, self, "budget")
         if self.approach not in APPROACHES:
             raise ValueError(f"approach is {self.approach!r}; shapley takes {' or '.join(APPROACHES)}")
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from gloss.decompose.training import Pace, Training
-from gloss.errors import BadInput, BadSettings
+from gloss.errors import BadInput, BadSettings, require_at_least
 from gloss.models.dictionary import Card, SparseCoder
 from gloss.models.selection import LargestK
 from gloss.models.sites import Site
@@ -43,6 +43,7 @@ class TopK:
     selection_dtype: str = "float32"  # "bfloat16" picks the k by rounded pre-activations; their values stay exact
 
     def __post_init__(self) -> None:
+        require_at_least(1e-12, self, "learning_rate")
         if not 1 <= self.k <= self.width:
             raise BadSettings(f"k={self.k} features of width={self.width} cannot be active; k must be between 1 and the width")
         if self.selection_dtype not in ("float32", "bfloat16"):

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from gloss.errors import require_at_least
 from gloss.explain.candidates import Candidate, Rows, choose_sets
 from gloss.explain.description import Ledger
 from gloss.explain.families import nearby_families, own_families
@@ -44,6 +45,9 @@ class RuleSearch:
     reads_reasons: ClassVar[bool] = (
         True  # tokens just as far back as those that drive the feature are tried, where these are known
     )
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "max_alternatives", "max_terms", "beam", "fewest_firing")
 
     def explain(
         self, examples: Examples, vocabulary: Vocabulary, rng: np.random.Generator

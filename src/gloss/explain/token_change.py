@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from gloss.errors import require_at_least
 from gloss.explain.tokens_told import raises
 from gloss.models.prompts import Conversation
 from gloss.records import Control, Effect, Examples, Explanation, Failure, Reason, Shift
@@ -19,6 +20,9 @@ class TokenChange:
 
     reads_effects: ClassVar[bool] = True
     tokens: int = 10  # named at most
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "tokens")
 
     def explain(
         self, examples: Examples, vocabulary: Vocabulary, rng: np.random.Generator

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gloss.errors import require_at_least
 from gloss.explain.tokens_told import raises
 from gloss.models.prompts import Conversation
 from gloss.records import Examples, Explanation, Failure, Reason
@@ -17,6 +18,9 @@ class VocabularyProjection:
     """Says what the direction says; sees no context. Fails where no token stands out from those of random directions."""
 
     tokens: int = 10  # named at most
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "tokens")
 
     def explain(
         self, examples: Examples, vocabulary: Vocabulary, rng: np.random.Generator

@@ -1,5 +1,6 @@
 """An experiment: a TOML file with one table a verb, checked whole before anything runs."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gloss.attribute.reasons import Reasoning
-from gloss.errors import BadInput, BadSettings
+from gloss.errors import BadInput, BadSettings, require_at_least
 from gloss.intervene.settings import Intervening
 from gloss.models.chat import Chat
 from gloss.models.local_chat import LocalChat
@@ -19,6 +20,7 @@ DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what
 RULES, JUDGE, NO_COLLISIONS = "rules", "judge", "none"  # who finds collisions
 TRAINED, RANDOM = "trained", "random"  # weights of a subject
 EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
+NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")  # of a method or a dictionary: it becomes the name of a folder and of rows
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,10 @@ class Run:
     processes: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("features_per_shard", "processes"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.features < 0:
-            raise ValueError(f"features must be 0 (for all) or more, got {self.features}")
-        if self.seed < 0:
-            raise ValueError(f"seed must be 0 or more, got {self.seed}")
+        require_at_least(1, self, "features_per_shard", "processes")
+        require_at_least(0, self, "features", "seed", "minimum_activations")
+        if not self.folder.strip() or "\0" in self.folder or Path(self.folder).resolve() in (Path("/"), Path.home().resolve()):
+            raise ValueError(f"folder is {self.folder!r}; give a folder for this run alone, for example runs/mine")
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,10 @@ class Corpus:
     column: str = "text"
     context_length: int = 256
     max_tokens: int = 400_000  # 0 takes all
+
+    def __post_init__(self) -> None:
+        require_at_least(2, self, "context_length")
+        require_at_least(0, self, "max_tokens")
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,9 @@ class Browse:
 
     wrong: int = 6  # held-out contexts of each kind that a rule got wrong
 
+    def __post_init__(self) -> None:
+        require_at_least(0, self, "wrong")
+
 
 @dataclass(frozen=True)
 class Controls:
@@ -141,6 +147,10 @@ class Controls:
     random_subject: bool = False  # the same architecture with random weights
     features: int = 50  # of each; 0 takes every live feature
     training_tokens: int = 1_000_000  # for the random subject's dictionary, where the run's own was given
+
+    def __post_init__(self) -> None:
+        require_at_least(0, self, "features")
+        require_at_least(1, self, "training_tokens")
 
 
 Table = dict[str, Any]
@@ -195,8 +205,13 @@ class Experiment:
             return cls.of(tomllib.loads(path.read_text("utf-8")))
         except OSError as problem:
             raise BadInput(f"{path} cannot be read: {problem.strerror}; give the path of an experiment file (TOML)") from problem
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-            raise BadInput(f"{path} is not TOML: {problem}") from problem
+        except RecursionError as problem:
+            raise BadInput(
+                f"{path} is nested too deeply; an experiment has tables of settings and lists, nothing deeper"
+            ) from problem
+        except ValueError as problem:  # of TOML, of UTF-8, and of numbers with thousands of digits
+            first_line, _, _ = str(problem).partition("\n")
+            raise BadInput(f"{path} is not TOML: {first_line}") from problem
 
     @classmethod
     def of(cls, tables: Mapping[str, Any]) -> "Experiment":
@@ -213,6 +228,8 @@ class Experiment:
         for name in METHODS:
             if name in tables:
                 chosen[name] = (tables[name],) if isinstance(tables[name], dict) else tuple(tables[name])
+                if others := [entry for entry in chosen[name] if not isinstance(entry, dict)]:
+                    raise BadSettings(f"[[{name}]] must be a table for each method, got {others[0]!r}")
         chosen |= {name: tables[name] for name in OTHER if name in tables}
         experiment = cls(**chosen)
         experiment.check()
@@ -221,6 +238,8 @@ class Experiment:
     def check(self) -> None:
         """Build every method once, so that a wrong setting stops the run before it has cost anything."""
         for verb in METHODS:
+            if not getattr(self, verb):
+                raise BadSettings(f"[{verb}] names no method; leave {verb} out for the default one, {METHODS[verb][0]['method']}")
             for settings in getattr(self, verb):
                 if "method" not in settings:
                     raise BadSettings(f"[{verb}] names no method; add one, for example method = {METHODS[verb][0]['method']!r}")
@@ -229,10 +248,11 @@ class Experiment:
                         f"[{verb}] {settings['method']} reads effects of interventions, and there are none; "
                         "add a table [intervene], empty for the defaults"
                     )
+                check_name(settings.get("name", settings["method"]), f"[{verb}].name")
             names = [called(settings) for settings in getattr(self, verb)]
             if twice := {name for name in names if names.count(name) > 1}:
                 raise BadSettings(
-                    f"[[{verb}]] has {min(twice)!r} twice; give each a name, as in name = {min(twice) + ' again'!r}"
+                    f"[[{verb}]] has {min(twice)!r} twice; give each a name, as in name = {min(twice) + '-again'!r}"
                 )
         self.sampling  # noqa: B018 refuses what it cannot be
         if self.intervene is not None:
@@ -247,6 +267,8 @@ class Experiment:
     def check_dictionary(self) -> None:
         """Either a dictionary that exists, or a method and a site to train one."""
         given = self.decompose
+        if "name" in given:
+            check_name(given["name"], "[decompose].name")
         if "method" in given:
             if not isinstance(given.get("site"), str):
                 raise BadSettings('[decompose] trains a dictionary, so it needs a site, for example site = "resid_post.2"')
@@ -277,6 +299,13 @@ class Experiment:
     def tables(self) -> Table:
         """Every setting, defaults included."""
         return {name: table for name, table in asdict(self).items() if table is not None}
+
+
+def check_name(name: object, where: str) -> None:
+    """Refuse what cannot be the name of a folder inside the run's."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        shown = name if not isinstance(name, str) or len(name) <= 80 else name[:77] + "..."
+        raise BadSettings(f"{where} is {shown!r}; give 1 to 64 letters, digits, dots, hyphens or underscores")
 
 
 def called(settings: Table) -> str:

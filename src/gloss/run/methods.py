@@ -11,6 +11,8 @@ from gloss.errors import BadSettings
 
 Table = Mapping[str, Any]
 
+LARGEST = 2**53  # from here on floats skip whole numbers; nothing that is counted comes near
+
 
 def method(verb: str, settings: Mapping[str, Any]) -> Any:
     """The method that `settings["method"]` names, made with the other settings. Raises BadSettings with a suggestion."""
@@ -62,15 +64,18 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
             raise BadSettings(f"{where} has no setting {key!r}{suggestion(key, known)}")
         factory = known[key].default_factory
         if key not in getattr(kind, "wraps", {}):
-            check_kind(value, known[key].default if factory is MISSING else factory(), f"{where}.{key}")
+            default = known[key].default if factory is MISSING else factory()
+            check_kind(value, default, f"{where}.{key}")
+            check_numbers(value, default, f"{where}.{key}")
     for name, field in known.items():
         if field.default is MISSING and field.default_factory is MISSING and name not in settings:
             raise BadSettings(f"{where} needs the setting {name!r}, which has no default")
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     try:
         return kind(**given)
-    except ValueError as problem:
-        raise BadSettings(f"{where}: {problem}") from problem
+    except (ValueError, BadSettings) as problem:
+        said = str(problem)
+        raise BadSettings(said if said.startswith(where) else f"{where}: {said}") from problem
 
 
 def check_kind(value: Any, default: Any, where: str) -> None:
@@ -87,6 +92,18 @@ def check_kind(value: Any, default: Any, where: str) -> None:
             if isinstance(default, int) and isinstance(value, float):
                 raise BadSettings(f"{where} must be a whole number, got {value!r}")
             return
+
+
+def check_numbers(value: Any, default: Any, where: str) -> None:
+    """Refuse numbers that no setting can mean: not finite, beyond LARGEST, or below 0 where the default is not."""
+    for number in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            continue
+        if not abs(number) <= LARGEST:
+            shown = number if isinstance(number, float) else "beyond any count"
+            raise BadSettings(f"{where} is {shown}; give a finite number below {LARGEST:,}")
+        if number < 0 and not (isinstance(default, int | float) and default < 0):
+            raise BadSettings(f"{where} is {number}; give 0 or more")
 
 
 def suggestion(given: str, known: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
 
-from gloss.errors import BadInput
+from gloss.errors import BadInput, require_at_least
 from gloss.models.prompts import Conversation
 from gloss.records import Control, Estimate, Explanation, Failure, FeatureActivations, Reason, Score, Split
 from gloss.rules import Passage, Rule, execute, parse
@@ -24,6 +24,9 @@ class Execution:
     """Holds what the rule foretells against the feature's true activations at every held-out token."""
 
     resamples: int = 500  # of documents, for the intervals
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "resamples")
 
     def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
         """Precision, recall, F1, average precision and correlation at the true base rate. Yields no prompts."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-from gloss.errors import BadSettings
+from gloss.errors import BadSettings, require_at_least
 from gloss.models.capabilities import Need
 from gloss.models.marks import quoted
 from gloss.models.prompts import Conversation, prompt_file
@@ -29,6 +29,7 @@ class Intervention:
     worked_examples: int = 3  # in the prompt, three at most
 
     def __post_init__(self) -> None:
+        require_at_least(1e-6, self, "kl")
         if not 0 <= self.worked_examples <= 3:
             raise BadSettings(f"intervention was given worked_examples={self.worked_examples}, wants a number from 0 to 3")
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
+from gloss.errors import require_at_least
 from gloss.models.prompts import Conversation
 from gloss.records import Control, Effect, Estimate, Explanation, Failure, Reason, Score
 from gloss.score.intervals import from_draws, rate_draws
@@ -25,6 +26,9 @@ class InterventionTokens:
 
     reads_effects: ClassVar[bool] = True
     kl: float = 1.0  # of the headline, in nats; one of [intervene]
+
+    def __post_init__(self) -> None:
+        require_at_least(1e-6, self, "kl")
 
     def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
         """F1 against the tokens that rise, and AUROC of the ranking of all tokens, at every divergence. Yields no prompts."""
