@@ -1,5 +1,6 @@
 """The verbs. Each says what it does with `--help`; what the user can mend is told in one sentence and exits with 2."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -24,23 +25,60 @@ Wait = Annotated[bool, typer.Option("--wait", help="Where another gloss works in
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 2 for what the user can mend, 130 when interrupted, 143 when terminated."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 a fault of gloss itself, 2 what the user can mend, 130 when interrupted, 143 when terminated.
+    """
     stop_on_signals()
     try:
         app()
     except BaseException as problem:  # of whatever kind, once the command was told to stop
         if stopped():
             sys.exit(say())
-        if not isinstance(problem, GlossError):
-            raise
-        print(f"gloss: {problem}", file=sys.stderr)
-        sys.exit(2)
+        match problem:
+            case GlossError():
+                print(f"gloss: {problem}", file=sys.stderr)
+                sys.exit(2)
+            case BrokenPipeError():  # whoever read the output has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            case Exception():
+                print(f"gloss: {fault(problem)}", file=sys.stderr)
+                sys.exit(1)
+            case _:
+                raise
+
+
+def fault(problem: Exception) -> str:
+    """Keep the traceback of an error that nobody foresaw, and say in one sentence where it lies."""
+    import tempfile
+    import traceback
+
+    first, _, _ = str(problem).strip().partition("\n")
+    with tempfile.NamedTemporaryFile("w", prefix="gloss-fault-", suffix=".log", delete=False, encoding="utf-8") as file:
+        traceback.print_exception(problem, file=file)
+    return f"this is a fault of gloss itself ({type(problem).__name__}: {first[:200]}); please report it with {file.name}"
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"gloss {version('gloss')}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_every_verb(
+    _: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Say the version.")] = False,
+) -> None:
+    """Read a language model: what each feature inside it means, and how far each explanation can be trusted."""
 
 
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Option(help="Where the run is kept.")] = Path("runs/demo"),
-    features: Annotated[int, typer.Option(help="How many of the dictionary's live features to explain; 0 for all.")] = 400,
+    features: Annotated[int, typer.Option(min=0, help="How many of the dictionary's live features to explain; 0 for all.")] = 400,
     wait: Wait = False,
 ) -> None:
     """Explain and score features of the **embedded language model**, offline, and write pages to look at."""
@@ -102,7 +140,7 @@ def check(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a name on the hub, or `embedded`.")],
     dictionary: Annotated[str, typer.Argument(metavar="DICTIONARY", help="A folder in a known format, or `embedded`.")],
     texts: Annotated[list[str] | None, typer.Option(help="Where to read text; the standard library if left out.")] = None,
-    tokens: Annotated[int, typer.Option(help="How many tokens to read.")] = 50_000,
+    tokens: Annotated[int, typer.Option(min=1, help="How many tokens to read.")] = 50_000,
     site: Annotated[str, typer.Option(help="Where the dictionary reads, if its files do not say.")] = "",
 ) -> None:
     """Measure a dictionary's **L0, FVU and recovered cross-entropy** on real text, beside what its card says."""
@@ -115,7 +153,7 @@ def check(
 def compare(
     dictionaries: Annotated[list[str], typer.Argument(metavar="DICTIONARY DICTIONARY...", help="Folders in a known format.")],
     site: Annotated[str, typer.Option(help="Where the dictionaries read, if their files do not say.")] = "",
-    seed: Annotated[int, typer.Option(help="Of the random dictionaries that tell what chance would share.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random dictionaries that tell what chance would share.")] = 0,
 ) -> None:
     """Say which share of their **features two dictionaries have in common**, beside what chance would share."""
     from gloss.run.compare import report
@@ -180,14 +218,14 @@ def probe(path: ExperimentFile) -> None:
 def steer(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a name on the hub, or `embedded`.")],
     dictionary: Annotated[str, typer.Argument(metavar="DICTIONARY", help="A folder in a known format, or `embedded`.")],
-    feature: Annotated[int, typer.Argument(metavar="FEATURE", help="The feature's index in the dictionary.")],
+    feature: Annotated[int, typer.Argument(metavar="FEATURE", min=0, help="The feature's index in the dictionary.")],
     prompts: Annotated[
         list[str] | None, typer.Argument(metavar="PROMPT...", help="What to go on from; more give intervals.")
     ] = None,
     strength: Annotated[float | None, typer.Option(help="How strongly, in units of the feature's activation.")] = None,
     kl: Annotated[float | None, typer.Option(help="Or: as strongly as moves the next token by so many nats.")] = None,
     edit: Annotated[str, typer.Option(help="`add` to the activation, `set` it, or `ablate` it.")] = "add",
-    tokens: Annotated[int, typer.Option(help="How many tokens to write.")] = 24,
+    tokens: Annotated[int, typer.Option(min=1, help="How many tokens to write.")] = 24,
     control: Annotated[bool, typer.Option("--control", help="Show a random direction at the same divergence too.")] = False,
     site: Annotated[str, typer.Option(help="Where the dictionary reads, if its files do not say.")] = "",
 ) -> None:
@@ -212,10 +250,10 @@ def attribute(
     model: Annotated[str, typer.Option(help="A folder, a name on the hub, or `embedded`.")] = "embedded",
     base_url: Annotated[str, typer.Option(help="Of an endpoint that has the model, if it is not to run here.")] = "",
     method: Annotated[str, typer.Option(help="Who attributes; see docs/attribute.md.")] = "auto",
-    budget: Annotated[int | None, typer.Option(help="How many masks may be valued.")] = None,
-    order: Annotated[int | None, typer.Option(help="Of the largest sets that are looked for.")] = None,
+    budget: Annotated[int | None, typer.Option(min=1, help="How many masks may be valued.")] = None,
+    order: Annotated[int | None, typer.Option(min=1, help="Of the largest sets that are looked for.")] = None,
     folder: Annotated[Path, typer.Option(help="Where values, records and pages are kept.")] = Path("runs/attribute"),
-    seed: Annotated[int, typer.Option(help="Of the masks that are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the masks that are drawn.")] = 0,
     wait: Wait = False,
 ) -> None:
     """Say which words, heads, features or training examples **act together** to make the model say what it does."""

@@ -123,10 +123,14 @@ def test_the_page_tells_scores_with_intervals_failures_and_controls(pages_folder
 def test_the_index_gives_medians_beside_their_controls(tmp_path, rng):
     pages = list(Material(40).pages(rng))
     index = write_pages(tmp_path / "pages", SUMMARY, pages, VOCABULARY)
-    values = sorted(page.scores[0].estimates["f1"].value for page in pages if page.scores)
-    middle = np.median(values)
+    values = [page.scores[0].estimates["f1"].value for page in pages if page.scores]
+    without = sum(page.statistics.count > 0 for page in pages) - len(values)
+    assert without > 0
     text = index.read_text()
-    assert f"{middle:.2f}".removeprefix("0") + " <small>median" in text
+    for middle, then in ((np.median(values + [0.0] * without), " <small>median"), (np.median(values), "</p>")):
+        assert f"{middle:.2f}".removeprefix("0") + then in text
+    assert f"{without} without an explanation or a score count as 0" in text
+    assert f"In the median over {len(values) + without} features" in text
     assert re.search(r"with another feature’s explanation: \.0\d", text)
 
 

@@ -9,7 +9,7 @@ from gloss.browse.features import controls_of
 from gloss.browse.heatmap import visible
 from gloss.browse.model import FeaturePage, State
 from gloss.browse.words import REASONS, bounded, metric
-from gloss.records import Control, FeatureId
+from gloss.records import NOBODY, Control, FeatureId
 from gloss.store.vocabulary import Vocabulary
 
 PEEK = 5  # tokens on either side of the peak
@@ -79,6 +79,12 @@ class Entries:
         else:
             found = [row.controls[column][control] for row in self.rows if control in row.controls.get(column, {})]
         return [value for value in found if math.isfinite(value)]
+
+    def padded(self, column: Column) -> list[float]:
+        """A score of all features that fire, 0 for each that was not explained or not scored."""
+        values = self.values(column)
+        fire = sum(row.state is not State.SILENT for row in self.rows)
+        return values if column.explained_by == NOBODY else values + [0.0] * (fire - len(values))
 
     def count(self, state: State) -> int:
         """How many features are in that state."""

@@ -121,13 +121,14 @@ def feature_path(dictionary: str, index: int) -> str:
 
 
 def _overview(entries: Entries) -> list[dict[str, object]]:
-    """For each score: its median over features and its distribution, beside those of its controls."""
+    """For each score: its median over features, those without an explanation as 0, and its distribution beside its controls'."""
     found: list[dict[str, object]] = []
     for column in entries.columns:
         values = entries.values(column)
         if not values:
             continue
-        quarter, three_quarters = (sorted(values)[int(q * (len(values) - 1))] for q in (0.25, 0.75))
+        padded = entries.padded(column)
+        quarter, three_quarters = (sorted(padded)[int(q * (len(padded) - 1))] for q in (0.25, 0.75))
         controls = [
             (words.CONTROLS[c], entries.values(column, c)) for c in (Control.RANDOM_EXPLANATION, Control.SHUFFLED_EXPLANATION)
         ]
@@ -138,7 +139,9 @@ def _overview(entries: Entries) -> list[dict[str, object]]:
                 "column": column,
                 "help": words.METHODS.get(column.method, ""),
                 "metric": words.metric(column.headline),
-                "median": median(values),
+                "median": median(padded),
+                "without": len(padded) - len(values),
+                "alone": median(values),
                 "middle": (quarter, three_quarters),
                 "n": len(values),
                 "outline": drawings.outline(values, scale.low, scale.high),

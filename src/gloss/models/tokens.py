@@ -24,7 +24,10 @@ class Tokens:
 
     def encode(self, text: str) -> list[int]:
         """The text's tokens, without a start token."""
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+        try:
+            return self.tokenizer.encode(text, add_special_tokens=False).ids
+        except TypeError as problem:  # a lone surrogate, as the shell makes of a byte that is not UTF-8
+            raise BadInput(f"the text {text[:40]!r} holds bytes that are not UTF-8; give it in UTF-8") from problem
 
     def vocabulary(self, size: int) -> Vocabulary:
         """The bytes of tokens 0 to `size` or the tokenizer's last; a number without a token is called `<unused_7>`.

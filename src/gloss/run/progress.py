@@ -1,62 +1,130 @@
-"""Bars with rate and time left; plain lines where nobody looks at a terminal."""
+"""Bars with rate and time left; where nobody looks at a terminal, a line every half minute."""
 
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn
 from rich.progress import Task as Line
+from rich.table import Column
 from rich.text import Text
 
 from gloss.store.progress import Progress as Report
 
 console = Console(stderr=True)
 out = Console()
+EVERY = 30.0  # seconds between lines where there is no terminal
 
 
-class Rate(TextColumn):
-    """How many a second."""
+@dataclass
+class State:
+    """How far something is."""
 
-    def __init__(self) -> None:
-        super().__init__("")
+    title: str
+    unit: str
+    done: int = 0
+    total: int | None = None
+    before: int = 0  # done already when it began: no part of the rate
+    begun: float = field(default_factory=time.monotonic)
+
+    def report(self, done: int, total: int | None) -> None:
+        """What is done now, out of how much."""
+        if self.total is None and self.done == 0:
+            self.before = done if total is not None and done < total else 0
+        self.done, self.total = done, total
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.begun
+
+    @property
+    def rate(self) -> float:
+        """Units a second."""
+        return (self.done - self.before) / self.elapsed if self.elapsed > 0 else 0.0
+
+    @property
+    def counted(self) -> str:
+        if self.total is None and not self.done:
+            return "preparing"
+        of = "" if self.total is None else f" of {self.total:,}"
+        return f"{self.done:,}{of} {self.unit}"
+
+    @property
+    def pace(self) -> str:
+        """Rate, time elapsed and time left, as far as they are known."""
+        parts = [f"{self.rate:,.3g}/s" if self.rate < 100 else f"{self.rate:,.0f}/s"] if self.rate > 0 else []
+        parts.append(f"elapsed {clock(self.elapsed)}")
+        if self.total is not None and self.rate > 0 and self.done < self.total:
+            parts.append(f"left {clock((self.total - self.done) / self.rate)}")
+        return " · ".join(parts)
+
+
+class Pace(ProgressColumn):
+    """Rate and times of a state."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self.state = state
 
     def render(self, task: Line) -> Text:
-        return Text(f"{task.speed:,.0f}/s" if task.speed else "", style="dim")
+        return Text(f"{self.state.counted}  {self.state.pace}", style="dim")
 
 
 @contextmanager
 def bar(title: str, unit: str = "") -> Generator[Report]:
     """A line of progress; gives what to call with the number done and the total, where it is known."""
-    begun = time.monotonic()
-    counted = [0]
-    columns = (
-        SpinnerColumn(finished_text="[green]✓"),
-        TextColumn(f"{title:<18}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(f"[dim]{unit}"),
-        Rate(),
-        TimeElapsedColumn(),
-        TextColumn("[dim]left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        line = progress.add_task(title, total=None)
-
-        def report(done: int, total: int | None) -> None:
-            counted[0] = done
-            progress.update(line, completed=done, total=total)
-
-        yield report
-        progress.update(line, total=counted[0], completed=counted[0])
+    state = State(title, unit)
+    with drawn(state) if console.is_terminal else told(state):
+        yield state.report
     if not console.is_terminal:
-        console.print(f"{title}: {counted[0]:,} {unit} in {time.monotonic() - begun:.1f} s", highlight=False)
+        console.print(f"{title}: {state.done:,} {unit} in {state.elapsed:.1f} s", highlight=False)
+
+
+@contextmanager
+def drawn(state: State) -> Generator[None]:
+    """A bar that moves, on a terminal."""
+    columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn(f"{state.title:<18}"), BarColumn(20), Pace(state))
+    with Progress(*columns, console=console) as progress:
+        line = progress.add_task(state.title, total=None)
+        stop = threading.Event()
+
+        def draw() -> None:
+            while not stop.wait(0.1):
+                progress.update(line, completed=state.done, total=state.total)
+
+        follower = threading.Thread(target=draw, daemon=True)
+        follower.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            follower.join()
+        progress.update(line, total=max(state.done, 1), completed=max(state.done, 1))
+
+
+@contextmanager
+def told(state: State) -> Generator[None]:
+    """A line every half minute, also while one step takes longer than that."""
+    stop = threading.Event()
+
+    def tell() -> None:
+        while not stop.wait(EVERY):
+            console.print(f"{state.title}: {state.counted} · {state.pace}", highlight=False, soft_wrap=True)
+
+    follower = threading.Thread(target=tell, daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        follower.join()
+
+
+def clock(seconds: int | float) -> str:
+    """Hours, minutes and seconds: 0:55, 12:07, 1:02:03."""
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"

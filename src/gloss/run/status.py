@@ -4,8 +4,9 @@ from collections import Counter
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
-from gloss.run.plan import Plan, plan_of
+from gloss.run.plan import STAGES, Plan, plan_of
 from gloss.run.progress import out
 from gloss.run.stages import embeddings
 from gloss.store.results import read
@@ -14,14 +15,30 @@ from gloss.store.results import read
 def report(folder: Path) -> None:
     """Print one line a stage, then the failures by stage and reason."""
     plan = plan_of(folder)
-    table = Table("stage", "done", "results", "folder", title=str(folder))
-    for stage in plan.keys:
+    table = Table("stage", "done", "results", title=str(folder))
+    table.add_column("folder", overflow="fold")
+    for stage in in_order(plan):
         table.add_row(stage, *progress_of(plan, stage), str(plan.place(stage).relative_to(plan.folder)))
     out.print(table)
     failures = read([plan.place(stage) for stage in plan.keys], "failures")
     reasons = Counter((stage, reason) for stage, reason, _ in {(row["stage"], row["reason"], row["feature"]) for row in failures})
-    for (stage, reason), number in sorted(reasons.items()):
-        out.print(f"{stage}: {number} features {reason.replace('_', ' ')}")
+    details = {(row["stage"], row["reason"]): row["detail"] for row in reversed(failures)}
+    if reasons:
+        table = Table("failed in", "reason", "features", "for example")
+        for (stage, reason), number in sorted(reasons.items(), key=lambda each: (place_of(each[0][0]), each)):
+            table.add_row(stage, reason.replace("_", " "), f"{number:,}", Text(details[stage, reason]))
+        out.print(table)
+
+
+def in_order(plan: Plan) -> list[str]:
+    """The run's stages in the order of the data."""
+    return sorted(plan.keys, key=place_of)
+
+
+def place_of(stage: str) -> int:
+    """Where a stage comes among all."""
+    verb = stage.split(".")[0]
+    return STAGES.index(verb) if verb in STAGES else len(STAGES)
 
 
 def progress_of(plan: Plan, stage: str) -> tuple[str, str]:

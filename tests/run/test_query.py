@@ -1,0 +1,111 @@
+"""SQL over a finished run: whole cells, formats that scripts read, every documented table, and no way out of the run."""
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from gloss.errors import BadSettings
+from gloss.run.query import TABLES, report
+
+ROOT = Path(__file__).parents[2]
+HOSTILE = "x[:x:] :smile: :100: [bold] /etc/passwd:x:0:0 \\N"
+
+
+@pytest.fixture
+def ask(small_run, capsys):
+    def asked(sql: str, **settings: object) -> str:
+        report(small_run / "out", sql, **settings)
+        return capsys.readouterr().out
+
+    return asked
+
+
+def test_cells_are_whole_and_as_they_are(ask):
+    shown = ask(f"SELECT '{HOSTILE}' AS told, repeat('word ', 200) || 'end' AS long, NULL AS nothing")
+    assert HOSTILE in shown
+    assert "word end" in shown
+    assert "…" not in shown
+    assert "NULL" in shown
+
+
+def test_what_would_steer_a_terminal_is_shown_as_text(ask):
+    shown = ask("SELECT chr(27) || '[31mred' AS told")
+    assert "\x1b" not in shown
+    assert "\\x1b[31mred" in shown
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_scripts_read_texts_numbers_and_lists_back(ask, form):
+    import csv
+
+    sql = f"SELECT '{HOSTILE}' AS told, 1.5 AS half, [1, 2] AS list, NULL AS nothing, 'nan'::DOUBLE AS none"
+    printed = ask(sql, form=form)
+    rows = json.loads(printed) if form == "json" else list(csv.DictReader(io.StringIO(printed)))
+    assert len(rows) == 1
+    assert rows[0]["told"] == HOSTILE
+    assert float(rows[0]["half"]) == 1.5
+    assert (rows[0]["list"] if form == "json" else json.loads(rows[0]["list"])) == [1, 2]
+    assert not rows[0]["nothing"]
+    assert not rows[0]["none"]
+
+
+def test_no_row_is_an_empty_list(ask):
+    assert json.loads(ask("SELECT * FROM scores WHERE false", form="json")) == []
+    assert ask("SELECT feature, text FROM explanations WHERE false", form="csv") == "feature,text\n"
+
+
+def test_parquet_goes_to_standard_output(small_run, monkeypatch):
+    class Output(io.StringIO):
+        buffer = io.BytesIO()
+
+    monkeypatch.setattr(sys, "stdout", Output())
+    report(small_run / "out", "SELECT feature, histogram FROM statistics", form="parquet")
+    assert pq.read_table(io.BytesIO(Output.buffer.getvalue())).column_names == ["feature", "histogram"]
+
+
+def test_every_documented_table_is_there_with_its_columns_even_when_it_has_no_rows(ask):
+    listed = {row["name"] for row in json.loads(ask("SHOW TABLES", form="json"))}
+    documented = re.findall(r"^\| (`.+?) \|.*?\| (.*) \|$", (ROOT / "docs" / "query.md").read_text(), re.MULTILINE)
+    names = {name for cell, _ in documented for name in re.findall(r"`(\w+)`", cell)}
+    assert names == listed == set(TABLES)
+    for name in names:
+        columns = [row["column_name"] for row in json.loads(ask(f"DESCRIBE {name}", form="json"))]
+        assert columns == TABLES[name].names
+        ask(f"SELECT * FROM {name} LIMIT 1")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT CAST(text AS INTEGER) FROM explanations",
+        "SELECT error('boom') FROM scores",
+        "SELEC",
+        "SELECT * FROM nowhere",
+        ";",
+        "  ",
+        "SELECT 1; SELECT nothing",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM '/etc/passwd'",
+        "COPY (SELECT 1) TO 'x.csv'",
+        "ATTACH 'evil.duckdb'",
+        "INSTALL httpfs",
+        "SET enable_external_access = true",
+        "SELECT * FROM TABLES",  # a Python variable of gloss, not a table
+    ],
+)
+def test_what_cannot_be_answered_is_one_sentence_and_touches_nothing(ask, sql, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadSettings) as told:
+        ask(sql)
+    assert "\n" not in str(told.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_may_be_written_where_that_is_asked_for(ask, tmp_path):
+    ask(f"COPY (SELECT 1 AS one) TO '{tmp_path}/x.csv'", external=True)
+    assert (tmp_path / "x.csv").read_text() == "one\n1\n"
