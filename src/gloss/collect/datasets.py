@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gloss.collect.columns import text_of
-from gloss.collect.texts import Document, text_pieces
+from gloss.collect.columns import looked_up, no_column, value_of
+from gloss.collect.texts import Document, value_pieces
 from gloss.errors import BadInput
 
 
@@ -38,5 +38,10 @@ class Dataset:
             rows = datasets.load_dataset(self.name, self.configuration, split=self.split, streaming=True)
         except (OSError, ValueError) as error:
             raise BadInput(f"datasets:{self.name} cannot be opened: {str(error).splitlines()[0]}") from error
+        path, found = Path(self.name), False
         for number, row in enumerate(rows, 1):
-            yield Document(f"{self.name}:{number}", text_pieces(text_of(row, Path(self.name), number, self.column)))
+            value, has = looked_up(row, self.column)
+            if not has and not found:
+                raise no_column(path, number, row, self.column)
+            found |= has
+            yield Document(f"{self.name}:{number}", value_pieces(value_of(value, path, number, self.column)))

@@ -1,31 +1,39 @@
 """Documents from files, folders, columns, data sets and the interpreter's own library, streamed and checked."""
 
 import os
-import re
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from gloss.collect.columns import column_rows, is_column_file
+from gloss.collect.columns import Dialogue, Ids, Value, column_rows, is_column_file
+from gloss.collect.folders import files_of
+from gloss.collect.opened import cannot_be_read, opened, require_file, shortened
+from gloss.collect.separated import AUTO, LINE_START, separated, separator
 from gloss.collect.stdlib import library_files
 from gloss.errors import BadInput
 
 BLOCK = 2**16  # bytes read, and characters tokenised, at a time
-LINE_START = re.compile(r"\n(?=\S)")
-PROSE = (".txt", ".md", ".rst", ".tex", ".org", ".log", ".csv", ".tsv", ".html", ".htm", ".xml", ".yaml", ".yml", ".toml", ".ini")
-SOURCE = (".py", ".pyi", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".java", ".js", ".jsx", ".ts", ".tsx", ".css", ".go", ".rs")
-MORE_SOURCE = (".rb", ".php", ".pl", ".lua", ".r", ".jl", ".hs", ".ml", ".scala", ".kt", ".swift", ".sh", ".sql", ".cfg")
-TEXT_SUFFIXES = frozenset((*PROSE, *SOURCE, *MORE_SOURCE))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A dialogue as text, which is one document whatever it holds."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text, in pieces, so that a long one need not be held whole. The pieces can be taken once."""
+    """One text, in pieces, so that a long one need not be held whole; or its tokens, or its turns.
+
+    They can be taken once, before the next document is asked for.
+    """
 
     name: str
-    pieces: Iterator[str]
+    pieces: Iterator[str | Ids | Dialogue | Said]
 
 
 @runtime_checkable
@@ -35,16 +43,17 @@ class Texts(Protocol):
     def __iter__(self) -> Iterator[Document]: ...
 
 
-def open_texts(sources: str | Path | Sequence[str | Path], column: str = "text") -> "Texts":
+def open_texts(sources: str | Path | Sequence[str | Path], column: str = "text", split: str = AUTO) -> "Texts":
     """What the names stand for, one after the other.
 
-    A name is a file or folder; a JSONL, JSON or Parquet file, with `#column` where the column is not `column`;
-    `datasets:NAME`, `datasets:NAME,CONFIGURATION:SPLIT`; or `stdlib`. Raises BadInput for a path that does not exist.
+    A name is a file or folder; a file of rows, with `#column` where the column is not `column`; `datasets:NAME`,
+    `datasets:NAME,CONFIGURATION:SPLIT`; or `stdlib`. Texts are cut into documents at `split`. Raises BadInput for what does not
+    exist, for what is no file or folder, and for a folder of several kinds of file.
     """
     listed = [sources] if isinstance(sources, str | Path) else list(sources)
     if not listed:
         raise BadInput("no texts were given; name a file, a folder, `datasets:NAME` or `stdlib`")
-    return Chain(tuple(open_source(str(source), column) for source in listed))
+    return Cut(Chain(tuple(open_source(str(source), column) for source in listed)), split)
 
 
 def open_source(source: str, column: str) -> "Texts":
@@ -55,12 +64,26 @@ def open_source(source: str, column: str) -> "Texts":
         from gloss.collect.datasets import Dataset  # an optional package
 
         return Dataset.named(name.removeprefix("datasets:"), named or column)
-    path = Path(source) if Path(source).exists() else Path(name)
-    if not path.exists():
-        raise BadInput(f"{name} does not exist; texts are a file, a folder, `datasets:NAME` or `stdlib`")
-    if path.is_dir():
-        return Files(tuple(text_files(path)), path)
-    return Column(path, named or column) if is_column_file(path) else Files((path,), path.parent)
+    whole = exists(Path(source))
+    path = Path(source if whole else name)
+    if not whole and not exists(path):
+        raise BadInput(f"{shortened(name)} does not exist; texts are a file, a folder, `datasets:NAME` or `stdlib`")
+    named = "" if whole else named
+    paths, rows = files_of(path) if path.is_dir() else ((path,), is_column_file(path))
+    if named and not rows:
+        raise BadInput(f"{path} has no columns, so it has none called {named!r}; name it without #{named}")
+    root = path if path.is_dir() else path.parent
+    for each in paths if len(paths) == 1 else ():
+        require_file(each)
+    return Columns(paths, root, named or column) if rows else Files(paths, root)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a path. Raises BadInput where that cannot be known, as of a name that is too long."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise cannot_be_read(path, error) from error
 
 
 @dataclass(frozen=True)
@@ -75,6 +98,25 @@ class Chain:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """Documents cut where a separator stands; those after the first are called by their number, as in `stories.txt:2`."""
+
+    texts: Texts
+    split: str
+
+    def __iter__(self) -> Iterator[Document]:
+        pattern = separator(self.split)
+        for document in self.texts:
+            first = next(document.pieces, "")
+            if not isinstance(first, str):
+                yield Document(document.name, iter((first,)))
+                continue
+            strings = (piece for piece in chain((first,), document.pieces) if isinstance(piece, str))
+            for number, pieces in enumerate(separated(strings, pattern), 1):
+                yield Document(document.name if number == 1 else f"{document.name}:{number}", pieces)
+
+
+@dataclass(frozen=True)
 class Files:
     """One document a file, named by its path inside `root`. A file that is not UTF-8 is refused when it is read."""
 
@@ -83,20 +125,25 @@ class Files:
 
     def __iter__(self) -> Iterator[Document]:
         for path in self.paths:
-            name = path.relative_to(self.root).as_posix()  # of any bytes that the file system allows
-            yield Document(os.fsencode(name).decode("utf-8", errors="backslashreplace"), file_pieces(path))
+            yield Document(inside(path, self.root), file_pieces(path))
 
 
 @dataclass(frozen=True)
-class Column:
-    """One document a row of a JSONL, JSON or Parquet file, named by the file and the row's number, counted from 1."""
+class Columns:
+    """One document a row of files of rows, named by the file's path inside `root` and the row's number, counted from 1.
 
-    path: Path
+    A row that holds nothing is a document without pieces.
+    """
+
+    paths: tuple[Path, ...]
+    root: Path
     column: str
 
     def __iter__(self) -> Iterator[Document]:
-        for row, text in column_rows(self.path, self.column):
-            yield Document(f"{self.path.name}:{row}", text_pieces(text))
+        for path in self.paths:
+            name = inside(path, self.root)
+            for row, value in column_rows(path, self.column):
+                yield Document(f"{name}:{row}", value_pieces(value))
 
 
 @dataclass(frozen=True)
@@ -110,39 +157,33 @@ class Listed:
             yield Document(name, text_pieces(text))
 
 
-def text_files(folder: Path) -> Iterator[Path]:
-    """The files of a folder and its folders whose suffix says that they are text, sorted; hidden ones are left out.
+def inside(path: Path, root: Path) -> str:
+    """A path inside a folder, of any bytes that the file system allows."""
+    return os.fsencode(path.relative_to(root).as_posix()).decode("utf-8", errors="backslashreplace")
 
-    Raises BadInput where there is none.
-    """
-    found = False
-    for path in sorted(folder.rglob("*")):
-        visible = not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if visible and path.suffix.lower() in TEXT_SUFFIXES and path.is_file():
-            found = True
-            yield path
-    if not found:
-        raise BadInput(f"{folder} holds no text file; wanted suffixes such as .txt, .md or .py; name other files one by one")
+
+def value_pieces(value: Value) -> Iterator[str | Ids | Dialogue | Said]:
+    """What a row holds, in pieces."""
+    if value is None:
+        return iter(())
+    return text_pieces(value) if isinstance(value, str) else iter((value,))
 
 
 def file_pieces(path: Path) -> Iterator[str]:
     """The text of a file in pieces that begin at the start of a line where there is one. Raises BadInput."""
-    rest, offset = b"", 0
-    try:
-        with path.open("rb") as file:
-            rest = file.read(3).removeprefix(b"\xef\xbb\xbf")  # a byte order mark is no text
-            offset = file.tell() - len(rest)
-            while block := file.read(BLOCK):
-                piece, rest, offset = decoded(rest + block, offset, path, final=False)
-                yield piece
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror or error}; check that it is a file and may be read") from error
+    with opened(path) as file:
+        rest, offset = b"", file.tell() if file.seekable() else 0  # behind a byte order mark
+        while block := file.read(BLOCK):
+            piece, rest, offset = decoded(rest + block, offset, path, final=False)
+            yield piece
     yield decoded(rest, offset, path, final=True)[0]
 
 
 def decoded(content: bytes, offset: int, path: Path, *, final: bool) -> tuple[str, bytes, int]:
     """The text up to the last start of a line, the bytes that wait for more, and where in the file these begin."""
     end = len(content) if final else last_line_start(content)
+    if (zero := content.find(b"\0")) >= 0:
+        raise BadInput(f"{path} is no text: byte 0x00 at offset {offset + zero}; leave the file out")
     try:
         return content[:end].decode("utf-8"), content[end:], offset + end
     except UnicodeDecodeError as error:
@@ -176,6 +217,6 @@ def text_pieces(text: str, block: int = BLOCK) -> Iterator[str]:
     yield text[begin:] if begin else text
 
 
-def joined(pieces: Iterable[str]) -> str:
-    """A document's whole text."""
-    return "".join(pieces)
+def joined(pieces: Iterable[str | Ids | Dialogue | Said]) -> str:
+    """A document's whole text. Raises TypeError for one that comes as tokens or turns."""
+    return "".join(pieces)  # type: ignore[arg-type]

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Int32
 from numpy import ndarray
 
-from gloss.collect.texts import BLOCK, Texts
+from gloss.collect.columns import Dialogue, Ids
+from gloss.collect.texts import BLOCK, Document, Said, Texts
 from gloss.errors import BadInput, BadSettings, Mismatch
 from gloss.models.subject import Subject
 from gloss.store.atomic import new_folder
@@ -67,15 +68,16 @@ class Cutter:
         limit = self.max_tokens or 2**62
         document: list[Int32[ndarray, " token"]] = []
         begun = False
-        for batch in batches(stream(texts)):
+        for batch in batches(stream(self.subject, texts)):
             pieces = [item for item in batch if isinstance(item, str)]
             # Once there are tokens enough the document is read to its end for its hash alone.
             encoded = iter(
                 self.encoded(pieces) if into.tokens + held(document) < limit else [np.empty(0, np.int32)] * len(pieces)
             )
             for item in batch:
-                if isinstance(item, str):
-                    tokens = next(encoded)[: limit - into.tokens - held(document)]
+                if not isinstance(item, End):
+                    tokens = next(encoded) if isinstance(item, str) else item
+                    tokens = tokens[: limit - into.tokens - held(document)]
                     begun |= len(tokens) > 0
                     document = self.hand_on([*document, tokens], into)
                     continue
@@ -104,23 +106,44 @@ class Cutter:
         return [np.array(each.ids, dtype=np.int32) for each in tokenizer.encode_batch_fast(pieces, add_special_tokens=False)]
 
 
-def stream(texts: Texts) -> Iterator[str | End]:
+def stream(subject: Subject, texts: Texts) -> Iterator[str | Int32[ndarray, " token"] | End]:
     """The pieces of every document, each document closed by its name and the first 64 bits of its text's SHA-256."""
     for document in texts:
         digest = hashlib.sha256()
         for piece in document.pieces:
-            digest.update(piece.encode())
-            yield piece
+            if isinstance(piece, Dialogue):
+                raise BadInput(f"{document.name} is a dialogue, and nothing here puts dialogues as text; give texts")
+            read = (
+                tokens_of(subject, piece, document)
+                if isinstance(piece, Ids)
+                else piece.text
+                if isinstance(piece, Said)
+                else piece
+            )
+            digest.update(read.encode() if isinstance(read, str) else read.tobytes())
+            yield read
         yield End(document.name, int.from_bytes(digest.digest()[:8], "big"))
 
 
-def batches(items: Iterable[str | End]) -> Iterator[list[str | End]]:
+def tokens_of(subject: Subject, given: Ids, document: Document) -> Int32[ndarray, " token"]:
+    """Token numbers as they came, without the start token in front, which each sequence gets anyway. Raises BadInput."""
+    size = subject.model.get_input_embeddings().get_parameter("weight").shape[0]
+    if outside := [number for number in given.numbers if not 0 <= number < size]:
+        raise BadInput(
+            f"{document.name} holds the token number {outside[0]}, and this model's go from 0 to {size - 1:,}; "
+            "give numbers of this model's tokenizer, or a column of text"
+        )
+    tokens = np.array(given.numbers, np.int32)
+    return tokens[1:] if tokens[0] == subject.start_token else tokens
+
+
+def batches(items: Iterable[str | Int32[ndarray, " token"] | End]) -> Iterator[list[str | Int32[ndarray, " token"] | End]]:
     """Lists of items that hold about BLOCK characters together: what is tokenised at a time."""
-    batch: list[str | End] = []
+    batch: list[str | Int32[ndarray, " token"] | End] = []
     size = 0
     for item in items:
         batch.append(item)
-        size += len(item) if isinstance(item, str) else 1
+        size += 1 if isinstance(item, End) else len(item)
         if size >= BLOCK:
             yield batch
             batch, size = [], 0

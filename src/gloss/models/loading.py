@@ -61,8 +61,13 @@ def read_weights(
     return model
 
 
-def load_chat_template(path_or_name: str | Path, revision: str | None) -> Callable[[Sequence[Message]], str] | None:
-    """How this model's chats are put as text, up to where its answer begins; None where its tokenizer has no template."""
+def load_chat_template(
+    path_or_name: str | Path, revision: str | None, *, to_answer: bool = True
+) -> Callable[[Sequence[Message]], str] | None:
+    """How this model's chats are put as text, up to where its answer begins, or as they are where nobody is `to_answer`.
+
+    None where its tokenizer has no template.
+    """
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(path_or_name, revision=revision or "main")
     except (OSError, ValueError, KeyError, ImportError):  # a model can do without what transformers wants of a tokenizer
@@ -73,7 +78,7 @@ def load_chat_template(path_or_name: str | Path, revision: str | None) -> Callab
     def put(turns: Sequence[Message]) -> str:
         messages = [{"role": turn.role, "content": turn.text} for turn in turns]
         try:
-            return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=to_answer)
         except TemplateError as problem:
             raise BadSettings(
                 f"the chat template of {path_or_name} refuses such turns ({problem}); use another model"

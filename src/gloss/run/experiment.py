@@ -61,6 +61,7 @@ class Corpus:
 
     texts: tuple[str, ...] = ("stdlib",)
     column: str = "text"
+    split: str = "auto"  # what separates documents inside a text: end-of-text tokens, or this string; "" nothing
     context_length: int = 256
     max_tokens: int = 400_000  # 0 takes all
 

@@ -64,8 +64,7 @@ def run_until(experiment: Experiment, last: str, *, wait: bool = False) -> Plan:
     if last in WANTED and getattr(experiment, last) is None:
         raise BadSettings(f"the experiment has no table [{last}]; add one, empty for the defaults")
     plan = Plan(experiment)
-    if not plan.part("collect", 0).is_done:
-        texts(plan)  # refuses what does not exist before anything is loaded or written
+    texts(plan)  # refuses what does not exist, or has no end, before anything is loaded or written
     stages = STAGES[: STAGES.index(last) + 1]
     with sole_writer(plan.folder, wait=wait):
         if "embeddings" in stages:

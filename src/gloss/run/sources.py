@@ -1,10 +1,23 @@
 """The texts of an experiment, opened."""
 
+from functools import lru_cache, partial
+
+from gloss.collect.dialogues import Spoken, Template
 from gloss.collect.texts import Texts, open_texts
-from gloss.run.plan import Plan
+from gloss.run.experiment import EMBEDDED, SubjectSettings
+from gloss.run.plan import Plan, embedded
 
 
 def texts(plan: Plan) -> Texts:
     """What the experiment's [collect] names. Raises BadInput for what does not exist."""
     asked = plan.experiment.collect
-    return open_texts(asked.texts, asked.column)
+    return Spoken(open_texts(asked.texts, asked.column, asked.split), partial(template_of, plan.experiment.subject))
+
+
+@lru_cache(maxsize=1)
+def template_of(asked: SubjectSettings) -> Template | None:
+    """How the subject's chats are put as text; None where its tokenizer does not say."""
+    from gloss.models.loading import load_chat_template
+
+    source = embedded("subject") if asked.model == EMBEDDED else asked.model
+    return load_chat_template(source, asked.revision or None, to_answer=False)

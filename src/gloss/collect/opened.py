@@ -1,0 +1,94 @@
+"""Files as bytes: unpacked where they are compressed, behind a byte order mark, and refused by name where they are no text."""
+
+import bz2
+import gzip
+import io
+import lzma
+import stat
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from gloss.errors import BadInput
+
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+UTF_8_MARK = b"\xef\xbb\xbf"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+ARCHIVES = {b"PK\x03\x04": "a zip archive", b"Rar!": "a rar archive", b"7z\xbc\xaf": "a 7z archive", b"%PDF": "a PDF"}
+SPECIAL_FILES = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
+
+
+def unpacked_name(path: Path) -> Path:
+    """The path without the suffix of a compression."""
+    return path.with_suffix("") if path.suffix.lower() in PACKED else path
+
+
+def require_file(path: Path) -> None:
+    """Raise BadInput unless this is a file: a pipe or a device may never end."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise cannot_be_read(path, error) from error
+    if kind := SPECIAL_FILES.get(stat.S_IFMT(found.st_mode)):
+        raise BadInput(f"{path} is {kind}, and texts are files with an end; write the text into a file and name that")
+
+
+@contextmanager
+def opened(path: Path) -> Generator[io.BufferedReader]:
+    """The bytes of a file, unpacked, without a byte order mark. Raises BadInput, also while they are read."""
+    require_file(path)
+    try:
+        with path.open("rb") as file:
+            begin = file.read(6)
+            file.seek(0)
+            with unpacked(file, begin) as stream:
+                require_text(stream.peek(4)[:4], path)
+                if stream.peek(3)[:3] == UTF_8_MARK:
+                    stream.read(3)
+                yield stream
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise damaged(path) from error
+    except OSError as error:
+        # A stream whose compression is broken raises an OSError that the system knows nothing of.
+        raise (cannot_be_read(path, error) if error.errno else damaged(path)) from error
+
+
+def unpacked(file: io.BufferedReader, begin: bytes) -> io.BufferedReader:
+    """What the file holds, whatever its name says of compression."""
+    if begin.startswith(b"\x1f\x8b"):
+        return io.BufferedReader(gzip.GzipFile(fileobj=file))
+    if begin.startswith(b"BZh"):
+        return io.BufferedReader(bz2.BZ2File(file))
+    if begin.startswith(b"\xfd7zXZ\0"):
+        return io.BufferedReader(lzma.LZMAFile(file))
+    if begin.startswith(b"\x28\xb5\x2f\xfd"):
+        stream: Any = pa.CompressedInputStream(pa.PythonFile(file), "zstd")
+        return io.BufferedReader(stream)
+    return file
+
+
+def require_text(begin: bytes, path: Path) -> None:
+    """Raise BadInput where the first bytes are those of another kind of file."""
+    if begin.startswith(UTF_16_MARKS):
+        raise BadInput(f"{path} is UTF-16; convert the file to UTF-8")
+    for mark, kind in ARCHIVES.items():
+        if begin.startswith(mark):
+            raise BadInput(f"{path} is {kind}; unpack it and name the texts that are in it")
+
+
+def cannot_be_read(path: Path, error: OSError) -> BadInput:
+    return BadInput(f"{shortened(path)} cannot be read: {error.strerror or error}; check that it is a file and may be read")
+
+
+def damaged(path: Path) -> BadInput:
+    return BadInput(f"{path} is compressed, and cut off or damaged inside; fetch it again")
+
+
+def shortened(path: Path | str, most: int = 200) -> str:
+    """A name that fits into a sentence."""
+    name = str(path)
+    return name if len(name) <= most else f"{name[:most]}… ({len(name):,} characters)"
