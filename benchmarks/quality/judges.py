@@ -18,6 +18,7 @@ from gloss.records import Estimate, Examples, Explanation, FeatureActivations, F
 from gloss.sample.examples import Sampling, gather
 from gloss.sample.random import Random
 from gloss.score.anchors import Anchors
+from gloss.score.asking import MOST
 from gloss.score.correction import corrected
 from gloss.score.detection import Detection
 from gloss.score.fuzzing import Fuzzing
@@ -33,7 +34,7 @@ EXPERIMENT = "3 judges"
 JUDGES = ((0.9, 0.1), (0.8, 0.2), (0.7, 0.3))
 TRUTH = 0.965  # balanced accuracy of an explanation that covers so much of the firing contexts, and as little of the silent ones
 SIDE = 200  # contexts of either kind in a feature that is asked about in rounds
-PACK = Detection().contexts_per_question
+PACK = MOST
 
 
 def run(rng: np.random.Generator, small: bool) -> list[Row]:

@@ -26,9 +26,15 @@ def test_the_hash_is_of_the_file():
 
 
 def test_text_that_looks_like_a_template_stays_text():
-    messages = prompt_file("gloss.score", "detection").fill(explanation='"{{ 7 * 7 }}"', contexts=numbered(["{% if %}"]))
+    holes = {"explanation": '"{{ 7 * 7 }}"', "contexts": numbered(["{% if %}"]), "form": "list", "again": False}
+    messages = prompt_file("gloss.score", "detection").fill(**holes)
     assert 'Explanation: "{{ 7 * 7 }}"' in messages[-1].text
     assert '1: "{% if %}"' in messages[-1].text
+
+
+def test_a_turn_that_holds_nothing_is_left_out():
+    holes = {"explanation": '"x"', "contexts": numbered(["y"]), "form": "single", "again": False}
+    assert [message.role for message in prompt_file("gloss.score", "detection").fill(**holes)] == ["system", "user"]
 
 
 def test_an_answer_has_a_text_or_a_reason():

@@ -12,8 +12,7 @@ from gloss.models.prompts import Answer
 from gloss.records import Failure, Reason, Score
 from gloss.score import Scorer
 from gloss.score.detection import Detection
-from gloss.score.verdicts import parse
-from models.servers import serve
+from models.servers import read_texts, serve
 from score.one_word import evidence, explained
 
 
@@ -121,28 +120,72 @@ def test_a_side_without_contexts_is_a_failure(rng):
 
 
 def test_a_setting_that_cannot_be_is_refused():
-    with pytest.raises(BadSettings, match="contexts_per_question=0, wants at least 1"):
-        Detection(contexts_per_question=0)
+    with pytest.raises(BadSettings, match="contexts_per_question=-1, wants at least 1, or 0 to have it measured"):
+        Detection(contexts_per_question=-1)
+    with pytest.raises(BadSettings, match="form='table', wants auto, numbered, list, single"):
+        Detection(form="table")
+    with pytest.raises(BadSettings, match="a single question holds one context; set contexts_per_question = 1"):
+        Detection(form="single", contexts_per_question=5)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"answers": [1, 0, 1]}',
-        "[1,0,1]",
-        '```json\n{"answers": [true, false, true]}\n```',
-        'Examples [1] and [3] fit, so:\n["1", "0", "1"]',
-        "<think>perhaps [0, 0, 0]</think> [1, 0, 1]",
-        '{"answers": ["yes", "no", "Yes"]}',
-        "[1, 0, 1] as asked [sic]",
-    ],
-)
-def test_answers_are_read_however_they_are_dressed(text):
-    assert parse(text, 3) == [True, False, True]
+@pytest.mark.parametrize("form", ["numbered", "list", "single"])
+def test_every_form_is_judged_alike(rng, form):
+    score = judged(rng, Detection(form=form, contexts_per_question=1 if form == "single" else 10), answer="perfect", wrong=0.1)
+    assert (score.n, score.failed) == (100, 0)
+    assert 0.8 < score.estimates["balanced_accuracy"].value < 1
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[1, 0]", "[1, 0, 1, 1]", "[1, 0, 2]", "[1, 0", "yes no yes", "[1, null, 0]", "[[1], 0, 1]"]
-)
-def test_answers_that_leave_doubt_are_not_read(text):
-    assert parse(text, 3) is None
+def test_each_form_asks_for_its_own_answer_and_shows_it(rng):
+    wanted = {"numbered": '{"1": 0, "2": 1, "3": 1, "4": 0}', "list": '{"answers": [0, 1, 1, 0]}'}
+    for form, shown in wanted.items():
+        prompt = next(Detection(form=form, contexts_per_question=10).score(explained(5), evidence(rng), rng))[0]
+        assert prompt.messages[2].text == shown
+        assert {message.role for message in prompt.messages} == {"system", "user", "assistant"}
+        fields = json.loads(prompt.schema)["properties"]
+        assert list(fields) == (["answers"] if form == "list" else [str(number) for number in range(1, 11)])
+    [prompt, *others] = next(Detection(contexts_per_question=1).score(explained(5), evidence(rng), rng))
+    assert len(others) == 99
+    assert [message.role for message in prompt.messages] == ["system", "user"]
+    assert prompt.messages[-1].text.endswith("Answer Yes or No.")
+    assert prompt.schema is None
+
+
+def asked(talk, *replies):
+    """The score, and the rounds that it asked, where every round is answered by a function of its contexts."""
+    rounds = [next(talk)]
+    for reply in replies:
+        try:
+            rounds.append(talk.send([Answer(reply(read_texts(prompt.messages[-1].text))) for prompt in rounds[-1]]))
+        except StopIteration as over:
+            return over.value, rounds
+    raise AssertionError("it goes on asking")
+
+
+def told(texts, left_out=()):
+    return json.dumps({str(n): int("w5" in text.split()) for n, text in enumerate(texts, start=1) if n not in left_out})
+
+
+def test_contexts_that_an_answer_leaves_out_are_asked_about_once_more_and_no_others(rng):
+    talk = Detection(contexts_per_question=25).score(explained(5), evidence(rng), rng)
+    score, (first, second) = asked(talk, lambda texts: told(texts, (3, 17)), told)
+    assert (score.n, score.failed, score.estimates["balanced_accuracy"].value) == (100, 0, 1)
+    missing = [read_texts(prompt.messages[-1].text)[place] for prompt in first for place in (2, 16)]
+    assert [text for prompt in second for text in read_texts(prompt.messages[-1].text)] == missing
+    assert second[0].messages[-1].text.endswith("Answer for each of these 2 contexts, by its number, with 1 or 0.")
+    assert len({verdict.question for verdict in score.verdicts}) == 8
+
+
+def test_a_list_of_the_wrong_length_is_asked_about_once_more_by_number(rng):
+    talk = Detection(contexts_per_question=25, form="list").score(explained(5), evidence(rng), rng)
+    score, (first, second) = asked(talk, lambda texts: json.dumps({"answers": [1] * (len(texts) - 1)}), told)
+    assert (score.n, score.failed, score.estimates["balanced_accuracy"].value) == (100, 0, 1)
+    assert [read_texts(one.messages[-1].text) for one in first] == [read_texts(one.messages[-1].text) for one in second]
+    assert "numbered" not in first[0].schema
+    assert list(json.loads(second[0].schema)["properties"])[:2] == ["1", "2"]
+
+
+def test_what_is_left_out_twice_is_missing(rng):
+    talk = Detection(contexts_per_question=25).score(explained(5), evidence(rng), rng)
+    score, _ = asked(talk, lambda texts: told(texts, (3,)), lambda texts: "I cannot tell.")
+    assert (score.n, score.failed) == (100, 4)
+    assert {verdict.reason for verdict in score.verdicts if verdict.answer is None} == {Reason.UNPARSABLE}

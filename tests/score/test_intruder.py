@@ -128,11 +128,33 @@ def test_a_setting_that_cannot_be_is_refused():
         Intruder(k=1)
 
 
-@pytest.mark.parametrize("text", ['{"answers": [2, 1]}', '["2", "1"]', "<think>[1, 1]</think> so\n```json\n[2,1]\n```"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"answers": [2, 1]}',
+        '["2", "1"]',
+        "<think>[1, 1]</think> so\n```json\n[2,1]\n```",
+        '{"1": 2, "2": 1}',
+        "Set 1: 2\nSet 2: 1",
+        "2, 1",
+    ],
+)
 def test_picks_are_read_however_they_are_dressed(text):
-    assert picks(text, [3, 3]) == [1, 0]
+    assert picks(text, [3, 3]) == {0: 1, 1: 0}
 
 
-@pytest.mark.parametrize("text", ["", "[2]", "[2, 4]", "[0, 1]", "[2, 1, 1]", "[2, null]", "2, 1", "[1.5, 2]"])
+@pytest.mark.parametrize("text", ["", "[2]", "[2, 4]", "[0, 1]", "[2, 1, 1]", "[2, null]", "2, 1, 1", "[1.5, 2]"])
 def test_picks_that_leave_doubt_are_not_read(text):
-    assert picks(text, [3, 3]) is None
+    assert picks(text, [3, 3]) == {}
+
+
+def test_riddles_that_an_answer_leaves_out_are_asked_once_more_and_no_others(rng):
+    talk = Intruder(trials=20).score(NOBODY, evidence(rng), rng)
+    first = next(talk)
+    second = talk.send([Answer(json.dumps({str(n): 1 for n in range(1, 11) if n != 4})) for _ in first])
+    assert len(first) == len(second) == 2
+    assert [prompt.messages[-1].text.count("Set ") for prompt in second] == [1, 1]
+    assert re.findall(r"(?s)Set 4:\n(.*?)\nSet", first[0].messages[-1].text)[0] in second[0].messages[-1].text
+    with pytest.raises(StopIteration) as over:
+        talk.send([Answer("1")] * 2)
+    assert (over.value.value.n, over.value.value.failed) == (20, 0)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gloss.models.prompts import Answer, TokenLogprob
+from gloss.score.asking import Item, verdicts_of
 from gloss.score.detection import Detection
 from gloss.score.fuzzing import Fuzzing
-from gloss.score.verdicts import Item, verdicts_of
 from score.one_word import evidence, explained
 from score.test_detection import judged
 
@@ -91,8 +91,9 @@ def test_failed_questions_lose_every_pair(rng):
     one = TokenLogprob("1", math.log(0.9), (("1", math.log(0.9)), ("0", math.log(0.1))))
     tokens = (TokenLogprob("[", 0.0), *[one, TokenLogprob(",", 0.0)] * 49, one, TokenLogprob("]", 0.0))
     good = Answer(json.dumps([1] * 50, separators=(",", ":")), logprobs=tokens)
+    assert len(talk.send([good, Answer("never", logprobs=())])) == 1
     with pytest.raises(StopIteration) as over:
-        talk.send([good, Answer("never", logprobs=())])
+        talk.send([Answer("never", logprobs=())])
     score = over.value.value
     assert len(prompts) == 2
     firing = np.array([verdict.answer is not None for verdict in score.verdicts if verdict.truth])

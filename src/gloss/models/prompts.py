@@ -96,8 +96,17 @@ class Answer:
 def list_schema(number: int, allowed: Sequence[int]) -> str:
     """The schema of `{"answers": [...]}` with so many of these numbers."""
     answers = {"type": "array", "items": {"type": "integer", "enum": list(allowed)}, "minItems": number, "maxItems": number}
-    whole = {"type": "object", "properties": {"answers": answers}, "required": ["answers"], "additionalProperties": False}
-    return json.dumps(whole)
+    return object_schema({"answers": answers})
+
+
+def numbered_schema(number: int, allowed: Sequence[int]) -> str:
+    """The schema of `{"1": ..., "2": ...}`, so many fields with one of these numbers each."""
+    return object_schema({str(field): {"type": "integer", "enum": list(allowed)} for field in range(1, number + 1)})
+
+
+def object_schema(fields: dict[str, Any]) -> str:
+    """The schema of an object with these fields, in this order, and no other."""
+    return json.dumps({"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False})
 
 
 def response_format(schema: str) -> dict[str, Any]:
@@ -138,8 +147,9 @@ class PromptFile:
     sha256: str
 
     def fill(self, **holes: Any) -> tuple[Message, ...]:
-        """The turns with every hole filled. Raises jinja2.UndefinedError where a hole has no value."""
-        return tuple(Message(role, template(text).render(**holes).strip()) for role, text in self.turns)
+        """The turns with every hole filled, less empty ones. Raises jinja2.UndefinedError where a hole has no value."""
+        filled = ((role, template(text).render(**holes).strip()) for role, text in self.turns)
+        return tuple(Message(role, text) for role, text in filled if text)
 
 
 ENVIRONMENT = Environment(undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)

@@ -1,15 +1,15 @@
-"""Riddles: which one of k candidates is it? Asked many at a time, read as JSON; a judge who guesses finds one in k."""
+"""Riddles: which one of k candidates is it? Asked many at a time; a judge who guesses finds one in k."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from gloss.models.prompts import Answer, Conversation, Message, Prompt, list_schema
+from gloss.models.prompts import Answer, Conversation, Message, Prompt, list_schema, numbered_schema
 from gloss.records import Estimate, Reason, Verdict
+from gloss.score.answers import read
+from gloss.score.asking import TOKENS_AN_ANSWER, TOKENS_AROUND
 from gloss.score.intervals import wilson
-from gloss.score.verdicts import BRACKETS, TOKENS_AN_ANSWER, TOKENS_AROUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,49 +21,59 @@ class Riddle:
     candidates: tuple[str, ...]
 
 
-def solve(
-    riddles: Sequence[Riddle],
-    fill: Callable[[list[tuple[str, ...]]], tuple[Message, ...]],
-    riddles_per_question: int,
-) -> Conversation[tuple[Verdict, ...]]:
+Fill = Callable[[list[tuple[str, ...]], bool], tuple[Message, ...]]
+"""Makes the turns of a question from the candidates of its riddles, and from whether it is asked once more."""
+
+
+def solve(riddles: Sequence[Riddle], fill: Fill, riddles_per_question: int) -> Conversation[tuple[Verdict, ...]]:
     """Ask which candidate each riddle means, in questions of nearly equal size; a verdict says whether it was found.
 
-    `fill` makes the turns of a question from the candidates of its riddles.
+    Riddles that an answer leaves out, or leaves in doubt, are asked once more, by number.
     """
-    questions = np.array_split(np.arange(len(riddles)), max(1, -(-len(riddles) // riddles_per_question)))
-    groups = [[riddles[row] for row in rows] for rows in questions]
-    answers = yield [
-        Prompt(
-            fill([riddle.candidates for riddle in group]),
-            max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * len(group),
-            schema=list_schema(len(group), range(1, max(len(riddle.candidates) for riddle in group) + 1)),
-        )
-        for group in groups
+    rows = np.array_split(np.arange(len(riddles)), max(1, -(-len(riddles) // riddles_per_question)))
+    groups = [[riddles[row] for row in one] for one in rows]
+    answers = yield [prompt(group, fill) for group in groups]
+    verdicts = [verdict for group, answer in zip(groups, answers, strict=True) for verdict in verdicts_of(group, answer)]
+    read_in_part = [
+        [row for row in one if verdicts[row].answer is None] for one, answer in zip(rows, answers, strict=True) if answer.text
     ]
-    return tuple(verdict for group, answer in zip(groups, answers, strict=True) for verdict in verdicts_of(group, answer))
+    if left := [one for one in read_in_part if one]:
+        answers = yield [prompt([riddles[row] for row in one], fill, again=True) for one in left]
+        for one, answer in zip(left, answers, strict=True):
+            for row, verdict in zip(one, verdicts_of([riddles[row] for row in one], answer), strict=True):
+                verdicts[row] = verdict
+    return tuple(verdicts)
+
+
+def prompt(group: Sequence[Riddle], fill: Fill, *, again: bool = False) -> Prompt:
+    """A question about these riddles."""
+    schema = numbered_schema if again else list_schema
+    return Prompt(
+        fill([riddle.candidates for riddle in group], again),
+        max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * len(group),
+        schema=schema(len(group), range(1, max(len(riddle.candidates) for riddle in group) + 1)),
+    )
 
 
 def verdicts_of(group: Sequence[Riddle], answer: Answer) -> list[Verdict]:
-    """Whether each riddle of a question was solved; all carry the reason where the answer cannot be had or read."""
-    picked = None if answer.text is None else picks(answer.text, [len(riddle.candidates) for riddle in group])
-    if picked is None:
-        reason = answer.reason or Reason.UNPARSABLE
-        return [Verdict(riddle.context, True, None, reason) for riddle in group]
-    return [Verdict(riddle.context, True, pick == riddle.place) for riddle, pick in zip(group, picked, strict=True)]
+    """Whether each riddle of a question was solved; those whose answer cannot be had or read carry the reason."""
+    picked = {} if answer.text is None else picks(answer.text, [len(riddle.candidates) for riddle in group])
+    reason = answer.reason or Reason.UNPARSABLE
+    return [
+        Verdict(riddle.context, True, picked[place] == riddle.place)
+        if place in picked
+        else Verdict(riddle.context, True, None, reason)
+        for place, riddle in enumerate(group)
+    ]
 
 
-def picks(text: str, sizes: Sequence[int]) -> list[int] | None:
-    """The last list of a candidate's number for each riddle, counted from 0; None where there is none."""
-    for found in reversed(BRACKETS.findall(text)):
-        try:
-            values = [str(value).strip() for value in json.loads(found)]
-        except json.JSONDecodeError:
-            continue
-        if len(values) != len(sizes) or not all(value.isascii() and value.isdecimal() for value in values):
-            continue
-        if all(1 <= int(value) <= size for value, size in zip(values, sizes, strict=True)):
-            return [int(value) - 1 for value in values]
-    return None
+def picks(text: str, sizes: Sequence[int]) -> dict[int, int]:
+    """The candidate, counted from 0, that an answer gives for each riddle; numbers that no candidate has are no answers."""
+    most = max(sizes, default=0)
+    said = read(
+        text, len(sizes), lambda word: int(word) if word.isascii() and word.isdecimal() and 1 <= int(word) <= most else None
+    )
+    return {place: pick - 1 for place, (pick, _) in said.items() if pick <= sizes[place]}
 
 
 def estimates(verdicts: Sequence[Verdict], k: int) -> dict[str, Estimate]:

@@ -9,7 +9,8 @@ import numpy as np
 from gloss.models.marks import numbered, quoted
 from gloss.models.prompts import Conversation, prompt_file
 from gloss.records import Contexts, Explanation, Failure, Score
-from gloss.score.verdicts import Asking, Item, judge, scored, too_few
+from gloss.score.asking import Asking, Item, judge
+from gloss.score.verdicts import scored, too_few
 from gloss.store.evidence import Evidence
 from gloss.store.vocabulary import Vocabulary
 
@@ -20,7 +21,8 @@ class Detection:
 
     asks: ClassVar[bool] = True
     correctable: ClassVar[bool] = True
-    contexts_per_question: int = 25
+    contexts_per_question: int = 0  # 0: 25, or what a run finds to be as good as one at a time
+    form: str = "auto"  # of the question: numbered, list, single; auto is measured with it
     alternatives: int = 5  # asked for at each token of an answer; gives probabilities where the server gives log-probabilities
     precision: float = 0.0  # stops asking when balanced accuracy is known to within this; 0 asks about every context
 
@@ -29,7 +31,7 @@ class Detection:
 
     def asking(self) -> Asking:
         """How the judge is asked."""
-        return Asking("detection", self.contexts_per_question, self.alternatives, self.precision)
+        return Asking("detection", self.contexts_per_question, self.form, self.alternatives, self.precision)
 
     def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
         """Ask about held-out contexts; the score, or a failure where a side is empty."""
@@ -41,7 +43,9 @@ class Detection:
         items = [*plain(firing, vocabulary, truth=True), *plain(silent, vocabulary, truth=False)]
         said = yield from judge(
             items,
-            lambda texts: file.fill(explanation=quoted(explanation.text), contexts=numbered(texts)),
+            lambda texts, form, again: file.fill(
+                explanation=quoted(explanation.text), contexts=numbered(texts), form=form, again=again
+            ),
             self.asking(),
             rng,
         )

@@ -91,11 +91,12 @@ class Discrimination:
         return (
             yield from solve(
                 riddles,
-                lambda sets: file.fill(
+                lambda sets, again: file.fill(
                     explanation=quoted(explanation.text),
                     sets=[[f"{number}: {shown}" for number, shown in enumerate(one, start=1)] for one in sets],
                     open=marks.open,
                     close=marks.close,
+                    again=again,
                 ),
                 self.sets_per_question,
             )

@@ -9,8 +9,9 @@ from gloss.errors import BadSettings
 from gloss.models.marks import Marks, above, numbered, quoted, spell_all, suitable
 from gloss.models.prompts import Conversation, prompt_file
 from gloss.records import Explanation, Failure, Score
+from gloss.score.asking import Asking, Item, judge
 from gloss.score.marks import Marked, marked_alike
-from gloss.score.verdicts import Asking, Item, judge, scored, too_few
+from gloss.score.verdicts import scored, too_few
 from gloss.store.evidence import Evidence
 
 
@@ -20,7 +21,8 @@ class Fuzzing:
 
     asks: ClassVar[bool] = True
     correctable: ClassVar[bool] = True
-    contexts_per_question: int = 25
+    contexts_per_question: int = 0  # as for detection
+    form: str = "auto"  # as for detection
     threshold: float = 0.3  # of a context's maximum, above which a token is marked
     alternatives: int = 5  # asked for at each token of an answer; gives probabilities where the server gives log-probabilities
     precision: float = 0.0  # stops asking when balanced accuracy is known to within this; 0 asks about every item
@@ -32,7 +34,7 @@ class Fuzzing:
 
     def asking(self) -> Asking:
         """How the judge is asked."""
-        return Asking("fuzzing", self.contexts_per_question, self.alternatives, self.precision)
+        return Asking("fuzzing", self.contexts_per_question, self.form, self.alternatives, self.precision)
 
     def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
         """Ask about items; the score, or a failure where a side is empty."""
@@ -45,8 +47,13 @@ class Fuzzing:
         file = prompt_file("gloss.score", "fuzzing")
         said = yield from judge(
             [self.shown(item, marks, evidence) for item in items],
-            lambda texts: file.fill(
-                explanation=quoted(explanation.text), contexts=numbered(texts), open=marks.open, close=marks.close
+            lambda texts, form, again: file.fill(
+                explanation=quoted(explanation.text),
+                contexts=numbered(texts),
+                open=marks.open,
+                close=marks.close,
+                form=form,
+                again=again,
             ),
             self.asking(),
             rng,

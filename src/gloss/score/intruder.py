@@ -54,7 +54,9 @@ class Intruder:
         riddles = [riddle(members, place, marks, evidence) for members, place in sets]
         verdicts = yield from solve(
             riddles,
-            lambda asked: file.fill(sets=[numbered(texts) for texts in asked], open=marks.open, close=marks.close),
+            lambda asked, again: file.fill(
+                sets=[numbered(texts) for texts in asked], open=marks.open, close=marks.close, again=again
+            ),
             self.sets_per_question,
         )
         found = estimates(verdicts, self.k) | by_strength(sets, verdicts)

@@ -2,33 +2,25 @@
 
 import math
 import re
-from collections.abc import Sequence
 from itertools import accumulate
 
 from gloss.models.prompts import Answer, TokenLogprob
+from gloss.score.answers import WORDS
 
-WORDS = {"0": False, "1": True, "no": False, "yes": True, "false": False, "true": True}
 BEGINS = re.compile(r"\W*(\w+)")
 
 
-def probabilities(answer: Answer, places: Sequence[int]) -> list[float] | None:
-    """P(yes) of the values that begin at these characters of the answer's text; None unless every one can be had."""
+def probability(answer: Answer, place: int) -> float | None:
+    """P(yes) of the value that begins at this character of the answer's text; None where it cannot be had."""
     if answer.text is None or not answer.logprobs:
         return None
     tokens = answer.logprobs
-    written = "".join(token.token for token in tokens)
-    offset = written.rfind(answer.text)
+    offset = "".join(token.token for token in tokens).rfind(answer.text)
     if offset < 0:
         return None
     ends = list(accumulate(len(token.token) for token in tokens))
-    found: list[float] = []
-    for place in places:
-        row = next(row for row, end in enumerate(ends) if end > offset + place)
-        likely = likelihood(tokens[row], offset + place - (ends[row] - len(tokens[row].token)))
-        if likely is None:
-            return None
-        found.append(likely)
-    return found
+    row = next(row for row, end in enumerate(ends) if end > offset + place)
+    return likelihood(tokens[row], offset + place - (ends[row] - len(tokens[row].token)))
 
 
 def likelihood(token: TokenLogprob, at: int) -> float | None:

@@ -1,9 +1,9 @@
 """How well a simulator foretells each token's activation, written out as JSON: for chats without log-probabilities."""
 
-import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from gloss.score.numbers import HIGHEST
 from gloss.score.simulated import Foretold, simulated
 from gloss.store.evidence import Evidence
 
+OBJECT = re.compile(r"\{([^{}]*)\}")
+PAIR = re.compile(r"\s*[\"']?(\d{1,6})[\"']?\s*:\s*[\"']?(-?\d+(?:\.\d*)?)[\"']?\s*")
 TOKENS_A_NUMBER, TOKENS_AROUND = 8, 60  # of an answer, generously
 
 
@@ -48,19 +50,13 @@ class SimulationJson:
 
 def parse(text: str, tokens: int) -> list[float] | None:
     """The values in the last `{"activations": {...}}` of an answer, 0 where none is given; None where it cannot be read."""
-    decoder = json.JSONDecoder()
-    start = text.rfind('"activations"')
-    start = text.rfind("{", 0, start) if start >= 0 else -1
-    if start < 0:
+    found = list(OBJECT.finditer(text))
+    if not found:
         return None
-    try:
-        found: Any = decoder.raw_decode(text, start)[0]
-        given: dict[str, Any] = dict(found["activations"])
-        values = [0.0] * tokens
-        for number, value in given.items():
-            if not 1 <= int(number) <= tokens or isinstance(value, bool) or not 0 <= float(value) <= HIGHEST:
-                return None
-            values[int(number) - 1] = float(value)
-    except (KeyError, TypeError, ValueError):
-        return None
+    values = [0.0] * tokens
+    for entry in filter(str.strip, found[-1][1].split(",")):
+        pair = PAIR.fullmatch(entry)
+        if pair is None or not 1 <= int(pair[1]) <= tokens or not 0 <= float(pair[2]) <= HIGHEST:
+            return None
+        values[int(pair[1]) - 1] = float(pair[2])
     return values

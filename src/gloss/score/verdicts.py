@@ -1,37 +1,18 @@
-"""Items that a judge says yes or no to: asked many at a time, read as JSON, counted with the failed ones in place."""
+"""What a judge's yes and no on contexts add up to, with the answers that are missing in place."""
 
-import json
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-from gloss.errors import BadSettings
-from gloss.models.prompts import Answer, Conversation, Message, Prompt, list_schema
 from gloss.records import Estimate, Examples, Explanation, Failure, Negative, Reason, Score, Verdict
+from gloss.score.asking import Said
 from gloss.score.intervals import from_draws, rate_draws
-from gloss.score.probabilities import WORDS, probabilities
 from gloss.score.ranking import ranked
-from gloss.score.stopping import more
 
-BRACKETS = re.compile(r"\[[^\[\]]*\]")
-VALUES = re.compile(r"\w+")
 HARD = tuple(kind for kind in Negative if kind is not Negative.RANDOM)
-TOKENS_AN_ANSWER = 4  # in a JSON list, generously
-TOKENS_AROUND = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing to be judged: where its context starts, whether yes is right, and the text that the judge reads."""
-
-    context: int
-    truth: bool
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,99 +35,6 @@ class Counts:
     def draws(self, successes: int, rng: np.random.Generator) -> Float64[ndarray, " draw"]:
         """Rates that could lie behind the count."""
         return rate_draws(successes, self.items, rng=rng)
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """How a judge is asked. Raises BadSettings, in the method's name, for what cannot be."""
-
-    method: str
-    contexts_per_question: int
-    alternatives: int  # of each answer's tokens, with their log-probabilities
-    precision: float  # half the width of the interval of balanced accuracy at which asking ends; 0 asks about everything
-
-    def __post_init__(self) -> None:
-        if self.contexts_per_question < 1 or not 0 <= self.alternatives <= 20 or not 0 <= self.precision < 0.5:
-            raise BadSettings(
-                f"{self.method} was given contexts_per_question={self.contexts_per_question}, wants at least 1; "
-                f"alternatives={self.alternatives}, wants 0 to 20; precision={self.precision}, wants 0 to below 0.5"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """The verdicts on all items that were asked about, and how many requests were spared."""
-
-    verdicts: tuple[Verdict, ...]
-    spared: int
-
-
-def judge(
-    items: Sequence[Item], fill: Callable[[list[str]], tuple[Message, ...]], asking: Asking, rng: np.random.Generator
-) -> Conversation[Said]:
-    """Ask for verdicts in random order, in questions of nearly equal size, until the `precision` is reached.
-
-    Without one, all is asked in one round.
-    """
-    shuffled = [items[row] for row in rng.permutation(len(items))]
-    questions = np.array_split(np.arange(len(items)), -(-len(items) // asking.contexts_per_question))
-    groups = [[shuffled[row] for row in rows] for rows in questions]
-    verdicts: list[Verdict] = []
-    asked = 0
-    while number := more(verdicts, asked, len(groups) - asked, asking.contexts_per_question, asking.precision):
-        round_of = groups[asked : asked + number]
-        answers = yield [
-            Prompt(
-                fill([item.text for item in group]),
-                max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * len(group),
-                top_logprobs=asking.alternatives,
-                schema=list_schema(len(group), (0, 1)),
-            )
-            for group in round_of
-        ]
-        for question, (group, answer) in enumerate(zip(round_of, answers, strict=True), start=asked):
-            found = verdicts_of(group, answer)
-            verdicts += [replace(verdict, question=question, place=place) for place, verdict in enumerate(found)]
-        asked += number
-    return Said(tuple(verdicts), len(groups) - asked)
-
-
-def verdicts_of(group: Sequence[Item], answer: Answer) -> list[Verdict]:
-    """A verdict for each item of a question; all carry the reason where the answer cannot be had or read."""
-    if answer.text is None:
-        return [Verdict(item.context, item.truth, None, answer.reason) for item in group]
-    said = listed(answer.text, len(group))
-    if said is None:
-        return [Verdict(item.context, item.truth, None, Reason.UNPARSABLE) for item in group]
-    likely = probabilities(answer, [place for _, place in said]) or [None] * len(group)
-    return [
-        Verdict(item.context, item.truth, yes, probability=probability)
-        for item, (yes, _), probability in zip(group, said, likely, strict=True)
-    ]
-
-
-def parse(text: str, wanted: int) -> list[bool] | None:
-    """The last list of exactly so many yes or no in an answer, whatever stands around it; None where there is none."""
-    said = listed(text, wanted)
-    return None if said is None else [yes for yes, _ in said]
-
-
-def listed(text: str, wanted: int) -> list[tuple[bool, int]] | None:
-    """The same, and where in the text each value begins."""
-    for found in reversed(list(BRACKETS.finditer(text))):
-        try:
-            values = [decided(value) for value in json.loads(found[0])]
-        except json.JSONDecodeError:
-            continue
-        places = [found.start() + value.start() for value in VALUES.finditer(found[0])]
-        if len(values) == len(places) == wanted and None not in values:
-            return [(bool(value), place) for value, place in zip(values, places, strict=True)]
-    return None
-
-
-def decided(value: Any) -> bool | None:
-    """Yes or no as models write them: 1, true, "1", "yes"; None for anything else."""
-    return WORDS.get(str(value).strip().lower())
 
 
 def counted(verdicts: Sequence[Verdict]) -> Counts:

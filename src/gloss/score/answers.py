@@ -1,0 +1,204 @@
+"""Reads what a judge said of each numbered item, as a person would, whatever form it has and whatever stands around it.
+
+A number says which item an answer is for, so that one that is missing costs no other. Answers without numbers are read only
+where there are exactly as many as items: with one more or one fewer nobody knows which is for which.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+Decide = Callable[[str], T | None]
+"""What a word means; None where it is no answer."""
+Places = dict[int, tuple[T, int]]
+"""By item, from 0: what was said of it, and at which character of the text that begins."""
+
+WORDS = {"0": False, "1": True, "no": False, "yes": True, "false": False, "true": True}
+ITEM = r"(?:(?:context|text|item|set|number|no\.|question|example|sentence|answer)s?[ _]*)?#?\(?(?P<item>\d{1,4})\)?[\"'`]?"
+SAID = r"(?P<quote>[\"'`]?)(?P<said>\w+)(?P=quote)"
+GOES_ON = r"(?=[\"'`)\]}|*\s]*(?:$|[-.,;:!?(|–—#]|(?:because|since|as|it|this|that|there|the)\b))"  # what may follow a word
+LABEL = r"[^\w\n]*(?:(?:here (?:is|are) )?(?:the |my |final |so )*answers?(?: is| are)?[ ]*[:=]?)?[^\w\n]*"
+
+OBJECT = re.compile(r"\{[^{}]*(?:\}|$)")
+JOINED = re.compile(r"[\s,;\[\]]*(?:[\"']?\d+[\"']?\s*:\s*)?")  # what may stand between objects of one answer
+FIELD = re.compile(rf"(?<=[{{,\n])\s*[\"']?{ITEM}\s*[:=]\s*{SAID}\s*(?=[,\n}}]|$)", re.IGNORECASE)
+NUMBER = re.compile(r"\b(?:context|text|item|set|number|index|id|n|no|question)[\"']?\s*:\s*[\"']?(?P<item>\d{1,4})\b", re.I)
+VALUE = re.compile(
+    rf"\b(?:answer|value|active|label|verdict|result|match|matches|counts|fits|decision)[\"']?\s*:\s*{SAID}", re.IGNORECASE
+)
+KEY = re.compile(r"[\"']?(?P<item>\d{1,4})[\"']?\s*:\s*$")
+LIST = re.compile(r"\[[^\[\]{}]*\]")
+ENTRY = re.compile(r"[^,\[\]\s][^,\[\]]*")
+PAIR = re.compile(rf"{ITEM}[ \t]*(?:[:)=-]+|\.(?!\d))[ \t]*{SAID}", re.IGNORECASE)
+LINE = re.compile(rf"[^\w\n]*{ITEM}[ \t]*(?:=>|->|[:)=→–—|-]|\.(?!\d)|is\b)[ \t|(]*{SAID}{GOES_ON}", re.IGNORECASE)
+ALONE = re.compile(rf"{LABEL}{SAID}{GOES_ON}", re.IGNORECASE)
+AND = re.compile(r"[\s,;/|.]+(?:and\s+)?", re.IGNORECASE)
+QUOTES = " \t\n\"'`"
+THOUGHT = re.compile(r"^.*</think(?:ing)?>", re.DOTALL)
+DRESS = re.compile(r"```[a-z]*|\*\*|__")
+FOR_EXAMPLE = re.compile(
+    r"(?:for example|for instance|e\.g\.|such as|(?:example(?: answer)?|form(?:at)?) (?:is|would be)|looks? like)"
+    r"\W*(?:answers?\W*)?$",
+    re.IGNORECASE,
+)
+REFUSES = re.compile(
+    r"\b(?:I|we)\b[^.\n]{0,40}\b(?:cannot|can't|can not|could not|couldn't|unable|don't know|do not know|won't)\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[T]):
+    """Answers that stand together, and from where to where."""
+
+    places: Places[T]
+    start: int
+    end: int
+
+
+def read(text: str, number: int, decide: Decide[T], counts: T | None = None) -> Places[T]:
+    """What a judge said of each of so many items; those that it left out, or left in doubt, are missing.
+
+    Of several readings the last one that is whole counts, or else the last one. Where a list names the items that count,
+    as `[2, 7]`, these get the answer `counts` and the others its opposite; without `counts` such a list says nothing.
+    """
+    plain = blanked(DRESS, blanked(THOUGHT, text))
+    if re.search(r"<think(?:ing)?>", plain):
+        return {}  # cut off before it was over
+    readings = [*objects(plain, number, decide), *lists(plain, number, decide, counts), *lines(plain, number, decide)]
+    readings += words(plain, number, decide)
+    meant = [reading for reading in readings if not FOR_EXAMPLE.search(plain[: reading.start])]
+    best = max(meant, key=lambda reading: (len(reading.places) == number, reading.end), default=None)
+    return {} if best is None or REFUSES.search(plain[best.end :]) else best.places
+
+
+def yes_or_no(word: str) -> bool | None:
+    """Yes or no as models write them: 1, true, yes; None for anything else."""
+    return WORDS.get(word.lower())
+
+
+def blanked(what: re.Pattern[str], text: str) -> str:
+    """The text with blanks in place of what is no answer, so that everything else keeps its place."""
+    return what.sub(lambda found: " " * len(found[0]), text)
+
+
+def objects(text: str, number: int, decide: Decide[T]) -> Iterator[Reading[T]]:
+    """`{"1": 0, "2": 1}`, `{"1": {"answer": 0}}`, `[{"context": 1, "answer": 0}]`: whole, cut short, or nearly JSON."""
+    groups: list[list[re.Match[str]]] = []
+    for found in OBJECT.finditer(text):
+        if groups and JOINED.fullmatch(text, groups[-1][-1].end(), found.start()):
+            groups[-1].append(found)
+        else:
+            groups.append([found])
+    for group in groups:
+        numbered: list[tuple[int, T, int]] = []
+        in_order: list[tuple[T, int]] = []
+        for found in group:
+            fields = list(decided(FIELD.finditer(text, *found.span()), decide))
+            numbered += fields
+            if not fields and (value := VALUE.search(text, *found.span())) and (said := decide(value["said"])) is not None:
+                key = NUMBER.search(text, *found.span()) or KEY.search(text, 0, found.start())
+                if key:
+                    numbered.append((int(key["item"]), said, value.start("said")))
+                else:
+                    in_order.append((said, value.start("said")))
+        places = by_number(numbered, number) or by_order(in_order, number)
+        if places:
+            yield Reading(places, group[0].start(), group[-1].end())
+
+
+def lists(text: str, number: int, decide: Decide[T], counts: T | None) -> Iterator[Reading[T]]:
+    """`[0, 1, 1]` with an answer for each item, `["1: no", "2: yes"]`, and `[2, 7]` where that is all there is."""
+    for found in LIST.finditer(text):
+        outside = blanked(re.compile(r"\b(?:answers?|json)\b", re.I), text[: found.start()] + text[found.end() :])
+        alone = re.search(r"\w", outside) is None
+        if number == 1 and not alone:
+            continue  # a number in brackets, in a sentence
+        entries = list(ENTRY.finditer(text, *found.span()))
+        stripped = [
+            (entry[0].strip(" \t\n\"'`"), entry.start() + len(entry[0]) - len(entry[0].lstrip("\"'`"))) for entry in entries
+        ]
+        said = [(value, at) for word, at in stripped if (value := decide(word)) is not None]
+        pairs = list(decided((pair for _, at in stripped if (pair := PAIR.match(text, at))), decide))
+        if len(said) == len(entries) == number:
+            yield Reading(by_order(said, number), *found.span())
+        elif len(pairs) == len(entries):
+            yield Reading(by_number(pairs, number), *found.span())
+        elif counts is not None and alone and (rows := rising([word for word, _ in stripped], number)):
+            opposite = next(value for word in ("yes", "no") if (value := decide(word)) not in (counts, None))
+            yield Reading({row: (counts if row in rows else opposite, found.start()) for row in range(number)}, *found.span())
+
+
+def rising(entries: list[str], number: int) -> list[int]:
+    """Which items these numbers name, from 0; none where they may be answers themselves, or name nothing."""
+    rows = [int(word) - 1 for word in entries if word.isascii() and word.isdecimal()]
+    rises = len(rows) == len(entries) and all(0 <= row < number for row in rows) and rows == sorted(set(rows))
+    return rows if rises and rows != [0] else []
+
+
+def lines(text: str, number: int, decide: Decide[T]) -> Iterator[Reading[T]]:
+    """`1: 0` a line, `2. Yes, because …`, and `1: no, 2: yes` where nothing else stands in the line."""
+    found: list[tuple[int, T, int]] = []
+    ends: list[int] = []
+    for line in re.finditer(r"^.*\S.*$", text, re.MULTILINE):
+        pairs = list(PAIR.finditer(text, *line.span()))
+        rest = AND.sub("", blanked(PAIR, line[0]))
+        if not pairs or re.search(r"\w", blanked(re.compile(LABEL, re.I), rest)):
+            pairs = [one] if (one := LINE.match(text, *line.span())) else []
+        if said := list(decided(pairs, decide)):
+            found += said
+            ends += line.span()
+    if places := by_number(found, number):
+        yield Reading(places, min(ends), max(ends))
+
+
+def words(text: str, number: int, decide: Decide[T]) -> Iterator[Reading[T]]:
+    """`Yes, no, yes` in a line of its own, or an answer a line, exactly as many as items."""
+    run: list[tuple[T, int]] = []
+    start = 0
+    for line in re.finditer(r"^.*\S.*$|\Z", text, re.MULTILINE):
+        plain = not re.search(r"[\[\]{}]", line[0])
+        label = re.match(LABEL, line[0], re.IGNORECASE)
+        at = line.start() + (label.end() if label else 0)
+        parts = re.finditer(r"\w+", text[at : line.end()]) if plain else ()
+        told = [(word[0], at + word.start()) for word in parts if word[0].lower() != "and"]
+        said = [(value, place) for word, place in told if (value := decide(word)) is not None]
+        if len(said) == len(told) == number > 1:
+            yield Reading(by_order(said, number), *line.span())
+        if plain and (one := alone(text, line, decide)):
+            start = start if run else line.start()
+            run.append(one)
+            continue
+        if len(run) == number or (number == 1 and len({value for value, _ in run}) == 1):
+            yield Reading(by_order(run[-number:], number), start, line.start())
+        run = []
+
+
+def alone(text: str, line: re.Match[str], decide: Decide[T]) -> tuple[T, int] | None:
+    """The answer with which a line begins, as in `Yes, because …`; a number with more behind it may count the line instead."""
+    found = ALONE.match(text, *line.span())
+    if found is None or (found["said"].isdecimal() and re.search(r"\w", text[found.end() : line.end()])):
+        return None
+    said = decide(found["said"])
+    return None if said is None else (said, found.start("said"))
+
+
+def decided(pairs: Iterable[re.Match[str]], decide: Decide[T]) -> Iterator[tuple[int, T, int]]:
+    """The item, the answer, and where it begins, of every pair that has an answer."""
+    for pair in pairs:
+        if (said := decide(pair["said"])) is not None:
+            yield int(pair["item"]), said, pair.start("said")
+
+
+def by_number(said: list[tuple[int, T, int]], number: int) -> Places[T]:
+    """Answers at their items, the last of each; none at all where the numbers are not those of the items."""
+    found = {item: (value, at) for item, value, at in said}
+    if found.keys() == set(range(number)):
+        return found  # counted from 0
+    return {item - 1: answer for item, answer in found.items()} if all(1 <= item <= number for item in found) else {}
+
+
+def by_order(said: list[tuple[T, int]], number: int) -> Places[T]:
+    """Answers in the order of the items; none where there are more or fewer."""
+    return dict(enumerate(said)) if len(said) == number else {}
