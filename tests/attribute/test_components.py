@@ -40,7 +40,7 @@ def test_a_head_to_zero_is_its_stretch_of_z_to_zero(subject, tokens):
     game = Ablated(subject, heads, tokens, metric(tokens), Ablation.ZERO)
     masks = ~np.eye(len(game.players), dtype=bool)
     values = game.values(masks)
-    width = subject.width(heads.sites[0]) // heads.per_layer
+    width = subject.width(heads.sites[0]) // heads.number[heads.sites[0]]
     for number, (site, head) in enumerate(heads.at):
 
         def cut(x, head=head):

@@ -2,16 +2,16 @@
 
 import pytest
 import torch
+from parts import parallel, part
 from torch import Tensor
 
-from gloss.errors import BadInput, Mismatch
-from gloss.models.families import family_of
+from gloss.errors import Mismatch
 from gloss.models.sites import KINDS, Site
 from gloss.models.subject import Subject
 
 
 def read_layer(subject: Subject, tokens: Tensor, layer: int) -> dict[str, Tensor]:
-    kinds = [kind for kind in KINDS if kind != "resid_mid" or not subject.anatomy.parallel]
+    kinds = [kind for kind in KINDS if kind != "resid_mid" or not parallel(subject)]
     sites = [Site(kind, layer) for kind in kinds]
     trace = subject.run(tokens, sites)
     return {site.kind: x for site, x in trace.activations.items()}
@@ -25,7 +25,7 @@ def test_contributions_add_up_to_the_residual_stream(subject: Subject, tokens: T
 
 
 def test_the_stream_between_attention_and_mlp_has_the_attention_s_contribution(subject: Subject, tokens: Tensor):
-    if subject.anatomy.parallel:
+    if parallel(subject):
         pytest.skip("attention and MLP run in parallel")
     for layer in range(3):
         x = read_layer(subject, tokens, layer)
@@ -36,22 +36,16 @@ def test_the_stream_between_attention_and_mlp_has_the_attention_s_contribution(s
 def test_projections_of_neurons_and_heads_are_the_raw_outputs(subject: Subject, tokens: Tensor):
     for layer in range(3):
         x = read_layer(subject, tokens, layer)
-        family, module = subject.anatomy.family, subject.anatomy.layers[layer]
-        assert torch.equal(module.get_submodule(family.mlp_projection)(x["mlp_act"]), x["mlp_raw"])
-        assert torch.equal(module.get_submodule(family.attention_projection)(x["z"]), x["attn_raw"])
-        assert torch.equal(module.get_submodule(family.mlp)(x["mlp_in"]), x["mlp_raw"])
+        assert torch.equal(part(subject, layer, "mlp_projection")(x["mlp_act"]), x["mlp_raw"])
+        assert torch.equal(part(subject, layer, "attention_projection")(x["z"]), x["attn_raw"])
+        assert torch.equal(part(subject, layer, "mlp")(x["mlp_in"]), x["mlp_raw"])
 
 
 def test_contributions_are_the_raw_outputs_after_the_family_s_post_norms(subject: Subject, tokens: Tensor):
     for layer in range(3):
         x = read_layer(subject, tokens, layer)
-        family, module = subject.anatomy.family, subject.anatomy.layers[layer]
-        after_mlp = module.get_submodule(family.norm_after_mlp) if family.norm_after_mlp else torch.nn.Identity()
-        after_attention = (
-            module.get_submodule(family.norm_after_attention) if family.norm_after_attention else torch.nn.Identity()
-        )
-        assert torch.equal(after_mlp(x["mlp_raw"]), x["mlp_out"])
-        assert torch.equal(after_attention(x["attn_raw"]), x["attn_out"])
+        assert torch.equal(part(subject, layer, "norm_after_mlp")(x["mlp_raw"]), x["mlp_out"])
+        assert torch.equal(part(subject, layer, "norm_after_attention")(x["attn_raw"]), x["attn_out"])
 
 
 def test_only_gemma_has_post_norms(subject: Subject, tokens: Tensor):
@@ -92,11 +86,6 @@ def test_a_layer_in_parallel_has_no_middle(make_subject, tokens: Tensor):
 def test_a_layer_beyond_the_last_is_refused(subject: Subject, tokens: Tensor):
     with pytest.raises(Mismatch, match=r"resid_post\.3: the model has 3 layers, 0 to 2"):
         subject.run(tokens, [Site("resid_post", 3)])
-
-
-def test_a_family_that_is_not_in_the_table_is_refused():
-    with pytest.raises(BadInput, match="mine is a model of type 'bert', whose sites are not known; known are gpt2, "):
-        family_of("bert", "mine")
 
 
 def test_gemma_3_with_its_image_tower_is_read_as_text(gemma3_with_images: Subject, tokens: Tensor):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from parts import parallel, part
 from torch import Tensor, nn
 
 from gloss.errors import Mismatch
@@ -14,15 +15,11 @@ LAST = Site("resid_post", 2)
 
 
 def sites_of(subject: Subject, layer: int) -> list[Site]:
-    return [Site(kind, layer) for kind in KINDS if kind != "resid_mid" or not subject.anatomy.parallel]
+    return [Site(kind, layer) for kind in KINDS if kind != "resid_mid" or not parallel(subject)]
 
 
 def hooks_left(subject: Subject) -> int:
     return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in subject.model.modules())
-
-
-def part(subject: Subject, layer: int, name: str) -> nn.Module:
-    return subject.anatomy.layers[layer].get_submodule(getattr(subject.anatomy.family, name))
 
 
 def zero(module: nn.Module) -> None:
@@ -80,15 +77,13 @@ def test_editing_what_enters_a_layer_equals_editing_what_left_the_one_before(sub
 
 
 def test_an_edit_between_attention_and_mlp_reaches_both_the_mlp_and_the_stream(subject: Subject, tokens: Tensor):
-    if subject.anatomy.parallel:
+    if parallel(subject):
         pytest.skip("attention and MLP run in parallel")
     new = torch.randn(3, 10, 32, generator=torch.Generator().manual_seed(2))
     read = [Site("resid_mid", 1), Site("mlp_out", 1), Site("resid_post", 1)]
     trace = subject.run(tokens, read, {Site("resid_mid", 1): lambda _: new})
     normed = part(subject, 1, "norm_before_mlp")(new)
-    contribution = part(subject, 1, "mlp")(normed)
-    if subject.anatomy.family.norm_after_mlp:
-        contribution = part(subject, 1, "norm_after_mlp")(contribution)
+    contribution = part(subject, 1, "norm_after_mlp")(part(subject, 1, "mlp")(normed))
     assert torch.equal(trace.activations[read[0]], new)
     assert torch.equal(trace.activations[read[1]], contribution)
     assert torch.equal(trace.activations[read[2]], new + contribution)
@@ -154,7 +149,7 @@ def test_deeper_layers_and_the_output_embedding_are_skipped(make_subject, family
     subject.run(tokens, [Site("resid_pre", 1), Site("mlp_in", 1)])
     assert called == ["layer 0"]
     called.clear()
-    subject.run(tokens, [Site("resid_mid" if not subject.anatomy.parallel else "attn_out", 0)])
+    subject.run(tokens, [Site("resid_mid" if not parallel(subject) else "attn_out", 0)])
     assert called == []
     subject.run(tokens, [LAST])
     assert called == ["layer 0", "layer 1", "layer 2"]

@@ -83,7 +83,6 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path):
     [
         ("{", "cannot be read as JSON"),
         ("{}", "names no model_type"),
-        ('{"model_type": "bert"}', "is a model of type 'bert', whose sites are not known; known are gpt2"),
     ],
 )
 def test_a_configuration_that_is_none_is_refused(folder: Path, config: str, reason: str):

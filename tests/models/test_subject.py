@@ -115,7 +115,7 @@ def test_a_subject_describes_itself(subject: Subject):
 
 def test_the_unembedding_reads_the_logits(llama: Subject, tokens: Tensor):
     trace = llama.run(tokens, [Site("resid_post", 2)], logits=True)
-    normed = llama.anatomy.decoder.norm(trace.activations[Site("resid_post", 2)])
+    normed = llama.model.get_decoder().norm(trace.activations[Site("resid_post", 2)])
     torch.testing.assert_close(normed @ llama.unembedding.T, trace.logits)
 
 
@@ -171,9 +171,9 @@ def test_edits_apply_to_every_position_of_every_step(llama: Subject, tokens: Ten
 def test_a_steered_subject_says_what_it_is_steered_to(llama: Subject, tokens: Tensor):
     wanted = 42
     final = Site("resid_post", 2)
-    direction = llama.unembedding[wanted] / llama.anatomy.decoder.norm.weight.detach()
+    direction = llama.unembedding[wanted] / llama.model.get_decoder().norm.weight.detach()
     steered = llama.generate(tokens, {final: lambda x: x * 0 + 100 * direction}, max_new_tokens=4)
-    best = int((llama.anatomy.decoder.norm(direction) @ llama.unembedding.T).argmax())
+    best = int((llama.model.get_decoder().norm(direction) @ llama.unembedding.T).argmax())
     assert (steered[:, 10:] == best).all()
     assert not (llama.generate(tokens, max_new_tokens=4)[:, 10:] == best).all()
 

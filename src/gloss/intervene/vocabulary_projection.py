@@ -32,6 +32,11 @@ def vocabulary_projection(
             f"the dictionary writes {written}, which the unembedding does not read; "
             "only one that writes into the residual stream (resid_*, mlp_out, attn_out) can be projected on the vocabulary"
         )
+    if not subject.anatomy.layout.unembeds:
+        raise Mismatch(
+            "this model's unembedding does not read the residual stream through one norm, so that directions of the stream have "
+            "no logits of their own; explain this dictionary by the texts on which it fires"
+        )
     if outside := [feature for feature in features if not 0 <= feature < dictionary.width]:
         raise BadInput(f"feature {outside[0]}: the dictionary has {dictionary.width} features; give 0 to {dictionary.width - 1}")
     strings = subject.vocabulary().strings
@@ -48,9 +53,9 @@ def logits_of(subject: Subject, directions: Float[Tensor, "direction d_model"]) 
     """What each direction, alone in the residual stream, makes of every token's logit; the mean logit is 0."""
     unembedding = subject.unembedding
     x = (torch.nn.functional.normalize(directions, dim=1) * directions.shape[1] ** 0.5).to(unembedding)
-    norm = subject.anatomy.norm_at_end
-    through = (norm(x) - norm(-x)) / 2  # the gain and, where the family has it, the centring, but not the bias
-    logits = (through @ unembedding.T).float()
+    if (norm := subject.anatomy.norm_at_end) is not None:
+        x = (norm(x) - norm(-x)) / 2  # the gain and, where the family has it, the centring, but not the bias
+    logits = (x @ unembedding.T).float()
     return logits - logits.mean(dim=1, keepdim=True)
 
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from gloss.errors import Mismatch
-from gloss.models.families import Anatomy, Point, Side
+from gloss.models.anatomy import Anatomy, Point
+from gloss.models.forward import first_input, first_output
+from gloss.models.layout import Side
 from gloss.models.sites import Site
 
 Activation = Float[Tensor, "sequence position _"]
@@ -36,12 +39,12 @@ class Tap:
 
 @contextmanager
 def tapped(
-    anatomy: Anatomy, read: Sequence[Site], edits: Mapping[Site, Edit], *, to_the_end: bool
+    anatomy: Anatomy, sequences: int, read: Sequence[Site], edits: Mapping[Site, Edit], *, to_the_end: bool
 ) -> Generator[dict[Site, Activation], None, None]:
-    """Within it a forward pass of the model fills the dictionary and applies the edits; afterwards no hook is left.
+    """Within it a forward pass over so many sequences fills the dictionary and applies the edits; afterwards no hook is left.
 
     Unless it shall run `to_the_end`, the pass is broken off after the last read and the last edit.
-    Raises Mismatch for a site that the model does not have, and for an edit that changes the shape.
+    Raises Mismatch for a site that the model does not have or cannot have edited, and for an edit that changes the shape.
     """
     taps = gather(anatomy, read, edits)
     taken: dict[Site, Activation] = {}
@@ -52,7 +55,7 @@ def tapped(
         for site, edit in taps[point].edits:
             x = edited(site, edit, x)
         for site in taps[point].reads:
-            taken[site] = x
+            taken[site] = x.clone() if point.overwritten else x
         outstanding.discard(point)
         if not outstanding and not to_the_end:
             raise _Finished
@@ -60,10 +63,10 @@ def tapped(
 
     try:
         for point in taps:
-            handles.append(hook(point, partial(visit, point)))
+            handles.append(hook(point, partial(visit, point), sequences))
         for site in edits:
             if site.kind == "resid_mid":
-                handles += carry_past_the_mlp(anatomy, site.layer)
+                handles += carry_past_the_mlp(anatomy, site.layer, sequences)
         yield taken
     except _Finished:
         pass
@@ -76,6 +79,7 @@ def gather(anatomy: Anatomy, read: Sequence[Site], edits: Mapping[Site, Edit]) -
     """What is wanted at each point; two names of one place share a tap."""
     taps: dict[Point, Tap] = {}
     for site, edit in edits.items():
+        anatomy.check_edit(site)
         taps.setdefault(anatomy.point(site), Tap()).edits.append((site, edit))
     for site in read:
         taps.setdefault(anatomy.point(site), Tap()).reads.append(site)
@@ -92,38 +96,61 @@ def edited(site: Site, edit: Edit, x: Activation) -> Activation:
     return y.to(x)
 
 
-def hook(point: Point, visit: Callable[[Tensor], Tensor], *, first: bool = False) -> RemovableHandle:
-    """Let `visit` replace what goes in or comes out of a module (of several values, the first), before other hooks if `first`."""
+def hook(point: Point, visit: Callable[[Tensor], Tensor], sequences: int, *, first: bool = False) -> RemovableHandle:
+    """Let `visit` replace what goes in or comes out of a module (of several values, the first), before other hooks if `first`.
+
+    `visit` gets `[sequence, position, width]` at the site's own scale, whatever the module holds.
+    """
+
+    def exchange(held: Tensor) -> Tensor:
+        x = held if held.ndim == 3 else held.view(sequences, -1, held.shape[-1])
+        if point.scale == 1:
+            return visit(x).view(held.shape)
+        scaled = x * point.scale
+        y = visit(scaled)
+        return held if y is scaled else torch.where(y == scaled, x, y / point.scale).view(held.shape)
+
     if point.side is Side.INPUT:
 
-        def before(_: object, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            return (visit(args[0]), *args[1:])
+        def before(_: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            found = first_input(args, kwargs)
+            assert found is not None
+            slot, x = found
+            if isinstance(slot, int):
+                return (*args[:slot], exchange(x), *args[slot + 1 :]), kwargs
+            return args, kwargs | {slot: exchange(x)}
 
-        return point.module.register_forward_pre_hook(before, prepend=first)
+        return point.module.register_forward_pre_hook(before, prepend=first, with_kwargs=True)
 
     def after(_: object, __: object, output: Any) -> Any:
-        return (visit(output[0]), *output[1:]) if isinstance(output, tuple) else visit(output)
+        x = first_output(output)
+        assert x is not None
+        return type(output)((exchange(x), *output[1:])) if isinstance(output, tuple | list) else exchange(x)
 
     return point.module.register_forward_hook(after, prepend=first)
 
 
-def carry_past_the_mlp(anatomy: Anatomy, layer: int) -> list[RemovableHandle]:
+def carry_past_the_mlp(anatomy: Anatomy, layer: int, sequences: int) -> list[RemovableHandle]:
     """Make an edit of resid_mid, hooked already, reach the layer's end.
 
-    Its point is the input of the norm before the MLP, but the residual stream goes past that norm: an edit there alone would
-    change only what the MLP sees. So the layer's output is summed anew, as the model sums it, from the edited stream.
+    Its point is the input of what reads it before the MLP, but the residual stream goes past that: an edit there alone would
+    change only what the MLP sees. So the layer's output is summed anew from the edited stream, as the model sums it.
     """
     held: dict[str, Tensor] = {}
+    carry = anatomy.layout.layers[layer].carry
 
     def keep(name: str, x: Tensor) -> Tensor:
         held[name] = x
         return x
 
-    def sum_anew(_: Tensor) -> Tensor:
-        return held.pop("stream") + held.pop("contribution")
+    def sum_anew(x: Tensor) -> Tensor:
+        before, stream, contribution = held.pop("before"), held.pop("stream"), held.pop("contribution")
+        return torch.where(stream == before, x, ((stream + contribution) * carry).to(x))
 
+    middle = anatomy.point(Site("resid_mid", layer))
     return [
-        hook(anatomy.point(Site("resid_mid", layer)), partial(keep, "stream")),
-        hook(anatomy.point(Site("mlp_out", layer)), partial(keep, "contribution")),
-        hook(anatomy.point(Site("resid_post", layer)), sum_anew, first=True),
+        hook(middle, partial(keep, "before"), sequences, first=True),
+        hook(middle, partial(keep, "stream"), sequences),
+        hook(anatomy.point(Site("mlp_out", layer)), partial(keep, "contribution"), sequences),
+        hook(anatomy.point(Site("resid_post", layer)), sum_anew, sequences, first=True),
     ]

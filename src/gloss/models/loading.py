@@ -11,7 +11,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from gloss.errors import BadInput, BadSettings
-from gloss.models.families import family_of
 from gloss.models.prompts import Message
 from gloss.models.tokens import Tokens, load_tokens, read_json
 
@@ -23,7 +22,7 @@ def load_model(
 ) -> tuple[PreTrainedModel, Tokens]:
     """The model and tokenizer of a folder, or of the hub's repository of that name at a revision.
 
-    Raises BadInput where there is none, or none of a known family; BadSettings where a folder is asked for a revision.
+    Raises BadInput where there is none; BadSettings where a folder is asked for a revision.
     """
     local = is_path(path_or_name)
     if local and revision is not None:
@@ -32,7 +31,6 @@ def load_model(
     config = read_json(folder / "config.json")
     if "model_type" not in config:
         raise BadInput(f"{folder / 'config.json'} names no model_type: wanted the configuration of a transformers model")
-    family_of(str(config["model_type"]), str(path_or_name))
     tokens = load_tokens(folder, config.get("bos_token_id"))
     return read_weights(folder if local else str(path_or_name), revision or "main", dtype), tokens
 

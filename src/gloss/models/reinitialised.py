@@ -18,4 +18,4 @@ def reinitialised(subject: Subject, rng: np.random.Generator) -> Subject:
     finally:
         torch.random.set_rng_state(before)
     torch.nn.Module.to(model, device=subject.device, dtype=subject.model.dtype)
-    return Subject(model, subject.tokens, subject.start_token)
+    return Subject(model, subject.tokens, subject.start_token, subject.anatomy.layout)

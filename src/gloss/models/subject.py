@@ -1,8 +1,9 @@
-"""The language model that is being read: any causal model of transformers whose family the table of sites knows."""
+"""The language model that is being read: any causal model of transformers that passes a residual stream from layer to layer."""
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
@@ -16,8 +17,13 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from gloss.errors import BadInput, Mismatch
-from gloss.models.families import Anatomy
+from gloss.models.anatomy import Anatomy
+from gloss.models.discovery import discover
+from gloss.models.forward import logits_of_pass
 from gloss.models.hooks import Activation, Edit, tapped
+from gloss.models.layout import Layout
+from gloss.models.proof import proven
+from gloss.models.recording import SAME, probe_tokens
 from gloss.models.sites import Site, parse_site
 from gloss.models.tokens import Tokens
 from gloss.records import PADDING
@@ -45,10 +51,15 @@ class Subject:
         model: PreTrainedModel,
         tokenizer: Tokenizer | PreTrainedTokenizerBase | Tokens,
         start_token: int | Literal["bos"] | None = "bos",
+        layout: Layout | None = None,
     ) -> None:
-        """`start_token` begins every sequence: the tokenizer's own beginning-of-sequence token, another, or None."""
+        """`start_token` begins every sequence: the tokenizer's own beginning-of-sequence token, another, or None.
+
+        The sites are found and proven in two passes over a few tokens, unless the `layout` of an equal model is given.
+        Raises BadInput for a model that has no residual stream to follow, or that is not causal.
+        """
         self.model = model.eval()
-        self.anatomy = Anatomy(model)
+        self.anatomy = Anatomy(model, layout or found_layout(model))
         self.tokens = as_tokens(tokenizer)
         if start_token != "bos":
             self.tokens.start_token = start_token
@@ -66,7 +77,7 @@ class Subject:
         """Read a model's folder, or fetch a model by the name that it has on the hub.
 
         Anything that looks like a path is one, and is never looked for on a network. Without a `dtype` weights keep theirs on an
-        accelerator and become float32 on a CPU. Raises BadInput where there is no model, or none of a known family.
+        accelerator and become float32 on a CPU. Raises BadInput where there is no model, or none whose sites can be found.
         """
         from gloss.models.loading import load_model
 
@@ -102,9 +113,12 @@ class Subject:
 
     @property
     def unembedding(self) -> Float[Tensor, "vocabulary d_model"]:
-        """The output embedding's rows: what each token's logit reads from the residual stream, after the final norm."""
-        head = self.model.get_output_embeddings()
-        assert head is not None
+        """The output embedding's rows: what each token's logit reads from the residual stream, after the final norm.
+
+        Of a model that names no output embedding, the rows of the input embedding.
+        """
+        head = self.model.get_output_embeddings() or self.model.get_input_embeddings()
+        assert isinstance(head, nn.Module)
         return head.get_parameter("weight").detach()
 
     def site(self, name: str | Site) -> Site:
@@ -112,6 +126,13 @@ class Subject:
         site = parse_site(name) if isinstance(name, str) else name
         self.anatomy.check(site)
         return self.anatomy.canonical(site)
+
+    def layers_with(self, kind: str) -> tuple[int, ...]:
+        """The layers that have a kind of site. Raises Mismatch where none has it, and says why."""
+        found = tuple(layer for layer in range(self.layers) if self.anatomy.has(Site(kind, layer)))
+        if not found:
+            self.anatomy.check(Site(kind, 0))
+        return found
 
     def width(self, site: Site) -> int:
         """How many numbers the site holds at each position. Raises Mismatch for a site that this model does not have."""
@@ -152,14 +173,35 @@ class Subject:
         The start token is part of the beginning. Raises Mismatch where they are too long together.
         """
         self._check_length(len(beginning) + endings.shape[1])
+        beginning, endings = beginning.to(self.device), endings.to(self.device)
+        if not self._has_cache:
+            whole = torch.cat([beginning.expand(len(endings), -1), endings], dim=1)
+            trace = self.run(whole, read)
+            return Trace({site: trace.activations[site][:, len(beginning) :] for site in read})
+        return self._run_cached(beginning, endings, read)
+
+    def _run_cached(
+        self, beginning: Int64[Tensor, " position"], endings: Int64[Tensor, "sequence ending"], read: Sequence[Site]
+    ) -> Trace:
         cache = DynamicCache()
         with self._alone(), torch.no_grad():
-            with tapped(self.anatomy, read, NO_EDITS, to_the_end=False):
-                self.anatomy.decoder(input_ids=beginning[None].to(self.device), past_key_values=cache, use_cache=True)
+            with tapped(self.anatomy, 1, read, NO_EDITS, to_the_end=False):
+                logits_of_pass(self.model, beginning[None], cache=cache)
             cache.batch_repeat_interleave(len(endings))
-            with tapped(self.anatomy, read, NO_EDITS, to_the_end=False) as taken:
-                self.anatomy.decoder(input_ids=endings.to(self.device), past_key_values=cache, use_cache=True)
+            with tapped(self.anatomy, len(endings), read, NO_EDITS, to_the_end=False) as taken:
+                logits_of_pass(self.model, endings, cache=cache)
         return Trace({site: taken[site] for site in read})
+
+    @cached_property
+    def _has_cache(self) -> bool:
+        """Whether a pass after what a cache holds gives what a pass over everything gives: tried, for models differ."""
+        tokens, last = probe_tokens(self.model), [Site("resid_post", self.layers - 1)]
+        wanted = self.run(tokens, last).activations[last[0]][:, SAME:]
+        try:
+            found = self._run_cached(tokens[0, :SAME], tokens[:, SAME:], last).activations[last[0]]
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+            return False  # state-space layers and others keep what they remember in other caches
+        return found.shape == wanted.shape and bool((found - wanted).norm() <= 0.02 * wanted.norm())
 
     def generate(
         self,
@@ -234,11 +276,8 @@ class Subject:
         logits = None
         # no_grad and not inference mode, whose tensors nothing can be trained on afterwards.
         quiet = nullcontext() if grad else torch.no_grad()
-        with self._alone(), quiet, tapped(self.anatomy, read, edits, to_the_end=logits_to_keep is not None) as taken:
-            if logits_to_keep is None:
-                self.anatomy.decoder(input_ids=filled, use_cache=False)
-            else:
-                logits = self.model(input_ids=filled, use_cache=False, logits_to_keep=logits_to_keep).logits
+        with self._alone(), quiet, tapped(self.anatomy, len(tokens), read, edits, to_the_end=logits_to_keep is not None) as taken:
+            logits = logits_of_pass(self.model, filled, logits_to_keep if isinstance(logits_to_keep, Tensor) else None)
         return Trace({site: taken[site] for site in read}, logits)
 
     def _check_length(self, positions: int) -> None:
@@ -253,6 +292,11 @@ class Subject:
             yield
         finally:
             self._running.release()
+
+
+def found_layout(model: PreTrainedModel) -> Layout:
+    """Where the model's sites lie, proven. Raises BadInput where none can be."""
+    return proven(model, discover(model))
 
 
 def as_tokens(tokenizer: Tokenizer | PreTrainedTokenizerBase | Tokens) -> Tokens:

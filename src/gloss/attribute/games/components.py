@@ -57,12 +57,12 @@ class Blocks:
 
     @staticmethod
     def mlps(subject: Subject) -> "Blocks":
-        """Every MLP."""
-        return Blocks(tuple((f"MLP {layer}", (subject.site(f"mlp_out.{layer}"),)) for layer in range(subject.layers)))
+        """Every MLP. Raises Mismatch where the model has none that could be proven."""
+        return Blocks(tuple((f"MLP {n}", (subject.site(f"mlp_out.{n}"),)) for n in subject.layers_with("mlp_out")))
 
     @staticmethod
     def layers(subject: Subject) -> "Blocks":
-        """Every layer: its attention and its MLP."""
+        """Every layer: its attention and its MLP. Raises Mismatch for a layer of which either could not be proven."""
         kinds = ("attn_out", "mlp_out")
         numbers = range(subject.layers)
         return Blocks(tuple((f"layer {n}", tuple(subject.site(f"{kind}.{n}") for kind in kinds)) for n in numbers))
@@ -88,14 +88,13 @@ class Heads:
     """Attention heads: what each hands to the attention's last projection."""
 
     at: tuple[tuple[Site, int], ...]  # of each player: its site `z`, and its number there
-    per_layer: int
+    number: Mapping[Site, int]  # of heads at each site
 
     @staticmethod
     def of(subject: Subject, layers: tuple[int, ...] = ()) -> "Heads":
-        """All heads, or those of some layers."""
-        number = int(subject.config.num_attention_heads)
-        chosen = layers or tuple(range(subject.layers))
-        return Heads(tuple((subject.site(f"z.{layer}"), head) for layer in chosen for head in range(number)), number)
+        """All heads, or those of some layers. Raises Mismatch where the model has none that could be proven."""
+        number = {subject.site(f"z.{layer}"): subject.anatomy.heads(layer) for layer in layers or subject.layers_with("z")}
+        return Heads(tuple((site, head) for site, heads in number.items() for head in range(heads)), number)
 
     @property
     def players(self) -> tuple[str, ...]:
@@ -109,11 +108,11 @@ class Heads:
 
     def without(self, site: Site, x: Tensor, instead: Tensor, removed: Bool[Tensor, "row player"]) -> Tensor:
         """Each head's own stretch of numbers is exchanged."""
-        gone = torch.zeros(len(x), self.per_layer, dtype=torch.bool)
+        gone = torch.zeros(len(x), self.number[site], dtype=torch.bool)
         for number, (place, head) in enumerate(self.at):
             if place == site:
                 gone[:, head] = removed[:, number]
-        wide = gone.repeat_interleave(x.shape[2] // self.per_layer, dim=1)[:, None]
+        wide = gone.repeat_interleave(x.shape[2] // self.number[site], dim=1)[:, None]
         return torch.where(wide.to(x.device), instead, x)
 
 

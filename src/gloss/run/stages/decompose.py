@@ -108,7 +108,7 @@ def save_random_like(plan: Plan, folder: Path, tokens: int) -> None:
 
 def rows(plan: Plan, subject: Subject, dictionary: Dictionary) -> Iterator[Row]:
     """What each direction says through the final norm, where the unembedding reads it, and what random ones would say."""
-    projects = subject.site(dictionary.writes).kind.startswith(INTO_THE_STREAM)
+    projects = subject.site(dictionary.writes).kind.startswith(INTO_THE_STREAM) and subject.anatomy.layout.unembeds
     atoms, strings = dictionary.atoms, subject.vocabulary().strings
     chance = chance_logit(subject, atoms.shape[1], plan.generator("chance logit")) if projects else None
     for found in directions(atoms, partial(logits_of, subject) if projects else None):

@@ -1,0 +1,47 @@
+"""One forward pass of any causal model, with those arguments that its signature knows."""
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from transformers import Cache, PreTrainedModel
+
+
+def logits_of_pass(
+    model: PreTrainedModel,
+    tokens: Int64[Tensor, "sequence position"],
+    kept: Int64[Tensor, " kept"] | None = None,
+    cache: Cache | None = None,
+) -> Float[Tensor, "sequence kept vocabulary"]:
+    """The logits of a pass at every position, or at those that are `kept`; after what the cache holds, if one is given.
+
+    Where the model cannot leave out positions they are computed and dropped.
+    """
+    known = inspect.signature(model.forward).parameters
+    wanted: dict[str, Any] = {"use_cache": False} if cache is None else {"use_cache": True, "past_key_values": cache}
+    if kept is not None:
+        wanted["logits_to_keep"] = kept
+    output: Any = model(input_ids=tokens, **{name: value for name, value in wanted.items() if name in known})
+    logits = output.logits if hasattr(output, "logits") else output[0]
+    return logits if kept is None or "logits_to_keep" in known else logits[:, kept]
+
+
+def first_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | str, Tensor] | None:
+    """The first tensor of numbers with a fraction among a module's arguments, and its position or name."""
+    slots: Iterator[tuple[int | str, Any]] = iter([*enumerate(args), *kwargs.items()])
+    return next(((slot, x) for slot, x in slots if is_activation(x)), None)
+
+
+def first_output(output: Any) -> Tensor | None:
+    """What a module gives, or of several values the first."""
+    if isinstance(output, tuple | list) and output:
+        output = output[0]
+    return output if is_activation(output) else None
+
+
+def is_activation(x: Any) -> bool:
+    """Whether this is a tensor of numbers with a fraction."""
+    return isinstance(x, Tensor) and torch.is_floating_point(x) and x.ndim >= 2
