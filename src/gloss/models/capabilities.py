@@ -9,13 +9,17 @@ from statistics import median
 from typing import Any, TypeVar
 
 from gloss.models.completions import ASKED, Form, in_form
+from gloss.models.manner import Manner
 from gloss.models.prompts import Answer, PromptToken, TokenLogprob, list_schema, response_format
 
 SAMPLE = "The keeper of the old lighthouse wrote down the names of all ships, one line each:\n\ndef names(ships):\n    return"
+BRIEFLY = "Answer briefly."
 HELLO = "Say hello in three languages, in plain words, please. Not as json."
 GENERATED_TOKENS = 12
+GREETING_TOKENS, SCHEMA_TOKENS, THOUGHT_TOKENS = 20, 200, 2048
 FEWEST_COMPARED = 3  # tokens, or else nothing can be said
 LARGEST_DIFFERENCE_NATS = 0.25  # between two forward passes of the same weights, in low precision and other batches
+PLAINLY = Manner()
 NOBODYS_ANSWER = (3, (7,))  # three sevens, which nobody says who was asked for a greeting
 
 T = TypeVar("T")
@@ -81,6 +85,7 @@ class Capabilities:
     own_text: OwnText
     json_schema: bool  # whether it keeps to a schema that `response_format` names
     weights: Agreement | None = None  # None where no weights were given, or too few tokens had log-probabilities
+    manner: Manner = PLAINLY  # how it wants to be asked
 
     def missing(self, need: Need) -> str | None:
         """What lacks for this need and what to do about it, as the end of a sentence; None where nothing does."""
@@ -93,16 +98,21 @@ class Capabilities:
 
 
 def probe(model: str, forward: Forward | None = None) -> Probe[Capabilities]:
-    """Everything that is worth knowing of an endpoint, in five short requests at most."""
+    """Everything that is worth knowing of an endpoint, in a few short requests, that carry what real ones do."""
     generated = yield from continuation(model)
     own_text = yield from own_text_after(model, generated)
     weights = None if forward is None else agreement(generated, forward(SAMPLE + spelled(generated)))
-    asked = sampled(model) | {"messages": [{"role": "user", "content": HELLO}]}
-    answer = yield asked | {"max_tokens": 20, "logprobs": True, "top_logprobs": 2}
+    turns = [{"role": "system", "content": BRIEFLY}, {"role": "user", "content": HELLO}]
+    asked = {"model": model, "temperature": 0.0, "messages": turns}
+    looked_into = {"logprobs": True, "top_logprobs": 2}
+    answer = yield asked | {"max_tokens": GREETING_TOKENS} | looked_into
+    if answer is not None and answer.cut:  # a long greeting, or a thought before it
+        answer = yield asked | {"max_tokens": THOUGHT_TOKENS} | looked_into
     if answer is None:
         return Capabilities(chat=False, logprobs=False, own_text=own_text, json_schema=False, weights=weights)
     logprobs = bool(answer.logprobs and answer.logprobs[0].alternatives)
-    forced = yield asked | {"max_tokens": 200} | response_format(list_schema(*NOBODYS_ANSWER))
+    room = THOUGHT_TOKENS if answer.thought else SCHEMA_TOKENS
+    forced = yield asked | {"max_tokens": room} | response_format(list_schema(*NOBODYS_ANSWER))
     return Capabilities(True, logprobs, own_text, forced is not None and is_nobodys(forced.text), weights)
 
 

@@ -1,27 +1,33 @@
-"""One request to an endpoint and what becomes of it: an answer, or a fault worth another attempt."""
+"""One request to an endpoint and what becomes of it: an answer, a refusal, or a fault worth another attempt."""
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from gloss.errors import BadSettings
 from gloss.models.completions import read_completion
+from gloss.models.manner import Refusal
 from gloss.models.prices import Prices
 from gloss.models.prompts import Answer
-from gloss.models.replies import Fault, read_reply, read_status, shortened
-from gloss.records import Reason
+from gloss.models.replies import Fault, read_reply
 
-UNKNOWN_STATUSES = frozenset({400, 404, 405, 415, 422, 501})  # of servers that do not know a field or a path
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NO_KEY = "none"  # a word that local servers ignore
+SHORTEST_SECRET = 6  # characters; a shorter key is a word that may stand anywhere
+HIDDEN = "[key]"
 
 
 class Connection:
-    """A client of one endpoint, made when it is first needed."""
+    """A client of one endpoint, made when it is first needed. What a server repeats of the key is hidden here, once for all."""
 
     def __init__(self, base_url: str, model: str, api_key_env: str, timeout_seconds: float, prices: Prices) -> None:
         self.base_url, self.model, self.api_key_env = base_url, model, api_key_env
         self.timeout_seconds, self.prices = timeout_seconds, prices
         self.client: Any = None
+        self.key = NO_KEY
 
     async def close(self) -> None:
         """Close what is open."""
@@ -33,35 +39,25 @@ class Connection:
         """The endpoint in words."""
         return f"{self.base_url} with model {self.model!r}"
 
-    async def attempt(self, body: Mapping[str, Any], *, proven: bool, trying: bool = False) -> Answer | Fault:
-        """One request. `proven`: the endpoint has answered in this run. `trying`: it may not know such requests."""
+    async def attempt(self, body: Mapping[str, Any]) -> Answer | Fault | Refusal:
+        """One request. Raises BadSettings for a key that is none, and for an endpoint that only streams."""
         import openai  # takes a second, which only those who ask should wait for
 
         if self.client is None:
+            self.key = api_key(self.api_key_env)
             self.client = openai.AsyncOpenAI(
-                base_url=self.base_url,
-                api_key=api_key(self.api_key_env),
-                max_retries=0,
-                timeout=self.timeout_seconds,
+                base_url=self.base_url, api_key=self.key, max_retries=0, timeout=self.timeout_seconds
             )
         try:
             async with asyncio.timeout(self.timeout_seconds):
                 return await self.reply(body)
         except (TimeoutError, openai.APITimeoutError):
-            return Fault(f"no whole reply within {self.timeout_seconds:g} seconds")
+            return Fault(f"no whole reply within {self.timeout_seconds:g} seconds", unknown=True)
         except openai.APIConnectionError as error:
-            return Fault(f"no connection: {error.__cause__ or error}", disconnected=True)
+            return Fault(f"no connection: {self.hidden(str(error.__cause__ or error))}", disconnected=True)
         except openai.APIStatusError as error:
-            if trying and error.status_code in UNKNOWN_STATUSES:
-                return Answer(None, Reason.REQUEST_ERROR, f"status {error.status_code}: {shortened(error.response.text)}")
-            return read_status(
-                error.status_code,
-                error.response.text,
-                error.response.headers,
-                proven=proven,
-                where=self.where,
-                key=self.api_key_env,
-            )
+            headers = {name: self.hidden(value) for name, value in error.response.headers.items()}
+            return Refusal(error.status_code, self.hidden(error.response.text), headers)
 
     async def reply(self, body: Mapping[str, Any]) -> Answer | Fault:
         """What the endpoint sends back."""
@@ -69,11 +65,21 @@ class Connection:
             rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
             chat = self.client.chat.completions.with_raw_response
             reply = await chat.create(model=body["model"], messages=body["messages"], extra_body=rest)
-            return read_reply(reply.content, self.prices)
+            return read_reply(self.whole(reply.content), self.prices)
         rest = {name: value for name, value in body.items() if name not in ("model", "prompt")}
         completions = self.client.completions.with_raw_response
         reply = await completions.create(model=body["model"], prompt=body["prompt"], extra_body=rest)
-        return read_completion(reply.content, body, self.prices)
+        return read_completion(self.whole(reply.content), body, self.prices)
+
+    def whole(self, content: bytes) -> bytes:
+        """A response's body without the key, whatever its encoding."""
+        return self.hidden(content.decode("latin-1")).encode("latin-1")
+
+    def hidden(self, text: str) -> str:
+        """A text without the key, however it is written."""
+        if len(self.key) < SHORTEST_SECRET:
+            return text
+        return text.replace(self.key, HIDDEN).replace(self.key.replace("/", "\\/"), HIDDEN)
 
 
 def api_key(variable: str) -> str:
@@ -81,4 +87,12 @@ def api_key(variable: str) -> str:
     key = os.environ.get(variable, "").strip()
     if not key.isascii() or not key.isprintable():
         raise BadSettings(f"the variable {variable} holds characters that no key has; set it to the key alone")
-    return key or "none"
+    return key or NO_KEY
+
+
+def told_key(base_url: str, variable: str) -> str:
+    """Which key goes where, in one sentence, before it goes."""
+    host = urlsplit(base_url).netloc
+    if api_key(variable) == NO_KEY:
+        return f"{host} is asked without a key: the variable {variable} is not set"
+    return f"{host} is sent the key in the variable {variable}"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Generator, Mapping
@@ -17,6 +18,7 @@ from gloss.records import Reason
 
 WAIT_MILLISECONDS = 60_000  # for another process that is writing
 PAUSE_SECONDS = 0.02  # between attempts to get a lock that SQLite does not wait for
+FOR_ITS_OWNER = 0o600  # answers are nobody else's
 KEPT_REASONS = (None, Reason.REFUSED, Reason.UNPARSABLE)  # the model's own doing; a request that failed is asked again
 
 SCHEMA = """
@@ -33,6 +35,12 @@ CREATE TABLE IF NOT EXISTS answers (
     asked_at REAL NOT NULL
 ) WITHOUT ROWID
 """
+# What was sent counts, answered or not: so that a run that goes on knows what it may still spend.
+SPENDING = """
+CREATE TABLE IF NOT EXISTS spending (id INTEGER PRIMARY KEY CHECK (id = 1), requests INTEGER NOT NULL, money REAL NOT NULL)
+"""
+BEGUN = "INSERT OR IGNORE INTO spending SELECT 1, count(*), coalesce(sum(money), 0) FROM answers"
+ROOM = "ALTER TABLE answers ADD COLUMN room INTEGER"  # tokens that the answer was allowed; unknown of ledgers of former versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ class Ledger:
         with self._explained():
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, FOR_ITS_OWNER))
             self._connection = sqlite3.connect(
                 ":memory:" if path is None else path, isolation_level=None, timeout=WAIT_MILLISECONDS / 1000
             )
@@ -75,10 +84,20 @@ class Ledger:
             with self._explained():
                 self._write_ahead()
                 self._connection.execute("PRAGMA synchronous=NORMAL")  # outlives the process; a power cut may take the last
-                self._connection.execute(SCHEMA)
+                self._prepare()
         except BadInput:
             self._connection.close()
             raise
+
+    def _prepare(self) -> None:
+        """Make the tables where they are not there, and bring those of former versions up to date."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(SCHEMA)
+        self._connection.execute(SPENDING)
+        self._connection.execute(BEGUN)
+        if "room" not in {row[1] for row in self._connection.execute("PRAGMA table_info(answers)")}:
+            self._connection.execute(ROOM)
+        self._connection.execute("COMMIT")
 
     def _write_ahead(self) -> None:
         """Turn the write-ahead log on. SQLite does not wait for this lock by itself, so that two who open at once would clash."""
@@ -92,14 +111,22 @@ class Ledger:
                     raise
             time.sleep(PAUSE_SECONDS)
 
-    def get(self, key: str) -> Answer | None:
-        """The answer to that request, if there is one."""
-        columns = "text, reason, detail, logprobs, prompt_tokens, completion_tokens, money"
+    def get(self, key: str, room: int = 0, wanted: int = 0) -> Answer | None:
+        """The answer to that request, if there is one that would not come out otherwise today.
+
+        An answer that could not be read is none where it was allowed fewer tokens than `room`. Of an answer that a former
+        version kept nobody knows whether it was cut off: it is none if it used up the `wanted` tokens.
+        """
+        columns = "text, reason, detail, logprobs, prompt_tokens, completion_tokens, money, room"
         with self._explained():
             row = self._connection.execute(f"SELECT {columns} FROM answers WHERE key = ?", (key,)).fetchone()
         if row is None:
             return None
-        text, reason, detail, logprobs, prompt_tokens, completion_tokens, money = row
+        text, reason, detail, logprobs, prompt_tokens, completion_tokens, money, allowed = row
+        if reason == Reason.UNPARSABLE and (allowed or 0) < room:
+            return None
+        if allowed is None and 0 < wanted <= completion_tokens:
+            return None
         generated, own = (None, None) if logprobs is None else decoded(logprobs)
         return Answer(
             text=text,
@@ -112,18 +139,58 @@ class Ledger:
             prompt_logprobs=own,
         )
 
-    def put(self, key: str, model: str, answer: Answer) -> bool:
-        """Keep an answer, if it is one: a request that failed is not kept. The first answer to a request stays."""
+    def put(self, key: str, model: str, answer: Answer, room: int | None = None) -> bool:
+        """Keep an answer, if it is one: a request that failed is not kept. `room`: how many tokens it was allowed.
+
+        The first answer to a request stays, unless it could not be read or may have been cut off; what both cost is added up.
+        """
         if answer.reason not in KEPT_REASONS:
             return False
-        logprobs = encoded(answer)
-        reason = None if answer.reason is None else answer.reason.value
-        row = (key, model, answer.text, reason, answer.detail, logprobs, answer.prompt_tokens, answer.completion_tokens)
+        row = {
+            "key": key,
+            "model": model,
+            "text": answer.text,
+            "reason": None if answer.reason is None else answer.reason.value,
+            "detail": answer.detail,
+            "logprobs": encoded(answer),
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.completion_tokens,
+            "money": answer.money,
+            "asked_at": time.time(),
+            "room": room,
+        }
+        replaced = ", ".join(f"{name} = excluded.{name}" for name in ("text", "reason", "detail", "logprobs", "asked_at", "room"))
+        added = ", ".join(
+            f"{name} = answers.{name} + excluded.{name}" for name in ("prompt_tokens", "completion_tokens", "money")
+        )
+        otherwise = f"answers.reason = '{Reason.UNPARSABLE}' OR answers.room IS NULL AND :room"
         with self._explained():
             self._connection.execute(
-                f"INSERT OR IGNORE INTO answers VALUES ({','.join('?' * 10)})", (*row, answer.money, time.time())
+                f"INSERT INTO answers ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)}) ON CONFLICT (key) "
+                f"DO UPDATE SET {replaced}, {added} WHERE {otherwise}",
+                row,
             )
         return True
+
+    def request(self, most: int = 0) -> bool:
+        """Count one request that is about to be sent; False, and nothing counted, where `most` have been (0 for no bound)."""
+        with self._explained():
+            sent = self._connection.execute(
+                "UPDATE spending SET requests = requests + 1 WHERE requests < :most OR :most = 0", {"most": most}
+            )
+        return sent.rowcount == 1
+
+    def spend(self, money: float) -> None:
+        """Count money that a request has cost."""
+        if money:
+            with self._explained():
+                self._connection.execute("UPDATE spending SET money = money + ?", (money,))
+
+    def spending(self) -> tuple[int, float]:
+        """How many requests were sent, and what they have cost as far as it is known."""
+        with self._explained():
+            requests, money = self._connection.execute("SELECT requests, money FROM spending").fetchone()
+        return int(requests), float(money)
 
     def __len__(self) -> int:
         with self._explained():

@@ -1,9 +1,11 @@
 """What answers cost: prices, what has been spent, and what would be, before anything is asked."""
 
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from gloss.errors import BadSettings
 from gloss.models.prompts import Answer, Conversation, Prompt
 from gloss.records import Reason
 
@@ -17,6 +19,17 @@ class Prices:
 
     prompt_per_million: float | None = None
     completion_per_million: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("prompt_per_million", "completion_per_million"):
+            price = getattr(self, name)
+            if price is not None and not 0 <= price < math.inf:
+                raise BadSettings(f"{name} is {price}, wants 0 or more")
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing costs anything."""
+        return self.of(1, 1) == 0
 
     def of(self, prompt_tokens: int, completion_tokens: int) -> float | None:
         """What these tokens cost, or None where a price is missing."""
@@ -38,6 +51,7 @@ class Usage:
     completion_tokens: int = 0
     money: float = 0.0
     unpriced: int = 0  # answers without a known price, which `money` leaves out
+    unread: int = 0  # answers that were cut off, or that could not be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +107,9 @@ def tokens_of(prompt: Prompt, count_tokens: Callable[[str], int] | None) -> int:
 def after(usage: Usage, answer: Answer, retries: int) -> Usage:
     """The usage with one more prompt that was asked of the endpoint."""
     failed = answer.reason is Reason.REQUEST_ERROR
-    return Usage(
-        conversations=usage.conversations,
+    return replace(
+        usage,
         answered=usage.answered + (not failed),
-        reused=usage.reused,
         failed=usage.failed + failed,
         retries=usage.retries + retries,
         prompt_tokens=usage.prompt_tokens + answer.prompt_tokens,

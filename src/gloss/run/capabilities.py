@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table as Printed
@@ -11,14 +13,17 @@ from gloss.errors import BadSettings, Mismatch
 from gloss.models.capabilities import Agreement, Capabilities, Need, OwnText
 from gloss.models.chat import Chat
 from gloss.models.completions import Form
+from gloss.models.connection import told_key
 from gloss.models.local_chat import LocalChat
+from gloss.models.manner import Manner
 from gloss.run.experiment import EMBEDDED, Experiment, Table, settings_of
 from gloss.run.methods import asks, method
 from gloss.run.plan import Plan, content, embedded, named
-from gloss.run.progress import out
+from gloss.run.progress import console, out
 from gloss.store.atomic import write_bytes
 
-FILE = "capabilities.json"
+FILE, LEDGER = "capabilities.json", "answers.sqlite"
+CONTROL = "control.json"  # in the folder of a run that is a control of another
 TOLD = ("backend", "model", "revision", "base_url", "extra", "weights")  # of [chat]: what the findings are about
 WORDS: Mapping[Need, str] = {
     Need.CHAT: "answers chats",
@@ -40,8 +45,24 @@ def report(experiment: Experiment) -> None:
         lacks = found.missing(need)
         table.add_row(words, how if lacks is None else f"no: {lacks.partition(';')[0]}", users or "-")
     table.add_row("keeps to a JSON schema", "yes" if found.json_schema else "no", "")
+    table.add_row("thinks before it answers", "yes" if found.manner.thinks else "no", "")
+    table.add_row("is asked otherwise than others", otherwise(found.manner), "")
     table.add_row("agrees with the weights that are here", agreed(experiment.chat, found.weights), "")
     out.print(table)
+
+
+def otherwise(manner: Manner) -> str:
+    """What is peculiar to the requests that an endpoint gets, in words."""
+    told = {
+        f"the limit is called {manner.limit}" if manner.limit else "without a limit": manner.limit != Manner().limit,
+        f"without {', '.join(manner.left_out)}": bool(manner.left_out),
+        "system turns go into the user's first one": not manner.system,
+        f"at a temperature of {manner.coldest:g} at least": manner.coldest > 0,
+        f"{manner.most_tokens:,} answer tokens at most": manner.most_tokens > 0,
+        f"{manner.least_tokens:,} answer tokens at least": manner.least_tokens > 1,
+        f"{manner.most_alternatives} alternatives at most": manner.most_alternatives > 0,
+    }
+    return "; ".join(words for words, holds in told.items() if holds) or "no"
 
 
 def agreed(chat: Table, found: Agreement | None) -> str:
@@ -109,11 +130,11 @@ def tried_out(plan: Plan) -> Capabilities:
     if isinstance(model, LocalChat):
         found = model.capabilities()
     else:
+        tell_key(model.base_url, model.api_key_env)
         forward = model_of({"backend": "transformers", "model": chat["weights"]}) if chat.get("weights") else None
         compared = forward.own_text if isinstance(forward, LocalChat) else None
-        found = model.capabilities(plan.generator("probe"), compared)
-    kept = {"of": described(chat), "found": asdict(found)}
-    write_bytes(plan.folder / FILE, json.dumps(kept, indent=1).encode())
+        found = model.capabilities(plan.generator("probe"), compared, ledger_of(plan.folder))
+    keep(plan, found)
     if found.weights is not None and not found.weights.holds:
         raise Mismatch(
             f"{where(chat)} gives other log-probabilities than the weights in {chat['weights']}, {found.weights.median:.2g} nats "
@@ -122,12 +143,32 @@ def tried_out(plan: Plan) -> Capabilities:
     return found
 
 
+def keep(plan: Plan, found: Capabilities) -> None:
+    """Remember what was found beside the results."""
+    kept = {"of": described(plan.experiment.chat), "found": asdict(found)}
+    write_bytes(plan.folder / FILE, json.dumps(kept, indent=1).encode())
+
+
+def ledger_of(folder: Path) -> Path:
+    """Where a run's answers rest; a control shares its run's ledger, so that caps count both."""
+    run = folder.parent.parent if (folder / CONTROL).exists() else folder
+    return run / LEDGER
+
+
+@cache
+def tell_key(base_url: str, variable: str) -> None:
+    """Say once which key goes where, before it goes."""
+    console.print(f"  {told_key(base_url, variable)}", highlight=False, markup=False, soft_wrap=True)
+
+
 def restored(kept: Mapping[str, Any]) -> Capabilities:
     """Capabilities out of JSON."""
     form, weights = kept["own_text"]["form"], kept["weights"]
     own_text = OwnText(form and Form(form), kept["own_text"]["aligned"])
     agreement = weights and Agreement(**weights)
-    return Capabilities(kept["chat"], kept["logprobs"], own_text, kept["json_schema"], agreement)
+    manner = kept.get("manner", {})
+    asked = Manner(**manner | {"left_out": tuple(manner.get("left_out", ()))})
+    return Capabilities(kept["chat"], kept["logprobs"], own_text, kept["json_schema"], agreement, asked)
 
 
 def described(chat: Table) -> Table:

@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from gloss.run.capabilities import CONTROL
 from gloss.run.experiment import RANDOM, Experiment, Table
 from gloss.run.keys import key
 from gloss.run.plan import Plan
 from gloss.store.atomic import write_bytes
 
 RANDOM_DICTIONARY, RANDOM_SUBJECT = "random_dictionary", "random_subject"
-MARKER = "control.json"  # says which run it is a control of
+MARKER = CONTROL  # says which run it is a control of
 SAMPLE_TOKENS = 2**15  # on which thresholds are set
 
 

@@ -228,6 +228,7 @@ def asking(asked: Experiment, verb: str, settings: Table) -> list[object]:
     weights = content(asked.chat["model"], "subject") if asked.chat.get("backend") == "transformers" else ""
     return [
         *(asked.chat.get(setting) for setting in ("model", "revision", "base_url", "extra")),
+        *({name: asked.chat[name]} for name in ("answer_tokens", "thinking_tokens") if name in asked.chat),
         weights,
         prompts.read_text("utf-8") if prompts.is_file() else "",
         *(each for _, of, table in parts(point.load(), settings) for each in asking(asked, of, dict(table))),
