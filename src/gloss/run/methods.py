@@ -59,18 +59,20 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
     if not is_dataclass(kind):
         raise BadSettings(f"{where}: {kind.__name__} is no dataclass, so it takes no settings; a method must be one")
     known = {field.name: field for field in fields(kind) if field.init}
+    given: dict[str, Any] = {}
     for key, value in settings.items():
         if key not in known:
             raise BadSettings(f"{where} has no setting {key!r}{suggestion(key, known)}")
+        given[key] = value
         factory = known[key].default_factory
         if key not in getattr(kind, "wraps", {}):
             default = known[key].default if factory is MISSING else factory()
             check_kind(value, default, f"{where}.{key}")
             check_numbers(value, default, f"{where}.{key}")
+            given[key] = as_kind(value, default)
     for name, field in known.items():
         if field.default is MISSING and field.default_factory is MISSING and name not in settings:
             raise BadSettings(f"{where} needs the setting {name!r}, which has no default")
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
     try:
         return kind(**given)
     except (ValueError, BadSettings) as problem:
@@ -92,6 +94,15 @@ def check_kind(value: Any, default: Any, where: str) -> None:
             if isinstance(default, int) and isinstance(value, float):
                 raise BadSettings(f"{where} must be a whole number, got {value!r}")
             return
+
+
+def as_kind(value: Any, default: Any) -> Any:
+    """The value as its default is: a whole number as a float where the default is one, a list as a tuple."""
+    if isinstance(value, list | tuple):
+        first = default[0] if isinstance(default, tuple) and default else None
+        return tuple(as_kind(item, first) for item in value)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if whole and isinstance(default, float) else value
 
 
 def check_numbers(value: Any, default: Any, where: str) -> None:

@@ -101,13 +101,69 @@ def test_an_input_scale_is_folded_into_the_weights(tmp_path: Path) -> None:
 
 
 def test_an_unstated_input_scale_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="does not say by what; add `norm_scaling_factor`"):
+    with pytest.raises(BadInput, match=r"neither cfg.json \(norm_scaling_factor\) nor activation_scaler.json says by what"):
         load_dictionary(changed("standard", tmp_path, normalize_activations="expected_average_only_in"))
+
+
+def test_an_input_scale_in_the_file_beside_is_folded_into_the_weights(tmp_path: Path) -> None:
+    stated = load_dictionary(
+        changed("standard", tmp_path / "stated", normalize_activations="expected_average_only_in", norm_scaling_factor=0.4)
+    )
+    folder = changed("standard", tmp_path / "beside", normalize_activations="expected_average_only_in")
+    (folder / "activation_scaler.json").write_text('{"scaling_factor": 0.4}')
+    beside = load_dictionary(folder)
+    assert torch.equal(beside.weights.encoder, stated.weights.encoder)
+    assert torch.equal(beside.weights.bias, stated.weights.bias)
+
+
+def test_a_dictionary_of_centred_residuals_reads_plain_ones(tmp_path: Path) -> None:
+    plain = load_dictionary(FIXTURES / "sae_lens" / "standard")
+    metadata = {"hook_name": "blocks.1.hook_resid_post", "model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    centred = load_dictionary(changed("standard", tmp_path, metadata=metadata))
+    x = load_file(FIXTURES / "sae_lens" / "standard" / "expected.safetensors")["x"] + 5
+    mean = x.mean(dim=1, keepdim=True)
+    torch.testing.assert_close(centred.encode(x).dense(16), plain.encode(x - mean).dense(16), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(centred.reconstruct(x), plain.reconstruct(x - mean) + mean, atol=1e-4, rtol=1e-4)
+
+
+def test_a_k_that_was_written_with_a_decimal_point_is_read(tmp_path: Path) -> None:
+    plain = load_dictionary(FIXTURES / "sae_lens" / "topk")
+    assert load_dictionary(changed("topk", tmp_path, k=float(plain.selection.k))).selection == plain.selection
+
+
+def test_thresholds_that_training_keeps_as_logarithms_are_read(tmp_path: Path) -> None:
+    plain = load_dictionary(FIXTURES / "sae_lens" / "jumprelu")
+    folder = changed("jumprelu", tmp_path)
+    tensors = load_file(folder / "sae_weights.safetensors")
+    tensors["log_threshold"] = tensors.pop("threshold").log()
+    save_file(tensors, folder / "sae_weights.safetensors")
+    torch.testing.assert_close(load_dictionary(folder).selection.thresholds, plain.selection.thresholds)
+
+
+def test_tensors_that_nothing_reads_are_refused(tmp_path: Path) -> None:
+    folder = changed("standard", tmp_path)
+    tensors = load_file(folder / "sae_weights.safetensors")
+    save_file(tensors | {"r_mag": tensors["b_enc"].clone()}, folder / "sae_weights.safetensors")
+    with pytest.raises(BadInput, match=r"has tensors that its cfg\.json has no use for \(r_mag\)"):
+        load_dictionary(folder)
+
+
+@pytest.mark.parametrize("name,format_", [("ae.pt", "dictionary_learning"), ("params.npz", "Gemma Scope")])
+def test_formats_that_cannot_be_read_are_named(tmp_path: Path, name: str, format_: str) -> None:
+    (tmp_path / name).write_bytes(b"never opened")
+    with pytest.raises(BadInput, match=f"is in the format of {format_}"):
+        load_dictionary(tmp_path)
 
 
 @pytest.mark.parametrize(
     "entries,message",
     [
+        ({"activation_fn_str": "tanh-relu"}, "states the activation 'tanh-relu'"),
+        ({"hook_head_index": 3}, "states hook_head_index = 3"),
+        ({"d_in": "x"}, "states d_in = x; wanted a whole number from 1"),
+        ({"metadata": 5}, "states metadata = 5; wanted an object"),
+        ({"architecture": "topk", "k": 5000}, "states k = 5000 of 16 features"),
+        ({"architecture": "topk", "k": True}, "states k = True; wanted a whole number"),
         ({"architecture": "gated"}, "SAELens' kind 'gated'"),
         ({"normalize_activations": "covariance_whitening"}, "normalises its input by 'covariance_whitening'"),
         ({"d_sae": 17}, r"W_enc has the shape \(6, 16\) and cfg.json asks for \(6, 17\)"),
@@ -136,7 +192,7 @@ def test_a_sparsify_folder_of_another_name_wants_a_site(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_empty_folder_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="is not a folder"):
+    with pytest.raises(BadInput, match="is no folder here, and names of the hub are not fetched"):
         load_dictionary(tmp_path / "nowhere")
     with pytest.raises(BadInput, match=r"holds nothing, and a dictionary is cfg\.json with"):
         load_dictionary(tmp_path)

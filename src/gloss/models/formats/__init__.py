@@ -12,6 +12,15 @@ from gloss.models.formats import sae_lens, sparsify
 from gloss.models.sites import Site
 
 FORMATS: Mapping[str, ModuleType] = MappingProxyType({"sae_lens": sae_lens, "sparsify": sparsify})
+# By which files formats are known that cannot be read.
+FOREIGN: Mapping[str, str] = MappingProxyType(
+    {
+        "ae.pt": "dictionary_learning",
+        "params.npz": "Gemma Scope",
+        "config.yaml": "circuit-tracer",
+        "hyperparams.json": "Llama Scope",
+    }
+)
 
 
 def load_dictionary(path: str | Path, site: Site | None = None) -> SparseCoder:
@@ -22,11 +31,16 @@ def load_dictionary(path: str | Path, site: Site | None = None) -> SparseCoder:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise BadInput(f"{folder} is not a folder; give the folder that holds the dictionary's cfg.json and weights")
+        found = "is a file" if folder.exists() else "is no folder here, and names of the hub are not fetched"
+        raise BadInput(f"{folder} {found}; give the folder that holds the dictionary's cfg.json and weights")
     for known in (sae_lens, sparsify):
         if (folder / known.WEIGHTS).is_file() and (folder / "cfg.json").is_file():
             return known.read(folder, site)
     found = sorted(entry.name for entry in folder.iterdir())
+    if foreign := [FOREIGN[name] for name in found if name in FOREIGN]:
+        raise BadInput(
+            f"{folder} is in the format of {foreign[0]}, which gloss cannot read yet; convert it to SAELens' format or sparsify's"
+        )
     raise BadInput(
         f"{folder} holds {', '.join(found[:8]) or 'nothing'}, and a dictionary is cfg.json with {sae_lens.WEIGHTS} (SAELens) "
         f"or with {sparsify.WEIGHTS} (sparsify); give that folder"

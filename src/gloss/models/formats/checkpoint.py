@@ -1,8 +1,8 @@
 """What the formats share: a folder with cfg.json and one file of tensors."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +19,98 @@ from gloss.store.atomic import write_atomically, write_bytes
 CONFIGURATION = "cfg.json"
 
 
-def read_configuration(folder: Path) -> dict[str, Any]:
-    """The folder's cfg.json. Raises BadInput where it is no JSON object."""
-    try:
-        read = json.loads((folder / CONFIGURATION).read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BadInput(f"{folder / CONFIGURATION} is not JSON ({error}); fetch the dictionary again") from error
-    if not isinstance(read, dict):
-        raise BadInput(f"{folder / CONFIGURATION} is a {type(read).__name__} and should be an object; fetch the dictionary again")
-    return read
+@dataclass(frozen=True)
+class Stated:
+    """The settings that a file of a dictionary states, read by kind; each refusal names the file and the setting."""
+
+    file: Path
+    values: Mapping[str, Any]
+
+    @staticmethod
+    def read(file: Path) -> "Stated":
+        """The JSON object in the file. Raises BadInput where there is none."""
+        try:
+            read = json.loads(file.read_text("utf-8"))
+        except OSError as error:
+            raise BadInput(f"{file} cannot be read: {error.strerror}; check that it is a file and may be read") from error
+        except RecursionError as error:
+            raise BadInput(f"{file} is nested too deeply for settings; fetch the dictionary again") from error
+        except ValueError as error:  # of JSON, of UTF-8, of numbers with thousands of digits
+            raise BadInput(f"{file} is not JSON ({error}); fetch the dictionary again") from error
+        if not isinstance(read, dict):
+            raise BadInput(f"{file} is a {type(read).__name__} and should be an object; fetch the dictionary again")
+        return Stated(file, read)
+
+    def __contains__(self, name: str) -> bool:
+        return self.values.get(name) is not None
+
+    def wanted(self, name: str, kind: str) -> BadInput:
+        shown = str(self.values.get(name))
+        return BadInput(f"{self.file} states {name} = {shown[:60]}; wanted {kind}")
+
+    def count(self, name: str, default: int | None = None) -> int:
+        """A whole number from 1, also where it was written as 4.0."""
+        value = self.values.get(name, default)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**40:
+            raise self.wanted(name, "a whole number from 1")
+        return value
+
+    def number(self, name: str) -> float | None:
+        """A finite number above 0, or None where there is none."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < 1e30:
+            raise self.wanted(name, "a number above 0")
+        return float(value)
+
+    def flag(self, name: str, default: bool) -> bool:
+        """True or false."""
+        value = self.values.get(name, default)
+        if value is not None and not isinstance(value, bool):
+            raise self.wanted(name, "true or false")
+        return bool(value)
+
+    def text(self, name: str) -> str | None:
+        """A text, or None where there is none."""
+        value = self.values.get(name)
+        if value is not None and not isinstance(value, str):
+            raise self.wanted(name, "text")
+        return value
+
+    def table(self, name: str) -> "Stated":
+        """The object of that name, empty where there is none."""
+        value = self.values.get(name)
+        if value is not None and not isinstance(value, dict):
+            raise self.wanted(name, "an object")
+        return Stated(self.file, value or {})
+
+
+def require_all_used(tensors: Mapping[str, Tensor], used: Collection[str], folder: Path) -> None:
+    """Raise BadInput for tensors that nothing would read: what they do would be missing from every number."""
+    if left := sorted(set(tensors) - set(used)):
+        raise BadInput(f"{folder} has tensors that its cfg.json has no use for ({', '.join(left[:4])}); this kind cannot be read")
+
+
+def require_finite(tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Raise BadInput for weights that are not numbers."""
+    for name, value in tensors.items():
+        if not bool(value.isfinite().all()):
+            raise BadInput(f"{folder}: {name} holds values that are not finite; fetch the dictionary again")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of the file, in 32 bits. Raises BadInput for a broken file."""
     try:
-        return {name: tensor.float() for name, tensor in load_file(path).items()}
+        tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
     except SafetensorError as error:
         raise BadInput(f"{path} is not a whole safetensors file ({error}); fetch the dictionary again") from error
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}; check that it is a file and may be read") from error
+    require_finite(tensors, path)
+    return tensors
 
 
 def tensor(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], folder: Path) -> Tensor:
@@ -48,6 +123,14 @@ def tensor(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], fol
             "the two files do not belong together"
         )
     return tensors[name]
+
+
+def largest_k(configuration: Stated, width: int, name: str = "k", default: int | None = None) -> int:
+    """How many features a TopK dictionary lets be active. Raises BadInput for more than it has."""
+    k = configuration.count(name, default)
+    if k > width:
+        raise BadInput(f"{configuration.file} states k = {k} of {width} features; the two cannot both be right")
+    return k
 
 
 def write_files(folder: Path, weights: str, tensors: Mapping[str, Tensor], configuration: Mapping[str, Any]) -> None:
@@ -94,9 +177,17 @@ def settled_site(stated: str | None, given: Site | None, folder: Path) -> Site:
     return site
 
 
-def card_of(stated: Mapping[str, Any]) -> Card:
+def card_of(stated: Stated, model: str | None = None) -> Card:
     """The card among other entries; what is no entry of a card is left out."""
-    return Card(**{entry.name: stated[entry.name] for entry in fields(Card) if stated.get(entry.name) is not None})
+    found: dict[str, Any] = {"model": stated.text("model") or model, "corpus": stated.text("corpus")}
+    if "tokens" in stated:
+        found["tokens"] = stated.count("tokens")
+    for name in ("fvu", "l0", "dead_share", "cross_entropy_recovered"):
+        value = stated.values.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise stated.wanted(name, "a number")
+        found[name] = None if value is None else float(value)
+    return Card(**found)
 
 
 def stated_card(card: Card) -> dict[str, Any]:

@@ -8,10 +8,13 @@ import torch
 from gloss.errors import BadInput, BadSettings
 from gloss.models.dictionary import Normalisation, SparseCoder, Weights
 from gloss.models.formats.checkpoint import (
+    CONFIGURATION,
+    Stated,
     card_of,
     in_dtype,
-    read_configuration,
+    largest_k,
     read_tensors,
+    require_all_used,
     settled_site,
     stated_card,
     tensor,
@@ -30,16 +33,19 @@ OWN_ENTRY = "gloss"  # in cfg.json; sparsify drops entries that it does not know
 
 def read(folder: Path, site: Site | None) -> SparseCoder:
     """The dictionary in the folder. `site` is the module's output, also for a transcoder."""
-    configuration = read_configuration(folder)
-    if not isinstance(d := configuration.get("d_in"), int):
-        raise BadInput(f"{folder}/cfg.json states d_in={d}; fetch the dictionary again")
-    if configuration.get("signed"):
+    configuration = Stated.read(folder / CONFIGURATION)
+    d = configuration.count("d_in")
+    if configuration.flag("signed", False):
         raise BadInput(f"{folder} is a signed dictionary of an early version of sparsify, which cannot be read; train it again")
-    width = configuration.get("num_latents") or d * configuration.get("expansion_factor", DEFAULT_EXPANSION)
+    named = configuration.values.get("num_latents")  # 0 or none of a dictionary whose width follows from its expansion
+    width = configuration.count("num_latents") if named else d * configuration.count("expansion_factor", DEFAULT_EXPANSION)
     tensors = read_tensors(folder / WEIGHTS)
-    own = configuration.get(OWN_ENTRY, {})
-    writes = _written_site(own.get("writes"), site, folder)
-    transcodes = bool(configuration.get("transcode", False))
+    skips = configuration.flag("skip_connection", False)
+    used = ["encoder.weight", "encoder.bias", "W_dec", "b_dec", *(["W_skip"] if skips else [])]
+    require_all_used(tensors, used, folder)
+    own = configuration.table(OWN_ENTRY)
+    writes = _written_site(own.text("writes"), site, folder)
+    transcodes = configuration.flag("transcode", False)
     return SparseCoder(
         reads=_read_site(writes, folder) if transcodes else writes,
         writes=writes,
@@ -48,11 +54,11 @@ def read(folder: Path, site: Site | None) -> SparseCoder:
             tensor(tensors, "encoder.bias", (width,), folder),
             tensor(tensors, "W_dec", (width, d), folder),
             tensor(tensors, "b_dec", (d,), folder),
-            tensor(tensors, "W_skip", (d, d), folder) if configuration.get("skip_connection") else None,
+            tensor(tensors, "W_skip", (d, d), folder) if skips else None,
         ),
-        selection=_selection(configuration, folder),
+        selection=_selection(configuration, width, folder),
         subtracts_bias=not transcodes,
-        card=card_of(own.get("card", {})),
+        card=card_of(own.table("card")),
     )
 
 
@@ -105,8 +111,8 @@ def _read_site(writes: Site, folder: Path) -> Site:
     return Site(INPUTS[writes.kind], writes.layer)
 
 
-def _selection(configuration: dict[str, Any], folder: Path) -> Selection:
-    activation, k = configuration.get("activation", "topk"), configuration.get("k", DEFAULT_K)
+def _selection(configuration: Stated, width: int, folder: Path) -> Selection:
+    activation, k = configuration.text("activation") or "topk", largest_k(configuration, width, default=DEFAULT_K)
     if activation == "topk":
         return LargestK(k)
     if activation == "groupmax":
