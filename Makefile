@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check test-interop quality clean
+.PHONY: demo test check test-interop quality lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/gloss demo
@@ -22,6 +22,12 @@ test-interop: .venv-interop/installed
 # Every experiment whose answer is known, in one table; fails where a row does.
 quality: $(VENV)/installed
 	$(BIN)/python -m benchmarks.quality
+
+# Pins everything that is installed, direct or not, for every Python that is supported; pins that still fit stay as they are.
+lock: | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --quiet \
+		--custom-compile-command "make lock" --output-file constraints.txt
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch

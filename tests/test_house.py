@@ -4,10 +4,12 @@ import ast
 import re
 import subprocess
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import distributions, entry_points
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from gloss.cli import app
 
@@ -68,6 +70,22 @@ def test_links_in_the_docs_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_everything_that_is_installed_with_gloss_is_pinned():
+    lines = [line.partition(";")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
+    wanted, seen = [("gloss", extra) for extra in ("", "test", "llama-cpp")], set()
+    while wanted:
+        name, extra = wanted.pop()
+        if (name, extra) in seen or (found := next(iter(distributions(name=name)), None)) is None:
+            continue
+        seen.add((name, extra))
+        for text in found.requires or []:
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                wanted += [(canonicalize_name(needed.name), each) for each in ("", *needed.extras)]
+    assert {name for name, _ in seen} - {"gloss", "setuptools"} <= pinned
 
 
 LIGHT = """
