@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gloss.collect.forward import Forward
 from gloss.errors import BadSettings
+from gloss.models.massive import ANY, Lengths
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
 from gloss.store.corpus import Corpus
@@ -31,14 +32,22 @@ class Shuffle:
 
 
 def activation_batches(
-    subject: Subject, site: Site, corpus: Corpus, rng: np.random.Generator, shuffle: Shuffle | None = None
+    subject: Subject,
+    site: Site,
+    corpus: Corpus,
+    rng: np.random.Generator,
+    shuffle: Shuffle | None = None,
+    *,
+    left_out: frozenset[int] = frozenset(),
+    lengths: Lengths = ANY,
 ) -> Iterator[Float[Tensor, "token d"]]:
     """Yield the site's vectors at every token of the corpus, once an epoch, in mixed order; start tokens are left out.
 
-    Batches have `batch_size` tokens, the last one what is left. Sequences come in an order drawn anew for each epoch.
+    So are the tokens in `left_out` and those that are massive by `lengths`. Batches have `batch_size` tokens, the last one what
+    is left. Sequences come in an order drawn anew for each epoch.
     """
     shuffle = shuffle or Shuffle()
-    incoming = drawn_vectors(Forward(subject, site, shuffle.batch_tokens), corpus, rng, shuffle)
+    incoming = drawn_vectors(Forward(subject, site, shuffle.batch_tokens, left_out, lengths), corpus, rng, shuffle)
     buffer: list[Tensor] = []
     for vectors in incoming:
         buffer.append(vectors)

@@ -10,19 +10,24 @@ import numpy as np
 import torch
 
 from gloss.collect.forward import Forward
+from gloss.collect.left_out import left_out
 from gloss.collect.merge import Merge
 from gloss.collect.shards import Shards, Triples
 from gloss.collect.texts import Texts
 from gloss.collect.tokens import read_texts
 from gloss.errors import BadSettings, Mismatch, Stopped
+from gloss.models.counting import MULTIPLE, SPECIAL, Asked, require_known, require_multiple
 from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.identity import identity
+from gloss.models.massive import ANY, Lengths
 from gloss.models.subject import Subject
-from gloss.store.atomic import disk, new_folder, write_bytes
+from gloss.store.atomic import disk, new_folder, write_array, write_bytes
 from gloss.store.corpus import Stretch, stretches
 from gloss.store.lock import sole_writer
 from gloss.store.parquet import ROWS
 from gloss.store.progress import Progress, silent
+
+MEASURED = 2**12  # tokens at the beginning of the corpus that say how long vectors are as a rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,13 @@ class CollectReport:
     live: int  # features that fire somewhere
     nonzeros: int
     bytes: int  # of the activations' Parquet file
+    left_out: int = 0  # tokens at which nothing is stored
+    massive: int = 0  # those of them that are massive
 
     @property
     def l0(self) -> float:
-        """Features that fire at a token, on average."""
-        return self.nonzeros / self.tokens
+        """Features that fire at a token, on average; tokens that are left out do not count."""
+        return self.nonzeros / max(1, self.tokens - self.left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +58,12 @@ class Collect:
     max_tokens: int | None = None  # read so many, then stop in the middle of a document; None reads everything
     batch_tokens: int = 2**13  # positions in one forward pass
     shard_tokens: int = 2**16  # what is done at a time, and lost at most when the run is killed
+    leave_out: Asked = SPECIAL  # "special" tokens, "none", or a list: they are read, and nothing is stored there
+    massive: float = MULTIPLE  # of the median length, beyond which a token's vector is left out; 0 leaves none out
 
     def __post_init__(self) -> None:
+        require_known(self.leave_out)
+        require_multiple(self.massive)
         for name in ("batch_tokens", "shard_tokens"):
             if (given := getattr(self, name)) < 1:
                 raise BadSettings(f"{name} is {given}; give 1 or more")
@@ -76,9 +87,14 @@ class Collect:
 
     def write(self, subject: Subject, dictionary: Dictionary, texts: Texts, folder: Path, progress: Progress) -> None:
         """Write what is not there yet, as the folder's only writer."""
-        corpus = read_texts(subject, texts, folder / "corpus", self.context_length, self.max_tokens)
+        corpus = read_texts(subject, texts, folder / "corpus", self.context_length, self.max_tokens, self.leave_out)
         whole = {"corpus": corpus, "subject": identity(subject.model), "dictionary": identity(dictionary)}
-        made_from = whole | {"settings": asdict(self), "site": str(dictionary.reads), "torch": torch.__version__}
+        made_from = whole | {
+            "settings": self.settings,
+            "left_out": self.tokens(subject),
+            "site": str(dictionary.reads),
+            "torch": torch.__version__,
+        }
         work, finished = folder / "shards", folder / "activations"
         if (finished / "manifest.json").is_file():
             require_same(finished, made_from)
@@ -88,6 +104,19 @@ class Collect:
         with disk(work):
             shutil.rmtree(work) if work.exists() else None
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings as they stand in a manifest."""
+        return json.loads(json.dumps(asdict(self)))
+
+    def tokens(self, subject: Subject) -> list[int]:
+        """The numbers of the tokens that are left out."""
+        return sorted(left_out(subject, self.leave_out))
+
+    def forward(self, subject: Subject, dictionary: Dictionary, lengths: Lengths = ANY) -> Forward:
+        """What reads the dictionary's site, and leaves out what these settings say."""
+        return Forward(subject, dictionary.reads, self.batch_tokens, left_out(subject, self.leave_out), lengths)
+
     def shards(
         self, subject: Subject, dictionary: Dictionary, folder: Path, made_from: dict[str, Any], progress: Progress
     ) -> int:
@@ -96,10 +125,13 @@ class Collect:
         if (work / "manifest.json").is_file():
             require_same(work, made_from)
         else:
-            write_bytes(work / "manifest.json", as_json({"made_from": made_from}))
+            sample = next(stretches(folder / "corpus", MEASURED))
+            found = self.forward(subject, dictionary).measured(sample.tokens, sample.lengths, self.massive).lengths
+            write_bytes(work / "manifest.json", as_json({"made_from": made_from, "median_length": found.median}))
+        lengths = Lengths(json.loads((work / "manifest.json").read_text())["median_length"], self.massive)
         shards = Shards(work, identity(made_from))
         total: int = json.loads((folder / "corpus" / "manifest.json").read_text())["tokens"]
-        forward = Forward(subject, dictionary.reads, self.batch_tokens)
+        forward = self.forward(subject, dictionary, lengths)
         progress(0, total)
         number = 0
         for stretch in stretches(folder / "corpus", self.shard_tokens):
@@ -112,10 +144,12 @@ class Collect:
 
 
 def encode(forward: Forward, dictionary: Dictionary, stretch: Stretch) -> Triples:
-    """The codes of every token of a stretch. Raises Mismatch where one is not finite."""
+    """The codes of every token of a stretch that is not left out. Raises Mismatch where one is not finite."""
     features: list[np.ndarray] = []
     positions: list[np.ndarray] = []
     values: list[np.ndarray] = []
+    special = np.flatnonzero(np.isin(stretch.tokens, list(forward.left_out)))
+    massive: list[np.ndarray] = []
     for batch in forward.over(stretch.tokens, stretch.lengths):
         codes = dictionary.encode(batch.vectors)
         used = codes.values != 0
@@ -127,7 +161,10 @@ def encode(forward: Forward, dictionary: Dictionary, stretch: Stretch) -> Triple
         features.append(codes.indices[used].cpu().numpy().astype(np.int32))
         positions.append(batch.positions[token].astype(np.uint32))
         values.append(active)
-    return Triples(np.concatenate(features), np.concatenate(positions), np.concatenate(values))
+        massive.append(batch.massive)
+    without = np.sort(np.concatenate([special, *massive]))
+    codes = (np.concatenate(features), np.concatenate(positions), np.concatenate(values))
+    return Triples(*codes, without, len(without) - len(special))
 
 
 def finish(folder: Path, made_from: dict[str, Any], width: int, number: int) -> None:
@@ -139,12 +176,25 @@ def finish(folder: Path, made_from: dict[str, Any], width: int, number: int) -> 
             f"{shards.path(missing[0])} went away while gloss worked, {len(missing)} of {number} shards in all; run the same "
             "command again, which makes them again"
         )
+    positions, massive = dropped(shards, number)
     with new_folder(folder / "activations") as partial:
-        totals = Merge(shards, number, corpus["tokens"], corpus["sequences"]).into(partial, silent)
+        write_array(partial / "left_out.npy", positions)
+        totals = Merge(shards, number, corpus["tokens"], corpus["sequences"], left_out=len(positions)).into(partial, silent)
         counts = {"tokens": corpus["tokens"], "width": width, "nonzeros": int(totals.counts.sum()), "rows_per_group": ROWS}
-        live = int((totals.counts > 0).sum())
+        counts |= {"live": int((totals.counts > 0).sum()), "left_out": len(positions), "massive": massive}
+        median = json.loads((folder / "shards" / "manifest.json").read_text())["median_length"]
         with disk(partial):
-            (partial / "manifest.json").write_bytes(as_json({"made_from": made_from, "live": live, **counts}))
+            (partial / "manifest.json").write_bytes(as_json({"made_from": made_from, "median_length": median, **counts}))
+
+
+def dropped(shards: Shards, number: int) -> tuple[np.ndarray, int]:
+    """The global indices of all tokens at which nothing is stored, ascending, and how many of them are massive."""
+    positions, massive = [np.empty(0, np.int64)], 0
+    for each in range(number):
+        with shards.opened(each) as shard:
+            positions.append(shard.left_out)
+            massive += shard.massive
+    return np.concatenate(positions), massive
 
 
 def require_same(folder: Path, made_from: dict[str, Any]) -> None:
@@ -164,9 +214,8 @@ def report(folder: Path) -> CollectReport:
     corpus = json.loads((folder / "corpus" / "manifest.json").read_text())
     found = json.loads((folder / "activations" / "manifest.json").read_text())
     size = (folder / "activations" / "activations.parquet").stat().st_size
-    return CollectReport(
-        corpus["documents"], corpus["sequences"], corpus["tokens"], found["width"], found["live"], found["nonzeros"], size
-    )
+    counts = (corpus["documents"], corpus["sequences"], corpus["tokens"], found["width"], found["live"], found["nonzeros"])
+    return CollectReport(*counts, size, found["left_out"], found["massive"])
 
 
 def as_json(content: dict[str, Any]) -> bytes:

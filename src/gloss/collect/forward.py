@@ -1,7 +1,7 @@
-"""Sequences through the subject: batches of like length, the start token in front, its activations left out."""
+"""Sequences through the subject: batches of like length, the start token in front; its vectors and some others are left out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Float, Int32, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from gloss.models.massive import ANY, Lengths
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
 from gloss.records import PADDING
@@ -20,6 +21,7 @@ class Vectors:
 
     positions: Int64[ndarray, " token"]
     vectors: Float[Tensor, "token d"]
+    massive: Int64[ndarray, " massive"]  # the tokens whose vectors are not here because they are massive
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,11 @@ class Forward:
     subject: Subject
     site: Site
     batch_tokens: int  # positions in a batch, start tokens and padding included, as far as one sequence allows
+    left_out: frozenset[int] = frozenset()  # tokens that are read, and whose vectors are not given
+    lengths: Lengths = ANY  # which vectors are massive, and therefore not given either
 
     def over(self, tokens: Int32[ndarray, " token"], lengths: Int64[ndarray, " sequence"]) -> Iterator[Vectors]:
-        """The site's vectors at every token, longest sequences first; the start tokens' are left out."""
+        """The site's vectors at every token that is not left out, longest sequences first; the start tokens' are not given."""
         starts = np.cumsum(lengths) - lengths
         for rows in self.batches(lengths):
             yield self.batch(tokens, starts[rows], lengths[rows])
@@ -58,5 +62,15 @@ class Forward:
         front = np.tile(np.array(self.front, dtype=np.int64), (len(starts), 1))
         given = torch.from_numpy(np.concatenate([front, padded], axis=1))
         activation = self.subject.run(given, read=[self.site]).activations[self.site]
-        kept = activation[:, len(self.front) :][torch.from_numpy(real).to(activation.device)]
-        return Vectors(where[real], kept)
+        kept = real & ~np.isin(padded, list(self.left_out))
+        vectors = activation[:, len(self.front) :][torch.from_numpy(kept).to(activation.device)]
+        positions, massive = where[kept], self.lengths.massive(vectors)
+        is_massive = massive.cpu().numpy()
+        return Vectors(positions[~is_massive], vectors[~massive], positions[is_massive])
+
+    def measured(self, tokens: Int32[ndarray, " token"], lengths: Int64[ndarray, " sequence"], massive: float) -> "Forward":
+        """The same, leaving out vectors longer than this multiple of the median length that these sequences have."""
+        if massive == 0:
+            return replace(self, lengths=ANY)
+        every = replace(self, lengths=ANY)
+        return replace(self, lengths=Lengths.of(torch.cat([batch.vectors for batch in every.over(tokens, lengths)]), massive))

@@ -39,6 +39,7 @@ class Merge:
     corpus_tokens: int
     corpus_sequences: int
     held: int = HELD
+    left_out: int = 0  # tokens at which nothing is stored
 
     def into(self, folder: Path, progress: Progress) -> Totals:
         """Write the files into a folder that exists. Raises Unwritable."""
@@ -53,9 +54,9 @@ class Merge:
         ):
             for first, last in ranges(totals.counts, self.held):
                 tally = self.move(first, last, totals, activations)
-                reach = Reach(
-                    first, totals.sequences[first:last], totals.scales[first:last], self.corpus_tokens, self.corpus_sequences
-                )
+                own = slice(first, last)
+                counted = max(1, self.corpus_tokens - self.left_out)
+                reach = Reach(first, totals.sequences[own], totals.scales[own], counted, self.corpus_sequences)
                 rows = table(tally, reach)
                 statistics.add(**{name: rows[name].combine_chunks() for name in rows.column_names})
                 progress(int(indptr[last]), int(indptr[-1]))

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ from gloss.store.atomic import write_bytes
 
 @dataclass(frozen=True, slots=True)
 class Triples:
-    """Non-zero codes in any order: which feature, at which token of the stretch, how strong."""
+    """Non-zero codes in any order: which feature, at which token of the stretch, how strong; and which tokens were left out."""
 
     features: Int32[ndarray, " nonzero"]
     positions: UInt32[ndarray, " nonzero"]
     values: Float32[ndarray, " nonzero"]
+    left_out: Int64[ndarray, " left_out"] = field(default_factory=lambda: np.empty(0, np.int64))  # ascending
+    massive: int = 0  # of these
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class Shards:
 
     def write(self, number: int, first: int, lengths: Int64[ndarray, " sequence"], width: int, codes: Triples) -> None:
         """Store the codes of the stretch that begins at global token `first`. Raises Unwritable."""
-        tensors = by_feature(codes, lengths, width) | {"first": np.array([first], dtype=np.int64)}
+        own = {"first": np.array([first]), "left_out": codes.left_out + first, "massive": np.array([codes.massive])}
+        tensors = by_feature(codes, lengths, width) | own
         write_bytes(self.path(number), save(tensors, {"key": self.key}))
 
     @contextmanager
@@ -77,6 +80,16 @@ class Shard:
     def maxima(self) -> Float32[ndarray, " feature"]:
         """Each feature's largest magnitude."""
         return self.file.get_tensor("maxima")
+
+    @property
+    def left_out(self) -> Int64[ndarray, " left_out"]:
+        """Global indices of the tokens at which nothing is stored, ascending."""
+        return self.file.get_tensor("left_out")
+
+    @property
+    def massive(self) -> int:
+        """How many of these are massive."""
+        return int(self.file.get_tensor("massive")[0])
 
     def part(self, first: int, last: int) -> tuple[Int64[ndarray, " feature"], ndarray, Float32[ndarray, " nonzero"]]:
         """Counts, global positions and values of the features from `first` up to `last`, feature after feature."""

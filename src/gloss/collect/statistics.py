@@ -68,7 +68,7 @@ class Reach:
     first: int  # index of the range's first feature
     sequences: Int64[ndarray, " feature"]  # in which each fires
     scales: Float32[ndarray, " feature"]
-    corpus_tokens: int
+    corpus_tokens: int  # that are not left out
     corpus_sequences: int
 
 

@@ -1,6 +1,7 @@
 """Documents from files, folders, columns, data sets and the interpreter's own library, streamed and checked."""
 
 import os
+import re
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def open_texts(sources: str | Path | Sequence[str | Path], column: str = "text",
     listed = [sources] if isinstance(sources, str | Path) else list(sources)
     if not listed:
         raise BadInput("no texts were given; name a file, a folder, `datasets:NAME` or `stdlib`")
-    return Cut(Chain(tuple(open_source(str(source), column) for source in listed)), split)
+    return Cut(Chain(tuple(open_source(str(source), column) for source in listed)), separator(split))
 
 
 def open_source(source: str, column: str) -> "Texts":
@@ -102,17 +103,16 @@ class Cut:
     """Documents cut where a separator stands; those after the first are called by their number, as in `stories.txt:2`."""
 
     texts: Texts
-    split: str
+    pattern: re.Pattern[str] | None  # None cuts nowhere
 
     def __iter__(self) -> Iterator[Document]:
-        pattern = separator(self.split)
         for document in self.texts:
             first = next(document.pieces, "")
             if not isinstance(first, str):
                 yield Document(document.name, iter((first,)))
                 continue
             strings = (piece for piece in chain((first,), document.pieces) if isinstance(piece, str))
-            for number, pieces in enumerate(separated(strings, pattern), 1):
+            for number, pieces in enumerate(separated(strings, self.pattern), 1):
                 yield Document(document.name if number == 1 else f"{document.name}:{number}", pieces)
 
 

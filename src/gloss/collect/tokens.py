@@ -11,8 +11,10 @@ from jaxtyping import Int32
 from numpy import ndarray
 
 from gloss.collect.columns import Dialogue, Ids
-from gloss.collect.texts import BLOCK, Document, Said, Texts
+from gloss.collect.left_out import ends, left_out, written_ends
+from gloss.collect.texts import BLOCK, Cut, Document, Said, Texts
 from gloss.errors import BadInput, BadSettings, Mismatch
+from gloss.models.counting import SPECIAL, Asked
 from gloss.models.subject import Subject
 from gloss.store.atomic import new_folder
 from gloss.store.corpus_writer import CorpusDigest, CorpusWriter
@@ -26,13 +28,20 @@ class End:
     text_hash: int
 
 
-def read_texts(subject: Subject, texts: Texts, folder: Path, context_length: int = 256, max_tokens: int | None = None) -> str:
+def read_texts(
+    subject: Subject,
+    texts: Texts,
+    folder: Path,
+    context_length: int = 256,
+    max_tokens: int | None = None,
+    leave_out: Asked = SPECIAL,
+) -> str:
     """Write the texts as a corpus into `folder`, which appears whole; give the corpus's digest.
 
     A sequence holds up to `context_length` tokens, the start token among them where the subject has one. Reading stops
-    in the middle of a document at `max_tokens`. Where the folder holds a corpus already, the texts are read again and
-    Mismatch is raised if they, the tokenizer or these settings would now give another. Raises BadInput for text that
-    cannot be read, or where there is none, and Unwritable.
+    in the middle of a document at `max_tokens`. An end-of-text token that is to be left out ends a document. Where the
+    folder holds a corpus already, the texts are read again and Mismatch is raised if they, the tokenizer or these settings
+    would now give another. Raises BadInput for text that cannot be read, or where there is none, and Unwritable.
     """
     if context_length < 2:
         raise BadSettings(f"context_length is {context_length}; a sequence needs 2 tokens or more")
@@ -40,7 +49,7 @@ def read_texts(subject: Subject, texts: Texts, folder: Path, context_length: int
         raise BadSettings(f"max_tokens is {max_tokens}; give 1 or more, or leave it out to read everything")
     if subject.context is not None and context_length > subject.context:
         raise BadSettings(f"context_length is {context_length}; this model takes sequences of at most {subject.context} tokens")
-    cutter = Cutter(subject, context_length - (subject.start_token is not None), max_tokens)
+    cutter = Cutter(subject, context_length - (subject.start_token is not None), max_tokens, left_out(subject, leave_out))
     if (folder / "manifest.json").is_file():
         found = json.loads((folder / "manifest.json").read_text())["digest"]
         again = CorpusDigest(subject.vocabulary())
@@ -57,18 +66,22 @@ def read_texts(subject: Subject, texts: Texts, folder: Path, context_length: int
 
 @dataclass(frozen=True, slots=True)
 class Cutter:
-    """Cuts each document into sequences of `room` tokens, the last one shorter, up to `max_tokens` in all."""
+    """Cuts each document into sequences of `room` tokens, the last one shorter, up to `max_tokens` in all.
+
+    A start token that a document itself begins with is dropped: its first sequence gets one anyway.
+    """
 
     subject: Subject
     room: int
     max_tokens: int | None
+    left_out: frozenset[int] = frozenset()
 
     def cut(self, texts: Texts, into: CorpusDigest) -> None:
         """Hand every sequence and every end of a document on; documents without tokens are left out."""
         limit = self.max_tokens or 2**62
         document: list[Int32[ndarray, " token"]] = []
         begun = False
-        for batch in batches(stream(self.subject, texts)):
+        for batch in batches(stream(self.subject, texts, self.left_out)):
             pieces = [item for item in batch if isinstance(item, str)]
             # Once there are tokens enough the document is read to its end for its hash alone.
             encoded = iter(
@@ -77,7 +90,7 @@ class Cutter:
             for item in batch:
                 if not isinstance(item, End):
                     tokens = next(encoded) if isinstance(item, str) else item
-                    tokens = tokens[: limit - into.tokens - held(document)]
+                    tokens = (tokens if begun else self.without_start(tokens))[: limit - into.tokens - held(document)]
                     begun |= len(tokens) > 0
                     document = self.hand_on([*document, tokens], into)
                     continue
@@ -90,6 +103,9 @@ class Cutter:
                     return
         if into.tokens == 0:
             raise BadInput("the texts are empty: no document holds a token; give texts with words in them")
+
+    def without_start(self, tokens: Int32[ndarray, " token"]) -> Int32[ndarray, " rest"]:
+        return tokens[1:] if len(tokens) and tokens[0] == self.subject.start_token else tokens
 
     def hand_on(self, document: list[ndarray], into: CorpusDigest) -> list[ndarray]:
         """Hand on the full sequences and give what is left of the document."""
@@ -106,35 +122,50 @@ class Cutter:
         return [np.array(each.ids, dtype=np.int32) for each in tokenizer.encode_batch_fast(pieces, add_special_tokens=False)]
 
 
-def stream(subject: Subject, texts: Texts) -> Iterator[str | Int32[ndarray, " token"] | End]:
-    """The pieces of every document, each document closed by its name and the first 64 bits of its text's SHA-256."""
-    for document in texts:
-        digest = hashlib.sha256()
+def stream(subject: Subject, texts: Texts, left_out: frozenset[int]) -> Iterator[str | Int32[ndarray, " token"] | End]:
+    """The pieces of every document, each document closed by its name and the first 64 bits of its text's SHA-256.
+
+    Text and token numbers end where a left-out token says that a text ends; what follows is a document of its own.
+    """
+    between = np.array(sorted(ends(subject, left_out)), np.int32)
+    for document in Cut(texts, written_ends(subject, left_out)):
+        digest, number = hashlib.sha256(), 1
         for piece in document.pieces:
             if isinstance(piece, Dialogue):
                 raise BadInput(f"{document.name} is a dialogue, and nothing here puts dialogues as text; give texts")
-            read = (
-                tokens_of(subject, piece, document)
-                if isinstance(piece, Ids)
-                else piece.text
-                if isinstance(piece, Said)
-                else piece
-            )
+            if isinstance(piece, Ids):
+                *whole, read = apart(tokens_of(subject, piece, document), between)
+                for part in whole:
+                    digest.update(part.tobytes())
+                    yield part
+                    yield closed(document.name, number, digest.digest())
+                    digest, number = hashlib.sha256(), number + 1
+            else:
+                read = piece.text if isinstance(piece, Said) else piece
             digest.update(read.encode() if isinstance(read, str) else read.tobytes())
             yield read
-        yield End(document.name, int.from_bytes(digest.digest()[:8], "big"))
+        yield closed(document.name, number, digest.digest())
+
+
+def closed(name: str, number: int, digest: bytes) -> End:
+    return End(name if number == 1 else f"{name}:{number}", int.from_bytes(digest[:8], "big"))
+
+
+def apart(tokens: Int32[ndarray, " token"], between: Int32[ndarray, " end"]) -> list[Int32[ndarray, " part"]]:
+    """The tokens cut where one of `between` stands, without these."""
+    at = np.flatnonzero(np.isin(tokens, between))
+    return [part[part_number > 0 :] for part_number, part in enumerate(np.split(tokens, at))]
 
 
 def tokens_of(subject: Subject, given: Ids, document: Document) -> Int32[ndarray, " token"]:
-    """Token numbers as they came, without the start token in front, which each sequence gets anyway. Raises BadInput."""
+    """Token numbers as they came. Raises BadInput for those that the model does not have."""
     size = subject.model.get_input_embeddings().get_parameter("weight").shape[0]
     if outside := [number for number in given.numbers if not 0 <= number < size]:
         raise BadInput(
             f"{document.name} holds the token number {outside[0]}, and this model's go from 0 to {size - 1:,}; "
             "give numbers of this model's tokenizer, or a column of text"
         )
-    tokens = np.array(given.numbers, np.int32)
-    return tokens[1:] if tokens[0] == subject.start_token else tokens
+    return np.array(given.numbers, np.int32)
 
 
 def batches(items: Iterable[str | Int32[ndarray, " token"] | End]) -> Iterator[list[str | Int32[ndarray, " token"] | End]]:

@@ -25,6 +25,7 @@ from gloss.models.layout import Layout
 from gloss.models.proof import proven
 from gloss.models.recording import SAME, probe_tokens
 from gloss.models.sites import Site, parse_site
+from gloss.models.special import ROLES, Special
 from gloss.models.tokens import Tokens
 from gloss.records import PADDING
 from gloss.store.vocabulary import Vocabulary
@@ -110,6 +111,12 @@ class Subject:
     def start_token(self) -> int | None:
         """The token that begins every sequence, if any."""
         return self.tokens.start_token
+
+    @property
+    def text_ends(self) -> frozenset[int]:
+        """The special tokens that stand between two texts, by the tokenizer and by the model's own configuration."""
+        named = {name: getattr(self.config, name, None) for name in ("bos_token_id", "eos_token_id")}
+        return self.tokens.special.or_ends(named | {"start": self.start_token, "end": self.end_tokens.tolist()})
 
     @property
     def unembedding(self) -> Float[Tensor, "vocabulary d_model"]:
@@ -310,7 +317,9 @@ def as_tokens(tokenizer: Tokenizer | PreTrainedTokenizerBase | Tokens) -> Tokens
         raise BadInput(f"a tokenizer of class {type(tokenizer).__name__}: wanted one that the tokenizers library runs")
     start = tokenizer.bos_token_id
     assert start is None or isinstance(start, int)
-    return Tokens(backend, start)
+    named = {role: getattr(tokenizer, role) for role in ROLES}
+    template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else None
+    return Tokens(backend, start, Special.of(backend, named, template))
 
 
 def real_positions(

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,19 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from gloss.errors import BadInput
+from gloss.models.special import Special, content
 from gloss.store.vocabulary import Vocabulary
 
 
 class Tokens:
     """A tokenizer that never adds, cuts or pads, and the token that starts each sequence, where there is one."""
 
-    def __init__(self, tokenizer: Tokenizer, start_token: int | None = None) -> None:
+    def __init__(self, tokenizer: Tokenizer, start_token: int | None = None, special: Special | None = None) -> None:
         self.tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a copy: what follows changes it
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.start_token = start_token
+        self.special = special or Special.of(tokenizer, {})
 
     def encode(self, text: str) -> list[int]:
         """The text's tokens, without a start token."""
@@ -55,14 +57,24 @@ def load_tokens(folder: Path, start_of_model: int | None) -> Tokens:
     the tokenizer's special tokens.
     """
     tokenizer = read_tokenizer(folder)
-    for file in ("tokenizer_config.json", "special_tokens_map.json"):
-        named = read_json(folder / file) if (folder / file).is_file() else {}
-        if "bos_token" in named:
-            start = named["bos_token"]
-            text = start["content"] if isinstance(start, dict) else start
-            return Tokens(tokenizer, None if text is None else tokenizer.token_to_id(text))
-    special = [number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special]
-    return Tokens(tokenizer, start_of_model if start_of_model in special else None)
+    files = [folder / name for name in ("special_tokens_map.json", "tokenizer_config.json")]
+    named = {name: value for file in files if file.is_file() for name, value in read_json(file).items()}
+    special = Special.of(tokenizer, named, chat_template(folder, named))
+    if "bos_token" in named:
+        start = named["bos_token"]
+        return Tokens(tokenizer, None if start is None else tokenizer.token_to_id(content(start)), special)
+    marked = [number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special]
+    return Tokens(tokenizer, start_of_model if start_of_model in marked else None, special)
+
+
+def chat_template(folder: Path, named: Mapping[str, Any]) -> str | None:
+    """The template by which the model's chats are put as text: from its own file, or from the tokenizer's configuration."""
+    if (file := folder / "chat_template.jinja").is_file():
+        return file.read_text("utf-8")
+    stated = named.get("chat_template")
+    if isinstance(stated, list):  # several by name, as old files have them
+        stated = next((each.get("template") for each in stated if each.get("name") == "default"), None)
+    return stated if isinstance(stated, str) else None
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

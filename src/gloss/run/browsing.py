@@ -125,7 +125,7 @@ def statistics(plan: Plan, activations: FeatureActivations) -> Statistics:
     """Counts over the whole corpus, with a histogram in equal steps."""
     strongest = float(activations.values.max(initial=0.0))
     counts, edges = np.histogram(activations.values, bins=BINS, range=(0.0, strongest or 1.0))
-    return Statistics(len(activations), len(activations) / len(plan.corpus), strongest, edges, counts)
+    return Statistics(len(activations), len(activations) / max(1, int(plan.corpus.counted.sum())), strongest, edges, counts)
 
 
 def mistakes_of(plan: Plan, explanation: Explanation, activations: FeatureActivations) -> Iterator[Mistakes]:

@@ -64,7 +64,7 @@ def trained_anew(plan: Plan) -> Table:
         "name": RANDOM_SUBJECT,
         "site": activations.manifest["made_from"]["site"],
         "width": activations.width,
-        "k": max(1, round(activations.manifest["nonzeros"] / max(1, activations.tokens))),
+        "k": max(1, round(activations.manifest["nonzeros"] / max(1, activations.tokens - len(activations.left_out)))),
         "tokens": plan.experiment.controls.training_tokens,
     }
 

@@ -11,6 +11,7 @@ from gloss.attribute.reasons import Reasoning
 from gloss.errors import BadInput, BadSettings, require_at_least
 from gloss.intervene.settings import Intervening
 from gloss.models.chat import Chat
+from gloss.models.counting import MULTIPLE, SPECIAL, Asked, require_known, require_multiple
 from gloss.models.local_chat import LocalChat
 from gloss.models.prices import Prices
 from gloss.run.methods import build, check_kind, method, suggestion
@@ -64,8 +65,14 @@ class Corpus:
     split: str = "auto"  # what separates documents inside a text: end-of-text tokens, or this string; "" nothing
     context_length: int = 256
     max_tokens: int = 400_000  # 0 takes all
+    leave_out: Asked = SPECIAL  # tokens whose activations count nowhere; or "none", or a list
+    massive: float = MULTIPLE  # a token whose vector is so many times longer than the median counts nowhere; 0 finds none
+
+    checks = ("leave_out",)  # settings whose kind is seen to here
 
     def __post_init__(self) -> None:
+        require_known(self.leave_out)
+        require_multiple(self.massive)
         require_at_least(2, self, "context_length")
         require_at_least(0, self, "max_tokens")
 

@@ -65,7 +65,7 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
             raise BadSettings(f"{where} has no setting {key!r}{suggestion(key, known)}")
         given[key] = value
         factory = known[key].default_factory
-        if key not in getattr(kind, "wraps", {}):
+        if key not in (*getattr(kind, "wraps", {}), *getattr(kind, "checks", ())):
             default = known[key].default if factory is MISSING else factory()
             check_kind(value, default, f"{where}.{key}")
             check_numbers(value, default, f"{where}.{key}")

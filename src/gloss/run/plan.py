@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -76,7 +76,7 @@ class Plan:
 
     @cached_property
     def corpus(self) -> Corpus:
-        return Corpus.open(self.place("collect") / "corpus")
+        return replace(Corpus.open(self.place("collect") / "corpus"), left_out=self.activations.left_out)
 
     @cached_property
     def activations(self) -> Activations:

@@ -41,12 +41,12 @@ class Execution:
         activations = held_out.dense(evidence.activations)
         if not activations.any():
             return Failure(evidence.examples.feature, METHOD, Reason.TOO_FEW_EXAMPLES, "it fires at no held-out token")
-        sums = sums_by_document(execute(rule, held_out.passage), activations, held_out, evidence.examples.strongest)
+        sums = sums_by_document(held_out.foretold(rule), activations, held_out, evidence.examples.strongest)
         return Score(
             feature=evidence.examples.feature,
             method=METHOD,
             explained_by=explanation.method,
-            n=len(held_out.passage),
+            n=len(held_out.indices),
             failed=0,
             estimates=estimates(sums, self.resamples, rng),
             headline="f1",
@@ -56,15 +56,20 @@ class Execution:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The held-out tokens of a corpus, ready for rules."""
+    """The held-out tokens of a corpus, ready for rules. Rules see all of them; those that are left out do not count."""
 
     passage: Passage
-    indices: Int64[ndarray, " token"]  # global index of each held-out token
+    counted: Bool[ndarray, " held_out"]  # whether each token of the passage counts
+    indices: Int64[ndarray, " token"]  # global index of each token that counts
     documents: Int64[ndarray, " token"]  # the held-out document that each lies in, counted from 0
     sizes: Float64[ndarray, " document"]  # tokens of each
 
+    def foretold(self, rule: Rule) -> Float32[ndarray, " token"]:
+        """How strongly the rule says that the feature fires at every token that counts."""
+        return execute(rule, self.passage)[self.counted]
+
     def dense(self, activations: FeatureActivations) -> Float32[ndarray, " token"]:
-        """The feature's activation at every held-out token."""
+        """The feature's activation at every token that counts."""
         places = np.searchsorted(self.indices, activations.positions)
         inside = places < len(self.indices)
         inside[inside] = self.indices[places[inside]] == activations.positions[inside]
@@ -81,9 +86,10 @@ def held_out_of(corpus: Corpus) -> HeldOut:
     indices = np.flatnonzero(corpus.in_split(Split.HELD_OUT))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     _, numbers = np.unique(corpus.documents[sequences], return_inverse=True)
-    documents = np.repeat(numbers.astype(np.int64), lengths)
-    passage = Passage(corpus.tokens[indices], offsets, corpus.vocabulary.strings)
-    return HeldOut(passage, indices, documents, np.bincount(documents).astype(np.float64))
+    passage, counted = Passage(corpus.tokens[indices], offsets, corpus.vocabulary.strings), corpus.counted[indices]
+    documents = np.repeat(numbers.astype(np.int64), lengths)[counted]
+    sizes = np.bincount(documents, minlength=int(numbers.max(initial=-1)) + 1)
+    return HeldOut(passage, counted, indices[counted], documents, sizes.astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -181,7 +187,7 @@ class Mistakes:
 def mistakes(rule: Rule, corpus: Corpus, activations: FeatureActivations, number: int) -> Mistakes:
     """Up to `number` of each kind of mistake."""
     held_out = held_out_of(corpus)
-    strengths, true = execute(rule, held_out.passage), held_out.dense(activations)
+    strengths, true = held_out.foretold(rule), held_out.dense(activations)
 
     def worst(wrong: Bool[ndarray, " token"], by: Float32[ndarray, " token"]) -> Int64[ndarray, " mistake"]:
         places = held_out.indices[wrong]

@@ -7,7 +7,7 @@ from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from gloss.records import Estimate, Explanation, FeatureActivations
-from gloss.rules import execute, parse
+from gloss.rules import parse
 from gloss.score.collisions import Pair
 from gloss.score.execution import held_out_of
 from gloss.score.intervals import from_draws, widened
@@ -28,7 +28,7 @@ class Claims:
     def of(explanation: Explanation, corpus: Corpus, activations: FeatureActivations) -> "Claims":
         """Run the rule over the held-out split. Raises BadInput for a rule that cannot be read."""
         held_out = held_out_of(corpus)
-        strengths = execute(parse(explanation.rule or ""), held_out.passage)
+        strengths = held_out.foretold(parse(explanation.rule or ""))
         return Claims(explanation, np.flatnonzero(strengths > 0), np.flatnonzero(held_out.dense(activations)))
 
 

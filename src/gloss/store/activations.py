@@ -67,6 +67,11 @@ class Activations:
         return np.diff(self.indptr)
 
     @cached_property
+    def left_out(self) -> Int64[ndarray, " left_out"]:
+        """Global indices of the tokens at which nothing is stored, ascending: special and massive ones."""
+        return np.load(self.folder / "left_out.npy")
+
+    @cached_property
     def statistics(self) -> pa.Table:
         """One row a feature, in order, with the columns of STATISTICS."""
         return pq.read_table(self.folder / "statistics.parquet", schema=STATISTICS)

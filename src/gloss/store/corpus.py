@@ -1,7 +1,7 @@
 """The tokens that were read, cut into the sequences that the subject saw, each inside one document."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Corpus:
     hashes: UInt64[ndarray, " document"]  # of each document's text
     names: tuple[str, ...]  # of each document, for people
     vocabulary: Vocabulary
+    left_out: Int64[ndarray, " left_out"] = field(default_factory=lambda: np.empty(0, np.int64))  # tokens without activations
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -39,6 +40,13 @@ class Corpus:
     def document_splits(self) -> Bool[ndarray, " document"]:
         """Whether each document is shown. Equal texts have equal hashes, so a copy never lands on the other side."""
         return self.hashes < np.uint64(int(SHOWN_SHARE * 2**64))
+
+    @cached_property
+    def counted(self) -> Bool[ndarray, " token"]:
+        """Whether each token counts: all but those that are left out, where nobody knows what fires."""
+        counted = np.ones(len(self.tokens), dtype=bool)
+        counted[self.left_out] = False
+        return counted
 
     def sequences_of(self, positions: Int64[ndarray, " position"]) -> Int64[ndarray, " position"]:
         """The sequence that each global token index lies in."""

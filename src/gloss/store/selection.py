@@ -89,5 +89,6 @@ def within_shown(corpus: Corpus) -> Within:
         hashes=corpus.hashes[kept] << np.uint64(1),  # the next bit decides; equal texts stay on one side
         names=tuple(name for name, inside in zip(corpus.names, kept.tolist(), strict=True) if inside),
         vocabulary=corpus.vocabulary,
+        left_out=np.flatnonzero(~corpus.counted[shown]),
     )
     return Within(alone, shown, np.cumsum(shown) - 1, documents)

@@ -10,6 +10,7 @@ from gloss.browse.sections import Distributions, Facts, Line, Section
 from gloss.run.experiment import EMBEDDED, Table
 from gloss.run.plan import RESOLVED, Plan
 from gloss.run.reporting.material import Material
+from gloss.store.activations import Activations
 
 KINDS = {
     "random": "at random",
@@ -32,7 +33,7 @@ def subject(plan: Plan) -> tuple[tuple[str, str], ...]:
     trained = settings(asked.decompose | {"method": f"trained here by {asked.decompose.get('method')}"}, "method")
     given = asked.decompose.get("dictionary")
     name = "the embedded dictionary" if given == EMBEDDED else given or trained
-    l0 = activations.manifest["nonzeros"] / max(1, len(corpus))
+    l0 = activations.manifest["nonzeros"] / max(1, corpus.counted.sum())
     shown = corpus.shown.mean()
     return (
         ("subject", ("the embedded language model" if asked.subject.model == EMBEDDED else asked.subject.model) + revision),
@@ -44,12 +45,23 @@ def subject(plan: Plan) -> tuple[tuple[str, str], ...]:
             f"{len(corpus):,} tokens of {len(corpus.hashes):,} documents, read {asked.collect.context_length} at a time; "
             f"{percent(shown)} of the tokens may be shown, the others are held out, split by document",
         ),
+        ("left out", left_out_of(activations)),
         (
             "features",
             f"{len(plan.features):,} drawn from {len(plan.live):,} that fire at {asked.run.minimum_activations} tokens or more; "
             f"{activations.width - len(plan.live):,} of {activations.width:,} fire more rarely or never",
         ),
     )
+
+
+def left_out_of(activations: Activations) -> str:
+    """How many tokens count nowhere, of which kind, in words."""
+    known = activations.manifest
+    massive, every = known["massive"], known["tokens"]
+    special, multiple = known["left_out"] - massive, known["made_from"]["settings"]["massive"]
+    told = f"longer than {multiple:g} times the median, {known['median_length']:.4g}" if multiple else "not looked for"
+    share = percent(known["left_out"] / max(1, every))
+    return f"{share} of the tokens count nowhere: {special:,} by what they are (leave_out), {massive:,} massive ({told})"
 
 
 def contexts(found: Material) -> tuple[tuple[str, str], ...]:
@@ -96,7 +108,7 @@ def settings(table: Table, name: str) -> str:
 def base_rates(found: Material) -> Section:
     """How often the features fire, which every score must be read beside."""
     plan = found.plan
-    shares = plan.activations.counts[[feature.index for feature in plan.features]] / max(1, len(plan.corpus))
+    shares = plan.activations.counts[[feature.index for feature in plan.features]] / max(1, plan.corpus.counted.sum())
     logs = np.log10(np.maximum(shares, 1e-12))
     low, middle, high = (float(q) for q in np.quantile(shares, (0.05, 0.5, 0.95))) if len(shares) else (np.nan,) * 3
     line = Line("log₁₀ of the share of tokens", logs, found.median(logs))

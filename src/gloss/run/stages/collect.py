@@ -1,10 +1,11 @@
 """Stage `collect`: the subject reads the texts once, and every feature's activations are kept."""
 
 from gloss.collect.collect import Collect
-from gloss.collect.forward import Forward
 from gloss.collect.reading import Reading
+from gloss.models.massive import Lengths
 from gloss.run.plan import Plan
-from gloss.run.progress import bar
+from gloss.run.progress import bar, console
+from gloss.run.reporting.setup import left_out_of
 from gloss.run.sources import texts
 from gloss.run.stages.decompose import decompose, load, load_subject
 
@@ -13,11 +14,18 @@ def collect_with_models(plan: Plan) -> None:
     """Load the subject and the dictionary, and collect what is not collected yet."""
     subject = load_subject(plan)
     dictionary = decompose(plan, subject)
-    asked = plan.experiment.collect
-    method = Collect(context_length=asked.context_length, max_tokens=asked.max_tokens or None)
     with bar("collect", "tokens") as progress:
-        method.run(subject, dictionary, texts(plan), plan.place("collect"), progress)
+        found = method(plan).run(subject, dictionary, texts(plan), plan.place("collect"), progress)
+    if found.left_out:
+        console.print(f"  {left_out_of(plan.activations)}", highlight=False)
     plan.part("collect", 0).write({})
+
+
+def method(plan: Plan) -> Collect:
+    """Collecting as the experiment wants it."""
+    asked = plan.experiment.collect
+    kept = {"leave_out": asked.leave_out, "massive": asked.massive}
+    return Collect(context_length=asked.context_length, max_tokens=asked.max_tokens or None, **kept)
 
 
 def reader_of(plan: Plan) -> Reading:
@@ -25,4 +33,5 @@ def reader_of(plan: Plan) -> Reading:
     subject = load_subject(plan)
     dictionary = load(plan, subject)
     room = plan.experiment.collect.context_length - (subject.start_token is not None)
-    return Reading(Forward(subject, dictionary.reads, Collect().batch_tokens), dictionary, room)
+    lengths = Lengths(plan.activations.manifest["median_length"], plan.experiment.collect.massive)
+    return Reading(method(plan).forward(subject, dictionary, lengths), dictionary, room)

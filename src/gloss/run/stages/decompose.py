@@ -84,7 +84,7 @@ def train(plan: Plan, subject: Subject, progress: Progress) -> None:
     asked, site = plan.experiment.collect, subject.site(plan.experiment.decompose["site"])
     trainer = method("decompose", plan.experiment.trainer)
     folder = plan.place("decompose") / "corpus"
-    read_texts(subject, texts(plan), folder, asked.context_length, asked.max_tokens or None)
+    read_texts(subject, texts(plan), folder, asked.context_length, asked.max_tokens or None, asked.leave_out)
     rng = plan.generator("decompose")
     corpus = Corpus.open(folder)
     enough = min(Shuffle().buffer_tokens, 2 * len(corpus))  # mixes all of a small corpus, without reading it many times first
