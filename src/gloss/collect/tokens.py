@@ -152,9 +152,10 @@ def closed(name: str, number: int, digest: bytes) -> End:
 
 
 def apart(tokens: Int32[ndarray, " token"], between: Int32[ndarray, " end"]) -> list[Int32[ndarray, " part"]]:
-    """The tokens cut where one of `between` stands, without these."""
-    at = np.flatnonzero(np.isin(tokens, between))
-    return [part[part_number > 0 :] for part_number, part in enumerate(np.split(tokens, at))]
+    """The tokens cut where one of `between` stands, without these; parts that hold nothing are left out, but for a last one."""
+    cut = np.isin(tokens, between)
+    parts = [part[~np.isin(part, between)] for part in np.split(tokens, np.flatnonzero(cut))]
+    return [part for part in parts if len(part)] or [tokens[:0]]
 
 
 def tokens_of(subject: Subject, given: Ids, document: Document) -> Int32[ndarray, " token"]:
