@@ -75,6 +75,7 @@ def test_help_names_every_verb(tmp_path):
         ("[colect]\n", ["did you mean 'collect'"]),
         ('[decompose]\nmethod = "topk"\nsite = "resid_post.1"\nwidth = 0\n', ["width"]),
         ('[decompose]\nmethod = "topk"\nsite = "resid_post.9"\n', ["resid_post.9"]),
+        ('[decompose]\nmethod = "topk"\nsite = "resid_post.1"\nwidth = 99999999999\n', ["GiB", "smaller width"]),
     ],
 )
 def test_bad_input_is_told_in_one_sentence_and_leaves_nothing_half_written(tmp_path, text, said):

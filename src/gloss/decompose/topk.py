@@ -51,6 +51,10 @@ class TopK:
         if not 1 <= self.batch <= self.tokens:
             raise BadSettings(f"tokens={self.tokens} do not fill one batch of {self.batch}; train on more tokens")
 
+    def memory(self, d_model: int) -> int:
+        """The bytes that training holds at least: weights, their gradients and two moments, one batch's pre-activations."""
+        return 4 * (4 * self.width * (2 * d_model + 1) + 2 * self.batch * self.width)
+
     def fit(
         self,
         batches: Iterator[Float[Tensor, "_ d_model"]],

@@ -1,9 +1,11 @@
 """Stage `decompose`: the dictionary that the run reads with, taken as it is or trained, and what its directions say."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -83,6 +85,7 @@ def train(plan: Plan, subject: Subject, progress: Progress) -> None:
     """Train on the experiment's texts, read again and again as often as the trainer wants."""
     asked, site = plan.experiment.collect, subject.site(plan.experiment.decompose["site"])
     trainer = method("decompose", plan.experiment.trainer)
+    require_memory(trainer, subject.width(site))
     folder = plan.place("decompose") / "corpus"
     read_texts(subject, texts(plan), folder, asked.context_length, asked.max_tokens or None, asked.leave_out)
     rng = plan.generator("decompose")
@@ -91,6 +94,24 @@ def train(plan: Plan, subject: Subject, progress: Progress) -> None:
     batches = activation_batches(subject, site, corpus, rng, Shuffle(epochs=ENDLESS, buffer_tokens=enough))
     dictionary = trainer.fit(batches, site, rng, lambda step: progress(step.tokens, step.of_tokens))
     save_dictionary(dictionary, dictionary_folder(plan), format="sae_lens")
+
+
+def require_memory(trainer: object, d_model: int) -> None:
+    """Refuse a dictionary that cannot be trained in this machine's memory, where the trainer can tell what it needs."""
+    if isinstance(trainer, HasMemory):
+        needed, there = trainer.memory(d_model), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if needed > there:
+            raise BadSettings(
+                f"[decompose] wants {needed / 2**30:,.0f} GiB to train {d_model} numbers a token, and this machine has "
+                f"{there / 2**30:,.0f} GiB; give a smaller width or batch"
+            )
+
+
+@runtime_checkable
+class HasMemory(Protocol):
+    """A trainer that can tell how many bytes it needs for vectors of a length."""
+
+    def memory(self, d_model: int) -> int: ...
 
 
 def save_random_like(plan: Plan, folder: Path, tokens: int) -> None:
