@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -89,32 +89,28 @@ def drawn(state: State) -> Generator[None]:
     columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn(f"{state.title:<18}"), BarColumn(20), Pace(state))
     with Progress(*columns, console=console) as progress:
         line = progress.add_task(state.title, total=None)
-        stop = threading.Event()
-
-        def draw() -> None:
-            while not stop.wait(0.1):
-                progress.update(line, completed=state.done, total=state.total)
-
-        follower = threading.Thread(target=draw, daemon=True)
-        follower.start()
-        try:
+        with again_and_again(0.1, lambda: progress.update(line, completed=state.done, total=state.total)):
             yield
-        finally:
-            stop.set()
-            follower.join()
         progress.update(line, total=max(state.done, 1), completed=max(state.done, 1))
 
 
-@contextmanager
-def told(state: State) -> Generator[None]:
+def told(state: State) -> AbstractContextManager[None]:
     """A line every half minute, also while one step takes longer than that."""
+    return again_and_again(
+        EVERY, lambda: console.print(f"{state.title}: {state.counted} · {state.pace}", highlight=False, soft_wrap=True)
+    )
+
+
+@contextmanager
+def again_and_again(seconds: float, do: Callable[[], None]) -> Generator[None]:
+    """Do something in a thread of its own, each time so many seconds have passed, until the block ends."""
     stop = threading.Event()
 
-    def tell() -> None:
-        while not stop.wait(EVERY):
-            console.print(f"{state.title}: {state.counted} · {state.pace}", highlight=False, soft_wrap=True)
+    def follow() -> None:
+        while not stop.wait(seconds):
+            do()
 
-    follower = threading.Thread(target=tell, daemon=True)
+    follower = threading.Thread(target=follow, daemon=True)
     follower.start()
     try:
         yield
