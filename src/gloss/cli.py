@@ -135,6 +135,11 @@ def browse(run_folder: RunFolder, wait: Wait = False) -> None:
     write_pages_of(run_folder, wait=wait)
 
 
+Device = Annotated[str, typer.Option(help="Where the model is computed: `auto`, `cpu`, `cuda`, `cuda:1`.")]
+Dtype = Annotated[str, typer.Option(help="In which type of number: `auto`, `float32`, `bfloat16`, `float16`.")]
+Adapter = Annotated[str, typer.Option(help="The folder of a PEFT adapter that is added to the model's weights.")]
+
+
 @app.command()
 def check(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, a name on the hub, or `embedded`.")],
@@ -142,11 +147,15 @@ def check(
     texts: Annotated[list[str] | None, typer.Option(help="Where to read text; the standard library if left out.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="How many tokens to read.")] = 50_000,
     site: Annotated[str, typer.Option(help="Where the dictionary reads, if its files do not say.")] = "",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    adapter: Adapter = "",
 ) -> None:
     """Measure a dictionary's **L0, FVU and recovered cross-entropy** on real text, beside what its card says."""
     from gloss.run.check import report
+    from gloss.run.experiment import asked
 
-    report(model, dictionary, tuple(texts or ("stdlib",)), tokens, site)
+    report(asked(model, device, dtype, adapter), dictionary, tuple(texts or ("stdlib",)), tokens, site)
 
 
 @app.command()
@@ -228,11 +237,21 @@ def steer(
     tokens: Annotated[int, typer.Option(min=1, help="How many tokens to write.")] = 24,
     control: Annotated[bool, typer.Option("--control", help="Show a random direction at the same divergence too.")] = False,
     site: Annotated[str, typer.Option(help="Where the dictionary reads, if its files do not say.")] = "",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    adapter: Adapter = "",
 ) -> None:
     """**Change a feature** inside the model and see what it writes then, beside what it writes by itself."""
+    from gloss.run.experiment import asked
     from gloss.run.steer import Steering, report
 
-    report((model, dictionary), feature, prompts or [], Steering(edit, strength, kl, tokens, control), site)
+    report(
+        (asked(model, device, dtype, adapter), dictionary),
+        feature,
+        prompts or [],
+        Steering(edit, strength, kl, tokens, control),
+        site,
+    )
 
 
 @app.command()
@@ -255,11 +274,14 @@ def attribute(
     folder: Annotated[Path, typer.Option(help="Where values, records and pages are kept.")] = Path("runs/attribute"),
     seed: Annotated[int, typer.Option(min=0, help="Of the masks that are drawn.")] = 0,
     wait: Wait = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    adapter: Adapter = "",
 ) -> None:
     """Say which words, heads, features or training examples **act together** to make the model say what it does."""
     from gloss.run.attributing.outcome import report
-    from gloss.run.attributing.question import Players, Question, Way
+    from gloss.run.attributing.question import Place, Players, Question, Way
 
     players = Players(unit, removal, components, features, data)
-    question = Question(model, prompt, answer, other, feature, base_url, value, players)
+    question = Question(model, prompt, answer, other, feature, base_url, value, players, Place(device, dtype, adapter))
     report(question, Way(method, budget, order, folder, seed), wait=wait)

@@ -11,6 +11,7 @@ import numpy as np
 from gloss.errors import BadSettings, Mismatch
 from gloss.models.capabilities import Capabilities, OwnText
 from gloss.models.completions import Form
+from gloss.models.machine import AUTO, check_names
 from gloss.models.prices import Prices, Usage
 from gloss.models.prompts import PLAIN, Conversation, Message, Prompt, PromptToken
 
@@ -26,7 +27,8 @@ class LocalChat:
 
     model: str = ""  # a folder, or a name on the hub
     revision: str = ""
-    device: str = "cpu"
+    device: str = AUTO  # a card where there is one
+    dtype: str = AUTO  # on a card as stored, on a CPU float32
     tokens_at_once: int = 4096  # in one forward pass
 
     def __post_init__(self) -> None:
@@ -34,6 +36,7 @@ class LocalChat:
             raise BadSettings(
                 'a model in this process was chosen, but none named: set model of chat to a folder, a hub name, or "embedded"'
             )
+        check_names(self.device, self.dtype)
         if self.tokens_at_once < 1:
             raise BadSettings(f"tokens_at_once is {self.tokens_at_once}, wants at least 1")
 
@@ -72,8 +75,9 @@ def loaded(chat: LocalChat) -> "InProcess":
     """The model itself, read once in a process."""
     from gloss.models.in_process import InProcess
     from gloss.models.loading import load_chat_template
+    from gloss.models.placement import dtype_of
     from gloss.models.subject import Subject
 
     revision = chat.revision or None
-    subject = Subject.load(chat.model, revision, device=chat.device)
+    subject = Subject.load(chat.model, revision, device=chat.device, dtype=dtype_of(chat.dtype))
     return InProcess(subject, load_chat_template(chat.model, revision), chat.tokens_at_once)

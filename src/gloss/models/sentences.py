@@ -36,7 +36,7 @@ class SentenceModel:
             raise Mismatch(f"{folder} does not embed a text as the mean over its tokens; give another model, or an endpoint")
         settings = folder / "sentence_bert_config.json"
         longest = json.loads(settings.read_text("utf-8")).get("max_seq_length") if settings.is_file() else None
-        model = read_weights(folder, "main", torch.float32, AutoModel).eval()
+        model = read_weights(folder, "main", torch.float32, AutoModel)[0].eval()
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         return SentenceModel(model, tokenizer, longest or LONGEST)
 

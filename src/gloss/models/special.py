@@ -27,6 +27,10 @@ class Special:
         named = {number for each in others.values() for number in ([each] if isinstance(each, int) else each or ())}
         return self.ends | (named & self.numbers - self.within)
 
+    def below(self, number: int) -> "Special":
+        """Those whose number is smaller."""
+        return Special(*(frozenset(each for each in kept if each < number) for kept in (self.numbers, self.ends, self.within)))
+
     @staticmethod
     def of(tokenizer: Tokenizer, named: Mapping[str, Any], template: str | None = None) -> "Special":
         """What a tokenizer and its configuration call special.

@@ -10,8 +10,10 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from gloss.errors import BadInput
-from gloss.models.special import Special, content
+from gloss.models.special import ROLES, Special, content
 from gloss.store.vocabulary import Vocabulary
+
+MOST_TOKENS = 2**24  # of a vocabulary; what says more holds a slip of a digit, and would take memory for every number below it
 
 
 class Tokens:
@@ -59,6 +61,10 @@ def load_tokens(folder: Path, start_of_model: int | None) -> Tokens:
     tokenizer = read_tokenizer(folder)
     files = [folder / name for name in ("special_tokens_map.json", "tokenizer_config.json")]
     named = {name: value for file in files if file.is_file() for name, value in read_json(file).items()}
+    for role in ROLES:
+        text = named[role].get("content") if isinstance(named.get(role), dict) else named.get(role)
+        if not isinstance(text, str) and named.get(role) is not None:
+            raise BadInput(f"{folder} names {named[role]!r} as {role}: wanted a token's text, or null for none")
     special = Special.of(tokenizer, named, chat_template(folder, named))
     if "bos_token" in named:
         start = named["bos_token"]
@@ -84,12 +90,18 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         model = read_json(file).get("model")
         if not isinstance(model, dict) or model.get("type") not in ("BPE", "Unigram", "WordLevel", "WordPiece"):
             raise BadInput(f"{file} is no tokenizer: it describes no model of type BPE, Unigram, WordLevel or WordPiece")
-        return Tokenizer.from_file(str(file))
+        try:
+            tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises nothing narrower
+            raise BadInput(f"{file} is no tokenizer: {str(error)[:200]}") from error
+        if (last := max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)) >= MOST_TOKENS:
+            raise BadInput(f"{file} is no tokenizer: it numbers a token {last}, and numbers go to {MOST_TOKENS - 1} at most")
+        return tokenizer
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
-    except (OSError, ValueError, ImportError, AttributeError) as error:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).backend_tokenizer
+    except Exception as error:  # a stranger's files reach all of transformers, which raises anything
         raise BadInput(
             f"{folder} holds no tokenizer: wanted a file tokenizer.json, or others that transformers can read"
         ) from error
@@ -99,7 +111,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises BadInput where there is none."""
     try:
         content = json.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # a ValueError also for a number of thousands of digits
         raise BadInput(f"{file} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
         raise BadInput(f"{file} holds {type(content).__name__}, wanted a JSON object")

@@ -16,20 +16,20 @@ from gloss.errors import BadInput, Mismatch
 from gloss.models.dictionary import Card
 from gloss.models.formats import load_dictionary
 from gloss.models.sites import parse_site
-from gloss.models.subject import Subject
 from gloss.records import PADDING, Estimate
-from gloss.run.experiment import EMBEDDED
+from gloss.run.experiment import EMBEDDED, SubjectSettings
 from gloss.run.plan import embedded
 from gloss.run.progress import out
+from gloss.run.subjects import opened
 from gloss.store.corpus import Corpus
 
 CONTEXT = 256
 ROWS = 16  # sequences in one forward pass
 
 
-def report(model: str, dictionary: str, texts: tuple[str, ...], tokens: int, site: str) -> None:
+def report(asked: SubjectSettings, dictionary: str, texts: tuple[str, ...], tokens: int, site: str) -> None:
     """Print what was measured. Raises Mismatch for a dictionary that does not fit, by shape or by what it explains."""
-    subject = Subject.load(embedded("subject") if model == EMBEDDED else model)
+    subject, model = opened(asked), asked.model
     folder = embedded("dictionary") if dictionary == EMBEDDED else Path(dictionary)
     read = load_dictionary(folder, parse_site(site) if site else None).to(subject.device)
     with tempfile.TemporaryDirectory() as scratch:

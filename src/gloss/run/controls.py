@@ -7,7 +7,7 @@ from pathlib import Path
 from gloss.run.capabilities import CONTROL
 from gloss.run.experiment import RANDOM, Experiment, Table
 from gloss.run.keys import key
-from gloss.run.plan import Plan
+from gloss.run.plan import Plan, dtype_taken
 from gloss.store.atomic import write_bytes
 
 RANDOM_DICTIONARY, RANDOM_SUBJECT = "random_dictionary", "random_subject"
@@ -30,6 +30,7 @@ def prepared(plan: Plan, name: str) -> Experiment:
     tables = plan.experiment.tables()
     tables["run"] |= {"folder": str(folder_of(plan, name)), "features": plan.experiment.controls.features}
     tables["controls"] = {}
+    tables["subject"]["dtype"] = dtype_taken(plan.place("decompose")) or tables["subject"]["dtype"]
     if name == RANDOM_DICTIONARY:
         tables["decompose"] = {"dictionary": str(random_dictionary(plan)), "name": name}
     else:

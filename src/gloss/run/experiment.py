@@ -13,6 +13,7 @@ from gloss.intervene.settings import Intervening
 from gloss.models.chat import Chat
 from gloss.models.counting import MULTIPLE, SPECIAL, Asked, require_known, require_multiple
 from gloss.models.local_chat import LocalChat
+from gloss.models.machine import AUTO, check_names
 from gloss.models.prices import Prices
 from gloss.run.methods import build, check_kind, method, suggestion
 from gloss.sample.examples import Sampling
@@ -20,6 +21,7 @@ from gloss.sample.examples import Sampling
 DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near
 RULES, JUDGE, NO_COLLISIONS = "rules", "judge", "none"  # who finds collisions
 TRAINED, RANDOM = "trained", "random"  # weights of a subject
+NO_TOKEN = "none"  # no token starts a sequence
 EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
 NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")  # of a method or a dictionary: it becomes the name of a folder and of rows
 
@@ -44,16 +46,32 @@ class Run:
 
 @dataclass(frozen=True)
 class SubjectSettings:
-    """The language model that is read: a folder, a name on the hub, or the embedded one."""
+    """The language model that is read: a folder, a GGUF file, a name on the hub, or the embedded one."""
+
+    checks = ("start_token",)  # settings whose kind is seen to here
 
     model: str = EMBEDDED
     revision: str = ""
-    device: str = "cpu"
+    device: str = AUTO  # a card where there is one
+    dtype: str = AUTO  # on a card as stored; on a CPU float32, or as stored where that is measured to be faster by far
+    adapter: str = ""  # the folder of a PEFT adapter, which is added to the weights
+    start_token: str | int = AUTO  # the tokenizer's own; "none", or a token's number
     weights: str = TRAINED  # or "random": drawn anew, by the run's seed, as before any training
 
     def __post_init__(self) -> None:
+        if not self.model:
+            raise ValueError('model is empty; give a folder, a GGUF file, a name on the hub, or "embedded"')
+        check_names(self.device, self.dtype)
+        number = isinstance(self.start_token, int) and not isinstance(self.start_token, bool) and self.start_token >= 0
+        if not number and self.start_token not in (AUTO, NO_TOKEN):
+            raise ValueError(f"start_token must be {AUTO!r}, {NO_TOKEN!r} or the number of a token, got {self.start_token!r}")
         if self.weights not in (TRAINED, RANDOM):
             raise ValueError(f"weights must be {TRAINED!r} or {RANDOM!r}, got {self.weights!r}")
+
+
+def asked(model: str, device: str = AUTO, dtype: str = AUTO, adapter: str = "") -> SubjectSettings:
+    """The settings that a command line's flags stand for. Raises BadSettings."""
+    return build(SubjectSettings, {"model": model, "device": device, "dtype": dtype, "adapter": adapter}, "the model")
 
 
 @dataclass(frozen=True)

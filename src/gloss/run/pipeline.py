@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gloss.errors import BadSettings
+from gloss.models.machine import AUTO
 from gloss.run.browsing import write_pages
 from gloss.run.capabilities import require
 from gloss.run.clock import timed
@@ -65,6 +66,8 @@ def run_until(experiment: Experiment, last: str, *, wait: bool = False) -> Plan:
         raise BadSettings(f"the experiment has no table [{last}]; add one, empty for the defaults")
     plan = Plan(experiment)
     texts(plan)  # refuses what does not exist, or has no end, before anything is loaded or written
+    if not plan.part("collect", 0).is_done:
+        devices(experiment)
     stages = STAGES[: STAGES.index(last) + 1]
     with sole_writer(plan.folder, wait=wait):
         if "embeddings" in stages:
@@ -74,6 +77,14 @@ def run_until(experiment: Experiment, last: str, *, wait: bool = False) -> Plan:
         for stage in stages:
             RUNNERS[stage](plan)
     return plan
+
+
+def devices(experiment: Experiment) -> None:
+    """Refuse a device that is not there. The CPU is, which spares a run that reads no weights the import of torch."""
+    if {experiment.subject.device, experiment.chat.get("device", AUTO)} - {AUTO, "cpu"}:
+        from gloss.run.subjects import require_devices
+
+        require_devices(experiment)
 
 
 def write_resolved(plan: Plan) -> None:

@@ -23,6 +23,7 @@ from gloss.store.evidence import Reader
 from gloss.store.results import Part, Row, read
 
 RESOLVED = "experiment.json"  # every setting, seed, version and key of a run
+SUBJECT_RECORD = "subject.json"  # in which type of number, and where, a run's subject is computed
 STAGES = (
     "decompose",
     "collect",
@@ -177,7 +178,8 @@ def shared(tables: str, keys: str) -> Plan:
 
 def worked_out(asked: Experiment) -> dict[str, str]:
     """The keys of an experiment on the texts and weights that are there now."""
-    subject = key(asdict(asked.subject), content(asked.subject.model, "subject"))
+    adapter = content(asked.subject.adapter, "") if asked.subject.adapter else ""
+    subject = key(asdict(asked.subject), content(asked.subject.model, "subject"), adapter)
     text = key(asdict(asked.collect), [content(source, "") for source in asked.collect.texts], sys.version_info[:3])
     existing = content(asked.decompose["dictionary"], "dictionary") if "dictionary" in asked.decompose else text
     keys = {"decompose": key(subject, asked.decompose, existing, asked.run.seed)}
@@ -227,7 +229,7 @@ def asking(asked: Experiment, verb: str, settings: Table) -> list[object]:
     prompts = files(point.value.rpartition(":")[0].rpartition(".")[0]) / "prompts" / f"{name}.yaml"
     weights = content(asked.chat["model"], "subject") if asked.chat.get("backend") == "transformers" else ""
     return [
-        *(asked.chat.get(setting) for setting in ("model", "revision", "base_url", "extra")),
+        *(asked.chat.get(setting) for setting in ("model", "revision", "base_url", "extra", "dtype")),
         *({name: asked.chat[name]} for name in ("answer_tokens", "thinking_tokens") if name in asked.chat),
         weights,
         prompts.read_text("utf-8") if prompts.is_file() else "",
@@ -238,6 +240,20 @@ def asking(asked: Experiment, verb: str, settings: Table) -> list[object]:
 def named(verb: str, settings: Table) -> str:
     """How a method is called among a run's stages."""
     return f"{verb}.{called(settings)}"
+
+
+def dtype_taken(place: Path) -> str | None:
+    """In which type of number a run computes its subject, by the record in the place of its dictionary; None before it began.
+
+    Raises BadInput for a record that is none.
+    """
+    record = place / SUBJECT_RECORD
+    if not record.exists():
+        return None
+    try:
+        return str(json.loads(record.read_text("utf-8"))["dtype"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise BadInput(f"{record} is damaged; remove it, and the run measures again which type is faster") from error
 
 
 def embedded(what: str) -> Path:

@@ -17,11 +17,11 @@ from gloss.intervene.strength import Calibration, calibrate
 from gloss.models.dictionary import require_fit
 from gloss.models.formats import load_dictionary
 from gloss.models.sites import parse_site
-from gloss.models.subject import Subject
 from gloss.records import Control, Deed, Effect, Estimate, Failure, FeatureId, Shift
-from gloss.run.experiment import EMBEDDED
+from gloss.run.experiment import EMBEDDED, SubjectSettings
 from gloss.run.plan import embedded
 from gloss.run.progress import out
+from gloss.run.subjects import opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,9 @@ class Steering:
             raise BadSettings(f"--tokens {self.new_tokens}: wanted at least 1")
 
 
-def report(sources: tuple[str, str], feature: int, prompts: Sequence[str], steering: Steering, site: str = "") -> None:
+def report(
+    sources: tuple[SubjectSettings, str], feature: int, prompts: Sequence[str], steering: Steering, site: str = ""
+) -> None:
     """Steer and print. `sources` are the model and the dictionary.
 
     Raises BadInput for a feature that there is not or an empty prompt, Mismatch for a dictionary that does not fit, and
@@ -63,7 +65,7 @@ def report(sources: tuple[str, str], feature: int, prompts: Sequence[str], steer
         embedded("dictionary") if folder == EMBEDDED else Path(folder), parse_site(site) if site else None
     )
     intervention = FeatureEdit(dictionary, feature, Deed(steering.deed))
-    subject = Subject.load(embedded("subject") if model == EMBEDDED else model)
+    subject = opened(model)
     require_fit(dictionary, subject)
     intervention = FeatureEdit(dictionary.to(subject.device), feature, Deed(steering.deed))
     baseline = Baseline.of(subject, prompt_tokens(subject, prompts), dictionary.writes)

@@ -29,6 +29,7 @@ from gloss.run.attributing.elsewhere import behind_an_endpoint, table_of
 from gloss.run.attributing.question import Question, Value, Way
 from gloss.run.experiment import EMBEDDED
 from gloss.run.plan import embedded
+from gloss.run.subjects import opened
 
 FILLER = "_"  # of a masked word
 
@@ -49,7 +50,7 @@ def posed(question: Question, way: Way) -> Posed:
     if question.base_url:
         asked = behind_an_endpoint(question, way)
         return Posed(asked, f"{asked.reading.replace('_', ' ')}: {question.answer!r}", asked.stretches())
-    subject = Subject.load(embedded("subject") if question.model == EMBEDDED else question.model)
+    subject = opened(question.subject)
     answer = tuple(subject.encode(question.answer)) or likeliest(subject, question.prompt)
     other = tuple(subject.encode(question.other))
     named = "".join(subject.vocabulary().texts(answer))

@@ -99,7 +99,7 @@ def counted(game: Game, progress: Progress) -> Game:
 def content(question: Question) -> list[str]:
     """What stands behind the names in a question: hashes of local files, so that other weights have values of their own."""
     dictionaries = [name.rpartition("@")[0] for name in (question.feature, question.players.features)]
-    sources = [question.model, *dictionaries, question.players.data]
+    sources = [question.model, question.place.adapter, *dictionaries, question.players.data]
     return [fingerprint(Path(source)) if source and Path(source).exists() else source for source in sources]
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from gloss.attribute.games.components import Ablation
 from gloss.attribute.games.parts import Removal, Unit
 from gloss.errors import BadSettings
+from gloss.models.machine import AUTO
+from gloss.run.experiment import SubjectSettings, asked
 from gloss.run.methods import suggestion
 
 
@@ -45,6 +47,15 @@ class Players:
 
 
 @dataclass(frozen=True)
+class Place:
+    """How the model is computed, as in the table [subject] of an experiment."""
+
+    device: str = AUTO
+    dtype: str = AUTO
+    adapter: str = ""
+
+
+@dataclass(frozen=True)
 class Question:
     """A model, a prompt, and the value whose reasons are wanted."""
 
@@ -56,6 +67,7 @@ class Question:
     base_url: str = ""  # of an endpoint; "" runs the model here
     value: str = ""  # worked out from the others where it is left out
     players: Players = field(default_factory=Players)
+    place: Place = field(default_factory=Place)
 
     def __post_init__(self) -> None:
         if not self.prompt and not self.players.data:
@@ -68,6 +80,11 @@ class Question:
             raise BadSettings("an activation needs --feature DICTIONARY@INDEX")
         if self.base_url and (not self.answer or self.players.unit == Unit.TOKENS or self.players.components or self.feature):
             raise BadSettings("an endpoint shows words, sentences or lines and an --answer; the rest needs a model here")
+
+    @property
+    def subject(self) -> SubjectSettings:
+        """The model, to be loaded here. Raises BadSettings for a device or a type that there is not."""
+        return asked(self.model, self.place.device, self.place.dtype, self.place.adapter)
 
     @property
     def kind(self) -> Value:

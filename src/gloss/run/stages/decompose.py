@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -22,11 +22,12 @@ from gloss.models.neurons import Neurons
 from gloss.models.reinitialised import reinitialised
 from gloss.models.sites import parse_site
 from gloss.models.subject import Subject
-from gloss.run.experiment import EMBEDDED, RANDOM, TRAINED, SubjectSettings
+from gloss.run.experiment import EMBEDDED, RANDOM, TRAINED
 from gloss.run.methods import method
 from gloss.run.plan import Plan, embedded
 from gloss.run.progress import bar
 from gloss.run.sources import texts
+from gloss.run.subjects import of_run
 from gloss.store.corpus import Corpus
 from gloss.store.progress import Progress
 from gloss.store.results import Row
@@ -38,14 +39,8 @@ ENDLESS = 10**6  # epochs; the trainer stops by itself
 def load_subject(plan: Plan) -> Subject:
     """The subject of an experiment, loaded once in a process; random weights are drawn by the run's seed."""
     asked = plan.experiment.subject
-    subject = loaded(replace(asked, weights=TRAINED))
+    subject = of_run(replace(asked, weights=TRAINED), plan.place("decompose"))
     return reinitialised(subject, plan.generator("random subject")) if asked.weights == RANDOM else subject
-
-
-@lru_cache(maxsize=1)
-def loaded(asked: SubjectSettings) -> Subject:
-    source = embedded("subject") if asked.model == EMBEDDED else asked.model
-    return Subject.load(source, revision=asked.revision or None, device=asked.device)
 
 
 def decompose(plan: Plan, subject: Subject) -> Dictionary:

@@ -1,0 +1,58 @@
+"""Loads the language model that is read, wherever a verb needs one, and tells what people should know of it."""
+
+import json
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from gloss.models.machine import AUTO
+from gloss.models.placement import TYPES, device_of, dtype_of
+from gloss.models.subject import Subject
+from gloss.run.experiment import EMBEDDED, NO_TOKEN, Experiment, SubjectSettings
+from gloss.run.plan import SUBJECT_RECORD, dtype_taken, embedded
+from gloss.run.progress import console
+from gloss.store.atomic import write_bytes
+
+
+def opened(asked: SubjectSettings, *, measure: bool = False) -> Subject:
+    """The subject with its trained weights. Raises BadInput and BadSettings."""
+    start = asked.start_token
+    subject = Subject.load(
+        embedded("subject") if asked.model == EMBEDDED else asked.model,
+        asked.revision or None,
+        dtype=dtype_of(asked.dtype),
+        device=asked.device,
+        start_token=start if isinstance(start, int) else None if start == NO_TOKEN else "bos",
+        adapter=asked.adapter or None,
+        measure=measure,
+    )
+    for note in subject.notes:
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    return subject
+
+
+@lru_cache(maxsize=1)
+def of_run(asked: SubjectSettings, place: Path) -> Subject:
+    """The subject of a run, in the type that the run began with: the record in `place` says which.
+
+    Speed is measured where no record is, so that a run that goes on does not change its type.
+    """
+    if asked.dtype == AUTO and (taken := dtype_taken(place)):
+        return opened(replace(asked, dtype=taken))
+    subject = opened(asked, measure=True)
+    measured = subject.speed and {"dtype": named(subject.speed.dtype), "times_as_long_as_float32": round(subject.speed.ratio, 2)}
+    content = {"dtype": named(subject.model.dtype), "device": str(subject.device), "measured": measured}
+    write_bytes(place / SUBJECT_RECORD, json.dumps(content, indent=1).encode())
+    return subject
+
+
+def named(dtype: object) -> str:
+    """What a type of torch is called in settings."""
+    return next((name for name, each in TYPES.items() if each == dtype), str(dtype))
+
+
+def require_devices(experiment: Experiment) -> None:
+    """Raises BadSettings for a device of the subject, or of a language model in this process, that is not there."""
+    chat = experiment.chat if experiment.chat.get("backend") == "transformers" else {}
+    for name in (experiment.subject.device, str(chat.get("device", AUTO))):
+        device_of(name)

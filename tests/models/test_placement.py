@@ -1,0 +1,91 @@
+"""Where a model is computed and in which type: names that are there, and a measurement that a noisy machine cannot flip."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from gloss.errors import BadSettings
+from gloss.models.local_chat import LocalChat
+from gloss.models.placement import MARGIN, Speed, device_of, dtype_of, speed
+from gloss.models.subject import Subject
+from gloss.run.experiment import Experiment
+from gloss.run.plan import SUBJECT_RECORD
+from gloss.run.subjects import of_run
+
+
+@pytest.fixture
+def halved(llama: Subject, tmp_path: Path) -> Path:
+    """A folder whose weights are stored in 16 bits."""
+    llama.model.save_pretrained(tmp_path / "model")
+    model = type(llama.model).from_pretrained(tmp_path / "model", dtype=torch.bfloat16)
+    model.save_pretrained(tmp_path / "model")
+    llama.tokens.tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "xpu:3", "mps:7", "nope", "meta", "cpu:5", ""])
+def test_a_device_that_is_not_there_is_refused_in_one_sentence(name: str):
+    with pytest.raises(BadSettings, match=r"^device '.*' is (not there: this machine has|none that computes; give auto, cpu)"):
+        device_of(name)
+
+
+def test_auto_is_a_card_where_there_is_one():
+    assert device_of("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert dtype_of("auto") is None
+    assert dtype_of("bfloat16") is torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    "setting", [{"device": "nope"}, {"device": "meta"}, {"dtype": "int8"}, {"start_token": -1}, {"model": ""}]
+)
+def test_settings_that_no_machine_knows_are_refused_when_they_are_read(setting: dict[str, object]):
+    with pytest.raises(BadSettings, match=next(iter(setting))):
+        Experiment.of({"subject": setting})
+
+
+@pytest.mark.parametrize("setting", [{"device": "nope"}, {"dtype": "int8"}])
+def test_a_model_that_answers_knows_the_same_names(setting: dict[str, str]):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        LocalChat("m", **setting)
+
+
+@pytest.mark.parametrize("given, wanted", [("auto", None), ("none", None), (3, 3)])
+def test_an_experiment_says_which_token_starts(halved: Path, tmp_path: Path, given: str | int, wanted: int | None):
+    asked = Experiment.of({"subject": {"model": str(halved), "start_token": given}}).subject
+    assert of_run(asked, tmp_path / "run").start_token == wanted
+
+
+def test_a_start_token_beyond_the_vocabulary_is_refused(halved: Path):
+    with pytest.raises(BadSettings, match=r"start_token is 5000, and .* has tokens 0 to 98"):
+        Subject.load(halved, start_token=5000)
+
+
+def test_the_stored_type_is_taken_only_where_it_is_faster_by_far():
+    assert not Speed(torch.bfloat16, 1.0).faster
+    assert not Speed(torch.bfloat16, 1.01 / MARGIN).faster
+    assert Speed(torch.bfloat16, 0.99 / MARGIN).faster
+
+
+def test_one_layer_is_measured_in_both_types(subject: Subject):
+    measured = speed(subject.model, torch.bfloat16, 99)
+    assert measured is not None
+    assert measured.ratio > 0
+
+
+def test_a_run_measures_once_and_keeps_what_it_took(halved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked = Experiment.of({"subject": {"model": str(halved), "device": "cpu"}}).subject
+    monkeypatch.setattr("gloss.models.loading.speed", lambda *_: Speed(torch.bfloat16, 0.2))
+    assert of_run(asked, tmp_path / "run").model.dtype == torch.bfloat16
+    record = json.loads((tmp_path / "run" / SUBJECT_RECORD).read_text())
+    assert record == {
+        "dtype": "bfloat16",
+        "device": "cpu",
+        "measured": {"dtype": "bfloat16", "times_as_long_as_float32": 0.2},
+    }
+    of_run.cache_clear()
+    monkeypatch.setattr("gloss.models.loading.speed", lambda *_: Speed(torch.bfloat16, 5.0))
+    assert of_run(asked, tmp_path / "run").model.dtype == torch.bfloat16
+    assert of_run(asked, tmp_path / "other").model.dtype == torch.float32
+    assert Subject.load(halved, device="cpu").model.dtype == torch.float32  # nothing is measured where nothing keeps it
