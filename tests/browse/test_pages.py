@@ -216,3 +216,11 @@ def test_a_histogram_needs_one_edge_more_than_bins():
 
 def test_the_page_names_its_dictionary(pages_folder):
     assert DICTIONARY in (pages_folder / "features/resid_post.2-topk/0.html").read_text()
+
+
+def test_what_speaks_against_a_judge_stands_on_the_index_and_on_every_feature(tmp_path):
+    doubted = replace(SUMMARY, doubts=("The judge of <detection> said yes to all 480 contexts.",))
+    for summary, wanted in ((doubted, 1), (SUMMARY, 0)):
+        folder = write_pages(tmp_path / str(wanted), summary, [bare(0), bare(1)], VOCABULARY).parent
+        for html in (folder / "index.html", *folder.rglob("features/*/*.html")):
+            assert html.read_text().count("The judge of &lt;detection&gt; said yes to all 480 contexts.") == wanted

@@ -269,14 +269,14 @@ class Endpoint:
             return chance.choice(["Sorry, I am not sure.", json.dumps({"answers": [1] * (len(texts) + 1)}), '{"answers": [1, 0'])
         if who == "perfect":
             answers = [int(self.holds(prompt, text)) for text in texts]
-        elif who == "first word":
+        elif who == "first word" or (who == "yes in lists" and len(texts) == 1):
             answers = [int(self.holds_any(prompt, text)) for text in texts]
         elif who == "graded":
             answers = [int(yes > 0.5) for yes in self.likely(prompt)]
         elif who == "random":
             answers = [chance.randrange(2) for _ in texts]
         else:
-            answers = [int(who == "yes")] * len(texts)
+            answers = [int(who in ("yes", "yes in lists"))] * len(texts)
         answers = [1 - a if chance.random() < self.settings.get("wrong", 0) else a for a in answers]
         return json.dumps({"answers": answers})
 

@@ -8,13 +8,16 @@ import pytest
 
 from gloss.errors import BadInput
 from gloss.models.chat import Chat
-from gloss.models.planted import Judge, plant
+from gloss.models.marks import spell_all
+from gloss.models.planted import plant
 from gloss.models.prompts import Answer
-from gloss.score.anchors import Anchors, anchored, rules_of
+from gloss.score.anchors import Anchors, Material
 from gloss.score.correction import corrected, with_corrections
 from gloss.score.detection import Detection
 from gloss.score.fuzzing import Fuzzing
 from gloss.score.verdicts import Counts
+from gloss.store.corpus import Corpus
+from gloss.store.vocabulary import Vocabulary
 from models.servers import serve
 from score.one_word import evidence as evidence_of_one_word
 from score.one_word import explained
@@ -82,8 +85,9 @@ def planted():
 def test_anchors_measure_a_judges_errors(planted, rng, scorer):
     """The judge knows the truth of each context by its text, and errs as often as it was told to."""
     said = []
-    for rule in rules_of(planted.corpus, 20, 32, 30, rng):
-        explanation, evidence = anchored(rule, planted.corpus, 32, 30, rng)
+    material = Material.of(planted.corpus, 32, rng)
+    for words in material.words(20, 30, rng):
+        explanation, evidence = material.about(words, 30, rng)
         assert (len(evidence.examples.held_out), len(evidence.examples.silent_held_out)) == (15, 15)
         score = judged_by(scorer, explanation, evidence, rng, 0.8, 0.2)
         said += score.verdicts
@@ -96,14 +100,14 @@ def test_anchors_measure_a_judges_errors(planted, rng, scorer):
 
 def judged_by(scorer, explanation, evidence, rng, sensitivity: float, false_positive: float):
     """The score by a judge who looks whether a word of the rule stands in a context, or between its marks."""
-    words = json.loads(f"[{re.search('{(.*)}', explanation.rule)[1]}]")
+    words = re.findall("`(.+?)`", explanation.text)
     talk = scorer.score(explanation, evidence, rng)
     prompts = next(talk)
     answers = []
     for prompt in prompts:
         texts = [json.loads(text) for text in re.findall(r'(?m)^\d+: (".*")$', prompt.messages[-1].text)]
         held = "|".join(map(re.escape, words))
-        sought = rf"<<({held})" if "<<" in prompt.messages[-1].text else rf"({held})\b"
+        sought = rf"<< ?({held})\b" if "<<" in prompt.messages[-1].text else rf"\b({held})\b"
         right = [re.search(sought, text) is not None for text in texts]
         answers.append(Answer(json.dumps([int(rng.random() < (sensitivity if yes else false_positive)) for yes in right])))
     with pytest.raises(StopIteration) as over:
@@ -111,24 +115,46 @@ def judged_by(scorer, explanation, evidence, rng, sensitivity: float, false_posi
     return over.value.value
 
 
-def test_anchors_are_true_to_who_sees_the_context_alone(planted, rng):
-    """A rule that looks back: the word before may stand outside of the window."""
-    rule = next(feature.rule for feature in planted.features if feature.kind == "preceded")
-    _, evidence = anchored(rule, planted.corpus, 32, 200, rng)
-    judge = Judge(rule, planted.corpus.vocabulary.strings)
-    assert judge.fires_in(evidence.examples.held_out).all()
-    assert not judge.fires_in(evidence.examples.silent_held_out).any()
-    assert (evidence.examples.held_out.activations > 0).any(axis=1).all()
+def corpus_of(texts: list[str], cut: str) -> Corpus:
+    """A corpus of these texts with a tokenizer that cuts them by this pattern."""
+    pieces = [re.findall(cut, text) for text in texts]
+    names = sorted({piece for one in pieces for piece in one})
+    ids = np.array([names.index(piece) for one in pieces for piece in one], np.int32)
+    hashes = np.array([0 if number % 2 else 2**63 for number in range(len(texts))], np.uint64)
+    vocabulary = Vocabulary(tuple(name.encode() for name in names))
+    offsets = np.cumsum([0, *map(len, pieces)])
+    return Corpus(ids, offsets, np.arange(len(texts)), hashes, tuple(map(str, range(len(texts)))), vocabulary)
+
+
+@pytest.mark.parametrize("cut", [r" ?\w+|[^\w]", r"\w+\s*|[^\w\s]\s*", r"\w{1,3}|.", r"\w+ \w+ |.", r"."])
+def test_anchors_are_true_to_who_reads_the_text_whatever_the_tokenizer(cut, rng):
+    """Words before blanks, blanks before words, words in pieces, two words in a token, letters."""
+    words = ["river", "stone", "play", "playing", "River", "green", "under", "walks", "north", "bread", "glass", "early"]
+    others = ["".join(letters) for letters in rng.choice(list("abcdefgh"), (40, 5))]
+    texts = [" ".join(rng.choice([*words, *others, *others], 60)) + "." for _ in range(80)]
+    material = Material.of(corpus_of(texts, cut), 40, rng)
+    for chosen in (("river",), ("play", "north"), ("glass",)):
+        explanation, evidence = material.about(chosen, 20, rng)
+        assert explanation.text == ("the words `play` or `north`" if len(chosen) > 1 else f"the word `{chosen[0]}`")
+        covered, silent = evidence.examples.held_out, evidence.examples.silent_held_out
+        assert (len(covered), len(silent)) == (10, 10)
+        for spelled in spell_all(covered, evidence.corpus.vocabulary):
+            marked = "".join(piece if on else "|" for piece, on in zip(spelled.pieces, spelled.activations > 0, strict=True))
+            assert set(re.findall(r"\w+", marked)) & set(chosen)
+            assert re.search(rf"\b({'|'.join(chosen)})\b", spelled.text)
+        for spelled in spell_all(silent, evidence.corpus.vocabulary):
+            assert not any(word in spelled.text.lower() for word in chosen)
 
 
 def test_a_corpus_without_words_for_anchors_is_refused(planted, rng):
     with pytest.raises(BadInput, match="set fewer anchors"):
-        rules_of(planted.corpus, 20, 32, 10**6, rng)
+        Material.of(planted.corpus, 32, rng).words(20, 10**6, rng)
 
 
 def test_a_judge_behind_an_endpoint_who_says_yes_to_all_has_no_skill(planted, rng):
-    [rule] = rules_of(planted.corpus, 1, 32, 40, rng)
-    explanation, evidence = anchored(rule, planted.corpus, 32, 40, rng)
+    material = Material.of(planted.corpus, 32, rng)
+    [words] = material.words(1, 40, rng)
+    explanation, evidence = material.about(words, 40, rng)
     with serve(answer="yes") as server:
         [score] = Chat("judge", server.base_url).hold([Detection().score(explanation, evidence, rng)], rng)
     anchors = Anchors.of(score.verdicts)

@@ -21,7 +21,9 @@ NOBODY = Explanation(FEATURE, "", "none")
 
 def judged(rng, scorer=None, **server) -> Score:
     with serve(**server) as endpoint:
-        chat = Chat("judge", endpoint.base_url, max_concurrent_requests=1)  # in order, so that a judge who guesses is repeatable
+        chat = Chat(
+            "judge", endpoint.base_url, max_concurrent_requests=1, most_unreadable=1.0
+        )  # in order, so that a judge who guesses is repeatable
         [score] = chat.hold([(scorer or Intruder()).score(NOBODY, evidence(rng), rng)], rng)
     return score
 

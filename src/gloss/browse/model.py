@@ -96,3 +96,4 @@ class RunSummary:
     seeds: Mapping[str, int]  # by stage, or one under "run"
     facts: Mapping[str, str] = field(default_factory=dict[str, str])  # more lines for "This run": settings, versions
     document_names: tuple[str, ...] = ()  # by number, so that a context can say where it stands
+    doubts: tuple[str, ...] = ()  # what speaks against the run's own judges, on every page

@@ -82,3 +82,4 @@ class Report:
     title: str
     sentence: str
     sections: tuple[Section, ...]
+    doubts: tuple[str, ...] = ()  # what speaks against the run's own judges, before anything else

@@ -11,6 +11,7 @@ from gloss.browse.model import FeaturePage, Mistake, Mistakes, RunSummary, Stati
 from gloss.browse.pages import write_pages as write
 from gloss.records import Contexts, Effect, Examples, Explanation, FeatureActivations, FeatureId, Verdict
 from gloss.rules import parse
+from gloss.run.doubts import doubts_of
 from gloss.run.experiment import EMBEDDED
 from gloss.run.plan import Plan
 from gloss.run.progress import bar
@@ -57,6 +58,7 @@ def summary(plan: Plan) -> RunSummary:
             "scored by": ", ".join(table["method"] for table in asked.score),
         },
         document_names=plan.corpus.names,
+        doubts=doubts_of(plan),
     )
 
 

@@ -8,6 +8,7 @@ from gloss.run.capabilities import CONTROL
 from gloss.run.experiment import RANDOM, Experiment, Table
 from gloss.run.keys import key
 from gloss.run.plan import Plan, dtype_taken
+from gloss.run.stages.packing import settled
 from gloss.store.atomic import write_bytes
 
 RANDOM_DICTIONARY, RANDOM_SUBJECT = "random_dictionary", "random_subject"
@@ -31,6 +32,8 @@ def prepared(plan: Plan, name: str) -> Experiment:
     tables["run"] |= {"folder": str(folder_of(plan, name)), "features": plan.experiment.controls.features}
     tables["controls"] = {}
     tables["subject"]["dtype"] = dtype_taken(plan.place("decompose")) or tables["subject"]["dtype"]
+    for verb in ("explain", "score"):  # the same judge: what it can bear is known
+        tables[verb] = [settled(plan, verb, settings) for settings in tables[verb]]
     if name == RANDOM_DICTIONARY:
         tables["decompose"] = {"dictionary": str(random_dictionary(plan)), "name": name}
     else:

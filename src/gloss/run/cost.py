@@ -16,7 +16,9 @@ from gloss.run.plan import Plan, named
 from gloss.run.progress import out
 from gloss.run.restored import examples_of
 from gloss.run.stages.judge import conversations as anchors
+from gloss.run.stages.packing import every, packing_of, settled
 from gloss.run.stages.score import evidence_of, nobodys, reads_explanation
+from gloss.score.asking import MOST
 from gloss.store.selection import selection_of
 
 TYPICAL = "names of functions and classes that are defined in the lines before, especially in error messages"
@@ -40,6 +42,11 @@ def report(experiment: Experiment) -> None:
             row = scaled(plan, cost)
             totals = [a + b for a, b in zip(totals, row, strict=True)]
             table.add_row(named(verb, settings), *shown(row, priced=cost.money_at_most is not None))
+    for stage in plan.stages("packing"):
+        cost = estimate(every(plan, stage.partition(".")[2]), prices)
+        row = counts(cost)
+        totals = [a + b for a, b in zip(totals, row, strict=True)]
+        table.add_row(stage, *shown(row, priced=cost.money_at_most is not None))
     for stage in plan.stages("judge"):
         settings = next(settings for settings in experiment.score if named("judge", settings) == stage)
         cost = estimate((talk for _, talk in anchors(plan, settings)), prices)
@@ -48,14 +55,27 @@ def report(experiment: Experiment) -> None:
         table.add_row(stage, *shown(row, priced=cost.money_at_most is not None))
     table.add_row("all", *shown(totals, priced=prices.of(1, 1) is not None), style="bold")
     out.print(table)
+    for name in (stage.partition(".")[2] for stage in plan.stages("packing")):
+        out.print(assumed(plan, name), highlight=False)
     out.print(
         "Tokens are counted as a quarter of the characters. Answers that a ledger holds already cost nothing.", highlight=False
     )
 
 
+def assumed(plan: Plan, name: str) -> str:
+    """By which packing a method's scores are counted."""
+    if found := packing_of(plan, name):
+        return f"{name} is counted by the packing that was measured: {found}."
+    return (
+        f"{name} is counted at {MOST} contexts a request; a judge who is found not to bear that is asked about fewer at a time, "
+        f"in up to {MOST} times as many requests."
+    )
+
+
 def conversations(plan: Plan, verb: str, settings: dict[str, Any]) -> Iterator[Conversation[Any]]:
     """The conversations of the first shards; scores are asked for every explainer's explanation and its two controls."""
-    chosen = method(verb, {name: value for name, value in settings.items() if name != "precision"})  # which may spare nothing
+    asked = {name: value for name, value in settings.items() if name != "precision"}  # which may spare nothing
+    chosen = method(verb, settled(plan, verb, asked))
     for shard in range(min(SAMPLED_SHARDS, plan.shards)):
         for examples in examples_of(plan, shard):
             rng = plan.generator("cost", examples.feature.index)

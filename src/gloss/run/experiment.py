@@ -143,12 +143,15 @@ class CollisionSettings:
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """How a judge's errors are measured, for each method of scoring that can be corrected by them."""
+    """How a judge is measured, for each method of scoring that can be corrected by its errors, or asked in several ways."""
 
     anchors: int = 0  # contexts of known truth to ask about; 0 measures and corrects nothing
     rules: int = 20  # that they are spread over
+    packing: int = 96  # contexts of known truth by which it is found how many a request may hold; 0 takes 25
 
     def __post_init__(self) -> None:
+        if self.packing != 0 and self.packing < 8:
+            raise ValueError(f"packing must be 0, or 8 or more contexts, got {self.packing}")
         if self.anchors < 0 or self.rules < 1 or 0 < self.anchors < 2 * self.rules:
             raise ValueError(
                 f"anchors must be 0 or at least two for each rule, and rules 1 or more, got {self.anchors} and {self.rules}"

@@ -48,6 +48,23 @@ def asks(verb: str, settings: Table) -> bool:
     return bool(getattr(method(verb, settings), "asks", False))
 
 
+def packs(verb: str, settings: Table) -> bool:
+    """Whether the method asks about several contexts in one request, in a form that may be chosen."""
+    return verb == "score" and bool(getattr(installed(verb)[settings["method"]].load(), "packs", False))
+
+
+def left_open(settings: Table) -> bool:
+    """Whether settings leave it to the run how many contexts a request holds, and in which form."""
+    return not settings.get("contexts_per_question") and settings.get("form", "auto") == "auto"
+
+
+def unpacked(verb: str, settings: Table) -> list[str]:
+    """The methods whose packing is left to the run: this one, and those that it is made of."""
+    own = [settings["method"]] if packs(verb, settings) and left_open(settings) else []
+    kind = installed(verb)[settings["method"]].load()
+    return sorted({*own, *(name for _, of, table in parts(kind, settings) for name in unpacked(of, table))})
+
+
 @cache
 def installed(verb: str) -> Mapping[str, EntryPoint]:
     """Every method of a verb, by name."""

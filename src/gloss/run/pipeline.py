@@ -9,6 +9,8 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from rich.markup import escape
+
 from gloss.errors import BadSettings
 from gloss.models.machine import AUTO
 from gloss.run.browsing import write_pages
@@ -17,6 +19,8 @@ from gloss.run.clock import timed
 from gloss.run.comparison import comparison
 from gloss.run.controls import prepared, wanted
 from gloss.run.dialogue import Dialogue, Silence
+from gloss.run.doubts import doubts_of
+from gloss.run.doubts import told as doubts_told
 from gloss.run.executor import Executor, Here, Local
 from gloss.run.experiment import JUDGE, Experiment
 from gloss.run.habits import told as habits_told
@@ -25,6 +29,7 @@ from gloss.run.plan import RESOLVED, STAGES, Plan, named, plan_of
 from gloss.run.progress import bar, console
 from gloss.run.report import REPORT, print_report, print_section, write_report
 from gloss.run.sources import texts
+from gloss.run.stages import packing
 from gloss.run.stages.collisions import FindCollisions, write_groups
 from gloss.run.stages.embeddings import embed, parts, require_embedder
 from gloss.run.stages.explain import explain
@@ -54,6 +59,7 @@ def run_all(experiment: Experiment, *, wait: bool = False) -> None:
             run_until(prepared(plan, name), "score")
         index = write_pages(plan)
         print_report(write_report(plan))
+    take_care(plan)
     console.print(f"done in {time.monotonic() - begun:.0f} s; open [bold]{index.resolve().as_uri()}[/]", highlight=False)
 
 
@@ -177,7 +183,8 @@ def by_every_method(plan: Plan, verb: str, work: Callable[[Plan, int, Dialogue, 
         dialogue, executor = partners(plan, verb, getattr(plan.experiment, verb)[number])
         sharded(plan, stage, partial(work, plan, number, dialogue), partial(plan.part, stage), executor)
         told(dialogue)
-        for line in (spared(plan, stage), habits_told(plan, stage) if verb == "score" else ""):
+        lines = (doubts_told(plan, stage), habits_told(plan, stage)) if verb == "score" else ()
+        for line in (spared(plan, stage), *lines):
             if line:
                 console.print(f"  {line}", highlight=False)
 
@@ -222,6 +229,19 @@ def find_collisions(plan: Plan) -> None:
     told(dialogue)
 
 
+def measure_packings(plan: Plan) -> None:
+    """Find how many contexts a request may hold, once for each method whose settings leave that open."""
+    for stage in plan.stages("packing"):
+        name = stage.partition(".")[2]
+        if not plan.part(stage, 0).is_done:
+            dialogue, _ = partners(plan, "score", {"method": name})
+            with timed(plan, stage):
+                packing.measure(plan, name, dialogue)
+            told(dialogue)
+        if plan.part(stage, 0).is_done:
+            console.print(f"  {packing.told(plan, name)}", highlight=False)
+
+
 def measure_judges(plan: Plan) -> None:
     """Ask about contexts of known truth, once for each method that can be corrected by them."""
     for settings in plan.experiment.score:
@@ -245,6 +265,7 @@ RUNNERS: dict[str, Callable[[Plan], None]] = {
     "sample": sample_all,
     "intervene": intervene_all,
     "attribute": attribute_all,
+    "packing": measure_packings,
     "explain": partial(by_every_method, verb="explain", work=explain),
     "judge": measure_judges,
     "score": partial(by_every_method, verb="score", work=score),
@@ -260,7 +281,14 @@ def report_of(folders: Sequence[Path], *, wait: bool = False) -> None:
     plan = plan_of(folders[0])
     with sole_writer(plan.folder, wait=wait):
         print_report(write_report(plan))
+    take_care(plan)
     console.print(f"open [bold]{(plan.folder / REPORT).resolve().as_uri()}[/]", highlight=False)
+
+
+def take_care(plan: Plan) -> None:
+    """Print what speaks against the run's judges, last, where it is seen."""
+    for doubt in doubts_of(plan):
+        console.print(f"[bold red]take care:[/] {escape(doubt)}", highlight=False)
 
 
 def write_pages_of(folder: Path, *, wait: bool = False) -> None:

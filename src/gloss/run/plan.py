@@ -14,7 +14,7 @@ from gloss.errors import BadInput
 from gloss.records import FeatureId, Neighbour
 from gloss.run.experiment import DECODER, EMBEDDED, JUDGE, NO_COLLISIONS, Experiment, Table, called
 from gloss.run.keys import fingerprint, key
-from gloss.run.methods import asks, installed, parts
+from gloss.run.methods import asks, installed, parts, unpacked
 from gloss.sample.neighbours import WANT_EMBEDDINGS
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
@@ -32,6 +32,7 @@ STAGES = (
     "sample",
     "intervene",
     "attribute",
+    "packing",
     "explain",
     "judge",
     "score",
@@ -195,14 +196,18 @@ def worked_out(asked: Experiment) -> dict[str, str]:
         keys["intervene"] = key(keys["sample"], asked.intervene)
     if asked.attribute is not None:
         keys["attribute"] = key(keys["sample"], asked.attribute)
+    if asked.judge.packing:
+        for name in unpacked_in(asked):
+            measured = (asked.judge.packing, asked.contexts, asked.run.seed)
+            keys[f"packing.{name}"] = key(keys["collect"], *measured, asking(asked, "score", {"method": name}))
     for settings in asked.explain:
-        reads = [keys["sample"], *causes_read("explain", settings, keys)]
+        reads = [keys["sample"], *causes_read("explain", settings, keys), *packings_read("explain", settings, keys)]
         keys[named("explain", settings)] = key(*reads, settings, asking(asked, "explain", settings))
     explained = [keys[named("explain", settings)] for settings in asked.explain]
     for settings in asked.score:
-        reads = [explained, *causes_read("score", settings, keys)]
+        reads = [explained, *causes_read("score", settings, keys), *packings_read("score", settings, keys)]
         if asked.judge.anchors and getattr(installed("score")[settings["method"]].load(), "correctable", False):
-            measured = (asdict(asked.judge), asked.contexts, asked.run.seed)
+            measured = (asdict(asked.judge), asked.contexts, asked.run.seed, *packings_read("score", settings, keys))
             keys[named("judge", settings)] = key(keys["collect"], measured, settings, asking(asked, "score", settings))
             reads.append(keys[named("judge", settings)])
         weights = [content(settings["model"], "")] if settings.get("model") else []  # of what embeds
@@ -218,6 +223,18 @@ def causes_read(verb: str, settings: Table, keys: dict[str, str]) -> list[str]:
     kind = installed(verb)[settings["method"]].load()
     reads = [keys["intervene"]] if getattr(kind, "reads_effects", False) else []
     return [*reads, keys["attribute"]] if getattr(kind, "reads_reasons", False) and "attribute" in keys else reads
+
+
+def unpacked_in(asked: Experiment) -> list[str]:
+    """The methods of an experiment whose packing is left to the run."""
+    tables = [(verb, settings) for verb in ("explain", "score") for settings in getattr(asked, verb)]
+    return sorted({name for verb, settings in tables for name in unpacked(verb, settings)})
+
+
+def packings_read(verb: str, settings: Table, keys: dict[str, str]) -> list[str]:
+    """The keys of the measured packings that a method asks by."""
+    stages = (f"packing.{name}" for name in unpacked(verb, settings))
+    return [keys[stage] for stage in stages if stage in keys]
 
 
 def asking(asked: Experiment, verb: str, settings: Table) -> list[object]:

@@ -8,6 +8,7 @@ from gloss.browse.report import write_report as write
 from gloss.browse.sections import Block, Cell, Distributions, Grid, Link, Report, Section
 from gloss.errors import BadInput
 from gloss.records import Estimate
+from gloss.run.doubts import doubts_of
 from gloss.run.plan import Plan
 from gloss.run.progress import out
 from gloss.run.reporting import chosen, collisions, controls, cost, deciles, effects, judges, scores, setup
@@ -40,7 +41,8 @@ def write_report(plan: Plan) -> Report:
             f"{plan.folder} has nothing to report yet: its stage collect is not done; run `gloss run` on its experiment"
         )
     found = Material(plan)
-    report = Report(f"{plan.folder.resolve().name}: how far its explanations can be trusted", summary(found), sections(found))
+    title = f"{plan.folder.resolve().name}: how far its explanations can be trusted"
+    report = Report(title, summary(found), sections(found), doubts_of(plan))
     write(plan.folder / REPORT, report)
     return report
 

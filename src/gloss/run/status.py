@@ -43,7 +43,7 @@ def place_of(stage: str) -> int:
 
 def progress_of(plan: Plan, stage: str) -> tuple[str, str]:
     """How many shards are done, and how many rows of each kind there are."""
-    if stage in ("decompose", "collect") or stage.startswith("judge."):
+    if stage in ("decompose", "collect") or stage.startswith(("judge.", "packing.")):
         done = plan.part(stage, 0).is_done
         return ("yes" if done else "no"), (f"{len(plan.corpus):,} tokens" if done and stage == "collect" else "")
     if not plan.part("collect", 0).is_done:

@@ -1,16 +1,23 @@
-"""Contexts of known truth: rules about words of the corpus, shown to a judge as explanations of features that never were."""
+"""Contexts of known truth: words of the corpus, shown to a judge as explanations of features that never were.
 
-import json
+A context is covered where one of the words stands in its text, and is one of the others where none does, not even inside
+another word or in capitals; what lies between is left out. The text decides and not the tokens, so that the truth is what
+a reader sees, whatever the tokenizer.
+"""
+
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from jaxtyping import Bool, Int64
+from numpy import ndarray
 
 from gloss.errors import BadInput
-from gloss.models.planted.judge import Judge
+from gloss.models.marks import Spelled, spell_all
 from gloss.records import Contexts, Estimate, Examples, Explanation, FeatureId, Negative, Split, Verdict
-from gloss.rules import Passage, execute, parse
 from gloss.score.intervals import wilson
 from gloss.score.verdicts import Counts, counted
 from gloss.store.contexts import cut, tiles_of
@@ -18,9 +25,10 @@ from gloss.store.corpus import Corpus
 from gloss.store.evidence import NOWHERE, Evidence
 
 ANCHOR = "anchor"  # who explains a feature that never was
-WORD = re.compile(" [A-Za-z]{3,}")
-MOST_WORDS = 3  # in a rule
-COMMONEST = 0.2  # share of the contexts that may hold a word
+WORD = re.compile(r"(?<=\W)[^\W\d_]{3,}(?=\W)")  # whole: what touches an end of the context may be part of a longer word
+MOST_WORDS = 3  # in an explanation
+MOST_READ = 4096  # windows of the shown split, drawn at random
+COMMONEST = 0.2  # share of the windows that may hold a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,46 +54,77 @@ class Anchors:
         return wilson(self.others.yes, self.others.yes + self.others.no)
 
 
-def rules_of(corpus: Corpus, number: int, width: int, contexts: int, rng: np.random.Generator) -> list[str]:
-    """So many rules about one to three words each, drawn from words that enough contexts of the shown split hold.
+@dataclass(frozen=True)
+class Material:
+    """Windows of the shown split as text, and the words that stand in them."""
 
-    Raises BadInput where the corpus has no such words.
-    """
-    tiles = tiles_of(corpus, width)
-    shown = np.flatnonzero(corpus.shown)
-    pairs = np.unique(np.stack([corpus.tokens[shown].astype(np.int64), tiles.holding(shown)]), axis=1)
-    held = np.bincount(pairs[0], minlength=len(corpus.vocabulary))
-    fits = (held >= contexts) & (held <= COMMONEST * len(tiles.by_split[Split.SHOWN]))
-    words = [int(token) for token in np.flatnonzero(fits) if WORD.fullmatch(corpus.vocabulary.strings[token])]
-    if not words:
-        raise BadInput(
-            f"no word of the corpus stands in {contexts} contexts of the shown split, which anchors of a judge want; "
-            "read more text or set fewer anchors in [judge]"
-        )
-    drawn = (rng.choice(words, min(len(words), 1 + turn % MOST_WORDS), replace=False) for turn in range(number))
-    return [f"token in {{{', '.join(json.dumps(corpus.vocabulary.strings[token]) for token in chosen)}}}" for chosen in drawn]
+    corpus: Corpus
+    contexts: Contexts
+    spelled: tuple[Spelled, ...]
+
+    @staticmethod
+    def of(corpus: Corpus, width: int, rng: np.random.Generator) -> "Material":
+        """At most `MOST_READ` windows, drawn at random."""
+        tiles = tiles_of(corpus, width)
+        rows = rng.permutation(tiles.by_split[Split.SHOWN])[:MOST_READ]
+        contexts = cut(corpus, NOWHERE, tiles.starts[rows], width, np.full(len(rows), int(Negative.RANDOM)))
+        return Material(corpus, contexts, tuple(spell_all(contexts, corpus.vocabulary)))
+
+    @cached_property
+    def holding(self) -> dict[str, list[int]]:
+        """The windows in which each word stands."""
+        found: dict[str, list[int]] = defaultdict(list)
+        for row, spelled in enumerate(self.spelled):
+            for word in dict.fromkeys(WORD.findall(spelled.text)):
+                found[word].append(row)
+        return found
+
+    def words(self, number: int, contexts: int, rng: np.random.Generator) -> list[tuple[str, ...]]:
+        """So many times one to three words, drawn from those that half so many windows hold, and a fifth of all at most.
+
+        Raises BadInput where the corpus has no such words.
+        """
+        most = COMMONEST * len(self.spelled)
+        found = sorted(word for word, rows in self.holding.items() if word == word.lower() and contexts / 2 <= len(rows) <= most)
+        if not found:
+            raise BadInput(
+                f"no word of the corpus stands in {-(-contexts // 2)} contexts of the shown split, "
+                "as contexts of known truth want; read more text or set fewer anchors in [judge]"
+            )
+        drawn = (rng.choice(found, min(len(found), 1 + turn % MOST_WORDS), replace=False) for turn in range(number))
+        return [tuple(map(str, words)) for words in drawn]
+
+    def about(self, words: Sequence[str], number: int, rng: np.random.Generator) -> tuple[Explanation, Evidence]:
+        """The words as an explanation, and at most `number` contexts as if held out, half of them covered by it."""
+        holding = {row for word in words for row in self.holding.get(word, ())}
+        silent = [row for row, one in enumerate(self.spelled) if not any(word in one.text.lower() for word in words)]
+        rows = [rng.permutation(sorted(side))[: number // 2].astype(np.int64) for side in (holding, silent)]
+        covered, others = (self.contexts[side] for side in rows)
+        places = np.array([standing(self.spelled[row], words) for row in rows[0]]).reshape(covered.tokens.shape)
+        covered = replace(covered, activations=places.astype(np.float32), quantiles=np.zeros(len(covered), np.int64))
+        feature, none = FeatureId(ANCHOR, 0), Contexts.empty(self.contexts.tokens.shape[1])
+        share = len(holding) / max(1, len(self.spelled))
+        examples = Examples(feature, none, covered, none, others, 1.0, share, share)
+        return Explanation(feature, english(words), ANCHOR), Evidence(examples, self.corpus, NOWHERE)
 
 
-def anchored(rule: str, corpus: Corpus, width: int, number: int, rng: np.random.Generator) -> tuple[Explanation, Evidence]:
-    """The rule in words, and at most `number` contexts of the shown split as if held out, half of them covered by it.
+def standing(spelled: Spelled, words: Sequence[str]) -> Bool[ndarray, " position"]:
+    """The positions whose text is part of one of the words."""
+    ends: Int64[ndarray, " position"] = np.cumsum([len(piece) for piece in spelled.pieces])
+    found = np.zeros(len(ends), bool)
+    for start, end in occurrences(spelled.text, words):
+        found |= (ends > start) & (ends - [len(piece) for piece in spelled.pieces] < end)
+    return found & np.array([bool(piece) for piece in spelled.pieces], dtype=bool)
 
-    A context is covered if the rule fires in it for a reader of that context alone. Raises BadInput for what is no rule.
-    """
-    tiles = tiles_of(corpus, width)
-    strengths = execute(parse(rule), Passage(corpus.tokens, corpus.offsets, corpus.vocabulary.strings))
-    fires = np.zeros(len(tiles.starts), bool)
-    fires[tiles.holding(np.flatnonzero(strengths))] = True
-    judge = Judge(rule, corpus.vocabulary.strings)
-    rows = rng.permutation(tiles.by_split[Split.SHOWN])
-    sides: list[Contexts] = []
-    for truth, kind in ((True, 0), (False, int(Negative.RANDOM))):
-        chosen = tiles.starts[rows[fires[rows] == truth]][:number]
-        contexts = cut(corpus, NOWHERE, chosen, width, np.full(len(chosen), kind))
-        alike = np.flatnonzero(judge.fires_in(contexts) == truth)[: number // 2]
-        sides.append(contexts[alike])
-    covered, others = sides
-    covered.activations[:] = judge.strengths(covered)
-    feature, none = FeatureId(ANCHOR, 0), Contexts.empty(width)
-    share = tiles.share(np.flatnonzero(fires), Split.SHOWN)
-    examples = Examples(feature, none, covered, none, others, float(covered.maxima.max(initial=0.0)), share, share)
-    return Explanation(feature, parse(rule).english(), ANCHOR, rule), Evidence(examples, corpus, NOWHERE)
+
+def occurrences(text: str, words: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where the words stand in a text."""
+    for found in WORD.finditer(text):
+        if found[0] in words:
+            yield found.span()
+
+
+def english(words: Sequence[str]) -> str:
+    """An explanation that names the words."""
+    *first, last = (f"`{word}`" for word in words)
+    return f"the words {', '.join(first)} or {last}" if first else f"the word {last}"

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from gloss.models.thoughts import spoken
+
 T = TypeVar("T")
 Decide = Callable[[str], T | None]
 """What a word means; None where it is no answer."""
@@ -36,7 +38,6 @@ LINE = re.compile(rf"[^\w\n]*{ITEM}[ \t]*(?:=>|->|[:)=→–—|-]|\.(?!\d)|is\b
 ALONE = re.compile(rf"{LABEL}{SAID}{GOES_ON}", re.IGNORECASE)
 AND = re.compile(r"[\s,;/|.]+(?:and\s+)?", re.IGNORECASE)
 QUOTES = " \t\n\"'`"
-THOUGHT = re.compile(r"^.*</think(?:ing)?>", re.DOTALL)
 DRESS = re.compile(r"```[a-z]*|\*\*|__")
 FOR_EXAMPLE = re.compile(
     r"(?:for example|for instance|e\.g\.|such as|(?:example(?: answer)?|form(?:at)?) (?:is|would be)|looks? like)"
@@ -60,12 +61,11 @@ class Reading(Generic[T]):
 def read(text: str, number: int, decide: Decide[T], counts: T | None = None) -> Places[T]:
     """What a judge said of each of so many items; those that it left out, or left in doubt, are missing.
 
-    Of several readings the last one that is whole counts, or else the last one. Where a list names the items that count,
-    as `[2, 7]`, these get the answer `counts` and the others its opposite; without `counts` such a list says nothing.
+    Places are those of the text without thoughts, as an answer holds it. Of several readings the last one that is whole
+    counts, or else the last one. Where a list names the items that count, as `[2, 7]`, these get the answer `counts` and the
+    others its opposite; without `counts` such a list says nothing.
     """
-    plain = blanked(DRESS, blanked(THOUGHT, text))
-    if re.search(r"<think(?:ing)?>", plain):
-        return {}  # cut off before it was over
+    plain = blanked(DRESS, spoken(text).text)
     readings = [*objects(plain, number, decide), *lists(plain, number, decide, counts), *lines(plain, number, decide)]
     readings += words(plain, number, decide)
     meant = [reading for reading in readings if not FOR_EXAMPLE.search(plain[: reading.start])]
@@ -76,6 +76,11 @@ def read(text: str, number: int, decide: Decide[T], counts: T | None = None) -> 
 def yes_or_no(word: str) -> bool | None:
     """Yes or no as models write them: 1, true, yes; None for anything else."""
     return WORDS.get(word.lower())
+
+
+def mentioned(text: str, decide: Decide[T]) -> str | None:
+    """The first word that could be an answer, wherever it stands: who says nothing of the kind need not be asked again."""
+    return next((word for word in re.findall(r"\w+", text) if decide(word) is not None), None)
 
 
 def blanked(what: re.Pattern[str], text: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from gloss.errors import BadSettings
 from gloss.models.prompts import Answer, Conversation, Message, Prompt, list_schema, numbered_schema
 from gloss.records import Reason, Verdict
-from gloss.score.answers import Places, read, yes_or_no
+from gloss.score.answers import Places, mentioned, read, yes_or_no
 from gloss.score.probabilities import probability
 from gloss.score.stopping import more
 
@@ -128,6 +128,8 @@ def prompt(group: Sequence[Item], fill: Fill, asking: Asking, form: Form, *, aga
         max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * number,
         top_logprobs=asking.alternatives,
         schema=schemas.get(form),
+        cut_short=form == Form.SINGLE,
+        reads=lambda text: read(text, number, yes_or_no, counts=True) or (None if again else mentioned(text, yes_or_no)),
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from gloss.models.prompts import Answer, Conversation, Message, Prompt, list_schema, numbered_schema
 from gloss.records import Estimate, Reason, Verdict
-from gloss.score.answers import read
+from gloss.score.answers import mentioned, read
 from gloss.score.asking import TOKENS_AN_ANSWER, TOKENS_AROUND
 from gloss.score.intervals import wilson
 
@@ -47,11 +47,12 @@ def solve(riddles: Sequence[Riddle], fill: Fill, riddles_per_question: int) -> C
 
 def prompt(group: Sequence[Riddle], fill: Fill, *, again: bool = False) -> Prompt:
     """A question about these riddles."""
-    schema = numbered_schema if again else list_schema
+    schema, sizes = numbered_schema if again else list_schema, [len(riddle.candidates) for riddle in group]
     return Prompt(
         fill([riddle.candidates for riddle in group], again),
         max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * len(group),
-        schema=schema(len(group), range(1, max(len(riddle.candidates) for riddle in group) + 1)),
+        schema=schema(len(group), range(1, max(sizes) + 1)),
+        reads=lambda text: picks(text, sizes) or (None if again else mentioned(text, number_up_to(max(sizes)))),
     )
 
 
@@ -69,11 +70,13 @@ def verdicts_of(group: Sequence[Riddle], answer: Answer) -> list[Verdict]:
 
 def picks(text: str, sizes: Sequence[int]) -> dict[int, int]:
     """The candidate, counted from 0, that an answer gives for each riddle; numbers that no candidate has are no answers."""
-    most = max(sizes, default=0)
-    said = read(
-        text, len(sizes), lambda word: int(word) if word.isascii() and word.isdecimal() and 1 <= int(word) <= most else None
-    )
+    said = read(text, len(sizes), number_up_to(max(sizes, default=0)))
     return {place: pick - 1 for place, (pick, _) in said.items() if pick <= sizes[place]}
+
+
+def number_up_to(most: int) -> Callable[[str], int | None]:
+    """Reads a candidate's number, counted from 1."""
+    return lambda word: int(word) if word.isascii() and word.isdecimal() and 1 <= int(word) <= most else None
 
 
 def estimates(verdicts: Sequence[Verdict], k: int) -> dict[str, Estimate]:

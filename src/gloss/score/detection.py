@@ -21,6 +21,7 @@ class Detection:
 
     asks: ClassVar[bool] = True
     correctable: ClassVar[bool] = True
+    packs: ClassVar[bool] = True
     contexts_per_question: int = 0  # 0: 25, or what a run finds to be as good as one at a time
     form: str = "auto"  # of the question: numbered, list, single; auto is measured with it
     alternatives: int = 5  # asked for at each token of an answer; gives probabilities where the server gives log-probabilities

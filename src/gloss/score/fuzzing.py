@@ -21,6 +21,7 @@ class Fuzzing:
 
     asks: ClassVar[bool] = True
     correctable: ClassVar[bool] = True
+    packs: ClassVar[bool] = True
     contexts_per_question: int = 0  # as for detection
     form: str = "auto"  # as for detection
     threshold: float = 0.3  # of a context's maximum, above which a token is marked

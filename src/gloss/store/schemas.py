@@ -136,6 +136,17 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             *((f"{side}_{answer}", pa.int64()) for side in ("covered", "others") for answer in ("yes", "no", "failed")),
         ]
     ),
+    "packings": pa.schema(
+        [
+            ("method", pa.string()),
+            ("contexts", pa.int64()),  # in a request at most
+            ("form", pa.string()),
+            ("chosen", pa.bool_()),
+            *((name, pa.int64()) for name in ("n", "failed", "yes")),
+            *((f"{metric}{end}", pa.float64()) for metric in ("balanced", "auroc") for end in ("", "_low", "_high")),
+            *((name, pa.int64()) for name in ("requests", "prompt_tokens", "completion_tokens")),
+        ]
+    ),
     "examples": pa.schema(
         [*FEATURE, ("role", pa.string()), ("context", pa.int64()), ("quantile", pa.int64()), ("width", pa.int64())]
     ),

@@ -9,9 +9,10 @@ from gloss.models.prompts import Conversation
 from gloss.records import Examples, Explanation, Failure
 from gloss.run.dialogue import Dialogue
 from gloss.run.experiment import called
-from gloss.run.methods import method
+from gloss.run.methods import method, unpacked
 from gloss.run.plan import Plan, named
 from gloss.run.restored import effects_of, examples_of, reasons_of
+from gloss.run.stages.packing import settled
 from gloss.run.stages.score import evidence_of
 from gloss.store.reasons import offsets_that_matter
 from gloss.store.results import candidate_rows, explanation_row, failure_row
@@ -24,8 +25,9 @@ def explain(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     A shard in which requests were lost is not whole: the next run asks for those again, and for nothing else.
     """
     settings = plan.experiment.explain[number]
-    explainer, stage = method("explain", settings), named("explain", settings)
+    explainer, stage = method("explain", settled(plan, "explain", settings)), named("explain", settings)
 
+    measured = [name for name in unpacked("explain", settings) if f"packing.{name}" in plan.keys]
     effects = effects_of(plan, shard) if getattr(explainer, "reads_effects", False) else {}
     reasons = reasons_of(plan, shard) if getattr(explainer, "reads_reasons", False) else {}
 
@@ -43,7 +45,7 @@ def explain(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     plan.part(stage, shard).write(
         {"explanations": map(explanation_row, explanations), "failures": map(failure_row, failures)}
         | ({"candidates": candidates} if isinstance(explainer, Chooser) else {}),
-        whole=not any(choice.lost for choice in choices),
+        whole=not any(choice.lost for choice in choices) and all(plan.part(f"packing.{name}", 0).is_done for name in measured),
     )
 
 

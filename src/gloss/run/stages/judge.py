@@ -10,7 +10,8 @@ from gloss.run.dialogue import Dialogue
 from gloss.run.experiment import called
 from gloss.run.methods import method
 from gloss.run.plan import Plan, named
-from gloss.score.anchors import Anchors, anchored, rules_of
+from gloss.run.stages.packing import settled
+from gloss.score.anchors import Anchors, Material
 from gloss.score.verdicts import Counts
 from gloss.store.results import Row, read
 
@@ -34,12 +35,13 @@ def judge(plan: Plan, settings: dict[str, Any], dialogue: Dialogue) -> None:
 def conversations(plan: Plan, settings: dict[str, Any]) -> Iterator[Asked]:
     """Each rule, and the method's own questions about it: the very prompts that features are judged by."""
     asked = plan.experiment.judge
-    scorer, rng = method("score", settings), plan.generator("anchors")
+    scorer, rng = method("score", settled(plan, "score", settings)), plan.generator("anchors")
     width = plan.experiment.sampling.context_length
     each = -(-asked.anchors // asked.rules)
-    for number, rule in enumerate(rules_of(plan.corpus, asked.rules, width, each, rng)):
-        explanation, evidence = anchored(rule, plan.corpus, width, each, rng)
-        yield rule, scorer.score(explanation, evidence, plan.generator("anchor", named("judge", settings), number))
+    material = Material.of(plan.corpus, width, rng)
+    for number, words in enumerate(material.words(asked.rules, each, rng)):
+        explanation, evidence = material.about(words, each, rng)
+        yield explanation.text, scorer.score(explanation, evidence, plan.generator("anchor", named("judge", settings), number))
 
 
 def row_of(method: str, rule: str, said: Anchors) -> Row:

@@ -7,12 +7,15 @@ from typing import Any
 from gloss.models.prompts import Conversation
 from gloss.records import NOBODY, Control, Effect, Examples, Explanation, Failure, Reason, Score, Split
 from gloss.run.dialogue import Dialogue
+from gloss.run.doubts import NOTE
 from gloss.run.experiment import called
 from gloss.run.methods import method
 from gloss.run.plan import Plan, named
 from gloss.run.restored import effects_of, examples_of, explanations_of
 from gloss.run.stages.judge import anchors_of
+from gloss.run.stages.packing import settled
 from gloss.score.correction import with_corrections
+from gloss.score.doubts import tally
 from gloss.store.evidence import Evidence
 from gloss.store.results import failure_row, score_row, verdict_rows
 
@@ -22,7 +25,7 @@ Exchanged = tuple[Control, Explanation]
 def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     """Score one shard's explanations by the method with this number in the experiment, with both controls."""
     settings = plan.experiment.score[number]
-    scorer, stage = method("score", settings), named("score", settings)
+    scorer, stage = method("score", settled(plan, "score", settings)), named("score", settings)
     assigned = Assignment(plan)
     tried: list[tuple[Control, Examples, str]] = []
     anchors = anchors_of(plan, settings)
@@ -58,11 +61,11 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
             "failures": map(failure_row, failures),
         },
         whole=is_whole(plan, [one for one, _ in found]),
-        note=requests(scores),
+        note=requests(scores) | ({NOTE: tally(scores)} if getattr(scorer, "correctable", False) else {}),
     )
 
 
-def requests(scores: Sequence[Score]) -> dict[str, int]:
+def requests(scores: Sequence[Score]) -> dict[str, Any]:
     """How many requests the verdicts took, and how many a wanted precision spared."""
     asked = sum(len({verdict.question for verdict in score.verdicts if verdict.question is not None}) for score in scores)
     return {"requests": asked, "spared": sum(score.spared for score in scores)}
@@ -72,7 +75,7 @@ def is_whole(plan: Plan, found: Sequence[Score | Failure]) -> bool:
     """Whether nothing is to be asked again: no request was lost, neither here nor by an explainer."""
     reasons = {one.reason for result in found for one in (result.verdicts if isinstance(result, Score) else (result,))}
     lost = Reason.REQUEST_ERROR in reasons
-    judged = all(plan.part(stage, 0).is_done for stage in plan.stages("judge"))
+    judged = all(plan.part(stage, 0).is_done for verb in ("packing", "judge") for stage in plan.stages(verb))
     explained = all(plan.part(stage, s).is_done for stage in plan.stages("explain") for s in range(plan.shards))
     return not lost and judged and explained
 
