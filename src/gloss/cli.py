@@ -178,6 +178,20 @@ def status(run_folder: RunFolder) -> None:
     report(run_folder)
 
 
+@app.command()
+def verify(
+    run_folder: RunFolder,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Delete what is damaged; the experiment, run again, makes it anew.")
+    ] = False,
+    wait: Wait = False,
+) -> None:
+    """Read **every file** of a run and say which are not as they were written."""
+    from gloss.run.verify import report
+
+    report(run_folder, mend=mend, wait=wait)
+
+
 @app.command("report")
 def report_verb(
     run_folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="The folder of a run; several are compared.")],

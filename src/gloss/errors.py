@@ -33,6 +33,10 @@ class Busy(GlossError):
     """A folder in which another process works."""
 
 
+class Damaged(GlossError):
+    """A file of a run that does not hold what was written."""
+
+
 def require_at_least(least: int | float, settings: object, *names: str) -> None:
     """Raise BadSettings, with the setting's name, where one of these attributes is below `least`.
 

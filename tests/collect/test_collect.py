@@ -1,7 +1,6 @@
 """Collecting against a brute-force reading of every sequence by itself, and what it refuses."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from gloss.models.neurons import Neurons
 from gloss.models.subject import Subject
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
+from gloss.store.sealed import sealed, unsealed
 
 COLLECT = Collect(context_length=32, batch_tokens=256, shard_tokens=300)
 TEXTS = Listed(tuple(sentences(25)))
@@ -131,9 +131,9 @@ def stop_after_a_shard(subject: Subject, dictionary: SparseCoder, folder: Path) 
 def test_a_shard_of_another_key_is_refused(subject: Subject, dictionary: SparseCoder, folder: Path) -> None:
     stop_after_a_shard(subject, dictionary, folder)
     manifest = folder / "shards" / "manifest.json"
-    changed = json.loads(manifest.read_text())
+    changed = unsealed(manifest)
     changed["made_from"]["settings"]["shard_tokens"] = 301
-    manifest.write_text(json.dumps(changed))
+    manifest.write_bytes(sealed(changed))
     with pytest.raises(Mismatch, match="was made under key"):
         dataclasses.replace(COLLECT, shard_tokens=301).run(subject, dictionary, TEXTS, folder)
 

@@ -1,6 +1,5 @@
 """Where a model is computed and in which type: names that are there, and a measurement that a noisy machine cannot flip."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from gloss.models.subject import Subject
 from gloss.run.experiment import Experiment
 from gloss.run.plan import SUBJECT_RECORD
 from gloss.run.subjects import of_run
+from gloss.store.sealed import unsealed
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_run_measures_once_and_keeps_what_it_took(halved: Path, tmp_path: Path
     asked = Experiment.of({"subject": {"model": str(halved), "device": "cpu"}}).subject
     monkeypatch.setattr("gloss.models.loading.speed", lambda *_: Speed(torch.bfloat16, 0.2))
     assert of_run(asked, tmp_path / "run").model.dtype == torch.bfloat16
-    record = json.loads((tmp_path / "run" / SUBJECT_RECORD).read_text())
+    record = unsealed(tmp_path / "run" / SUBJECT_RECORD)
     assert record == {
         "dtype": "bfloat16",
         "device": "cpu",

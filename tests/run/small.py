@@ -1,9 +1,15 @@
 """A run of the embedded subject that is small enough to be made in a test."""
 
+import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from gloss.store.results import Part
+from gloss.store.sealed import sealed, unsealed
 
 SMALL = """
 [run]
@@ -22,6 +28,9 @@ minimum = 4
 """
 
 
+TOLD = ("times.json", "report.html", "subject.json")
+
+
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     code = "from gloss.cli import main; main()"
     environment = os.environ | {"HF_HUB_OFFLINE": "1"}
@@ -33,3 +42,24 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Hashes of all files but those that tell how long things took."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in TOLD]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def edit(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Change every row of a part's table, as if its stage had written it so."""
+    part = Part(file.parents[1], int(file.stem.removeprefix("part-")))
+    note = part.note()
+    rows = {table: part.rows(table) for table in note.pop("rows")}
+    beside = [part.folder / name for name in note.pop("files") if not name.endswith(".parquet") or "/part-" not in name]
+    rows[file.parent.name] = [change(row) for row in rows[file.parent.name]]
+    part.write(rows, note=note, beside=beside)
+
+
+def reseal(path: Path, **changed: Any) -> None:
+    """Change sealed JSON, as if it had been written so."""
+    path.write_bytes(sealed(unsealed(path) | changed))

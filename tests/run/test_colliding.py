@@ -5,10 +5,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from small import SMALL, start
+from small import SMALL, edit, start
 
 from gloss.errors import BadSettings
 from gloss.run.experiment import Experiment
@@ -17,7 +15,6 @@ from gloss.run.plan import Plan
 from gloss.run.report import write_report
 from gloss.run.restored import explanations_of
 from gloss.store.results import read
-from gloss.store.schemas import SCHEMAS
 from models.servers import serve
 
 
@@ -35,10 +32,11 @@ def together(small_run, tmp_path) -> Plan:
     plan = plan_of(tmp_path / "out")
     chosen = [feature.index for feature in plan.features]
     [file] = (plan.place("decompose") / "features").glob("*.parquet")
-    rows = pq.read_table(file).to_pylist()
-    for row in rows:
-        row["neighbours"] = [{"feature": other, "cosine": 0.5} for other in chosen if other != row["feature"]]
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMAS["features"]), file)
+
+    def near(row: dict) -> dict:
+        return row | {"neighbours": [{"feature": other, "cosine": 0.5} for other in chosen if other != row["feature"]]}
+
+    edit(file, near)
     shutil.rmtree(plan.place("collisions"))
     return plan_of(tmp_path / "out")
 
@@ -48,9 +46,7 @@ def alike(plan: Plan, features: list[int]) -> None:
     [folder] = plan.places("explain")
     [given] = [e for e in explanations_of(plan)["explain.rule"] if e.feature.index == features[0]]
     for file in (folder / "explanations").glob("*.parquet"):
-        rows = pq.read_table(file).to_pylist()
-        changed = [row | {"text": given.text, "rule": given.rule} if row["feature"] in features else row for row in rows]
-        pq.write_table(pa.Table.from_pylist(changed, schema=SCHEMAS["explanations"]), file)
+        edit(file, lambda row: row | {"text": given.text, "rule": given.rule} if row["feature"] in features else row)
 
 
 def test_a_run_compares_near_features_once_and_says_of_whom_the_words_speak(together, tmp_path):
@@ -113,8 +109,7 @@ def test_explanations_without_rules_are_counted_and_left_alone(together):
     shutil.rmtree(plan.place("collisions"))
     [folder] = plan.places("explain")
     for file in (folder / "explanations").glob("*.parquet"):
-        rows = [row | {"rule": None} for row in pq.read_table(file).to_pylist()]
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMAS["explanations"]), file)
+        edit(file, lambda row: row | {"rule": None})
     find_collisions(plan)
     notes = [json.loads(plan.part("collisions", shard).marker.read_text())["uncompared"] for shard in range(plan.shards)]
     assert sum(notes) == compared > 0

@@ -1,18 +1,17 @@
 """Several runs: dictionaries are compared over seeds, and not without."""
 
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from small import start
+from small import edit, start
 
 from gloss.browse.sections import Grid
 from gloss.errors import BadSettings, Mismatch
 from gloss.records import Estimate
 from gloss.run.comparison import comparison
+from gloss.store.sealed import sealed, unsealed
 
 
 @pytest.fixture
@@ -22,12 +21,12 @@ def twin(small_run, tmp_path):
     def make(seed: int, dictionary: str = "embedded", value: float = 0.5, **tables) -> Path:
         folder = tmp_path / f"{dictionary}-{seed}-{len(list(tmp_path.iterdir()))}"
         shutil.copytree(small_run / "out", folder)
-        written = json.loads((folder / "experiment.json").read_text())
+        written = unsealed(folder / "experiment.json")
         written["experiment"]["run"]["seed"] = seed
         written["experiment"]["decompose"] = {"dictionary": dictionary}
         for name, table in tables.items():
             written["experiment"][name] |= table
-        (folder / "experiment.json").write_text(json.dumps(written))
+        (folder / "experiment.json").write_bytes(sealed(written))
         rewrite(folder.glob("score/*/scores/*.parquet"), value=value)
         rewrite(folder.glob("*/*/failures/*.parquet"), stage="sample")  # as if every feature that was tried had been explained
         return folder
@@ -37,9 +36,7 @@ def twin(small_run, tmp_path):
 
 def rewrite(paths: Iterable[Path], **column) -> None:
     for path in paths:
-        table = pq.read_table(path)
-        rows = [row | column for row in table.to_pylist()]
-        pq.write_table(type(table).from_pylist(rows, schema=table.schema), path)
+        edit(path, lambda row: row | column)
 
 
 def numbers(folders: list[Path]) -> dict[str, Estimate]:

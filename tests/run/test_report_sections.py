@@ -1,11 +1,11 @@
 """Sections of a report that are there only where their tables are."""
 
-import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from small import reseal
 
 from gloss.browse.sections import Grid
 from gloss.records import Control, Deed, Effect, Estimate, FeatureId, Shift, Split
@@ -64,7 +64,7 @@ def test_a_missing_answer_finds_nothing(found):
 
 def test_spared_requests_are_told(found):
     marker = found.plan.part("score.execution", 0).marker
-    marker.write_text(json.dumps(json.loads(marker.read_text()) | {"requests": 30, "spared": 70}))
+    reseal(marker, requests=30, spared=70)
     section = judges(found)
     assert section is not None
     assert section.blocks[0].lines == (
@@ -91,7 +91,7 @@ def test_a_judge_that_says_yes_ever_more_is_suspected(found):
 
 def test_effects_are_told_by_target_beside_a_random_direction(found, tmp_path):
     path = tmp_path / "out" / "experiment.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"keys": found.plan.keys | {"intervene": "k"}}))
+    reseal(path, keys=found.plan.keys | {"intervene": "k"})
     again = Material(plan_of(tmp_path / "out"))
     rows = [
         effect_row(made(again.plan.features[number], control, rise))

@@ -5,7 +5,7 @@ import math
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
 
@@ -20,10 +20,13 @@ from gloss.browse.model import FeaturePage, RunSummary, State
 from gloss.browse.ridges import Scale, scale_of
 from gloss.errors import BadInput
 from gloss.records import Control
+from gloss.store.atomic import partial_of
+from gloss.store.sealed import FILES, sealed, written
 from gloss.store.vocabulary import Vocabulary
 
 HERE = Path(__file__).parent
 MARK = ".gloss-pages"  # tells a folder of ours from one that must not be touched
+DATA = "var glossFeatures"  # how the file that holds all features begins
 TURN, NEIGHBOURS = (
     "<!--turn-->",
     "<!--neighbours-->",
@@ -91,7 +94,7 @@ class _Paper:
             neighbours = self._render("neighbours.html", neighbours=known, alike=alike, root="../../")
             text = (self.folder / row.path).read_text(encoding="utf-8")
             _write(self.folder / row.path, text.replace(TURN, turn, 1).replace(NEIGHBOURS, neighbours, 1))
-        _write(self.folder / "features.js", f"var glossFeatures = {json.dumps(_data(self.entries), separators=(',', ':'))};\n")
+        _write(self.folder / "features.js", f"{DATA} = {json.dumps(_data(self.entries), separators=(',', ':'))};\n")
         html = self._render("index.html", entries=self.entries, overview=_overview(self.entries), root="")
         _write(self.folder / "index.html", html)
 
@@ -192,25 +195,41 @@ def _stride(number: int) -> int:
 @contextmanager
 def _staged(folder: Path) -> Generator[Path]:
     """A folder beside the wanted one, which takes its place if all goes well and vanishes if not."""
-    if folder.exists() and not (folder / MARK).exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not is_ours(folder):
         raise BadInput(f"{folder} holds something else than pages; give a new or an empty folder")
-    staging = folder.with_name(f".{folder.name}.partial")
+    staging = partial_of(folder)
     try:
-        shutil.rmtree(staging, ignore_errors=True)
         _write(staging / MARK, "")
         for source in sorted((HERE / "static").iterdir()):
             _write(staging / "static" / source.name, source.read_text(encoding="utf-8"))
         yield staging
+        files = [path for path in sorted(staging.iterdir()) if path.name != MARK]
+        _write(staging / MARK, sealed({FILES: written(staging, files)}).decode())
         _replace(folder, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether a folder is empty or holds pages: by their mark, or by what else lies there when that was lost."""
+    if not folder.is_dir():
+        return False
+    if (folder / MARK).exists() or not any(folder.iterdir()):
+        return True
+    index = folder / "features.js"
+    with suppress(OSError), index.open(encoding="utf-8", errors="replace") as file:
+        return file.read(len(DATA)) == DATA
+    return False
+
+
 def _replace(folder: Path, staging: Path) -> None:
+    """Put the new pages in the place of the old, which are renamed before they are deleted, so that none lose their mark."""
+    old = partial_of(folder)
     try:
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         staging.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise BadInput(f"cannot put the pages at {folder}: {error.strerror}; choose a folder that can be written") from error
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
+from numpy import ndarray
 from torch import Tensor
 
 from gloss.collect.forward import Forward
@@ -40,38 +41,81 @@ def activation_batches(
     *,
     left_out: frozenset[int] = frozenset(),
     lengths: Lengths = ANY,
-) -> Iterator[Float[Tensor, "token d"]]:
+) -> "ActivationBatches":
     """Yield the site's vectors at every token of the corpus, once an epoch, in mixed order; start tokens are left out.
 
     So are the tokens in `left_out` and those that are massive by `lengths`. Batches have `batch_size` tokens, the last one what
     is left. Sequences come in an order drawn anew for each epoch.
     """
     shuffle = shuffle or Shuffle()
-    incoming = drawn_vectors(Forward(subject, site, shuffle.batch_tokens, left_out, lengths), corpus, rng, shuffle)
-    buffer: list[Tensor] = []
-    for vectors in incoming:
-        buffer.append(vectors)
-        if sum(map(len, buffer)) >= shuffle.buffer_tokens:
-            mixed = mix(buffer, rng)
-            leaving = max(1, len(mixed) // 2 // shuffle.batch_size) * shuffle.batch_size
-            yield from mixed[:leaving].split(shuffle.batch_size)
-            buffer = [mixed[leaving:].clone()]
-    if buffer:
-        yield from (batch for batch in mix(buffer, rng).split(shuffle.batch_size) if len(batch))
+    return ActivationBatches(Forward(subject, site, shuffle.batch_tokens, left_out, lengths), corpus, rng, shuffle)
 
 
-def drawn_vectors(
-    forward: Forward, corpus: Corpus, rng: np.random.Generator, shuffle: Shuffle
-) -> Iterator[Float[Tensor, "token d"]]:
-    """The vectors of all sequences in random order, some sequences at a time so that those of like length share a batch."""
-    lengths = np.diff(corpus.offsets)
-    for _ in range(shuffle.epochs):
-        order = rng.permutation(len(lengths))
-        groups = np.cumsum(lengths[order]) // max(1, shuffle.buffer_tokens // 2)
-        for rows in np.split(order, np.flatnonzero(np.diff(groups)) + 1):
-            tokens = np.concatenate([corpus.tokens[corpus.offsets[row] : corpus.offsets[row + 1]] for row in rows])
-            for batch in forward.over(tokens, lengths[rows]):
-                yield batch.vectors
+class ActivationBatches:
+    """Batches that can be gone on with: `state`, between two of them, is all that the next depend on besides the generator."""
+
+    def __init__(self, forward: Forward, corpus: Corpus, rng: np.random.Generator, shuffle: Shuffle) -> None:
+        self.forward, self.corpus, self.rng, self.shuffle = forward, corpus, rng, shuffle
+        self.epoch = self.group = self.batch = 0  # what is read next: groups of sequences, each in several batches
+        self.order: Int64[ndarray, " sequence"] = np.empty(0, np.int64)  # of the sequences in this epoch
+        self.incoming = self.read_on()
+        self.mixed = torch.empty(0)  # vectors that wait
+        self.leaving = 0  # so many of them, from the front, go out before others come in
+
+    def __iter__(self) -> "ActivationBatches":
+        return self
+
+    def __next__(self) -> Float[Tensor, "token d"]:
+        if not self.leaving:
+            self.refill()
+        if not self.leaving:
+            raise StopIteration
+        size = min(self.shuffle.batch_size, self.leaving)
+        batch, self.mixed = self.mixed[:size], self.mixed[size:]
+        self.leaving -= size
+        return batch
+
+    def refill(self) -> None:
+        """Let vectors come in until the buffer is full, and mix; half of them leave, at the end of the last epoch all."""
+        buffer = [self.mixed.clone()] if len(self.mixed) else []  # which lets go of what has left
+        full = False
+        while not full and (vectors := next(self.incoming, None)) is not None:
+            buffer.append(vectors)
+            full = sum(map(len, buffer)) >= self.shuffle.buffer_tokens
+        self.mixed = mix(buffer, self.rng) if buffer else torch.empty(0)
+        size = self.shuffle.batch_size
+        self.leaving = min(len(self.mixed), max(1, len(self.mixed) // 2 // size) * size) if full else len(self.mixed)
+
+    def read_on(self) -> Iterator[Float[Tensor, "token d"]]:
+        """The vectors of all sequences in random order, from where the reading stands.
+
+        Some sequences are read at a time, so that those of like length share a batch.
+        """
+        lengths = np.diff(self.corpus.offsets)
+        while self.epoch < self.shuffle.epochs:
+            if not len(self.order):
+                self.order = self.rng.permutation(len(lengths))
+            numbers = np.cumsum(lengths[self.order]) // max(1, self.shuffle.buffer_tokens // 2)
+            for rows in np.split(self.order, np.flatnonzero(np.diff(numbers)) + 1)[self.group :]:
+                tokens = np.concatenate([self.corpus.tokens[slice(*self.corpus.offsets[row : row + 2])] for row in rows])
+                starts = np.cumsum(lengths[rows]) - lengths[rows]
+                for chosen in list(self.forward.batches(lengths[rows]))[self.batch :]:
+                    self.batch += 1
+                    yield self.forward.batch(tokens, starts[chosen], lengths[rows][chosen]).vectors
+                self.group, self.batch = self.group + 1, 0
+            self.epoch, self.group, self.order = self.epoch + 1, 0, self.order[:0]
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """What the next batches depend on, the vectors that wait among it."""
+        place = torch.tensor([self.leaving, self.epoch, self.group, self.batch])
+        return {"mixed": self.mixed.cpu().contiguous(), "place": place, "order": torch.from_numpy(self.order)}
+
+    @state.setter
+    def state(self, kept: dict[str, Tensor]) -> None:
+        self.leaving, self.epoch, self.group, self.batch = kept["place"].tolist()
+        self.mixed, self.order = kept["mixed"].to(self.forward.subject.device), kept["order"].numpy()
+        self.incoming = self.read_on()
 
 
 def mix(buffer: list[Tensor], rng: np.random.Generator) -> Float[Tensor, "token d"]:

@@ -15,7 +15,7 @@ from gloss.collect.merge import Merge
 from gloss.collect.shards import Shards, Triples
 from gloss.collect.texts import Texts
 from gloss.collect.tokens import read_texts
-from gloss.errors import BadSettings, Mismatch, Stopped
+from gloss.errors import BadSettings, Damaged, Mismatch, Stopped
 from gloss.models.counting import MULTIPLE, SPECIAL, Asked, require_known, require_multiple
 from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.identity import identity
@@ -23,9 +23,11 @@ from gloss.models.massive import ANY, Lengths
 from gloss.models.subject import Subject
 from gloss.store.atomic import disk, new_folder, write_array, write_bytes
 from gloss.store.corpus import Stretch, stretches
+from gloss.store.digests import digest
 from gloss.store.lock import sole_writer
-from gloss.store.parquet import ROWS
+from gloss.store.parquet import ROWS, footers
 from gloss.store.progress import Progress, silent
+from gloss.store.sealed import sealed, unsealed
 
 MEASURED = 2**12  # tokens at the beginning of the corpus that say how long vectors are as a rule
 
@@ -122,15 +124,15 @@ class Collect:
     ) -> int:
         """Make every shard that is not there yet; gives how many there are then."""
         work = folder / "shards"
-        if (work / "manifest.json").is_file():
+        try:
             require_same(work, made_from)
-        else:
+        except Damaged:  # or not there; shards that may be there have keys of their own
             sample = next(stretches(folder / "corpus", MEASURED))
             found = self.forward(subject, dictionary).measured(sample.tokens, sample.lengths, self.massive).lengths
-            write_bytes(work / "manifest.json", as_json({"made_from": made_from, "median_length": found.median}))
-        lengths = Lengths(json.loads((work / "manifest.json").read_text())["median_length"], self.massive)
+            write_bytes(work / "manifest.json", sealed({"made_from": made_from, "median_length": found.median}))
+        lengths = Lengths(unsealed(work / "manifest.json")["median_length"], self.massive)
         shards = Shards(work, identity(made_from))
-        total: int = json.loads((folder / "corpus" / "manifest.json").read_text())["tokens"]
+        total: int = unsealed(folder / "corpus" / "manifest.json")["tokens"]
         forward = self.forward(subject, dictionary, lengths)
         progress(0, total)
         number = 0
@@ -169,9 +171,9 @@ def encode(forward: Forward, dictionary: Dictionary, stretch: Stretch) -> Triple
 
 def finish(folder: Path, made_from: dict[str, Any], width: int, number: int) -> None:
     """Merge so many shards into `activations/`. Raises Stopped where one of them is not there."""
-    corpus = json.loads((folder / "corpus" / "manifest.json").read_text())
+    corpus = unsealed(folder / "corpus" / "manifest.json")
     shards = Shards(folder / "shards", identity(made_from))
-    if missing := [each for each in range(number) if not shards.holds(each)]:
+    if missing := [each for each in range(number) if not shards.path(each).exists()]:
         raise Stopped(
             f"{shards.path(missing[0])} went away while gloss worked, {len(missing)} of {number} shards in all; run the same "
             "command again, which makes them again"
@@ -182,9 +184,11 @@ def finish(folder: Path, made_from: dict[str, Any], width: int, number: int) -> 
         totals = Merge(shards, number, corpus["tokens"], corpus["sequences"], left_out=len(positions)).into(partial, silent)
         counts = {"tokens": corpus["tokens"], "width": width, "nonzeros": int(totals.counts.sum()), "rows_per_group": ROWS}
         counts |= {"live": int((totals.counts > 0).sum()), "left_out": len(positions), "massive": massive}
-        median = json.loads((folder / "shards" / "manifest.json").read_text())["median_length"]
+        median = unsealed(folder / "shards" / "manifest.json")["median_length"]
         with disk(partial):
-            (partial / "manifest.json").write_bytes(as_json({"made_from": made_from, "median_length": median, **counts}))
+            counts |= {"footers": footers(partial, ("activations.parquet", "statistics.parquet"))}
+            counts |= {"arrays": {name: digest(partial / name) for name in ("indptr.npy", "left_out.npy")}}
+            (partial / "manifest.json").write_bytes(sealed({"made_from": made_from, "median_length": median, **counts}))
 
 
 def dropped(shards: Shards, number: int) -> tuple[np.ndarray, int]:
@@ -199,7 +203,7 @@ def dropped(shards: Shards, number: int) -> tuple[np.ndarray, int]:
 
 def require_same(folder: Path, made_from: dict[str, Any]) -> None:
     """Raise Mismatch, naming what differs, if the folder was made from something else."""
-    found = json.loads((folder / "manifest.json").read_text())["made_from"]
+    found = unsealed(folder / "manifest.json")["made_from"]
     differing = [name for name in made_from if found.get(name) != made_from[name] and name != "settings"]
     before, now = found.get("settings", {}), made_from["settings"]
     differing += [f"{name} ({before.get(name)} there, {now[name]} here)" for name in now if before.get(name) != now[name]]
@@ -211,12 +215,8 @@ def require_same(folder: Path, made_from: dict[str, Any]) -> None:
 
 def report(folder: Path) -> CollectReport:
     """What a finished folder holds."""
-    corpus = json.loads((folder / "corpus" / "manifest.json").read_text())
-    found = json.loads((folder / "activations" / "manifest.json").read_text())
+    corpus = unsealed(folder / "corpus" / "manifest.json")
+    found = unsealed(folder / "activations" / "manifest.json")
     size = (folder / "activations" / "activations.parquet").stat().st_size
     counts = (corpus["documents"], corpus["sequences"], corpus["tokens"], found["width"], found["live"], found["nonzeros"])
     return CollectReport(*counts, size, found["left_out"], found["massive"])
-
-
-def as_json(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()

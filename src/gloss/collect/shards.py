@@ -1,6 +1,7 @@
 """Codes of a stretch of the corpus, in one file that is there whole or not at all: what a killed run need not do again."""
 
-from collections.abc import Generator
+import hashlib
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int32, Int64, UInt32
 from numpy import ndarray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from gloss.errors import Mismatch
@@ -38,21 +39,22 @@ class Shards:
         return self.folder / f"shard-{number:06d}.safetensors"
 
     def holds(self, number: int) -> bool:
-        """Whether the shard is done. Raises Mismatch if it was made under another key."""
-        if not self.path(number).exists():
+        """Whether the shard is done, and holds what was written. Raises Mismatch if it was made under another key."""
+        try:
+            with safe_open(self.path(number), framework="numpy") as file:
+                metadata = file.metadata() or {}
+                same = metadata.get("digest") == digest_of({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        except (FileNotFoundError, SafetensorError):
             return False
-        with safe_open(self.path(number), framework="numpy") as file:
-            if (found := (file.metadata() or {}).get("key")) != self.key:
-                raise Mismatch(
-                    f"{self.path(number)} was made under key {str(found)[:12]}, not {self.key[:12]}; delete {self.folder}"
-                )
-        return True
+        if (found := metadata.get("key")) != self.key:
+            raise Mismatch(f"{self.path(number)} was made under key {str(found)[:12]}, not {self.key[:12]}; delete {self.folder}")
+        return same
 
     def write(self, number: int, first: int, lengths: Int64[ndarray, " sequence"], width: int, codes: Triples) -> None:
         """Store the codes of the stretch that begins at global token `first`. Raises Unwritable."""
         own = {"first": np.array([first]), "left_out": codes.left_out + first, "massive": np.array([codes.massive])}
         tensors = by_feature(codes, lengths, width) | own
-        write_bytes(self.path(number), save(tensors, {"key": self.key}))
+        write_bytes(self.path(number), save(tensors, {"key": self.key, "digest": digest_of(tensors)}))
 
     @contextmanager
     def opened(self, number: int) -> Generator["Shard"]:
@@ -99,6 +101,15 @@ class Shard:
             return np.diff(indptr), np.empty(0, np.int64), np.empty(0, np.float32)
         positions = self.file.get_slice("positions")[begin:end] + self.file.get_tensor("first")
         return np.diff(indptr), positions, self.file.get_slice("values")[begin:end]
+
+
+def digest_of(tensors: Mapping[str, ndarray]) -> str:
+    """A hash of all that a shard holds."""
+    whole = hashlib.sha256()
+    for name in sorted(tensors):
+        whole.update(f"{name} {tensors[name].dtype} {tensors[name].shape}".encode())
+        whole.update(tensors[name].tobytes())
+    return whole.hexdigest()
 
 
 def by_feature(codes: Triples, lengths: Int64[ndarray, " sequence"], width: int) -> dict[str, ndarray]:

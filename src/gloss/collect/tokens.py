@@ -1,7 +1,6 @@
 """Text to tokens to sequences: a sequence never mixes two documents, and memory does not grow with the text."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from gloss.models.counting import SPECIAL, Asked
 from gloss.models.subject import Subject
 from gloss.store.atomic import new_folder
 from gloss.store.corpus_writer import CorpusDigest, CorpusWriter
+from gloss.store.sealed import unsealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def read_texts(
         raise BadSettings(f"context_length is {context_length}; this model takes sequences of at most {subject.context} tokens")
     cutter = Cutter(subject, context_length - (subject.start_token is not None), max_tokens, left_out(subject, leave_out))
     if (folder / "manifest.json").is_file():
-        found = json.loads((folder / "manifest.json").read_text())["digest"]
+        found = unsealed(folder / "manifest.json")["digest"]
         again = CorpusDigest(subject.vocabulary())
         cutter.cut(texts, again)
         if again.hexadecimal != found:

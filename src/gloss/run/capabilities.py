@@ -1,6 +1,5 @@
 """What a run's language model can do: tried out once, kept beside the results, and asked before anything is spent."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import cache
@@ -9,7 +8,7 @@ from typing import Any
 
 from rich.table import Table as Printed
 
-from gloss.errors import BadSettings, Mismatch
+from gloss.errors import BadSettings, Damaged, Mismatch
 from gloss.models.capabilities import Agreement, Capabilities, Need, OwnText
 from gloss.models.chat import Chat
 from gloss.models.completions import Form
@@ -21,6 +20,7 @@ from gloss.run.methods import asks, method
 from gloss.run.plan import Plan, content, embedded, named
 from gloss.run.progress import console, out
 from gloss.store.atomic import write_bytes
+from gloss.store.sealed import sealed, unsealed
 
 FILE, LEDGER = "capabilities.json", "answers.sqlite"
 CONTROL = "control.json"  # in the folder of a run that is a control of another
@@ -118,8 +118,10 @@ def lacking(found: Capabilities, stages: Iterable[tuple[str, tuple[Need, ...]]])
 
 def capabilities_of(plan: Plan) -> Capabilities | None:
     """What was found of the run's language model; None where it was not tried out, or the settings are others."""
-    path = plan.folder / FILE
-    kept = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    try:
+        kept = unsealed(plan.folder / FILE)
+    except Damaged:  # or not there
+        return None
     return restored(kept["found"]) if kept.get("of") == described(plan.experiment.chat) else None
 
 
@@ -146,7 +148,7 @@ def tried_out(plan: Plan) -> Capabilities:
 def keep(plan: Plan, found: Capabilities) -> None:
     """Remember what was found beside the results."""
     kept = {"of": described(plan.experiment.chat), "found": asdict(found)}
-    write_bytes(plan.folder / FILE, json.dumps(kept, indent=1).encode())
+    write_bytes(plan.folder / FILE, sealed(kept))
 
 
 def ledger_of(folder: Path) -> Path:

@@ -26,5 +26,8 @@ def timed(plan: Plan, stage: str) -> Generator[None]:
 
 def seconds(plan: Plan) -> dict[str, float]:
     """Seconds by the folder of a stage's results, seen from the run's."""
-    path = plan.folder / TIMES
-    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+    try:
+        found = json.loads((plan.folder / TIMES).read_text("utf-8"))
+        return {str(place): float(spent) for place, spent in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):  # nothing but a few numbers for the report is lost
+        return {}

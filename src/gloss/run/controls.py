@@ -1,6 +1,5 @@
 """Whole runs beside a run, of a random dictionary and of a random subject: what is left of its scores without training?"""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,8 @@ from gloss.run.keys import key
 from gloss.run.plan import Plan, dtype_taken
 from gloss.run.stages.packing import settled
 from gloss.store.atomic import write_bytes
+from gloss.store.results import Part
+from gloss.store.sealed import sealed, unsealed
 
 RANDOM_DICTIONARY, RANDOM_SUBJECT = "random_dictionary", "random_subject"
 MARKER = CONTROL  # says which run it is a control of
@@ -40,7 +41,7 @@ def prepared(plan: Plan, name: str) -> Experiment:
         tables["subject"]["weights"] = RANDOM
         tables["decompose"] = trained_anew(plan)
     experiment = Experiment.of(tables)
-    write_bytes(folder_of(plan, name) / MARKER, json.dumps({"of": identity(plan)}).encode())
+    write_bytes(folder_of(plan, name) / MARKER, sealed({"of": identity(plan)}))
     return experiment
 
 
@@ -53,7 +54,7 @@ def finished(plan: Plan) -> Iterator[tuple[str, Path]]:
     """The controls of this run, with its present settings, that have been begun."""
     for name in wanted(plan):
         marker = folder_of(plan, name) / MARKER
-        if marker.exists() and json.loads(marker.read_text("utf-8"))["of"] == identity(plan):
+        if marker.exists() and unsealed(marker)["of"] == identity(plan):
             yield name, folder_of(plan, name)
 
 
@@ -76,8 +77,10 @@ def trained_anew(plan: Plan) -> Table:
 def random_dictionary(plan: Plan) -> Path:
     """The folder of the random dictionary that is like the run's; made where it is not there."""
     folder = folder_of(plan, RANDOM_DICTIONARY) / f"dictionary-{key(plan.keys['collect'], plan.experiment.run.seed)}"
-    if not (folder / "cfg.json").exists():
+    part = Part(folder, 0)
+    if not part.is_done or part.differing(whole=True):
         from gloss.run.stages.decompose import save_random_like
 
         save_random_like(plan, folder, SAMPLE_TOKENS)
+        part.write({}, beside=[file for file in folder.iterdir() if file != part.marker])
     return folder

@@ -1,7 +1,5 @@
 """What a run says against its own judges, on every page and in the terminal."""
 
-import json
-
 from gloss.run.experiment import Table, called
 from gloss.run.plan import Plan, named
 from gloss.score.doubts import Tally, added, answers, doubts
@@ -12,7 +10,7 @@ NOTE = "answers"  # in the notes of a scorer's parts
 def tally_of(plan: Plan, stage: str) -> Tally:
     """The answers of one scorer's judge, over the shards that are done; empty for a scorer that gives no verdicts."""
     parts = [plan.part(stage, shard) for shard in range(plan.shards)]
-    return added(json.loads(part.marker.read_text()).get(NOTE, {}) for part in parts if part.is_done)
+    return added(part.note().get(NOTE, {}) for part in parts if part.is_done)
 
 
 def doubts_of(plan: Plan) -> tuple[str, ...]:
@@ -34,7 +32,7 @@ def tells_by(plan: Plan, settings: Table) -> bool | None:
     stage = f"packing.{settings['method']}"
     if stage not in plan.keys or not plan.part(stage, 0).is_done:
         return None
-    return json.loads(plan.part(stage, 0).marker.read_text()).get("tells")
+    return plan.part(stage, 0).note().get("tells")
 
 
 def told(plan: Plan, stage: str) -> str:

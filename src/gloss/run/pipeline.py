@@ -1,6 +1,5 @@
 """The stages in their order; each runs the shards that are not done and says how far it is."""
 
-import json
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from gloss.run.capabilities import require
 from gloss.run.clock import timed
 from gloss.run.comparison import comparison
 from gloss.run.controls import prepared, wanted
+from gloss.run.damage import damages
 from gloss.run.dialogue import Dialogue, Silence
 from gloss.run.doubts import doubts_of
 from gloss.run.doubts import told as doubts_told
@@ -41,6 +41,7 @@ from gloss.run.stages.score import score
 from gloss.store.atomic import write_bytes
 from gloss.store.lock import sole_writer
 from gloss.store.results import Part
+from gloss.store.sealed import sealed
 
 WANTED = ("intervene", "attribute")  # stages that run only where the experiment has their table
 VERSIONED = ("gloss", "numpy", "pyarrow", "torch", "transformers")
@@ -76,6 +77,7 @@ def run_until(experiment: Experiment, last: str, *, wait: bool = False) -> Plan:
         devices(experiment)
     stages = STAGES[: STAGES.index(last) + 1]
     with sole_writer(plan.folder, wait=wait):
+        mend(plan)
         if "embeddings" in stages:
             require_embedder(plan)
         write_resolved(plan)
@@ -93,6 +95,13 @@ def devices(experiment: Experiment) -> None:
         require_devices(experiment)
 
 
+def mend(plan: Plan) -> None:
+    """Delete results that are not as they were written, and say so; then their stages make them again."""
+    for found in list(damages(plan.place(stage) for stage in plan.keys)):
+        console.print(f"{found.path.relative_to(plan.folder)} is damaged ({found.why}); it is made again", highlight=False)
+        found.delete()
+
+
 def write_resolved(plan: Plan) -> None:
     """Every setting, seed, version and key beside the results."""
     content = {
@@ -100,7 +109,7 @@ def write_resolved(plan: Plan) -> None:
         "keys": plan.keys,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONED},
     }  # fmt: skip
-    write_bytes(plan.folder / RESOLVED, json.dumps(content, indent=1, sort_keys=True).encode())
+    write_bytes(plan.folder / RESOLVED, sealed(content))
 
 
 def read_models(plan: Plan) -> None:
@@ -192,7 +201,7 @@ def by_every_method(plan: Plan, verb: str, work: Callable[[Plan, int, Dialogue, 
 def spared(plan: Plan, stage: str) -> str:
     """What a wanted precision saved, in one line; nothing where none was wanted or all had to be asked."""
     parts = [plan.part(stage, shard) for shard in range(plan.shards)]
-    notes = [json.loads(part.marker.read_text()) for part in parts if part.is_done]
+    notes = [part.note() for part in parts if part.is_done]
     asked, saved = (sum(note.get(name, 0) for note in notes) for name in ("requests", "spared"))
     every = asked + saved
     return f"{asked:,} requests were enough for the precision, instead of {every:,} ({saved / every:.0%} fewer)" if saved else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gloss.errors import BadInput
+from gloss.errors import BadInput, Damaged
 from gloss.records import FeatureId, Neighbour
 from gloss.run.experiment import DECODER, EMBEDDED, JUDGE, NO_COLLISIONS, Experiment, Table, called
 from gloss.run.keys import fingerprint, key
@@ -21,6 +21,7 @@ from gloss.store.corpus import Corpus
 from gloss.store.embeddings import Embeddings
 from gloss.store.evidence import Reader
 from gloss.store.results import Part, Row, read
+from gloss.store.sealed import unsealed
 
 RESOLVED = "experiment.json"  # every setting, seed, version and key of a run
 SUBJECT_RECORD = "subject.json"  # in which type of number, and where, a run's subject is computed
@@ -162,11 +163,14 @@ class Plan:
 
 
 def plan_of(folder: Path) -> Plan:
-    """The plan of a run that exists, with its keys, wherever it and its texts are now. Raises BadInput where there is none."""
+    """The plan of a run that exists, with its keys, wherever it and its texts are now.
+
+    Raises BadInput where there is none, and Damaged.
+    """
     path = folder / RESOLVED
     if not path.exists():
         raise BadInput(f"{folder} holds no run ({RESOLVED} is missing); give the folder that `gloss run` wrote to")
-    written = json.loads(path.read_text("utf-8"))
+    written = unsealed(path)
     written["experiment"]["run"]["folder"] = str(folder)
     return Plan(Experiment.of(written["experiment"]), tuple(written["keys"].items()))
 
@@ -268,8 +272,8 @@ def dtype_taken(place: Path) -> str | None:
     if not record.exists():
         return None
     try:
-        return str(json.loads(record.read_text("utf-8"))["dtype"])
-    except (ValueError, LookupError, TypeError) as error:
+        return str(unsealed(record)["dtype"])
+    except (Damaged, LookupError) as error:
         raise BadInput(f"{record} is damaged; remove it, and the run measures again which type is faster") from error
 
 

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gloss.errors import BadInput, BadSettings
+from gloss.run.damage import require_whole
 from gloss.run.plan import Plan, plan_of
 from gloss.run.progress import out
 from gloss.store.activations import STATISTICS
@@ -47,7 +48,7 @@ def report(folder: Path, sql: str, form: str = Format.TABLE, external: bool = Fa
     """Write the answer to standard output, every cell whole.
 
     The query sees the run's tables and nothing else: no file, no network, no extension, unless `external` allows them.
-    Raises BadSettings for a query that DuckDB refuses, also while it gives rows.
+    Raises BadSettings for a query that DuckDB refuses, also while it gives rows, and Damaged.
     """
     if form not in list(Format):
         raise BadSettings(f"--format {form}: there is no such format; choose {', '.join(Format)}")
@@ -56,6 +57,7 @@ def report(folder: Path, sql: str, form: str = Format.TABLE, external: bool = Fa
     plan = plan_of(folder)
     if form == Format.PARQUET and sys.stdout.isatty():
         raise BadSettings("Parquet is no text for a terminal; send it to a file, as in --format parquet > answer.parquet")
+    require_whole(plan.place(stage) for stage in plan.keys)
     with duckdb.connect(config={} if external else LOCKED) as connection:
         for name, schema in TABLES.items():
             connection.register(name, opened(name, files_of(plan, name), schema))

@@ -3,21 +3,18 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from gloss.records import Effect, Examples, Explanation, FeatureId
 from gloss.run.plan import Plan
 from gloss.store.effects import effect_of
 from gloss.store.examples import restored
 from gloss.store.reasons import Reasons
 from gloss.store.reasons import reasons_of as reasons_from
-from gloss.store.results import Row, explanation_of, read
+from gloss.store.results import Part, Row, explanation_of, read
 
 
 def rows_of(folder: Path, table: str, shard: int) -> list[Row]:
     """The rows that one shard left; none where it made none."""
-    path = folder / table / f"part-{shard:05d}.parquet"
-    return pq.read_table(path).to_pylist() if path.exists() else []
+    return Part(folder, shard).rows(table)
 
 
 def examples_of(plan: Plan, shard: int) -> Iterator[Examples]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from gloss.run.damage import damages, readable
 from gloss.run.plan import STAGES, Plan, plan_of
 from gloss.run.progress import out
 from gloss.run.stages import embeddings
@@ -13,8 +14,10 @@ from gloss.store.results import read
 
 
 def report(folder: Path) -> None:
-    """Print one line a stage, then the failures by stage and reason."""
+    """Print what is damaged, one line a stage, then the failures by stage and reason."""
     plan = plan_of(folder)
+    for found in damages(plan.place(stage) for stage in plan.keys):
+        out.print(f"{found.path.relative_to(plan.folder)} is damaged: {found.why}; run the experiment again", highlight=False)
     table = Table("stage", "done", "results", title=str(folder))
     table.add_column("folder", overflow="fold")
     for stage in in_order(plan):
@@ -44,13 +47,13 @@ def place_of(stage: str) -> int:
 def progress_of(plan: Plan, stage: str) -> tuple[str, str]:
     """How many shards are done, and how many rows of each kind there are."""
     if stage in ("decompose", "collect") or stage.startswith(("judge.", "packing.")):
-        done = plan.part(stage, 0).is_done
+        done = readable(plan.part(stage, 0))
         return ("yes" if done else "no"), (f"{len(plan.corpus):,} tokens" if done and stage == "collect" else "")
-    if not plan.part("collect", 0).is_done:
+    if not readable(plan.part("collect", 0)):
         return "no", ""
     parts = embeddings.parts(plan) if stage == embeddings.STAGE else [plan.part(stage, shard) for shard in range(plan.shards)]
     rows: Counter[str] = Counter()
-    for part in parts:
-        if part.is_done:
-            rows.update(part.counts())
-    return f"{sum(part.is_done for part in parts)} of {len(parts)}", ", ".join(f"{n:,} {table}" for table, n in rows.items() if n)
+    done = [part for part in parts if readable(part)]
+    for part in done:
+        rows.update(part.counts())
+    return f"{len(done)} of {len(parts)}", ", ".join(f"{n:,} {table}" for table, n in rows.items() if n)

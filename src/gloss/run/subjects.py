@@ -1,6 +1,5 @@
 """Loads the language model that is read, wherever a verb needs one, and tells what people should know of it."""
 
-import json
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from gloss.run.experiment import EMBEDDED, NO_TOKEN, Experiment, SubjectSettings
 from gloss.run.plan import SUBJECT_RECORD, dtype_taken, embedded
 from gloss.run.progress import console
 from gloss.store.atomic import write_bytes
+from gloss.store.sealed import sealed
 
 
 def opened(asked: SubjectSettings, *, measure: bool = False) -> Subject:
@@ -42,7 +42,7 @@ def of_run(asked: SubjectSettings, place: Path) -> Subject:
     subject = opened(asked, measure=True)
     measured = subject.speed and {"dtype": named(subject.speed.dtype), "times_as_long_as_float32": round(subject.speed.ratio, 2)}
     content = {"dtype": named(subject.model.dtype), "device": str(subject.device), "measured": measured}
-    write_bytes(place / SUBJECT_RECORD, json.dumps(content, indent=1).encode())
+    write_bytes(place / SUBJECT_RECORD, sealed(content))
     return subject
 
 

@@ -1,6 +1,5 @@
 """Where each feature fires, and how strongly: one Parquet file sorted by feature, of which a reader opens only what it needs."""
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,11 @@ from numpy import ndarray
 
 from gloss.errors import BadInput
 from gloss.records import FeatureActivations
+from gloss.store.digests import digest
+from gloss.store.parquet import opened, read_table, readable, require_footers
+from gloss.store.sealed import CHANGED, damaged, unsealed
 
+ACTIVATIONS = "activations.parquet"
 QUANTILES = np.linspace(0.0, 1.0, 11)  # of a feature's non-zero values
 BINS_PER_OCTAVE, LOWEST_OCTAVE, OCTAVES = 4, -12, 32
 BINS = BINS_PER_OCTAVE * OCTAVES
@@ -53,12 +56,16 @@ class Activations:
 
     @staticmethod
     def open(folder: Path) -> "Activations":
-        """What `collect` wrote. Raises BadInput where there is none."""
+        """What `collect` wrote. Raises BadInput where there is none, and Damaged."""
         if not (folder / "manifest.json").is_file():
             raise BadInput(
                 f"{folder} holds no activations; collect them first, or give the folder `activations` of a finished collect"
             )
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = unsealed(folder / "manifest.json")
+        require_footers(folder, manifest.get("footers", {}))
+        for name, content in manifest.get("arrays", {}).items():
+            if not (folder / name).exists() or digest(folder / name) != content:
+                raise damaged(folder / name, CHANGED)
         return Activations(folder, manifest, np.load(folder / "indptr.npy"))
 
     @property
@@ -74,12 +81,14 @@ class Activations:
     @cached_property
     def statistics(self) -> pa.Table:
         """One row a feature, in order, with the columns of STATISTICS."""
-        return pq.read_table(self.folder / "statistics.parquet", schema=STATISTICS)
+        path = self.folder / "statistics.parquet"
+        return read_table(path, path, schema=STATISTICS)
 
     @cached_property
     def scales(self) -> Float32[ndarray, " feature"]:
         """What each feature's stored values are multiplied with."""
-        scales = pq.read_table(self.folder / "statistics.parquet", columns=["scale"])["scale"]
+        path = self.folder / "statistics.parquet"
+        scales = read_table(path, path, ["scale"])["scale"]
         return scales.to_numpy().astype(np.float32, copy=False)
 
     def feature(self, index: int) -> FeatureActivations:
@@ -99,14 +108,15 @@ class Activations:
     def group(self, number: int) -> tuple[ndarray, ndarray]:
         """Tokens and stored values of one row group; the last one stays in memory, because neighbours share it."""
         if self.last_group is None or self.last_group[0] != number:
-            table = self.file.read_row_group(number, use_threads=False)
+            with readable(self.folder / ACTIVATIONS):
+                table = self.file.read_row_group(number, use_threads=False)
             self.last_group = (number, table["token"].to_numpy(), table["value"].to_numpy())
         return self.last_group[1:]
 
     @cached_property
     def file(self) -> pq.ParquetFile:
         """The open file, whose metadata is read once."""
-        return pq.ParquetFile(self.folder / "activations.parquet", memory_map=True)
+        return opened(self.folder / ACTIVATIONS, memory_map=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the open file, so that another process can have a copy."""

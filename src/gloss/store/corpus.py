@@ -12,6 +12,8 @@ from numpy import ndarray
 
 from gloss.errors import BadInput
 from gloss.records import Split
+from gloss.store.parquet import opened, read_table, require_footers
+from gloss.store.sealed import unsealed
 from gloss.store.vocabulary import Vocabulary
 
 SHOWN_SHARE = 0.5  # of the documents, by hash
@@ -63,20 +65,22 @@ class Corpus:
 
     @staticmethod
     def open(folder: Path) -> "Corpus":
-        """Read a corpus that `collect` wrote. Raises BadInput where there is none."""
+        """Read a corpus that `collect` wrote. Raises BadInput where there is none, and Damaged."""
         if not (folder / "tokens.parquet").is_file():
             raise BadInput(
                 f"{folder} holds no corpus; collect one there first, or give the folder `corpus` of a finished collect"
             )
+        if (folder / "manifest.json").exists():
+            require_footers(folder, unsealed(folder / "manifest.json").get("footers", {}))
         tokens = column(folder / "tokens.parquet", "token").astype(np.int32, copy=False)
-        sequences = folder / "sequences.parquet"
+        sequences, documents, vocabulary = (folder / f"{name}.parquet" for name in ("sequences", "documents", "vocabulary"))
         return Corpus(
             tokens=tokens,
             offsets=np.append(column(sequences, "offset"), len(tokens)),
             documents=column(sequences, "document"),
-            hashes=column(folder / "documents.parquet", "hash"),
-            names=tuple(pq.read_table(folder / "documents.parquet", columns=["name"])["name"].to_pylist()),
-            vocabulary=Vocabulary(tuple(pq.read_table(folder / "vocabulary.parquet")["piece"].to_pylist())),
+            hashes=column(documents, "hash"),
+            names=tuple(read_table(documents, documents, ["name"])["name"].to_pylist()),
+            vocabulary=Vocabulary(tuple(read_table(vocabulary, vocabulary)["piece"].to_pylist())),
         )
 
 
@@ -92,7 +96,7 @@ class Stretch:
 
 def stretches(folder: Path, tokens_each: int) -> Iterator[Stretch]:
     """Cut a stored corpus after the sequence that brings a stretch to `tokens_each`; memory does not grow with the corpus."""
-    with pq.ParquetFile(folder / "tokens.parquet") as file:
+    with opened(folder / "tokens.parquet") as file:
         stream, total, number = TokenStream(file), file.metadata.num_rows, 0
         starts: list[int] = []
         for offset in offsets_and_end(folder, total):
@@ -105,7 +109,7 @@ def stretches(folder: Path, tokens_each: int) -> Iterator[Stretch]:
 
 def offsets_and_end(folder: Path, total: int) -> Iterator[int]:
     """Where each sequence begins, then the number of tokens."""
-    with pq.ParquetFile(folder / "sequences.parquet") as file:
+    with opened(folder / "sequences.parquet") as file:
         for batch in file.iter_batches(columns=["offset"]):
             yield from batch["offset"].to_pylist()
     yield total
@@ -131,4 +135,4 @@ class TokenStream:
 
 def column(path: Path, name: str) -> ndarray:
     """One column of a Parquet file, whole."""
-    return pq.read_table(path, columns=[name])[name].to_numpy()
+    return read_table(path, path, [name])[name].to_numpy()

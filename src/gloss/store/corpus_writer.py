@@ -12,12 +12,14 @@ from jaxtyping import Int32
 from numpy import ndarray
 
 from gloss.store.atomic import disk
-from gloss.store.parquet import ROWS, GroupWriter
+from gloss.store.parquet import ROWS, GroupWriter, footers
+from gloss.store.sealed import sealed
 from gloss.store.vocabulary import Vocabulary
 
 SEQUENCES = pa.schema([("offset", pa.int64()), ("document", pa.int64())])
 DOCUMENTS = pa.schema([("name", pa.string()), ("hash", pa.uint64())])
 PIECES = pa.schema([("piece", pa.binary())])
+FILES = tuple(f"{name}.parquet" for name in ("tokens", "sequences", "documents", "vocabulary"))
 HELD = 2**12  # sequences and documents that wait to be written
 
 
@@ -103,4 +105,4 @@ class CorpusWriter(CorpusDigest):
                 file.add(piece=list(self.pieces))
         counts = {"digest": self.hexadecimal, "tokens": self.tokens, "sequences": self.sequences, "documents": self.documents}
         with disk(self.folder):
-            (self.folder / "manifest.json").write_text(json.dumps(counts, indent=1, sort_keys=True) + "\n")
+            (self.folder / "manifest.json").write_bytes(sealed(counts | {"footers": footers(self.folder, FILES)}))

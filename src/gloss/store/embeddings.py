@@ -10,6 +10,7 @@ from numpy import ndarray
 from scipy.special import ndtr, ndtri
 
 from gloss.errors import BadInput
+from gloss.store.sealed import damaged
 
 STARTS = "starts.npy"
 COMPARED = 1024  # windows, each with each, from which chance is told
@@ -25,9 +26,12 @@ class Embeddings:
 
     @staticmethod
     def open(folder: Path) -> "Embeddings":
-        """Map an index. Raises BadInput where it is not whole."""
-        starts = np.load(folder / STARTS) if (folder / STARTS).exists() else None
-        parts = tuple(np.load(path, mmap_mode="r") for path in sorted(folder.glob("part-*.npy")))
+        """Map an index. Raises BadInput where it is not whole, and Damaged where a file of it is not."""
+        try:
+            starts = np.load(folder / STARTS) if (folder / STARTS).exists() else None
+            parts = tuple(np.load(path, mmap_mode="r") for path in sorted(folder.glob("part-*.npy")))
+        except (ValueError, EOFError) as problem:
+            raise damaged(folder, "its arrays cannot be read") from problem
         if starts is None or sum(map(len, parts)) != len(starts):
             raise BadInput(f"{folder} holds no whole index of windows; run the experiment again to go on with it")
         return Embeddings(starts, parts)

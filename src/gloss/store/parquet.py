@@ -1,7 +1,8 @@
-"""Parquet written piece by piece, such that the bytes depend on the rows alone."""
+"""Parquet written piece by piece, such that the bytes depend on the rows alone, and read such that damage is noticed."""
 
-from collections.abc import Mapping
-from contextlib import suppress
+import hashlib
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy import ndarray
 
 from gloss.store.atomic import disk
+from gloss.store.sealed import damaged
 
 ROWS = 2**17  # in a row group: small enough to read one feature fast, large enough to compress well
 
@@ -26,7 +28,7 @@ class GroupWriter:
         self.pending = schema.empty_table()
         settings: dict[str, Any] = {"column_encoding": dict(encodings), "use_dictionary": False} if encodings else {}
         with disk(path):
-            self.writer = pq.ParquetWriter(path, schema, compression="zstd", **settings)
+            self.writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True, **settings)
 
     def add(self, **columns: ndarray | pa.Array | list[object]) -> None:
         """Append rows, given as one array a column."""
@@ -52,3 +54,52 @@ class GroupWriter:
             self.write(self.pending)
         with disk(self.path):
             self.writer.close()
+
+
+@contextmanager
+def readable(path: Path) -> Generator[None]:
+    """Raise Damaged where Parquet that was written whole is not to be read any more."""
+    try:
+        yield
+    except FileNotFoundError as problem:
+        raise damaged(path, "it is missing") from problem
+    except (pa.ArrowException, OSError) as problem:
+        raise damaged(path, "it is not the Parquet that was written") from problem
+
+
+def read_table(
+    source: Path | bytes, path: Path, columns: Sequence[str] | None = None, schema: pa.Schema | None = None
+) -> pa.Table:
+    """A table, from the file or from its bytes, whose pages are held against their checksums. Raises Damaged."""
+    given = pa.BufferReader(source) if isinstance(source, bytes) else source
+    with readable(path):
+        return pq.read_table(given, columns=columns, schema=schema, page_checksum_verification=True)
+
+
+def opened(path: Path, *, memory_map: bool = False) -> pq.ParquetFile:
+    """A file of which row groups are read, and held against their checksums. Raises Damaged."""
+    with readable(path):
+        return pq.ParquetFile(path, memory_map=memory_map, page_checksum_verification=True)
+
+
+def footers(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """A hash of the footer of each file: with the pages' checksums, it vouches for the whole without reading it."""
+    return {name: footer(folder / name) for name in names}
+
+
+def require_footers(folder: Path, expected: Mapping[str, str]) -> None:
+    """Raise Damaged if a file does not end as it was written."""
+    for name, digest in expected.items():
+        with readable(folder / name):
+            if footer(folder / name) != digest:
+                raise damaged(folder / name, "its end is not what was written")
+
+
+def footer(path: Path) -> str:
+    """The SHA-256 of the metadata at the end of a Parquet file, of its length and of the size of the file."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - 8))
+        end = file.read()
+        file.seek(max(0, size - 8 - int.from_bytes(end[:4], "little")))
+        return hashlib.sha256(file.read() + str(size).encode()).hexdigest()

@@ -1,6 +1,6 @@
 """Records as rows of Parquet: one table a kind of record, one part a shard, written whole or not at all."""
 
-import json
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +9,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gloss.errors import Damaged
 from gloss.records import Candidate, Control, Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
-from gloss.store.atomic import disk, write_atomically
+from gloss.store.atomic import disk, write_atomically, write_bytes
+from gloss.store.parquet import read_table
 from gloss.store.schemas import SCHEMAS
+from gloss.store.sealed import CHANGED, FILES, Written, damaged, differing, sealed, unsealed, written
 
 Row = dict[str, Any]
 
@@ -31,38 +34,81 @@ class Part:
     def is_done(self) -> bool:
         return self.marker.exists()
 
+    def note(self) -> dict[str, Any]:
+        """What the marker of the finished shard says: its `rows` by table, its `files`, what was noted. Raises Damaged."""
+        return unsealed(self.marker)
+
     def counts(self) -> dict[str, int]:
         """How many rows of each kind the finished shard made."""
-        return json.loads(self.marker.read_text())["rows"]
+        return self.note()["rows"]
 
-    def write(self, records: Mapping[str, Iterable[Row]], *, whole: bool = True, note: Mapping[str, Any] | None = None) -> None:
+    @property
+    def files(self) -> Written:
+        """What the finished shard wrote, by names seen from the folder. Markers of a time before they said so say nothing."""
+        return {name: (size, content) for name, (size, content) in self.note().get(FILES, {}).items()}
+
+    def file(self, table: str) -> Path:
+        return self.folder / table / f"part-{self.shard:05d}.parquet"
+
+    def differing(self, *, whole: bool) -> dict[Path, str]:
+        """The files of a finished shard that are not as they were written, each with why; the marker is one of them."""
+        try:
+            return differing(self.folder, self.files, whole=whole)
+        except Damaged:
+            return {self.marker: CHANGED}
+
+    def rows(self, table: str) -> list[Row]:
+        """The rows of one kind; none where the shard made none, or is not done. Raises Damaged."""
+        path = self.file(table)
+        expected = self.files.get(path.relative_to(self.folder).as_posix()) if self.is_done else None
+        if not path.exists() and expected is None:
+            return []
+        try:
+            content = path.read_bytes()
+        except OSError as problem:
+            raise damaged(path, "it cannot be read" if path.exists() else "it is missing") from problem
+        if expected is not None and hashlib.sha256(content).hexdigest() != expected[1]:
+            raise damaged(path, CHANGED)
+        return read_table(content, path, schema=SCHEMAS[table]).to_pylist()
+
+    def write(
+        self,
+        records: Mapping[str, Iterable[Row]],
+        *,
+        whole: bool = True,
+        note: Mapping[str, Any] | None = None,
+        beside: Iterable[Path] = (),
+    ) -> None:
         """Write every table, then the marker: a shard that was killed, or is not `whole`, has none and is done again.
 
-        The marker says how many rows there are, and what is noted beside.
+        The marker says how many rows there are, what is noted, and what all files hold: those of the tables, and those
+        `beside` that the shard wrote itself. Raises Unwritable.
         """
         counts: dict[str, int] = {}
+        files = list(beside)
         for table, rows in records.items():
             content = pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
             counts[table] = content.num_rows
-            file = self.folder / table / f"part-{self.shard:05d}.parquet"
+            file = self.file(table)
             if content.num_rows:
-                write_atomically(file, lambda path, t=content: pq.write_table(t, path))
+                write_atomically(file, lambda path, t=content: pq.write_table(t, path, write_page_checksum=True))
+                files.append(file)
             elif file.exists():  # of an attempt that was killed, when a language model answered otherwise
                 with disk(file):
                     file.unlink()
         if whole:
-            write_atomically(
-                self.marker, lambda path: Path(path).write_text(json.dumps({"rows": counts, **(note or {})}, sort_keys=True))
-            )
+            write_bytes(self.marker, sealed({"rows": counts, FILES: written(self.folder, files), **(note or {})}))
 
 
 def read(folders: Iterable[Path], table: str) -> list[Row]:
-    """All rows of a kind, in the order of shards; none where no shard made any."""
-    rows: list[Row] = []
-    for folder in folders:
-        for path in sorted((folder / table).glob("part-*.parquet")):
-            rows += pq.read_table(path, schema=SCHEMAS[table]).to_pylist()
-    return rows
+    """All rows of a kind, in the order of shards; none where no shard made any. Raises Damaged."""
+    return [row for folder in folders for shard in shards(folder, table) for row in Part(folder, shard).rows(table)]
+
+
+def shards(folder: Path, table: str = "") -> list[int]:
+    """The numbers of the shards that are done, or have left rows of this kind."""
+    found = [*folder.glob("part-*.done"), *((folder / table).glob("part-*.parquet") if table else ())]
+    return sorted({int(path.stem.removeprefix("part-")) for path in found})
 
 
 def identity(feature: FeatureId) -> Row:

@@ -1,6 +1,5 @@
 """A run's records as its report reads them, each table read once."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ class Material:
 
     def note(self, part: Part) -> dict[str, Any]:
         """What one marker says."""
-        return json.loads(part.marker.read_text())
+        return part.note()
 
     def median(self, values: Values) -> Estimate:
         """The median over features with its interval over features."""

@@ -18,7 +18,8 @@ def collect_with_models(plan: Plan) -> None:
         found = method(plan).run(subject, dictionary, texts(plan), plan.place("collect"), progress)
     if found.left_out:
         console.print(f"  {left_out_of(plan.activations)}", highlight=False)
-    plan.part("collect", 0).write({})
+    place = plan.place("collect")
+    plan.part("collect", 0).write({}, beside=[place / "corpus", place / "activations"])
 
 
 def method(plan: Plan) -> Collect:

@@ -18,6 +18,7 @@ from gloss.errors import BadSettings
 from gloss.intervene.vocabulary_projection import INTO_THE_STREAM, chance_logit, logits_of
 from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.formats import load_dictionary, save_dictionary
+from gloss.models.formats.checkpoint import CONFIGURATION
 from gloss.models.neurons import Neurons
 from gloss.models.reinitialised import reinitialised
 from gloss.models.sites import parse_site
@@ -31,6 +32,7 @@ from gloss.run.subjects import of_run
 from gloss.store.corpus import Corpus
 from gloss.store.progress import Progress
 from gloss.store.results import Row
+from gloss.store.sealed import damaged
 
 NEURONS = "neurons"  # in place of a dictionary's folder
 ENDLESS = 10**6  # epochs; the trainer stops by itself
@@ -46,13 +48,15 @@ def load_subject(plan: Plan) -> Subject:
 def decompose(plan: Plan, subject: Subject) -> Dictionary:
     """Load or train the dictionary, and write down what each of its features raises and which lie near."""
     part = plan.part("decompose", 0)
-    if not part.is_done and "method" in plan.experiment.decompose:
+    trains = "method" in plan.experiment.decompose
+    if not part.is_done and trains:
         with bar("decompose", "tokens") as progress:
             train(plan, subject, progress)
     dictionary = load(plan, subject)
     require_fit(dictionary, subject)
     if not part.is_done:
-        part.write({"features": rows(plan, subject, dictionary)})
+        made = [part.folder / name for name in ("corpus", "dictionary")] if trains else []
+        part.write({"features": rows(plan, subject, dictionary)}, beside=made)
     return dictionary
 
 
@@ -65,7 +69,16 @@ def load(plan: Plan, subject: Subject) -> Dictionary:
                 '[decompose] dictionary = "neurons" needs the site of a layer\'s neurons, such as site = "mlp_act.1"'
             )
         return Neurons.of(subject, subject.site(site).layer)
+    require_as_trained(plan)
     return load_dictionary(dictionary_folder(plan), parse_site(site) if site else None).to(subject.device)
+
+
+def require_as_trained(plan: Plan) -> None:
+    """Raise Damaged where the dictionary that the run trained is not as it was written."""
+    part = plan.part("decompose", 0)
+    for path, why in part.differing(whole=True).items() if part.is_done else ():
+        if path.parent == dictionary_folder(plan):
+            raise damaged(path, why)
 
 
 def dictionary_folder(plan: Plan) -> Path:
@@ -77,12 +90,14 @@ def dictionary_folder(plan: Plan) -> Path:
 
 
 def train(plan: Plan, subject: Subject, progress: Progress) -> None:
-    """Train on the experiment's texts, read again and again as often as the trainer wants."""
+    """Train on the experiment's texts, read again and again as often as the trainer wants; not where the dictionary is there."""
     asked, site = plan.experiment.collect, subject.site(plan.experiment.decompose["site"])
     trainer = method("decompose", plan.experiment.trainer)
     require_memory(trainer, subject.width(site))
     folder = plan.place("decompose") / "corpus"
     read_texts(subject, texts(plan), folder, asked.context_length, asked.max_tokens or None, asked.leave_out)
+    if (dictionary_folder(plan) / CONFIGURATION).exists():  # which is written last
+        return
     rng = plan.generator("decompose")
     corpus = Corpus.open(folder)
     enough = min(Shuffle().buffer_tokens, 2 * len(corpus))  # mixes all of a small corpus, without reading it many times first

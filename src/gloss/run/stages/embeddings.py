@@ -34,8 +34,8 @@ def embed(plan: Plan, progress: Progress) -> None:
         if not part.is_done:
             tokens = cut(plan.corpus, NOWHERE, own, width, np.zeros(len(own), np.int64)).tokens
             vectors = chosen(plan).embed([plan.corpus.vocabulary.text(row) for row in tokens.tolist()])
-            write_array(part.marker.with_suffix(".npy"), vectors.astype(np.float16))
-            part.write({}, note={"windows": len(own)})
+            write_array(array := part.marker.with_suffix(".npy"), vectors.astype(np.float16))
+            part.write({}, note={"windows": len(own)}, beside=[array] if part.shard else [place, array])
         done += len(own)
         progress(done, len(starts))
 

@@ -1,6 +1,5 @@
 """Stage `judge`: how often each method's judge errs, asked of contexts whose truth is known."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,7 +66,7 @@ def anchors_of(plan: Plan, settings: dict[str, Any]) -> Anchors | None:
 
 def told(plan: Plan, settings: dict[str, Any]) -> str:
     """Both error rates with their intervals, in one line."""
-    note = json.loads(plan.part(named("judge", settings), 0).marker.read_text())
+    note = plan.part(named("judge", settings), 0).note()
     said = (f"{name.replace('_', ' ')} {note[name][0]:.3f} ({note[name][1]:.3f} to {note[name][2]:.3f})" for name in RATES)
     return f"the judge of {called(settings)}: {', '.join(said)}"
 

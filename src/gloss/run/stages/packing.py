@@ -1,6 +1,5 @@
 """Stage `packing`: how many contexts the judge of each method can bear in a request, and in which form of the question."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -115,13 +114,13 @@ def packing_of(plan: Plan, name: str) -> Packing | None:
     stage = f"{STAGE}.{name}"
     if stage not in plan.keys or not plan.part(stage, 0).is_done:
         return None
-    note = json.loads(plan.part(stage, 0).marker.read_text())
+    note = plan.part(stage, 0).note()
     return Packing(note["contexts"], Form(note["form"]))
 
 
 def told(plan: Plan, name: str) -> str:
     """Which packing was chosen and what it costs, in one line."""
-    note = json.loads(plan.part(f"{STAGE}.{name}", 0).marker.read_text())
+    note = plan.part(f"{STAGE}.{name}", 0).note()
     if "missing" in note:
         return f"the judge of {name}: {note['contexts']} contexts a request, not measured: {note['missing']}"
     rows = [row for row in read([plan.place(f"{STAGE}.{name}")], "packings") if row["chosen"] or row["contexts"] == 1]

@@ -1,0 +1,64 @@
+"""Finds what in a run's folder is not as it was written, and deletes it, so that it is made again."""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gloss.errors import Damaged
+from gloss.store.results import Part, shards
+from gloss.store.sealed import damaged
+
+READ_AT_START = 2**28  # bytes of results that are held against their hashes whenever a run goes on; of the others, sizes
+UNITS = frozenset({"corpus", "activations", "dictionary"})  # folders that were written as one, and are made as one
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that is not as it was written."""
+
+    path: Path
+    why: str
+    part: Part  # which vouches for it
+
+    def delete(self) -> None:
+        """Delete the file, or the folder that it is a piece of, and the marker: then the shard counts as not done."""
+        self.part.marker.unlink(missing_ok=True)
+        first = self.path.relative_to(self.part.folder).parts[0]
+        if first in UNITS:
+            shutil.rmtree(self.part.folder / first, ignore_errors=True)
+        else:
+            self.path.unlink(missing_ok=True)
+
+
+def damages(places: Iterable[Path], limit: int | None = READ_AT_START) -> Iterator[Damage]:
+    """What is not as it was written in the folders of stages' results.
+
+    Sizes are compared, and the content of files, smallest first, that hold `limit` bytes together; of all for None.
+    """
+    parts = [Part(place, shard) for place in places for shard in shards(place)]
+    sizes: dict[Part, int] = {}
+    for part in parts:
+        if found := part.differing(whole=False):
+            yield from (Damage(path, why, part) for path, why in found.items())
+        else:
+            sizes[part] = sum(size for size, _ in part.files.values())
+    read = 0
+    for part, size in sorted(sizes.items(), key=lambda each: each[1]):
+        read += size
+        if limit is None or read <= limit:
+            yield from (Damage(path, why, part) for path, why in part.differing(whole=True).items())
+
+
+def require_whole(places: Iterable[Path]) -> None:
+    """Raise Damaged, naming the first file that is not as it was written."""
+    for found in damages(places):
+        raise damaged(found.path, found.why)
+
+
+def readable(part: Part) -> bool:
+    """Whether a shard is done and its marker can be read."""
+    try:
+        return part.is_done and bool(part.note())
+    except Damaged:
+        return False

@@ -1,0 +1,99 @@
+"""Checks every file of a run against what was written, and deletes what is damaged where that is wanted."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from gloss.browse.pages import MARK
+from gloss.errors import Damaged
+from gloss.run.capabilities import CONTROL, LEDGER
+from gloss.run.capabilities import FILE as CAPABILITIES
+from gloss.run.clock import TIMES
+from gloss.run.damage import damages
+from gloss.run.plan import RESOLVED, SUBJECT_RECORD, plan_of
+from gloss.run.progress import out
+from gloss.store.lock import sole_writer
+from gloss.store.sealed import CHANGED, FILES, differing, unsealed
+
+PAGES = "page"
+Found = dict[Path, str]  # what is damaged, and why
+
+
+def report(folder: Path, *, mend: bool = False, wait: bool = False) -> None:
+    """Read every byte and print what is damaged; with `mend`, delete it, so that the same experiment makes it anew.
+
+    Raises BadInput where there is no run, Busy where it is being written, and Damaged where something damaged is left.
+    """
+    if not (folder / RESOLVED).exists():
+        plan_of(folder)
+    with sole_writer(folder, wait=wait):
+        of_stages = list(damages({marker.parent for marker in folder.rglob("part-*.done")}, None))
+        beside = {path: why for run in (folder, *folder.glob("controls/*/")) for path, why in beside_stages(run)}
+        kept = {path: why for path, why in beside.items() if path.name == LEDGER}
+        found = {each.path: each.why for each in of_stages} | beside
+        for path, why in sorted(found.items()):
+            out.print(f"{path.relative_to(folder)}: {why}", highlight=False, markup=False)
+        if mend:
+            for each in of_stages:
+                each.delete()
+            for path in beside.keys() - kept.keys():
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    if kept:
+        raise Damaged(f"{folder / LEDGER} cannot be trusted; move it away, and what it holds is asked again")
+    if found and not mend:
+        raise Damaged(
+            f"{len(found):,} files of {folder} are damaged; `gloss verify {folder} --mend` deletes them, and the same "
+            "experiment, run again, makes them anew"
+        )
+    said = f"{len(found):,} files deleted; run the experiment again" if found else "every file holds what was written"
+    out.print(said, highlight=False)
+
+
+def beside_stages(run: Path) -> Iterator[tuple[Path, str]]:
+    """What is damaged of the files that no stage's marker vouches for. Pages are one thing."""
+    for path in (run / RESOLVED, run / CAPABILITIES, run / CONTROL, *run.glob(f"decompose/*/{SUBJECT_RECORD}")):
+        if path.exists() and not is_sealed(path):
+            yield path, CHANGED
+    if (run / TIMES).exists() and not is_json(run / TIMES):
+        yield run / TIMES, "it is not JSON"
+    if (run / PAGES).exists() and (why := of_pages(run / PAGES)):
+        yield run / PAGES, why
+    if (run / LEDGER).exists() and (why := of_ledger(run / LEDGER)):
+        yield run / LEDGER, why
+
+
+def of_pages(pages: Path) -> str:
+    """What is wrong with the pages; nothing where all are as they were written."""
+    if not is_sealed(pages / MARK):
+        return "the list of its files is missing or damaged"
+    changed = differing(pages, unsealed(pages / MARK).get(FILES, {}), whole=True)
+    return f"{len(changed):,} of its files are not as they were written" if changed else ""
+
+
+def of_ledger(ledger: Path) -> str:
+    """What SQLite finds wrong with the answers."""
+    try:
+        with closing(sqlite3.connect(f"{ledger.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            (said,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            return "" if said == "ok" else str(said).strip().splitlines()[-1]
+    except sqlite3.Error as problem:
+        return str(problem)
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file of sealed JSON holds what was written."""
+    try:
+        return bool(unsealed(path))
+    except Damaged:
+        return False
+
+
+def is_json(path: Path) -> bool:
+    """Whether a file is JSON."""
+    try:
+        return isinstance(json.loads(path.read_text("utf-8")), dict)
+    except (OSError, ValueError):
+        return False
