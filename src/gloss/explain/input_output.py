@@ -1,12 +1,14 @@
 """Asks a language model with both kinds of evidence: where a feature fires, and what it makes the subject say next."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from gloss.errors import BadSettings
-from gloss.explain.max_activating import MaxActivating, drawn, read
+from gloss.explain.answers import read, sentence
+from gloss.explain.max_activating import ANSWER_TOKENS, MaxActivating, drawn
 from gloss.explain.token_change import risen
 from gloss.models.marks import above, quoted, spell_all, suitable
 from gloss.models.prompts import Conversation, Prompt, prompt_file
@@ -24,7 +26,6 @@ class InputOutput:
     threshold: float = 0.3  # of a context's maximum, above which a token is marked
     strengths: bool = True
     tokens: int = 10  # of either kind that is shown: promoted by the direction, risen when the feature was amplified
-    max_tokens: int = 500
     temperature: float = 0.0
 
     def __post_init__(self) -> None:
@@ -50,8 +51,8 @@ class InputOutput:
             promoted=[quoted(token) for token in examples.output_tokens[: self.tokens]],
             risen=[quoted(shift.text) for shift in risen(examples.effects)[: self.tokens]],
         )
-        [answer] = yield [Prompt(messages, self.max_tokens, self.temperature)]
-        found = read(answer, examples, file.sha256)
+        [answer] = yield [Prompt(messages, ANSWER_TOKENS, self.temperature, reads=partial(sentence, messages=messages))]
+        found = read(answer, examples, file.sha256, messages)
         return replace(found, method="input_output") if isinstance(found, Explanation) else found
 
     def shows(self) -> MaxActivating:

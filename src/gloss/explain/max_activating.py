@@ -1,7 +1,7 @@
 """Ask a language model what the feature's contexts have in common (Bills et al., 2023; Paulo et al., 2024)."""
 
-import re
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -9,13 +9,14 @@ from jaxtyping import Int64
 from numpy import ndarray
 
 from gloss.errors import BadSettings
+from gloss.explain.answers import read, sentence
 from gloss.models.marks import Marks, Spelled, above, quoted, spell_all, suitable
-from gloss.models.prompts import Answer, Conversation, Prompt, prompt_file
+from gloss.models.prompts import Conversation, Prompt, prompt_file
 from gloss.records import Examples, Explanation, Failure, Reason
 from gloss.store.vocabulary import Vocabulary
 
 STRENGTHS = 10  # of the strongest activation; an integer is shorter than a float and says enough
-ANSWER = re.compile(r"^[\s_#>`-]*(\**)\s*\[interpretation\][\s_`]*(\**)\s*:(\**)(.*)$", re.IGNORECASE | re.MULTILINE)
+ANSWER_TOKENS = 500
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,6 @@ class MaxActivating:
     threshold: float = 0.3  # of a context's maximum, above which a token is marked
     strengths: bool = True  # list the marked tokens with integer strengths from 0 to 10
     output_tokens: int = 0  # how many of the tokens whose logits the feature raises most are shown
-    max_tokens: int = 500
     temperature: float = 0.0
 
     def __post_init__(self) -> None:
@@ -54,8 +54,8 @@ class MaxActivating:
             examples=[self.example(one, marks, examples.strongest) for one in spelled],
             output_tokens=[quoted(token) for token in examples.output_tokens[: self.output_tokens]],
         )
-        [answer] = yield [Prompt(messages, self.max_tokens, self.temperature)]
-        return read(answer, examples, file.sha256)
+        [answer] = yield [Prompt(messages, ANSWER_TOKENS, self.temperature, reads=partial(sentence, messages=messages))]
+        return read(answer, examples, file.sha256, messages)
 
     def example(self, spelled: Spelled, marks: Marks, strongest: float) -> dict[str, str]:
         """A context as the prompt shows it: its marked text, and the strengths of its marked tokens."""
@@ -79,26 +79,3 @@ def strength(activation: float, strongest: float) -> int:
     if strongest <= 0 or activation <= 0:
         return 0
     return int(min(STRENGTHS, np.ceil(np.float32(STRENGTHS * activation) / np.float32(strongest))))
-
-
-def read(answer: Answer, examples: Examples, sha256: str) -> Explanation | Failure:
-    """The explanation on the answer's last line that is tagged as one."""
-    if answer.text is None:
-        assert answer.reason is not None
-        return Failure(examples.feature, "explain", answer.reason, answer.detail)
-    found = [text for match in ANSWER.finditer(answer.text) if (text := undecorated(match))]
-    if not found:
-        return Failure(
-            examples.feature, "explain", Reason.UNPARSABLE, f"no line begins with [interpretation]: in {answer.text[-200:]!r}"
-        )
-    return Explanation(examples.feature, found[-1], "max_activating", prompt_hash=sha256)
-
-
-def undecorated(found: re.Match[str]) -> str:
-    """The tagged text as it was written; only bold face that began before the tag and is closed at the end is taken off."""
-    opened, closed_before, closed_after, text = found.groups()
-    if opened and not closed_before and not closed_after:
-        text = text.strip().removesuffix(opened)
-    if closed_after and not opened:
-        text = closed_after + text  # it belongs to the text, as in **kwargs
-    return text.strip()

@@ -3,14 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from gloss.errors import BadSettings
 from gloss.explain import Explainer
+from gloss.explain.answers import read, sentence
 from gloss.explain.choosing import Choice, Chooser, Selector, choice, require_parts, weighed, worth
-from gloss.explain.max_activating import drawn, read
+from gloss.explain.max_activating import ANSWER_TOKENS, drawn
 from gloss.models.marks import above, quoted, spell_all, suitable
 from gloss.models.prompts import Conversation, Prompt, prompt_file
 from gloss.records import Candidate, Contexts, Estimate, Explanation, Failure, Reason, Score
@@ -35,7 +37,6 @@ class Repair:
     rounds: int = 2
     mistakes: int = 8  # of either kind, shown at most
     threshold: float = 0.3  # of a context's maximum, above which a token is marked
-    max_tokens: int = 500
 
     def __post_init__(self) -> None:
         require_parts("repair", self.explainer, self.scorer)
@@ -94,8 +95,8 @@ class Repair:
             missed=[quoted(marks.wrap(*one)) for one in marked],
             claimed=[quoted(one.text) for one in claimed],
         )
-        [answer] = yield [Prompt(messages, self.max_tokens)]
-        return read(answer, examples, file.sha256)
+        [answer] = yield [Prompt(messages, ANSWER_TOKENS, reads=partial(sentence, messages=messages))]
+        return read(answer, examples, file.sha256, messages)
 
     def among(self, contexts: Contexts, wrong: set[int], rng: np.random.Generator) -> Contexts:
         """Those contexts that begin at one of these tokens, at most as many as are shown."""

@@ -1,0 +1,159 @@
+"""Reads the sentence that an explainer was asked for, in the ways in which models write it down."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any
+
+from gloss.models.prompts import Answer, Message
+from gloss.models.thoughts import spoken
+from gloss.records import Examples, Explanation, Failure, Reason
+
+KEYS = ("interpretation", "explanation")  # of an object that stands in for the tag
+LEAD = r"^[ \t]*(?:[>#\-]+[ \t]*|\d+[.)][ \t]*)*"  # quotes, headings, items
+TAG = re.compile(
+    LEAD + r"(?P<open>[*_`]*)\s*[\[【]\s*interpretation\s*(?:[\]】](?P<before>[\s_`]*\**)\s*(?:[:：=–—-]|(?=\s|\**$))"
+    r"(?P<after>\**)|(?P<inside>[:：]))(?P<text>.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+BARE = re.compile(
+    LEAD + r"(?P<open>[*_`]*)\s*(?:(?:the|my|final|revised|new|short|one-sentence)\s+)*interpretation\s*(?P<before>[*_`]*)\s*"
+    r"(?:(?:[:：]|[–—-](?=\s))(?P<after>\**)|(?=$))(?P<inside>(?!))?(?P<text>.*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+ELEMENT = re.compile(r"<interpretation>(.*?)</interpretation>", re.IGNORECASE | re.DOTALL)
+FENCE = re.compile(r"^\s*```")
+ITEM = re.compile(r"^\s*(?:[-*>]\s+|\d+[.)]\s+)")
+ENDS = re.compile(r"[.!?。！？][\s\"'”’»*_`)\]]*$")
+QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "„": "“"}
+BOLD = ("**", "__")
+PLACEHOLDER = re.compile(
+    r"\W*(?:(?:insert |put |write )?(?:your |the |a |one )*(?:(?:short |single )*sentence|explanation|interpretation|answer|text)"
+    r"(?: here| goes here)?|n/?a|none|tbd|todo|\W*)\W*",
+    re.IGNORECASE,
+)
+FEWEST_WORDS = 2  # of a stretch of the prompt that nobody says by chance
+
+
+def read(answer: Answer, examples: Examples, sha256: str, messages: Sequence[Message] = ()) -> Explanation | Failure:
+    """The explanation that an answer gives; `messages` is the prompt, whose own words are no answer."""
+    if answer.text is None:
+        assert answer.reason is not None
+        return Failure(examples.feature, "explain", answer.reason, answer.detail)
+    said = sentence(answer.text, messages)
+    if said is None:
+        detail = f"no sentence after [interpretation]: in {answer.text[-200:]!r}"
+        return Failure(examples.feature, "explain", Reason.UNPARSABLE, detail)
+    return Explanation(examples.feature, said, "max_activating", prompt_hash=sha256)
+
+
+def sentence(text: str, messages: Sequence[Message] = ()) -> str | None:
+    """The sentence that stands behind the last tag, or in the last object of JSON that has one; None where there is none.
+
+    Thoughts do not count, nor does what the prompt itself says.
+    """
+    said = spoken(text).text
+    if not said:
+        return None
+    for ways in (tagged(said, TAG), elements(said), keyed(said), tagged(said, BARE)):
+        found = [one for one in ways if one and not PLACEHOLDER.fullmatch(one)]
+        if found:
+            return None if echoed(found[-1], messages) else found[-1]
+    return None
+
+
+def tagged(text: str, tag: re.Pattern[str]) -> Iterator[str]:
+    """What stands behind each tag: on its line, going on where that does not end, or the first paragraph after it."""
+    for found in tag.finditer(text):
+        here, later = undecorated(found), text[found.end() :].splitlines()[1:]
+        if here and (ENDS.search(here) or found["inside"]):
+            yield unquoted(here)
+            continue
+        lines = [here] if here else []
+        for line in later if here else after_blanks(later):
+            if not line.strip() or FENCE.match(line) or TAG.match(line) or (ITEM.match(line) and lines):
+                break
+            lines.append(line.strip() if lines else ITEM.sub("", line).strip())
+            if here and ENDS.search(line):
+                break
+        yield unquoted(" ".join(lines))
+
+
+def after_blanks(lines: Sequence[str]) -> Sequence[str]:
+    """The lines from the first that says something."""
+    first = next((number for number, line in enumerate(lines) if line.strip() and not FENCE.match(line)), len(lines))
+    return lines[first:]
+
+
+def undecorated(found: re.Match[str]) -> str:
+    """The tagged text as it was written; only bold face that began before the tag and is closed at the end is taken off."""
+    opened, text = found["open"], found["text"]
+    if found["inside"]:
+        return text.strip().removesuffix(opened).rstrip().removesuffix("]").removesuffix("】").strip()
+    closed_before, closed_after = (found["before"] or "").strip(), found["after"] or ""
+    if opened and not closed_before and not closed_after:
+        text = text.strip().removesuffix(opened)
+    if closed_after and not opened:
+        text = closed_after + text  # it belongs to the text, as in **kwargs
+    return text.strip()
+
+
+def unquoted(text: str) -> str:
+    """The text without quotes or bold face around the whole of it."""
+    text = text.strip()
+    for mark in BOLD:
+        if len(text) > 2 * len(mark) and text.startswith(mark) and text.endswith(mark) and text.count(mark) == 2 and " " in text:
+            text = text.removeprefix(mark).removesuffix(mark).strip()
+    return text[1:-1].strip() if len(text) > 2 and encloses(text) else text
+
+
+def encloses(text: str) -> bool:
+    """Whether the quote that a text begins with is closed by its last character and not before."""
+    closing = QUOTES.get(text[0])
+    if closing is None or text[-1] != closing:
+        return False
+    if closing == text[0]:
+        return closing not in text[1:-1]
+    steps = accumulate((one == text[0]) - (one == closing) for one in text)
+    return [at for at, depth in enumerate(steps) if depth == 0] == [len(text) - 1]
+
+
+def elements(text: str) -> Iterator[str]:
+    """What stands in elements of that name."""
+    for found in ELEMENT.finditer(text):
+        yield unquoted(" ".join(found[1].split()))
+
+
+def keyed(text: str) -> Iterator[str]:
+    """What objects of JSON say under one of the keys."""
+    decoder, at = json.JSONDecoder(strict=False), text.find("{")
+    while at >= 0:
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (json.JSONDecodeError, RecursionError):
+            end = at + 1
+        else:
+            yield from under(value)
+        at = text.find("{", end)
+
+
+def under(value: Any) -> Iterator[str]:
+    """What an object, or one in it, says under one of the keys."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if str(key).strip("[] ").lower() in KEYS and isinstance(inner, str):
+                yield unquoted(inner)
+            else:
+                yield from under(inner)
+
+
+def echoed(said: str, messages: Sequence[Message]) -> bool:
+    """Whether the prompt says the same: its instructions, or an answer that it gives as an example."""
+    words = said.lower().split()
+    told = [" ".join(one.text.lower().split()) for one in messages if one.role == "system"]
+    answers = [sentence(one.text) for one in messages if one.role == "assistant"]
+    same = " ".join(words)
+    return (len(words) >= FEWEST_WORDS and any(same in one for one in told)) or any(
+        one is not None and " ".join(one.lower().split()) == same for one in answers
+    )
