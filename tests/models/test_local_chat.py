@@ -14,6 +14,7 @@ from gloss.models.ledger import Ledger
 from gloss.models.local_chat import LocalChat, loaded
 from gloss.models.prices import Usage
 from gloss.models.prompts import Message, Prompt
+from gloss.records import Reason
 from gloss.run.plan import embedded
 from models.talks import asking, question
 
@@ -36,7 +37,7 @@ def chatty(tmp_path: Path) -> Path:
 
 def test_a_chat_goes_through_the_models_own_template(chatty, rng):
     local = LocalChat(str(chatty))
-    chat = Prompt((Message("system", "Code."), Message("user", "sort")), max_tokens=8, top_logprobs=2)
+    chat = Prompt((Message("system", "Code."), Message("user", "sort")), max_tokens=8, top_logprobs=2, cut_short=True)
     plain = Prompt((Message("plain", "# system: Code.\n# user: sort\ndef "),), max_tokens=8, top_logprobs=2)
     [[answer, same]] = local.hold([asking(chat, plain)], rng)
     subject = loaded(local).subject
@@ -56,14 +57,44 @@ def test_turns_that_the_template_refuses_are_told(chatty, rng):
         LocalChat(str(chatty)).hold([asking(question("hello"))], rng)
 
 
+SYSTEM_REFUSED = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+
+
+def test_what_the_system_says_goes_to_the_user_where_the_template_refuses_it(chatty, rng):
+    prompt = Prompt((Message("system", "Code."), Message("user", "sort")), max_tokens=4, cut_short=True)
+    as_one = Prompt((Message("user", "Code.\n\nsort"),), max_tokens=4, cut_short=True)
+    (chatty / "chat_template.jinja").write_text(SYSTEM_REFUSED + TEMPLATE)
+    [[folded, same]] = LocalChat(str(chatty)).hold([asking(prompt, as_one)], rng)
+    assert folded.text
+    assert folded == same
+
+
+def test_an_answer_that_is_cut_off_is_a_failure_and_is_asked_again_with_more_room(chatty, rng, tmp_path):
+    prompt, seen = question("hello", max_tokens=4), []
+    for tokens in (0, 6, 6):
+        loaded.cache_clear()
+        local = LocalChat(str(chatty), answer_tokens=tokens)
+        [[answer]] = local.hold([asking(prompt)], rng, ledger=tmp_path / "l", progress=seen.append)
+        assert (answer.text, answer.reason) == (None, Reason.UNPARSABLE)
+    assert [(usage.answered, usage.reused, usage.completion_tokens) for usage in seen] == [(1, 0, 4), (1, 0, 6), (0, 1, 0)]
+
+
+def test_a_thought_that_the_template_opens_is_no_answer(chatty, rng):
+    (chatty / "chat_template.jinja").write_text(TEMPLATE.replace("def ", "<think>"))
+    prompt = question("hello", max_tokens=4, cut_short=True)
+    local = LocalChat(str(chatty), thinking_tokens=3)
+    [[answer]] = local.hold([asking(prompt)], rng)
+    assert (answer.text, answer.reason, answer.completion_tokens) == (None, Reason.UNPARSABLE, 7)
+
+
 def test_answers_are_drawn_by_the_generator_alone(chatty):
-    local, prompt = LocalChat(str(chatty)), question("hello", temperature=1.0, max_tokens=12)
+    local, prompt = LocalChat(str(chatty)), question("hello", temperature=1.0, max_tokens=12, cut_short=True)
     said = [local.hold([asking(prompt)], np.random.default_rng(seed))[0][0].text for seed in (1, 1, 2)]
     assert said[0] == said[1] != said[2]
 
 
 def test_an_end_token_ends_an_answer_and_is_not_part_of_it(chatty, rng):
-    prompt = question("hello", max_tokens=6)
+    prompt = question("hello", max_tokens=6, cut_short=True)
     [[whole]] = LocalChat(str(chatty)).hold([asking(prompt)], rng)
     subject = loaded(LocalChat(str(chatty))).subject
     third = subject.generate(torch.tensor([subject.encode("# user: hello\ndef ")]), max_new_tokens=3)[0, -1]

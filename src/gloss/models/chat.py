@@ -177,6 +177,7 @@ class Chat:
     def key(self, prompt: Prompt, *, schemas: bool) -> str:
         """What the answer to a prompt is kept under: all that it depends on but the room it had, which is kept beside it."""
         plain = self.plainly(prompt, schemas=schemas)
+        plain |= {"cut_short": True} if prompt.cut_short else {}
         limited = any(name in self.extra for name in LIMITS)
         return request_key(
             {name: value for name, value in plain.items() if not (limited and name == MAX_TOKENS)} | dict(self.extra)

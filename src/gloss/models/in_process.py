@@ -16,11 +16,18 @@ from gloss.errors import BadSettings
 from gloss.models.completions import aligned
 from gloss.models.identity import identity
 from gloss.models.ledger import Ledger, request_key
+from gloss.models.manner import folded
 from gloss.models.prices import Usage, after
 from gloss.models.prompts import Answer, Conversation, Message, Prompt, PromptToken, TokenLogprob
+from gloss.models.replies import beginning_at, cut_off
 from gloss.models.subject import Subject, draw
+from gloss.models.thoughts import spoken
 from gloss.records import PADDING, Reason
 from gloss.store.vocabulary import Vocabulary
+
+THINKING_TOKENS = 1024  # that a model in this process may think: it writes slowly
+ENDING = 40  # characters of a chat in which its template may open a thought
+OPENED = "<think>"
 
 T = TypeVar("T")
 Template = Callable[[Sequence[Message]], str]
@@ -37,6 +44,8 @@ class InProcess:
     subject: Subject
     template: Template | None = None
     tokens_at_once: int = 4096  # in one forward pass
+    answer_tokens: int = 0  # the most that an answer may have; 0 leaves it to each method
+    thinking_tokens: int = -1  # on top of them; below 0: for a model whose template opens a thought
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -46,7 +55,7 @@ class InProcess:
     @cached_property
     def identity(self) -> str:
         """What answers depend on besides the prompt: weights, and how chats are put."""
-        return f"{identity(self.subject.model)} {self.template and self.template((Message('user', 'hello'),))}"
+        return f"{identity(self.subject.model)} {self.template and self.put((Message('user', 'hello'),))}"
 
     def hold(
         self,
@@ -83,14 +92,40 @@ class InProcess:
         self, prompts: Sequence[Prompt], rng: np.random.Generator, ledger: Ledger, usage: Usage
     ) -> tuple[list[Answer], Usage]:
         """The answers, kept or new, and the usage after them. Equal prompts are read once."""
-        keys = {prompt: request_key({"weights": self.identity} | asdict(prompt)) for prompt in prompts}
-        found = {prompt: kept for prompt, key in keys.items() if (kept := ledger.get(key)) is not None}
+        keys = {prompt: request_key({"weights": self.identity} | asked(prompt)) for prompt in prompts}
+        rooms = {prompt: self.limit(prompt) for prompt in keys}
+        found = {prompt: kept for prompt, key in keys.items() if (kept := ledger.get(key, rooms[prompt])) is not None}
         usage = replace(usage, reused=usage.reused + sum(prompt in found for prompt in prompts))
         for prompt, answer in self.answers([prompt for prompt in keys if prompt not in found], rng):
-            ledger.put(keys[prompt], str(self.subject.model.name_or_path), answer)
+            ledger.put(keys[prompt], str(self.subject.model.name_or_path), answer, rooms[prompt])
             found[prompt] = answer
             usage = after(usage, answer, 0)
+            usage = replace(usage, unread=usage.unread + (answer.reason is Reason.UNPARSABLE))
         return [found[prompt] for prompt in prompts], usage
+
+    @cached_property
+    def opens_a_thought(self) -> bool:
+        """Whether the template has the model begin with a thought."""
+        return self.template is not None and spoken(self.put((Message("user", "hello"),))[-ENDING:] + " ").thought
+
+    def limit(self, prompt: Prompt) -> int:
+        """How many tokens the answer to a prompt may have, its thoughts included."""
+        if prompt.plain is not None:
+            return prompt.max_tokens
+        thoughts = self.thinking_tokens if self.thinking_tokens >= 0 else THINKING_TOKENS * self.opens_a_thought
+        return (prompt.max_tokens if prompt.cut_short else self.answer_tokens or prompt.max_tokens) + thoughts
+
+    def put(self, turns: Sequence[Message]) -> str:
+        """A chat as the template puts it; what the system says goes to the user where the template refuses it elsewhere."""
+        assert self.template is not None
+        try:
+            return self.template(turns)
+        except BadSettings:
+            plain = [{"role": turn.role, "content": turn.text} for turn in turns]
+            other = tuple(Message(turn["role"], turn["content"]) for turn in folded(plain))
+            if other == tuple(turns):
+                raise
+            return self.template(other)
 
     def answers(self, prompts: Sequence[Prompt], rng: np.random.Generator) -> Iterator[tuple[Prompt, Answer]]:
         """Different prompts with their answers, as they come; those of like length are read together."""
@@ -106,7 +141,7 @@ class InProcess:
 
     def room(self, prompt: Prompt, tokens: list[int]) -> int | float:
         """How many positions of the model's context a prompt and its answer leave free; below 0 it is too long."""
-        wanted = len(tokens) + (prompt.max_tokens if prompt.prompt_logprobs is None else 0)
+        wanted = len(tokens) + (self.limit(prompt) if prompt.prompt_logprobs is None else 0)
         return math.inf if self.subject.context is None else self.subject.context - wanted
 
     def too_long(self, tokens: list[int]) -> Answer:
@@ -133,7 +168,7 @@ class InProcess:
             return [*([] if start is None else [start]), *self.subject.encode(prompt.plain)]
         if self.template is None:
             raise BadSettings("a model in this process has no chat template; use a score that asks in plain text, or an endpoint")
-        return self.subject.encode(self.template(prompt.messages))
+        return self.subject.encode(self.put(prompt.messages))
 
     def read(self, batch: dict[Prompt, list[int]]) -> dict[Prompt, Answer]:
         """How likely each token of each text is, from one forward pass."""
@@ -184,15 +219,26 @@ class InProcess:
         drawn_by = torch.Generator().manual_seed(int(rng.integers(2**63))) if prompt.temperature > 0 else None
         new: list[int] = []
         found: list[TokenLogprob] = []
-        for token, logits in self.continuation(tokens, prompt.max_tokens, drawn_by, prompt.temperature):
+        cut = True
+        for token, logits in self.continuation(tokens, self.limit(prompt), drawn_by, prompt.temperature):
             if token in ends:
+                cut = False
                 break
             new.append(token)
             if prompt.top_logprobs:
                 [one] = self.scored(torch.tensor([token]), logits, prompt.top_logprobs)
                 found.append(TokenLogprob(self.vocabulary.strings[token], *one))
         logprobs = tuple(found) if prompt.top_logprobs else None
-        return Answer(self.vocabulary.text(new), None, "", logprobs, len(tokens), len(new), 0.0)
+        text = self.vocabulary.text(new)
+        if prompt.plain is not None:
+            return Answer(text, None, "", logprobs, len(tokens), len(new), 0.0)
+        said = spoken(OPENED + text if self.opens_a_thought else text)
+        answer = Answer(
+            said.text if said.thought else text, None, "", logprobs, len(tokens), len(new), 0.0, None, cut, said.thought
+        )
+        if said.thought and said.text:
+            answer = replace(answer, logprobs=beginning_at(said.text, logprobs))
+        return cut_off(answer) if (cut and not prompt.cut_short) or (said.thought and not said.text) else answer
 
     def continuation(
         self, tokens: list[int], number: int, drawn_by: torch.Generator | None, temperature: float
@@ -208,3 +254,9 @@ class InProcess:
             chosen = logits.argmax(dim=1) if drawn_by is None else draw(logits / temperature, drawn_by)
             yield int(chosen), logits
             read = chosen[:, None]
+
+
+def asked(prompt: Prompt) -> dict[str, Any]:
+    """What the answer to a prompt depends on."""
+    unsaid = ("reads",) if prompt.cut_short else ("reads", "cut_short")
+    return {name: value for name, value in asdict(prompt).items() if name not in unsaid}

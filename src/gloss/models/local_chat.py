@@ -30,6 +30,8 @@ class LocalChat:
     device: str = AUTO  # a card where there is one
     dtype: str = AUTO  # on a card as stored, on a CPU float32
     tokens_at_once: int = 4096  # in one forward pass
+    answer_tokens: int = 0  # the most that an answer may have; 0 leaves it to each method
+    thinking_tokens: int = -1  # on top of them, for thoughts; below 0: 1,024 where the template opens one
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -80,4 +82,5 @@ def loaded(chat: LocalChat) -> "InProcess":
 
     revision = chat.revision or None
     subject = Subject.load(chat.model, revision, device=chat.device, dtype=dtype_of(chat.dtype))
-    return InProcess(subject, load_chat_template(chat.model, revision), chat.tokens_at_once)
+    template = load_chat_template(chat.model, revision)
+    return InProcess(subject, template, chat.tokens_at_once, chat.answer_tokens, chat.thinking_tokens)
