@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from small import SMALL, start
 
+from gloss.models.account import AT_FIRST
 from gloss.run.methods import installed
 from gloss.run.pipeline import plan_of
 from gloss.run.restored import explanations_of
@@ -95,11 +96,42 @@ def test_answers_that_cannot_be_read_are_failures_with_a_reason_and_stay_in_the_
     with serve(answer="fixed", text="Well, that is hard to say.") as server:
         (folder / "experiment.toml").write_text(SMALL + ASKING.format(url=server.base_url))
         code, _, err = ran(folder, "run", "experiment.toml")
-    assert code == 0, err
+        assert code == 2, err
+        assert "answers of" in err
+        assert "could not be read, the last one: 'Well, that is hard to say.'; give it more room in [chat]" in err
+        assert AT_FIRST <= len(server.requests()) < 12 + AT_FIRST
+        with (folder / "experiment.toml").open("a") as experiment:
+            experiment.write("\n[chat.extra]\nseed = 1\n")
+        text = (folder / "experiment.toml").read_text().replace('model = "m"', 'model = "m"\nmost_unreadable = 1.0')
+        (folder / "experiment.toml").write_text(text)
+        code, _, err = ran(folder, "run", "experiment.toml")
+        assert code == 0, err
+        assert "answers that cannot be read count as wrong: give it more room" in err
     plan = plan_of(folder / "out")
     failures = read([plan.place("explain.max_activating")], "failures")
     assert {row["reason"] for row in failures} == {"unparsable"}
     assert explanations_of(plan)["explain.max_activating"] == []
+
+
+def test_a_cap_ends_a_run_in_one_sentence_and_a_higher_one_goes_on(folder):
+    with serve(answer="reader") as server:
+        text = SMALL + ASKING.format(url=server.base_url)
+        (folder / "experiment.toml").write_text(text.replace('model = "m"', 'model = "m"\nmax_requests = 15'))
+        code, _, err = ran(folder, "run", "experiment.toml")
+        assert code == 2, err
+        [said] = [line for line in err.splitlines() if line.startswith("gloss: ")]
+        assert re.search(
+            r"max_requests = 15 of \[chat\] is reached: 15 sent and 0\.\d+ spent, none left, with \d+ of 12 features of", said
+        )
+        assert said.endswith("left to do; raise it, and the same command goes on")
+        before = server.requests()
+        assert len(before) <= 15
+        (folder / "experiment.toml").write_text(text.replace('model = "m"', 'model = "m"\nmax_requests = 1000'))
+        code, _, err = ran(folder, "run", "experiment.toml")
+        assert code == 0, err
+        keys = [json.dumps(request["body"], sort_keys=True) for request in server.requests()]
+        assert len(keys) == len(set(keys)) > 15
+        assert "is asked without a key" in err
 
 
 def test_an_endpoint_that_is_not_there_is_told_in_one_sentence(folder):

@@ -9,6 +9,10 @@ from gloss.models.manner import Manner
 from gloss.models.prompts import Answer
 from gloss.records import Reason
 
+REMEDY = (
+    "give it more room in [chat] (thinking_tokens for a model that thinks, answer_tokens for long answers), have it think less "
+    "by extra, ask another model, or set most_unreadable = 1 there to go on all the same"
+)
 AT_FIRST, IN_A_ROW, ENOUGH = 8, 20, 32  # answers: none of the first could be read, none in a row, too few of so many or more
 
 
@@ -54,19 +58,8 @@ class Account:
 
     def in_vain(self, last: Answer, where: str) -> str:
         """Why the run stops, and the remedy."""
-        if last.text is None:
-            said = last.detail
-            mend = (
-                "give it more room in [chat] (thinking_tokens for a model that thinks, answer_tokens for long answers), "
-                "have it think less by extra, or ask another model"
-            )
-        else:
-            said = f"{last.text[:100]!r}"
-            mend = (
-                "ask another model, change how it is asked by extra or answer_tokens of [chat], or set most_unreadable = 1 "
-                "there to go on all the same"
-            )
-        return f"{self.unread} of {self.answers} answers of {where} could not be read, the last one: {said}; {mend}"
+        said = last.detail if last.text is None else repr(last.text[:100])
+        return f"{self.unread} of {self.answers} answers of {where} could not be read, the last one: {said}; {REMEDY}"
 
 
 class Gate:

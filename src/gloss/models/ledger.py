@@ -207,7 +207,7 @@ class Ledger:
         with self._explained():
             rows = self._connection.execute(f"SELECT {asked} FROM answers GROUP BY model").fetchall()
         return [
-            Spent(model, number, prompt, answer, money, bool(priced)) for model, number, prompt, answer, money, priced in rows
+            Spent(model, number, prompt, answer, float(money), bool(priced)) for model, number, prompt, answer, money, priced in rows
         ]
 
     def close(self) -> None:

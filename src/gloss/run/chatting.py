@@ -7,11 +7,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from gloss.models.account import REMEDY
 from gloss.models.chat import Chat, Report
 from gloss.models.manner import Manner
 from gloss.models.prices import Usage
 from gloss.models.prompts import Conversation
 from gloss.run.capabilities import capabilities_of, keep, ledger_of, model_of, tell_key
+from gloss.run.methods import ROOM, Table
 from gloss.run.plan import Plan
 
 T = TypeVar("T")
@@ -20,9 +22,9 @@ T = TypeVar("T")
 class Partner:
     """Holds conversations with one language model; every answer is kept in the run's ledger, so that none is paid for twice."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, settings: Table) -> None:
         self.plan = plan
-        self.chat = model_of(plan.experiment.chat)
+        self.chat = replace(model_of(plan.experiment.chat), **{name: settings[name] for name in ROOM if name in settings})
         self.usage = Usage()  # of all conversations so far
         self.account = self.chat.account if isinstance(self.chat, Chat) else None
 
@@ -60,4 +62,5 @@ class Partner:
         tokens = f"{used.prompt_tokens:,} prompt and {used.completion_tokens:,} answer tokens"
         unread = f", {used.unread:,} could not be read" if used.unread else ""
         asked = f"{used.answered:,} answers asked, {used.reused:,} from the ledger, {used.failed:,} failed{unread}"
-        return f"{asked}; {tokens}{money}"
+        remedy = f"\n  answers that cannot be read count as wrong: {REMEDY}" if used.unread else ""
+        return f"{asked}; {tokens}{money}{remedy}"

@@ -10,6 +10,7 @@ from typing import Any
 from gloss.errors import BadSettings
 
 Table = Mapping[str, Any]
+ROOM = ("answer_tokens", "thinking_tokens")  # settings of every method that asks: how long its answers may be
 
 LARGEST = 2**53  # from here on floats skip whole numbers; nothing that is counted comes near
 
@@ -18,12 +19,23 @@ def method(verb: str, settings: Mapping[str, Any]) -> Any:
     """The method that `settings["method"]` names, made with the other settings. Raises BadSettings with a suggestion."""
     chosen = dict(settings)
     chosen.pop("name", None)  # what the run calls it; no setting of the method
+    room = {setting: chosen.pop(setting) for setting in ROOM if setting in chosen}
     name = chosen.pop("method")
     found = installed(verb)
     if not isinstance(name, str) or name not in found:
         raise BadSettings(f"[{verb}] has no method {name!r}{suggestion(str(name), found)}")
-    kind = found[name].load()
-    return build(kind, chosen | {part: method(of, table) for part, of, table in parts(kind, chosen)}, f"[{verb}] {name}")
+    kind, where = found[name].load(), f"[{verb}] {name}"
+    made = {part: method(of, table) for part, of, table in parts(kind, chosen) if not any(setting in table for setting in ROOM)}
+    if missing := next((part for part, _, _ in parts(kind, chosen) if part not in made), None):
+        raise BadSettings(f"{where}.{missing} has {' or '.join(ROOM)}; set it for the whole method, beside {missing}")
+    built = build(kind, chosen | made, where)
+    if room and not getattr(built, "asks", False):
+        raise BadSettings(f"{where} asks no language model; leave {min(room)} out")
+    for setting, tokens in room.items():
+        check_kind(tokens, 0, f"{where}.{setting}")
+        if tokens < 0:
+            raise BadSettings(f"{where}.{setting} is {tokens}, wants 0 or more")
+    return built
 
 
 def parts(kind: type, settings: Mapping[str, Any]) -> list[tuple[str, str, Table]]:

@@ -7,11 +7,13 @@ from contextlib import nullcontext
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.markup import escape
 
 from gloss.errors import BadSettings
 from gloss.models.machine import AUTO
+from gloss.models.account import Capped
 from gloss.run.browsing import write_pages
 from gloss.run.capabilities import require
 from gloss.run.clock import timed
@@ -144,7 +146,10 @@ def sharded(plan: Plan, title: str, work: Callable[[int], None], part: Callable[
             done += len(plan.shard(next(finished)))
             progress(done, sizes)
 
-        executor.run(work, left, one_more)
+        try:
+            executor.run(work, left, one_more)
+        except Capped as problem:
+            raise Capped(problem.reached, f"{sizes - done:,} of {sizes:,} features of {title}") from problem
 
 
 def find_neighbours(plan: Plan) -> None:
@@ -215,17 +220,17 @@ def told(dialogue: Dialogue) -> None:
 
 def partners(plan: Plan, verb: str, settings: Table) -> tuple[Dialogue, Executor]:
     """Who answers a method's questions, and where its shards run: what computes uses processes, what asks waits in one."""
-    dialogue = partner(plan) if asks(verb, settings) else Silence()
+    dialogue = partner(plan, settings) if asks(verb, settings) else Silence()
     return dialogue, Local(plan.experiment.run.processes) if isinstance(dialogue, Silence) else Here()
 
 
-def partner(plan: Plan) -> Dialogue:
-    """The language model of the experiment, where it names one."""
+def partner(plan: Plan, settings: Table = MappingProxyType({})) -> Dialogue:
+    """The language model of the experiment, where it names one, with the room that a method gives it."""
     if not plan.experiment.chat:
         return Silence()
     from gloss.run.chatting import Partner
 
-    return Partner(plan)
+    return Partner(plan, settings)
 
 
 def find_collisions(plan: Plan) -> None:

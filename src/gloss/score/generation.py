@@ -55,7 +55,7 @@ class Generation:
     def prompt(self, description: str) -> Prompt:
         """The request for texts that fit a description."""
         messages = prompt_file("gloss.score", METHOD).fill(description=quoted(description), number=self.texts)
-        return Prompt(messages, TOKENS_AROUND + TOKENS_A_TEXT * self.texts, self.temperature)
+        return Prompt(messages, TOKENS_AROUND + TOKENS_A_TEXT * self.texts, self.temperature, reads=parse)
 
 
 def attempts(answer: Answer, description: str, number: int, reader: Reader) -> list[Attempt]:

@@ -42,7 +42,7 @@ class SimulationByToken:
         for number, piece in enumerate(pieces, start=1):
             text = quoted("".join(pieces[:number]))
             messages = file.fill(explanation=quoted(explanation), text=text, token=quoted(piece))
-            asked.append(Prompt(messages, MAX_TOKENS, top_logprobs=self.alternatives, needs_logprobs=True))
+            asked.append(Prompt(messages, MAX_TOKENS, top_logprobs=self.alternatives, needs_logprobs=True, cut_short=True))
         return asked
 
     def foretold(self, answers: Sequence[Answer], prompts: Sequence[Prompt], pieces: Sequence[str]) -> Foretold:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -39,7 +40,8 @@ class SimulationJson:
         """The numbered tokens."""
         file = prompt_file("gloss.score", "simulation_json")
         messages = file.fill(explanation=quoted(explanation), tokens=numbered(pieces))
-        return [Prompt(messages, max_tokens=TOKENS_AROUND + TOKENS_A_NUMBER * len(pieces))]
+        reads = partial(parse, tokens=len(pieces))
+        return [Prompt(messages, max_tokens=TOKENS_AROUND + TOKENS_A_NUMBER * len(pieces), reads=reads)]
 
     def foretold(self, answers: Sequence[Answer], prompts: Sequence[Prompt], pieces: Sequence[str]) -> Foretold:
         """The numbers of the answer; none at all where one of them makes no sense."""

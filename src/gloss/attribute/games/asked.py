@@ -78,10 +78,11 @@ class Asked:
             return of_own_text(answers[0], len(prompt))
         chat = (Message("user", prompt),)
         if self.reading is Reading.LOGPROBS:
-            answers = yield [Prompt(chat, max_tokens=1, top_logprobs=20, needs_logprobs=True)]
+            answers = yield [Prompt(chat, max_tokens=1, top_logprobs=20, needs_logprobs=True, cut_short=True)]
             return of_first_token(answers[0], self.answer)
         # Each sample is a prompt of its own; equal ones would be asked once.
-        answers = yield [Prompt(chat, max_tokens=40 + number, temperature=1.0) for number in range(self.samples)]
+        wanted = [Prompt(chat, max_tokens=40 + number, temperature=1.0, cut_short=True) for number in range(self.samples)]
+        answers = yield wanted
         said = [self.answer.lower() in one.text.lower() for one in answers if one.text is not None]
         return float(np.mean(said)) if said else float("nan")
 
