@@ -1,10 +1,10 @@
 """Revises an explanation by the mistakes that a judge made with it, and keeps a revision only if it is better elsewhere."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from gloss.explain.choosing import Choice, Chooser, Selector, choice, require_pa
 from gloss.explain.max_activating import ANSWER_TOKENS, drawn
 from gloss.models.marks import above, quoted, spell_all, suitable
 from gloss.models.prompts import Conversation, Prompt, prompt_file
-from gloss.records import Candidate, Contexts, Estimate, Explanation, Failure, Reason, Score
+from gloss.records import Candidate, Contexts, Estimate, Explanation, Failure, Reason, Score, Verdict
 from gloss.store.evidence import Evidence
 from gloss.store.selection import exchanged
 
@@ -76,6 +76,22 @@ class Repair:
                 best = candidate
                 judged = yield from self.scorer.score(revised, exchanged(evidence), rng)
         return choice(candidates, best, failures)
+
+    def foreseen(
+        self, evidence: Evidence, explanations: Sequence[Explanation], rng: np.random.Generator
+    ) -> Iterator[Conversation[Any]]:
+        """All that `choose` asks at most, if the candidates were these explanations and each was better than the last."""
+        assert isinstance(self.explainer, Explainer)
+        assert not isinstance(self.scorer, str)
+        yield self.explainer.explain(evidence.examples.for_explainer(), evidence.corpus.vocabulary, rng)
+        starts = evidence.examples.silent_shown.starts[: self.mistakes].tolist()
+        wrong = tuple(Verdict(start, truth=False, answer=True) for start in starts)
+        for number, explanation in enumerate(explanations):
+            yield self.scorer.score(explanation, evidence, rng)
+            yield self.scorer.score(explanation, exchanged(evidence), rng)
+            if number < self.rounds:
+                judged = Score(explanation.feature, "", "", len(wrong), 0, {"": Estimate.missing()}, "", verdicts=wrong)
+                yield self.revise(explanation, judged, evidence, rng)
 
     def revise(
         self, explanation: Explanation, judged: Score, evidence: Evidence, rng: np.random.Generator

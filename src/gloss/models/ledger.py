@@ -206,9 +206,7 @@ class Ledger:
         asked = "model, count(*), sum(prompt_tokens), sum(completion_tokens), coalesce(sum(money), 0), count(*) = count(money)"
         with self._explained():
             rows = self._connection.execute(f"SELECT {asked} FROM answers GROUP BY model").fetchall()
-        return [
-            Spent(model, number, prompt, answer, float(money), bool(priced)) for model, number, prompt, answer, money, priced in rows
-        ]
+        return [Spent(*row[:4], money=float(row[4]), priced=bool(row[5])) for row in rows]
 
     def close(self) -> None:
         """Close the file; the ledger cannot be used after that."""

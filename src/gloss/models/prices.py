@@ -69,11 +69,12 @@ def estimate(
     conversations: Iterable[Conversation[Any]],
     prices: Prices = Prices(),
     count_tokens: Callable[[str], int] | None = None,
+    room: Callable[[Prompt], int] = lambda prompt: prompt.max_tokens,
 ) -> Cost:
     """What the first round of each conversation would ask, without asking it; equal prompts count once.
 
     Methods that ask one round (all that come with gloss) are counted whole. Without `count_tokens` a token is taken to be
-    four characters, which is an approximation and is marked as one.
+    four characters, which is an approximation and is marked as one. `room`: how many tokens an answer may have.
     """
     asked: set[int] = set()
     prompt_tokens = completion_tokens = 0
@@ -83,7 +84,7 @@ def estimate(
                 continue
             asked.add(mark)
             prompt_tokens += tokens_of(prompt, count_tokens)
-            completion_tokens += prompt.max_tokens
+            completion_tokens += room(prompt)
     money = prices.of(prompt_tokens, completion_tokens)
     return Cost(len(asked), prompt_tokens, completion_tokens, money, count_tokens is not None)
 

@@ -12,8 +12,8 @@ from types import MappingProxyType
 from rich.markup import escape
 
 from gloss.errors import BadSettings
-from gloss.models.machine import AUTO
 from gloss.models.account import Capped
+from gloss.models.machine import AUTO
 from gloss.run.browsing import write_pages
 from gloss.run.capabilities import require
 from gloss.run.clock import timed

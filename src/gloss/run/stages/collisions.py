@@ -105,6 +105,16 @@ class FindCollisions:
 
         return self.dialogue.hold(conversations())
 
+    def foreseen(self, found: Explanations, shard: int) -> Iterator[Conversation[Pair]]:
+        """What a shard's pairs would be asked with these explanations: the first round of each conversation is one direction."""
+        wanted = list(self.near(found, shard))
+        evidence = self.evidence({feature for two in wanted for feature in two})
+        method = Discrimination(2, self.asked.trials, self.asked.contexts_each, sets_per_question=10)
+        for two in wanted:
+            for one, other in (two, two[::-1]):
+                rng = self.plan.generator("cost", one.index, other.index)
+                yield compare(Explained(found[one], evidence[one]), Explained(found[other], evidence[other]), method, rng)
+
     def evidence(self, wanted: set[FeatureId]) -> dict[FeatureId, Evidence]:
         """The evidence of these features, whatever shards they lie in."""
         size, numbers = self.plan.experiment.run.features_per_shard, {f: n for n, f in enumerate(self.plan.features)}
