@@ -77,9 +77,14 @@ class Connection:
 
     def hidden(self, text: str) -> str:
         """A text without the key, however it is written."""
-        if len(self.key) < SHORTEST_SECRET:
-            return text
-        return text.replace(self.key, HIDDEN).replace(self.key.replace("/", "\\/"), HIDDEN)
+        return hidden(text, self.key)
+
+
+def hidden(text: str, key: str) -> str:
+    """A text without the key, be it as JSON writes it."""
+    if len(key) < SHORTEST_SECRET:
+        return text
+    return text.replace(key, HIDDEN).replace(key.replace("/", "\\/"), HIDDEN)
 
 
 def api_key(variable: str) -> str:

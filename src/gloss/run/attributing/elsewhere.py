@@ -18,6 +18,7 @@ from gloss.models.capabilities import Capabilities
 from gloss.models.chat import Chat
 from gloss.models.prompts import Conversation
 from gloss.run.attributing.question import Question, Way
+from gloss.run.capabilities import tell_key
 
 T = TypeVar("T")
 VALUE = "value"  # the column that is no player
@@ -38,6 +39,7 @@ class Endpoint:
 def behind_an_endpoint(question: Question, way: Way) -> Asked:
     """The game of a prompt whose answer an endpoint gives, read as exactly as it allows."""
     chat = Chat(question.model, question.base_url)
+    tell_key(chat.base_url, chat.api_key_env)
     reading = reading_of(chat.capabilities(np.random.default_rng(way.seed)))
     partner = Endpoint(chat, way.folder / "answers.sqlite")
     return Asked(partner, question.prompt, question.answer, Unit(question.players.unit), reading)

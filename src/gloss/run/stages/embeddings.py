@@ -4,8 +4,9 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from gloss.models.embedder import Embedder, embedder
+from gloss.models.embedder import KEY, Embedder, embedder
 from gloss.records import Split
+from gloss.run.capabilities import tell_key
 from gloss.run.plan import Plan
 from gloss.store.atomic import write_array
 from gloss.store.contexts import cut, tiles_of
@@ -54,4 +55,6 @@ def windows(plan: Plan) -> Int64[ndarray, " window"]:
 
 def chosen(plan: Plan) -> Embedder:
     asked = plan.experiment.embeddings
+    if asked.base_url:
+        tell_key(asked.base_url, KEY)
     return embedder(asked.model, asked.base_url)
