@@ -1,0 +1,66 @@
+"""Adapters of PEFT: merged at load they compute what PEFT computes; those that do not fit are refused in one sentence."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from gloss.errors import BadInput
+from gloss.models.subject import Subject
+from gloss.run.experiment import Experiment
+from gloss.run.plan import Plan
+
+peft = pytest.importorskip("peft", reason="peft is not installed; pip install 'gloss[real]'")
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # by peft itself
+
+
+@pytest.fixture
+def folder(llama: Subject, tmp_path: Path) -> Path:
+    llama.model.save_pretrained(tmp_path / "model")
+    llama.tokens.tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def adapter(folder: Path, tmp_path: Path) -> Path:
+    """A LoRA of random weights, as PEFT saves it."""
+    base = Subject.load(folder, device="cpu").model
+    settings = peft.LoraConfig(r=2, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    peft.get_peft_model(base, settings).save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_a_merged_adapter_computes_what_peft_computes(folder: Path, adapter: Path, tokens: torch.Tensor):
+    base = Subject.load(folder, device="cpu")
+    given = Subject.load(folder, device="cpu", adapter=adapter).run(tokens, logits=True).logits
+    plain = base.run(tokens, logits=True).logits
+    wanted = peft.PeftModel.from_pretrained(base.model, adapter).eval()(input_ids=tokens).logits
+    torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-4)
+    assert (given - plain).abs().max() > 0.01
+
+
+def test_adapters_that_do_not_fit_are_refused(folder: Path, adapter: Path, tmp_path: Path):
+    with pytest.raises(BadInput, match=r"holds no adapter_config\.json"):
+        Subject.load(folder, adapter=tmp_path)
+    with pytest.raises(BadInput, match="holds an adapter: give it as adapter, and as model the one that it changes"):
+        Subject.load(adapter)
+    weights = load_file(adapter / "adapter_model.safetensors")
+    first = sorted(weights)[0]
+    save_file({name: w for name, w in weights.items() if name != first}, adapter / "adapter_model.safetensors")
+    with pytest.raises(BadInput, match="does not fit the model: it lacks"):
+        Subject.load(folder, adapter=adapter)
+    save_file({name: w[:1] for name, w in weights.items()}, adapter / "adapter_model.safetensors")
+    with pytest.raises(BadInput, match="cannot be merged into the model"):
+        Subject.load(folder, adapter=adapter)
+    (adapter / "adapter_config.json").write_text("{")
+    with pytest.raises(BadInput, match="cannot be merged into the model"):
+        Subject.load(folder, adapter=adapter)
+
+
+def test_an_adapter_counts_by_content(folder: Path, adapter: Path):
+    asked = {"subject": {"model": str(folder), "adapter": str(adapter)}}
+    before = Plan(Experiment.of(asked)).keys["decompose"]
+    weights = load_file(adapter / "adapter_model.safetensors")
+    save_file({name: -w for name, w in weights.items()}, adapter / "adapter_model.safetensors")
+    assert Plan(Experiment.of(asked)).keys["decompose"] != before
