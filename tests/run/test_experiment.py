@@ -32,6 +32,10 @@ def test_an_empty_file_is_the_demo_with_defaults(tmp_path):
         ("[decompose]\nmethod = 'topk'\nsite = 'resid_post.1'\nwdth = 3\n", "did you mean 'width'"),
         ("[collect]\ntexts = 'stdlib'\n", "[collect].texts must be a list of texts"),
         ("[chat]\nmodl = 'x'\n", "did you mean 'model'"),
+        ("[collect]\nleave_out = 'specials'\n", 'leave_out is \'specials\'; give "special", "none", or a list'),
+        ("[collect]\nleave_out = [1.5]\n", "leave_out is (1.5,)"),
+        ("[collect]\nleave_out = 3\n", "leave_out is 3"),
+        ("[collect]\nmassive = 0.5\n", "massive is 0.5; give a multiple of the median length above 1, or 0"),
         ("[contexts]\nshwn = 3\n", "did you mean 'shown'"),
         ("run = 3\n", "run must be a table"),
         ("[run]\nseed = -1\n", "[run].seed is -1; give 0 or more"),
@@ -79,6 +83,14 @@ def test_a_file_that_is_no_toml_is_refused_by_name(tmp_path, text):
         Experiment.read(path)
     with pytest.raises(BadInput, match="cannot be read"):
         Experiment.read(tmp_path / "nothing.toml")
+
+
+def test_tokens_to_leave_out_are_a_word_or_a_list_and_make_other_keys():
+    asked = [Experiment.of({"collect": {"leave_out": each}}) for each in ("special", "none", ["<pad>", 0])]
+    assert asked[2].collect.leave_out == ("<pad>", 0)
+    asked.append(Experiment.of({"collect": {"massive": 12}}))
+    assert len({Plan(each).keys["collect"] for each in asked}) == 4
+    assert Experiment.of(asked[2].tables()) == asked[2]
 
 
 def test_two_uses_of_one_method_are_told_apart_by_their_names():

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from gloss.decompose.training import Pace, Training
 from gloss.errors import BadInput, BadSettings, require_at_least
+from gloss.models.counting import MULTIPLE, require_multiple
 from gloss.models.dictionary import Card, SparseCoder
+from gloss.models.massive import Lengths
 from gloss.models.selection import LargestK
 from gloss.models.sites import Site
 
@@ -41,9 +43,11 @@ class TopK:
     auxiliary_k: int = 128  # dead features that learn each token's residual; 0 leaves them dead
     dead_after_tokens: int = 200_000
     selection_dtype: str = "float32"  # "bfloat16" picks the k by rounded pre-activations; their values stay exact
+    massive: float = MULTIPLE  # of the median length: longer activations teach nothing; 0 lets all teach
 
     def __post_init__(self) -> None:
         require_at_least(1e-12, self, "learning_rate")
+        require_multiple(self.massive)
         if not 1 <= self.k <= self.width:
             raise BadSettings(f"k={self.k} features of width={self.width} cannot be active; k must be between 1 and the width")
         if self.selection_dtype not in ("float32", "bfloat16"):
@@ -64,6 +68,7 @@ class TopK:
     ) -> SparseCoder:
         """The dictionary of these activations. They should come in random order; a batch may have any length.
 
+        Those that are massive, longer than `massive` times the median of the first ones, count as seen and teach nothing.
         The same rng, activations and number of threads give the same dictionary. Raises BadInput when the activations
         end before `tokens` of them were seen: repeat them, or ask for fewer.
         """
@@ -73,9 +78,11 @@ class TopK:
         if not first:
             raise BadInput(f"the activations of {site} end before one batch of {self.batch} tokens is full; give more text")
         pace = Pace(self.k, self.auxiliary_k, self.dead_after_tokens, getattr(torch, self.selection_dtype), self.learning_rate)
-        training = Training.begin(pace, self.width, torch.cat(first), rng)
+        sample = torch.cat(first)
+        lengths = Lengths.of(sample, self.massive)
+        training = Training.begin(pace, self.width, sample[~lengths.massive(sample)], rng)
         for step, x in enumerate(itertools.islice(itertools.chain(first, rows), steps)):
-            fvu = training.step(x, rate_share(step, steps))
+            fvu = training.step(x[~lengths.massive(x)], rate_share(step, steps))
             if progress is not None and (step % max(1, steps // 100) == 0 or step + 1 == steps):
                 progress(Progress((step + 1) * self.batch, steps * self.batch, fvu, len(training.dead)))
         if training.steps < steps:

@@ -72,7 +72,13 @@ class Training:
 
     @torch.no_grad()
     def step(self, x: Float32[Tensor, "token d_model"], rate_share: float) -> float:
-        """Learn from one batch at this share of the full learning rate; gives the share of its variance left unexplained."""
+        """Learn from one batch at this share of the full learning rate; gives the share of its variance left unexplained.
+
+        From less than two vectors nothing is learnt, because they do not vary.
+        """
+        if len(x) < 2:
+            self.steps += 1
+            return float("nan")
         x = x * self.scale
         centred = x - self.bias
         pre, indices, values = self._encode(centred)

@@ -94,10 +94,13 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
             raise BadSettings(f"{where} has no setting {key!r}{suggestion(key, known)}")
         given[key] = value
         factory = known[key].default_factory
-        if key not in (*getattr(kind, "wraps", {}), *getattr(kind, "checks", ())):
+        if key not in getattr(kind, "wraps", {}):
             default = known[key].default if factory is MISSING else factory()
-            check_kind(value, default, f"{where}.{key}")
-            check_numbers(value, default, f"{where}.{key}")
+            if own := getattr(kind, "checks", {}).get(key):
+                own(as_kind(value, None))
+            else:
+                check_kind(value, default, f"{where}.{key}")
+                check_numbers(value, default, f"{where}.{key}")
             given[key] = as_kind(value, default)
     for name, field in known.items():
         if field.default is MISSING and field.default_factory is MISSING and name not in settings:

@@ -2,12 +2,11 @@
 
 from gloss.collect.collect import Collect
 from gloss.collect.reading import Reading
-from gloss.models.massive import Lengths
 from gloss.run.plan import Plan
 from gloss.run.progress import bar, console
 from gloss.run.reporting.setup import left_out_of
 from gloss.run.sources import texts
-from gloss.run.stages.decompose import decompose, load, load_subject
+from gloss.run.stages.decompose import decompose, lengths_of, load, load_subject
 
 
 def collect_with_models(plan: Plan) -> None:
@@ -34,5 +33,4 @@ def reader_of(plan: Plan) -> Reading:
     subject = load_subject(plan)
     dictionary = load(plan, subject)
     room = plan.experiment.collect.context_length - (subject.start_token is not None)
-    lengths = Lengths(plan.activations.manifest["median_length"], plan.experiment.collect.massive)
-    return Reading(method(plan).forward(subject, dictionary, lengths), dictionary, room)
+    return Reading(method(plan).forward(subject, dictionary, lengths_of(plan)), dictionary, room)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gloss.collect.batches import Shuffle, activation_batches
+from gloss.collect.left_out import left_out
 from gloss.collect.tokens import read_texts
 from gloss.decompose.directions import directions
 from gloss.decompose.random_dictionary import random_like
@@ -19,6 +20,7 @@ from gloss.intervene.vocabulary_projection import INTO_THE_STREAM, chance_logit,
 from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.formats.checkpoint import CONFIGURATION
+from gloss.models.massive import Lengths
 from gloss.models.neurons import Neurons
 from gloss.models.reinitialised import reinitialised
 from gloss.models.sites import parse_site
@@ -94,6 +96,8 @@ def train(plan: Plan, subject: Subject, progress: Progress) -> None:
     asked, site = plan.experiment.collect, subject.site(plan.experiment.decompose["site"])
     trainer = method("decompose", plan.experiment.trainer)
     require_memory(trainer, subject.width(site))
+    if "massive" not in plan.experiment.trainer and hasattr(trainer, "massive"):
+        trainer = replace(trainer, massive=asked.massive)
     folder = plan.place("decompose") / "corpus"
     read_texts(subject, texts(plan), folder, asked.context_length, asked.max_tokens or None, asked.leave_out)
     if (dictionary_folder(plan) / CONFIGURATION).exists():  # which is written last
@@ -101,7 +105,8 @@ def train(plan: Plan, subject: Subject, progress: Progress) -> None:
     rng = plan.generator("decompose")
     corpus = Corpus.open(folder)
     enough = min(Shuffle().buffer_tokens, 2 * len(corpus))  # mixes all of a small corpus, without reading it many times first
-    batches = activation_batches(subject, site, corpus, rng, Shuffle(epochs=ENDLESS, buffer_tokens=enough))
+    shuffle, special = Shuffle(epochs=ENDLESS, buffer_tokens=enough), left_out(subject, asked.leave_out)
+    batches = activation_batches(subject, site, corpus, rng, shuffle, left_out=special)
     dictionary = trainer.fit(batches, site, rng, lambda step: progress(step.tokens, step.of_tokens))
     save_dictionary(dictionary, dictionary_folder(plan), format="sae_lens")
 
@@ -129,12 +134,19 @@ def save_random_like(plan: Plan, folder: Path, tokens: int) -> None:
     subject = load_subject(plan)
     dictionary = load(plan, subject)
     rng = plan.generator("random dictionary")
-    batches = activation_batches(subject, dictionary.reads, plan.corpus, rng, Shuffle(buffer_tokens=2 * tokens))
+    special, lengths = left_out(subject, plan.experiment.collect.leave_out), lengths_of(plan)
+    shuffle = Shuffle(buffer_tokens=2 * tokens)
+    batches = activation_batches(subject, dictionary.reads, plan.corpus, rng, shuffle, left_out=special, lengths=lengths)
     sample: list[Tensor] = []
     while sum(map(len, sample)) < tokens and (batch := next(batches, None)) is not None:
         sample.append(batch.float().cpu())
-    rates = plan.activations.counts / max(1, len(plan.corpus))
+    rates = plan.activations.counts / max(1, int(plan.corpus.counted.sum()))
     save_dictionary(random_like(dictionary, torch.cat(sample), rates, rng), folder)
+
+
+def lengths_of(plan: Plan) -> Lengths:
+    """How long the vectors at the dictionary's site are, as the run found out when it collected."""
+    return Lengths(plan.activations.manifest["median_length"], plan.experiment.collect.massive)
 
 
 def rows(plan: Plan, subject: Subject, dictionary: Dictionary) -> Iterator[Row]:
