@@ -27,8 +27,8 @@ def planted(tokens: int, seed: int, share: float = 0.0, length: float = 100.0) -
 
 
 def trained(x: torch.Tensor, massive: float = 10.0) -> SparseCoder:
-    method = TopK(FEATURES, ACTIVE, TOKENS, batch=1024, dead_after_tokens=20_000, massive=massive)
-    return method.fit(iter(x.split(1024)), SITE, np.random.default_rng(0))
+    method = TopK(FEATURES, ACTIVE, TOKENS, batch=1024, dead_after_tokens=20_000)
+    return method.fit(iter(x.split(1024)), SITE, np.random.default_rng(0), massive=massive)
 
 
 def fvu(dictionary: SparseCoder, x: torch.Tensor) -> float:
@@ -71,7 +71,7 @@ def test_without_a_mask_massive_tokens_spoil_the_others(undisturbed: tuple[float
 def test_where_no_token_is_massive_the_mask_changes_no_bit() -> None:
     x = planted(TOKENS, 10)[0][:20_000]
     first, second = (
-        TopK(FEATURES, ACTIVE, 20_000, batch=1024, massive=massive).fit(iter(x.split(1024)), SITE, np.random.default_rng(0))
+        TopK(FEATURES, ACTIVE, 20_000, batch=1024).fit(iter(x.split(1024)), SITE, np.random.default_rng(0), massive=massive)
         for massive in (10.0, 0.0)
     )
     assert torch.equal(first.weights.encoder, second.weights.encoder)

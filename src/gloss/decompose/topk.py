@@ -43,11 +43,9 @@ class TopK:
     auxiliary_k: int = 128  # dead features that learn each token's residual; 0 leaves them dead
     dead_after_tokens: int = 200_000
     selection_dtype: str = "float32"  # "bfloat16" picks the k by rounded pre-activations; their values stay exact
-    massive: float = MULTIPLE  # of the median length: longer activations teach nothing; 0 lets all teach
 
     def __post_init__(self) -> None:
         require_at_least(1e-12, self, "learning_rate")
-        require_multiple(self.massive)
         if not 1 <= self.k <= self.width:
             raise BadSettings(f"k={self.k} features of width={self.width} cannot be active; k must be between 1 and the width")
         if self.selection_dtype not in ("float32", "bfloat16"):
@@ -65,13 +63,15 @@ class TopK:
         site: Site,
         rng: np.random.Generator,
         progress: Callable[[Progress], None] | None = None,
+        massive: float = MULTIPLE,
     ) -> SparseCoder:
         """The dictionary of these activations. They should come in random order; a batch may have any length.
 
-        Those that are massive, longer than `massive` times the median of the first ones, count as seen and teach nothing.
+        Those that are longer than `massive` times the median of the first ones count as seen and teach nothing; 0 lets all teach.
         The same rng, activations and number of threads give the same dictionary. Raises BadInput when the activations
         end before `tokens` of them were seen: repeat them, or ask for fewer.
         """
+        require_multiple(massive)
         steps = self.tokens // self.batch
         rows = evenly_cut(batches, self.batch)
         first = list(itertools.islice(rows, max(1, FIRST_SAMPLE // self.batch)))
@@ -79,7 +79,7 @@ class TopK:
             raise BadInput(f"the activations of {site} end before one batch of {self.batch} tokens is full; give more text")
         pace = Pace(self.k, self.auxiliary_k, self.dead_after_tokens, getattr(torch, self.selection_dtype), self.learning_rate)
         sample = torch.cat(first)
-        lengths = Lengths.of(sample, self.massive)
+        lengths = Lengths.of(sample, massive)
         training = Training.begin(pace, self.width, sample[~lengths.massive(sample)], rng)
         for step, x in enumerate(itertools.islice(itertools.chain(first, rows), steps)):
             fvu = training.step(x[~lengths.massive(x)], rate_share(step, steps))

@@ -2,10 +2,10 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from gloss.attribute.reasons import Reasoning
 from gloss.errors import BadInput, BadSettings, require_at_least
@@ -86,7 +86,7 @@ class Corpus:
     leave_out: Asked = SPECIAL  # tokens whose activations count nowhere; or "none", or a list
     massive: float = MULTIPLE  # a token whose vector is so many times longer than the median counts nowhere; 0 finds none
 
-    checks: ClassVar[Mapping[str, Callable[[object], None]]] = {"leave_out": require_known}  # of more than one kind
+    checks = ("leave_out",)  # settings whose kind is seen to here
 
     def __post_init__(self) -> None:
         require_known(self.leave_out)

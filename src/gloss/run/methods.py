@@ -96,9 +96,7 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
         factory = known[key].default_factory
         if key not in getattr(kind, "wraps", {}):
             default = known[key].default if factory is MISSING else factory()
-            if own := getattr(kind, "checks", {}).get(key):
-                own(as_kind(value, None))
-            else:
+            if key not in getattr(kind, "checks", ()):
                 check_kind(value, default, f"{where}.{key}")
                 check_numbers(value, default, f"{where}.{key}")
             given[key] = as_kind(value, default)

@@ -96,8 +96,6 @@ def train(plan: Plan, subject: Subject, progress: Progress) -> None:
     asked, site = plan.experiment.collect, subject.site(plan.experiment.decompose["site"])
     trainer = method("decompose", plan.experiment.trainer)
     require_memory(trainer, subject.width(site))
-    if "massive" not in plan.experiment.trainer and hasattr(trainer, "massive"):
-        trainer = replace(trainer, massive=asked.massive)
     folder = plan.place("decompose") / "corpus"
     read_texts(subject, texts(plan), folder, asked.context_length, asked.max_tokens or None, asked.leave_out)
     if (dictionary_folder(plan) / CONFIGURATION).exists():  # which is written last
@@ -107,7 +105,7 @@ def train(plan: Plan, subject: Subject, progress: Progress) -> None:
     enough = min(Shuffle().buffer_tokens, 2 * len(corpus))  # mixes all of a small corpus, without reading it many times first
     shuffle, special = Shuffle(epochs=ENDLESS, buffer_tokens=enough), left_out(subject, asked.leave_out)
     batches = activation_batches(subject, site, corpus, rng, shuffle, left_out=special)
-    dictionary = trainer.fit(batches, site, rng, lambda step: progress(step.tokens, step.of_tokens))
+    dictionary = trainer.fit(batches, site, rng, lambda step: progress(step.tokens, step.of_tokens), asked.massive)
     save_dictionary(dictionary, dictionary_folder(plan), format="sae_lens")
 
 
