@@ -14,7 +14,7 @@ PADDING = -1  # the token of a position that lies outside the document
 
 
 class Split(StrEnum):
-    """The part of the corpus that a document belongs to, decided by a hash of its text before anything is sampled."""
+    """The part of the corpus that a document and its near copies belong to, decided by a hash before anything is sampled."""
 
     SHOWN = "shown"
     HELD_OUT = "held_out"
@@ -105,16 +105,28 @@ class Contexts:
     tokens: Int32[ndarray, "context position"]
     activations: Float32[ndarray, "context position"]
     places: Int64[ndarray, " context"] | None = None  # of the first position in its sequence, from 0; negative if padded in front
+    groups: Int64[ndarray, " context"] | None = None  # first document of the document's group of near copies; None: itself
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def __getitem__(self, rows: "ndarray | slice") -> "Contexts":
         """Those contexts alone, in the order of `rows`."""
-        places = None if self.places is None else self.places[rows]
+        places, groups = (None if each is None else each[rows] for each in (self.places, self.groups))
         return Contexts(
-            self.starts[rows], self.documents[rows], self.quantiles[rows], self.tokens[rows], self.activations[rows], places
+            self.starts[rows],
+            self.documents[rows],
+            self.quantiles[rows],
+            self.tokens[rows],
+            self.activations[rows],
+            places,
+            groups,
         )
+
+    @property
+    def units(self) -> Int64[ndarray, " context"]:
+        """What each context is split by: its group of near copies."""
+        return self.documents if self.groups is None else self.groups
 
     @property
     def maxima(self) -> Float32[ndarray, " context"]:
@@ -130,7 +142,7 @@ class Contexts:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What shows one feature. Shown and held-out contexts never share a document; the record refuses it."""
+    """What shows one feature. Shown and held-out contexts never share a document or its near copy; the record refuses it."""
 
     feature: FeatureId
     shown: Contexts  # where it fires, in documents of the shown split: an explainer may see these
@@ -153,11 +165,12 @@ class Examples:
         return replace(self, held_out=none, silent_held_out=none, share_held_out=math.nan, effects=effects)
 
     def __post_init__(self) -> None:
-        shown = np.union1d(self.shown.documents, self.silent_shown.documents)
-        held_out = np.union1d(self.held_out.documents, self.silent_held_out.documents)
+        shown = np.union1d(self.shown.units, self.silent_shown.units)
+        held_out = np.union1d(self.held_out.units, self.silent_held_out.units)
         if len(shared := np.intersect1d(shown, held_out)):
             raise ValueError(
-                f"{self.feature}: documents {shared[:5].tolist()} are both shown and held out; split by document first"
+                f"{self.feature}: documents {shared[:5].tolist()}, or near copies of them, are both shown and held out; "
+                "split by group first"
             )
         for name in ("silent_shown", "silent_held_out"):
             if (getattr(self, name).activations != 0).any():

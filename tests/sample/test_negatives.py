@@ -15,11 +15,12 @@ every_placement = pytest.mark.parametrize("placement", [Aligned(), Centred()], i
 
 
 def ground_of(tokens: list[int], active: list[int], placement=Aligned(), width: int = 4) -> Ground:  # noqa: B008
-    """Sequences of 20 tokens, each a document; the first half is shown."""
+    """Sequences of 20 tokens, each a document; the first half is shown. A token 0 becomes one of its own."""
+    tokens = [token or 20 + place for place, token in enumerate(tokens)]
     offsets = np.arange(0, len(tokens) + 1, 20)
     sequences = len(offsets) - 1
     hashes = np.where(np.arange(sequences) < sequences // 2, 1, 2**64 - 1).astype(np.uint64)
-    names, vocabulary = tuple(map(str, range(sequences))), Vocabulary(tuple(bytes([65 + i]) for i in range(20)))
+    names, vocabulary = tuple(map(str, range(sequences))), Vocabulary(tuple(b"%d" % i for i in range(20 + len(tokens))))
     corpus = Corpus(np.array(tokens, np.int32), offsets, np.arange(sequences), hashes, names, vocabulary)
     activations = FeatureActivations(np.array(active, np.int64), np.ones(len(active), np.float32))
     return Ground(corpus, activations, placement, width)

@@ -76,7 +76,12 @@ def test_tiles_cover_each_token_once_and_count_from_the_start_of_its_sequence(ca
     assert tiles.firing(activations).tolist() == np.flatnonzero(fires).tolist()
     for split, shown in ((Split.SHOWN, tiles.shown), (Split.HELD_OUT, ~tiles.shown)):
         assert tiles.share(np.flatnonzero(fires), split) == (fires & shown).sum() / max(shown.sum(), 1)
-        assert tiles.ranks[tiles.by_split[split]].tolist() == list(range(shown.sum()))
+        drawable = tiles.drawable[split]
+        assert tiles.ranks[drawable].tolist() == list(range(len(drawable)))
+    held = [tuple(row) for row in contexts.tokens.tolist()]
+    drawable = np.concatenate([tiles.drawable[Split.SHOWN], tiles.drawable[Split.HELD_OUT]]).tolist()
+    assert len({held[tile] for tile in drawable}) == len(drawable) == len(set(held))
+    assert {held[tile] for tile in np.flatnonzero(tiles.shown)} == {held[tile] for tile in tiles.drawable[Split.SHOWN]}
 
 
 def test_a_window_is_padded_in_front_and_behind():

@@ -10,6 +10,7 @@ from jaxtyping import Int32
 from numpy import ndarray
 
 from gloss.collect.columns import Dialogue, Ids
+from gloss.collect.copies import write_groups
 from gloss.collect.left_out import ends, left_out, written_ends
 from gloss.collect.texts import BLOCK, Cut, Document, Said, Texts
 from gloss.errors import BadInput, BadSettings, Mismatch
@@ -59,8 +60,10 @@ def read_texts(
                 f"{folder} was read from other texts, with another tokenizer or other settings; give another folder, or delete it"
             )
         return found
-    with new_folder(folder) as partial, CorpusWriter(partial, subject.vocabulary()) as written:
-        cutter.cut(texts, written)
+    with new_folder(folder) as partial:
+        with CorpusWriter(partial, subject.vocabulary()) as written:
+            cutter.cut(texts, written)
+        write_groups(partial)
     return written.hexadecimal
 
 

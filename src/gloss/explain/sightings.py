@@ -35,8 +35,8 @@ class Sightings:
         """Only the shown contexts and the shown silent contexts are read."""
         shown, silent = examples.shown, examples.silent_shown
         both = joined(shown, silent)
-        documents = np.unique(both.documents)
-        lots = rng.permutation(len(documents)) % 2 == 1
+        groups = np.unique(both.units)
+        lots = rng.permutation(len(groups)) % 2 == 1
         real = both.tokens != PADDING
         silent_for_one = (1 - examples.share_shown) / examples.share_shown  # silent windows for each in which it fires
         weights = np.concatenate([np.ones(len(shown)), len(shown) * silent_for_one * shares_of(examples)])
@@ -46,7 +46,7 @@ class Sightings:
             fires=both.activations[real] > 0,
             activations=both.activations[real],
             weights=np.repeat(weights, counts),
-            second_half=np.repeat(lots[np.searchsorted(documents, both.documents)], counts),
+            second_half=np.repeat(lots[np.searchsorted(groups, both.units)], counts),
             offsets=examples.offsets,
         )
 
@@ -76,6 +76,9 @@ def joined(first: Contexts, second: Contexts) -> Contexts:
     places = None
     if first.places is not None and (second.places is not None or not len(second)):
         places = np.concatenate([first.places, second.places if second.places is not None else np.empty(0, np.int64)])
+    groups = None
+    if first.groups is not None or second.groups is not None:
+        groups = np.concatenate([first.units, second.units])
     return Contexts(
         np.concatenate([first.starts, second.starts]),
         np.concatenate([first.documents, second.documents]),
@@ -83,4 +86,5 @@ def joined(first: Contexts, second: Contexts) -> Contexts:
         np.concatenate([first.tokens, second.tokens]) if len(second) else first.tokens,
         np.concatenate([first.activations, second.activations]) if len(second) else first.activations,
         places,
+        groups,
     )

@@ -1,15 +1,17 @@
 """Gather what shows one feature: contexts of both splits in which it fires, and contexts in which it is silent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import UInt64
+from numpy import ndarray
 
 from gloss.records import Contexts, Examples, Failure, FeatureActivations, FeatureId, Reason, Split
 from gloss.sample import Sampler
 from gloss.sample.negatives import NOTHING_NEAR, Ground, Near
 from gloss.sample.neighbours import NEGATIVES
 from gloss.sample.windows import PLACEMENTS, Windows
-from gloss.store.contexts import cut
+from gloss.store.contexts import cut, first_of_each
 from gloss.store.corpus import Corpus
 from gloss.store.examples import favourites_of, share_near, strongest_shown
 
@@ -50,11 +52,12 @@ def gather(
 ) -> Examples | Failure:
     """The feature's examples, or the failure that it fires in too few windows of a split.
 
-    Windows are split by document before any is drawn. Where fewer are found than asked for, all are taken.
+    Windows are split by document, near copies together, before any is drawn; no two of a feature's hold the same tokens.
+    Where fewer are found than asked for, all are taken.
     The negatives `neighbours`, `siblings` and `hard` want the feature's neighbours, `similar` wants embeddings.
     """
     ground = Ground(corpus, activations, PLACEMENTS[sampling.placement], sampling.context_length, near)
-    windows = ground.placement.firing(activations, corpus, ground.width)
+    windows, prints = without_copies(ground, ground.placement.firing(activations, corpus, ground.width))
     in_shown = corpus.shown[windows.starts]
     fires = {Split.SHOWN: np.flatnonzero(in_shown), Split.HELD_OUT: np.flatnonzero(~in_shown)}
     if min(map(len, fires.values())) < sampling.minimum:
@@ -65,11 +68,15 @@ def gather(
 
     firing_tiles = ground.tiles.firing(activations)
     favourites = favourites_of(corpus, activations)
+    shown, held_out = firing(Split.SHOWN, sampling.shown), firing(Split.HELD_OUT, sampling.held_out)
+    ground = replace(ground, taken=prints)
+    silent_shown = silent(ground, "mix", Split.SHOWN, sampling.silent_shown, rng)
+    ground = replace(ground, taken=np.append(prints, ground.prints(silent_shown.starts)))
     return Examples(
         feature,
-        shown=firing(Split.SHOWN, sampling.shown),
-        held_out=firing(Split.HELD_OUT, sampling.held_out),
-        silent_shown=silent(ground, "mix", Split.SHOWN, sampling.silent_shown, rng),
+        shown=shown,
+        held_out=held_out,
+        silent_shown=silent_shown,
         silent_held_out=silent(ground, sampling.negatives, Split.HELD_OUT, sampling.silent_held_out, rng),
         strongest=strongest_shown(corpus, activations),
         share_shown=ground.tiles.share(firing_tiles, Split.SHOWN),
@@ -77,6 +84,17 @@ def gather(
         favourites=favourites,
         share_near=share_near(corpus, activations, ground.width, favourites),
     )
+
+
+def without_copies(ground: Ground, windows: Windows) -> tuple[Windows, UInt64[ndarray, " window"]]:
+    """The windows without those that hold the tokens of another, and their prints.
+
+    Of equal windows a shown one stays, and of these the strongest.
+    """
+    prints = ground.prints(windows.starts)
+    order = np.lexsort((-windows.maxima, ~ground.corpus.shown[windows.starts]))
+    kept = np.sort(order[first_of_each(prints[order])])
+    return Windows(windows.starts[kept], windows.maxima[kept]), prints[kept]
 
 
 def chosen(
@@ -95,5 +113,5 @@ def silent(ground: Ground, negatives: str, split: Split, number: int, rng: np.ra
 
 def too_few(feature: FeatureId, shown: int, held_out: int, minimum: int) -> Failure:
     """The failure of a feature that fires in too few windows, with the numbers."""
-    detail = f"fires in {shown} shown and {held_out} held-out windows, wanted at least {minimum} of each"
+    detail = f"fires in {shown} shown and {held_out} held-out windows that differ, wanted at least {minimum} of each"
     return Failure(feature, "sample", Reason.TOO_FEW_EXAMPLES, detail)

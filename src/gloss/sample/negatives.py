@@ -1,15 +1,15 @@
 """Windows in which a feature is silent: any, or those that hold a token at which it often fires."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int64, UInt64
 from numpy import ndarray
 
 from gloss.records import FeatureActivations, Negative, Neighbour, Split
 from gloss.sample.windows import Placement, apart, spaced
-from gloss.store.contexts import Tiles, tiles_of
+from gloss.store.contexts import Tiles, first_of_each, prints_of, tiles_of
 from gloss.store.corpus import Corpus
 from gloss.store.embeddings import Embeddings
 from gloss.store.occurrences import occurrences_of
@@ -37,6 +37,7 @@ class Ground:
     placement: Placement
     width: int
     near: Near = NOTHING_NEAR
+    taken: UInt64[ndarray, " window"] = field(default_factory=lambda: np.empty(0, np.uint64))  # prints of windows that are used
 
     @property
     def tiles(self) -> Tiles:
@@ -52,6 +53,20 @@ class Ground:
         ends = np.minimum(starts + self.width, self.corpus.offsets[self.corpus.sequences_of(starts) + 1])
         return np.searchsorted(self.activations.positions, starts) == np.searchsorted(self.activations.positions, ends)
 
+    def prints(self, starts: Int64[ndarray, " window"]) -> UInt64[ndarray, " window"]:
+        """A number for what each window holds."""
+        tiles = self.tiles
+        held = tiles.holding(starts)
+        own = tiles.starts[held] != starts
+        found = tiles.prints[held]
+        found[own] = prints_of(self.corpus, starts[own], self.width)
+        return found
+
+    def fresh(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
+        """Whether no window of the same tokens is taken already or stands before it here."""
+        found = self.prints(starts)
+        return first_of_each(found) & ~np.isin(found, self.taken)
+
 
 @dataclass(frozen=True, slots=True)
 class Silent:
@@ -66,7 +81,7 @@ class Negatives(Protocol):
     """A way to find windows in which a feature is silent."""
 
     def choose(self, ground: Ground, split: Split, number: int, rng: np.random.Generator) -> Silent:
-        """`number` windows of the split, or as many as there are; none twice, no two overlapping."""
+        """`number` windows of the split, or as many as there are; no two overlap or hold the same tokens, none is taken."""
         ...
 
 
@@ -75,15 +90,17 @@ class RandomSilent:
     """Draw tiles uniformly without replacement from all tiles of the split in which the feature is silent."""
 
     def choose(self, ground: Ground, split: Split, number: int, rng: np.random.Generator) -> Silent:
-        """`number` silent tiles, or all there are."""
-        tiles = ground.tiles
+        """`number` silent tiles, or all there are; of tiles that hold the same tokens the first stands for all."""
+        tiles, drawable = ground.tiles, ground.tiles.drawable[split]
         firing = tiles.firing(ground.activations)
-        fires = tiles.ranks[firing[tiles.shown[firing] == (split is Split.SHOWN)]]
-        silent = len(tiles.by_split[split]) - len(fires)
-        drawn = rng.choice(silent, min(number, silent), replace=False)
+        fires = tiles.ranks[firing[(tiles.shown[firing] == (split is Split.SHOWN)) & tiles.distinct[firing]]]
+        silent = len(drawable) - len(fires)
+        drawn = rng.choice(silent, min(2 * number, silent), replace=False)  # some may be taken
         # The r-th silent tile stands behind as many firing ones as have at most r silent ones before them.
         ranks = drawn + np.searchsorted(fires - np.arange(len(fires)), drawn, side="right")
-        return Silent(tiles.starts[tiles.by_split[split][ranks]], np.full(len(drawn), SILENT))
+        starts = tiles.starts[drawable[ranks]]
+        starts = starts[ground.fresh(starts)][:number]
+        return Silent(starts, np.full(len(starts), SILENT))
 
 
 @dataclass(frozen=True)
@@ -103,7 +120,8 @@ class SameToken:
             keys.append(np.log(rng.random(len(found[-1]))) * len(found[-1]) / count)  # (Efraimidis & Spirakis, 2006)
         starts, order = np.concatenate(found), np.argsort(np.concatenate(found), kind="stable")
         starts = starts[order]
-        kept = apart(starts, ground.corpus.sequences_of(starts), np.concatenate(keys)[order], ground.width)[:number]
+        kept = apart(starts, ground.corpus.sequences_of(starts), np.concatenate(keys)[order], ground.width)
+        kept = kept[ground.fresh(starts[kept])][:number]
         return Silent(starts[kept], np.full(len(kept), NEAR_MISS))
 
 
@@ -121,9 +139,10 @@ class HalfSameToken:
 
 
 def joined(ground: Ground, first: Silent, others: Silent, number: int) -> Silent:
-    """The first windows, and then others that overlap none of them, up to `number` in all."""
+    """The first windows, and then others that overlap none of them and hold other tokens, up to `number` in all."""
     distances = np.abs(ground.spaced(others.starts)[:, None] - ground.spaced(first.starts)[None, :])
-    alone = np.flatnonzero((distances >= ground.width).all(axis=1))[: number - len(first.starts)]
+    copies = np.isin(ground.prints(others.starts), ground.prints(first.starts))
+    alone = np.flatnonzero((distances >= ground.width).all(axis=1) & ~copies)[: number - len(first.starts)]
     return Silent(np.concatenate([first.starts, others.starts[alone]]), np.concatenate([first.labels, others.labels[alone]]))
 
 

@@ -88,7 +88,8 @@ def taking_turns(
         )  # whose turn comes first within a round is drawn
     found = np.concatenate(starts)
     order = np.argsort(found, kind="stable")
-    kept = apart(found[order], ground.corpus.sequences_of(found[order]), -np.concatenate(turns)[order], ground.width)[:number]
+    kept = apart(found[order], ground.corpus.sequences_of(found[order]), -np.concatenate(turns)[order], ground.width)
+    kept = kept[ground.fresh(found[order][kept])][:number]
     return Silent(found[order][kept], np.full(len(kept), int(label)))
 
 

@@ -29,6 +29,7 @@ class Similar:
         is_silent = ground.is_silent(index.starts)
         drawn = rng.permutation(np.flatnonzero(of_split & ~is_silent))[: self.firing]
         silent = of_split & is_silent
+        silent[silent] = ground.fresh(index.starts[silent])
         rows = np.empty(0, np.int64)
         if number and len(drawn) and silent.any():
             rows = in_turns(index.cosines(drawn), silent, number, index.least(int(silent.sum())))

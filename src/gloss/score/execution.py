@@ -61,7 +61,7 @@ class HeldOut:
     passage: Passage
     counted: Bool[ndarray, " held_out"]  # whether each token of the passage counts
     indices: Int64[ndarray, " token"]  # global index of each token that counts
-    documents: Int64[ndarray, " token"]  # the held-out document that each lies in, counted from 0
+    documents: Int64[ndarray, " token"]  # the held-out document that each lies in, counted from 0; near copies count as one
     sizes: Float64[ndarray, " document"]  # tokens of each
 
     def foretold(self, rule: Rule) -> Float32[ndarray, " token"]:
@@ -85,7 +85,7 @@ def held_out_of(corpus: Corpus) -> HeldOut:
     lengths = np.diff(corpus.offsets)[sequences]
     indices = np.flatnonzero(corpus.in_split(Split.HELD_OUT))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    _, numbers = np.unique(corpus.documents[sequences], return_inverse=True)
+    _, numbers = np.unique(corpus.groups[corpus.documents[sequences]], return_inverse=True)
     passage, counted = Passage(corpus.tokens[indices], offsets, corpus.vocabulary.strings), corpus.counted[indices]
     documents = np.repeat(numbers.astype(np.int64), lengths)[counted]
     sizes = np.bincount(documents, minlength=int(numbers.max(initial=-1)) + 1)

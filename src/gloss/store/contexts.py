@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64, UInt64
 from numpy import ndarray
 
 from gloss.records import PADDING, Contexts, FeatureActivations, Split
 from gloss.store.corpus import Corpus
+
+BLOCK = 2**15  # windows that are read at a time
 
 
 def cut(
@@ -25,6 +27,18 @@ def cut(
     of other sequences is PADDING with activation 0. Raises ValueError where an anchor lies outside the corpus.
     """
     anchors = starts if anchors is None else anchors
+    tokens, sequences = tokens_in(corpus, starts, width, anchors)
+    firsts, ends = corpus.offsets[sequences], corpus.offsets[sequences + 1]
+    values = np.zeros(tokens.shape, np.float32)
+    fill(values, activations, starts, np.clip(starts, firsts, ends), np.clip(starts + width, firsts, ends))
+    documents = corpus.documents[sequences]
+    return Contexts(starts, documents, quantiles, tokens, values, starts - firsts, corpus.groups[documents])
+
+
+def tokens_in(
+    corpus: Corpus, starts: Int64[ndarray, " context"], width: int, anchors: Int64[ndarray, " context"]
+) -> tuple[Int32[ndarray, "context position"], Int64[ndarray, " context"]]:
+    """What these windows hold, and the sequence of each, which is that of its anchor."""
     if len(outside := anchors[(anchors < 0) | (anchors >= len(corpus))]):
         raise ValueError(f"windows are anchored at tokens 0 to {len(corpus) - 1} of the corpus, got {outside[:3].tolist()}")
     sequences = corpus.sequences_of(anchors)
@@ -33,9 +47,32 @@ def cut(
     inside = (indices >= firsts[:, None]) & (indices < ends[:, None])
     tokens = np.full(indices.shape, PADDING, np.int32)
     tokens[inside] = corpus.tokens[indices[inside]]
-    values = np.zeros(indices.shape, np.float32)
-    fill(values, activations, starts, np.clip(starts, firsts, ends), np.clip(starts + width, firsts, ends))
-    return Contexts(starts, corpus.documents[sequences], quantiles, tokens, values, starts - firsts)
+    return tokens, sequences
+
+
+def prints_of(corpus: Corpus, starts: Int64[ndarray, " window"], width: int) -> UInt64[ndarray, " window"]:
+    """A number for what each window holds, equal where the tokens are: 64 bits, so that others hardly ever are."""
+    blocks = [starts[first : first + BLOCK] for first in range(0, len(starts), BLOCK)]
+    found = [prints(tokens_in(corpus, each, width, each)[0], len(corpus.vocabulary)) for each in blocks]
+    return np.concatenate([np.empty(0, np.uint64), *found])
+
+
+def prints(tokens: Int32[ndarray, "window position"], vocabulary: int) -> UInt64[ndarray, " window"]:
+    """The prints of windows of one width: sums of a number for each token times one for its place."""
+    return random_numbers(vocabulary + 1)[tokens - PADDING] @ random_numbers(tokens.shape[1])
+
+
+@lru_cache(maxsize=8)
+def random_numbers(number: int) -> UInt64[ndarray, " number"]:
+    """Odd numbers of 64 bits, the same in every process."""
+    return np.random.default_rng(number).integers(2**64, size=number, dtype=np.uint64) | np.uint64(1)
+
+
+def first_of_each(values: UInt64[ndarray, " value"]) -> Bool[ndarray, " value"]:
+    """Whether no equal value stands before each one."""
+    first = np.zeros(len(values), bool)
+    first[np.unique(values, return_index=True)[1]] = True
+    return first
 
 
 def fill(
@@ -78,10 +115,28 @@ class Tiles:
         return {Split.SHOWN: np.flatnonzero(self.shown), Split.HELD_OUT: np.flatnonzero(~self.shown)}
 
     @cached_property
+    def prints(self) -> UInt64[ndarray, " tile"]:
+        """A number for what each tile holds."""
+        return prints_of(self.corpus, self.starts, self.width)
+
+    @cached_property
+    def distinct(self) -> Bool[ndarray, " tile"]:
+        """Whether each tile is the first that holds its tokens: in the shown split, then in the one that is held out."""
+        order = np.argsort(~self.shown, kind="stable")
+        first = np.zeros(len(order), bool)
+        first[order] = first_of_each(self.prints[order])
+        return first
+
+    @cached_property
+    def drawable(self) -> dict[Split, Int64[ndarray, " tile"]]:
+        """The numbers of each split's tiles without copies of another, ascending."""
+        return {split: tiles[self.distinct[tiles]] for split, tiles in self.by_split.items()}
+
+    @cached_property
     def ranks(self) -> Int64[ndarray, " tile"]:
-        """How many tiles of the same split stand before each tile."""
-        before = np.cumsum(self.shown) - self.shown
-        return np.where(self.shown, before, np.arange(len(self.shown)) - before)
+        """How many drawable tiles of the same split stand before each tile."""
+        shown, held_out = (self.distinct & (self.shown == side) for side in (True, False))
+        return np.where(self.shown, np.cumsum(shown) - shown, np.cumsum(held_out) - held_out)
 
     def holding(self, positions: Int64[ndarray, " position"]) -> Int64[ndarray, " position"]:
         """The number of the tile that each global token index lies in."""

@@ -24,7 +24,8 @@ class Corpus:
     """Text tokens in reading order. Start tokens are not among them: the subject gets one before each sequence.
 
     A sequence is what one row of a forward pass held. Contexts and rules stay inside a sequence, because the subject
-    saw nothing beyond it; splits go by document, because sequences of one document resemble each other.
+    saw nothing beyond it; splits go by document, because sequences of one document resemble each other, and by group of
+    documents that are near copies.
     """
 
     tokens: Int32[ndarray, " token"]
@@ -34,14 +35,20 @@ class Corpus:
     names: tuple[str, ...]  # of each document, for people
     vocabulary: Vocabulary
     left_out: Int64[ndarray, " left_out"] = field(default_factory=lambda: np.empty(0, np.int64))  # tokens without activations
+    near_copies: Int64[ndarray, " document"] | None = None  # the first document of each one's group; None: none is a copy
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     @cached_property
+    def groups(self) -> Int64[ndarray, " document"]:
+        """The number of the first document of each one's group: documents that share most of their text are one group."""
+        return np.arange(len(self.hashes)) if self.near_copies is None else self.near_copies
+
+    @cached_property
     def document_splits(self) -> Bool[ndarray, " document"]:
-        """Whether each document is shown. Equal texts have equal hashes, so a copy never lands on the other side."""
-        return self.hashes < np.uint64(int(SHOWN_SHARE * 2**64))
+        """Whether each document is shown: by the hash of its group's first text, so that no near copy is on the other side."""
+        return self.hashes[self.groups] < np.uint64(int(SHOWN_SHARE * 2**64))
 
     @cached_property
     def counted(self) -> Bool[ndarray, " token"]:
@@ -81,6 +88,7 @@ class Corpus:
             hashes=column(documents, "hash"),
             names=tuple(read_table(documents, documents, ["name"])["name"].to_pylist()),
             vocabulary=Vocabulary(tuple(read_table(vocabulary, vocabulary)["piece"].to_pylist())),
+            near_copies=column(folder / "groups.parquet", "group"),
         )
 
 

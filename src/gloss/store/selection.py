@@ -32,7 +32,8 @@ class Within:
         """Contexts of the shown split, where they are now."""
         assert contexts.places is not None
         firsts = contexts.starts - contexts.places  # of their sequences; a context may begin in front of its own
-        return replace(contexts, starts=self.moved[firsts] + contexts.places, documents=self.documents[contexts.documents])
+        documents, groups = self.documents[contexts.documents], self.documents[contexts.units]
+        return replace(contexts, starts=self.moved[firsts] + contexts.places, documents=documents, groups=groups)
 
 
 def selection_of(evidence: Evidence) -> Evidence:
@@ -86,9 +87,10 @@ def within_shown(corpus: Corpus) -> Within:
         tokens=corpus.tokens[shown],
         offsets=np.append(0, np.cumsum(np.diff(corpus.offsets)[sequences])).astype(np.int64),
         documents=documents[corpus.documents[sequences]],
-        hashes=corpus.hashes[kept] << np.uint64(1),  # the next bit decides; equal texts stay on one side
+        hashes=corpus.hashes[kept] << np.uint64(1),  # the next bit decides; copies stay on one side
         names=tuple(name for name, inside in zip(corpus.names, kept.tolist(), strict=True) if inside),
         vocabulary=corpus.vocabulary,
         left_out=np.flatnonzero(~corpus.counted[shown]),
+        near_copies=documents[corpus.groups[kept]],
     )
     return Within(alone, shown, np.cumsum(shown) - 1, documents)
