@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,12 +72,19 @@ class Collect:
                 raise BadSettings(f"{name} is {given}; give 1 or more")
 
     def run(
-        self, subject: Subject, dictionary: Dictionary, texts: Texts, folder: Path, progress: Progress = silent
+        self,
+        subject: Subject,
+        dictionary: Dictionary,
+        texts: Texts,
+        folder: Path,
+        progress: Progress = silent,
+        ready: Callable[[Path], None] | None = None,
     ) -> CollectReport:
         """Write `corpus/` and `activations/` into the folder, each of which appears whole.
 
         A run that was killed goes on after its last whole shard, and its files equal those of an undisturbed run byte for
-        byte. A finished folder is left as it is. `progress` counts tokens. Raises Mismatch where the dictionary does not fit the
+        byte. A finished folder is left as it is. `progress` counts tokens; `ready` is given the corpus before the
+        subject reads it. Raises Mismatch where the dictionary does not fit the
         subject, or where the folder was begun with other texts, settings or weights; BadInput for texts; Busy where
         another process writes there; Unwritable.
         """
@@ -84,12 +92,14 @@ class Collect:
             raise Mismatch("the dictionary has width 0; give one with features")
         require_fit(dictionary, subject)
         with sole_writer(folder):
-            self.write(subject, dictionary, texts, folder, progress)
+            corpus = read_texts(subject, texts, folder / "corpus", self.context_length, self.max_tokens, self.leave_out)
+            if ready is not None:
+                ready(folder / "corpus")
+            self.write(subject, dictionary, corpus, folder, progress)
         return report(folder)
 
-    def write(self, subject: Subject, dictionary: Dictionary, texts: Texts, folder: Path, progress: Progress) -> None:
-        """Write what is not there yet, as the folder's only writer."""
-        corpus = read_texts(subject, texts, folder / "corpus", self.context_length, self.max_tokens, self.leave_out)
+    def write(self, subject: Subject, dictionary: Dictionary, corpus: str, folder: Path, progress: Progress) -> None:
+        """Write what is not there yet, as the folder's only writer; `corpus` is the digest of what was read."""
         whole = {"corpus": corpus, "subject": identity(subject.model), "dictionary": identity(dictionary)}
         made_from = whole | {
             "settings": self.settings,

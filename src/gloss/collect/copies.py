@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Int64, UInt16, UInt64
 from numpy import ndarray
@@ -20,7 +19,6 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from gloss.store.corpus import TokenStream, column
-from gloss.store.parquet import GroupWriter
 from gloss.store.vocabulary import Vocabulary
 
 ALIKE = 0.45  # Jaccard index of the runs of words from which on two documents are copies: 62 % of two of equal length
@@ -37,18 +35,14 @@ PAIRS = 2**13  # compared at a time
 UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 WORDS = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 LINES = re.compile(r"[\r\n]+|(?<=[.!?])\s|[。！？]")
-GROUPS = pa.schema([("group", pa.int64())])
 
 
-def write_groups(folder: Path) -> None:
-    """Write `groups.parquet` into a corpus: for each document the number of the first one of its group. Raises Unwritable."""
+def groups_of(folder: Path) -> Int64[ndarray, " document"]:
+    """For each document of a stored corpus the number of the first one of its group.
+
+    Documents are joined by pairs, so the ends of a chain may differ more.
+    """
     hashes = column(folder / "documents.parquet", "hash")
-    with GroupWriter(folder / "groups.parquet", GROUPS) as file:
-        file.add(group=groups_of(folder, hashes))
-
-
-def groups_of(folder: Path, hashes: UInt64[ndarray, " document"]) -> Int64[ndarray, " document"]:
-    """The first document of each one's group; documents are joined by pairs, so the ends of a chain may differ more."""
     common = CommonLines.of(folder, len(hashes))
     signatures = np.empty((len(hashes), SIGNATURE), np.uint16)
     for number, drawn in enumerate(sketches(folder, common)):

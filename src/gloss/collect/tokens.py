@@ -10,7 +10,7 @@ from jaxtyping import Int32
 from numpy import ndarray
 
 from gloss.collect.columns import Dialogue, Ids
-from gloss.collect.copies import write_groups
+from gloss.collect.copies import groups_of
 from gloss.collect.left_out import ends, left_out, written_ends
 from gloss.collect.texts import BLOCK, Cut, Document, Said, Texts
 from gloss.errors import BadInput, BadSettings, Mismatch
@@ -60,10 +60,8 @@ def read_texts(
                 f"{folder} was read from other texts, with another tokenizer or other settings; give another folder, or delete it"
             )
         return found
-    with new_folder(folder) as partial:
-        with CorpusWriter(partial, subject.vocabulary()) as written:
-            cutter.cut(texts, written)
-        write_groups(partial)
+    with new_folder(folder) as partial, CorpusWriter(partial, subject.vocabulary(), groups_of) as written:
+        cutter.cut(texts, written)
     return written.hexadecimal
 
 
@@ -101,6 +99,8 @@ class Cutter:
                     into.sequence(np.concatenate(document)[:rest])
                 if begun:
                     into.end_document(item.name, item.text_hash)
+                else:
+                    into.empty += 1
                 document, begun = [], False
                 if into.tokens >= limit:
                     return

@@ -28,8 +28,9 @@ from gloss.run.experiment import JUDGE, Experiment
 from gloss.run.habits import told as habits_told
 from gloss.run.methods import Table, asks
 from gloss.run.plan import RESOLVED, STAGES, Plan, named, plan_of
-from gloss.run.progress import bar, console
+from gloss.run.progress import bar, console, out
 from gloss.run.report import REPORT, print_report, print_section, write_report
+from gloss.run.reporting.setup import copied_of
 from gloss.run.sources import texts
 from gloss.run.stages import packing
 from gloss.run.stages.collisions import FindCollisions, write_groups
@@ -62,6 +63,7 @@ def run_all(experiment: Experiment, *, wait: bool = False) -> None:
             run_until(prepared(plan, name), "score")
         index = write_pages(plan)
         print_report(write_report(plan))
+        out.print(f"{copied_of(plan)}", highlight=False)
     take_care(plan)
     console.print(f"done in {time.monotonic() - begun:.0f} s; open [bold]{index.resolve().as_uri()}[/]", highlight=False)
 
@@ -295,6 +297,7 @@ def report_of(folders: Sequence[Path], *, wait: bool = False) -> None:
     plan = plan_of(folders[0])
     with sole_writer(plan.folder, wait=wait):
         print_report(write_report(plan))
+        out.print(f"{copied_of(plan)}", highlight=False)
     take_care(plan)
     console.print(f"open [bold]{(plan.folder / REPORT).resolve().as_uri()}[/]", highlight=False)
 

@@ -53,14 +53,14 @@ def sections(found: Material) -> tuple[Section, ...]:
 
 
 def summary(found: Material) -> str:
-    """The run in two sentences."""
+    """The run in three sentences."""
     plan = found.plan
     explained = len({feature for _, feature in found.texts})
     site = plan.activations.manifest["made_from"]["site"]
     return (
         f"{len(plan.features):,} of the {plan.activations.width:,} features of a dictionary at `{site}` were read from "
-        f"{len(plan.corpus):,} tokens; {explained:,} have an explanation. Every number stands beside its interval, "
-        "its failures and its controls."
+        f"{len(plan.corpus):,} tokens; {explained:,} have an explanation. {setup.copied_of(plan)}. Every number stands "
+        "beside its interval, its failures and its controls."
     )
 
 

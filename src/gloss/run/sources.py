@@ -1,11 +1,14 @@
 """The texts of an experiment, opened."""
 
 from functools import lru_cache, partial
+from pathlib import Path
 
 from gloss.collect.dialogues import Spoken, Template
+from gloss.collect.sides import Sides
 from gloss.collect.texts import Texts, open_texts
 from gloss.run.experiment import EMBEDDED, SubjectSettings
 from gloss.run.plan import Plan, embedded
+from gloss.run.progress import console
 
 
 def texts(plan: Plan) -> Texts:
@@ -21,3 +24,10 @@ def template_of(asked: SubjectSettings) -> Template | None:
 
     source = embedded("subject") if asked.model == EMBEDDED else asked.model
     return load_chat_template(source, asked.revision or None, to_answer=False)
+
+
+def tell_sides(corpus: Path) -> None:
+    """Say how many documents are shown and held out. Raises BadInput where a side has none."""
+    sides = Sides.of(corpus)
+    sides.require_both()
+    console.print(f"  {sides}", highlight=False)

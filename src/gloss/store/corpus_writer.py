@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Int32
+from jaxtyping import Int32, Int64
 from numpy import ndarray
 
 from gloss.store.atomic import disk
@@ -19,7 +20,8 @@ from gloss.store.vocabulary import Vocabulary
 SEQUENCES = pa.schema([("offset", pa.int64()), ("document", pa.int64())])
 DOCUMENTS = pa.schema([("name", pa.string()), ("hash", pa.uint64())])
 PIECES = pa.schema([("piece", pa.binary())])
-FILES = tuple(f"{name}.parquet" for name in ("tokens", "sequences", "documents", "vocabulary"))
+GROUPS = pa.schema([("group", pa.int64())])
+FILES = tuple(f"{name}.parquet" for name in ("tokens", "sequences", "documents", "vocabulary", "groups"))
 HELD = 2**12  # sequences and documents that wait to be written
 
 
@@ -30,6 +32,7 @@ class CorpusDigest:
         self.parts = [hashlib.sha256() for _ in range(3)]  # tokens, sequences, documents
         self.vocabulary = hashlib.sha256(b"\0".join(vocabulary.pieces)).hexdigest()
         self.tokens = self.sequences = self.documents = 0
+        self.empty = 0  # documents without a token, which are left out
 
     def sequence(self, tokens: Int32[ndarray, " token"]) -> None:
         """The next sequence of the document that is being read."""
@@ -52,9 +55,12 @@ class CorpusDigest:
 class CorpusWriter(CorpusDigest):
     """Takes sequences and ends of documents in reading order. Use it in a `with` block. Raises Unwritable."""
 
-    def __init__(self, folder: Path, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, folder: Path, vocabulary: Vocabulary, grouped: Callable[[Path], Int64[ndarray, " document"]] | None = None
+    ) -> None:
+        """`grouped` is given the folder at the end and says which documents are near copies; without it none is."""
         super().__init__(vocabulary)
-        self.folder, self.held = folder, ExitStack()
+        self.folder, self.held, self.grouped = folder, ExitStack(), grouped
         kind = pa.uint16() if len(vocabulary) <= 2**16 else pa.int32()
         self.token_file = self.opened("tokens", pa.schema([("token", kind)]))
         encodings = {"offset": "DELTA_BINARY_PACKED", "document": "DELTA_BINARY_PACKED"}
@@ -103,6 +109,10 @@ class CorpusWriter(CorpusDigest):
             self.hand_on()
             with GroupWriter(self.folder / "vocabulary.parquet", PIECES) as file:
                 file.add(piece=list(self.pieces))
-        counts = {"digest": self.hexadecimal, "tokens": self.tokens, "sequences": self.sequences, "documents": self.documents}
+        groups = np.arange(self.documents) if self.grouped is None else self.grouped(self.folder)
+        with GroupWriter(self.folder / "groups.parquet", GROUPS) as file:
+            file.add(group=groups)
+        counts: dict[str, str | int] = {"digest": self.hexadecimal, "tokens": self.tokens, "sequences": self.sequences}
+        counts |= {"documents": self.documents, "empty": self.empty}
         with disk(self.folder):
             (self.folder / "manifest.json").write_bytes(sealed(counts | {"footers": footers(self.folder, FILES)}))

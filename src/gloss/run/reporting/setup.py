@@ -7,10 +7,12 @@ import numpy as np
 
 from gloss.browse.figures import one_in, percent
 from gloss.browse.sections import Distributions, Facts, Line, Section
+from gloss.collect.sides import Sides
 from gloss.run.experiment import EMBEDDED, Table
 from gloss.run.plan import RESOLVED, Plan
 from gloss.run.reporting.material import Material
 from gloss.store.activations import Activations
+from gloss.store.copied import Copied, copied_windows
 
 KINDS = {
     "random": "at random",
@@ -45,6 +47,7 @@ def subject(plan: Plan) -> tuple[tuple[str, str], ...]:
             f"{len(corpus):,} tokens of {len(corpus.hashes):,} documents, read {asked.collect.context_length} at a time; "
             f"{percent(shown)} of the tokens may be shown, the others are held out, split by document",
         ),
+        ("split", f"{Sides.of(plan.place('collect') / 'corpus')}; {copied_of(plan)}"),
         ("left out", left_out_of(activations)),
         (
             "features",
@@ -52,6 +55,11 @@ def subject(plan: Plan) -> tuple[tuple[str, str], ...]:
             f"{activations.width - len(plan.live):,} of {activations.width:,} fire more rarely or never",
         ),
     )
+
+
+def copied_of(plan: Plan) -> Copied:
+    """The held-out windows that stand in the shown split, too."""
+    return copied_windows(plan.corpus, plan.experiment.sampling.context_length)
 
 
 def left_out_of(activations: Activations) -> str:

@@ -5,7 +5,7 @@ from gloss.collect.reading import Reading
 from gloss.run.plan import Plan
 from gloss.run.progress import bar, console
 from gloss.run.reporting.setup import left_out_of
-from gloss.run.sources import texts
+from gloss.run.sources import tell_sides, texts
 from gloss.run.stages.decompose import decompose, lengths_of, load, load_subject
 
 
@@ -14,7 +14,7 @@ def collect_with_models(plan: Plan) -> None:
     subject = load_subject(plan)
     dictionary = decompose(plan, subject)
     with bar("collect", "tokens") as progress:
-        found = method(plan).run(subject, dictionary, texts(plan), plan.place("collect"), progress)
+        found = method(plan).run(subject, dictionary, texts(plan), plan.place("collect"), progress, tell_sides)
     if found.left_out:
         console.print(f"  {left_out_of(plan.activations)}", highlight=False)
     place = plan.place("collect")

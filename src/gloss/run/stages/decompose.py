@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gloss.collect.batches import Shuffle, activation_batches
 from gloss.collect.left_out import left_out
+from gloss.collect.sides import Sides
 from gloss.collect.tokens import read_texts
 from gloss.decompose.directions import directions
 from gloss.decompose.random_dictionary import random_like
@@ -100,6 +101,7 @@ def train(plan: Plan, subject: Subject, progress: Progress) -> None:
     read_texts(subject, texts(plan), folder, asked.context_length, asked.max_tokens or None, asked.leave_out)
     if (dictionary_folder(plan) / CONFIGURATION).exists():  # which is written last
         return
+    Sides.of(folder).require_both()  # before anything is trained
     rng = plan.generator("decompose")
     corpus = Corpus.open(folder)
     enough = min(Shuffle().buffer_tokens, 2 * len(corpus))  # mixes all of a small corpus, without reading it many times first
