@@ -41,6 +41,7 @@ class Reason(StrEnum):
     NOT_APPLICABLE = "not_applicable"
     UNREACHABLE = "unreachable"
     NO_EFFECT = "no_effect"
+    ERROR = "error"  # an exception, of which the traceback is in the run's log
     REPEATED = "repeated"  # a text that was written before, or that quotes what it was to be written from
 
 
@@ -132,6 +133,10 @@ class Contexts:
     def maxima(self) -> Float32[ndarray, " context"]:
         """Each context's strongest activation."""
         return self.activations.max(axis=1, initial=0.0)
+
+    def spaced(self, number: int) -> "Contexts":
+        """At most so many of them, evenly spaced, in their order."""
+        return self[np.unique(np.linspace(0, len(self) - 1, min(number, len(self))).astype(np.int64))]
 
     @staticmethod
     def empty(width: int) -> "Contexts":

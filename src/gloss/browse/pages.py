@@ -41,16 +41,23 @@ def write_pages(
     pages: Iterable[FeaturePage],
     vocabulary: Vocabulary,
     progress: Callable[[int], None] | None = None,
+    instead: Callable[[FeaturePage, Exception], FeaturePage] | None = None,
 ) -> Path:
     """Write index.html, a page for each feature, and what they need; return the index.
 
-    Holds one page at a time. `progress` is told how many are written. The folder appears when it is complete, in place of an
-    older one of ours; raises BadInput if it holds anything else, or cannot be written.
+    Holds one page at a time. `progress` is told how many are written; `instead` gives another page for one that cannot be
+    drawn. The folder appears when it is complete, in place of an older one of ours; raises BadInput if it holds anything
+    else, or cannot be written.
     """
     with _staged(folder) as staging:
         paper = _Paper(staging, summary, vocabulary)
         for number, page in enumerate(pages, start=1):
-            paper.add(page)
+            try:
+                paper.add(page)
+            except Exception as problem:
+                if instead is None:
+                    raise
+                paper.add(instead(page, problem))
             if progress is not None:
                 progress(number)
         paper.finish()

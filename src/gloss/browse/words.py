@@ -119,6 +119,7 @@ REASONS = {
     Reason.REQUEST_ERROR: "The language model could not be reached.",
     Reason.NOT_APPLICABLE: "The method does not apply to this feature.",
     Reason.REPEATED: "The text had been written before, or quoted the explanation.",
+    Reason.ERROR: "An error ended its treatment; the run’s log has the details.",
     Reason.NO_EFFECT: "It makes no token reliably likelier.",
     Reason.UNREACHABLE: "No strength moves the subject’s next token as far as was asked.",
 }

@@ -12,6 +12,8 @@ from gloss.models.prompts import Conversation, together
 from gloss.records import Candidate, Explanation, Failure, Reason, Score
 from gloss.store.evidence import Evidence
 
+JUDGED = 50  # contexts of either kind
+
 
 @runtime_checkable
 class Selector(Protocol):
@@ -57,6 +59,14 @@ def require_parts(name: str, explainer: object, scorer: object) -> None:
         raise BadSettings(f"{name} cannot choose by {type(scorer).__name__}, which scores features without their explanations")
 
 
+def asked_about(evidence: Evidence, selector: Selector) -> Evidence:
+    """The evidence that a selector judges: all of it, but for a language model no more contexts than a score has by default."""
+    if not getattr(selector, "asks", False):
+        return evidence
+    firing, silent = evidence.examples.held_out.spaced(JUDGED), evidence.examples.silent_held_out.spaced(JUDGED)
+    return replace(evidence, examples=replace(evidence.examples, held_out=firing, silent_held_out=silent))
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The explanation that was chosen, if any could be, among all candidates in the order in which they were made."""
@@ -78,8 +88,9 @@ def weighed(
     explanations: Sequence[Explanation], selector: Selector, evidence: Evidence, rng: np.random.Generator
 ) -> Conversation[list[Candidate]]:
     """Every explanation with its score on the evidence, all asked for at once."""
+    judged = asked_about(evidence, selector)
     scores = yield from together(
-        selector.score(explanation, evidence, own)
+        selector.score(explanation, judged, own)
         for explanation, own in zip(explanations, rng.spawn(len(explanations)), strict=True)
     )
     return [Candidate(explanation, score) for explanation, score in zip(explanations, scores, strict=True)]

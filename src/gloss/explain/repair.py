@@ -11,7 +11,7 @@ import numpy as np
 from gloss.errors import BadSettings
 from gloss.explain import Explainer
 from gloss.explain.answers import read, sentence
-from gloss.explain.choosing import Choice, Chooser, Selector, choice, require_parts, weighed, worth
+from gloss.explain.choosing import Choice, Chooser, Selector, asked_about, choice, require_parts, weighed, worth
 from gloss.explain.max_activating import ANSWER_TOKENS, drawn
 from gloss.models.marks import above, quoted, spell_all, suitable
 from gloss.models.prompts import Conversation, Prompt, prompt_file
@@ -58,7 +58,7 @@ class Repair:
             return Choice(first)
         candidates = yield from weighed([first], self.scorer, evidence, rng)
         [best] = candidates
-        judged = yield from self.scorer.score(first, exchanged(evidence), rng)
+        judged = yield from self.scorer.score(first, asked_about(exchanged(evidence), self.scorer), rng)
         failures: list[Failure] = []
         for _ in range(self.rounds):
             if isinstance(judged, Failure) or not judged.verdicts:
@@ -74,7 +74,7 @@ class Repair:
             candidates.append(candidate)
             if better(candidate, best):
                 best = candidate
-                judged = yield from self.scorer.score(revised, exchanged(evidence), rng)
+                judged = yield from self.scorer.score(revised, asked_about(exchanged(evidence), self.scorer), rng)
         return choice(candidates, best, failures)
 
     def foreseen(
@@ -87,8 +87,8 @@ class Repair:
         starts = evidence.examples.silent_shown.starts[: self.mistakes].tolist()
         wrong = tuple(Verdict(start, truth=False, answer=True) for start in starts)
         for number, explanation in enumerate(explanations):
-            yield self.scorer.score(explanation, evidence, rng)
-            yield self.scorer.score(explanation, exchanged(evidence), rng)
+            for judged_on in (evidence, exchanged(evidence)):
+                yield self.scorer.score(explanation, asked_about(judged_on, self.scorer), rng)
             if number < self.rounds:
                 judged = Score(explanation.feature, "", "", len(wrong), 0, {"": Estimate.missing()}, "", verdicts=wrong)
                 yield self.revise(explanation, judged, evidence, rng)

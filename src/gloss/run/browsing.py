@@ -3,19 +3,21 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from gloss.browse.model import FeaturePage, Mistake, Mistakes, RunSummary, Statistics
 from gloss.browse.pages import write_pages as write
-from gloss.records import Contexts, Effect, Examples, Explanation, FeatureActivations, FeatureId, Verdict
+from gloss.records import Contexts, Effect, Examples, Explanation, Failure, FeatureActivations, FeatureId, Verdict
 from gloss.rules import parse
 from gloss.run.doubts import doubts_of
 from gloss.run.experiment import EMBEDDED
+from gloss.run.mishaps import Watch, log_of
 from gloss.run.plan import Plan
-from gloss.run.progress import bar
-from gloss.run.restored import effects_of, examples_of, reasons_of, rows_of
+from gloss.run.progress import bar, console
+from gloss.run.restored import effects_of, reasons_of, rows_of, stored_examples
 from gloss.score.execution import mistakes
 from gloss.store.contexts import cut
 from gloss.store.corpus import Corpus
@@ -28,14 +30,28 @@ BINS = 24  # of a page's histogram
 def write_pages(plan: Plan) -> Path:
     """Write the pages of everything that has been sampled; gives the index."""
     total = len(plan.features)
+    watch = Watch(plan, "browse", 0, size=total)
     with bar("browse", "features") as progress:
-        return write(
+        index = write(
             plan.folder / "page",
             summary(plan),
-            pages(plan),
+            pages(plan, watch),
             plan.corpus.vocabulary,
             lambda done: progress(done, total),
+            lambda page, problem: bare(plan, watch.failure(page.feature, problem)),
         )
+    for (kind, place), features in watch.taken.items():
+        where = log_of(plan, "browse").relative_to(plan.folder)
+        console.print(
+            f"  browse: {len(features)} pages are empty after {kind} ({place}); see {where}", highlight=False, markup=False
+        )
+    return index
+
+
+def bare(plan: Plan, failure: Failure) -> FeaturePage:
+    """A page that says why there is nothing else on it."""
+    counted = statistics(plan, plan.activations.feature(failure.feature.index))
+    return FeaturePage(failure.feature, counted, failures=(failure,))
 
 
 def summary(plan: Plan) -> RunSummary:
@@ -62,19 +78,29 @@ def summary(plan: Plan) -> RunSummary:
     )
 
 
-def pages(plan: Plan) -> Iterator[FeaturePage]:
+def pages(plan: Plan, watch: Watch) -> Iterator[FeaturePage]:
     """One page after the other, a shard's records at a time."""
     for shard in range(plan.shards):
-        records = {
-            table: grouped(row for stage in plan.keys for row in rows_of(plan.place(stage), table, shard))
-            for table in ("explanations", "scores", "verdicts", "failures")
-        }
-        examples = {found.feature: found for found in examples_of(plan, shard)}
-        effects, reasons = effects_of(plan, shard), reasons_of(plan, shard)
-        for feature in plan.shard(shard):
-            own = {table: rows[feature.index] for table, rows in records.items()}
-            found = page(plan, feature, own, examples.get(feature), effects.get(feature.index, ()))
-            yield replace(found, reasons=reasons.get(feature.index, ()))
+        yield from pages_of(plan, watch, shard)
+
+
+def pages_of(plan: Plan, watch: Watch, shard: int) -> Iterator[FeaturePage]:
+    """The pages of one shard's features; where one cannot be put together, a page that says why."""
+    records = {
+        table: grouped(row for stage in plan.keys for row in rows_of(plan.place(stage), table, shard))
+        for table in ("explanations", "scores", "verdicts", "failures")
+    }
+    examples, effects, reasons = stored_examples(plan, shard), effects_of(plan, shard), reasons_of(plan, shard)
+
+    def put_together(feature: FeatureId) -> FeaturePage:
+        own = {table: rows[feature.index] for table, rows in records.items()}
+        seen = examples[feature]() if feature in examples else None
+        found = page(plan, feature, own, seen, effects.get(feature.index, ()))
+        return replace(found, reasons=reasons.get(feature.index, ()))
+
+    for feature in plan.shard(shard):
+        made = watch.treated(feature, partial(put_together, feature))
+        yield bare(plan, made) if isinstance(made, Failure) else made
 
 
 def grouped(rows: Iterator[Row]) -> dict[int, list[Row]]:
@@ -127,7 +153,8 @@ def statistics(plan: Plan, activations: FeatureActivations) -> Statistics:
     """Counts over the whole corpus, with a histogram in equal steps."""
     strongest = float(activations.values.max(initial=0.0))
     counts, edges = np.histogram(activations.values, bins=BINS, range=(0.0, strongest or 1.0))
-    return Statistics(len(activations), len(activations) / max(1, int(plan.corpus.counted.sum())), strongest, edges, counts)
+    share = len(activations) / max(1, int(plan.corpus.counted.sum()))
+    return Statistics(len(activations), share, strongest, edges.astype(np.float64), counts)
 
 
 def mistakes_of(plan: Plan, explanation: Explanation, activations: FeatureActivations) -> Iterator[Mistakes]:

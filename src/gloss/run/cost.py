@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table as Printed
 
-from gloss.explain.choosing import Chooser
+from gloss.explain.choosing import Chooser, asked_about
 from gloss.models.chat import Chat
 from gloss.models.manner import Manner
 from gloss.models.prices import Cost, estimate
@@ -154,14 +154,14 @@ def choosings(plan: Plan, chooser: Any, examples: Examples) -> Iterator[Conversa
     for number, explanation in enumerate(tried):
         rng = plan.generator("cost", examples.feature.index, number)
         yield chooser.explainer.explain(evidence.examples.for_explainer(), plan.corpus.vocabulary, rng)
-        yield chooser.scorer.score(explanation, evidence, rng)
+        yield chooser.scorer.score(explanation, asked_about(evidence, chooser.scorer), rng)
 
 
 def scorings(plan: Plan, scorer: Any, examples: Examples, explained: Sequence[FeatureId]) -> Iterator[Conversation[Any]]:
     """The conversations about one feature, with what stands in for the explanations of these."""
     evidence = evidence_of(plan, scorer, examples)
     if not reads_explanation(scorer):
-        for _, explanation in nobodys(examples):
+        for _, explanation in nobodys(examples.feature):
             yield scorer.score(explanation, evidence, plan.generator("cost", examples.feature.index))
         return
     for explainer in plan.experiment.explain:

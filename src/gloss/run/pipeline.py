@@ -27,6 +27,7 @@ from gloss.run.executor import Executor, Here, Local
 from gloss.run.experiment import JUDGE, Experiment
 from gloss.run.habits import told as habits_told
 from gloss.run.methods import Table, asks
+from gloss.run.mishaps import told as mishaps
 from gloss.run.plan import RESOLVED, STAGES, Plan, named, plan_of
 from gloss.run.progress import bar, console, out
 from gloss.run.report import REPORT, print_report, print_section, write_report
@@ -65,6 +66,8 @@ def run_all(experiment: Experiment, *, wait: bool = False) -> None:
         print_report(write_report(plan))
         out.print(f"{copied_of(plan)}", highlight=False)
     take_care(plan)
+    for line in (line for stage in plan.keys for line in mishaps(plan, stage)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     console.print(f"done in {time.monotonic() - begun:.0f} s; open [bold]{index.resolve().as_uri()}[/]", highlight=False)
 
 
@@ -152,6 +155,8 @@ def sharded(plan: Plan, title: str, work: Callable[[int], None], part: Callable[
             executor.run(work, left, one_more)
         except Capped as problem:
             raise Capped(problem.reached, f"{sizes - done:,} of {sizes:,} features of {title}") from problem
+    for line in mishaps(plan, title):
+        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def find_neighbours(plan: Plan) -> None:

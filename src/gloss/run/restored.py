@@ -1,6 +1,7 @@
 """What earlier stages left, as records again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from gloss.records import Effect, Examples, Explanation, FeatureId
@@ -19,14 +20,22 @@ def rows_of(folder: Path, table: str, shard: int) -> list[Row]:
 
 def examples_of(plan: Plan, shard: int) -> Iterator[Examples]:
     """The examples of every feature of a shard that has them."""
-    by_feature: dict[int, list[Row]] = {}
+    return (restore() for restore in stored_examples(plan, shard).values())
+
+
+def stored_examples(plan: Plan, shard: int) -> dict[FeatureId, Callable[[], Examples]]:
+    """For every feature of a shard that has examples, what gives them."""
+    by_feature: dict[FeatureId, list[Row]] = {}
     for row in rows_of(plan.place("sample"), "examples", shard):
-        by_feature.setdefault(row["feature"], []).append(row)
-    for index, rows in by_feature.items():
-        feature = FeatureId(rows[0]["dictionary"], index)
-        described = plan.described[index]
-        raised = tuple(entry["token"] for entry in described["top_tokens"] if entry["value"] > described["chance_logit"])
-        yield restored(feature, rows, plan.corpus, plan.activations.feature(index), raised)
+        by_feature.setdefault(FeatureId(row["dictionary"], row["feature"]), []).append(row)
+    return {feature: partial(examples_from, plan, feature, rows) for feature, rows in by_feature.items()}
+
+
+def examples_from(plan: Plan, feature: FeatureId, rows: list[Row]) -> Examples:
+    """The examples that these rows refer to."""
+    described = plan.described[feature.index]
+    raised = tuple(entry["token"] for entry in described["top_tokens"] if entry["value"] > described["chance_logit"])
+    return restored(feature, rows, plan.corpus, plan.activations.feature(feature.index), raised)
 
 
 def effects_of(plan: Plan, shard: int) -> dict[int, tuple[Effect, ...]]:

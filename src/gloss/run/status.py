@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gloss.run.damage import damages, readable
+from gloss.run.mishaps import told
 from gloss.run.plan import STAGES, Plan, plan_of
 from gloss.run.progress import out
 from gloss.run.stages import embeddings
@@ -31,6 +32,9 @@ def report(folder: Path) -> None:
         for (stage, reason), number in sorted(reasons.items(), key=lambda each: (place_of(each[0][0]), each)):
             table.add_row(stage, reason.replace("_", " "), f"{number:,}", Text(details[stage, reason]))
         out.print(table)
+    for stage in in_order(plan):
+        for line in told(plan, stage):
+            out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def in_order(plan: Plan) -> list[str]:

@@ -21,9 +21,9 @@ class Sampling:
     """How many contexts of each kind a feature gets, how long they are, where they stand and what the silent ones hold."""
 
     context_length: int = 32  # tokens
-    shown: int = 40
+    shown: int = 200  # a language model is shown fewer of them; rules are found from all
     held_out: int = 50
-    silent_shown: int = 200  # half of them hold a favourite token: an explainer learns most from near misses
+    silent_shown: int = 2000  # half of them hold a favourite token: an explainer learns most from near misses
     silent_held_out: int = 50
     minimum: int = 10  # windows in which the feature must fire, in each split
     placement: str = "aligned"  # or centred

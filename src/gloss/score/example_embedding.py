@@ -33,7 +33,7 @@ class ExampleEmbedding:
         """The same with this embedder; a failure where there is nothing to compare, or nothing to compare with."""
         examples = evidence.examples
         at_random = examples.silent_shown[examples.silent_shown.quantiles == Negative.RANDOM]
-        sides = (examples.held_out, examples.silent_held_out, examples.shown, at_random)
+        sides = (examples.held_out, examples.silent_held_out, examples.shown.spaced(MOST), at_random.spaced(MOST))
         if min(map(len, sides)) == 0:
             found = ", ".join(f"{len(side)} {name}" for side, name in zip(sides, SIDES, strict=True))
             return Failure(examples.feature, "score", Reason.TOO_FEW_EXAMPLES, f"{found} contexts, wants at least 1 of each")
@@ -46,6 +46,7 @@ class ExampleEmbedding:
         return Score(examples.feature, METHOD, explanation.method, n, 0, estimates, "auroc")
 
 
+MOST = 100  # shown contexts of either kind that are embedded
 SIDES = ("firing held-out", "silent held-out", "firing shown", "silent shown")
 
 

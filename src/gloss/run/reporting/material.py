@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from gloss.browse.pages import feature_path
 from gloss.browse.sections import Link
-from gloss.records import Control, Estimate
+from gloss.records import Control, Estimate, Reason
 from gloss.run.plan import Plan
 from gloss.score.intervals import bootstrap
 from gloss.store.results import Part, Row, read
@@ -47,7 +47,8 @@ class Material:
     @cached_property
     def examined(self) -> int:
         """Features with contexts enough to be explained."""
-        return len(self.plan.features) - sum(row["stage"] == "sample" for row in self.failures)
+        seldom = (row["stage"] == "sample" and row["reason"] != Reason.ERROR for row in self.failures)
+        return len(self.plan.features) - sum(seldom)
 
     def notes(self, stage: str) -> list[dict[str, Any]]:
         """What the markers of a stage's finished shards say."""

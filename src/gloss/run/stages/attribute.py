@@ -1,6 +1,7 @@
 """Stage `attribute`: which of the last tokens, alone or together, make each feature fire in its strongest shown contexts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 from jaxtyping import Int64
@@ -10,18 +11,31 @@ from gloss.attribute.games.endings import Ending
 from gloss.attribute.reasons import Reasoning
 from gloss.models.dictionary import Dictionary
 from gloss.models.subject import Subject
-from gloss.records import Contexts, Examples
+from gloss.records import Contexts, Examples, Failure
 from gloss.run.methods import build
+from gloss.run.mishaps import Watch
 from gloss.run.plan import Plan
-from gloss.run.restored import examples_of
+from gloss.run.restored import stored_examples
 from gloss.store.reasons import Reasons, reason_rows
+from gloss.store.results import failure_row
 
 
 def attribute(plan: Plan, read_with: tuple[Subject, Dictionary], shard: int) -> None:
     """Find the reasons of one shard's features that have contexts."""
     asked = build(Reasoning, plan.experiment.attribute or {}, "[attribute]")
-    found = (one for examples in examples_of(plan, shard) for one in reasons(plan, read_with, examples, asked))
-    plan.part("attribute", shard).write({"reasons": [row for one in found for row in reason_rows(one)]})
+    watch, found, failures = Watch(plan, "attribute", shard), list[Reasons](), list[Failure]()
+
+    def why(restore: Callable[[], Examples]) -> list[Reasons]:
+        return list(reasons(plan, read_with, restore(), asked))
+
+    for feature, restore in stored_examples(plan, shard).items():
+        one = watch.treated(feature, partial(why, restore))
+        if isinstance(one, Failure):
+            failures.append(one)
+        else:
+            found += one
+    rows = [row for one in found for row in reason_rows(one)]
+    watch.write({"reasons": rows, "failures": map(failure_row, failures)})
 
 
 def reasons(plan: Plan, read_with: tuple[Subject, Dictionary], examples: Examples, asked: Reasoning) -> Iterator[Reasons]:

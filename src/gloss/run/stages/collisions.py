@@ -1,21 +1,22 @@
 """Stage `collisions`: which near features cannot be told apart by what explains them, by executing rules or by asking."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, cached_property, partial
 
 from gloss.errors import BadInput
 from gloss.models.prompts import Conversation
-from gloss.records import Estimate, Explanation, FeatureId
+from gloss.records import Estimate, Examples, Explanation, Failure, FeatureId
 from gloss.run.dialogue import Dialogue
 from gloss.run.experiment import JUDGE
+from gloss.run.mishaps import Watch
 from gloss.run.plan import Plan
-from gloss.run.restored import examples_of, explanations_of
+from gloss.run.restored import explanations_of, stored_examples
 from gloss.run.stages.score import is_whole
 from gloss.score.collisions import Explained, Pair, alike, bare, compare, groups
 from gloss.score.discrimination import Discrimination
 from gloss.score.rule_collisions import Claims, told_apart
 from gloss.store.evidence import Evidence
-from gloss.store.results import Row, feature_of, identity, read
+from gloss.store.results import Row, failure_row, feature_of, identity, read
 
 Explanations = Mapping[FeatureId, Explanation]
 Two = tuple[FeatureId, FeatureId]
@@ -37,6 +38,8 @@ class FindCollisions:
     def __call__(self, shard: int) -> None:
         """Write one shard: the pairs of which it holds the first feature."""
         rows: list[Row] = []
+        self.watch = Watch(self.plan, "collisions", shard)
+        self.lost: list[Failure] = []
         whole = is_whole(self.plan, [])
         uncompared = 0
         for explainer, found in self.explained.items():
@@ -46,8 +49,8 @@ class FindCollisions:
             rows += [row(pair, explainer) for pair in (*same, *pairs)]
             whole &= all(pair.whole for pair in pairs)
             uncompared += len(wanted) - len(pairs)
-        part = self.plan.part("collisions", shard)
-        part.write({"collisions": rows}, whole=whole, note={"uncompared": uncompared})
+        records = {"collisions": rows, "failures": map(failure_row, self.lost)}
+        self.watch.write(records, whole=whole, note={"uncompared": uncompared})
 
     def same_words(self, found: Explanations, shard: int) -> Iterator[Pair]:
         """Each feature with the first that bears the same words, wherever that lies."""
@@ -75,11 +78,20 @@ class FindCollisions:
         """The pairs that both have rules, told apart by these."""
         pairs: list[Pair] = []
         for two in wanted:
-            one, other = (self.claimed(explainer, found[feature]) for feature in two)
-            if one and other:
-                rng = self.plan.generator("collisions", explainer, *(feature.index for feature in two))
-                pairs.append(told_apart(one, other, self.plan.corpus, rng))
+            pair = self.watch.treated(two[0], partial(self.executed_pair, explainer, found, two))
+            if isinstance(pair, Failure):
+                self.lost.append(pair)
+            elif pair:
+                pairs.append(pair)
         return pairs
+
+    def executed_pair(self, explainer: str, found: Explanations, two: Two) -> Pair | None:
+        """The two, told apart by their rules; None where one has no rule."""
+        one, other = (self.claimed(explainer, found[feature]) for feature in two)
+        if not (one and other):
+            return None
+        rng = self.plan.generator("collisions", explainer, *(feature.index for feature in two))
+        return told_apart(one, other, self.plan.corpus, rng)
 
     def claimed(self, explainer: str, explanation: Explanation) -> Claims | None:
         """Where a rule fires, worked out once; None where there is no rule that can be read."""
@@ -97,13 +109,14 @@ class FindCollisions:
         evidence = self.evidence({feature for two in wanted for feature in two})
         method = Discrimination(2, self.asked.trials, self.asked.contexts_each, sets_per_question=10)
 
-        def conversations() -> Iterator[Conversation[Pair]]:
-            for two in wanted:
-                rng = self.plan.generator("collisions", *(feature.index for feature in two))
-                one, other = (Explained(found[feature], evidence[feature]) for feature in two)
-                yield compare(one, other, method, rng)
+        def compared(two: Two) -> Conversation[Pair]:
+            rng = self.plan.generator("collisions", *(feature.index for feature in two))
+            one, other = (Explained(found[feature], evidence[feature]()) for feature in two)
+            return compare(one, other, method, rng)
 
-        return self.dialogue.hold(conversations())
+        pairs = self.dialogue.hold(self.watch.talk(two[0], partial(compared, two)) for two in wanted)
+        self.lost += [pair for pair in pairs if isinstance(pair, Failure)]
+        return [pair for pair in pairs if isinstance(pair, Pair)]
 
     def foreseen(self, found: Explanations, shard: int) -> Iterator[Conversation[Pair]]:
         """What a shard's pairs would be asked with these explanations: the first round of each conversation is one direction."""
@@ -113,16 +126,21 @@ class FindCollisions:
         for two in wanted:
             for one, other in (two, two[::-1]):
                 rng = self.plan.generator("cost", one.index, other.index)
-                yield compare(Explained(found[one], evidence[one]), Explained(found[other], evidence[other]), method, rng)
+                yield compare(Explained(found[one], evidence[one]()), Explained(found[other], evidence[other]()), method, rng)
 
-    def evidence(self, wanted: set[FeatureId]) -> dict[FeatureId, Evidence]:
-        """The evidence of these features, whatever shards they lie in."""
+    def evidence(self, wanted: set[FeatureId]) -> dict[FeatureId, Callable[[], Evidence]]:
+        """What gives the evidence of these features, whatever shards they lie in; each is made once."""
         size, numbers = self.plan.experiment.run.features_per_shard, {f: n for n, f in enumerate(self.plan.features)}
+
+        def made(restore: Callable[[], Examples]) -> Evidence:
+            examples = restore()
+            return Evidence(examples, self.plan.corpus, self.plan.activations.feature(examples.feature.index))
+
         return {
-            examples.feature: Evidence(examples, self.plan.corpus, self.plan.activations.feature(examples.feature.index))
+            feature: cache(partial(made, restore))
             for shard in sorted({numbers[feature] // size for feature in wanted})
-            for examples in examples_of(self.plan, shard)
-            if examples.feature in wanted
+            for feature, restore in stored_examples(self.plan, shard).items()
+            if feature in wanted
         }
 
 

@@ -1,22 +1,26 @@
 """Stage `explain`: an explanation for every feature that has contexts, by every method that was asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from gloss.explain.choosing import Choice, Chooser
 from gloss.models.prompts import Conversation
-from gloss.records import Examples, Explanation, Failure
+from gloss.records import Examples, Explanation, Failure, FeatureId
 from gloss.run.dialogue import Dialogue
 from gloss.run.experiment import called
 from gloss.run.methods import method, unpacked
+from gloss.run.mishaps import Watch
 from gloss.run.plan import Plan, named
-from gloss.run.restored import effects_of, examples_of, reasons_of
+from gloss.run.restored import effects_of, reasons_of, stored_examples
 from gloss.run.stages.packing import settled
 from gloss.run.stages.score import evidence_of
 from gloss.store.reasons import offsets_that_matter
 from gloss.store.results import candidate_rows, explanation_row, failure_row
 from gloss.store.selection import selection_of
+
+READS = {"intervene": "reads_effects", "attribute": "reads_reasons"}  # stages, and what says that a method reads them
 
 
 def explain(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
@@ -28,21 +32,25 @@ def explain(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     explainer, stage = method("explain", settled(plan, "explain", settings)), named("explain", settings)
 
     measured = [name for name in unpacked("explain", settings) if f"packing.{name}" in plan.keys]
-    effects = effects_of(plan, shard) if getattr(explainer, "reads_effects", False) else {}
-    reasons = reasons_of(plan, shard) if getattr(explainer, "reads_reasons", False) else {}
+    reads = [stage for stage, flag in READS.items() if getattr(explainer, flag, False)]
+    effects = effects_of(plan, shard) if "intervene" in reads else {}
+    reasons = reasons_of(plan, shard) if "attribute" in reads else {}
+    watch = Watch(plan, stage, shard, after=("sample", *reads))
 
-    def conversations() -> Iterator[Conversation[Choice]]:
-        for examples in examples_of(plan, shard):
-            index = examples.feature.index
-            offsets = offsets_that_matter(reasons.get(index, ()))
-            yield chosen(plan, explainer, replace(examples, effects=effects.get(index, ()), offsets=offsets))
+    def explained(feature: FeatureId, restore: Callable[[], Examples]) -> Conversation[Choice]:
+        offsets = offsets_that_matter(reasons.get(feature.index, ()))
+        return chosen(plan, explainer, replace(restore(), effects=effects.get(feature.index, ()), offsets=offsets))
 
-    choices = dialogue.hold(conversations())
+    def conversations() -> Iterator[Conversation[Choice | Failure]]:
+        for feature, restore in stored_examples(plan, shard).items():
+            yield watch.talk(feature, partial(explained, feature, restore))
+
+    choices = [Choice(one) if isinstance(one, Failure) else one for one in dialogue.hold(conversations())]
     found = [choice.explanation for choice in choices]
     explanations = [replace(e, method=called(settings)) for e in found if isinstance(e, Explanation)]
     failures = [replace(f, stage=stage) for f in found if isinstance(f, Failure)]
     candidates = [row for choice in choices for row in candidate_rows(choice.candidates, called(settings))]
-    plan.part(stage, shard).write(
+    watch.write(
         {"explanations": map(explanation_row, explanations), "failures": map(failure_row, failures)}
         | ({"candidates": candidates} if isinstance(explainer, Chooser) else {}),
         whole=not any(choice.lost for choice in choices) and all(plan.part(f"packing.{name}", 0).is_done for name in measured),

@@ -1,34 +1,39 @@
 """Stage `judge`: how often each method's judge errs, asked of contexts whose truth is known."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from gloss.models.prompts import Conversation
-from gloss.records import Failure, Reason, Score
+from gloss.records import Failure, FeatureId, Reason, Score
 from gloss.run.dialogue import Dialogue
 from gloss.run.experiment import called
 from gloss.run.methods import method
+from gloss.run.mishaps import Watch
 from gloss.run.plan import Plan, named
 from gloss.run.stages.packing import settled
-from gloss.score.anchors import Anchors, Material
+from gloss.score.anchors import ANCHOR, Anchors, Material
 from gloss.score.verdicts import Counts
-from gloss.store.results import Row, read
+from gloss.store.results import Row, failure_row, read
 
 Asked = tuple[str, Conversation[Score | Failure]]
 
 
 def judge(plan: Plan, settings: dict[str, Any], dialogue: Dialogue) -> None:
     """Have one method's judge asked about the anchors; what it said of each rule, and both error rates in the note."""
-    part = plan.part(named("judge", settings), 0)
     asked = list(conversations(plan, settings))
-    found = dialogue.hold(talk for _, talk in asked)
+    watch = Watch(plan, named("judge", settings), 0, after=(), size=len(asked))
+    # No feature of the dictionary: rules are counted below 0.
+    talks = (watch.talk(FeatureId(ANCHOR, -1 - n), partial(begun, talk)) for n, (_, talk) in enumerate(asked))
+    found = dialogue.hold(talks)
     scores = [(rule, score) for (rule, _), score in zip(asked, found, strict=True) if isinstance(score, Score)]
     whole = not any(verdict.reason is Reason.REQUEST_ERROR for _, score in scores for verdict in score.verdicts)
     every = Anchors.of([verdict for _, score in scores for verdict in score.verdicts])
     rates = {name: getattr(every, name) for name in ("sensitivity", "false_positive_rate")}
     note = {name: [rate.value, rate.low, rate.high] for name, rate in rates.items()}
     rows = [row_of(called(settings), rule, Anchors.of(score.verdicts)) for rule, score in scores]
-    part.write({"anchors": rows}, whole=whole, note=note)
+    failures = [failure_row(one) for one in found if isinstance(one, Failure) and one.reason is Reason.ERROR]
+    watch.write({"anchors": rows, "failures": failures}, whole=whole, note=note)
 
 
 def conversations(plan: Plan, settings: dict[str, Any]) -> Iterator[Asked]:
@@ -41,6 +46,11 @@ def conversations(plan: Plan, settings: dict[str, Any]) -> Iterator[Asked]:
     for number, words in enumerate(material.words(asked.rules, each, rng)):
         explanation, evidence = material.about(words, each, rng)
         yield explanation.text, scorer.score(explanation, evidence, plan.generator("anchor", named("judge", settings), number))
+
+
+def begun(talk: Conversation[Score | Failure]) -> Conversation[Score | Failure]:
+    """The conversation itself."""
+    return talk
 
 
 def row_of(method: str, rule: str, said: Anchors) -> Row:

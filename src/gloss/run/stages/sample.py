@@ -1,9 +1,11 @@
 """Stage `sample`: the contexts of each feature, kept as references into the corpus."""
 
 from collections import Counter
+from functools import partial
 
 from gloss.records import Examples, Failure, FeatureId, Negative
 from gloss.run.methods import method
+from gloss.run.mishaps import Watch
 from gloss.run.plan import Plan
 from gloss.sample.examples import gather
 from gloss.sample.negatives import Near
@@ -17,14 +19,15 @@ def sample(plan: Plan, shard: int) -> None:
     references: list[Row] = []
     failures: list[Row] = []
     negatives: Counter[int] = Counter()
+    watch = Watch(plan, "sample", shard, after=("neighbours",))
     for feature in plan.shard(shard):
-        found = contexts_of(plan, feature)
+        found = watch.treated(feature, partial(contexts_of, plan, feature))
         if isinstance(found, Failure):
             failures.append(failure_row(found))
         else:
             references += reference_rows(found)
             negatives.update(found.silent_held_out.quantiles.tolist())
-    plan.part("sample", shard).write({"examples": references, "failures": failures}, note={"negatives": named(negatives)})
+    watch.write({"examples": references, "failures": failures}, note={"negatives": named(negatives)})
 
 
 def named(negatives: Counter[int]) -> dict[str, int]:

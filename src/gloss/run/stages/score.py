@@ -1,17 +1,19 @@
 """Stage `score`: every explanation against held-out text, and beside it what other features' explanations would have got."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from gloss.models.prompts import Conversation
-from gloss.records import NOBODY, Control, Effect, Examples, Explanation, Failure, Reason, Score, Split
+from gloss.records import NOBODY, Control, Effect, Examples, Explanation, Failure, FeatureId, Reason, Score, Split
 from gloss.run.dialogue import Dialogue
 from gloss.run.doubts import NOTE
 from gloss.run.experiment import called
 from gloss.run.methods import method
+from gloss.run.mishaps import Watch
 from gloss.run.plan import Plan, named
-from gloss.run.restored import effects_of, examples_of, explanations_of
+from gloss.run.restored import effects_of, explanations_of, stored_examples
 from gloss.run.stages.judge import anchors_of
 from gloss.run.stages.packing import settled
 from gloss.score.correction import with_corrections
@@ -27,34 +29,43 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     settings = plan.experiment.score[number]
     scorer, stage = method("score", settled(plan, "score", settings)), named("score", settings)
     assigned = Assignment(plan)
-    tried: list[tuple[Control, Examples, str]] = []
+    tried: list[tuple[Control, str]] = []
     anchors = anchors_of(plan, settings)
-    effects = effects_of(plan, shard) if getattr(scorer, "reads_effects", False) else {}
+    reads_effects = getattr(scorer, "reads_effects", False)
+    effects = effects_of(plan, shard) if reads_effects else {}
+    watch = Watch(plan, stage, shard, after=("sample", "intervene") if reads_effects else ("sample",))
+    lost: list[Failure] = []  # before anything could be asked
+
+    def scored(explanation: Explanation, control: Control, evidence: Evidence) -> Conversation[Score | Failure]:
+        purpose = (stage, evidence.examples.feature.index, control, explanation.method)
+        score = yield from scorer.score(explanation, evidence, plan.generator("score", *purpose))
+        if isinstance(score, Score) and anchors is not None:
+            purpose = (stage, evidence.examples.feature.index, control, score.explained_by)
+            score = with_corrections(score, evidence.examples, anchors, plan.generator("correction", *purpose))
+        return score if isinstance(score, Failure) else replace(score, control=control, method=called(settings))
+
+    def evidence_for(feature: FeatureId, restore: Callable[[], Examples]) -> Evidence:
+        return evidence_of(plan, scorer, restore(), effects.get(feature.index, ()))
 
     def conversations() -> Iterator[Conversation[Score | Failure]]:
-        for examples in examples_of(plan, shard):
-            index = examples.feature.index
-            evidence = evidence_of(plan, scorer, examples, effects.get(index, ()))
-            for control, explanation in assigned.to(examples) if reads_explanation(scorer) else nobodys(examples):
-                tried.append((control, examples, explanation.method))
-                rng = plan.generator("score", stage, index, control, explanation.method)
-                yield scorer.score(explanation, evidence, rng)
-
-    def finished(score: Score, control: Control, examples: Examples) -> Score:
-        if anchors is not None:
-            rng = plan.generator("correction", stage, examples.feature.index, control, score.explained_by)
-            score = with_corrections(score, examples, anchors, rng)
-        return replace(score, control=control, method=called(settings))
+        for feature, restore in stored_examples(plan, shard).items():
+            evidence = watch.treated(feature, partial(evidence_for, feature, restore))
+            if isinstance(evidence, Failure):
+                lost.append(evidence)
+                continue
+            for control, explanation in assigned.to(feature) if reads_explanation(scorer) else nobodys(feature):
+                tried.append((control, explanation.method))
+                yield watch.talk(feature, partial(scored, explanation, control, evidence))
 
     found = list(zip(dialogue.hold(conversations()), tried, strict=True))
-    scores = [finished(s, control, examples) for s, (control, examples, _) in found if isinstance(s, Score)]
-    # That a control could not be scored says nothing about the feature.
-    failures = [
+    scores = [one for one, _ in found if isinstance(one, Score)]
+    # That a control could not be scored says nothing about the feature, but an error is told wherever it comes from.
+    failures = lost + [
         replace(f, stage=stage, explained_by=by)
-        for f, (control, _, by) in found
-        if isinstance(f, Failure) and control is Control.NONE
+        for f, (control, by) in found
+        if isinstance(f, Failure) and (control is Control.NONE or f.reason is Reason.ERROR)
     ]
-    plan.part(stage, shard).write(
+    watch.write(
         {
             "scores": map(score_row, scores),
             "verdicts": [row for s in scores for row in verdict_rows(s)],
@@ -94,9 +105,9 @@ def reads_explanation(scorer: Any) -> bool:
     return getattr(scorer, "reads_explanation", True)
 
 
-def nobodys(examples: Examples) -> Iterator[Exchanged]:
+def nobodys(feature: FeatureId) -> Iterator[Exchanged]:
     """For scores of the feature itself: no explanation, by nobody."""
-    yield Control.NONE, Explanation(examples.feature, "", NOBODY)
+    yield Control.NONE, Explanation(feature, "", NOBODY)
 
 
 class Assignment:
@@ -107,9 +118,8 @@ class Assignment:
         self.by_method = {stage: {e.feature: e for e in found} for stage, found in explanations_of(plan).items()}
         self.shuffled = {stage: self.derangement(stage, list(found.values())) for stage, found in self.by_method.items()}
 
-    def to(self, examples: Examples) -> Iterator[Exchanged]:
+    def to(self, feature: FeatureId) -> Iterator[Exchanged]:
         """Each explanation to try on a feature, as if it were the feature's own."""
-        feature = examples.feature
         for stage, found in self.by_method.items():
             if feature not in found:
                 continue

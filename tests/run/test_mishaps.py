@@ -1,0 +1,238 @@
+"""An error while one feature is treated costs that feature alone, and is told; the next run tries it again."""
+
+import errno
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small import SMALL, start
+
+from gloss.errors import BadInput, BadSettings, Stopped, Unreachable, Unwritable
+from gloss.models.prompts import Answer, Message, Prompt
+from gloss.records import Control, Failure, FeatureId, Reason
+from gloss.run.experiment import Experiment
+from gloss.run.mishaps import Watch
+from gloss.run.plan import Plan, plan_of
+from gloss.run.restored import stored_examples
+from gloss.run.stages import attribute, intervene
+from gloss.store.results import read
+
+CAUSES = "\n[intervene]\nprompts = 4\n\n[attribute]\ncontexts = 1\n"
+
+
+def raising_for(index: int, work: Callable, number: Callable[..., int]) -> Callable:
+    """The same work, that fails for one feature."""
+
+    def failing(*arguments: object) -> object:
+        if number(*arguments) == index:
+            raise ZeroDivisionError("nobody divides")
+        return work(*arguments)
+
+    return failing
+
+
+BROKEN = """
+import sys
+from gloss.cli import main
+from gloss.run import browsing
+from gloss.run.stages import collisions, explain, sample
+from gloss.score.execution import Execution
+
+def broken(place, name, index, number):
+    work = getattr(place, name)
+    def failing(*arguments):
+        if number(*arguments) == index:
+            raise ZeroDivisionError("nobody divides")
+        return work(*arguments)
+    setattr(place, name, failing)
+
+a, b, c, d = map(int, sys.argv.pop().split(","))
+broken(sample, "contexts_of", a, lambda _, feature: feature.index)
+broken(explain, "chosen", b, lambda _p, _e, given: given.feature.index)
+broken(Execution, "score", c, lambda _s, given, *_: given.feature.index)
+broken(collisions.FindCollisions, "executed_pair", 0, lambda *_: 0)
+broken(browsing, "page", d, lambda _, feature, *_rest: feature.index)
+main()
+"""
+
+
+@pytest.mark.timeout(900)
+def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_it(small_run, tmp_path):
+    for stage in ("decompose", "collect"):
+        shutil.copytree(small_run / "out" / stage, tmp_path / "out" / stage)
+    (tmp_path / "experiment.toml").write_text(SMALL.replace("features = 12", "features = 6"))
+    features = [feature.index for feature in Plan(Experiment.read(tmp_path / "experiment.toml")).features]
+    command = [sys.executable, "-c", BROKEN, "run", "experiment.toml", ",".join(map(str, features[:4]))]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    plan = plan_of(tmp_path / "out")
+    errors = [row for row in read([plan.place(stage) for stage in plan.keys], "failures") if row["reason"] == Reason.ERROR]
+    found = {(row["stage"], row["feature"]) for row in errors if row["stage"] != "collisions"}
+    assert found == {("sample", features[0]), ("explain.rule", features[1]), ("score.execution", features[2])}
+    assert all(row["detail"] == "ZeroDivisionError: nobody divides (<string>:12)" for row in errors)
+    for stage in {row["stage"] for row in errors} | {"browse"}:
+        assert "Traceback" in (tmp_path / "out" / "log" / f"{stage}.log").read_text()
+    assert "An error ended its treatment" in next((tmp_path / "out" / "page").rglob(f"{features[3]}.html")).read_text()
+    process = start(tmp_path, "status", "out")
+    said, _ = process.communicate(timeout=100)
+    for told in (said, done.stderr):
+        assert all(f"{stage}: 1 feature failed with ZeroDivisionError" in told for stage, _ in found)
+
+    process = start(tmp_path, "run", "experiment.toml")
+    _, err = process.communicate(timeout=500)
+    assert process.returncode == 0, err
+    tables = {table: read([plan.place(stage) for stage in plan.keys], table) for table in ("explanations", "failures", "scores")}
+    assert {row["feature"] for row in (*tables["explanations"], *tables["failures"])} == set(features)
+    assert Reason.ERROR not in {row["reason"] for row in tables["failures"]}
+    own = {row["feature"] for row in tables["scores"] if row["control"] == Control.NONE}
+    assert own == {row["feature"] for row in tables["explanations"]}
+    assert all(plan.part(stage, shard).is_done for stage in ("sample", "explain.rule", "score.execution") for shard in range(2))
+
+
+@pytest.mark.parametrize("stage", ["intervene", "attribute"])
+def test_a_stage_that_reads_the_subject_goes_on_too(small_run, tmp_path, monkeypatch, stage):
+    module, work = {"intervene": (intervene, "effects_of"), "attribute": (attribute, "reasons")}[stage]
+    shutil.copytree(small_run / "out", tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiment.toml").write_text(SMALL + CAUSES)
+    plan = Plan(Experiment.read(Path("experiment.toml")))
+    feature, subject_and_dictionary = next(iter(stored_examples(plan, 0))), intervene.models(plan)
+    for broken, done in ((feature.index, False), (-1, True)):
+        failing = raising_for(broken, lambda *_: (), lambda _a, _b, given, *_: given.feature.index)
+        monkeypatch.setattr(module, work, failing)
+        getattr(module, stage)(plan, subject_and_dictionary, 0)
+        failures = read([plan.place(stage)], "failures")
+        assert [row["feature"] for row in failures] == ([] if done else [feature.index])
+        assert plan.part(stage, 0).is_done is done
+        assert plan.part("explain.rule", 0).is_done is False
+
+
+FAULTY = """
+from dataclasses import dataclass
+from gloss.records import Explanation
+@dataclass(frozen=True)
+class Faulty:
+    every: int = 1
+    def explain(self, examples, vocabulary, rng):
+        yield from ()
+        if examples.feature.index % self.every == 0:
+            raise RuntimeError("out of order")
+        return Explanation(examples.feature, "something", "faulty", 'token is letters')
+"""
+
+
+def strangers(folder: Path) -> str:
+    """A package of somebody else with an explainer that fails."""
+    (folder / "faulty.py").write_text(FAULTY)
+    info = folder / "faulty-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[gloss.explain]\nfaulty = faulty:Faulty\n")
+    return str(folder)
+
+
+def test_one_error_that_takes_a_whole_shard_stops_with_one_sentence(small_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", strangers(tmp_path), prepend=":")
+    shutil.copytree(small_run / "out", tmp_path / "out")
+    (tmp_path / "experiment.toml").write_text(
+        SMALL.replace("processes = 1", "processes = 2") + '\n[explain]\nmethod = "faulty"\n'
+    )
+    process = start(tmp_path, "explain", "experiment.toml")
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 2
+    assert "Traceback" not in err
+    [sentence] = [line for line in err.splitlines() if line.startswith("gloss: ")]
+    assert "the same error took 3 of 3 features: RuntimeError: out of order" in sentence
+    assert "explain.faulty.log" in sentence
+    assert (tmp_path / "out" / "log" / "explain.faulty.log").read_text().count("RuntimeError: out of order") >= 3
+
+
+# ---- the watch alone
+
+
+def watching(folder: Path, features: int) -> Watch:
+    """A watch over one shard of so many features."""
+    plan = Plan(Experiment.of({"run": {"folder": str(folder), "features_per_shard": features}}), (("explain.made", "key"),))
+    vars(plan)["features"] = [FeatureId("d", index) for index in range(features)]
+    return Watch(plan, "explain.made", 0)
+
+
+@pytest.fixture
+def watch(tmp_path: Path) -> Watch:
+    return watching(tmp_path, 40)
+
+
+def fail(problem: BaseException) -> None:
+    raise problem
+
+
+@pytest.mark.parametrize(
+    "problem", [ValueError("a\nb"), BadInput("no rule"), KeyError("x"), RecursionError(), AssertionError(), OSError("odd")]
+)
+def test_an_error_is_a_failure_of_its_feature(watch: Watch, tmp_path: Path, problem: Exception) -> None:
+    found = watch.treated(FeatureId("d", 3), lambda: fail(problem))
+    assert isinstance(found, Failure)
+    assert (found.feature.index, found.stage, found.reason) == (3, "explain.made", Reason.ERROR)
+    assert "\n" not in found.detail
+    assert type(problem).__name__ in found.detail
+    assert str(tmp_path) not in found.detail
+    assert not watch.whole
+    assert "feature d/3" in (tmp_path / "log" / "explain.made.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        BadSettings("x"),
+        Unreachable("x"),
+        Unwritable("x"),
+        Stopped("x"),
+        MemoryError(),
+        KeyboardInterrupt(),
+        SystemExit(3),
+        GeneratorExit(),
+    ],
+)
+def test_what_ends_a_run_passes(watch: Watch, problem: BaseException) -> None:
+    with pytest.raises(type(problem)):
+        watch.treated(FeatureId("d", 3), lambda: fail(problem))
+    assert watch.whole
+
+
+def test_a_full_disk_is_no_failure_of_a_feature(watch: Watch) -> None:
+    with pytest.raises(Unwritable, match="no space left"):
+        watch.treated(FeatureId("d", 3), lambda: fail(OSError(errno.ENOSPC, "No space left on device", "a/file")))
+
+
+def test_a_conversation_that_fails_midway_ends_as_a_failure(watch: Watch) -> None:
+    def talk():
+        [answer] = yield [Prompt((Message("user", "hello"),))]
+        raise ValueError(answer.text)
+
+    held = watch.talk(FeatureId("d", 1), talk)
+    assert len(next(held)) == 1
+    with pytest.raises(StopIteration) as over:
+        held.send([Answer("goodbye")])
+    assert over.value.value.detail.startswith("ValueError: goodbye")
+
+
+def test_the_same_error_stops_beyond_a_tenth_and_others_do_not_add_up(watch: Watch) -> None:
+    for index in range(4):
+        watch.treated(FeatureId("d", index), lambda: fail(ValueError("here")))
+        watch.treated(FeatureId("d", index), lambda: fail(ValueError("here")))
+    for index in range(4):
+        watch.treated(FeatureId("d", index), lambda: fail(TypeError("there")))
+    with pytest.raises(Stopped, match=r"5 of 40 features: ValueError: here \(run/test_mishaps.py:"):
+        watch.treated(FeatureId("d", 4), lambda: fail(ValueError("here")))
+
+
+def test_a_small_shard_bears_two(tmp_path: Path) -> None:
+    small = watching(tmp_path, 4)
+    for index in range(2):
+        assert isinstance(small.treated(FeatureId("d", index), lambda: fail(ValueError("x"))), Failure)
+    with pytest.raises(Stopped):
+        small.treated(FeatureId("d", 2), lambda: fail(ValueError("x")))
