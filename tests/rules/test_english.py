@@ -21,13 +21,18 @@ from gloss.rules import parse
         ("token is number and position < 16", "a number among the first 16 tokens"),
         (
             'line begins with token in {"import"} and not token is newline',
-            "any token on a line that begins with `import`, except a line break",
+            "any token without a line break on a line that begins with `import`",
         ),
-        ('token in {"\\n    "} or in string', "a line break and 4 blanks; or any token in a string"),
+        ('token in {"\\n    "} or in string', "a line break and 4 blanks; or any token inside quotation marks"),
         (
             'in string and before(1, token in {"."}) and not token is number and after(2, token is upper) and token in {"a"}',
-            "`a` within 2 tokens after capital letters, right before `.` and in a string, except a number",
+            "`a` that is no number within 2 tokens after a token in capital letters, right before `.` and inside quotation marks",
         ),
+        ("token is closing and not token is opening", "a closing bracket without an opening bracket"),
+        (r"token matches /\s*ati.*/ and token matches /.*n\s*/", "a token beginning with `ati` and ending in `n`"),
+        (r"token matches /\s*\d{1,3}\s*/ and not token is spaced", "a number of up to 3 digits without a blank in front"),
+        ('token in {"of", "f"} and word in {"of", "lif"}', "`of` or `f` where the word so far is `of` or `lif`"),
+        ('word in {"of", "li"} and not token in {"of"}', "the words `of` or `li`, except where the token is `of`"),
         ("position = 0 or position < 4", "any token at the start of the text; or any token among the first 4 tokens"),
         (
             'not after(1, token is opening) and before(2..3, token in {")"})',

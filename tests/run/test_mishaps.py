@@ -60,7 +60,8 @@ main()
 
 
 @pytest.mark.timeout(900)
-def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_it(small_run, tmp_path):
+def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_it(small_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for stage in ("decompose", "collect"):
         shutil.copytree(small_run / "out" / stage, tmp_path / "out" / stage)
     (tmp_path / "experiment.toml").write_text(SMALL.replace("features = 12", "features = 6"))

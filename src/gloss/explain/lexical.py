@@ -60,10 +60,11 @@ def classes(passage: Passage, at: Int64[ndarray, " row"]) -> Held:
 
 
 def surrounded(passage: Passage, at: Int64[ndarray, " row"]) -> Held:
-    """What the token begins in."""
+    """What the token begins, and what it begins in."""
     around = passage.surroundings
-    held = np.stack([passage.line_starts[at], around.comment[at], around.string[at], around.brackets[at]])
-    return [(state, KIND_BITS) for state in State], held
+    states = (State.IN_COMMENT, around.comment), (State.IN_STRING, around.string), (State.IN_BRACKETS, around.brackets)
+    places = (State.START_OF_LINE, passage.line_starts), (State.START_OF_WORD, passage.word_starts == np.arange(len(passage)))
+    return [(state, KIND_BITS) for state, _ in (*places, *states)], np.stack([held[at] for _, held in (*places, *states)])
 
 
 def placed(passage: Passage, at: Int64[ndarray, " row"]) -> Held:

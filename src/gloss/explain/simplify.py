@@ -99,6 +99,26 @@ class Draft:
             if len(terms) > 1:
                 for j in range(len(terms)):
                     yield [*before, (*terms[:j], *terms[j + 1 :]), *after]
+                for joined in self.joined(terms):
+                    yield [*before, joined, *after]
+
+    def joined(self, terms: Terms) -> Iterator[Terms]:
+        """The terms with one set in place of two that speak of the token and of its word: that of those strings which hold."""
+        own = [term for term in terms if isinstance(term.condition, OneOf)]
+        if len(own) != 2 or all(term.negated for term in own):
+            return
+        held = self.held_by(terms)
+        for term in own:
+            if not term.negated:
+                members = Members.of(term.condition, self.sightings.passage)
+                whole, part = (
+                    np.bincount(members.ranks[members.ids], self.sightings.weights * where, len(members.strings) + 1)
+                    for where in (self.mask(term), held)
+                )
+                if len(kept := np.flatnonzero(part[:-1] * 2 > whole[:-1])):
+                    strings = tuple(members.strings[k] for k in kept.tolist())
+                    one = Term(with_strings(term.condition, strings))
+                    yield (one, *(each for each in terms if each not in own))
 
     def drop_strings(self) -> None:
         """Take strings out of the sets, those that matter least first; the others are put in order."""

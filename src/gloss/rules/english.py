@@ -1,6 +1,7 @@
 """Says a rule in plain words: what the token is, where it stands, and what is excepted."""
 
 import re
+from itertools import pairwise
 
 from gloss.rules.language import (
     After,
@@ -20,12 +21,12 @@ from gloss.rules.language import (
 from gloss.rules.naming import AsIn, quoted, told, whole
 
 CLASS_NAMES = {
-    "letters": "a piece of a word",
-    "lower": "small letters",
-    "upper": "capital letters",
+    "letters": "a word or a piece of one",
+    "lower": "a token in small letters",
+    "upper": "a token in capital letters",
     "capitalised": "a capitalised word",
     "number": "a number",
-    "punctuation": "punctuation",
+    "punctuation": "a mark of punctuation",
     "opening": "an opening bracket",
     "closing": "a closing bracket",
     "quote": "a quotation mark",
@@ -51,10 +52,27 @@ CLASS_NOTES = {
     "unspaced": "without a blank in front",
     "underscored": "with an underscore",
 }
+CLASS_LACKS = {
+    "letters": "that is not of letters only",
+    "lower": "not in small letters",
+    "upper": "not in capital letters",
+    "capitalised": "that is no capitalised word",
+    "number": "that is no number",
+    "punctuation": "that is more than punctuation",
+    "opening": "without an opening bracket",
+    "closing": "without a closing bracket",
+    "quote": "without a quotation mark",
+    "blank": "that is more than blanks",
+    "newline": "without a line break",
+    "spaced": "without a blank in front",
+    "unspaced": "that begins with a blank or a sign",
+    "underscored": "without an underscore",
+}
 STATES = {
     State.START_OF_LINE: "at the start of a line",
+    State.START_OF_WORD: "at the start of a word",
     State.IN_COMMENT: "in a comment",
-    State.IN_STRING: "in a string",
+    State.IN_STRING: "inside quotation marks",
     State.IN_BRACKETS: "inside brackets",
 }
 COMPARISONS = {
@@ -64,6 +82,7 @@ COMPARISONS = {
     Comparison.AT_LEAST: "after the first {number} tokens",
     Comparison.MORE: "after the first {following} tokens",
 }
+NUMBER = re.compile(r"\\s\*\\d\{(?:(\d+),)?(\d+)\}(?:\\s\*)?")  # the pattern of a number of so many digits
 ORDER = (OneOf, Matches, IsClass, After, Before, State, LineBegins, Position)  # in which conditions are told
 
 
@@ -79,15 +98,32 @@ def alternative_phrase(alternative: Alternative, as_in: AsIn) -> str:
     """What the token is, where it stands, then what is excepted: "`raise` right after a line break, except in a string"."""
     terms = sorted(alternative.terms, key=lambda term: rank(term.condition))
     own = [term.condition for term in terms if not term.negated and is_own(term.condition)]
+    lacks = [CLASS_LACKS[name] for term in terms if term.negated and (name := own_class(term.condition))]
+    lacks += ["that continues a word" for term in terms if term.negated and term.condition is State.START_OF_WORD]
     around = [place_phrase(term.condition, as_in) for term in terms if not term.negated and not is_own(term.condition)]
-    except_for = [place_phrase(term.condition, as_in) for term in terms if term.negated]
-    words = [own_phrase(own, as_in), *filter(None, [join_and(around)])]
+    said = {term for term in terms if own_class(term.condition) or term.condition is State.START_OF_WORD}
+    except_for = [exception(term.condition, own, as_in) for term in terms if term.negated and term not in said]
+    words = [own_phrase(own, as_in), *filter(None, [join_and(lacks), join_and(around)])]
     return ", except ".join(filter(None, [" ".join(words), " or ".join(except_for)]))
 
 
-def rank(condition: Condition) -> int:
-    """Where the condition is told among others."""
-    return ORDER.index(type(condition))
+def rank(condition: Condition) -> tuple[int, bool]:
+    """Where the condition is told among others: what is said of the word follows what is said of the token."""
+    return ORDER.index(type(condition)), isinstance(condition, OneOf) and condition.unit is Unit.WORD
+
+
+def own_class(condition: Condition) -> str:
+    """The class that the condition wants the token itself to belong to; nothing for other conditions."""
+    return condition.name if isinstance(condition, IsClass) and condition.unit is Unit.TOKEN else ""
+
+
+def exception(condition: Condition, own: list[Condition], as_in: AsIn) -> str:
+    """What is excepted. Strings of tokens and of words look alike, so it is said which, where the other kind is spoken of."""
+    units = {each.unit for each in own if isinstance(each, OneOf)}
+    if isinstance(condition, OneOf) and units and condition.unit not in units:
+        thing = "token" if condition.unit is Unit.TOKEN else "word so far"
+        return f"where the {thing} is {told(condition.strings, as_in if condition.unit is Unit.TOKEN else whole)}"
+    return place_phrase(condition, as_in)
 
 
 def is_own(condition: Condition) -> bool:
@@ -100,12 +136,16 @@ def own_phrase(conditions: list[Condition], as_in: AsIn) -> str:
     if not conditions:
         return "any token"
     phrase = predicate_phrase(conditions[0], as_in)
-    for condition in conditions[1:]:
+    for before, condition in pairwise(conditions):
         match condition:
             case IsClass(Unit.TOKEN, name):
                 phrase += f" {CLASS_NOTES[name]}"
+            case Matches(Unit.TOKEN, pattern):
+                phrase += f"{' and' * isinstance(before, Matches)} {pattern_note(pattern)}"
+            case OneOf(Unit.WORD, strings):
+                phrase += f" where the word so far is {told(strings)}"
             case _:
-                phrase += f" that is {predicate_phrase(condition, as_in)}"
+                phrase += f" in {predicate_phrase(condition, as_in)}"
     return phrase
 
 
@@ -126,17 +166,22 @@ def predicate_phrase(predicate: Condition, as_in: AsIn) -> str:
 
 def pattern_phrase(unit: Unit, pattern: str) -> str:
     """A regular expression in words where it only says how the string begins or ends, else itself."""
+    thing = "a number" if NUMBER.fullmatch(pattern) else "a token" if unit is Unit.TOKEN else "a word"
+    return f"{thing} {pattern_note(pattern)}"
+
+
+def pattern_note(pattern: str) -> str:
+    """What a regular expression says of a string."""
     literal = r"((?:\\[^\w\s]|[^\\.^$*+?{}\[\]|()])+)"
-    thing = "a token" if unit is Unit.TOKEN else "a word"
     if found := re.fullmatch(rf"(?:\\s\*)?{literal}\.\*", pattern):
-        return f"{thing} beginning with {quoted(unescaped(found[1]))}"
+        return f"beginning with {quoted(unescaped(found[1]))}"
     if found := re.fullmatch(rf"\.\*{literal}(?:\\s\*)?", pattern):
-        return f"{thing} ending in {quoted(unescaped(found[1]))}"
+        return f"ending in {quoted(unescaped(found[1]))}"
     if found := re.fullmatch(rf"\.\*{literal}\.\*", pattern):
-        return f"{thing} containing {quoted(unescaped(found[1]))}"
-    if found := re.fullmatch(r"\\s\*\\d\{(?:(\d+),)?(\d+)\}(?:\\s\*)?", pattern):
-        return f"a number of {'up to ' * bool(found[1])}{found[2]} digit{'s' * (found[2] != '1')}"
-    return f"{thing} matching /{pattern}/"
+        return f"containing {quoted(unescaped(found[1]))}"
+    if found := NUMBER.fullmatch(pattern):
+        return f"of {'up to ' * bool(found[1])}{found[2]} digit{'s' * (found[2] != '1')}"
+    return f"matching /{pattern}/"
 
 
 def unescaped(pattern: str) -> str:

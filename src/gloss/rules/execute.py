@@ -60,6 +60,8 @@ def holds(condition: Condition, passage: Passage) -> Bool[ndarray, " token"]:
             return COMPARED[comparison](passage.places, number)
         case State.START_OF_LINE:
             return passage.line_starts
+        case State.START_OF_WORD:
+            return passage.word_starts == np.arange(len(passage))
         case State.IN_COMMENT:
             return passage.surroundings.comment
         case State.IN_STRING:

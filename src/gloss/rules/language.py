@@ -133,9 +133,10 @@ class Position:
 
 
 class State(StrEnum):
-    """What surrounds a token, read from the left edge of its sequence with the lexical rules of Python."""
+    """Where a token stands; what it is inside of is read from the left edge of its sequence with the lexical rules of Python."""
 
     START_OF_LINE = "start of line"
+    START_OF_WORD = "start of word"
     IN_COMMENT = "in comment"
     IN_STRING = "in string"
     IN_BRACKETS = "in brackets"

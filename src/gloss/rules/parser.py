@@ -70,15 +70,17 @@ class Parser:
         if self.piece == "in":
             return self.surroundings()
         if self.piece not in ("after", "before", "position", "start", "line"):
-            self.fail("`token`, `word`, `after`, `before`, `position`, `start of line`, `line begins with` or `in`")
+            self.fail("`token`, `word`, `after`, `before`, `position`, `start of`, `line begins with` or `in`")
         keyword = self.take()
         if keyword in ("after", "before"):
             return self.neighbour(After if keyword == "after" else Before)
         if keyword == "position":
             return self.position()
         if keyword == "start":
-            self.expect("of", "line")
-            return State.START_OF_LINE
+            self.expect("of")
+            if self.piece not in ("line", "word"):
+                self.fail("`line` or `word`")
+            return State(f"start of {self.take()}")
         self.expect("begins", "with")
         return LineBegins(self.predicate())
 

@@ -19,8 +19,10 @@ class Mode(IntEnum):
     DOUBLE = 3  # "..."
     SINGLE_TRIPLE = 4
     DOUBLE_TRIPLE = 5
+    WORD = 6  # code, right after a letter: there `'` is an apostrophe
 
 
+PREFIXES = frozenset("bfruBFRU")  # letters that may stand before a string's quote
 OPENED_BY = {"'": Mode.SINGLE, '"': Mode.DOUBLE, "'''": Mode.SINGLE_TRIPLE, '"""': Mode.DOUBLE_TRIPLE}
 CLOSED_BY = {mode: quote for quote, mode in OPENED_BY.items()}
 
@@ -55,7 +57,8 @@ def surroundings(
                 known[place] = read(state, strings[token])
             state = known[place]
     mode, depth = np.divmod(np.array(states, np.int64), DEPTHS)
-    return Surroundings(comment=mode == Mode.COMMENT, string=mode >= Mode.SINGLE, brackets=depth > 0)
+    string = (mode >= Mode.SINGLE) & (mode <= Mode.DOUBLE_TRIPLE)
+    return Surroundings(comment=mode == Mode.COMMENT, string=string, brackets=depth > 0)
 
 
 def read(state: int, text: str) -> int:
@@ -64,9 +67,9 @@ def read(state: int, text: str) -> int:
     place = 0
     while place < len(text):
         letter, step = text[place], 1
-        if mode is Mode.CODE:
+        if mode in (Mode.CODE, Mode.WORD):
             depth = min(max(depth + (letter in "([{") - (letter in ")]}"), 0), DEPTHS - 1)
-            mode, step = begun(text, place)
+            mode, step = begun(mode, text, place)
         elif mode is Mode.COMMENT:
             mode = Mode.CODE if letter == "\n" else mode
         elif letter == "\\":
@@ -79,9 +82,13 @@ def read(state: int, text: str) -> int:
     return mode * DEPTHS + depth
 
 
-def begun(text: str, place: int) -> tuple[Mode, int]:
+def begun(mode: Mode, text: str, place: int) -> tuple[Mode, int]:
     """What begins at this place of code, and how many characters that takes."""
     letter = text[place]
+    if letter.isalnum() or letter == "_":
+        return (mode if letter in PREFIXES else Mode.WORD), 1
+    if mode is Mode.WORD and letter == "'" and not text.startswith("'''", place):
+        return Mode.CODE, 1
     if letter == "#":
         return Mode.COMMENT, 1
     if letter not in ("'", '"'):
