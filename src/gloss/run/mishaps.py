@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gloss.errors import BadSettings, Busy, Stopped, Unreachable, Unwritable
+from gloss.errors import BadSettings, Busy, Damaged, Stopped, Unreachable, Unwritable
 from gloss.models.prompts import Conversation
 from gloss.records import Failure, FeatureId, Reason
 from gloss.run.plan import Plan
@@ -18,7 +18,7 @@ from gloss.store.atomic import disk
 from gloss.store.results import Row, read
 
 LOGS = "log"  # a folder of the run: one file a stage
-PASSED_ON = (BadSettings, Busy, Unreachable, Unwritable, Stopped, MemoryError)  # after these no feature can be treated
+PASSED_ON = (BadSettings, Busy, Damaged, Stopped, Unreachable, Unwritable, MemoryError)  # after these no feature can be treated
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 MANY, FEWEST = 0.1, 3  # the share of a shard's features, and their number, that one error may take before the stage stops
 LONGEST = 200  # characters of an error that are told
