@@ -89,6 +89,6 @@ def test_a_judge_that_says_yes_to_everything_is_named_wherever_its_scores_are_sh
     assert int(said[1].replace(",", "")) == len(verdicts)
     for page in pages(folder):
         assert f"said yes to all {said[1]} contexts that it was asked about; its scores measure nothing" in page
-        assert "is seen no better than chance on contexts of known truth" in page
+        assert page.count("Take care.") == 1
     note = json.loads(plan_of(folder / "out").part("packing.detection", 0).marker.read_text())
     assert note["tells"] is False

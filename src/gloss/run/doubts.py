@@ -19,8 +19,12 @@ def doubts_of(plan: Plan) -> tuple[str, ...]:
     for settings in plan.experiment.score:
         stage, tells = named("score", settings), tells_by(plan, settings)
         if stage in plan.keys and (tally := tally_of(plan, stage)):
-            said = [UNTOLD] if tells is False else []
-            found += [f"The judge of {called(settings)} {doubt}." for doubt in (*said, *doubts(tally, tells=tells is True))]
+            said = list(doubts(tally, tells=tells is True))
+            constant = any(doubt.startswith("said ") for doubt in said)  # which is no better than chance anyway
+            found += [
+                f"The judge of {called(settings)} {doubt}."
+                for doubt in ([UNTOLD] if tells is False and not constant else []) + said
+            ]
     return tuple(found)
 
 
