@@ -16,6 +16,7 @@ from gloss.score.stopping import more
 MOST = 25  # contexts in a request, where neither a setting nor a measurement says another number
 TOKENS_AN_ANSWER = 8  # with its number, in JSON
 TOKENS_AROUND = 60
+TOKENS_OF_ONE = 12  # yes or no comes first, and what a judge would say behind it need not be paid for
 
 
 class Form(StrEnum):
@@ -125,7 +126,7 @@ def prompt(group: Sequence[Item], fill: Fill, asking: Asking, form: Form, *, aga
     schemas = {Form.LIST: list_schema(number, (0, 1)), Form.NUMBERED: numbered_schema(number, (0, 1))}
     return Prompt(
         fill([item.text for item in group], form, again),
-        max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * number,
+        max_tokens=TOKENS_OF_ONE if form == Form.SINGLE else TOKENS_AROUND + TOKENS_AN_ANSWER * number,
         top_logprobs=asking.alternatives,
         schema=schemas.get(form),
         cut_short=form == Form.SINGLE,
