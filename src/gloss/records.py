@@ -106,6 +106,7 @@ class Contexts:
     tokens: Int32[ndarray, "context position"]
     activations: Float32[ndarray, "context position"]
     places: Int64[ndarray, " context"] | None = None  # of the first position in its sequence, from 0; negative if padded in front
+    edges: ndarray | None = None  # (context, 2): bytes outside that complete the first and the last character, where they are cut
     groups: Int64[ndarray, " context"] | None = None  # first document of the document's group of near copies; None: itself
 
     def __len__(self) -> int:
@@ -113,7 +114,7 @@ class Contexts:
 
     def __getitem__(self, rows: "ndarray | slice") -> "Contexts":
         """Those contexts alone, in the order of `rows`."""
-        places, groups = (None if each is None else each[rows] for each in (self.places, self.groups))
+        places, edges, groups = (None if each is None else each[rows] for each in (self.places, self.edges, self.groups))
         return Contexts(
             self.starts[rows],
             self.documents[rows],
@@ -121,6 +122,7 @@ class Contexts:
             self.tokens[rows],
             self.activations[rows],
             places,
+            edges,
             groups,
         )
 

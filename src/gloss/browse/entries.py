@@ -11,6 +11,7 @@ from gloss.browse.model import FeaturePage, State
 from gloss.browse.words import REASONS, bounded, metric
 from gloss.records import NOBODY, Control, FeatureId
 from gloss.store.vocabulary import Vocabulary
+from gloss.store.whole import pieces_of
 
 PEEK = 5  # tokens on either side of the peak
 
@@ -131,7 +132,7 @@ def _peek(page: FeaturePage, vocabulary: Vocabulary) -> tuple[str, str, str]:
         return "", "", ""
     shown = page.examples.shown
     row, peak = np.unravel_index(int(np.abs(shown.activations).argmax()), shown.activations.shape)
-    parts = [shown.tokens[row][max(peak - PEEK, 0) : peak], shown.tokens[row][peak : peak + 1]]
-    parts.append(shown.tokens[row][peak + 1 : peak + 1 + PEEK])
-    before, at, after = (visible("".join(vocabulary.texts(part.tolist()))) for part in parts)
+    pieces = pieces_of(shown, int(row), vocabulary)
+    parts = [pieces[max(peak - PEEK, 0) : peak], pieces[peak : peak + 1], pieces[peak + 1 : peak + 1 + PEEK]]
+    before, at, after = (visible("".join(part)) for part in parts)
     return before, at, after

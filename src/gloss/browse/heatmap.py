@@ -18,6 +18,7 @@ from numpy import ndarray
 from gloss.browse.figures import strength
 from gloss.records import PADDING, Contexts
 from gloss.store.vocabulary import Vocabulary
+from gloss.store.whole import pieces_of
 
 LEVELS = 9  # shades of the heat map
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories that show nothing, or change how their neighbours show
@@ -50,7 +51,7 @@ def paint(contexts: Contexts, row: int, palette: Palette, held_out: bool, predic
     ids = contexts.tokens[row][inside].tolist()
     activations = contexts.activations[row][inside]
     foretold = np.zeros(len(ids), np.float32) if predicted is None else predicted[inside]
-    texts = palette.vocabulary.texts(ids)
+    texts = [text for text, real in zip(pieces_of(contexts, row, palette.vocabulary), inside, strict=True) if real]
     shades = levels(activations, palette.strongest).tolist()
     tokens = [
         _token(text or (palette.vocabulary.strings[token] if shade or rule > 0 else ""), shade, value, rule)

@@ -86,5 +86,5 @@ def joined(first: Contexts, second: Contexts) -> Contexts:
         np.concatenate([first.tokens, second.tokens]) if len(second) else first.tokens,
         np.concatenate([first.activations, second.activations]) if len(second) else first.activations,
         places,
-        groups,
+        groups=groups,
     )

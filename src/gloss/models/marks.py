@@ -12,6 +12,7 @@ from numpy import ndarray
 
 from gloss.records import Contexts
 from gloss.store.vocabulary import Vocabulary
+from gloss.store.whole import pieces_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,14 @@ def stretches(pieces: Sequence[str], marked: Bool[ndarray, " position"]) -> list
     return cut
 
 
-def spell(tokens: Int32[ndarray, " position"], activations: Float32[ndarray, " position"], vocabulary: Vocabulary) -> Spelled:
-    """Put a context into text, with each activation at the piece that shows it."""
-    pieces = vocabulary.texts(tokens.tolist())
+def spell(
+    tokens: Int32[ndarray, " position"],
+    activations: Float32[ndarray, " position"],
+    vocabulary: Vocabulary,
+    pieces: Sequence[str] | None = None,
+) -> Spelled:
+    """Put a context into text, with each activation at the piece that shows it; `pieces` are known of a window of the corpus."""
+    pieces = vocabulary.texts(tokens.tolist()) if pieces is None else pieces
     moved = activations.copy()
     for position in range(len(pieces) - 1):
         if not pieces[position] and tokens[position] >= 0 and moved[position]:
@@ -105,7 +111,8 @@ def spell(tokens: Int32[ndarray, " position"], activations: Float32[ndarray, " p
 
 def spell_all(contexts: Contexts, vocabulary: Vocabulary) -> list[Spelled]:
     """Each context in text."""
-    return [spell(tokens, values, vocabulary) for tokens, values in zip(contexts.tokens, contexts.activations, strict=True)]
+    rows = zip(contexts.tokens, contexts.activations, strict=True)
+    return [spell(*row, vocabulary, pieces_of(contexts, number, vocabulary)) for number, row in enumerate(rows)]
 
 
 def above(spelled: Spelled, threshold: float) -> Bool[ndarray, " position"]:

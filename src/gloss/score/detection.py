@@ -13,6 +13,7 @@ from gloss.score.asking import Asking, Item, judge
 from gloss.score.verdicts import scored, too_few
 from gloss.store.evidence import Evidence
 from gloss.store.vocabulary import Vocabulary
+from gloss.store.whole import texts_of
 
 
 @dataclass(frozen=True)
@@ -55,5 +56,5 @@ class Detection:
 
 def plain(contexts: Contexts, vocabulary: Vocabulary, *, truth: bool) -> Generator[Item, None, None]:
     """Contexts as unmarked text."""
-    for start, tokens in zip(contexts.starts, contexts.tokens, strict=True):
-        yield Item(int(start), truth, vocabulary.text(tokens.tolist()))
+    for start, text in zip(contexts.starts, texts_of(contexts, vocabulary), strict=True):
+        yield Item(int(start), truth, text)

@@ -13,6 +13,7 @@ from gloss.records import Estimate, Explanation, Failure, Negative, Score
 from gloss.score.ranking import headline, ranked
 from gloss.score.verdicts import too_few
 from gloss.store.evidence import Evidence
+from gloss.store.whole import texts_of
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Embedding:
         firing, silent = examples.held_out, examples.silent_held_out
         if len(firing) == 0 or len(silent) == 0:
             return too_few(explanation, len(firing), len(silent))
-        texts = tuple(vocabulary.text(row.tolist()) for contexts in (firing, silent) for row in contexts.tokens)
+        texts = tuple(text for side in (firing, silent) for text in texts_of(side, vocabulary))
         close = (embedded(chosen, texts) @ chosen.embed([self.instruction + explanation.text])[0]).astype(np.float64)
         near, far = close[: len(firing)], close[len(firing) :]
         hard = silent.quantiles != Negative.RANDOM

@@ -12,6 +12,7 @@ from gloss.models.prompts import Conversation
 from gloss.records import Contexts, Estimate, Explanation, Failure, Negative, Reason, Score
 from gloss.score.ranking import ranked
 from gloss.store.evidence import Evidence
+from gloss.store.whole import texts_of
 
 METHOD = "example_embedding"
 
@@ -52,4 +53,4 @@ SIDES = ("firing held-out", "silent held-out", "firing shown", "silent shown")
 
 def embedded(chosen: Embedder, contexts: Contexts, evidence: Evidence) -> Float32[ndarray, "context d"]:
     """Each context as plain text: marks would tell where it fires."""
-    return chosen.embed([evidence.corpus.vocabulary.text(row.tolist()) for row in contexts.tokens])
+    return chosen.embed(texts_of(contexts, evidence.corpus.vocabulary))

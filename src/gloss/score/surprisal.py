@@ -17,6 +17,7 @@ from gloss.score.intervals import bootstrap
 from gloss.score.ranking import headline, ranked
 from gloss.score.verdicts import too_few
 from gloss.store.evidence import Evidence
+from gloss.store.whole import texts_of
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Surprisal:
         firing, silent = examples.held_out, examples.silent_held_out
         if len(firing) == 0 or len(silent) == 0:
             return too_few(explanation, len(firing), len(silent))
-        texts = [vocabulary.text(tokens.tolist()) for side in (firing, silent) for tokens in side.tokens]
+        texts = [text for side in (firing, silent) for text in texts_of(side, vocabulary)]
         told, untold = self.prefix(explanation.text), self.prefix(self.fits_anything)
         answers = yield [asked(prefix, text) for text in texts for prefix in (told, untold)]
         found = [saved(pair, (told, untold)) for pair in zip(answers[::2], answers[1::2], strict=True)]

@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from gloss.records import PADDING, Contexts, FeatureActivations, Split
 from gloss.store.corpus import Corpus
+from gloss.store.whole import edges_of
 
 BLOCK = 2**15  # windows that are read at a time
 
@@ -32,7 +33,8 @@ def cut(
     values = np.zeros(tokens.shape, np.float32)
     fill(values, activations, starts, np.clip(starts, firsts, ends), np.clip(starts + width, firsts, ends))
     documents = corpus.documents[sequences]
-    return Contexts(starts, documents, quantiles, tokens, values, starts - firsts, corpus.groups[documents])
+    edges = edges_of(corpus, np.clip(starts, firsts, ends), np.clip(starts + width, firsts, ends))
+    return Contexts(starts, documents, quantiles, tokens, values, starts - firsts, edges, corpus.groups[documents])
 
 
 def tokens_in(

@@ -1,9 +1,16 @@
 """What each token of a tokenizer says, as bytes, so that text is put together exactly and without the tokenizer."""
 
 import codecs
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
+
+CONTINUATION = bytes(range(0x80, 0xC0))  # bytes that go on with a character
+CONTINUATIONS = frozenset(CONTINUATION[i : i + 1] for i in range(len(CONTINUATION)))
 
 
 @dataclass(frozen=True)
@@ -24,10 +31,35 @@ class Vocabulary:
         """The text that these tokens spell; padding spells nothing."""
         return b"".join(self.pieces[i] for i in ids if i >= 0).decode("utf-8", errors="replace")
 
-    def texts(self, ids: Iterable[int]) -> list[str]:
-        """One string a position, which together are `text(ids)`: a character cut across tokens belongs to the last of them."""
+    def texts(self, ids: Sequence[int], edges: tuple[bytes, bytes] | None = None) -> list[str]:
+        """One string a position, which together are `text(ids)`: a character cut across tokens belongs to the last of them.
+
+        `edges` are the bytes before and behind that complete the first and the last character of a window; of a character that
+        they do not complete nothing is shown.
+        """
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        parts = [decoder.decode(self.pieces[i]) if i >= 0 else "" for i in ids]
-        if parts:
+        pieces = [self.pieces[i] if i >= 0 else b"" for i in ids]
+        if edges is not None:
+            last = max((place for place, piece in enumerate(pieces) if piece), default=-1)
+            whole = edges[0] + b"".join(pieces) + edges[1]
+            begin = 0 if edges[0] else len(whole) - len(whole.lstrip(CONTINUATION))
+            for place, piece in enumerate(pieces):
+                pieces[place], begin = piece[begin:], max(0, begin - len(piece))
+            if last >= 0:
+                first = next(place for place, piece in enumerate(pieces) if piece or place == last)
+                pieces[first] = edges[0] + pieces[first]
+                pieces[last] += edges[1]
+        parts = [decoder.decode(piece) for piece in pieces]
+        if parts and edges is None:
             parts[-1] += decoder.decode(b"", final=True)
         return parts
+
+    @cached_property
+    def begins_inside(self) -> Bool[ndarray, " token"]:
+        """Whether each token begins inside a character."""
+        return np.fromiter((piece[:1] in CONTINUATIONS for piece in self.pieces), bool, len(self.pieces))
+
+    @cached_property
+    def ends_inside(self) -> Bool[ndarray, " token"]:
+        """Whether each token may end inside a character: its last three bytes are not whole characters by themselves."""
+        return np.fromiter((bool(piece) and piece[-1] >= 0x80 for piece in self.pieces), bool, len(self.pieces))

@@ -14,6 +14,7 @@ from gloss.store.embeddings import STARTS
 from gloss.store.evidence import NOWHERE
 from gloss.store.progress import Progress
 from gloss.store.results import Part
+from gloss.store.whole import texts_of
 
 STAGE = "embeddings"
 WINDOWS_A_PART = 1024
@@ -33,8 +34,8 @@ def embed(plan: Plan, progress: Progress) -> None:
     for part in parts(plan):
         own = starts[part.shard * WINDOWS_A_PART :][:WINDOWS_A_PART]
         if not part.is_done:
-            tokens = cut(plan.corpus, NOWHERE, own, width, np.zeros(len(own), np.int64)).tokens
-            vectors = chosen(plan).embed([plan.corpus.vocabulary.text(row) for row in tokens.tolist()])
+            contexts = cut(plan.corpus, NOWHERE, own, width, np.zeros(len(own), np.int64))
+            vectors = chosen(plan).embed(texts_of(contexts, plan.corpus.vocabulary))
             write_array(array := part.marker.with_suffix(".npy"), vectors.astype(np.float16))
             part.write({}, note={"windows": len(own)}, beside=[array] if part.shard else [place, array])
         done += len(own)
