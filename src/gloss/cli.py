@@ -147,6 +147,7 @@ def check(
     texts: Annotated[list[str] | None, typer.Option(help="Where to read text; the standard library if left out.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="How many tokens to read.")] = 50_000,
     site: Annotated[str, typer.Option(help="Where the dictionary reads, if its files do not say.")] = "",
+    massive: Annotated[float, typer.Option(help="Count vectors so many times longer than the median apart; 0: none.")] = 10.0,
     device: Device = "auto",
     dtype: Dtype = "auto",
     adapter: Adapter = "",
@@ -155,7 +156,7 @@ def check(
     from gloss.run.check import report
     from gloss.run.experiment import asked
 
-    report(asked(model, device, dtype, adapter), dictionary, tuple(texts or ("stdlib",)), tokens, site)
+    report(asked(model, device, dtype, adapter), dictionary, tuple(texts or ("stdlib",)), tokens, site, massive)
 
 
 @app.command()

@@ -104,6 +104,29 @@ def test_the_start_tokens_place_stays_untouched(subject: Subject, batches: list,
     assert found.zero_ablated.value == pytest.approx(losses / predicted, abs=1e-5)
 
 
+def test_massive_tokens_are_counted_apart_and_hide_nothing(subject: Subject, batches: list, rng: np.random.Generator) -> None:
+    """One word whose embedding is huge: with it the FVU looks good, without it the dictionary explains nothing."""
+    rows = subject.model.get_input_embeddings().get_parameter("weight")
+    kept = rows.data[7].clone()
+    direction = torch.nn.functional.normalize(rows.data[7:8], dim=1)  # all that the dictionary knows
+    alone = SparseCoder(SITE, SITE, Weights(direction, torch.zeros(1), direction, torch.zeros(D_MODEL)), LargestK(1))
+    rows.data[7] *= 3000
+    try:
+        found = check(subject, alone, batches, rng)
+        none = check(subject, alone, batches, rng, massive=0.0)
+        away = check(subject, alone, batches, rng, left_out=frozenset({7}))
+    finally:
+        rows.data[7] = kept
+    number = sum(int((tokens[:, 1:] == 7).sum()) for tokens in batches)
+    assert (found.massive, none.massive, away.massive) == (number, 0, 0)
+    assert (found.tokens, away.tokens) == (8 * 19 - 5, 8 * 19 - 5 - number)
+    assert found.fvu_normal.value == pytest.approx(away.fvu.value, abs=1e-6)
+    assert found.fvu.value < 0.1 < 0.8 < found.fvu_normal.value
+    assert none.fvu.value == none.fvu_normal.value == pytest.approx(found.fvu.value)
+    assert none.recovered.value == pytest.approx(none.recovered_normal.value)
+    assert compare(found, Card(fvu_normal=found.fvu_normal.value))[0].agrees
+
+
 def test_neurons_are_spliced_from_one_site_to_another(subject: Subject, batches: list, rng: np.random.Generator) -> None:
     found = check(subject, Neurons.of(subject, 0), batches, rng)
     assert found.fvu.value == pytest.approx(0, abs=1e-9)

@@ -20,7 +20,7 @@ from gloss.errors import BadSettings, Damaged, Mismatch, Stopped
 from gloss.models.counting import MULTIPLE, SPECIAL, Asked, require_known, require_multiple
 from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.identity import identity
-from gloss.models.massive import ANY, Lengths
+from gloss.models.massive import ANY, MEASURED, Lengths
 from gloss.models.subject import Subject
 from gloss.store.atomic import disk, new_folder, write_array, write_bytes
 from gloss.store.corpus import Stretch, stretches
@@ -29,8 +29,6 @@ from gloss.store.lock import sole_writer
 from gloss.store.parquet import ROWS, footers
 from gloss.store.progress import Progress, silent
 from gloss.store.sealed import sealed, unsealed
-
-MEASURED = 2**12  # tokens at the beginning of the corpus that say how long vectors are as a rule
 
 
 @dataclass(frozen=True, slots=True)

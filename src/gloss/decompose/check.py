@@ -11,7 +11,9 @@ from torch import Tensor
 
 from gloss.decompose.estimates import ratio
 from gloss.errors import BadInput
+from gloss.models.counting import MULTIPLE, require_multiple
 from gloss.models.dictionary import Card, Dictionary, require_fit
+from gloss.models.massive import MEASURED, Lengths
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
 from gloss.records import PADDING, Estimate
@@ -24,9 +26,12 @@ class Check:
     """What was measured on text, with 95 % intervals over sequences. Cross-entropies are in nats for each token."""
 
     sequences: int
-    tokens: int  # of text; start tokens are neither encoded nor replaced
+    tokens: int  # of text; start tokens and what is left out are neither encoded nor replaced
+    massive: int  # of these, with a vector many times longer than the median
+    median_length: float  # of the vectors that are read
     l0: Estimate  # active features for each token
     fvu: Estimate  # squared error over squared distance from the mean
+    fvu_normal: Estimate  # the same without massive tokens, which hide all others
     dead_share: float  # of the features, those that were active at none of these tokens
     clean: Estimate  # cross-entropy of the subject as it is
     spliced: Estimate  # with reconstructions in place of the vectors
@@ -34,11 +39,12 @@ class Check:
     mean_ablated: Estimate  # with their mean in their place
     recovered: Estimate  # (zero_ablated - spliced) / (zero_ablated - clean)
     recovered_over_mean: Estimate  # the same against mean_ablated, which is the harder test
+    recovered_normal: Estimate  # as `recovered`, with massive tokens left as they are
 
     @property
     def fits(self) -> bool:
-        """Whether the dictionary explains anything: with a wrong site or scale it is worse than the mean."""
-        return self.fvu.value < 1
+        """Whether the dictionary explains any normal token: with a wrong site or scale it is worse than the mean."""
+        return self.fvu_normal.value < 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,40 +58,47 @@ class Comparison:
 
 
 def check(
-    subject: Subject, dictionary: Dictionary, batches: Sequence[Int64[Tensor, "_ position"]], rng: np.random.Generator
+    subject: Subject,
+    dictionary: Dictionary,
+    batches: Sequence[Int64[Tensor, "_ position"]],
+    rng: np.random.Generator,
+    left_out: frozenset[int] = frozenset(),
+    massive: float = MULTIPLE,
 ) -> Check:
     """Measure a dictionary on batches of sequences, each with its start token in front, and padded at the end.
 
+    Tokens in `left_out` do not count. Those whose vectors are longer than `massive` times the median (0: none) are counted apart.
     Raises Mismatch for a dictionary of another width or site than the subject has, and BadInput where there is no text.
     """
-    require_fit(dictionary, subject)
-    if not any(int(text_positions(tokens, subject.start_token).sum()) for tokens in batches):
-        raise BadInput("there is no text to check the dictionary on; give at least one sequence of two tokens")
-    sums = [_reconstruct(subject, dictionary, tokens) for tokens in batches]
-    tokens = np.concatenate([part.tokens for part in sums])
-    mean = torch.stack([part.vectors.sum(0) for part in sums]).sum(0) / tokens.sum()
-    squares = np.concatenate([part.squared_distances(mean) for part in sums])
-    fired = torch.stack([part.fired for part in sums]).any(0)
-    losses = _losses(subject, dictionary, batches, mean)
+    found = reconstruction(subject, dictionary, batches, left_out, massive)
+    every, normal = found.every, found.normal
+    losses = _losses(subject, dictionary, batches, every)
+    others = _losses(subject, dictionary, batches, normal) if found.massive else losses
     predicted = losses.pop("predicted")
-    kept = {name: ratio(loss, predicted, rng) for name, loss in losses.items()}
-    gained = {name: losses[name] - losses["spliced"] for name in ("zero_ablated", "mean_ablated")}
-    gainable = {name: losses[name] - losses["clean"] for name in ("zero_ablated", "mean_ablated")}
     return Check(
-        sequences=len(tokens),
-        tokens=int(tokens.sum()),
-        l0=ratio(np.concatenate([part.active for part in sums]), tokens, rng),
-        fvu=ratio(np.concatenate([part.errors for part in sums]), squares, rng),
-        dead_share=float((~fired).float().mean()),
-        recovered=ratio(gained["zero_ablated"], gainable["zero_ablated"], rng),
-        recovered_over_mean=ratio(gained["mean_ablated"], gainable["mean_ablated"], rng),
-        **kept,
+        sequences=len(every.tokens),
+        tokens=int(every.tokens.sum()),
+        massive=found.massive,
+        median_length=found.median_length,
+        l0=ratio(every.active, every.tokens, rng),
+        fvu=ratio(every.errors, every.distances, rng),
+        fvu_normal=ratio(normal.errors, normal.distances, rng),
+        dead_share=float((~every.fired).float().mean()),
+        recovered=_recovered(losses, "zero_ablated", rng),
+        recovered_over_mean=_recovered(losses, "mean_ablated", rng),
+        recovered_normal=_recovered(others, "zero_ablated", rng),
+        **{name: ratio(loss, predicted, rng) for name, loss in losses.items()},
     )
+
+
+def _recovered(losses: Mapping[str, Float64[ndarray, " sequence"]], ablated: str, rng: np.random.Generator) -> Estimate:
+    return ratio(losses[ablated] - losses["spliced"], losses[ablated] - losses["clean"], rng)
 
 
 def compare(measured: Check, card: Card) -> tuple[Comparison, ...]:
     """Each number that the card states beside the measured one. They agree within the interval or a tenth."""
-    estimates = {"fvu": measured.fvu, "l0": measured.l0, "cross_entropy_recovered": measured.recovered}
+    estimates = {"fvu": measured.fvu, "fvu_normal": measured.fvu_normal, "l0": measured.l0}
+    estimates |= {"cross_entropy_recovered": measured.recovered}
     compared: list[Comparison] = []
     for name, estimate in estimates.items():
         stated: float | None = getattr(card, name)
@@ -113,18 +126,83 @@ def splice(dictionary: Dictionary, text: Bool[Tensor, "sequence position"]) -> M
     return {dictionary.reads: remember, dictionary.writes: lambda x: replaced(seen.pop(), x)}
 
 
-def text_positions(tokens: Int64[Tensor, "sequence position"], start_token: int | None) -> Bool[Tensor, "sequence position"]:
-    """Which positions hold text: neither padding, nor the start token in front, whose vectors are unlike all others."""
-    text = tokens != PADDING
+def text_positions(
+    tokens: Int64[Tensor, "sequence position"], start_token: int | None, left_out: frozenset[int] = frozenset()
+) -> Bool[Tensor, "sequence position"]:
+    """Which positions count: neither padding, nor the start token in front, whose vectors are unlike all others, nor left out."""
+    text = (tokens != PADDING) & ~torch.isin(tokens, torch.tensor(sorted(left_out), dtype=tokens.dtype, device=tokens.device))
     if start_token is not None:
         text[:, 0] &= tokens[:, 0] != start_token
     return text
 
 
 @dataclass(frozen=True, slots=True)
-class _Sums:
-    """One batch's sums, sequence by sequence."""
+class Sums:
+    """What the vectors of some positions amount to, sequence by sequence."""
 
+    masks: tuple[Bool[Tensor, "_ _"], ...]  # the positions, a mask for each batch
+    tokens: Float64[ndarray, " sequence"]
+    active: Float64[ndarray, " sequence"]  # features
+    errors: Float64[ndarray, " sequence"]  # squared, of the reconstructions
+    distances: Float64[ndarray, " sequence"]  # squared, from the mean
+    mean: Float64[Tensor, " d_out"]
+    fired: Bool[Tensor, " feature"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """How well vectors are reconstructed: of every token that counts, and of those that are not massive."""
+
+    every: Sums
+    normal: Sums
+    median_length: float
+
+    @property
+    def massive(self) -> int:
+        """How many tokens are massive."""
+        return int(self.every.tokens.sum() - self.normal.tokens.sum())
+
+
+def reconstruction(
+    subject: Subject,
+    dictionary: Dictionary,
+    batches: Sequence[Int64[Tensor, "_ position"]],
+    left_out: frozenset[int],
+    massive: float,
+) -> Reconstruction:
+    """Encode and decode every token that counts. What is usual is the median length of the first 4,096 of them."""
+    require_multiple(massive)
+    require_fit(dictionary, subject)
+    texts = tuple(text_positions(tokens, subject.start_token, left_out) for tokens in batches)
+    if not any(bool(text.any()) for text in texts):
+        raise BadInput("there is no text to check the dictionary on; give at least one sequence of two tokens")
+    lengths = _usual(subject, dictionary.reads, batches, texts, massive)
+    parts = [_parts(subject, dictionary, tokens, text, lengths) for tokens, text in zip(batches, texts, strict=True)]
+    every, normal = zip(*parts, strict=True)
+    return Reconstruction(_summed(texts, every), _summed(tuple(part.text for part in normal), normal), lengths.median)
+
+
+def _usual(
+    subject: Subject,
+    site: Site,
+    batches: Sequence[Int64[Tensor, "_ position"]],
+    texts: Sequence[Bool[Tensor, "_ position"]],
+    massive: float,
+) -> Lengths:
+    """The median length of the first vectors."""
+    vectors: list[Tensor] = []
+    for tokens, text in zip(batches, texts, strict=True):
+        vectors.append(subject.run(tokens, read=(site,)).activations[site][text.to(subject.device)].float().cpu())
+        if sum(map(len, vectors)) >= MEASURED:
+            break
+    return Lengths.of(torch.cat(vectors), massive)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One batch's sums over some positions, sequence by sequence."""
+
+    text: Bool[Tensor, "sequence position"]
     tokens: Float64[ndarray, " sequence"]
     active: Float64[ndarray, " sequence"]
     errors: Float64[ndarray, " sequence"]
@@ -132,48 +210,67 @@ class _Sums:
     vectors: Float64[Tensor, "sequence d_out"]
     fired: Bool[Tensor, " feature"]
 
-    def squared_distances(self, mean: Float64[Tensor, " d_out"]) -> Float64[ndarray, " sequence"]:
-        """Each sequence's sum of squared distances from a point."""
-        return self.squares - 2 * (self.vectors @ mean).numpy() + self.tokens * float(mean.square().sum())
+
+def _summed(masks: Sequence[Bool[Tensor, "_ position"]], parts: Sequence[_Part]) -> Sums:
+    """All batches together; distances are from the mean of all their vectors."""
+    tokens, squares = (np.concatenate([getattr(part, name) for part in parts]) for name in ("tokens", "squares"))
+    vectors = torch.cat([part.vectors for part in parts])
+    mean = vectors.sum(0) / max(1.0, tokens.sum())
+    distances = squares - 2 * (vectors @ mean).numpy() + tokens * float(mean.square().sum())
+    active, errors = (np.concatenate([getattr(part, name) for part in parts]) for name in ("active", "errors"))
+    return Sums(tuple(masks), tokens, active, errors, distances, mean, torch.stack([part.fired for part in parts]).any(0))
 
 
 @torch.no_grad()
-def _reconstruct(subject: Subject, dictionary: Dictionary, tokens: Int64[Tensor, "sequence position"]) -> _Sums:
-    text = text_positions(tokens, subject.start_token)
+def _parts(
+    subject: Subject,
+    dictionary: Dictionary,
+    tokens: Int64[Tensor, "sequence position"],
+    text: Bool[Tensor, "sequence position"],
+    lengths: Lengths,
+) -> tuple[_Part, _Part]:
+    """One batch's sums over every position of text, and over those that are not massive."""
     found = subject.run(tokens, read=(dictionary.reads, dictionary.writes)).activations
-    inputs, targets = (found[site][text].float() for site in (dictionary.reads, dictionary.writes))
+    inputs, targets = (found[site][text.to(found[site].device)].float() for site in (dictionary.reads, dictionary.writes))
     codes = dictionary.encode(inputs)
-    rows = text.nonzero()[:, 0]
+    errors, squares = ((x.square().sum(1)).double().cpu() for x in (dictionary.reconstruct(inputs) - targets, targets))
+    normal = ~lengths.massive(inputs).cpu()
+    where = text.nonzero()
 
-    def by_sequence(values: Float[Tensor, " token"]) -> Float64[ndarray, " sequence"]:
-        return np.bincount(rows.numpy(), weights=values.double().cpu().numpy(), minlength=len(tokens)).astype(np.float64)
+    def part(chosen: Bool[Tensor, " token"]) -> _Part:
+        rows = where[chosen][:, 0]
 
-    fired = torch.zeros(dictionary.width, dtype=torch.bool)
-    fired[codes.indices[codes.used].cpu()] = True
-    return _Sums(
-        tokens=text.sum(1).double().numpy(),
-        active=by_sequence(codes.used.sum(1).double()),
-        errors=by_sequence((dictionary.reconstruct(inputs) - targets).square().sum(1)),
-        squares=by_sequence(targets.square().sum(1)),
-        vectors=torch.zeros(len(tokens), targets.shape[1], dtype=torch.float64).index_add_(0, rows, targets.double().cpu()),
-        fired=fired,
-    )
+        def by_sequence(values: Float[Tensor, " token"]) -> Float64[ndarray, " sequence"]:
+            return np.bincount(rows.numpy(), weights=values[chosen].numpy(), minlength=len(tokens)).astype(np.float64)
+
+        mask = torch.zeros_like(text)
+        mask[tuple(where[chosen].T)] = True
+        fired = torch.zeros(dictionary.width, dtype=torch.bool)
+        fired[codes.indices.cpu()[chosen][codes.used.cpu()[chosen]]] = True
+        vectors = torch.zeros(len(tokens), targets.shape[1], dtype=torch.float64)
+        vectors.index_add_(0, rows, targets.double().cpu()[chosen])
+        active = by_sequence(codes.used.sum(1).double().cpu())
+        return _Part(mask, mask.sum(1).double().numpy(), active, by_sequence(errors), by_sequence(squares), vectors, fired)
+
+    return part(torch.ones_like(normal)), part(normal)
 
 
 @torch.no_grad()
 def _losses(
-    subject: Subject, dictionary: Dictionary, batches: Sequence[Int64[Tensor, "_ position"]], mean: Float64[Tensor, " d_out"]
+    subject: Subject, dictionary: Dictionary, batches: Sequence[Int64[Tensor, "_ position"]], edited: Sums
 ) -> dict[str, Float64[ndarray, " sequence"]]:
-    """Each sequence's summed cross-entropy under each edit, and of how many tokens; predictions from the start token stay out."""
+    """Each sequence's summed cross-entropy under each edit of these positions, and of how many tokens.
+
+    Predictions from other positions, and of tokens there, stay out.
+    """
     losses: dict[str, list[ndarray]] = {name: [] for name in ("predicted", "clean", "spliced", "zero_ablated", "mean_ablated")}
-    for tokens in batches:
-        text = text_positions(tokens, subject.start_token)
+    for tokens, text in zip(batches, edited.masks, strict=True):
         tried = text[:, :-1] & text[:, 1:]
         edits = {
             "clean": {},
             "spliced": splice(dictionary, text),
-            "zero_ablated": {dictionary.writes: _constant(torch.zeros_like(mean), text)},
-            "mean_ablated": {dictionary.writes: _constant(mean, text)},
+            "zero_ablated": {dictionary.writes: _constant(torch.zeros_like(edited.mean), text)},
+            "mean_ablated": {dictionary.writes: _constant(edited.mean, text)},
         }
         losses["predicted"].append(tried.sum(1).double().numpy())
         for name, edit in edits.items():

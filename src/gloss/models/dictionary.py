@@ -86,6 +86,9 @@ class Card:
     """What the dictionary's makers measured; None where it was not. `gloss check` compares with it."""
 
     fvu: float | None = None
+    fvu_normal: float | None = None  # of tokens that are not massive
+    massive_share: float | None = None  # of tokens that are
+    median_length: float | None = None  # of the vectors that it reads
     l0: float | None = None
     dead_share: float | None = None
     cross_entropy_recovered: float | None = None

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+MEASURED = 2**12  # tokens that say how long vectors are as a rule
+
 
 @dataclass(frozen=True, slots=True)
 class Lengths:

@@ -1,6 +1,7 @@
 """Behind `gloss check`: a dictionary measured on real text, beside what its card says."""
 
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ from jaxtyping import Int64
 from rich.table import Table
 from torch import Tensor
 
+from gloss.collect.left_out import left_out
 from gloss.collect.texts import open_texts
 from gloss.collect.tokens import read_texts
 from gloss.decompose.check import Check, check, compare
 from gloss.errors import BadInput, Mismatch
+from gloss.models.counting import SPECIAL
 from gloss.models.dictionary import Card
 from gloss.models.formats import load_dictionary
 from gloss.models.sites import parse_site
@@ -27,7 +30,7 @@ CONTEXT = 256
 ROWS = 16  # sequences in one forward pass
 
 
-def report(asked: SubjectSettings, dictionary: str, texts: tuple[str, ...], tokens: int, site: str) -> None:
+def report(asked: SubjectSettings, dictionary: str, texts: tuple[str, ...], tokens: int, site: str, massive: float) -> None:
     """Print what was measured. Raises Mismatch for a dictionary that does not fit, by shape or by what it explains."""
     subject, model = opened(asked), asked.model
     folder = embedded("dictionary") if dictionary == EMBEDDED else Path(dictionary)
@@ -35,23 +38,24 @@ def report(asked: SubjectSettings, dictionary: str, texts: tuple[str, ...], toke
     with tempfile.TemporaryDirectory() as scratch:
         read_texts(subject, open_texts(texts), Path(scratch) / "corpus", CONTEXT, tokens)
         batches = rows(Corpus.open(Path(scratch) / "corpus"), subject.start_token)
-    measured = check(subject, read, batches, np.random.default_rng(0))
+    measured = check(subject, read, batches, np.random.default_rng(0), left_out(subject, SPECIAL), massive)
     show(measured, read.card, f"{dictionary} at {read.reads} of {model}")
     if not measured.fits:
         raise Mismatch(
-            f"{dictionary} explains less at {read.reads} of {model} than the mean does (FVU {measured.fvu.value:.2f}); "
+            f"{dictionary} explains less at {read.reads} of {model} than the mean does (FVU {measured.fvu_normal.value:.2f}); "
             "give the site, the model and the revision that it was trained on"
         )
 
 
-def rows(corpus: Corpus, start_token: int | None) -> list[Int64[Tensor, "_ position"]]:
-    """The corpus as batches of sequences, each behind its start token and filled up with padding."""
+def rows(corpus: Corpus, start_token: int | None, most: int | None = None) -> list[Int64[Tensor, "_ position"]]:
+    """The corpus, or its first sequences, as batches of sequences, each behind its start token and filled up with padding."""
     front = [] if start_token is None else [start_token]
-    width = int(np.diff(corpus.offsets).max(initial=0)) + len(front)
+    offsets = corpus.offsets if most is None else corpus.offsets[: most + 1]
+    width = int(np.diff(offsets).max(initial=0)) + len(front)
     if len(corpus) < 2:
         raise BadInput("there is no text to check the dictionary on; give texts with at least two tokens")
-    whole = torch.full((len(corpus.offsets) - 1, width), PADDING)
-    for row, (begin, end) in enumerate(zip(corpus.offsets[:-1], corpus.offsets[1:], strict=True)):
+    whole = torch.full((len(offsets) - 1, width), PADDING)
+    for row, (begin, end) in enumerate(pairwise(offsets.tolist())):
         tokens = torch.tensor([*front, *corpus.tokens[begin:end].tolist()])
         whole[row, : len(tokens)] = tokens
     return list(whole.split(ROWS))
@@ -63,7 +67,9 @@ def show(measured: Check, card: Card, title: str) -> None:
     for label, name, estimate in (
         ("L0", "l0", measured.l0),
         ("FVU", "fvu", measured.fvu),
+        ("... without massive tokens", "fvu_normal", measured.fvu_normal),
         ("cross-entropy recovered", "cross_entropy_recovered", measured.recovered),
+        ("... massive tokens left as they are", "", measured.recovered_normal),
         ("... over the mean", "", measured.recovered_over_mean),
         ("cross-entropy, clean", "", measured.clean),
         ("... spliced", "", measured.spliced),
@@ -77,7 +83,9 @@ def show(measured: Check, card: Card, title: str) -> None:
         "dead share", f"{measured.dead_share:.4f}", "", "-" if card.dead_share is None else f"{card.dead_share:.4f}", ""
     )
     out.print(table)
-    out.print(f"n = {measured.tokens:,} tokens in {measured.sequences:,} sequences", highlight=False)
+    counted = f"n = {measured.tokens:,} tokens in {measured.sequences:,} sequences"
+    found = f"{measured.massive:,} of them massive ({measured.massive / measured.tokens:.2%})"
+    out.print(f"{counted}; {found}; the median length is {measured.median_length:.4g}", highlight=False)
 
 
 def shown(estimate: Estimate) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Stage `decompose`: the dictionary that the run reads with, taken as it is or trained, and what its directions say."""
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,11 +16,13 @@ from gloss.collect.batches import Shuffle, activation_batches
 from gloss.collect.left_out import left_out
 from gloss.collect.sides import Sides
 from gloss.collect.tokens import read_texts
+from gloss.decompose.check import reconstruction
 from gloss.decompose.directions import directions
+from gloss.decompose.estimates import ratio
 from gloss.decompose.random_dictionary import random_like
 from gloss.errors import BadSettings
 from gloss.intervene.vocabulary_projection import INTO_THE_STREAM, chance_logit, logits_of
-from gloss.models.dictionary import Dictionary, require_fit
+from gloss.models.dictionary import Dictionary, SparseCoder, require_fit
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.formats.checkpoint import CONFIGURATION
 from gloss.models.massive import Lengths
@@ -26,10 +30,12 @@ from gloss.models.neurons import Neurons
 from gloss.models.reinitialised import reinitialised
 from gloss.models.sites import parse_site
 from gloss.models.subject import Subject
+from gloss.records import Estimate
+from gloss.run.check import rows
 from gloss.run.experiment import EMBEDDED, RANDOM, TRAINED
 from gloss.run.methods import method
 from gloss.run.plan import Plan, embedded
-from gloss.run.progress import bar
+from gloss.run.progress import bar, console
 from gloss.run.sources import texts
 from gloss.run.subjects import of_run
 from gloss.store.corpus import Corpus
@@ -38,6 +44,7 @@ from gloss.store.results import Row
 from gloss.store.sealed import damaged
 
 NEURONS = "neurons"  # in place of a dictionary's folder
+CARD_TOKENS = 2**13  # of the text, by which a trained dictionary's card is measured
 ENDLESS = 10**6  # epochs; the trainer stops by itself
 
 
@@ -59,7 +66,7 @@ def decompose(plan: Plan, subject: Subject) -> Dictionary:
     require_fit(dictionary, subject)
     if not part.is_done:
         made = [part.folder / name for name in ("corpus", "dictionary")] if trains else []
-        part.write({"features": rows(plan, subject, dictionary)}, beside=made)
+        part.write({"features": features(plan, subject, dictionary)}, beside=made)
     return dictionary
 
 
@@ -108,7 +115,36 @@ def train(plan: Plan, subject: Subject, progress: Progress) -> None:
     shuffle, special = Shuffle(epochs=ENDLESS, buffer_tokens=enough), left_out(subject, asked.leave_out)
     batches = activation_batches(subject, site, corpus, rng, shuffle, left_out=special)
     dictionary = trainer.fit(batches, site, rng, lambda step: progress(step.tokens, step.of_tokens), asked.massive)
-    save_dictionary(dictionary, dictionary_folder(plan), format="sae_lens")
+    save_dictionary(described(plan, subject, dictionary, corpus), dictionary_folder(plan), format="sae_lens")
+
+
+def described(plan: Plan, subject: Subject, dictionary: SparseCoder, corpus: Corpus) -> SparseCoder:
+    """The dictionary with what its first text says of it on its card: how well it reconstructs, and which tokens are massive."""
+    asked, rng = plan.experiment.collect, plan.generator("card")
+    most = int(np.searchsorted(corpus.offsets, CARD_TOKENS, side="right"))
+    batches = rows(corpus, subject.start_token, most)
+    found = reconstruction(subject, dictionary, batches, left_out(subject, asked.leave_out), asked.massive)
+    every, normal = found.every, found.normal
+    card = replace(
+        dictionary.card,
+        fvu=known(ratio(every.errors, every.distances, rng)),
+        fvu_normal=known(ratio(normal.errors, normal.distances, rng)),
+        l0=known(ratio(every.active, every.tokens, rng)),
+        massive_share=found.massive / every.tokens.sum(),
+        median_length=found.median_length,
+    )
+    if found.massive:
+        console.print(
+            f"  {card.massive_share:.2%} of the tokens are massive and taught nothing; FVU {card.fvu_normal:.3f} without them, "
+            f"{card.fvu:.3f} with them",
+            highlight=False,
+        )
+    return replace(dictionary, card=card)
+
+
+def known(estimate: Estimate) -> float | None:
+    """The value, where there is one."""
+    return None if math.isnan(estimate.value) else estimate.value
 
 
 def require_memory(trainer: object, d_model: int) -> None:
@@ -149,7 +185,7 @@ def lengths_of(plan: Plan) -> Lengths:
     return Lengths(plan.activations.manifest["median_length"], plan.experiment.collect.massive)
 
 
-def rows(plan: Plan, subject: Subject, dictionary: Dictionary) -> Iterator[Row]:
+def features(plan: Plan, subject: Subject, dictionary: Dictionary) -> Iterator[Row]:
     """What each direction says through the final norm, where the unembedding reads it, and what random ones would say."""
     projects = subject.site(dictionary.writes).kind.startswith(INTO_THE_STREAM) and subject.anatomy.layout.unembeds
     atoms, strings = dictionary.atoms, subject.vocabulary().strings
