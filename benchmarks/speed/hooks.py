@@ -60,7 +60,7 @@ def ways(subject: Subject, tokens: torch.Tensor) -> dict[str, Callable[[], objec
 
     def base() -> object:
         with torch.no_grad():
-            return subject.anatomy.decoder(tokens, use_cache=False)
+            return subject.model.get_decoder()(tokens, use_cache=False)
 
     def hidden_states() -> object:
         with torch.no_grad():

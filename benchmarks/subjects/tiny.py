@@ -7,7 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, PreTrainedConfig, PreTrainedModel
+from tokenizers import Tokenizer, models
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 D, HEADS, LAYERS, VOCABULARY = 32, 4, 4, 128
 
@@ -48,7 +49,32 @@ SIZES: Mapping[str, int] = MappingProxyType(
     | {"num_kv_shared_layers": 0}
 )
 
-FIXES: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+DECODERS = (
+    "bert", "big_bird", "bert-generation", "camembert", "data2vec-text", "electra", "ernie", "megatron-bert", "reformer",
+    "rembert", "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod",
+)  # fmt: skip
+HYBRID = ["linear_attention", "full_attention"] * 2
+FIXES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {name: {"is_decoder": True} for name in DECODERS}
+    | {
+        "bamba": {"attn_layer_indices": [1, 3]},
+        "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}}},
+        "dbrx": {
+            "attn_config": {"rope_theta": 10000.0, "kv_n_heads": 2, "clip_qkv": 8.0},
+            "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
+        },
+        "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
+        "granite": {"residual_multiplier": 0.22},
+        "granitemoehybrid": {"layer_types": HYBRID},
+        "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
+        "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
+        "lfm3": {"layer_types": ["conv", "full_attention"] * 2},
+        "mamba2": {"head_dim": 16, "n_groups": 2},
+        "nemotron_h": {"n_groups": 2, "mamba_head_dim": 16},
+        "reformer": {"is_decoder": True, "axial_pos_embds": False, "attn_layers": ["local", "local", "local", "local"]},
+        "xmod": {"is_decoder": True, "languages": ("en_XX",), "default_language": "en_XX"},
+    }
+)
 
 
 def settings(kind: type[PreTrainedConfig]) -> dict[str, Any]:
@@ -66,9 +92,12 @@ def tiny_config(kind: type[PreTrainedConfig]) -> PreTrainedConfig:
             given[name] = SIZES[name]
         elif name.endswith("_token_id") and isinstance(default, int | list):
             given[name] = {"pad": 0, "bos": 1, "eos": 2}.get(name.removesuffix("_token_id"), 3)
+    if {"kv_lora_rank", "qk_nope_head_dim", "linear_num_key_heads"} & settings(kind).keys():
+        given["num_key_value_heads"] = HEADS
     for name, sub in kind.sub_configs.items():
-        if sub is not AutoConfig:
-            given[name] = tiny_config(sub).to_dict()
+        if name not in FIXES.get(kind.model_type, {}):
+            of = type(getattr(kind(), name)) if sub is AutoConfig else sub
+            given[name] = tiny_config(of) if of is not type(None) else None
     given |= FIXES.get(kind.model_type, {})
     return kind(**given)
 
@@ -84,10 +113,14 @@ def tiny_model(model_type: str) -> PreTrainedModel:
     config = tiny_config(kind)
     with torch.random.fork_rng():
         torch.random.set_rng_state(torch.Generator().manual_seed(0).get_state())
-        model = MODEL_FOR_CAUSAL_LM_MAPPING[kind]
-        made = (model[0] if isinstance(model, tuple) else model)(config)
+        made = AutoModelForCausalLM.from_config(config)
         with torch.no_grad():
             for parameter in made.parameters():
                 if parameter.ndim == 1:
                     parameter += torch.randn_like(parameter) * 0.3
     return made.eval()
+
+
+def letters() -> Tokenizer:
+    """A tokenizer for models whose text nobody reads."""
+    return Tokenizer(models.WordLevel({"a": 0}, unk_token="a"))

@@ -16,7 +16,7 @@ from gloss.models.recording import OWN, SAME, Call, Held, Recording, record
 
 TOKENS = 2 * (SAME + OWN)
 ROUNDINGS = 16  # rounding units that the two sides of a sum may differ by
-ATTENTION = re.compile(r"att(?:n|ention)", re.IGNORECASE)
+ATTENTION = re.compile(r"att(?:n|ention)", re.IGNORECASE)  # linear attention too
 FEED_FORWARD = re.compile(r"mlp|ff|feed_?forward|moe|expert|\bfc\d|dense", re.IGNORECASE)
 
 
@@ -27,11 +27,6 @@ class Sum:
     givers: tuple[Call, ...]  # that gave the same numbers, in the order in which they ended
     carry: float = 1.0
     scale: float = 1.0
-
-    @property
-    def names(self) -> str:
-        """Paths and classes of the givers, to tell attention from MLPs."""
-        return " ".join(f"{call.path} {type(call.module).__name__}" for call in self.givers)
 
 
 def discover(model: PreTrainedModel) -> Layout:
@@ -90,8 +85,11 @@ def find_head(model: PreTrainedModel, recording: Recording, last: Call) -> tuple
         return False, None
     if read.equals(last.gave):
         return True, None
-    norm = next((call for call in recording.calls if is_norm(call) and same(call.got, last.gave) and same(call.gave, read)), None)
-    return norm is not None, norm.path if norm else None
+    norm = next((call for call in recording.calls if is_norm(call) and same(call.got, last.gave)), None)
+    if norm is None or norm.gave is None or norm.gave.vectors is None:
+        return False, None
+    alike = torch.nn.functional.cosine_similarity(norm.gave.vectors.flatten(), read.vectors.flatten(), dim=0)
+    return bool(alike > 1 - 100 * recording.eps), norm.path  # some models divide what the norm gives by a constant
 
 
 class Finder:
@@ -146,21 +144,22 @@ class Finder:
             second = self.sum_of(self.leaves, middle, after)
             if first and second:
                 return self.named(first, second, middle)
-            if second and FEED_FORWARD.search(second.names) and not ATTENTION.search(relative(second.names, self.block)):
+            if second and self.says(FEED_FORWARD, second.givers) and not self.says(ATTENTION, second.givers):
                 best = (None, second, middle)
-            elif first and is_attention(first, self.block) and best[2] is None and abs(first.carry - 1) < 1e-6:
+            elif first and self.says(ATTENTION, first.givers) and best[2] is None and first.carry == 1:
                 best = (first, None, middle)
         if alone := self.sum_of(self.leaves, self.enters, self.inner):
-            if is_attention(alone, self.block):
+            if self.says(ATTENTION, alone.givers):
                 return alone, None, None
-            return (None, alone, None) if FEED_FORWARD.search(relative(alone.names, self.block)) else (None, None, None)
+            return (None, alone, None) if self.says(FEED_FORWARD, alone.givers) else (None, None, None)
         return self.both() or best
 
     def named(self, first: Sum, second: Sum, middle: Held) -> tuple[Sum | None, Sum | None, Held | None]:
         """Two sums in turn: an attention and an MLP, or something that mixes tokens in another way and an MLP."""
-        if is_attention(second, self.block) and not is_attention(first, self.block):
+        attends = self.says(ATTENTION, first.givers)
+        if self.says(ATTENTION, second.givers) and not attends:
             return second, first, None
-        return first if is_attention(first, self.block) and first.carry == 1 else None, second, middle
+        return first if attends and first.carry == 1 else None, second, middle
 
     def middles(self) -> Iterator[tuple[Held, int]]:
         """The streams that modules within the layer get, other than what enters and leaves it, and when each is got first."""
@@ -175,7 +174,7 @@ class Finder:
     def both(self) -> tuple[Sum, Sum, None] | None:
         """Attention and MLP of a layer in which they run in parallel."""
         groups = list(self.groups(self.inner))
-        attentions = [group for group in groups if ATTENTION.search(relative(Sum(group).names, self.block))]
+        attentions = [group for group in groups if self.says(ATTENTION, group)]
         others = [group for group in groups if group not in attentions]
         for attention in attentions:
             for mlp in others:
@@ -185,6 +184,19 @@ class Finder:
                     carry, of_attention, of_mlp = found
                     return Sum(attention, 1.0, of_attention / carry), Sum(mlp, carry, of_mlp), None
         return None
+
+    def says(self, hint: re.Pattern[str], givers: tuple[Call, ...]) -> bool:
+        """Whether paths or classes of what gives these numbers, but for a norm after it, match the hint."""
+        _, raw = self.before_norm(givers)
+        names = " ".join(f"{call.path.removeprefix(self.block.path)} {type(call.module).__name__}" for call in raw or givers)
+        return hint.search(names) is not None
+
+    def before_norm(self, givers: tuple[Call, ...]) -> tuple[Call | None, tuple[Call, ...]]:
+        """The norm that gives these numbers, if one does, and the calls that give what it gets."""
+        norm = next((call for call in givers if is_norm(call) and not same(call.got, call.gave)), None)
+        if norm is None:
+            return None, givers
+        return norm, next((group for group in self.groups(self.inner) if same(group[0].gave, norm.got)), ())
 
     def sum_of(self, target: Held, base: Held, calls: Iterable[Call]) -> Sum | None:
         """The calls whose output, added to the base, makes the target."""
@@ -224,9 +236,9 @@ class Finder:
         return found if self.off(wanted, there, found) <= ROUNDINGS else None
 
     def snapped(self, number: float) -> float:
-        """1 or a number of the configuration where one is as near as rounding lets us see."""
-        near = [known for known in (1.0, *self.constants) if abs(known - number) <= 4 * self.recording.eps * abs(number)]
-        return min(near, key=lambda known: abs(known - number), default=number)
+        """1, a number of the configuration or a short one, where one is as near as rounding lets us see."""
+        known = (1.0, *self.constants, *(float(f"{number:.{digits}g}") for digits in range(1, 7)))
+        return next((each for each in known if abs(each - number) <= 4 * self.recording.eps * abs(number)), number)
 
     def off(self, target: Tensor, terms: Sequence[Tensor], numbers: Sequence[float]) -> float:
         """The most roundings by which any number of the sum differs from the target's."""
@@ -258,12 +270,9 @@ class Finder:
             self.missing[f"{what}_out"] = f"{part.givers[-1].path} runs several times in a pass"
             return
         self.places[f"{what}_out"] = Place(givers[-1].path, Side.OUTPUT, width, scale)
-        norm = next((call for call in part.givers if is_norm(call) and call.got and not call.got.equals(call.gave)), None)
-        raw = part.givers
-        if norm is not None:
-            raw = next((group for group in self.groups(self.inner) if group[0].gave and group[0].gave.equals(norm.got)), ())
-            self.norms[what] = norm.path
-            givers = self.singles(raw)
+        norm, raw = self.before_norm(part.givers)
+        self.norms[what] = norm.path if norm else None
+        givers = self.singles(raw)
         if not givers:
             self.missing[f"{what}_raw"] = "no module gives what the norm gets"
             return
@@ -274,11 +283,7 @@ class Finder:
         """What the last projection gets: the neurons, or the heads."""
         projection = next((call for call in givers if is_projection(call)), None)
         if projection is None:
-            self.missing[kind] = (
-                "what the MLP gives is no single projection's"
-                if kind == "mlp_act"
-                else ("what attention gives is no single projection's")
-            )
+            self.missing[kind] = f"what the {'MLP' if kind == 'mlp_act' else 'attention'} gives is not one matrix times something"
             return
         assert projection.got is not None
         self.places[kind] = Place(projection.path, Side.INPUT, projection.got.shape[-1])
@@ -314,10 +319,14 @@ class Finder:
 
     def explain_missing(self, attention: Sum | None, mlp: Sum | None, middle: Held | None, parallel: bool) -> None:
         """A reason for each kind that has no place."""
-        reasons = {
-            "attn": "no attention's output is all that comes between resid_pre and resid_mid",
-            "mlp": "no MLP's output is all that comes between resid_mid and resid_post",
-        }
+        reasons = {"attn": "attention does not give all that the layer adds to resid_pre"}
+        if not any(self.says(ATTENTION, (call,)) for call in self.inner):
+            reasons["attn"] = "the layer has no attention"
+        reasons["mlp"] = "the MLP does not give all that the layer adds after resid_mid"
+        if any(is_norm(call) and same(call.gave, self.leaves) for call in self.inner):
+            reasons["mlp"] = "the layer norms what leaves it, so that nothing adds up to resid_post"
+        elif not any(self.says(FEED_FORWARD, (call,)) for call in self.inner):
+            reasons["mlp"] = "the layer has no MLP"
         for what, part, kinds in (
             ("attn", attention, ("attn_out", "attn_raw", "z")),
             ("mlp", mlp, ("mlp_out", "mlp_raw", "mlp_act", "mlp_in")),
@@ -326,17 +335,9 @@ class Finder:
                 if kind not in self.places and part is None:
                     self.missing.setdefault(kind, reasons[what])
         if "resid_mid" not in self.places:
-            self.missing.setdefault("resid_mid", "in parallel" if parallel else "nothing lies between two sums")
-
-
-def relative(names: str, block: Call) -> str:
-    """The names without the path of the layer."""
-    return names.replace(block.path + ".", "")
-
-
-def is_attention(part: Sum, block: Call) -> bool:
-    """Whether the names of what gives this say that it is attention."""
-    return ATTENTION.search(relative(part.names, block)) is not None
+            self.missing.setdefault(
+                "resid_mid", "in parallel" if parallel else "no module gets resid_pre with one part of the layer added"
+            )
 
 
 def same(one: Held | None, other: Held | None) -> bool:

@@ -62,7 +62,9 @@ def tapped(
         return x
 
     try:
-        for point in taps:
+        for point in sorted(
+            taps, key=lambda point: point.scale != 1
+        ):  # of two sites at one module, the one before the scale first
             handles.append(hook(point, partial(visit, point), sequences))
         for site in edits:
             if site.kind == "resid_mid":

@@ -16,7 +16,7 @@ from gloss.errors import BadInput
 from gloss.models.anatomy import Anatomy
 from gloss.models.forward import logits_of_pass
 from gloss.models.hooks import tapped
-from gloss.models.layout import Layer, Layout
+from gloss.models.layout import Layer, Layout, Place
 from gloss.models.recording import SAME, probe_tokens
 from gloss.models.sites import KINDS, Site
 
@@ -25,7 +25,7 @@ NUDGE = 0.1  # of the root mean square of what is at a site
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What was at a site before its edit and after it, and whether the model wrote into it later."""
+    """What was at a site before its edit and after it, and whether the model wrote into it later. Not all can be edited."""
 
     before: Tensor
     after: Tensor
@@ -85,22 +85,25 @@ def edited_pass(model: PreTrainedModel, anatomy: Anatomy) -> dict[Site, Seen]:
         after[site] = x.clone()
         return x
 
-    sites = list(edited_sites(anatomy))
+    places = {
+        Site(kind, number): place for number, layer in enumerate(anatomy.layout.layers) for kind, place in layer.places.items()
+    }
+    edits = {site: partial(nudge, site) for site in edited_sites(anatomy)}
     tokens = probe_tokens(model)
-    with (
-        torch.no_grad(),
-        tapped(anatomy, len(tokens), sites, {site: partial(nudge, site) for site in sites}, to_the_end=True) as taken,
-    ):
+    with tapped(anatomy, len(tokens), list(places), edits, to_the_end=True) as taken:
         logits_of_pass(model, tokens)
-    return {site: Seen(before[site], after[site], not torch.equal(taken[site], after[site])) for site in sites}
+    seen = {site: Seen(before[site], after[site], not torch.equal(taken[site], after[site])) for site in edits}
+    at_place = {places[site]: each for site, each in seen.items()}
+    return {
+        site: seen.get(site) or at_place.get(place) or Seen(taken[site], taken[site], False) for site, place in places.items()
+    }
 
 
 def edited_sites(anatomy: Anatomy) -> Iterator[Site]:
     """All sites that can be edited, each place once."""
     for number, layer in enumerate(anatomy.layout.layers):
-        taken = set[object]()
-        for kind in sorted(layer.places, key=lambda kind: (kind.endswith("_in"), kind.endswith("_raw"))):
-            place = layer.places[kind]
+        taken = set[Place]()
+        for kind, place in layer.places.items():
             if kind not in layer.fixed and place not in taken:
                 taken.add(place)
                 yield Site(kind, number)
@@ -125,22 +128,21 @@ def equations(anatomy: Anatomy, layer: Layer, own: Mapping[str, Seen], following
         stream = at["resid_mid"]
     if "mlp_out" in own:
         stream = stream + at["mlp_out"]
-    if "mlp_out" in own or ("attn_out" in own and "resid_mid" not in own):
-        blamed = "mlp_out" if "mlp_out" in own else "attn_out"
-        yield Equation(blamed, "the sum of the layer's parts == resid_post", stream * layer.carry, given["resid_post"])
-    if "mlp_in" in own:
+    if "mlp_out" in own:
+        yield Equation("mlp_out", "resid_mid + mlp_out == resid_post", stream * layer.carry, given["resid_post"])
+    elif "attn_out" in own and "resid_mid" not in own:
+        yield Equation("attn_out", "resid_pre + attn_out == resid_post", stream * layer.carry, given["resid_post"])
+    if "mlp_in" in own and layer.places["mlp_in"] != layer.places.get("resid_mid"):
         base = at["resid_mid" if "resid_mid" in own else "resid_pre"]
         yield Equation("mlp_in", "norm(resid_mid) == mlp_in", give(layer.norm_before_mlp)(base), given["mlp_in"])
     for kind, raw, out, norm in (
         ("mlp_act", "mlp_raw", "mlp_out", layer.norm_after_mlp),
         ("z", "attn_raw", "attn_out", layer.norm_after_attention),
     ):
-        if raw in own and out in own:
+        if raw in own and out in own and layer.places[raw] != layer.places[out]:
             yield Equation(out, f"{out} of {raw}", give(norm)(at[raw]) * layer.places[out].scale, given[out])
-        if kind in own and (raw in own or out in own):
-            projected = give(layer.places[kind].path)(at[kind])
-            wanted = given[raw] if raw in own else given[out]
-            yield Equation(kind, f"projection({kind}) == {raw}", projected, wanted)
+        if kind in own:
+            yield Equation(kind, f"projection({kind}) == {raw}", give(layer.places[kind].path)(at[kind]), given[raw])
 
 
 def kept(layer: Layer, reasons: Mapping[str, str], own: Mapping[str, Seen]) -> Layer:
