@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check test-interop quality lock clean
+.PHONY: demo test check test-interop quality subjects lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/gloss demo
@@ -28,6 +28,10 @@ lock: | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --quiet \
 		--custom-compile-command "make lock" --output-file constraints.txt
+
+# Which sites are proven in every causal architecture of the installed transformers: writes docs/subjects.md, in some ten minutes.
+subjects: $(VENV)/installed
+	$(BIN)/python -m benchmarks.subjects
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch

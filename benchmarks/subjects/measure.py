@@ -1,5 +1,6 @@
 """Which sites of a tiny random model are proven, and whether transformers' own hidden states say the same."""
 
+import inspect
 import os
 import resource
 import signal
@@ -8,13 +9,15 @@ from dataclasses import asdict, dataclass
 from json import dumps, loads
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from benchmarks.subjects.tiny import letters, tiny_model
 from gloss.errors import GlossError
-from gloss.models.recording import probe_tokens
+from gloss.models.recording import FAULTS, probe_tokens
 from gloss.models.sites import KINDS, Site
 from gloss.models.subject import Subject
 
+UNMADE = "no tiny model could be made"
 SECONDS, BYTES = 120, 8 << 30  # for one model in a process of its own
 
 
@@ -35,13 +38,18 @@ class Row:
         """Whether gloss does not read this model."""
         return self.proven is None
 
+    @property
+    def unmade(self) -> bool:
+        """Whether there was no model to try."""
+        return self.reason.startswith(UNMADE)
+
 
 def measure(model_type: str) -> Row:
     """The row of one architecture, measured in this process."""
     try:
         model = tiny_model(model_type)
-    except (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        return Row(model_type, reason=f"no tiny model: {one_line(error)}")
+    except (*FAULTS, StrictDataclassError) as error:
+        return Row(model_type, reason=f"{UNMADE}: {one_line(error)}")
     try:
         subject = Subject(model, letters(), None)
     except GlossError as error:
@@ -58,7 +66,8 @@ def measure(model_type: str) -> Row:
 def agrees(subject: Subject) -> bool | None:
     """Whether transformers' hidden states are what enters each layer or, as some models count them, what leaves it."""
     tokens = probe_tokens(subject.model)
-    output = subject.model(input_ids=tokens, output_hidden_states=True)
+    known = inspect.signature(subject.model.forward).parameters
+    output = subject.model(input_ids=tokens, output_hidden_states=True, **({"use_cache": False} if "use_cache" in known else {}))
     hidden = getattr(output, "hidden_states", None)
     if hidden is None or len(hidden) <= subject.layers - 1:
         return None
@@ -84,6 +93,7 @@ def one_line(error: BaseException) -> str:
 
 def measured(model_types: Sequence[str], make: Callable[[str], Row] = measure) -> Iterator[Row]:
     """The rows, each from a process of its own, so that a model that eats time or memory costs its own row alone."""
+    measure("llama")  # what all models need is imported before the processes part
     for model_type in model_types:
         reading, writing = os.pipe()
         child = os.fork()
@@ -97,4 +107,4 @@ def measured(model_types: Sequence[str], make: Callable[[str], Row] = measure) -
         with os.fdopen(reading) as whole:
             said = whole.read()
         os.waitpid(child, 0)
-        yield Row(**loads(said)) if said else Row(model_type, reason=f"no tiny model within {SECONDS} s and 8 GiB")
+        yield Row(**loads(said)) if said else Row(model_type, reason=f"{UNMADE} within {SECONDS} s and 8 GiB")

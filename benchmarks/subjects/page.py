@@ -15,9 +15,9 @@ def page(rows: Sequence[Row]) -> str:
     lines = [
         "# Subjects: which sites are proven in which architecture",
         "",
-        f"All {len(rows)} causal architectures of transformers {transformers.__version__}, each as a random model of a few layers",
-        "and 32 dimensions, measured by `python -m benchmarks.subjects`, which writes this page. How sites are found and proven is",
-        "in [sites](sites.md). A trained model is proven again whenever it is loaded: its own layers count, not this table.",
+        f"All {len(rows)} causal architectures of transformers {transformers.__version__}, each as a random model of a few",
+        "layers and 32 dimensions, measured by `python -m benchmarks.subjects`, which writes this page. How sites are found and",
+        "proven is in [sites](sites.md). A trained model is proven again whenever it is loaded: its own layers count then.",
         "",
         *counts(rows),
         "",
@@ -29,7 +29,7 @@ def page(rows: Sequence[Row]) -> str:
         f"|---|{'---|' * len(COLUMNS)}---|---|",
         *(line(row) for row in sorted(read, key=lambda row: row.model_type)),
         "",
-        "## Refused",
+        "## Refused, or not tried",
         "",
         "| architecture | why |",
         "|---|---|",
@@ -51,7 +51,8 @@ def counts(rows: Sequence[Row]) -> list[str]:
         f"| `z` (the heads) in every layer | {full(read, 'z')} |",
         f"| `hidden_states` of transformers say the same | {sum(held)} of {len(held)} that give them |",
         f"| an edit of `resid_post.0` changes the logits | {sum(bool(row.edits) for row in read)} of {len(read)} |",
-        f"| refused in one sentence | {len(rows) - len(read)} |",
+        f"| refused in one sentence | {sum(row.refused and not row.unmade for row in rows)} |",
+        f"| not tried: no tiny model could be made from its configuration | {sum(row.unmade for row in rows)} |",
     ]
 
 

@@ -72,6 +72,8 @@ FIXES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "mamba2": {"head_dim": 16, "n_groups": 2},
         "nemotron_h": {"n_groups": 2, "mamba_head_dim": 16},
         "reformer": {"is_decoder": True, "axial_pos_embds": False, "attn_layers": ["local", "local", "local", "local"]},
+        "zamba2": {"layers_block_type": ["linear_attention", "hybrid"] * 2},
+        "zaya": {"num_experts_per_tok": 1},
         "xmod": {"is_decoder": True, "languages": ("en_XX",), "default_language": "en_XX"},
     }
 )

@@ -15,7 +15,7 @@ from gloss.models.layout import Layer, Layout, Place, Side
 from gloss.models.recording import OWN, SAME, Call, Held, Recording, record
 
 TOKENS = 2 * (SAME + OWN)
-ROUNDINGS = 16  # rounding units that the two sides of a sum may differ by
+ROUNDINGS = 4  # rounding units that the two sides of a sum may differ by
 ATTENTION = re.compile(r"att(?:n|ention)", re.IGNORECASE)  # linear attention too
 FEED_FORWARD = re.compile(r"mlp|ff|feed_?forward|moe|expert|\bfc\d|dense", re.IGNORECASE)
 
@@ -176,14 +176,13 @@ class Finder:
         groups = list(self.groups(self.inner))
         attentions = [group for group in groups if self.says(ATTENTION, group)]
         others = [group for group in groups if group not in attentions]
-        for attention in attentions:
-            for mlp in others:
-                a, m = vectors(attention[-1]), vectors(mlp[-1])
-                found = self.weights(self.leaves, [self.enters.vectors, a, m])
-                if found is not None:
-                    carry, of_attention, of_mlp = found
-                    return Sum(attention, 1.0, of_attention / carry), Sum(mlp, carry, of_mlp), None
-        return None
+        pairs = [(attention, mlp) for attention in attentions for mlp in others]
+        terms = [(self.enters.vectors, vectors(attention[0]), vectors(mlp[0])) for attention, mlp in pairs]
+        found = self.nearest(self.leaves, terms)
+        if found is None:
+            return None
+        (attention, mlp), (carry, of_attention, of_mlp) = pairs[found[0]], found[1]
+        return Sum(attention, 1.0, of_attention / carry), Sum(mlp, carry, of_mlp), None
 
     def says(self, hint: re.Pattern[str], givers: tuple[Call, ...]) -> bool:
         """Whether paths or classes of what gives these numbers, but for a norm after it, match the hint."""
@@ -200,12 +199,10 @@ class Finder:
 
     def sum_of(self, target: Held, base: Held, calls: Iterable[Call]) -> Sum | None:
         """The calls whose output, added to the base, makes the target."""
-        for group in self.groups(calls):
-            if group[0].gave is not None and not group[0].gave.equals(target):
-                found = self.weights(target, [base.vectors, vectors(group[0])])
-                if found is not None:
-                    return Sum(group, *found)
-        return None
+        others = [group for group in self.groups(calls) if not same(group[0].gave, target)]
+        terms = [(base.vectors, vectors(group[0])) for group in others]
+        found = self.nearest(target, terms)
+        return Sum(others[found[0]], *found[1]) if found else None
 
     def groups(self, calls: Iterable[Call]) -> Iterator[tuple[Call, ...]]:
         """Calls that gave the same numbers, as wide as the stream; those of modules that ran more than once are left out."""
@@ -219,21 +216,33 @@ class Finder:
             own.append(call)
         return (tuple(group) for group in found)
 
-    def weights(self, target: Held, terms: Sequence[Tensor | None]) -> tuple[float, ...] | None:
-        """The numbers by which the terms must be taken to make the target, number for number; None where there are none."""
-        there = [term.double() for term in terms if term is not None]
+    def nearest(self, target: Held, candidates: Sequence[Sequence[Tensor | None]]) -> tuple[int, tuple[float, ...]] | None:
+        """Which terms make the target, number for number, and by which numbers they must be taken: by 1 where that does."""
         assert target.vectors is not None
-        wanted, ones = target.vectors.double(), (1.0,) * len(there)
-        if self.off(wanted, there, ones) <= ROUNDINGS:
-            return ones
-        matrix = torch.stack([term.flatten() for term in there], dim=1)
-        if not bool(torch.isfinite(matrix).all()):
+        wanted = target.vectors.double()
+        for solve in (self.ones, self.weights):
+            best: tuple[float, int, tuple[float, ...]] | None = None
+            for index, candidate in enumerate(candidates):
+                terms = [term.double() for term in candidate if term is not None]
+                numbers = solve(wanted, terms)
+                off = self.off(wanted, terms, numbers) if numbers else float("inf")
+                if numbers and off <= ROUNDINGS and (best is None or off < best[0]):
+                    best = (off, index, numbers)
+            if best is not None:
+                return best[1], best[2]
+        return None
+
+    def ones(self, _: Tensor, terms: Sequence[Tensor]) -> tuple[float, ...]:
+        """Each term as it is."""
+        return (1.0,) * len(terms)
+
+    def weights(self, target: Tensor, terms: Sequence[Tensor]) -> tuple[float, ...] | None:
+        """The numbers that bring the terms nearest to the target; None where some term hardly counts."""
+        matrix = torch.stack([term.flatten() for term in terms], dim=1)
+        if not bool(torch.isfinite(matrix).all()) or not bool(torch.isfinite(target).all()):
             return None
-        solved = torch.linalg.lstsq(matrix, wanted.flatten()[:, None]).solution[:, 0].tolist()
-        if min(abs(number) for number in solved) < 1e-4:
-            return None
-        found = tuple(self.snapped(number) for number in solved)
-        return found if self.off(wanted, there, found) <= ROUNDINGS else None
+        solved = torch.linalg.lstsq(matrix, target.flatten()[:, None]).solution[:, 0].tolist()
+        return None if min(abs(number) for number in solved) < 1e-4 else tuple(self.snapped(number) for number in solved)
 
     def snapped(self, number: float) -> float:
         """1, a number of the configuration or a short one, where one is as near as rounding lets us see."""

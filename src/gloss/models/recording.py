@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
+from gloss.errors import BadInput
 from gloss.models.forward import first_input, first_output, logits_of_pass
 
 SHAKE = 0.3  # of the root mean square of what a module gives
 SAME, OWN = 4, 2  # tokens that both sequences begin with, and that each ends with
+FAULTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
 Vectors = Float32[Tensor, "token width"]
 
 
@@ -76,7 +78,7 @@ def probe_tokens(model: PreTrainedModel) -> Int64[Tensor, "2 position"]:
 
 
 def record(model: PreTrainedModel) -> Recording:
-    """The calls of one shaken pass over `probe_tokens`. Raises whatever the model raises."""
+    """The calls of one shaken pass over `probe_tokens`. Raises BadInput for a model that cannot be run on tokens alone."""
     width = int(getattr(model.config.get_text_config(), "hidden_size", 0))
     started: list[tuple[int, Held | None]] = []
     calls: list[Call] = []
@@ -98,8 +100,12 @@ def record(model: PreTrainedModel) -> Recording:
         clock += 1
         return output
 
-    with hooked(model, begin, end), torch.no_grad():
-        logits_of_pass(model, probe_tokens(model))
+    try:
+        with hooked(model, begin, end), torch.no_grad():
+            logits_of_pass(model, probe_tokens(model))
+    except FAULTS as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{type(model).__name__} cannot be run on tokens alone: {type(error).__name__}, {reason}") from error
     return Recording(calls, Counter(call.path for call in calls), torch.finfo(model.dtype).eps)
 
 
