@@ -34,7 +34,7 @@ def check(pattern: str) -> None:
     spelled = translated(pattern)
     for wanted in (spelled, whole(spelled)):
         try:
-            pc.match_substring_regex(pa.array([""]), wanted)
+            search(wanted, [""])
         except pa.ArrowInvalid as problem:
             reason = str(problem).removeprefix("Invalid regular expression: ")[:120]
             raise ValueError(
@@ -44,8 +44,13 @@ def check(pattern: str) -> None:
 
 def matching(pattern: str, strings: Sequence[str]) -> Bool[ndarray, " string"]:
     """Which of the strings the pattern matches as a whole. Linear in their length, whatever the pattern."""
-    found = pc.match_substring_regex(pa.array(strings, pa.large_string()), whole(translated(pattern)))
-    return np.array(found, bool)
+    return search(whole(translated(pattern)), strings)
+
+
+def search(spelled: str, strings: Sequence[str]) -> Bool[ndarray, " string"]:
+    """Which of the strings hold what RE2 is to look for. Raises pyarrow.ArrowInvalid for what it cannot read."""
+    options = pc.MatchSubstringOptions(spelled)
+    return np.array(pc.call_function("match_substring_regex", [pa.array(strings, pa.large_string())], options), bool)
 
 
 def whole(spelled: str) -> str:
