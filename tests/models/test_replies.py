@@ -1,12 +1,15 @@
 """Every reply that a server may send, and every one that it may fail to send."""
 
+import json
+
 import numpy as np
 import pytest
 
 from gloss.errors import BadSettings, Unreachable
 from gloss.models.chat import Chat, Session
 from gloss.models.ledger import Ledger
-from gloss.models.replies import Fault, retry_after
+from gloss.models.prices import Prices
+from gloss.models.replies import Fault, cut_off, read_reply, retry_after
 from gloss.records import Reason
 from models.servers import serve
 from models.talks import asking_text, one
@@ -105,3 +108,57 @@ def test_log_probabilities_are_read_and_their_absence_is_told(rng):
         with_them, without = one(server, rng), one(server, rng)
     assert with_them.logprobs[0].alternatives == (("0", -2.4),)
     assert without.logprobs is None
+
+
+def reply(finish="stop", **message):
+    usage = {"prompt_tokens": 10, "completion_tokens": 10}
+    choice = {"index": 0, "message": {"role": "assistant"} | message, "finish_reason": finish}
+    return read_reply(json.dumps({"choices": [choice], "usage": usage}).encode(), Prices())
+
+
+@pytest.mark.parametrize(
+    "finish, message, text",
+    [
+        ("length", {"content": "<think>\nMy first idea:\n[interpretation]: DRAFT\nBut the third context has none, so"}, None),
+        ("length", {"content": None, "reasoning_content": "I weigh them. " * 9}, None),
+        ("stop", {"content": "<think>maybe [1, 0, 1]</think>\nI cannot answer that."}, "I cannot answer that."),
+        ("stop", {"content": "maybe [1, 0, 1]</think>\n\n[0, 1]"}, "[0, 1]"),
+        ("stop", {"content": None, "reasoning_content": '{"answers": [0, 1]}'}, '{"answers": [0, 1]}'),
+        ("stop", {"content": None, "reasoning_content": "perhaps [0, 1]"}, None),
+        ("stop", {"content": "[0, 1]", "reasoning": "perhaps [1, 1]"}, "[0, 1]"),
+        ("stop", {"content": [{"type": "text", "text": "[0, "}, {"type": "output_text", "text": "1]"}]}, "[0, 1]"),
+        ("stop", {"content": [{"type": "reasoning", "text": "[1, 1]"}, {"type": "text", "text": "[0, 1]"}]}, "[0, 1]"),
+    ],
+)
+def test_a_thought_is_no_answer_wherever_it_stands(finish, message, text):
+    found = reply(finish, **message)
+    assert found.text == text
+    assert found.reason is (Reason.UNPARSABLE if text is None else None)
+
+
+def test_an_answer_that_was_cut_off_says_so_and_is_a_failure_for_who_wants_it_whole():
+    found = reply("length", content="[interpretation]: The word")
+    assert found.cut
+    assert (cut_off(found).text, cut_off(found).reason) == (None, Reason.UNPARSABLE)
+
+
+def test_log_probabilities_of_a_thought_are_left_out():
+    tokens = [{"token": token, "logprob": -0.5, "top_logprobs": []} for token in ("<think>", "1", "</think>", "\n", "0")]
+    content = {
+        "choices": [{"message": {"content": "<think>1</think>\n0"}, "logprobs": {"content": tokens}, "finish_reason": "stop"}]
+    }
+    found = read_reply(json.dumps(content).encode(), Prices())
+    assert [one.token for one in found.logprobs] == ["0"]
+
+
+def test_tokens_of_thoughts_are_paid_for_where_only_the_total_tells_of_them():
+    usage = {
+        "prompt_tokens": 10,
+        "completion_tokens": 9,
+        "total_tokens": 119,
+        "completion_tokens_details": {"reasoning_tokens": 100},
+    }
+    content = {"choices": [{"message": {"content": "four"}, "finish_reason": "stop"}], "usage": usage}
+    found = read_reply(json.dumps(content).encode(), Prices(1.0, 1000.0))
+    assert (found.completion_tokens, found.thought) == (109, True)
+    assert found.money == pytest.approx((10 + 109 * 1000) / 1e6)

@@ -4,6 +4,7 @@ import pytest
 
 from gloss.errors import BadInput, BadSettings
 from gloss.run.experiment import Experiment
+from gloss.run.methods import method
 from gloss.run.plan import Plan
 
 
@@ -99,3 +100,27 @@ def test_two_uses_of_one_method_are_told_apart_by_their_names():
 def test_resolved_tables_make_the_same_experiment_again():
     asked = Experiment.of({"run": {"features": 7}, "score": [{"method": "execution"}, {"method": "detection"}]})
     assert Experiment.of(asked.tables()) == asked
+
+
+def test_room_for_answers_is_a_setting_of_every_method_that_asks():
+    assert method("score", {"method": "detection", "thinking_tokens": 5}) == method("score", {"method": "detection"})
+    for settings, words in (
+        ({"method": "execution", "answer_tokens": 5}, "execution asks no language model; leave answer_tokens out"),
+        ({"method": "detection", "answer_tokens": -5}, "answer_tokens is -5, wants 0 or more"),
+        ({"method": "detection", "thinking_tokens": "many"}, "must be a number"),
+    ):
+        with pytest.raises(BadSettings, match=words):
+            method("score", settings)
+    with pytest.raises(BadSettings, match="set it for the whole method, beside scorer"):
+        method("explain", {"method": "best_of", "scorer": {"method": "detection", "answer_tokens": 5}})
+    assert method("explain", {"method": "best_of", "answer_tokens": 5}).asks
+
+
+def test_room_for_answers_is_part_of_what_answers_depend_on():
+    chat = {"model": "m", "base_url": "http://localhost:1/v1"}
+    keys = [
+        Plan(Experiment.of({"score": {"method": "detection"} | own, "chat": chat | room})).keys["score.detection"]
+        for own, room in (({}, {}), ({}, {"thinking_tokens": 9}), ({"answer_tokens": 9}, {}), ({}, {"max_requests": 9}))
+    ]
+    assert len(set(keys)) == 3
+    assert keys[3] == keys[0]
