@@ -106,7 +106,7 @@ def test_answers_that_cannot_be_read_are_failures_with_a_reason_and_stay_in_the_
         (folder / "experiment.toml").write_text(text)
         code, _, err = ran(folder, "run", "experiment.toml")
         assert code == 0, err
-        assert "answers that cannot be read count as wrong: give it more room" in err
+        assert "answers that cannot be read count as wrong: give it more room in [chat]" in err
     plan = plan_of(folder / "out")
     failures = read([plan.place("explain.max_activating")], "failures")
     assert {row["reason"] for row in failures} == {"unparsable"}

@@ -411,7 +411,7 @@ class Session:
         fault, attempt = Fault(""), 0
         while attempt < self.chat.max_attempts:
             manner = self.account.manner
-            body = manner.put(plain, self.chat.extra) if chat else plain | dict(self.chat.extra)
+            body = manner.put(plain, self.chat.extra) if chat else {**plain, **self.chat.extra}
             outcome = await self.tried(body)
             if isinstance(outcome, Refusal):
                 if self.learns(manner, body, outcome, 1):

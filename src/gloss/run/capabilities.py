@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table as Printed
 
 from gloss.errors import BadSettings, Damaged, Mismatch
@@ -68,7 +69,7 @@ def otherwise(manner: Manner) -> str:
 def agreed(chat: Table, found: Agreement | None) -> str:
     """The comparison with weights in words."""
     if "weights" not in chat:
-        return "not asked: name them in [chat] weights"
+        return escape("not asked: name them in [chat] weights")
     if found is None:
         return "not known: it says nothing of what it generates in plain text"
     told = f"median {found.median:.1g} nats apart, {found.largest:.1g} at most, over {found.tokens} tokens"

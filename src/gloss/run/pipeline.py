@@ -222,7 +222,7 @@ def spared(plan: Plan, stage: str) -> str:
 def told(dialogue: Dialogue) -> None:
     """Print what was asked, where somebody was."""
     if not isinstance(dialogue, Silence):
-        console.print(f"  {dialogue}", highlight=False)
+        console.print(f"  {dialogue}", highlight=False, markup=False)
 
 
 def partners(plan: Plan, verb: str, settings: Table) -> tuple[Dialogue, Executor]:
