@@ -39,6 +39,8 @@ class LocalChat:
                 'a model in this process was chosen, but none named: set model of chat to a folder, a hub name, or "embedded"'
             )
         check_names(self.device, self.dtype)
+        if self.answer_tokens < 0:
+            raise BadSettings(f"answer_tokens is {self.answer_tokens}, wants 0 or more")
         if self.tokens_at_once < 1:
             raise BadSettings(f"tokens_at_once is {self.tokens_at_once}, wants at least 1")
 
