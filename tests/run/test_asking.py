@@ -34,6 +34,9 @@ max_attempts = 2
 [chat.prices]
 prompt_per_million = 1.0
 completion_per_million = 2.0
+
+[judge]
+packing = 0
 """
 
 

@@ -71,9 +71,15 @@ class Gate:
         self.reserved = 0.0
         self.waiting: list[asyncio.Future[None]] = []
 
-    async def admit(self, worst: float) -> None:
-        """Count a request that may cost so much. Raises what stops the run, once no paid answer would be lost by it."""
+    async def admit(self, worst: float, *, careful: bool = False) -> None:
+        """Count a request that may cost so much. Raises what stops the run, once no paid answer would be lost by it.
+
+        `careful`: while no answer could be read yet, only as many are in flight as tell that none can.
+        """
         while True:
+            if careful and self.in_flight >= AT_FIRST and self.account.answers == self.account.unread:
+                await self.next_settled()
+                continue
             problem = self.account.stopped or self.too_dear(worst)
             if problem is None and not self.ledger.request(self.account.caps.max_requests):
                 problem = self.too_many()
@@ -83,9 +89,13 @@ class Gate:
                 return
             if self.in_flight == 0:
                 raise problem
-            waiter = asyncio.get_running_loop().create_future()
-            self.waiting.append(waiter)
-            await waiter
+            await self.next_settled()
+
+    async def next_settled(self) -> None:
+        """Wait until a request that is in flight is over."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiting.append(waiter)
+        await waiter
 
     def settle(self, worst: float, money: float) -> None:
         """A request that was let through is over, and has cost so much. What it brought is to be kept before anything waits."""

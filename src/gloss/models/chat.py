@@ -46,7 +46,7 @@ class Chat:
     base_url: str = "http://localhost:8000/v1"
     api_key_env: str = "GLOSS_API_KEY"  # the environment variable that holds the key; local servers want none
     max_concurrent_requests: int = 32
-    timeout_seconds: float = 120.0  # for one attempt, from the first byte sent to the last byte read
+    timeout_seconds: float = 300.0  # for one attempt, from the first byte sent to the last byte read
     max_attempts: int = 8
     prices: Prices = field(default_factory=Prices)
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])  # further fields of each request; they take precedence
@@ -288,7 +288,7 @@ class Session:
         while attempt < self.chat.max_attempts:
             manner, room = self.account.manner, self.room(prompt)
             body = self.chat.body(prompt, schemas=self.schemas, manner=manner)
-            await self.gate.admit(worst := self.worst(body, room))
+            await self.gate.admit(worst := self.worst(body, room), careful=MESSAGES in body)
             money = 0.0
             try:
                 outcome = await self.attempt(body)

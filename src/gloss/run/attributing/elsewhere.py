@@ -30,19 +30,20 @@ class Endpoint:
 
     chat: Chat
     ledger: Path
+    known: Capabilities
 
     def hold(self, conversations: Iterable[Conversation[T]]) -> list[T]:
         """What each conversation returned."""
-        return self.chat.hold(conversations, np.random.default_rng(0), ledger=self.ledger)
+        return self.chat.hold(conversations, np.random.default_rng(0), ledger=self.ledger, capabilities=self.known)
 
 
 def behind_an_endpoint(question: Question, way: Way) -> Asked:
     """The game of a prompt whose answer an endpoint gives, read as exactly as it allows."""
     chat = Chat(question.model, question.base_url)
     tell_key(chat.base_url, chat.api_key_env)
-    reading = reading_of(chat.capabilities(np.random.default_rng(way.seed)))
-    partner = Endpoint(chat, way.folder / "answers.sqlite")
-    return Asked(partner, question.prompt, question.answer, Unit(question.players.unit), reading)
+    known = chat.capabilities(np.random.default_rng(way.seed))
+    partner = Endpoint(chat, way.folder / "answers.sqlite", known)
+    return Asked(partner, question.prompt, question.answer, Unit(question.players.unit), reading_of(known))
 
 
 def reading_of(can: Capabilities) -> Reading:
