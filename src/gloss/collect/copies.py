@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from jaxtyping import Int64, UInt16, UInt64
 from numpy import ndarray
-from rensa import RMinHash
+from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue]
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
