@@ -1,6 +1,5 @@
-"""SmolLM2-135M-Instruct, a real model in one GGUF file: as the subject, and behind llama.cpp's server as a judge."""
+"""SmolLM2-135M-Instruct, a real model in one GGUF file: as the subject, beside llama.cpp's own reading of the file."""
 
-import json
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +12,6 @@ from gloss.models.prompts import Message
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
 from models.llama_cpp import post, serve_file
-from run.small import start
 
 pytestmark = pytest.mark.xdist_group("real model")
 TEXTS = ("In 1945, 2048 ships left the harbour.", "  two\n\n lines — ünï 中文 🙂", "def f(x):\n\treturn x**2  # don't")
@@ -67,46 +65,3 @@ def test_it_reads_and_foretells_as_llama_cpp_does(real: Subject, address: str):
     logits = real.run(torch.tensor([ids]), logits=True).logits
     ours = logits[0, -1].log_softmax(0)
     assert [ours[token].item() for token in theirs] == pytest.approx(list(theirs.values()), abs=0.3)  # it rounds to 8 bits
-
-
-JUDGED = """
-[run]
-folder = "out"
-features = 2
-processes = 1
-
-[collect]
-max_tokens = 6000
-context_length = 64
-
-[contexts]
-shown = 40
-held_out = 10
-silent_shown = 60
-silent_held_out = 10
-minimum = 2
-
-[[score]]
-method = "detection"
-contexts_per_question = 5
-
-[chat]
-base_url = "ADDRESS/v1"
-model = "m"
-concurrency = 1
-"""
-
-
-def test_a_weak_judge_is_asked_to_an_honest_end(address: str, tmp_path: Path):
-    (tmp_path / "e.toml").write_text(JUDGED.replace("ADDRESS", address))
-    _, err = start(tmp_path, "run", "e.toml").communicate(timeout=280)
-    assert "Traceback" not in err
-    assert (tmp_path / "out" / "page" / "index.html").exists(), err
-    asked, errors = start(
-        tmp_path, "query", "out", "--format", "json", "SELECT metric, value, n, failed, control FROM scores"
-    ).communicate(timeout=100)
-    rows = json.loads(asked)
-    assert rows, errors
-    own = [row["value"] for row in rows if row["metric"] == "balanced_accuracy" and row["control"] == "none"]
-    assert own, rows
-    assert all(0.2 <= value <= 0.85 for value in own)  # near chance, and nothing made better than it is

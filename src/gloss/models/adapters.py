@@ -26,7 +26,8 @@ def merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
             weights = peft.utils.load_peft_weights(str(folder), device="cpu")
             wrapped: Any = peft.get_peft_model(model, settings)
             found: Any = peft.set_peft_model_state_dict(wrapped, weights)
-            missing = [key for key in found.missing_keys if settings.peft_type.lower() in key.lower()]
+            kind = str(getattr(settings.peft_type, "value", settings.peft_type)).lower()
+            missing = [key for key in found.missing_keys if kind in key.lower()]
             if missing or found.unexpected_keys:
                 wrong = f"lacks {missing[0]}" if missing else f"has {found.unexpected_keys[0]}, for which there is no place"
                 raise BadInput(f"the adapter {folder} does not fit the model: it {wrong}; give the model that it was trained on")

@@ -156,4 +156,5 @@ def tried(model: PreTrainedModel, tokens: Tokens, source: str) -> tuple[str, ...
 
 def input_rows(model: PreTrainedModel) -> int:
     """How many tokens the model has a row for."""
-    return int(model.get_input_embeddings().weight.shape[0])
+    embedding: Any = model.get_input_embeddings()
+    return int(embedding.weight.shape[0])

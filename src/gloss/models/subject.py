@@ -92,9 +92,10 @@ class Subject:
         from gloss.models.loading import load_model, quiet
         from gloss.models.machine import AUTO
         from gloss.models.placement import device_of
+        from gloss.models.soundness import input_rows
 
         loaded = load_model(path_or_name, revision, dtype, device_of(device or AUTO), adapter, measure)
-        rows = loaded.model.get_input_embeddings().weight.shape[0]
+        rows = input_rows(loaded.model)
         if isinstance(start_token, int) and not 0 <= start_token < rows:
             raise BadSettings(f"start_token is {start_token}, and {path_or_name} has tokens 0 to {rows - 1}")
         with quiet(f"{path_or_name} cannot be read as a subject"):
