@@ -369,10 +369,10 @@ def is_norm(call: Call) -> bool:
 
 def is_projection(call: Call) -> bool:
     """Whether the module is one matrix, with or without a bias, and its input is one vector a token."""
-    if any(True for _ in call.module.children()) or call.got is None or len(call.got.shape) > 3:
+    if any(True for _ in call.module.children()) or call.got is None or not 2 <= len(call.got.shape) <= 3:
         return False
     weight = getattr(call.module, "weight", None)
-    return isinstance(weight, Tensor) and weight.ndim == 2 and is_affine(call.module, call.got.shape[-1])
+    return isinstance(weight, Tensor) and weight.ndim == 2 and is_affine(call.module, list(call.got.shape)[-1])
 
 
 @torch.no_grad()

@@ -37,9 +37,8 @@ def first_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | st
 
 def first_output(output: Any) -> Tensor | None:
     """What a module gives, or of several values the first."""
-    if isinstance(output, tuple | list) and output:
-        output = output[0]
-    return output if is_activation(output) else None
+    first: Any = output[0] if isinstance(output, tuple | list) and output else output
+    return first if is_activation(first) else None
 
 
 def is_activation(x: Any) -> bool:
