@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from gloss.decompose.checkpoints import Checkpoints, HasState, State, part_of, under
 from gloss.decompose.training import Pace, Training
 from gloss.errors import BadInput, BadSettings, require_at_least
 from gloss.models.counting import MULTIPLE, require_multiple
@@ -18,6 +19,7 @@ from gloss.models.selection import LargestK
 from gloss.models.sites import Site
 
 RISE, FALL = 0.02, 0.2  # shares of the training in which the learning rate rises from 0, and falls to 0, linearly
+Begun = tuple[Training, Lengths, list[Tensor]]  # with the rows that were drawn and not learned from
 FIRST_SAMPLE = 16_384  # tokens that the scale and the centre are measured on
 
 
@@ -57,6 +59,8 @@ class TopK:
         """The bytes that training holds at least: weights, their gradients and two moments, one batch's pre-activations."""
         return 4 * (4 * self.width * (2 * d_model + 1) + 2 * self.batch * self.width)
 
+    resumes = True  # `fit` takes checkpoints
+
     def fit(
         self,
         batches: Iterator[Float[Tensor, "_ d_model"]],
@@ -64,25 +68,28 @@ class TopK:
         rng: np.random.Generator,
         progress: Callable[[Progress], None] | None = None,
         massive: float = MULTIPLE,
+        checkpoints: Checkpoints | None = None,
     ) -> SparseCoder:
         """The dictionary of these activations. They should come in random order; a batch may have any length.
 
         Those that are longer than `massive` times the median of the first ones count as seen and teach nothing; 0 lets all teach.
-        The same rng, activations and number of threads give the same dictionary. Raises BadInput when the activations
-        end before `tokens` of them were seen: repeat them, or ask for fewer.
+        The same rng, activations and number of threads give the same dictionary. With `checkpoints`, and batches that can
+        be gone on with, a training that was killed goes on where the last checkpoint was and ends with the same bytes.
+        Raises BadInput when the activations end before `tokens` of them were seen: repeat them, or ask for fewer.
         """
         require_multiple(massive)
         steps = self.tokens // self.batch
         rows = evenly_cut(batches, self.batch)
-        first = list(itertools.islice(rows, max(1, FIRST_SAMPLE // self.batch)))
-        if not first:
-            raise BadInput(f"the activations of {site} end before one batch of {self.batch} tokens is full; give more text")
+        saving = (
+            Saving(checkpoints, f"{self} {site} {massive}", rows, rng) if checkpoints and isinstance(batches, HasState) else None
+        )
         pace = Pace(self.k, self.auxiliary_k, self.dead_after_tokens, getattr(torch, self.selection_dtype), self.learning_rate)
-        sample = torch.cat(first)
-        lengths = Lengths.of(sample, massive)
-        training = Training.begin(pace, self.width, sample[~lengths.massive(sample)], rng)
-        for step, x in enumerate(itertools.islice(itertools.chain(first, rows), steps)):
+        training, lengths, first = (saving and saving.restored(pace, massive)) or self.begun(pace, rows, site, rng, massive)
+        for x in itertools.islice(itertools.chain(first, rows), steps - training.steps):
+            step = training.steps
             fvu = training.step(x[~lengths.massive(x)], rate_share(step, steps))
+            if saving and training.steps >= len(first):
+                saving.save(training, lengths)
             if progress is not None and (step % max(1, steps // 100) == 0 or step + 1 == steps):
                 progress(Progress((step + 1) * self.batch, steps * self.batch, fvu, len(training.dead)))
         if training.steps < steps:
@@ -92,17 +99,81 @@ class TopK:
             )
         return SparseCoder(site, site, training.weights, LargestK(self.k), card=Card(tokens=steps * self.batch))
 
+    def begun(self, pace: Pace, rows: "EvenlyCut", site: Site, rng: np.random.Generator, massive: float) -> Begun:
+        """A training that has made no step, which vectors are massive, and the rows that say so and are to be learned from."""
+        first = list(itertools.islice(rows, max(1, FIRST_SAMPLE // self.batch)))
+        if not first:
+            raise BadInput(f"the activations of {site} end before one batch of {self.batch} tokens is full; give more text")
+        sample = torch.cat(first)
+        lengths = Lengths.of(sample, massive)
+        return Training.begin(pace, self.width, sample[~lengths.massive(sample)], rng), lengths, first
 
-def evenly_cut(batches: Iterator[Float[Tensor, "_ d_model"]], size: int) -> Iterator[Float32[Tensor, "_ d_model"]]:
+
+@dataclass(frozen=True)
+class Saving:
+    """Puts together what a checkpoint holds: the training, the rows that wait, the batches and the generator."""
+
+    checkpoints: Checkpoints
+    made_by: str  # settings and site; what others left is not gone on with
+    rows: "EvenlyCut"
+    rng: np.random.Generator
+
+    def save(self, training: Training, lengths: Lengths) -> None:
+        """Write a checkpoint if one is due."""
+        if self.checkpoints.due():
+            told = {"made_by": self.made_by, "scale": training.scale, "steps": training.steps, "median": lengths.median}
+            state = under("training", training.state) | under("rows", self.rows.state)
+            self.checkpoints.write(state, told | {"generator": self.rng.bit_generator.state})
+
+    def restored(self, pace: Pace, massive: float) -> Begun | None:
+        """The training of the last checkpoint, with rows, batches and generator as they were then; None without one."""
+        found = self.checkpoints.read()
+        if found is None or found[1]["made_by"] != self.made_by:
+            return None
+        state, told = found
+        self.rows.state = part_of(state, "rows")
+        self.rng.bit_generator.state = told["generator"]
+        training = Training.restored(pace, told["scale"], told["steps"], part_of(state, "training"))
+        return training, Lengths(told["median"], massive), []
+
+
+def evenly_cut(batches: Iterator[Float[Tensor, "_ d_model"]], size: int) -> "EvenlyCut":
     """The same rows on the CPU, which trains, `size` at a time; what does not fill a last batch is left out."""
-    held: list[Tensor] = []
-    for x in batches:
-        held.append(x.float().cpu())
-        if sum(map(len, held)) >= size:
-            joined = torch.cat(held)
-            whole = len(joined) // size * size
-            yield from joined[:whole].split(size)
-            held = [joined[whole:]]
+    return EvenlyCut(batches, size)
+
+
+class EvenlyCut:
+    """Rows that can be gone on with, if the batches can that they are cut from."""
+
+    def __init__(self, batches: Iterator[Float[Tensor, "_ d_model"]], size: int) -> None:
+        self.batches, self.size = batches, size
+        self.ready = torch.empty(0)
+
+    def __iter__(self) -> "EvenlyCut":
+        return self
+
+    def __next__(self) -> Float32[Tensor, "_ d_model"]:
+        held = [self.ready] if len(self.ready) else []
+        while sum(map(len, held)) < self.size:
+            try:
+                held.append(next(self.batches).float().cpu())
+            except StopIteration:
+                self.ready = torch.cat(held) if held else self.ready
+                raise
+        joined = torch.cat(held) if len(held) > 1 else held[0]
+        row, self.ready = joined[: self.size], joined[self.size :]
+        return row
+
+    @property
+    def state(self) -> State:
+        """The rows that wait, and the state of the batches."""
+        assert isinstance(self.batches, HasState)
+        return {"ready": self.ready} | under("batches", self.batches.state)
+
+    @state.setter
+    def state(self, kept: State) -> None:
+        assert isinstance(self.batches, HasState)
+        self.ready, self.batches.state = kept["ready"], part_of(kept, "batches")
 
 
 def rate_share(step: int, steps: int) -> float:

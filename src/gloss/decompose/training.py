@@ -51,13 +51,41 @@ class Training:
         scale = (d_model / spread) ** 0.5
         atoms = torch.from_numpy(rng.standard_normal((width, d_model), dtype=np.float32))
         atoms /= atoms.norm(dim=1, keepdim=True)
-        encoder, encoder_bias, bias = atoms.clone(), torch.zeros(width), median * scale
-        parameters = [encoder, encoder_bias, atoms, bias]
+        return Training.of(pace, scale, [atoms.clone(), torch.zeros(width), atoms, median * scale])
+
+    @staticmethod
+    def of(pace: Pace, scale: float, parameters: list[Tensor]) -> "Training":
+        """A training of these parameters that has made no step."""
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter)
         optimizer = torch.optim.Adam(parameters, lr=pace.learning_rate, eps=1e-10, fused=True)
-        silent_tokens = torch.zeros(width, dtype=torch.int64)
+        encoder, encoder_bias, atoms, bias = parameters
+        silent_tokens = torch.zeros(len(atoms), dtype=torch.int64)
         return Training(pace, scale, encoder, encoder_bias, atoms, bias, optimizer, silent_tokens)
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """What is learned, in the optimizer's order."""
+        return [self.encoder, self.encoder_bias, self.atoms, self.bias]
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """All tensors that the next steps depend on: parameters, the optimizer's moments and counts."""
+        kept = {"silent_tokens": self.silent_tokens}
+        for number, parameter in enumerate(self.parameters):
+            kept[f"{number}.parameter"] = parameter
+            kept |= {f"{number}.{name}": value for name, value in self.optimizer.state[parameter].items()}
+        return kept
+
+    @staticmethod
+    def restored(pace: Pace, scale: float, steps: int, kept: dict[str, Tensor]) -> "Training":
+        """The training that had this state."""
+        training = Training.of(pace, scale, [kept[f"{number}.parameter"] for number in range(4)])
+        for number, parameter in enumerate(training.parameters):
+            names = [name for name in kept if name.startswith(f"{number}.") and name != f"{number}.parameter"]
+            training.optimizer.state[parameter] = {name.partition(".")[2]: kept[name] for name in names}
+        training.silent_tokens, training.steps = kept["silent_tokens"], steps
+        return training
 
     @property
     def dead(self) -> Int64[Tensor, " dead"]:

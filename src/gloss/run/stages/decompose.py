@@ -17,6 +17,7 @@ from gloss.collect.left_out import left_out
 from gloss.collect.sides import Sides
 from gloss.collect.tokens import read_texts
 from gloss.decompose.check import reconstruction
+from gloss.decompose.checkpoints import Checkpoints
 from gloss.decompose.directions import directions
 from gloss.decompose.estimates import ratio
 from gloss.decompose.random_dictionary import random_like
@@ -114,8 +115,11 @@ def train(plan: Plan, subject: Subject, progress: Progress) -> None:
     enough = min(Shuffle().buffer_tokens, 2 * len(corpus))  # mixes all of a small corpus, without reading it many times first
     shuffle, special = Shuffle(epochs=ENDLESS, buffer_tokens=enough), left_out(subject, asked.leave_out)
     batches = activation_batches(subject, site, corpus, rng, shuffle, left_out=special)
-    dictionary = trainer.fit(batches, site, rng, lambda step: progress(step.tokens, step.of_tokens), asked.massive)
+    kept = Checkpoints(plan.place("decompose") / "checkpoint.safetensors")
+    more = {"checkpoints": kept} if getattr(trainer, "resumes", False) else {}
+    dictionary = trainer.fit(batches, site, rng, lambda step: progress(step.tokens, step.of_tokens), asked.massive, **more)
     save_dictionary(described(plan, subject, dictionary, corpus), dictionary_folder(plan), format="sae_lens")
+    kept.remove()
 
 
 def described(plan: Plan, subject: Subject, dictionary: SparseCoder, corpus: Corpus) -> SparseCoder:

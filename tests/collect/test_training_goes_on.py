@@ -1,0 +1,134 @@
+"""A training that is stopped at any step goes on from its checkpoint and ends with the bytes of an undisturbed one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import SITE, sentences, tiny_subject
+
+from gloss.collect.batches import ActivationBatches, Shuffle
+from gloss.collect.forward import Forward, Vectors
+from gloss.collect.texts import Listed
+from gloss.collect.tokens import read_texts
+from gloss.decompose import checkpoints, topk
+from gloss.decompose.checkpoints import Checkpoints
+from gloss.decompose.topk import Progress, TopK
+from gloss.models.dictionary import SparseCoder
+from gloss.models.subject import Subject
+from gloss.store.corpus import Corpus
+
+STEPS = 40
+METHOD = TopK(width=24, k=3, tokens=STEPS * 128, batch=128, learning_rate=3e-3, dead_after_tokens=2000)
+
+
+@dataclass(frozen=True, slots=True)
+class Counting(Forward):
+    """Says how many batches were read."""
+
+    read: list[int] = field(default_factory=list)
+
+    def batch(self, tokens: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Vectors:
+        self.read.append(len(lengths))
+        return Forward.batch(self, tokens, starts, lengths)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def given_text(tmp_path_factory) -> tuple[Subject, Corpus]:
+    folder = tmp_path_factory.mktemp("corpus") / "corpus"
+    subject = tiny_subject()
+    read_texts(subject, Listed(tuple(sentences(20))), folder, 32)
+    return subject, Corpus.open(folder)
+
+
+Train = Callable[..., tuple[SparseCoder, int]]
+
+
+@pytest.fixture(scope="module")
+def train(given_text) -> Train:
+    """A training with a checkpoint after each step, stopped at one of them; with how many batches were read."""
+
+    def train(path: Path | None, stops_at: int = 0) -> tuple[SparseCoder, int]:
+        rng, forward = np.random.default_rng(7), Counting(given_text[0], SITE, 128)
+        batches = ActivationBatches(forward, given_text[1], rng, Shuffle(batch_size=96, buffer_tokens=300, epochs=10**6))
+
+        def progress(told: Progress) -> None:
+            if told.tokens == stops_at * METHOD.batch:
+                raise Stop
+
+        return METHOD.fit(batches, SITE, rng, progress, checkpoints=path and Checkpoints(path, 0.0)), len(forward.read)
+
+    return train
+
+
+def bytes_of(dictionary: SparseCoder) -> list[bytes]:
+    weights = dictionary.weights
+    return [tensor.numpy().tobytes() for tensor in (weights.encoder, weights.encoder_bias, weights.atoms, weights.bias)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread_and_a_small_first_sample():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(topk, "FIRST_SAMPLE", 512)
+        patch.setattr(checkpoints, "SHARE", 0)  # one after each step
+        yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(train) -> tuple[SparseCoder, int]:
+    return train(None)
+
+
+@settings(max_examples=3, deadline=None)
+@given(stops=st.lists(st.integers(1, STEPS - 1), min_size=1, max_size=2).map(sorted))
+def test_stops_at_any_steps_leave_no_trace_in_the_bytes(undisturbed, train, tmp_path_factory, stops):
+    path = tmp_path_factory.mktemp("training") / "checkpoint.safetensors"
+    for stop in dict.fromkeys(stops):
+        with pytest.raises(Stop):
+            train(path, stop)
+    found, read = train(path)
+    assert bytes_of(found) == bytes_of(undisturbed[0])
+    assert read <= undisturbed[1]
+
+
+def test_it_goes_on_without_reading_again_what_it_has_learned_from(undisturbed, train, tmp_path):
+    with pytest.raises(Stop):
+        train(tmp_path / "kept", STEPS - 5)
+    found, read = train(tmp_path / "kept")
+    assert bytes_of(found) == bytes_of(undisturbed[0])
+    assert read < 0.2 * undisturbed[1]
+
+
+@pytest.mark.parametrize("harm", ["cut off", "flipped", "emptied", "other settings"])
+def test_a_checkpoint_that_is_not_what_was_written_is_as_none(undisturbed, train, tmp_path, harm):
+    path = tmp_path / "kept"
+    with pytest.raises(Stop):
+        train(path, 20)
+    content = path.read_bytes()
+    flipped = content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 1]) + content[len(content) // 2 + 1 :]
+    changes = {"cut off": content[:-50], "flipped": flipped, "emptied": b"", "other settings": content}
+    path.write_bytes(changes[harm].replace(b"width=24", b"width=25") if harm == "other settings" else changes[harm])
+    found, read = train(path)
+    assert bytes_of(found) == bytes_of(undisturbed[0])
+    assert read == undisturbed[1]
+
+
+def test_checkpoints_come_when_they_are_due(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SHARE", 50)
+    kept = Checkpoints(tmp_path / "kept", seconds=1000.0)
+    assert not kept.due()
+    kept.seconds, kept.took = 0.0, 1000.0  # writing takes long: the time between two grows with it
+    assert not kept.due()
+    kept.took = 0.0
+    assert kept.due()
