@@ -182,7 +182,7 @@ def card_of(stated: Stated, model: str | None = None) -> Card:
     found: dict[str, Any] = {"model": stated.text("model") or model, "corpus": stated.text("corpus")}
     if "tokens" in stated:
         found["tokens"] = stated.count("tokens")
-    for name in ("fvu", "l0", "dead_share", "cross_entropy_recovered"):
+    for name in ("fvu", "fvu_normal", "massive_share", "median_length", "l0", "dead_share", "cross_entropy_recovered"):
         value = stated.values.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise stated.wanted(name, "a number")
