@@ -8,8 +8,10 @@ from jinja2 import TemplateError
 from tokenizers import Tokenizer
 
 # What tokenizers call the token between two texts. A name alone proves nothing: the token must be marked special, too.
-ENDS = ("<|endoftext|>", "<|end_of_text|>", "<|endofdoc|>", "</s>", "<eos>", "<EOS>", "[EOS]", "<|eos|>", "<|end▁of▁sentence|>")
-ENDS += ("<｜end▁of▁sentence｜>",)
+ENDS = (
+    *("<|endoftext|>", "<|end_of_text|>", "<|endofdoc|>", "</s>", "<eos>", "<EOS>", "[EOS]", "<|eos|>"),
+    *("<|end▁of▁sentence|>", "<｜end▁of▁sentence｜>"),
+)
 ROLES = ("bos_token", "eos_token", "pad_token")
 TURNS = ("a question", "its answer", "one more", "the last answer")
 
@@ -46,7 +48,7 @@ class Special:
         special = marked | {number for number in numbers.values() if number is not None}
         texts = {number: added[number].content if number in added else tokenizer.id_to_token(number) for number in special}
         between = between_turns(template, roles) if template else ""
-        within = {number for number, text in texts.items() if text in between}
+        within = {number for number, text in texts.items() if text and text in between}
         ends = {number for number, text in texts.items() if text in ENDS or number == numbers.get("eos_token")}
         ends |= {number for role, number in numbers.items() if role == "bos_token" and number is not None}
         return Special(frozenset(special), frozenset(ends - within), frozenset(within))
@@ -63,7 +65,8 @@ def between_turns(template: str, roles: Mapping[str, str]) -> str:
 
     chat = [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(TURNS)]
     try:
-        rendered, _ = render_jinja_template([chat], chat_template=template, **roles)
+        render: Any = render_jinja_template  # the roles are its keywords, whatever they are called
+        rendered, _ = render([chat], chat_template=template, **roles)
     except (TemplateError, ValueError, TypeError, KeyError):
         return " ".join([template, *(text for role, text in roles.items() if role in template)])
     written: str = rendered[0]

@@ -30,7 +30,7 @@ from gloss.store.schemas import SCHEMAS
 CORPUS: Mapping[str, pa.Schema] = {"documents": DOCUMENTS, "sequences": SEQUENCES, "vocabulary": PIECES}
 TABLES: Mapping[str, pa.Schema] = {**SCHEMAS, "statistics": STATISTICS, **CORPUS}
 UNSEEN = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\t\n"}
-LOCKED = {"enable_external_access": "false", "python_enable_replacements": "false"}
+LOCKED: dict[str, str | bool | int | float | list[str]] = {"enable_external_access": False, "python_enable_replacements": False}
 
 Row = Sequence[Any]
 

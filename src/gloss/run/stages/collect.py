@@ -24,8 +24,12 @@ def collect_with_models(plan: Plan) -> None:
 def method(plan: Plan) -> Collect:
     """Collecting as the experiment wants it."""
     asked = plan.experiment.collect
-    kept = {"leave_out": asked.leave_out, "massive": asked.massive}
-    return Collect(context_length=asked.context_length, max_tokens=asked.max_tokens or None, **kept)
+    return Collect(
+        context_length=asked.context_length,
+        max_tokens=asked.max_tokens or None,
+        leave_out=asked.leave_out,
+        massive=asked.massive,
+    )
 
 
 def reader_of(plan: Plan) -> Reading:
