@@ -201,7 +201,7 @@ def last_line_start(content: bytes) -> int:
             return cut + 1
         cut = content.rfind(b"\n", 0, cut)
     cut = len(content) - 1
-    while cut > len(content) - 4 and content[cut] & 0xC0 == 0x80:  # inside a character
+    while cut > max(0, len(content) - 4) and content[cut] & 0xC0 == 0x80:  # inside a character
         cut -= 1
     return cut
 
