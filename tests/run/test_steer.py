@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from gloss.errors import BadInput, BadSettings, GlossError, Mismatch
+from gloss.run.experiment import SubjectSettings
 from gloss.run.steer import Steering, report
 
-EMBEDDED = ("embedded", "embedded")
+EMBEDDED = (SubjectSettings(), "embedded")
 PROMPTS = ("def main(", "import os")
 
 
