@@ -58,10 +58,12 @@ def runs(row: list[int], length: int) -> set[tuple[int, ...]]:
     return {tuple(row[i : i + length]) for i in range(len(row) - length + 1)}
 
 
-@pytest.mark.xfail(reason="windows of 12 tokens reach .0058 with `mix` since equal windows are left out", strict=False)
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
 @pytest.mark.parametrize("length", [32, 12])
-def test_an_explainer_that_memorises_scores_at_chance_on_what_is_held_out(planted, sampler, length):
+def test_an_explainer_that_memorises_scores_at_chance_on_what_is_held_out(planted, sampler, length, request):
+    if length == 12 and isinstance(sampler, Mix):
+        reason = "false alarms .0161 and recall .0045 are .0058 from chance; the cause is not known"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     recalled, alarmed, learned = [], [], []
     for examples in examples_of(planted, sampler, Sampling(), seed=5):
         memory = Memoriser.of(examples.shown, length)
@@ -151,7 +153,7 @@ def test_the_same_generator_gives_the_same_examples(planted):
         assert one.shown.starts.tolist() == other.shown.starts.tolist()
 
 
-@pytest.mark.xfail(reason="a time depends on the machine; to be a benchmark", strict=False)
+@pytest.mark.xfail(reason="26.5 ms were seen on a busy machine; a time belongs into a benchmark", strict=False)
 @pytest.mark.parametrize("placement", ["aligned", "centred"])
 def test_a_feature_takes_a_few_milliseconds(planted, placement):
     examples_of(planted, Quantiles(), Sampling(placement=placement), seed=0)
