@@ -229,7 +229,7 @@ class Endpoint:
         if asked := re.search(r"(?m)^Write (\d+) texts\.$", prompt):
             return self.written(who, prompt, int(asked[1]))
         if who == "reader" and not re.search(r"(?m)^Explanation: ", prompt):
-            marked = Counter(run.strip() for run in re.findall(r"<<(.+?)>>", prompt) if run.strip() and "`" not in run)
+            marked = Counter(run.strip() for run in re.findall(r"<<(.+?)>>", prompt) if re.search(r"^[^\\`]*\w[^\\`]*$", run))
             return f"[interpretation]: the token `{marked.most_common(1)[0][0]}`" if marked else "I cannot say."
         return self.judge("perfect" if who == "reader" else who, prompt)
 

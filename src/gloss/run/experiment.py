@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from gloss.attribute.reasons import Reasoning
 from gloss.errors import BadInput, BadSettings, require_at_least
@@ -15,7 +15,7 @@ from gloss.models.counting import MULTIPLE, SPECIAL, Asked, require_known, requi
 from gloss.models.local_chat import LocalChat
 from gloss.models.machine import AUTO, check_names
 from gloss.models.prices import Prices
-from gloss.run.methods import build, check_kind, method, suggestion
+from gloss.run.methods import Checks, build, check_kind, method, suggestion
 from gloss.sample.examples import Sampling
 
 DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near
@@ -44,11 +44,16 @@ class Run:
             raise ValueError(f"folder is {self.folder!r}; give a folder for this run alone, for example runs/mine")
 
 
+def require_start_token(token: object) -> None:
+    """Raise BadSettings where the start of a text is neither a word that is known here nor the number of a token."""
+    number = type(token) is int and token >= 0
+    if not number and token not in (AUTO, NO_TOKEN):
+        raise BadSettings(f"start_token must be {AUTO!r}, {NO_TOKEN!r} or the number of a token, got {token!r}")
+
+
 @dataclass(frozen=True)
 class SubjectSettings:
     """The language model that is read: a folder, a GGUF file, a name on the hub, or the embedded one."""
-
-    checks = ("start_token",)  # settings whose kind is seen to here
 
     model: str = EMBEDDED
     revision: str = ""
@@ -58,13 +63,13 @@ class SubjectSettings:
     start_token: str | int = AUTO  # the tokenizer's own; "none", or a token's number
     weights: str = TRAINED  # or "random": drawn anew, by the run's seed, as before any training
 
+    checks: ClassVar[Checks] = {"start_token": require_start_token}
+
     def __post_init__(self) -> None:
         if not self.model:
             raise ValueError('model is empty; give a folder, a GGUF file, a name on the hub, or "embedded"')
         check_names(self.device, self.dtype)
-        number = isinstance(self.start_token, int) and not isinstance(self.start_token, bool) and self.start_token >= 0
-        if not number and self.start_token not in (AUTO, NO_TOKEN):
-            raise ValueError(f"start_token must be {AUTO!r}, {NO_TOKEN!r} or the number of a token, got {self.start_token!r}")
+        require_start_token(self.start_token)
         if self.weights not in (TRAINED, RANDOM):
             raise ValueError(f"weights must be {TRAINED!r} or {RANDOM!r}, got {self.weights!r}")
 
@@ -86,7 +91,7 @@ class Corpus:
     leave_out: Asked = SPECIAL  # tokens whose activations count nowhere; or "none", or a list
     massive: float = MULTIPLE  # a token whose vector is so many times longer than the median counts nowhere; 0 finds none
 
-    checks = ("leave_out",)  # settings whose kind is seen to here
+    checks: ClassVar[Checks] = {"leave_out": require_known}
 
     def __post_init__(self) -> None:
         require_known(self.leave_out)

@@ -1,15 +1,16 @@
 """Methods by name: found through entry points, ours and strangers' alike, and built from a table of settings."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from gloss.errors import BadSettings
 
 Table = Mapping[str, Any]
+Checks = Mapping[str, Callable[[object], None]]  # of settings that may be of several kinds: each raises BadSettings
 ROOM = ("answer_tokens", "thinking_tokens")  # settings of every method that asks: how long its answers may be
 
 LARGEST = 2**53  # from here on floats skip whole numbers; nothing that is counted comes near
@@ -88,6 +89,7 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
     if not is_dataclass(kind):
         raise BadSettings(f"{where}: {kind.__name__} is no dataclass, so it takes no settings; a method must be one")
     known = {field.name: field for field in fields(kind) if field.init}
+    checks: Checks = getattr(kind, "checks", {})
     given: dict[str, Any] = {}
     for key, value in settings.items():
         if key not in known:
@@ -96,15 +98,22 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
         factory = known[key].default_factory
         if key not in getattr(kind, "wraps", {}):
             default = known[key].default if factory is MISSING else factory()
-            if key not in getattr(kind, "checks", ()):
+            given[key] = as_kind(value, default)
+            if key in checks:
+                said_of(where, checks[key], given[key])
+            else:
                 check_kind(value, default, f"{where}.{key}")
                 check_numbers(value, default, f"{where}.{key}")
-            given[key] = as_kind(value, default)
     for name, field in known.items():
         if field.default is MISSING and field.default_factory is MISSING and name not in settings:
             raise BadSettings(f"{where} needs the setting {name!r}, which has no default")
+    return said_of(where, partial(kind, **given))
+
+
+def said_of(where: str, call: Callable[..., Any], *given: Any) -> Any:
+    """What a call returns; what it finds wrong is said of the table that the values stand in."""
     try:
-        return kind(**given)
+        return call(*given)
     except (ValueError, BadSettings) as problem:
         said = str(problem)
         raise BadSettings(said if said.startswith(where) else f"{where}: {said}") from problem
