@@ -351,7 +351,7 @@ def settings_of(chat: Table) -> Chat | LocalChat:
     """The language model of a [chat] table; `prices` is a table of its own. Raises BadSettings."""
     given = dict(chat)
     backend = given.pop("backend", "endpoint")
-    if backend not in BACKENDS:
+    if not isinstance(backend, str) or backend not in BACKENDS:
         raise BadSettings(f"[chat] has no backend {backend!r}{suggestion(str(backend), BACKENDS)}")
     if "weights" in given and backend == "endpoint":
         check_kind(given.pop("weights"), "", "[chat].weights")
