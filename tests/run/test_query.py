@@ -16,6 +16,14 @@ ROOT = Path(__file__).parents[2]
 HOSTILE = "x[:x:] :smile: :100: [bold] /etc/passwd:x:0:0 \\N"
 
 
+class Output(io.StringIO):
+    """Standard output that takes bytes, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffer = io.BytesIO()
+
+
 @pytest.fixture
 def ask(small_run, capsys):
     def asked(sql: str, **settings: object) -> str:
@@ -54,18 +62,30 @@ def test_scripts_read_texts_numbers_and_lists_back(ask, form):
     assert not rows[0]["none"]
 
 
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_columns_of_one_name_do_not_hide_each_other(small_run, ask, form, monkeypatch):
+    import csv
+
+    sql = "SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a"
+    if form == "parquet":
+        monkeypatch.setattr(sys, "stdout", Output())
+        report(small_run / "out", sql, form=form)
+        [row] = pq.read_table(io.BytesIO(sys.stdout.buffer.getvalue())).to_pylist()
+    else:
+        printed = ask(sql, form=form)
+        [row] = json.loads(printed) if form == "json" else list(csv.DictReader(io.StringIO(printed)))
+    assert {name: int(value) for name, value in row.items()} == {"a": 1, "a_1": 2, "a_1_1": 3, "a_2": 4}
+
+
 def test_no_row_is_an_empty_list(ask):
     assert json.loads(ask("SELECT * FROM scores WHERE false", form="json")) == []
     assert ask("SELECT feature, text FROM explanations WHERE false", form="csv") == "feature,text\n"
 
 
 def test_parquet_goes_to_standard_output(small_run, monkeypatch):
-    class Output(io.StringIO):
-        buffer = io.BytesIO()
-
     monkeypatch.setattr(sys, "stdout", Output())
     report(small_run / "out", "SELECT feature, histogram FROM statistics", form="parquet")
-    assert pq.read_table(io.BytesIO(Output.buffer.getvalue())).column_names == ["feature", "histogram"]
+    assert pq.read_table(io.BytesIO(sys.stdout.buffer.getvalue())).column_names == ["feature", "histogram"]
 
 
 def test_every_documented_table_is_there_with_its_columns_even_when_it_has_no_rows(ask):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +64,10 @@ def report(folder: Path, sql: str, form: str = Format.TABLE, external: bool = Fa
             connection.register(name, opened(name, files_of(plan, name), schema))
         connection.execute("SET lock_configuration = true")
         try:
-            if form == Format.PARQUET:
-                pq.write_table(connection.sql(sql).to_arrow_table(), sys.stdout.buffer)
-                return
-            answer = connection.execute(sql)
+            answer = connection.sql(sql) if form == Format.PARQUET else connection.execute(sql)
             if answer and answer.description:  # a comment alone has no answer
                 write(answer, [name for name, *_ in answer.description], Format(form))
-        except duckdb.Error as problem:
+        except (duckdb.Error, pa.ArrowException, OverflowError, ValueError) as problem:  # the last two of dates beyond Python's
             told, _, _ = str(problem).strip().partition("\n\nLINE ")  # and then the query again, with a caret
             raise BadSettings(f"the query failed: {' '.join(told.split())}") from problem
 
@@ -95,25 +93,36 @@ def opened(table: str, files: Sequence[Path], schema: pa.Schema) -> ds.Dataset |
         raise BadInput(f"table {table} cannot be read: {problem}; `gloss verify` says which part is damaged") from problem
 
 
-def write(answer: duckdb.DuckDBPyConnection, columns: Sequence[str], form: Format) -> None:
-    """The rows as a table (wrapped on a terminal, unbroken elsewhere), as CSV, or as a list of JSON objects, one a line."""
+def write(answer: duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation, columns: Sequence[str], form: Format) -> None:
+    """The rows as a table (wrapped on a terminal, unbroken elsewhere), as CSV, as JSON objects, one a line, or as Parquet."""
     match form:
         case Format.TABLE:
             show(columns, answer.fetchall())
         case Format.CSV:
             lines = csv.writer(sys.stdout, lineterminator="\n")
-            lines.writerow(columns)
+            lines.writerow(apart(columns))
             lines.writerows([flat(cell) for cell in row] for row in rows_of(answer))
-        case _:
-            begun = False
+        case Format.PARQUET:
+            pq.write_table(answer.to_arrow_table().rename_columns(apart(columns)), sys.stdout.buffer)
+        case Format.JSON:
+            begun, names = False, apart(columns)
             for row in rows_of(answer):
-                content = json.dumps(dict(zip(columns, map(plain, row), strict=True)), ensure_ascii=False)
+                content = json.dumps(dict(zip(names, map(plain, row), strict=True)), ensure_ascii=False)
                 sys.stdout.write(f"{',' if begun else '['}\n{content}")
                 begun = True
             sys.stdout.write("\n]\n" if begun else "[]\n")
 
 
-def rows_of(answer: duckdb.DuckDBPyConnection) -> Iterator[Row]:
+def apart(columns: Sequence[str]) -> list[str]:
+    """The names of columns, with a number after those that came before, so that none hides another."""
+    found: list[str] = []
+    for name in columns:
+        free = (each for each in chain([name], (f"{name}_{number}" for number in count(1))) if each not in found)
+        found.append(next(free))
+    return found
+
+
+def rows_of(answer: duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation) -> Iterator[Row]:
     """The rows, a thousand at a time in memory."""
     while rows := answer.fetchmany(1000):
         yield from rows
