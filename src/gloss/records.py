@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
+from numbers import Real
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
@@ -205,6 +206,10 @@ class Explanation:
     rule: str | None = None  # source text in the rule language
     prompt_hash: str | None = None  # of the prompt file that asked for it
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str) or not isinstance(self.rule, str | None):
+            raise TypeError(f"an explanation is text, with a rule as text or none, got {self.text!r} and {self.rule!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -230,6 +235,10 @@ class Estimate:
     value: float
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(number, Real) for number in (self.value, self.low, self.high)):
+            raise TypeError(f"an estimate is three numbers, got {self.value!r}, {self.low!r} and {self.high!r}")
 
     @staticmethod
     def missing() -> "Estimate":

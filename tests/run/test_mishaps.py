@@ -11,13 +11,18 @@ import pytest
 from small import SMALL, start
 
 from gloss.errors import BadInput, BadSettings, Stopped, Unreachable, Unwritable
+from gloss.models.prices import first_round
 from gloss.models.prompts import Answer, Message, Prompt
 from gloss.records import Control, Failure, FeatureId, Reason
+from gloss.run import cost, mishaps
+from gloss.run.dialogue import Silence
 from gloss.run.experiment import Experiment
 from gloss.run.mishaps import Watch
 from gloss.run.plan import Plan, plan_of
+from gloss.run.reporting import peaks
+from gloss.run.reporting.material import Material
 from gloss.run.restored import stored_examples
-from gloss.run.stages import attribute, intervene
+from gloss.run.stages import attribute, collisions, explain, intervene, score
 from gloss.store.results import read
 
 CAUSES = "\n[intervene]\nprompts = 4\n\n[attribute]\ncontexts = 1\n"
@@ -38,7 +43,9 @@ BROKEN = """
 import sys
 from gloss.cli import main
 from gloss.run import browsing
+from gloss.run.reporting import deciles
 from gloss.run.stages import collisions, explain, sample
+from gloss.sample.cooccurrence import ByToken
 from gloss.score.execution import Execution
 
 def broken(place, name, index, number):
@@ -49,12 +56,14 @@ def broken(place, name, index, number):
         return work(*arguments)
     setattr(place, name, failing)
 
-a, b, c, d = map(int, sys.argv.pop().split(","))
+a, b, c, d, e, f = map(int, sys.argv.pop().split(","))
 broken(sample, "contexts_of", a, lambda _, feature: feature.index)
 broken(explain, "chosen", b, lambda _p, _e, given: given.feature.index)
 broken(Execution, "score", c, lambda _s, given, *_: given.feature.index)
 broken(collisions.FindCollisions, "executed_pair", 0, lambda *_: 0)
 broken(browsing, "page", d, lambda _, feature, *_rest: feature.index)
+broken(deciles, "fired", e, lambda _v, _r, restore: restore.args[1].index)
+broken(ByToken, "nearest", f, lambda _s, _a, index: index)
 main()
 """
 
@@ -64,24 +73,26 @@ def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_
     monkeypatch.chdir(tmp_path)
     for stage in ("decompose", "collect"):
         shutil.copytree(small_run / "out" / stage, tmp_path / "out" / stage)
-    (tmp_path / "experiment.toml").write_text(SMALL)
+    (tmp_path / "experiment.toml").write_text(SMALL + '\n[neighbours]\nby = "cooccurrence"\n')
     features = [row["feature"] for row in read([plan_of(small_run / "out").place("explain.rule")], "explanations")]
-    command = [sys.executable, "-c", BROKEN, "run", "experiment.toml", ",".join(map(str, features[:4]))]
+    command = [sys.executable, "-c", BROKEN, "run", "experiment.toml", ",".join(map(str, features[:6]))]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     plan = plan_of(tmp_path / "out")
     errors = [row for row in read([plan.place(stage) for stage in plan.keys], "failures") if row["reason"] == Reason.ERROR]
     found = {(row["stage"], row["feature"]) for row in errors if row["stage"] != "collisions"}
-    assert found == {("sample", features[0]), ("explain.rule", features[1]), ("score.execution", features[2])}
-    assert all(row["detail"] == "ZeroDivisionError: nobody divides (<string>:12)" for row in errors)
-    for stage in {row["stage"] for row in errors} | {"browse"}:
+    stages = ("sample", "explain.rule", "score.execution", "neighbours")
+    assert found == set(zip(stages, (*features[:3], features[5]), strict=True))
+    assert all(row["detail"] == "ZeroDivisionError: nobody divides (<string>:14)" for row in errors)
+    for stage in {row["stage"] for row in errors} | {"browse", "report"}:
         assert "Traceback" in (tmp_path / "out" / "log" / f"{stage}.log").read_text()
     assert "An error ended its treatment" in next((tmp_path / "out" / "page").rglob(f"{features[3]}.html")).read_text()
     process = start(tmp_path, "status", "out")
     said, _ = process.communicate(timeout=100)
     for told in (said, done.stderr):
         assert all(f"{stage}: 1 feature failed with ZeroDivisionError" in told for stage, _ in found)
+    assert all(f"{stage}: 1 feature failed with ZeroDivisionError" in done.stderr for stage in ("browse", "report"))
 
     process = start(tmp_path, "run", "experiment.toml")
     _, err = process.communicate(timeout=500)
@@ -91,7 +102,7 @@ def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_
     assert Reason.ERROR not in {row["reason"] for row in tables["failures"]}
     own = {row["feature"] for row in tables["scores"] if row["control"] == Control.NONE}
     assert own == {row["feature"] for row in tables["explanations"]}
-    assert all(plan.part(stage, shard).is_done for stage in ("sample", "explain.rule", "score.execution") for shard in range(4))
+    assert all(plan.part(stage, shard).is_done for stage in stages for shard in range(4))
 
 
 @pytest.mark.parametrize("stage", ["intervene", "attribute"])
@@ -110,6 +121,81 @@ def test_a_stage_that_reads_the_subject_goes_on_too(small_run, tmp_path, monkeyp
         assert [row["feature"] for row in failures] == ([] if done else [feature.index])
         assert plan.part(stage, 0).is_done is done
         assert plan.part("explain.rule", 0).is_done is False
+
+
+@pytest.fixture
+def plan(small_run, tmp_path, monkeypatch) -> Plan:
+    """The small run, in a folder of the test's own."""
+    shutil.copytree(small_run / "out", tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    return plan_of(Path("out"))
+
+
+def test_a_report_leaves_a_feature_out_that_fails(plan, monkeypatch):
+    found, feature = Material(plan), plan.features[1]
+    nats, _ = peaks.entropies(found)
+    number = iter(plan.features)
+    monkeypatch.setattr(peaks, "peaks", raising_for(feature.index, peaks.peaks, lambda *_: next(number).index))
+    fewer, shares = peaks.entropies(found)
+    assert len(fewer) == len(shares) == len(nats) - 1
+    [line] = found.watch.told()
+    assert line.startswith("report: 1 feature failed with ZeroDivisionError (run/test_mishaps.py:")
+
+
+def test_features_whose_neighbours_and_words_fail_to_be_compared_are_failures(plan, monkeypatch):
+    finder, feature = collisions.FindCollisions(plan, Silence()), plan.features[0]
+    for name, number in {"same_words": lambda _f, _w, given: given.index, "near": lambda _f, given: given.index}.items():
+        monkeypatch.setattr(finder, name, raising_for(feature.index, getattr(finder, name), number))
+    plan.part("collisions", 0).marker.unlink()
+    finder(0)
+    failures = read([plan.place("collisions")], "failures")
+    assert {row["feature"] for row in failures} == {feature.index}
+    assert not plan.part("collisions", 0).is_done
+
+
+def test_a_cost_leaves_a_feature_out_that_fails(plan, monkeypatch):
+    watch, feature = Watch(plan, "cost", 0, size=len(plan.features)), plan.features[0]
+    settings = {"method": "detection"}
+    whole = [one for talk in cost.conversations(watch, "score", settings) for one in first_round(talk)]
+    failing = raising_for(feature.index, cost.evidence_of, lambda _p, _s, examples: examples.feature.index)
+    monkeypatch.setattr(cost, "evidence_of", failing)
+    left = [one for talk in cost.conversations(watch, "score", settings) for one in first_round(talk)]
+    assert 0 < len(left) < len(whole)
+    assert [line.partition(" (")[0] for line in watch.told()] == ["cost: 1 feature failed with ZeroDivisionError"]
+
+
+class Odd:
+    """A method of somebody else that gives what it should not."""
+
+    def __init__(self, given: object) -> None:
+        self.given = given
+
+    def explain(self, *_: object):
+        yield from ()
+        return self.given
+
+    score = explain
+
+
+@pytest.mark.parametrize("given", [None, "words", 1.5])
+@pytest.mark.parametrize(("stage", "work"), [("explain.rule", explain), ("score.execution", score)])
+def test_what_is_no_record_is_a_failure_of_its_feature(plan, monkeypatch, stage, work, given):
+    monkeypatch.setattr(work, "method", lambda *_: Odd(given))
+    monkeypatch.setattr(mishaps, "FEWEST", 10)
+    plan.part(stage, 0).marker.unlink()
+    getattr(work, stage.partition(".")[0])(plan, 0, Silence(), 0)
+    failures = plan.part(stage, 0).rows("failures")
+    assert {row["feature"] for row in failures} >= {row["feature"] for row in plan.part("explain.rule", 0).rows("explanations")}
+    assert len(failures) > 0
+    assert all(f"TypeError: Odd gave {given!r}" in row["detail"] for row in failures)
+
+
+def test_records_refuse_what_no_table_can_hold():
+    code = "from gloss.records import *; import torch\n"
+    for made in ("Explanation(FeatureId('d', 1), None, 'm')", "Estimate(torch.tensor(0.5), 0.0, 1.0)", "Estimate('1', 0.0, 1.0)"):
+        code += f"try:\n  {made}\nexcept TypeError as told: print(told)\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["explanation", "estimate", "estimate"]
 
 
 FAULTY = """

@@ -14,9 +14,9 @@ from gloss.records import Contexts, Effect, Examples, Explanation, Failure, Feat
 from gloss.rules import parse
 from gloss.run.doubts import doubts_of
 from gloss.run.experiment import EMBEDDED
-from gloss.run.mishaps import Watch, log_of
+from gloss.run.mishaps import Watch
 from gloss.run.plan import Plan
-from gloss.run.progress import bar, console
+from gloss.run.progress import bar, tell
 from gloss.run.restored import effects_of, reasons_of, rows_of, stored_examples
 from gloss.score.execution import mistakes
 from gloss.store.contexts import cut
@@ -40,11 +40,7 @@ def write_pages(plan: Plan) -> Path:
             lambda done: progress(done, total),
             lambda page, problem: bare(plan, watch.failure(page.feature, problem)),
         )
-    for (kind, place), features in watch.taken.items():
-        where = log_of(plan, "browse").relative_to(plan.folder)
-        console.print(
-            f"  browse: {len(features)} pages are empty after {kind} ({place}); see {where}", highlight=False, markup=False
-        )
+    tell(*(f"  {line}" for line in watch.told()))
     return index
 
 

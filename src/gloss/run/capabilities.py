@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.markup import escape
 from rich.table import Table as Printed
+from rich.text import Text
 
 from gloss.errors import BadSettings, Damaged, Mismatch
 from gloss.models.capabilities import Agreement, Capabilities, Need, OwnText
@@ -19,7 +20,7 @@ from gloss.models.manner import Manner
 from gloss.run.experiment import EMBEDDED, Experiment, Table, settings_of
 from gloss.run.methods import asks, method
 from gloss.run.plan import Plan, content, embedded, named
-from gloss.run.progress import console, out
+from gloss.run.progress import out, tell
 from gloss.store.atomic import write_bytes
 from gloss.store.sealed import sealed, unsealed
 
@@ -39,7 +40,7 @@ def report(experiment: Experiment) -> None:
         raise BadSettings('the experiment names no language model; add [chat] with base_url and model = "..."')
     plan = Plan(experiment)
     found = tried_out(plan)
-    table = Printed("capability", "found", "needed by", title=f"{experiment.chat.get('model')}")
+    table = Printed("capability", "found", "needed by", title=Text(str(experiment.chat.get("model"))))
     for need, words in WORDS.items():
         users = ", ".join(stage for stage, needs in needed(experiment, ("explain", "score")) if need in needs)
         how = f"yes, by {found.own_text.form}" if need is Need.OWN_TEXT and found.own_text.form else "yes"
@@ -161,7 +162,7 @@ def ledger_of(folder: Path) -> Path:
 @cache
 def tell_key(base_url: str, variable: str) -> None:
     """Say once which key goes where, before it goes."""
-    console.print(f"  {told_key(base_url, variable)}", highlight=False, markup=False, soft_wrap=True)
+    tell(f"  {told_key(base_url, variable)}")
 
 
 def restored(kept: Mapping[str, Any]) -> Capabilities:

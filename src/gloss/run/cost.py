@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from rich.table import Table as Printed
@@ -11,17 +12,19 @@ from gloss.models.chat import Chat
 from gloss.models.manner import Manner
 from gloss.models.prices import Cost, estimate
 from gloss.models.prompts import Conversation, Prompt
-from gloss.records import Examples, Explanation, FeatureId
+from gloss.records import Examples, Explanation, Failure, FeatureId
 from gloss.run.capabilities import capabilities_of
 from gloss.run.controls import wanted
 from gloss.run.dialogue import Silence
 from gloss.run.experiment import JUDGE, Experiment, called, settings_of
 from gloss.run.methods import ROOM, Table, asks, method
+from gloss.run.mishaps import Watch
 from gloss.run.pipeline import run_until
 from gloss.run.plan import Plan, named
-from gloss.run.progress import out
-from gloss.run.restored import examples_of
+from gloss.run.progress import out, tell
+from gloss.run.restored import stored_examples
 from gloss.run.stages.collisions import FindCollisions
+from gloss.run.stages.judge import begun
 from gloss.run.stages.judge import conversations as anchors
 from gloss.run.stages.packing import every, packing_of, settled
 from gloss.run.stages.score import evidence_of, nobodys, reads_explanation
@@ -37,8 +40,9 @@ def report(experiment: Experiment) -> None:
     """Collect and sample, which is local and free, then print requests, tokens and money by method."""
     plan = run_until(experiment, "sample")
     prices = settings_of(experiment.chat).prices
-    rows = by_method(plan)
-    rows |= of_controls(plan, rows) | of_packings(plan) | of_judges(plan) | of_collisions(plan)
+    watch = Watch(plan, "cost", 0, size=len(plan.features))
+    rows = by_method(plan, watch)
+    rows |= of_controls(plan, rows) | of_packings(plan) | of_judges(plan) | of_collisions(plan, watch)
     table = Printed(
         "method", "requests", "prompt tokens", "answer tokens at most", "money at most", title="what this run would ask"
     )
@@ -54,12 +58,13 @@ def report(experiment: Experiment) -> None:
     )
     if capabilities_of(plan) is None and experiment.chat:
         out.print("Whether the model thinks before it answers is not known yet; gloss probe finds out.", highlight=False)
+    tell(*watch.told())
 
 
-def by_method(plan: Plan) -> dict[str, Row]:
+def by_method(plan: Plan, watch: Watch) -> dict[str, Row]:
     """What each explainer and each scorer would ask."""
     return {
-        named(verb, settings): scaled(plan, counted(plan, settings, conversations(plan, verb, settings)))
+        named(verb, settings): scaled(plan, counted(plan, settings, conversations(watch, verb, settings)))
         if asks(verb, settings)
         else [0.0] * 4
         for verb in ("explain", "score")
@@ -81,13 +86,13 @@ def of_judges(plan: Plan) -> dict[str, Row]:
     }
 
 
-def of_collisions(plan: Plan) -> dict[str, Row]:
+def of_collisions(plan: Plan, watch: Watch) -> dict[str, Row]:
     """What a judge of near features is asked, if each were explained by each explainer in words of its own."""
     if plan.experiment.collisions.by != JUDGE:
         return {}
     finder = FindCollisions(plan, Silence())
     found = {feature: stand_in(feature) for feature in plan.features}
-    talks = (talk for shard in range(min(SAMPLED_SHARDS, plan.shards)) for talk in finder.foreseen(found, shard))
+    talks = (talk for shard in range(min(SAMPLED_SHARDS, plan.shards)) for talk in finder.foreseen(found, shard, watch))
     row = scaled(plan, counted(plan, {}, talks))
     return {"collisions": [number * len(plan.experiment.explain) for number in row]}
 
@@ -128,20 +133,28 @@ def assumed(plan: Plan, name: str) -> str:
     )
 
 
-def conversations(plan: Plan, verb: str, settings: dict[str, Any]) -> Iterator[Conversation[Any]]:
+def conversations(watch: Watch, verb: str, settings: dict[str, Any]) -> Iterator[Conversation[Any]]:
     """The conversations of the first shards; scores are asked for every explainer's explanation and its two controls."""
+    plan = watch.plan
     asked = {name: value for name, value in settings.items() if name != "precision"}  # which may spare nothing
     chosen = method(verb, settled(plan, verb, asked))
-    found = [examples for shard in range(min(SAMPLED_SHARDS, plan.shards)) for examples in examples_of(plan, shard)]
-    for number, examples in enumerate(found):
+    shards = range(min(SAMPLED_SHARDS, plan.shards))
+    stored = [watch.treated(*each) for shard in shards for each in stored_examples(plan, shard).items()]
+    found = [examples for examples in stored if not isinstance(examples, Failure)]
+
+    def talks(number: int) -> list[Conversation[Any]]:
+        examples = found[number]
         if isinstance(chosen, Chooser):
-            yield from choosings(plan, chosen, examples)
-        elif verb == "explain":
+            return list(choosings(plan, chosen, examples))
+        if verb == "explain":
             rng = plan.generator("cost", examples.feature.index)
-            yield chosen.explain(examples.for_explainer(), plan.corpus.vocabulary, rng)
-        else:
-            explained = [found[(number + step) % len(found)].feature for step in (0, 1, 2)]  # itself, and as its controls
-            yield from scorings(plan, chosen, examples, explained)
+            return [chosen.explain(examples.for_explainer(), plan.corpus.vocabulary, rng)]
+        explained = [found[(number + step) % len(found)].feature for step in (0, 1, 2)]  # itself, and as its controls
+        return list(scorings(plan, chosen, examples, explained))
+
+    for number, examples in enumerate(found):
+        one = watch.treated(examples.feature, partial(talks, number))
+        yield from (watch.talk(examples.feature, partial(begun, talk)) for talk in ([] if isinstance(one, Failure) else one))
 
 
 def choosings(plan: Plan, chooser: Any, examples: Examples) -> Iterator[Conversation[Any]]:

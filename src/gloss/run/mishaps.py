@@ -79,6 +79,14 @@ class Watch:
             ) from problem
         return Failure(feature, self.stage, Reason.ERROR, said)
 
+    def told(self) -> list[str]:
+        """One sentence for each error, of a stage that leaves no part."""
+        return [
+            f"{self.stage}: {len(features)} feature{'s' * (len(features) > 1)} failed with {kind} ({place}); see "
+            f"{log_of(self.plan, self.stage).relative_to(self.plan.folder)}"
+            for (kind, place), features in self.taken.items()
+        ]
+
     def write(self, records: Mapping[str, Iterable[Row]], *, whole: bool = True, note: Mapping[str, Any] | None = None) -> None:
         """Write the shard; it is done only if nothing is to be tried again."""
         self.plan.part(self.stage, self.shard).write(records, whole=whole and self.whole, note=note)

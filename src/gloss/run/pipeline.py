@@ -29,7 +29,7 @@ from gloss.run.habits import told as habits_told
 from gloss.run.methods import Table, asks
 from gloss.run.mishaps import told as mishaps
 from gloss.run.plan import RESOLVED, STAGES, Plan, named, plan_of
-from gloss.run.progress import bar, console, out
+from gloss.run.progress import bar, console, out, tell
 from gloss.run.report import REPORT, print_report, print_section, write_report
 from gloss.run.reporting.setup import copied_of
 from gloss.run.sources import texts
@@ -66,8 +66,7 @@ def run_all(experiment: Experiment, *, wait: bool = False) -> None:
         print_report(write_report(plan))
         out.print(f"{copied_of(plan)}", highlight=False)
     take_care(plan)
-    for line in (line for stage in plan.keys for line in mishaps(plan, stage)):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    tell(*(line for stage in plan.keys for line in mishaps(plan, stage)))
     console.print(f"done in {time.monotonic() - begun:.0f} s; open [bold]{index.resolve().as_uri()}[/]", highlight=False)
 
 
@@ -105,7 +104,7 @@ def devices(experiment: Experiment) -> None:
 def mend(plan: Plan) -> None:
     """Delete results that are not as they were written, and say so; then their stages make them again."""
     for found in list(damages(plan.place(stage) for stage in plan.keys)):
-        console.print(f"{found.path.relative_to(plan.folder)} is damaged ({found.why}); it is made again", highlight=False)
+        tell(f"{found.path.relative_to(plan.folder)} is damaged ({found.why}); it is made again")
         found.delete()
 
 
@@ -155,8 +154,7 @@ def sharded(plan: Plan, title: str, work: Callable[[int], None], part: Callable[
             executor.run(work, left, one_more)
         except Capped as problem:
             raise Capped(problem.reached, f"{sizes - done:,} of {sizes:,} features of {title}") from problem
-    for line in mishaps(plan, title):
-        console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+    tell(*(f"  {line}" for line in mishaps(plan, title)))
 
 
 def find_neighbours(plan: Plan) -> None:
@@ -205,9 +203,7 @@ def by_every_method(plan: Plan, verb: str, work: Callable[[Plan, int, Dialogue, 
         sharded(plan, stage, partial(work, plan, number, dialogue), partial(plan.part, stage), executor)
         told(dialogue)
         lines = (doubts_told(plan, stage), habits_told(plan, stage)) if verb == "score" else ()
-        for line in (spared(plan, stage), *lines):
-            if line:
-                console.print(f"  {line}", highlight=False)
+        tell(*(f"  {line}" for line in (spared(plan, stage), *lines) if line))
 
 
 def spared(plan: Plan, stage: str) -> str:
@@ -222,7 +218,7 @@ def spared(plan: Plan, stage: str) -> str:
 def told(dialogue: Dialogue) -> None:
     """Print what was asked, where somebody was."""
     if not isinstance(dialogue, Silence):
-        console.print(f"  {dialogue}", highlight=False, markup=False)
+        tell(f"  {dialogue}")
 
 
 def partners(plan: Plan, verb: str, settings: Table) -> tuple[Dialogue, Executor]:
@@ -260,7 +256,7 @@ def measure_packings(plan: Plan) -> None:
                 packing.measure(plan, name, dialogue)
             told(dialogue)
         if plan.part(stage, 0).is_done:
-            console.print(f"  {packing.told(plan, name)}", highlight=False)
+            tell(f"  {packing.told(plan, name)}")
 
 
 def measure_judges(plan: Plan) -> None:
@@ -275,7 +271,7 @@ def measure_judges(plan: Plan) -> None:
                 judge(plan, settings, dialogue)
             told(dialogue)
         if plan.part(stage, 0).is_done:
-            console.print(f"  {judge_told(plan, settings)}", highlight=False)
+            tell(f"  {judge_told(plan, settings)}")
 
 
 RUNNERS: dict[str, Callable[[Plan], None]] = {

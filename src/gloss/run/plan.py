@@ -1,6 +1,7 @@
 """What a run will do and where each result goes: one folder a stage, named by the key of all that it depends on."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -137,7 +138,12 @@ class Plan:
         return found
 
     def neighbours(self, index: int) -> tuple[Neighbour, ...]:
-        """The features that are near this one, nearest first, and where they fire."""
+        """The features that are near this one, nearest first, and where they fire.
+
+        Raises BadInput where they could not be found.
+        """
+        if index not in self.near:
+            raise BadInput(f"the neighbours of feature {index} could not be found")
         return tuple(
             Neighbour(FeatureId(self.dictionary_name, other), closeness, self.activations.feature(other))
             for other, closeness in self.near[index]
@@ -171,8 +177,11 @@ def plan_of(folder: Path) -> Plan:
     if not path.exists():
         raise BadInput(f"{folder} holds no run ({RESOLVED} is missing); give the folder that `gloss run` wrote to")
     written = unsealed(path)
-    written["experiment"]["run"]["folder"] = str(folder)
-    return Plan(Experiment.of(written["experiment"]), tuple(written["keys"].items()))
+    try:
+        written["experiment"]["run"]["folder"] = str(folder)
+        return Plan(Experiment.of(written["experiment"]), tuple(written["keys"].items()))
+    except (LookupError, TypeError, AttributeError) as problem:
+        raise BadInput(f"{path} is not of a run; give the folder that `gloss run` wrote to") from problem
 
 
 @lru_cache(maxsize=1)
@@ -284,5 +293,8 @@ def embedded(what: str) -> Path:
 
 def content(source: str, what: str) -> str:
     """What stands behind a source: the hash of a local file or folder, otherwise its name."""
-    path = embedded(what) if source == EMBEDDED and what else Path(source.partition("#")[0])
-    return fingerprint(path) if path.exists() else source
+    whole = embedded(what) if source == EMBEDDED and what else Path(source)
+    for path in (whole, Path(source.partition("#")[0])):  # of texts, a column comes after the sign
+        if os.path.exists(path):  # noqa: PTH110  Path raises for a name that no file can have
+            return fingerprint(path)
+    return source

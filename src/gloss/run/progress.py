@@ -1,5 +1,6 @@
 """Bars with rate and time left; where nobody looks at a terminal, a line every half minute."""
 
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -14,9 +15,25 @@ from rich.text import Text
 
 from gloss.store.progress import Progress as Report
 
-console = Console(stderr=True)
-out = Console()
 EVERY = 30.0  # seconds between lines where there is no terminal
+
+
+class Told(Console):
+    """A console whose reader may go away, as `head` does: the rest is not shown, and the work goes on."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+console = Told(stderr=True)
+out = Told()
+
+
+def tell(*lines: str) -> None:
+    """Lines for people on standard error, as they are: a name in them may look like markup."""
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass

@@ -10,7 +10,7 @@ from gloss.errors import BadInput
 from gloss.records import Estimate
 from gloss.run.doubts import doubts_of
 from gloss.run.plan import Plan
-from gloss.run.progress import out
+from gloss.run.progress import out, tell
 from gloss.run.reporting import chosen, collisions, controls, cost, deciles, effects, judges, scores, setup
 from gloss.run.reporting.material import Material
 
@@ -44,6 +44,7 @@ def write_report(plan: Plan) -> Report:
     title = f"{plan.folder.resolve().name}: how far its explanations can be trusted"
     report = Report(title, summary(found), sections(found), doubts_of(plan))
     write(plan.folder / REPORT, report)
+    tell(*(f"  {line}" for line in found.watch.told()))
     return report
 
 

@@ -8,7 +8,7 @@ from gloss.collect.sides import Sides
 from gloss.collect.texts import Texts, open_texts
 from gloss.run.experiment import EMBEDDED, SubjectSettings
 from gloss.run.plan import Plan, embedded
-from gloss.run.progress import console
+from gloss.run.progress import tell
 
 
 def texts(plan: Plan) -> Texts:
@@ -30,4 +30,4 @@ def tell_sides(corpus: Path) -> None:
     """Say how many documents are shown and held out. Raises BadInput where a side has none."""
     sides = Sides.of(corpus)
     sides.require_both()
-    console.print(f"  {sides}", highlight=False)
+    tell(f"  {sides}")

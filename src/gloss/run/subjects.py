@@ -9,7 +9,7 @@ from gloss.models.placement import TYPES, device_of, dtype_of
 from gloss.models.subject import Subject
 from gloss.run.experiment import EMBEDDED, NO_TOKEN, Experiment, SubjectSettings
 from gloss.run.plan import SUBJECT_RECORD, dtype_taken, embedded
-from gloss.run.progress import console
+from gloss.run.progress import tell
 from gloss.store.atomic import write_bytes
 from gloss.store.sealed import sealed
 
@@ -26,8 +26,7 @@ def opened(asked: SubjectSettings, *, measure: bool = False) -> Subject:
         adapter=asked.adapter or None,
         measure=measure,
     )
-    for note in subject.notes:
-        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)
+    tell(*(f"note: {note}" for note in subject.notes))
     return subject
 
 

@@ -20,7 +20,7 @@ def beside(found: Material) -> Iterator[tuple[str, Material]]:
         if plan.part("collect", 0).is_done and all(
             plan.part(stage, shard).is_done for stage in plan.stages("score") for shard in range(plan.shards)
         ):
-            yield name.replace("_", " "), Material(plan)
+            yield name.replace("_", " "), Material(plan, found)
 
 
 def untrained(found: Material) -> Section | None:
@@ -46,7 +46,7 @@ def row(name: str, found: Material, scored: list[tuple[str, str]]) -> tuple[Cell
     """One run's medians over the features that have an explanation."""
     plan = found.plan
     medians = [found.median(headline(found.scores.get(one, []), Control.NONE)) for one in scored]
-    nats, shares = entropies(plan)
+    nats, shares = entropies(found)
     l0 = plan.activations.manifest["nonzeros"] / max(1, len(plan.corpus))
     number = f"{len(plan.features):,}"
     return name, number, *medians, found.median(nats), found.median(shares), f"{len(plan.live):,}", f"{l0:.1f}"

@@ -1,16 +1,18 @@
 """How well each judge finds contexts of every strength: a label may hold for the strongest contexts alone."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from gloss.browse.sections import Cell, Grid, Section
 from gloss.models.planted.judge import Judge
-from gloss.records import Control
+from gloss.records import Control, Examples, Failure
 from gloss.run.reporting.material import Material, Values
-from gloss.run.restored import examples_of
+from gloss.run.restored import stored_examples
 from gloss.store.results import Row, read
+from gloss.store.vocabulary import Vocabulary
 
 Shares = dict[int, Values]  # by quantile: of each feature's firing contexts there, the share that was found
 
@@ -68,14 +70,25 @@ def by_rule(found: Material) -> Iterator[tuple[str, Shares]]:
             rules[row["feature"]][row["method"]] = row["rule"]
     hits: dict[str, dict[tuple[int, int], list[bool]]] = defaultdict(lambda: defaultdict(list))
     for shard in range(found.plan.shards if rules else 0):
-        for examples in examples_of(found.plan, shard):
-            index = examples.feature.index
-            for method, rule in rules.get(index, {}).items():
-                fires = Judge(rule, found.plan.corpus.vocabulary.strings).fires_in(examples.held_out)
-                for quantile, hit in zip(examples.held_out.quantiles.tolist(), fires.tolist(), strict=True):
-                    hits[method][quantile, index].append(hit)
+        for feature, restore in stored_examples(found.plan, shard).items():
+            if feature.index not in rules:
+                continue
+            said = found.watch.treated(feature, partial(fired, found.plan.corpus.vocabulary, rules[feature.index], restore))
+            for method, quantile, hit in [] if isinstance(said, Failure) else said:
+                hits[method][quantile, feature.index].append(hit)
     for method, of_method in sorted(hits.items()):
         yield f"the rule of {method}", shares_of(of_method)
+
+
+def fired(vocabulary: Vocabulary, rules: Mapping[str, str], restore: Callable[[], Examples]) -> list[tuple[str, int, bool]]:
+    """By method: the quantile of each firing held-out context of a feature, and whether the method's rule fires in it."""
+    held_out = restore().held_out
+    quantiles = held_out.quantiles.tolist()
+    return [
+        (method, quantile, hit)
+        for method, rule in rules.items()
+        for quantile, hit in zip(quantiles, Judge(rule, vocabulary.strings).fires_in(held_out).tolist(), strict=True)
+    ]
 
 
 def shares_of(hits: dict[tuple[int, int], list[bool]]) -> Shares:

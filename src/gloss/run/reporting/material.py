@@ -13,6 +13,7 @@ from numpy import ndarray
 from gloss.browse.pages import feature_path
 from gloss.browse.sections import Link
 from gloss.records import Control, Estimate, Reason
+from gloss.run.mishaps import Watch
 from gloss.run.plan import Plan
 from gloss.score.intervals import bootstrap
 from gloss.store.results import Part, Row, read
@@ -26,6 +27,12 @@ class Material:
     """What a finished run has left."""
 
     plan: Plan
+    beside: "Material | None" = None  # the run that this one is a control of
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Treats features one by one, here and in controls: what goes wrong leaves one out, and is told."""
+        return self.beside.watch if self.beside else Watch(self.plan, "report", 0, size=len(self.plan.features))
 
     @cached_property
     def scores(self) -> dict[Scored, list[Row]]:

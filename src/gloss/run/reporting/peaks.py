@@ -5,14 +5,14 @@ different tokens.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from gloss.records import FeatureActivations
-from gloss.run.plan import Plan
-from gloss.run.reporting.material import Values
+from gloss.records import Failure, FeatureActivations, FeatureId
+from gloss.run.reporting.material import Material, Values
 from gloss.store.contexts import Tiles, tiles_of
 from gloss.store.corpus import Corpus
 
@@ -21,14 +21,18 @@ FEWEST = 10  # or else the entropy says little
 WIDTH = 32  # tokens of a context, whatever the run's windows are
 
 
-def entropies(plan: Plan) -> tuple[Values, Values]:
+def entropies(found: Material) -> tuple[Values, Values]:
     """Of each feature with contexts enough: the entropy of its peaks' tokens in nats, and as a share of the most it could be."""
-    tiles = tiles_of(plan.corpus, WIDTH)
+    plan, tiles = found.plan, tiles_of(found.plan.corpus, WIDTH)
+
+    def of(feature: FeatureId) -> Int64[ndarray, " context"]:
+        return peaks(plan.corpus, tiles, plan.activations.feature(feature.index))
+
     nats: list[float] = []
     shares: list[float] = []
     for feature in plan.features:
-        tokens = peaks(plan.corpus, tiles, plan.activations.feature(feature.index))
-        if len(tokens) >= FEWEST:
+        tokens = found.watch.treated(feature, partial(of, feature))
+        if not isinstance(tokens, Failure) and len(tokens) >= FEWEST:
             nats.append(entropy(tokens))
             shares.append(nats[-1] / math.log(len(tokens)))
     return np.array(nats), np.array(shares)

@@ -3,7 +3,7 @@
 from gloss.collect.collect import Collect
 from gloss.collect.reading import Reading
 from gloss.run.plan import Plan
-from gloss.run.progress import bar, console
+from gloss.run.progress import bar, tell
 from gloss.run.reporting.setup import left_out_of
 from gloss.run.sources import tell_sides, texts
 from gloss.run.stages.decompose import decompose, lengths_of, load, load_subject
@@ -16,7 +16,7 @@ def collect_with_models(plan: Plan) -> None:
     with bar("collect", "tokens") as progress:
         found = method(plan).run(subject, dictionary, texts(plan), plan.place("collect"), progress, tell_sides)
     if found.left_out:
-        console.print(f"  {left_out_of(plan.activations)}", highlight=False)
+        tell(f"  {left_out_of(plan.activations)}")
     place = plan.place("collect")
     plan.part("collect", 0).write({}, beside=[place / "corpus", place / "activations"])
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property, partial
+from typing import TypeVar
 
 from gloss.errors import BadInput
 from gloss.models.prompts import Conversation
@@ -20,6 +21,7 @@ from gloss.store.results import Row, failure_row, feature_of, identity, read
 
 Explanations = Mapping[FeatureId, Explanation]
 Two = tuple[FeatureId, FeatureId]
+T = TypeVar("T")
 
 
 class FindCollisions:
@@ -43,8 +45,8 @@ class FindCollisions:
         whole = is_whole(self.plan, [])
         uncompared = 0
         for explainer, found in self.explained.items():
-            same = list(self.same_words(found, shard))
-            wanted = list(self.near(found, shard))
+            same = self.of_each(shard, partial(self.same_words, found, first_with(found)))
+            wanted = self.of_each(shard, partial(self.near, found))
             pairs = self.judged(found, wanted) if self.asked.by == JUDGE else self.executed(explainer, found, wanted)
             rows += [row(pair, explainer) for pair in (*same, *pairs)]
             whole &= all(pair.whole for pair in pairs)
@@ -52,22 +54,32 @@ class FindCollisions:
         records = {"collisions": rows, "failures": map(failure_row, self.lost)}
         self.watch.write(records, whole=whole, note={"uncompared": uncompared})
 
-    def same_words(self, found: Explanations, shard: int) -> Iterator[Pair]:
-        """Each feature with the first that bears the same words, wherever that lies."""
-        first: dict[str, FeatureId] = {}
-        for feature in sorted(found):
-            first.setdefault(bare(found[feature].text), feature)
-        for feature in self.plan.shard(shard):
-            if feature in found and (other := first[bare(found[feature].text)]) != feature:
-                yield alike(other, feature)
+    def of_each(self, shard: int, work: Callable[[FeatureId], Iterable[T]]) -> list[T]:
+        """What the features of a shard have, one after the other."""
 
-    def near(self, found: Explanations, shard: int) -> Iterator[Two]:
-        """The explained pairs with other words of which one is among the other's nearest; each pair in one shard alone."""
+        def whole(feature: FeatureId) -> list[T]:
+            return list(work(feature))
+
+        found: list[T] = []
         for feature in self.plan.shard(shard):
-            for other in self.nearest(feature, found):
-                met = other < feature and feature in self.nearest(other, found)
-                if not met and bare(found[feature].text) != bare(found[other].text):
-                    yield feature, other
+            one = self.watch.treated(feature, partial(whole, feature))
+            if isinstance(one, Failure):
+                self.lost.append(one)
+            else:
+                found += one
+        return found
+
+    def same_words(self, found: Explanations, first: Mapping[str, FeatureId], feature: FeatureId) -> Iterator[Pair]:
+        """A feature with the first that bears the same words, wherever that lies."""
+        if feature in found and (other := first[bare(found[feature].text)]) != feature:
+            yield alike(other, feature)
+
+    def near(self, found: Explanations, feature: FeatureId) -> Iterator[Two]:
+        """A feature's pairs with other words of which one is among the other's nearest; each pair at one of the two alone."""
+        for other in self.nearest(feature, found):
+            met = other < feature and feature in self.nearest(other, found)
+            if not met and bare(found[feature].text) != bare(found[other].text):
+                yield feature, other
 
     def nearest(self, feature: FeatureId, found: Explanations) -> list[FeatureId]:
         """The feature's nearest explained neighbours; none where it is not explained itself."""
@@ -118,15 +130,19 @@ class FindCollisions:
         self.lost += [pair for pair in pairs if isinstance(pair, Failure)]
         return [pair for pair in pairs if isinstance(pair, Pair)]
 
-    def foreseen(self, found: Explanations, shard: int) -> Iterator[Conversation[Pair]]:
+    def foreseen(self, found: Explanations, shard: int, watch: Watch) -> Iterator[Conversation[Pair | Failure]]:
         """What a shard's pairs would be asked with these explanations: the first round of each conversation is one direction."""
-        wanted = list(self.near(found, shard))
+        wanted = [two for feature in self.plan.shard(shard) for two in self.near(found, feature)]
         evidence = self.evidence({feature for two in wanted for feature in two})
         method = Discrimination(2, self.asked.trials, self.asked.contexts_each, sets_per_question=10)
+
+        def compared(one: FeatureId, other: FeatureId) -> Conversation[Pair]:
+            rng = self.plan.generator("cost", one.index, other.index)
+            return compare(Explained(found[one], evidence[one]()), Explained(found[other], evidence[other]()), method, rng)
+
         for two in wanted:
             for one, other in (two, two[::-1]):
-                rng = self.plan.generator("cost", one.index, other.index)
-                yield compare(Explained(found[one], evidence[one]()), Explained(found[other], evidence[other]()), method, rng)
+                yield watch.talk(one, partial(compared, one, other))
 
     def evidence(self, wanted: set[FeatureId]) -> dict[FeatureId, Callable[[], Evidence]]:
         """What gives the evidence of these features, whatever shards they lie in; each is made once."""
@@ -142,6 +158,11 @@ class FindCollisions:
             for feature, restore in stored_examples(self.plan, shard).items()
             if feature in wanted
         }
+
+
+def first_with(found: Explanations) -> dict[str, FeatureId]:
+    """The first feature that bears each wording."""
+    return {bare(found[feature].text): feature for feature in sorted(found, reverse=True)}
 
 
 def row(pair: Pair, explainer: str) -> Row:

@@ -36,7 +36,7 @@ from gloss.run.check import rows
 from gloss.run.experiment import EMBEDDED, RANDOM, TRAINED
 from gloss.run.methods import method
 from gloss.run.plan import Plan, embedded
-from gloss.run.progress import bar, console
+from gloss.run.progress import bar, tell
 from gloss.run.sources import texts
 from gloss.run.subjects import of_run
 from gloss.store.corpus import Corpus
@@ -138,10 +138,9 @@ def described(plan: Plan, subject: Subject, dictionary: SparseCoder, corpus: Cor
         median_length=found.median_length,
     )
     if found.massive:
-        console.print(
+        tell(
             f"  {card.massive_share:.2%} of the tokens are massive and taught nothing; FVU {card.fvu_normal:.3f} without them, "
-            f"{card.fvu:.3f} with them",
-            highlight=False,
+            f"{card.fvu:.3f} with them"
         )
     return replace(dictionary, card=card)
 

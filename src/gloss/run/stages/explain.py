@@ -62,4 +62,7 @@ def chosen(plan: Plan, explainer: Any, examples: Examples) -> Conversation[Choic
     rng = plan.generator("explain", examples.feature.index)
     if isinstance(explainer, Chooser):
         return (yield from explainer.choose(selection_of(evidence_of(plan, explainer.scorer, examples)), rng))
-    return Choice((yield from explainer.explain(examples.for_explainer(), plan.corpus.vocabulary, rng)))
+    said = yield from explainer.explain(examples.for_explainer(), plan.corpus.vocabulary, rng)
+    if not isinstance(said, Explanation | Failure):
+        raise TypeError(f"{type(explainer).__name__} gave {said!r}, and not an Explanation or a Failure")
+    return Choice(said)

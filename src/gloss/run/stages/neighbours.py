@@ -1,12 +1,15 @@
 """Stage `neighbours`: which features are near each one, where they are asked for by what they read or by where they fire."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 
 from gloss.errors import BadSettings
+from gloss.records import Failure, FeatureId
 from gloss.run.experiment import COOCCURRENCE, ENCODER
+from gloss.run.mishaps import Watch
 from gloss.run.plan import Plan
 from gloss.sample.cooccurrence import ByToken
+from gloss.store.results import Row, failure_row, identity
 
 Found = Iterable[tuple[int, float]]  # feature and closeness, nearest first
 
@@ -19,15 +22,15 @@ class FindNeighbours:
 
     def __call__(self, shard: int) -> None:
         """Write one shard."""
-        rows = [
-            {
-                "dictionary": feature.dictionary,
-                "feature": feature.index,
-                "neighbours": [{"feature": other, "closeness": closeness} for other, closeness in self.near(feature.index)],
-            }
-            for feature in self.plan.shard(shard)
-        ]
-        self.plan.part("neighbours", shard).write({"neighbours": rows})
+        watch, near = Watch(self.plan, "neighbours", shard, after=()), self.near
+
+        def row(feature: FeatureId) -> Row:
+            found = [{"feature": other, "closeness": closeness} for other, closeness in near(feature.index)]
+            return identity(feature) | {"neighbours": found}
+
+        rows = [watch.treated(feature, partial(row, feature)) for feature in self.plan.shard(shard)]
+        failures = [failure_row(one) for one in rows if isinstance(one, Failure)]
+        watch.write({"neighbours": [one for one in rows if not isinstance(one, Failure)], "failures": failures})
 
     @cached_property
     def near(self) -> Callable[[int], Found]:

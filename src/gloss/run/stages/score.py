@@ -39,6 +39,8 @@ def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
     def scored(explanation: Explanation, control: Control, evidence: Evidence) -> Conversation[Score | Failure]:
         purpose = (stage, evidence.examples.feature.index, control, explanation.method)
         score = yield from scorer.score(explanation, evidence, plan.generator("score", *purpose))
+        if not isinstance(score, Score | Failure):
+            raise TypeError(f"{type(scorer).__name__} gave {score!r}, and not a Score or a Failure")
         if isinstance(score, Score) and anchors is not None:
             purpose = (stage, evidence.examples.feature.index, control, score.explained_by)
             score = with_corrections(score, evidence.examples, anchors, plan.generator("correction", *purpose))
