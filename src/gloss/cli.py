@@ -2,6 +2,8 @@
 
 import os
 import sys
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -27,9 +29,13 @@ Wait = Annotated[bool, typer.Option("--wait", help="Where another gloss works in
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0 done, 1 a fault of gloss itself, 2 what the user can mend, 130 when interrupted, 143 when terminated.
+    Exit codes: 0 done, 1 a fault of gloss itself, 2 what the user can mend; 129, 130 and 143 when the terminal was closed,
+    when interrupted and when terminated.
     """
     stop_on_signals()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name of any bytes can be told
     try:
         app()
     except BaseException as problem:  # of whatever kind, once the command was told to stop
@@ -54,9 +60,16 @@ def fault(problem: Exception) -> str:
     import traceback
 
     first, _, _ = str(problem).strip().partition("\n")
-    with tempfile.NamedTemporaryFile("w", prefix="gloss-fault-", suffix=".log", delete=False, encoding="utf-8") as file:
+    kept = "what it did"
+    with (
+        suppress(OSError),
+        tempfile.NamedTemporaryFile(
+            "w", prefix="gloss-fault-", suffix=".log", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file,
+    ):
         traceback.print_exception(problem, file=file)
-    return f"this is a fault of gloss itself ({type(problem).__name__}: {first[:200]}); please report it with {file.name}"
+        kept = file.name
+    return f"this is a fault of gloss itself ({type(problem).__name__}: {first[:200]}); please report it with {kept}"
 
 
 def show_version(wanted: bool) -> None:

@@ -5,6 +5,7 @@ import select
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 
 SENTENCE = "gloss: stopped; the same command goes on from here"
@@ -14,15 +15,15 @@ _said = threading.Event()
 
 
 def stop_on_signals() -> None:
-    """Let SIGINT and SIGTERM raise KeyboardInterrupt, and end the process where that does not end it soon.
+    """Let SIGINT, SIGTERM and SIGHUP raise KeyboardInterrupt, and end the process where that does not end it soon.
 
-    A signal that was ignored stays ignored, as in a shell's background.
+    A signal that was ignored stays ignored, as in a shell's background or under nohup.
     """
     listening, signalled = os.pipe()
     os.set_blocking(signalled, False)
     signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)  # tells the thread even while the main one is inside C
     threading.Thread(target=_insist, args=(listening,), daemon=True).start()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
 
@@ -36,7 +37,8 @@ def say() -> int:
     """Say that the command stopped; gives the exit code, which names the signal as a shell's does."""
     if not _said.is_set():
         _said.set()
-        print(SENTENCE, file=sys.stderr, flush=True)
+        with suppress(OSError):  # a terminal that was closed, a reader that went away
+            print(SENTENCE, file=sys.stderr, flush=True)
     return 128 + _told[0]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gloss.store.lock import LOCK
 from gloss.store.results import Part
 from gloss.store.sealed import sealed, unsealed
 
@@ -45,8 +46,8 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Hashes of all files but those that tell how long things took."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in TOLD]
+    """Hashes of all files but those that tell how long things took, and locks."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in TOLD and path.name != LOCK]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

@@ -77,7 +77,7 @@ def none_left(session: int, seconds: float = 5.0) -> bool:
 
 
 @pytest.mark.parametrize("group", [False, True])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signals_end_it_with_one_sentence_and_their_own_exit_code(script, number, code, group):
     process = start(script)
     wait_for_workers(script.parent)
@@ -131,6 +131,17 @@ def test_it_ends_even_where_the_interrupt_is_swallowed_and_at_once_when_told_aga
         process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert (err, process.returncode) == (SENTENCE, 130)
+
+
+def test_it_ends_where_nobody_reads_what_it_says():
+    reading, writing = os.pipe()
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=writing, text=True)
+    assert process.stdout.readline() == "busy\n"
+    os.close(reading)
+    os.close(writing)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+    assert process.returncode == 129
 
 
 def test_a_signal_that_a_shell_ignores_in_its_background_stays_ignored():

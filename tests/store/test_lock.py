@@ -1,5 +1,7 @@
 """One writer a folder: the second is told who the first is, or waits; a killed one leaves nothing that matters."""
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -60,7 +62,7 @@ def test_the_lock_goes_with_a_killed_process_and_what_it_left_half_written_is_cl
     with sole_writer(folder):
         assert not [path for path in folder.rglob("*") if path.name.endswith(".partial")]
         assert (folder / "whole").read_text() == "kept"
-    assert {path.name for path in folder.iterdir()} == {"inner", "page", "whole"}
+    assert {path.name for path in folder.iterdir()} == {"inner", "page", "whole", ".lock"}
 
 
 def test_one_process_may_lock_a_folder_again(tmp_path: Path) -> None:
@@ -80,6 +82,36 @@ def test_folders_that_were_made_for_nothing_go_again(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), sole_writer(tmp_path / "above" / "run"):
         raise ZeroDivisionError
     assert not (tmp_path / "above").exists()
+
+
+def test_a_file_system_without_locks_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+
+        def refuse(*_: object, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(fcntl, "flock", refuse)
+        with pytest.raises(Unwritable, match=r"grants no locks .*; give a folder on a local disk"), sole_writer(tmp_path / "run"):
+            pass
+        monkeypatch.undo()
+
+
+def test_the_file_of_a_lock_stays_so_that_all_machines_lock_the_same(tmp_path: Path) -> None:
+    with sole_writer(tmp_path):
+        before = (tmp_path / ".lock").stat().st_ino
+    with sole_writer(tmp_path):
+        assert (tmp_path / ".lock").stat().st_ino == before
+
+
+def test_links_and_partial_folders_of_killed_writers_are_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").write_text("kept")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".page.1-x.partial").symlink_to(tmp_path / "elsewhere")
+    with sole_writer(tmp_path / "run"):
+        pass
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]
+    assert (tmp_path / "elsewhere" / "kept").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
 from gloss.collect.left_out import left_out
@@ -62,7 +63,7 @@ def rows(corpus: Corpus, start_token: int | None, most: int | None = None) -> li
 
 
 def show(measured: Check, card: Card, title: str) -> None:
-    table = Table("measure", "measured", "95 % interval", "card", "", title=title)
+    table = Table("measure", "measured", "95 % interval", "card", "", title=Text(title))
     stated = {comparison.name: comparison for comparison in compare(measured, card)}
     for label, name, estimate in (
         ("L0", "l0", measured.l0),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from gloss.decompose.compare import SHARED, Directions, Partners, partners
 from gloss.errors import BadSettings
@@ -35,7 +36,7 @@ def report(folders: Sequence[str], site: str, seed: int) -> None:
             share = shared(found, cosine)
             numbers = f"{int(found.shared(cosine).sum()):,}"
             table.add_row(
-                name,
+                Text(name),
                 f"≥ {cosine}",
                 f"{share.value:.3f}",
                 f"{share.low:.3f} to {share.high:.3f}",

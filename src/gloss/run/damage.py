@@ -1,11 +1,11 @@
 """Finds what in a run's folder is not as it was written, and deletes it, so that it is made again."""
 
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gloss.errors import Damaged
+from gloss.store.atomic import remove
 from gloss.store.results import Part, shards
 from gloss.store.sealed import damaged
 
@@ -22,13 +22,13 @@ class Damage:
     part: Part  # which vouches for it
 
     def delete(self) -> None:
-        """Delete the file, or the folder that it is a piece of, and the marker: then the shard counts as not done."""
-        self.part.marker.unlink(missing_ok=True)
+        """Delete the file, or the folder that it is a piece of, and the marker: then the shard counts as not done.
+
+        Raises Unwritable.
+        """
+        remove(self.part.marker)
         first = self.path.relative_to(self.part.folder).parts[0]
-        if first in UNITS:
-            shutil.rmtree(self.part.folder / first, ignore_errors=True)
-        else:
-            self.path.unlink(missing_ok=True)
+        remove(self.part.folder / first if first in UNITS else self.path)
 
 
 def damages(places: Iterable[Path], limit: int | None = READ_AT_START) -> Iterator[Damage]:

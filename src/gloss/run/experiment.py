@@ -1,5 +1,6 @@
 """An experiment: a TOML file with one table a verb, checked whole before anything runs."""
 
+import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ RULES, JUDGE, NO_COLLISIONS = "rules", "judge", "none"  # who finds collisions
 TRAINED, RANDOM = "trained", "random"  # weights of a subject
 NO_TOKEN = "none"  # no token starts a sequence
 EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
+LARGEST = 2**20  # bytes of an experiment file
 NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")  # of a method or a dictionary: it becomes the name of a folder and of rows
 
 
@@ -40,7 +42,8 @@ class Run:
     def __post_init__(self) -> None:
         require_at_least(1, self, "features_per_shard", "processes")
         require_at_least(0, self, "features", "seed", "minimum_activations")
-        if not self.folder.strip() or "\0" in self.folder or Path(self.folder).resolve() in (Path("/"), Path.home().resolve()):
+        whole = "" if "\0" in self.folder else os.path.realpath(self.folder.strip() or "/")
+        if whole in ("", "/", os.path.realpath(os.path.expanduser("~"))):  # noqa: PTH111  Path raises where no home is known
             raise ValueError(f"folder is {self.folder!r}; give a folder for this run alone, for example runs/mine")
 
 
@@ -236,7 +239,11 @@ class Experiment:
     def read(cls, path: Path) -> "Experiment":
         """Read an experiment file. Raises BadInput for a file that is not TOML, BadSettings for what it cannot say."""
         try:
-            return cls.of(tomllib.loads(path.read_text("utf-8")))
+            with path.open("rb") as file:
+                content = file.read(LARGEST + 1)
+            if len(content) > LARGEST:
+                raise BadInput(f"{path} holds more than {LARGEST:,} bytes; give an experiment file (TOML), which is small")
+            return cls.of(tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")))
         except OSError as problem:
             raise BadInput(f"{path} cannot be read: {problem.strerror}; give the path of an experiment file (TOML)") from problem
         except RecursionError as problem:

@@ -18,8 +18,9 @@ def report(folder: Path) -> None:
     """Print what is damaged, one line a stage, then the failures by stage and reason."""
     plan = plan_of(folder)
     for found in damages(plan.place(stage) for stage in plan.keys):
-        out.print(f"{found.path.relative_to(plan.folder)} is damaged: {found.why}; run the experiment again", highlight=False)
-    table = Table("stage", "done", "results", title=str(folder))
+        line = f"{found.path.relative_to(plan.folder)} is damaged: {found.why}; run the experiment again"
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+    table = Table("stage", "done", "results", title=Text(str(folder)))
     table.add_column("folder", overflow="fold")
     for stage in in_order(plan):
         table.add_row(stage, *progress_of(plan, stage), str(plan.place(stage).relative_to(plan.folder)))

@@ -1,7 +1,6 @@
 """Checks every file of a run against what was written, and deletes what is damaged where that is wanted."""
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,6 +14,7 @@ from gloss.run.clock import TIMES
 from gloss.run.damage import damages
 from gloss.run.plan import RESOLVED, SUBJECT_RECORD, plan_of
 from gloss.run.progress import out
+from gloss.store.atomic import remove
 from gloss.store.lock import sole_writer
 from gloss.store.sealed import CHANGED, FILES, differing, unsealed
 
@@ -40,7 +40,7 @@ def report(folder: Path, *, mend: bool = False, wait: bool = False) -> None:
             for each in of_stages:
                 each.delete()
             for path in beside.keys() - kept.keys():
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                remove(path)
     if kept:
         raise Damaged(f"{folder / LEDGER} cannot be trusted; move it away, and what it holds is asked again")
     if found and not mend:

@@ -98,6 +98,15 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def remove(path: Path) -> None:
+    """Remove a file or a folder, of a link the link alone; nothing where nothing is. Raises Unwritable."""
+    with disk(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def remove_if_empty(folder: Path) -> None:
     """Take back a folder that was made for something that then failed."""
     if folder.is_dir() and not any(folder.iterdir()):

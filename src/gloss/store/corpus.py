@@ -17,6 +17,7 @@ from gloss.store.sealed import unsealed
 from gloss.store.vocabulary import Vocabulary
 
 SHOWN_SHARE = 0.5  # of the documents, by hash
+GROUPS = "groups.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +78,13 @@ class Corpus:
             raise BadInput(
                 f"{folder} holds no corpus; collect one there first, or give the folder `corpus` of a finished collect"
             )
-        if (folder / "manifest.json").exists():
-            require_footers(folder, unsealed(folder / "manifest.json").get("footers", {}))
+        known = unsealed(folder / "manifest.json").get("footers", {}) if (folder / "manifest.json").exists() else {}
+        require_footers(folder, known)
+        if not (folder / GROUPS).exists():
+            raise BadInput(
+                f"{folder} was collected by a former version of gloss, which did not keep near copies on one side of the split; "
+                f"delete {folder.parent} and run its experiment again"
+            )
         tokens = column(folder / "tokens.parquet", "token").astype(np.int32, copy=False)
         sequences, documents, vocabulary = (folder / f"{name}.parquet" for name in ("sequences", "documents", "vocabulary"))
         return Corpus(
@@ -88,7 +94,7 @@ class Corpus:
             hashes=column(documents, "hash"),
             names=tuple(read_table(documents, documents, ["name"])["name"].to_pylist()),
             vocabulary=Vocabulary(tuple(read_table(vocabulary, vocabulary)["piece"].to_pylist())),
-            near_copies=column(folder / "groups.parquet", "group"),
+            near_copies=column(folder / GROUPS, "group"),
         )
 
 

@@ -1,8 +1,8 @@
 """One writer a folder: a lock that goes with the process which holds it, and what killed writers left is cleared away."""
 
+import errno
 import json
 import os
-import shutil
 import socket
 import sys
 from collections.abc import Generator
@@ -11,11 +11,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from gloss.errors import Busy
-from gloss.store.atomic import PARTIAL, disk, remove_if_empty, write_bytes
+from gloss.errors import Busy, Unwritable
+from gloss.store.atomic import PARTIAL, disk, remove, remove_if_empty, write_bytes
 
 LOCK = ".lock"
 POLL_SECONDS = 0.2
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)  # of file systems without locks
 OF_THEIR_OWN = frozenset({"page", "controls"})  # folders that hold no partial files, or are locked by themselves
 
 
@@ -30,7 +31,8 @@ def sole_writer(folder: Path, *, wait: bool = False, of: str = "") -> Generator[
     with disk(folder):
         folder.mkdir(parents=True, exist_ok=True)
         path = folder.absolute() / f"{LOCK}{of and f'-{of}'}"
-        lock = FileLock(path, is_singleton=True)
+        # The file stays: on a network file system, who waits for one that is removed may lock another than who comes next.
+        lock = FileLock(path, is_singleton=True, preserve_lock_file=True)
         nested = lock.is_locked
         acquire(lock, holder_of(path), folder, wait=wait)
     try:
@@ -40,11 +42,12 @@ def sole_writer(folder: Path, *, wait: bool = False, of: str = "") -> Generator[
         yield
     finally:
         if not nested:
-            for file in (holder_of(path), path):  # who waits for a file that is gone by then makes another
-                with suppress(OSError):  # the folder may have been removed meanwhile
-                    file.unlink()
+            with suppress(OSError):  # the folder may have been removed meanwhile
+                holder_of(path).unlink()
+                if made and [*folder.iterdir()] == [folder / path.name]:  # nothing came of it
+                    path.unlink()
         lock.release()
-        for each in made:  # nothing may have come of it
+        for each in made:
             remove_if_empty(each)
 
 
@@ -60,6 +63,13 @@ def acquire(lock: FileLock, holder: Path, folder: Path, *, wait: bool) -> None:
             ) from taken
         print(f"gloss: waiting for {who}, which works in {folder}", file=sys.stderr)
         lock.acquire(poll_interval=POLL_SECONDS)
+    except OSError as problem:
+        if problem.errno not in NO_LOCKS:
+            raise
+        raise Unwritable(
+            f"{folder} is on a file system that grants no locks ({(problem.strerror or str(problem)).lower()}), so nothing would "
+            "keep a second gloss out; give a folder on a local disk, or have locks turned on where it is mounted"
+        ) from problem
 
 
 def holder_of(lock: Path) -> Path:
@@ -81,6 +91,6 @@ def sweep(folder: Path, of: str) -> None:
     for above, folders, files in os.walk(folder):
         for name in (*folders, *files):
             if name.endswith(PARTIAL) and of in name:
-                path = Path(above) / name
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                with suppress(Unwritable):  # on a network file system somebody may still read it
+                    remove(Path(above) / name)
         folders[:] = [name for name in folders if not name.endswith(PARTIAL) and name not in OF_THEIR_OWN]

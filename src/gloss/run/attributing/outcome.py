@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 from numpy import ndarray
+from rich.text import Text
 
 from gloss.attribute.curves import Curve, curves
 from gloss.attribute.evaluations import Evaluations
@@ -24,8 +25,9 @@ from gloss.errors import BadInput
 from gloss.run.attributing.games import Posed, posed
 from gloss.run.attributing.question import Question, Way
 from gloss.run.attributing.shown import sentence, strongest_table
-from gloss.run.keys import fingerprint, key
+from gloss.run.keys import key
 from gloss.run.methods import installed, method
+from gloss.run.plan import content as behind
 from gloss.run.progress import bar, out
 from gloss.store.atomic import write_bytes
 from gloss.store.lock import sole_writer
@@ -75,7 +77,7 @@ def report(question: Question, way: Way, *, wait: bool = False) -> None:
         page = record.with_suffix(".html")
         write_page(page, page_of(question, asked, told, lines))
     where = f"record in {record}, page in {page.resolve().as_uri()}"
-    out.print(f"{known.paid:,} values were new; {where}", highlight=False, soft_wrap=True)
+    out.print(f"{known.paid:,} values were new; {where}", highlight=False, markup=False, soft_wrap=True)
 
 
 def settings(way: Way) -> dict[str, Any]:
@@ -100,13 +102,13 @@ def content(question: Question) -> list[str]:
     """What stands behind the names in a question: hashes of local files, so that other weights have values of their own."""
     dictionaries = [name.rpartition("@")[0] for name in (question.feature, question.players.features)]
     sources = [question.model, question.place.adapter, *dictionaries, question.players.data]
-    return [fingerprint(Path(source)) if source and Path(source).exists() else source for source in sources]
+    return [behind(source, "") if source else "" for source in sources]
 
 
 def tell(asked: Posed, found: Interactions, told: Reading) -> None:
     """The sentence, coloured, then what acts together, then how far to trust it."""
     own = told.found
-    out.print(f"[bold]{asked.value}[/]", highlight=False)
+    out.print(Text(asked.value, "bold"))
     if asked.text:
         parts = {player: own.coefficients.get((player,), 0.0) for player in range(len(own.players))}
         out.print(sentence(asked.text, parts))
