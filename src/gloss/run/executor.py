@@ -53,7 +53,9 @@ class Local:
         context = multiprocessing.get_context("spawn")
         others = set(multiprocessing.active_children())
         number = min(self.processes, len(shards))
-        with ProcessPoolExecutor(number, mp_context=context, initializer=die_with, initargs=(os.getpid(),)) as pool:
+        with deaf_to_interrupts():  # it starts a process of its own, too
+            made = ProcessPoolExecutor(number, mp_context=context, initializer=die_with, initargs=(os.getpid(),))
+        with made as pool:
             try:
                 with deaf_to_interrupts():
                     futures = [pool.submit(work, shard) for shard in shards]
@@ -75,8 +77,8 @@ class Local:
 
 @contextmanager
 def deaf_to_interrupts() -> Generator[None]:
-    """Processes that are started inside never hear of Ctrl-C, which goes to all of a terminal; this one hears of it after."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    """Processes that are started inside never hear of Ctrl-C or of a closed terminal, which go to all; this one does, after."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGHUP])
     try:
         yield
     finally:
