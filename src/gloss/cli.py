@@ -160,16 +160,21 @@ def check(
     texts: Annotated[list[str] | None, typer.Option(help="Where to read text; the standard library if left out.")] = None,
     tokens: Annotated[int, typer.Option(min=1, help="How many tokens to read.")] = 50_000,
     site: Annotated[str, typer.Option(help="Where the dictionary reads, if its files do not say.")] = "",
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="Tokens that do not count: `special`, `none`, or one by text or number; repeatable.")
+    ] = None,
     massive: Annotated[float, typer.Option(help="Count vectors so many times longer than the median apart; 0: none.")] = 10.0,
     device: Device = "auto",
     dtype: Dtype = "auto",
     adapter: Adapter = "",
 ) -> None:
     """Measure a dictionary's **L0, FVU and recovered cross-entropy** on real text, beside what its card says."""
+    from gloss.models.counting import of_words
     from gloss.run.check import report
     from gloss.run.experiment import asked
 
-    report(asked(model, device, dtype, adapter), dictionary, tuple(texts or ("stdlib",)), tokens, site, massive)
+    subject, read = asked(model, device, dtype, adapter), tuple(texts or ("stdlib",))
+    report(subject, dictionary, read, tokens, site, of_words(leave_out), massive)
 
 
 @app.command()

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum, StrEnum
 from numbers import Real
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 
 NOBODY = "nobody"  # who explains a feature whose score needs no explanation
@@ -98,7 +98,8 @@ class Neighbour:
 class Contexts:
     """Windows of the corpus with one feature's true activation at every position.
 
-    A window never leaves its document: positions past the document's edge hold the token PADDING and activation 0.
+    A window never leaves its document: positions past the document's edge hold the token PADDING and activation 0. At a token
+    that is left out nobody knows whether the feature fires: it holds 0, and counts neither as firing nor as silent.
     """
 
     starts: Int64[ndarray, " context"]  # global index of the first position; before the document's first token if padded in front
@@ -109,23 +110,21 @@ class Contexts:
     places: Int64[ndarray, " context"] | None = None  # of the first position in its sequence, from 0; negative if padded in front
     edges: ndarray | None = None  # (context, 2): bytes outside that complete the first and the last character, where they are cut
     groups: Int64[ndarray, " context"] | None = None  # first document of the document's group of near copies; None: itself
+    left_out: Bool[ndarray, "context position"] | None = None  # tokens where nothing is stored; None: none is
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def __getitem__(self, rows: "ndarray | slice") -> "Contexts":
         """Those contexts alone, in the order of `rows`."""
-        places, edges, groups = (None if each is None else each[rows] for each in (self.places, self.edges, self.groups))
-        return Contexts(
-            self.starts[rows],
-            self.documents[rows],
-            self.quantiles[rows],
-            self.tokens[rows],
-            self.activations[rows],
-            places,
-            edges,
-            groups,
-        )
+        columns = (getattr(self, each.name) for each in fields(self))
+        return Contexts(*(None if each is None else each[rows] for each in columns))
+
+    @property
+    def counted(self) -> Bool[ndarray, "context position"]:
+        """Whether a token stands at each position that either fires or is silent: no padding, none that is left out."""
+        there = self.tokens != PADDING
+        return there if self.left_out is None else there & ~self.left_out
 
     @property
     def units(self) -> Int64[ndarray, " context"]:

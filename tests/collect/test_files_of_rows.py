@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,20 @@ def frames(content: bytes) -> bytes:
     return file.getvalue().to_pybytes()
 
 
+def archive(content: bytes) -> bytes:
+    """A tar archive of one file."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as packed:
+        entry = tarfile.TarInfo("a.jsonl")
+        entry.size = len(content)
+        packed.addfile(entry, io.BytesIO(content))
+    return file.getvalue()
+
+
+# A frame of zstd whose header asks for a window of 2 GiB, and one that readers skip, as pzstd begins.
+LONG_WINDOW = b"\x28\xb5\x2f\xfd\x00\xa8\x09\x00\x00a"
+SKIPPED = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 LINES = "\n".join(json.dumps(row) for row in ROWS).encode()
 KINDS = {
     "a.jsonl": LINES,
@@ -116,6 +131,9 @@ def test_turns_and_token_numbers_are_texts_too(tmp_path: Path) -> None:
     dialogue = Dialogue((("user", "hello"), ("assistant", "yes")))
     for column, expected in (("messages", dialogue), ("conversations", dialogue), ("ids", Ids((3, 1)))):
         assert [list(document.pieces) for document in open_texts(f"{tmp_path / 'a.jsonl'}#{column}")] == [[expected]]
+    columns = {"text": {"role": ["Human", "ChatGPT"], "content": ["hello", "yes"]}}  # as data sets hold sequences of turns
+    (tmp_path / "c.jsonl").write_text(json.dumps(columns))
+    assert [list(document.pieces) for document in open_texts(tmp_path / "c.jsonl")] == [[dialogue]]
     (tmp_path / "b.jsonl").write_text('{"text": [{"who": "me"}]}')
     with pytest.raises(BadInput, match="row 1 is no dialogue: a turn has who, wanted `role` and `content`"):
         read(tmp_path / "b.jsonl")
@@ -150,6 +168,14 @@ def test_a_row_that_holds_nothing_is_a_document_without_pieces(tmp_path: Path, n
         ("a.csv", "id,text\n1,a".encode("utf-16"), "a.csv is UTF-16"),
         ("a.txt", b"PK\x03\x04rest", "a.txt is a zip archive; unpack it"),
         ("a.txt", b"before\0after", "a.txt is no text: byte 0x00 at offset 6"),
+        ("a.txt", "text".encode("utf-32"), "a.txt is UTF-32; convert the file to UTF-8"),
+        ("a.tar.gz", gzip.compress(archive(LINES)), "a.tar.gz is a tar archive; unpack it"),
+        ("a.txt.lz4", b"\x04\x22\x4d\x18rest", "a.txt.lz4 is packed by lz4; unpack it, or pack it by gzip"),
+        ("a.jsonl.zst", LONG_WINDOW, "a.jsonl.zst is packed over windows that are too long; unpack it by `zstd -d --long=31`"),
+        ("a.txt", POINTER, "a.txt is a pointer of Git LFS to a file that is elsewhere; fetch that by `git lfs pull`"),
+        ("a.parquet", POINTER, "a.parquet is a pointer of Git LFS"),
+        ("a.feather", b"FEA1\0\0\0\0", "a.feather is of the first version of Feather"),
+        ("a.csv", b"1,a\n2,b\n", r"has no column 'text', it has 1, a; .*, or a.csv#1 for the first where there is no header"),
         ("a.csv", b"id,text\n1,a,b\n", "row 1 has 3 cells and the first line names 2; quote text that holds ','"),
         ("a.csv", b'id,text\n1,a\n2,"b"c\n', "row 2 is no row of CSV"),
         ("a.csv", b'id,text\n1,a\n2,"b\n', "row 2 is no row of CSV"),
@@ -164,6 +190,35 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, name: str, content:
     with pytest.raises(BadInput, match=says) as refused:
         read(tmp_path / name)
     assert "\n" not in str(refused.value)
+
+
+def test_quotation_marks_between_tabs_are_text_unless_the_file_quotes(tmp_path: Path) -> None:
+    plain = ['"Hi" he said.', '"never closed', 'closed here"', "both"]
+    (tmp_path / "plain.tsv").write_text("\n".join(["id\ttext", *(f"{n}\t{text}" for n, text in enumerate(plain))]))
+    assert read(tmp_path / "plain.tsv") == plain
+    (tmp_path / "quoted.tsv").write_text('id\ttext\n1\t"she said ""no"""\n2\t"a\nb"\n')
+    assert read(tmp_path / "quoted.tsv") == ['she said "no"', "a\nb"]
+
+
+@pytest.mark.parametrize("name, delimiter", [("a.csv", ","), ("a.tsv", "\t")])
+def test_without_a_header_columns_are_named_by_their_place(tmp_path: Path, name: str, delimiter: str) -> None:
+    (tmp_path / name).write_text("\n".join(f"some words{delimiter}{n}" for n in range(3)))
+    assert read(f"{tmp_path / name}#1") == ["some words"] * 3
+    assert read(f"{tmp_path / name}#2") == ["0", "1", "2"]
+    (tmp_path / name).write_text(f"2{delimiter}1\na{delimiter}b\n")  # names that are numbers stay names
+    assert read(f"{tmp_path / name}#1") == ["b"]
+
+
+def test_what_other_programs_write_is_text_too(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": [text.encode() for text in TEXTS]}), tmp_path / "bytes.parquet")
+    assert read(tmp_path / "bytes.parquet") == TEXTS
+    pq.write_table(pa.table({"text": [b"\xff"]}), tmp_path / "bytes.parquet")
+    with pytest.raises(BadInput, match="row 1 holds bytes that are not UTF-8"):
+        read(tmp_path / "bytes.parquet")
+    (tmp_path / "a.jsonl.zst").write_bytes(SKIPPED + frames(LINES))
+    assert read(tmp_path / "a.jsonl.zst") == TEXTS
+    (tmp_path / "blank.csv").write_text("\n\nid,text\n1,a\n")
+    assert read(tmp_path / "blank.csv") == ["a"]
 
 
 def test_pipes_devices_and_long_names_are_refused_when_they_are_opened(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A folder is a data set or plain texts, and never a mixture; a text file is cut where it says so."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from gloss.collect.dialogues import Spoken
 from gloss.collect.separated import separated, separator
 from gloss.collect.texts import joined, open_texts
 from gloss.collect.tokens import read_texts
-from gloss.errors import BadInput
+from gloss.errors import BadInput, BadSettings
+from gloss.models.prompts import Message
 from gloss.models.subject import Subject
 from gloss.store.corpus import Corpus
 
@@ -124,6 +126,12 @@ def test_a_dialogue_is_put_as_text_by_the_template_or_refused_by_that_word(tmp_p
     assert len(corpus.names) == 2
     said = "user: the cat<|endoftext|>assistant: sat<|endoftext|>"
     assert corpus.vocabulary.text(corpus.tokens[: len(corpus) // 2].tolist()) == said
+
+    def refuses(turns: Sequence[Message]) -> str:
+        raise BadSettings("the chat template refuses such turns (roles must alternate); use another model")
+
+    with pytest.raises(BadInput, match=r"a\.jsonl:1: the chat template refuses .*; use another model, or leave out the row"):
+        read_texts(subject, Spoken(texts, lambda: refuses), tmp_path / "none", 64)
     with pytest.raises(BadInput, match=r"a\.jsonl:1 is a dialogue, and this model's tokenizer has no chat template"):
         read_texts(subject, Spoken(texts, lambda: None), tmp_path / "none", 64)
     with pytest.raises(BadInput, match=r"a\.jsonl:1 is a dialogue"):

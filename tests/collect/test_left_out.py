@@ -17,6 +17,7 @@ from gloss.collect.texts import Document, Listed
 from gloss.collect.tokens import read_texts
 from gloss.errors import BadSettings
 from gloss.models.counting import Asked, require_known
+from gloss.models.special import Special
 from gloss.models.subject import Subject
 from gloss.models.tokens import Tokens
 from gloss.store.activations import Activations
@@ -82,6 +83,22 @@ def test_token_numbers_end_at_the_same_tokens(marked: Subject, folder: Path) -> 
     assert corpus.names == ("row 0", "row 0:2", "row 1")
     assert corpus.tokens.tolist() == [*words, *words, number(marked, TURN), *words]
     assert corpus.hashes[0] != corpus.hashes[1]
+
+
+def test_rows_of_token_numbers_lose_what_fills_them_up(marked: Subject, folder: Path) -> None:
+    pad, words = number(marked, PAD), marked.encode("the cat sat")
+    padded = Subject(marked.model, Tokens(marked.tokens.tokenizer, START, Special.of(marked.tokens.tokenizer, {"pad_token": PAD})))
+    rows = ((*words, pad, pad), (pad, START, *words, pad, *words), (pad, pad))
+
+    class Rows:
+        def __iter__(self) -> Iterator[Document]:
+            for row, ids in enumerate(rows):
+                yield Document(f"row {row}", iter((Ids(ids),)))
+
+    read_texts(padded, Rows(), folder / "out", 64)
+    assert Corpus.open(folder / "out").tokens.tolist() == [*words, *words, pad, *words]
+    read_texts(padded, Rows(), folder / "kept", 64, leave_out="none")
+    assert Corpus.open(folder / "kept").tokens.tolist().count(pad) == 6
 
 
 def test_a_text_that_the_tokenizer_does_not_read_as_the_token_stays_text(folder: Path) -> None:

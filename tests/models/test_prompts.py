@@ -80,15 +80,16 @@ def test_what_is_marked_can_be_read_back_whatever_the_text_holds(parts):
 
 def test_a_character_cut_across_tokens_is_marked_where_it_is_completed():
     vocabulary = Vocabulary((b"a", "é".encode()[:1], "é".encode()[1:], b"b"))
-    spelled = spell(np.array([0, 1, 2, 3, -1], np.int32), np.array([0, 5, 1, 0, 0], np.float32), vocabulary)
+    pieces, counted = vocabulary.texts([0, 1, 2, 3, -1]), np.array([True, True, False, True, False])
+    spelled = spell(pieces, np.array([0, 5, 1, 0, 0], np.float32), counted)
+    assert spelled.counted.tolist() == [True, False, True, True, False]  # a piece counts where one of its tokens does
     assert spelled.pieces == ("a", "", "é", "b", "")
     assert spelled.activations.tolist() == [0, 0, 5, 0, 0]
     assert Marks("<<", ">>").wrap(spelled.pieces, above(spelled, 0.3)) == "a<<é>>b"
 
 
 def test_only_what_exceeds_the_share_of_the_maximum_is_marked():
-    vocabulary = Vocabulary((b"a",))
-    spelled = spell(np.zeros(4, np.int32), np.array([10, 3, 3.1, 0], np.float32), vocabulary)
+    spelled = spell("aaaa", np.array([10, 3, 3.1, 0], np.float32), np.ones(4, bool))
     assert above(spelled, 0.3).tolist() == [True, False, True, False]
-    silent = spell(np.zeros(2, np.int32), np.zeros(2, np.float32), vocabulary)
+    silent = spell("aa", np.zeros(2, np.float32), np.ones(2, bool))
     assert not above(silent, 0.0).any()

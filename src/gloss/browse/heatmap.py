@@ -57,6 +57,8 @@ def paint(contexts: Contexts, row: int, palette: Palette, held_out: bool, predic
         _token(text or (palette.vocabulary.strings[token] if shade or rule > 0 else ""), shade, value, rule)
         for text, token, shade, value, rule in zip(texts, ids, shades, activations.tolist(), foretold.tolist(), strict=True)
     ]
+    for place in np.flatnonzero(~contexts.counted[row][inside]).tolist():
+        tokens[place] = _left_out(texts[place])
     cut = _peak(activations, foretold)
     largest = float(activations[np.argmax(np.abs(activations))]) if len(ids) else 0.0
     return Row(
@@ -128,6 +130,11 @@ def _silent(text: str) -> str:
     if len(shown) >= len(text):
         return f"<i>{escape(shown)}</i>"
     return f'<i title="{escape(spelled(text))}">{escape(shown)}</i>'
+
+
+def _left_out(text: str) -> str:
+    """A token of which nobody knows whether the feature fires there."""
+    return f'<i class="out" title="{escape(spelled(text))}  left out">{escape(visible(text))}</i>' if text else ""
 
 
 def _peak(activations: ndarray, predicted: ndarray) -> int:

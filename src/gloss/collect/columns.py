@@ -21,6 +21,8 @@ READERS: Mapping[str, Callable[[Path, str], Iterator[tuple[int, Any]]]] = {
     ".feather": arrow_rows,
 }
 NAMES_TOLD = 12  # columns that a refusal names
+TURN_NAMES = (("role", "content"), ("from", "value"))  # who speaks in a turn, and what is said
+SPEAKERS = {"human": "user", "prompter": "user"} | dict.fromkeys(("gpt", "chatgpt", "ai", "bot", "model"), "assistant")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ def no_column(path: Path, row: int, content: Any, column: str) -> BadInput:
     within = [name for name in names if inner and name.startswith(f"{inner}.")] or names
     near = get_close_matches(column, names, 1, 0.75) or [each for each in names if each.lower() == column.lower()]
     meant = f"; did you mean {path.name}#{near[0]}?" if near else f"; name one as {path.name}#column"
+    if not near and kind_of(path) in (".csv", ".tsv"):
+        meant += f", or {path.name}#1 for the first where there is no header"
     return BadInput(f"{path}: row {row} has no column {column!r}, it has {listed(within)}{meant}")
 
 
@@ -104,8 +108,12 @@ def value_of(value: Any, path: Path, row: int, column: str) -> Value:
     """A text, token numbers or a dialogue; None where the row holds nothing. Raises BadInput for anything else."""
     if value is None or value in ("", []):
         return None
+    if isinstance(value, bytes):
+        value = decoded(value, path, row)
     if isinstance(value, str):
         return whole_text(value, path, row)
+    if isinstance(value, dict) and (turns := turns_of_columns(value)):
+        value = turns
     if isinstance(value, dict):
         inner = listed([f"{column}.{name}" for name in paths_in(value)])
         raise BadInput(f"{path}: row {row} holds columns in column {column!r}; name one of them: {path.name}#{inner}")
@@ -120,10 +128,26 @@ def value_of(value: Any, path: Path, row: int, column: str) -> Value:
     )
 
 
+def decoded(value: bytes, path: Path, row: int) -> str:
+    """Text that a file holds as bytes."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: row {row} holds bytes that are not UTF-8; name a column of text, or convert it") from error
+
+
+def turns_of_columns(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The turns of a dialogue that comes as a list of who speaks and a list of what is said; none of anything else."""
+    for role, said in TURN_NAMES:
+        roles, texts = value.get(role), value.get(said)
+        if isinstance(roles, list) and isinstance(texts, list) and len(roles) == len(texts):
+            return [{role: who, said: what} for who, what in zip(roles, texts, strict=True)]
+    return []
+
+
 def turn(given: dict[str, Any], path: Path, row: int) -> tuple[str, str]:
     """Who speaks and what is said: `role` and `content`, or `from` and `value`."""
-    role = given.get("role", given.get("from"))
-    said = given.get("content", given.get("value"))
+    (role, said), *_ = [(given[role], given.get(said)) for role, said in TURN_NAMES if role in given] or [(None, None)]
     if isinstance(said, list):  # parts, of which those of text are read
         said = "".join(str(part.get("text") or "") for part in said if isinstance(part, dict))
     if not isinstance(role, str) or not isinstance(said, str | None):
@@ -131,8 +155,7 @@ def turn(given: dict[str, Any], path: Path, row: int) -> tuple[str, str]:
             f"{path}: row {row} is no dialogue: a turn has {listed(sorted(map(str, given)))}, "
             "wanted `role` and `content`, or `from` and `value`"
         )
-    names = {"human": "user", "gpt": "assistant", "bot": "assistant", "model": "assistant"}
-    return names.get(role, role), whole_text(said or "", path, row)
+    return SPEAKERS.get(role.lower(), role.lower()), whole_text(said or "", path, row)
 
 
 def whole_text(text: str, path: Path, row: int) -> str:

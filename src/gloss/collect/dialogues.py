@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gloss.collect.columns import Dialogue, Ids
 from gloss.collect.texts import Document, Said, Texts
-from gloss.errors import BadInput
+from gloss.errors import BadInput, BadSettings
 from gloss.models.prompts import Message
 
 Template = Callable[[Sequence[Message]], str]
@@ -34,4 +34,7 @@ class Spoken:
                     f"{document.name} is a dialogue, and this model's tokenizer has no chat template to put it as text; "
                     "read dialogues with a chat model, or give texts"
                 )
-            yield Said(template([Message(role, said) for role, said in piece.turns]))
+            try:
+                yield Said(template([Message(role, said) for role, said in piece.turns]))
+            except BadSettings as error:
+                raise BadInput(f"{document.name}: {error}, or leave out the row") from error

@@ -9,11 +9,12 @@ from gloss.collect.columns import READERS, is_column_file, kind_of
 from gloss.collect.opened import cannot_be_read
 from gloss.errors import BadInput
 
-PROSE = (".txt", ".md", ".rst", ".tex", ".org", ".log", ".html", ".htm", ".xml", ".yaml", ".yml", ".toml", ".ini")
+PROSE = (".txt", ".text", ".md", ".rst", ".tex", ".org", ".log", ".html", ".htm", ".xml", ".yaml", ".yml", ".toml", ".ini")
+CORPORA = (".tokens", ".raw")  # of text alone
 SOURCE = (".py", ".pyi", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".java", ".js", ".jsx", ".ts", ".tsx", ".css", ".go", ".rs")
 MORE_SOURCE = (".rb", ".php", ".pl", ".lua", ".r", ".jl", ".hs", ".ml", ".scala", ".kt", ".swift", ".sh", ".sql", ".cfg")
 CODE = frozenset((*SOURCE, *MORE_SOURCE))
-TEXT_SUFFIXES = CODE.union(PROSE)
+TEXT_SUFFIXES = CODE.union(PROSE, CORPORA)
 ABOUT = (
     "readme",
     "license",

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import stat
 import zlib
 from collections.abc import Generator
@@ -17,8 +18,17 @@ from gloss.errors import BadInput
 
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 UTF_8_MARK = b"\xef\xbb\xbf"
-UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-ARCHIVES = {b"PK\x03\x04": "a zip archive", b"Rar!": "a rar archive", b"7z\xbc\xaf": "a 7z archive", b"%PDF": "a PDF"}
+ENCODINGS = {b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+OTHERS = {
+    b"PK\x03\x04": "a zip archive; unpack it and name the texts that are in it",
+    b"Rar!": "a rar archive; unpack it and name the texts that are in it",
+    b"7z\xbc\xaf": "a 7z archive; unpack it and name the texts that are in it",
+    b"\x04\x22\x4d\x18": "packed by lz4; unpack it, or pack it by gzip, bzip2, xz or zstd",
+    b"%PDF": "a PDF; take the text out of it and name that",
+    b"version https://git-lfs.": "a pointer of Git LFS to a file that is elsewhere; fetch that by `git lfs pull`",
+}
+TAR_AT, TAR = 257, b"ustar"
+ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")  # a frame, or one that is to be skipped, as pzstd begins
 SPECIAL_FILES = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
 
 
@@ -46,13 +56,15 @@ def opened(path: Path) -> Generator[io.BufferedReader]:
             begin = file.read(6)
             file.seek(0)
             with unpacked(file, begin) as stream:
-                require_text(stream.peek(4)[:4], path)
+                require_text(stream.peek(TAR_AT + len(TAR)), path)
                 if stream.peek(3)[:3] == UTF_8_MARK:
                     stream.read(3)
                 yield stream
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise damaged(path) from error
     except OSError as error:
+        if "too much memory" in str(error):
+            raise BadInput(f"{path} is packed over windows that are too long; unpack it by `zstd -d --long=31`") from error
         # A stream whose compression is broken raises an OSError that the system knows nothing of.
         raise (cannot_be_read(path, error) if error.errno else damaged(path)) from error
 
@@ -65,7 +77,7 @@ def unpacked(file: io.BufferedReader, begin: bytes) -> io.BufferedReader:
         return io.BufferedReader(bz2.BZ2File(file))
     if begin.startswith(b"\xfd7zXZ\0"):
         return io.BufferedReader(lzma.LZMAFile(file))
-    if begin.startswith(b"\x28\xb5\x2f\xfd"):
+    if ZSTD.match(begin):
         stream: Any = pa.CompressedInputStream(pa.PythonFile(file), "zstd")
         return io.BufferedReader(stream)
     return file
@@ -73,11 +85,14 @@ def unpacked(file: io.BufferedReader, begin: bytes) -> io.BufferedReader:
 
 def require_text(begin: bytes, path: Path) -> None:
     """Raise BadInput where the first bytes are those of another kind of file."""
-    if begin.startswith(UTF_16_MARKS):
-        raise BadInput(f"{path} is UTF-16; convert the file to UTF-8")
-    for mark, kind in ARCHIVES.items():
+    for mark, encoding in ENCODINGS.items():
         if begin.startswith(mark):
-            raise BadInput(f"{path} is {kind}; unpack it and name the texts that are in it")
+            raise BadInput(f"{path} is {encoding}; convert the file to UTF-8")
+    for mark, kind in OTHERS.items():
+        if begin.startswith(mark):
+            raise BadInput(f"{path} is {kind}")
+    if begin[TAR_AT:].startswith(TAR):
+        raise BadInput(f"{path} is a tar archive; unpack it and name the texts that are in it")
 
 
 def cannot_be_read(path: Path, error: OSError) -> BadInput:

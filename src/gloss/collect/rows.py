@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -194,14 +195,19 @@ class JsonText:
 
 
 def csv_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
-    """The rows below the header line; a quoted cell may hold line breaks. The separator is the one that finds the column."""
+    """The rows below the header line; a quoted cell may hold line breaks. The separator is the one that finds the column.
+
+    A column that is the number of a place, and no name in the first line, says that there is no header.
+    """
     csv.field_size_limit(LONGEST)
     with opened(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
         row = 0
         try:
-            first = text.readline()
-            names, delimiter = header(first, path, column)
-            for row, cells in enumerate(csv.reader(text, delimiter=delimiter, strict=True), 1):
+            first = next((line for line in text if line.strip()), "")
+            names, delimiter, is_row = header(first, path, column)
+            quoting = csv.QUOTE_NONE if delimiter == "\t" and quotes_are_text(path, len(names)) else csv.QUOTE_MINIMAL
+            lines = chain([first] if is_row else [], text)
+            for row, cells in enumerate(csv.reader(lines, delimiter=delimiter, strict=True, quoting=quoting), 1):
                 if len(cells) > len(names):
                     raise BadInput(
                         f"{path}: row {row} has {len(cells)} cells and the first line names {len(names)}; "
@@ -214,14 +220,34 @@ def csv_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
             raise BadInput(f"{path} is not UTF-8 in or after row {row + 1}; convert the file to UTF-8 or leave it out") from error
 
 
-def header(line: str, path: Path, column: str) -> tuple[list[str], str]:
-    """The names of the columns, and what separates them."""
+def header(line: str, path: Path, column: str) -> tuple[list[str], str, bool]:
+    """The names of the columns, what separates them, and whether the line is a row itself, whose columns have numbers."""
     found = {delimiter: next(csv.reader([line.rstrip("\r\n")], delimiter=delimiter), []) for delimiter in DELIMITERS}
     usual = "\t" if ".tsv" in path.suffixes else ","
     for delimiter in (usual, *DELIMITERS):
         if column in found[delimiter]:
-            return found[delimiter], delimiter
-    return found[usual], usual
+            return found[delimiter], delimiter, False
+    places = [str(place) for place in range(1, len(found[usual]) + 1)]
+    if column in places:
+        return places, usual, True
+    return found[usual], usual, False
+
+
+def quotes_are_text(path: Path, width: int) -> bool:
+    """Whether quotation marks in a file of tabs are text, as they mostly are there.
+
+    They are where every line has all its cells, and where taking them for marks fails or makes one row of several lines.
+    """
+    lines = 0
+    with opened(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+        for lines, line in enumerate(text, 1):
+            if line.strip() and line.count("\t") != width - 1:
+                return False
+    with opened(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
+        try:
+            return sum(1 for _ in csv.reader(text, delimiter="\t", strict=True)) < lines
+        except csv.Error:
+            return True
 
 
 def parquet_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
@@ -244,6 +270,9 @@ def arrow_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
     try:
         with seekable(path) as source:
             row = 0
+            if source.read(4) == b"FEA1":
+                raise BadInput(f"{path} is of the first version of Feather; write it anew as Parquet or as Feather's second version")
+            source.seek(0)
             for batch in record_batches(source):
                 for value in batch.to_pylist():
                     row += 1

@@ -130,14 +130,16 @@ def stream(subject: Subject, texts: Texts, left_out: frozenset[int]) -> Iterator
 
     Text and token numbers end where a left-out token says that a text ends; what follows is a document of its own.
     """
-    between = np.array(sorted(ends(subject, left_out)), np.int32)
+    between, pads = (
+        np.array(sorted(each), np.int32) for each in (ends(subject, left_out), subject.tokens.special.pads & left_out)
+    )
     for document in Cut(texts, written_ends(subject, left_out)):
         digest, number = hashlib.sha256(), 1
         for piece in document.pieces:
             if isinstance(piece, Dialogue):
                 raise BadInput(f"{document.name} is a dialogue, and nothing here puts dialogues as text; give texts")
             if isinstance(piece, Ids):
-                *whole, read = apart(tokens_of(subject, piece, document), between)
+                *whole, read = apart(without_pads(tokens_of(subject, piece, document), pads), between)
                 for part in whole:
                     digest.update(part.tobytes())
                     yield part
@@ -152,6 +154,12 @@ def stream(subject: Subject, texts: Texts, left_out: frozenset[int]) -> Iterator
 
 def closed(name: str, number: int, digest: bytes) -> End:
     return End(name if number == 1 else f"{name}:{number}", int.from_bytes(digest[:8], "big"))
+
+
+def without_pads(tokens: Int32[ndarray, " token"], pads: Int32[ndarray, " pad"]) -> Int32[ndarray, " kept"]:
+    """The tokens without what fills them up at either end."""
+    kept = np.flatnonzero(~np.isin(tokens, pads))
+    return tokens[kept[0] : kept[-1] + 1] if len(kept) else tokens[:0]
 
 
 def apart(tokens: Int32[ndarray, " token"], between: Int32[ndarray, " end"]) -> list[Int32[ndarray, " part"]]:

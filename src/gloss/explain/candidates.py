@@ -29,8 +29,8 @@ class Rows:
 
     @staticmethod
     def of(sightings: Sightings, uncovered: Bool[ndarray, " token"], ledger: Ledger) -> "Rows":
-        """All tokens that no alternative covers yet."""
-        indices = np.flatnonzero(uncovered)
+        """All tokens that count and that no alternative covers yet."""
+        indices = np.flatnonzero(uncovered & (sightings.weights > 0))
         weights, fires = sightings.weights[indices], sightings.fires[indices]
         return Rows(sightings, indices, weights * fires, weights * ~fires, ledger)
 

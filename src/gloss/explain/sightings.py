@@ -20,7 +20,7 @@ class Sightings:
     passage: Passage
     fires: Bool[ndarray, " token"]
     activations: Float32[ndarray, " token"]
-    weights: Float64[ndarray, " token"]  # 1 in windows where the feature fires; silent windows stand for all that were not drawn
+    weights: Float64[ndarray, " token"]  # 1 in windows where it fires; silent ones stand for all that were not drawn; 0 if left out
     second_half: Bool[ndarray, " token"]  # of the documents, by lot: what one half suggests the other half must confirm
     offsets: tuple[int, ...] = ()  # of the tokens that drive the feature at its peaks, where that is known
 
@@ -45,7 +45,7 @@ class Sightings:
             passage=Passage.of_contexts(one_id_a_string(both, vocabulary.strings), vocabulary.strings),
             fires=both.activations[real] > 0,
             activations=both.activations[real],
-            weights=np.repeat(weights, counts),
+            weights=np.repeat(weights, counts) * both.counted[real],
             second_half=np.repeat(lots[np.searchsorted(groups, both.units)], counts),
             offsets=examples.offsets,
         )
@@ -64,7 +64,7 @@ def shares_of(examples: Examples) -> Float64[ndarray, " context"]:
     favourite token share what is due to such windows, all others share the rest.
     """
     silent = examples.silent_shown
-    near = np.isin(silent.tokens, np.array(examples.favourites, np.int32)).any(axis=1)
+    near = (np.isin(silent.tokens, np.array(examples.favourites, np.int32)) & silent.counted).any(axis=1)
     if not near.any() or near.all() or not np.isfinite(examples.share_near):
         return np.full(len(silent), 1 / max(len(silent), 1))
     due = examples.share_near
@@ -87,4 +87,5 @@ def joined(first: Contexts, second: Contexts) -> Contexts:
         np.concatenate([first.activations, second.activations]) if len(second) else first.activations,
         places,
         groups=groups,
+        left_out=~np.concatenate([first.counted, second.counted]) if len(second) else first.left_out,
     )

@@ -118,11 +118,11 @@ def completions(
     edited = subject.generate(prompts, edits, telling.new_tokens, rng, telling.temperature)
     words = subject.vocabulary()
 
-    def gone_on(whole: Int64[Tensor, " position"], prompt: Int64[Tensor, " shorter"]) -> str:
-        return words.text(whole[int((prompt != PADDING).sum()) :].tolist())
+    def told(whole: Int64[Tensor, " position"], first: int, length: int) -> tuple[str, str]:
+        """Prompt and completion in whole characters; one that the completion completes belongs to it."""
+        pieces = words.texts(whole[first:].tolist(), (b"", b""))
+        return "".join(pieces[: length - first]), "".join(pieces[length - first :])
 
-    text = first_of_text(prompts, subject.start_token)
-    return tuple(
-        Completion(words.text(prompt[int(first) :].tolist()), gone_on(one.cpu(), prompt), gone_on(other.cpu(), prompt))
-        for prompt, first, one, other in zip(prompts, text, clean, edited, strict=True)
-    )
+    firsts, lengths = first_of_text(prompts, subject.start_token).tolist(), (prompts != PADDING).sum(1).tolist()
+    rows = zip(clean.cpu(), edited.cpu(), firsts, lengths, strict=True)
+    return tuple(Completion(*told(one, *ends), told(other, *ends)[1]) for one, other, *ends in rows)

@@ -1,6 +1,7 @@
 """Which tokens count: the settings by which activations at some of them are left out, checked without loading anything."""
 
 import math
+from collections.abc import Sequence
 
 from gloss.errors import BadSettings
 
@@ -16,6 +17,14 @@ def require_known(leave_out: object) -> None:
         raise BadSettings(
             f'leave_out is {leave_out!r}; give "{SPECIAL}", "{NOTHING}", or a list of tokens, each by its text or its number'
         )
+
+
+def of_words(given: Sequence[str] | None) -> Asked:
+    """`leave_out` from a command line: one of the two words, or tokens, where digits alone are a number."""
+    words = tuple(given or (SPECIAL,))
+    if words in ((SPECIAL,), (NOTHING,)):
+        return words[0]
+    return tuple(int(word) if word.isdecimal() else word for word in words)
 
 
 def require_multiple(massive: float) -> None:

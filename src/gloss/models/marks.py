@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32
+from jaxtyping import Bool, Float32
 from numpy import ndarray
 
 from gloss.records import Contexts
@@ -25,6 +25,7 @@ class Spelled:
 
     pieces: tuple[str, ...]
     activations: Float32[ndarray, " position"]
+    counted: Bool[ndarray, " position"]  # whether a token is spelled there that fires or is silent, and is not left out
 
     @property
     def text(self) -> str:
@@ -94,25 +95,23 @@ def stretches(pieces: Sequence[str], marked: Bool[ndarray, " position"]) -> list
 
 
 def spell(
-    tokens: Int32[ndarray, " position"],
-    activations: Float32[ndarray, " position"],
-    vocabulary: Vocabulary,
-    pieces: Sequence[str] | None = None,
+    pieces: Sequence[str], activations: Float32[ndarray, " position"], counted: Bool[ndarray, " position"]
 ) -> Spelled:
-    """Put a context into text, with each activation at the piece that shows it; `pieces` are known of a window of the corpus."""
-    pieces = vocabulary.texts(tokens.tolist()) if pieces is None else pieces
-    moved = activations.copy()
+    """Put a context into text, with each activation at the piece that shows it."""
+    moved, counted = activations.copy(), counted.copy()
     for position in range(len(pieces) - 1):
-        if not pieces[position] and tokens[position] >= 0 and moved[position]:
+        if not pieces[position] and counted[position]:
+            counted[position], counted[position + 1] = False, True
+        if not pieces[position] and moved[position]:
             moved[position + 1] = max(moved[position], moved[position + 1])
             moved[position] = 0
-    return Spelled(tuple(pieces), moved)
+    return Spelled(tuple(pieces), moved, counted)
 
 
 def spell_all(contexts: Contexts, vocabulary: Vocabulary) -> list[Spelled]:
     """Each context in text."""
-    rows = zip(contexts.tokens, contexts.activations, strict=True)
-    return [spell(*row, vocabulary, pieces_of(contexts, number, vocabulary)) for number, row in enumerate(rows)]
+    rows = zip(contexts.activations, contexts.counted, strict=True)
+    return [spell(pieces_of(contexts, number, vocabulary), *row) for number, row in enumerate(rows)]
 
 
 def above(spelled: Spelled, threshold: float) -> Bool[ndarray, " position"]:

@@ -23,6 +23,7 @@ class Special:
     numbers: frozenset[int] = frozenset()
     ends: frozenset[int] = frozenset()  # those that stand between two texts
     within: frozenset[int] = frozenset()  # those that the chat template puts between turns: they end no text
+    pads: frozenset[int] = frozenset()  # those that fill rows of unequal length
 
     def or_ends(self, others: Mapping[str, int | list[int] | None]) -> frozenset[int]:
         """The tokens that end a text where a model's configuration names `others` so, as far as they are special."""
@@ -31,7 +32,8 @@ class Special:
 
     def below(self, number: int) -> "Special":
         """Those whose number is smaller."""
-        return Special(*(frozenset(each for each in kept if each < number) for kept in (self.numbers, self.ends, self.within)))
+        kept = (self.numbers, self.ends, self.within, self.pads)
+        return Special(*(frozenset(each for each in numbers if each < number) for numbers in kept))
 
     @staticmethod
     def of(tokenizer: Tokenizer, named: Mapping[str, Any], template: str | None = None) -> "Special":
@@ -51,7 +53,8 @@ class Special:
         within = {number for number, text in texts.items() if text and text in between}
         ends = {number for number, text in texts.items() if text in ENDS or number == numbers.get("eos_token")}
         ends |= {number for role, number in numbers.items() if role == "bos_token" and number is not None}
-        return Special(frozenset(special), frozenset(ends - within), frozenset(within))
+        pads = {number for role, number in numbers.items() if role == "pad_token" and number is not None}
+        return Special(frozenset(special), frozenset(ends - within), frozenset(within), frozenset(pads))
 
 
 def content(token: Any) -> str:

@@ -16,7 +16,7 @@ from gloss.collect.texts import open_texts
 from gloss.collect.tokens import read_texts
 from gloss.decompose.check import Check, check, compare
 from gloss.errors import BadInput, Mismatch
-from gloss.models.counting import SPECIAL
+from gloss.models.counting import Asked
 from gloss.models.dictionary import Card
 from gloss.models.formats import load_dictionary
 from gloss.models.sites import parse_site
@@ -24,6 +24,7 @@ from gloss.records import PADDING, Estimate
 from gloss.run.experiment import EMBEDDED, SubjectSettings
 from gloss.run.plan import embedded
 from gloss.run.progress import out
+from gloss.run.sources import spoken
 from gloss.run.subjects import opened
 from gloss.store.corpus import Corpus
 
@@ -31,16 +32,27 @@ CONTEXT = 256
 ROWS = 16  # sequences in one forward pass
 
 
-def report(asked: SubjectSettings, dictionary: str, texts: tuple[str, ...], tokens: int, site: str, massive: float) -> None:
+def report(
+    asked: SubjectSettings,
+    dictionary: str,
+    texts: tuple[str, ...],
+    tokens: int,
+    site: str,
+    leave_out: Asked,
+    massive: float,
+) -> None:
     """Print what was measured. Raises Mismatch for a dictionary that does not fit, by shape or by what it explains."""
     subject, model = opened(asked), asked.model
+    without = left_out(subject, leave_out)
     folder = embedded("dictionary") if dictionary == EMBEDDED else Path(dictionary)
     read = load_dictionary(folder, parse_site(site) if site else None).to(subject.device)
     with tempfile.TemporaryDirectory() as scratch:
-        read_texts(subject, open_texts(texts), Path(scratch) / "corpus", CONTEXT, tokens)
-        batches = rows(Corpus.open(Path(scratch) / "corpus"), subject.start_token)
-    measured = check(subject, read, batches, np.random.default_rng(0), left_out(subject, SPECIAL), massive)
+        read_texts(subject, spoken(open_texts(texts), asked), Path(scratch) / "corpus", CONTEXT, tokens, leave_out)
+        corpus = Corpus.open(Path(scratch) / "corpus")
+    measured = check(subject, read, rows(corpus, subject.start_token), np.random.default_rng(0), without, massive)
     show(measured, read.card, f"{dictionary} at {read.reads} of {model}")
+    if special := int(np.isin(corpus.tokens, list(without)).sum()):
+        out.print(f"{special:,} of {len(corpus):,} tokens are left out", highlight=False)
     if not measured.fits:
         raise Mismatch(
             f"{dictionary} explains less at {read.reads} of {model} than the mean does (FVU {measured.fvu_normal.value:.2f}); "

@@ -14,7 +14,12 @@ from gloss.run.progress import tell
 def texts(plan: Plan) -> Texts:
     """What the experiment's [collect] names. Raises BadInput for what does not exist."""
     asked = plan.experiment.collect
-    return Spoken(open_texts(asked.texts, asked.column, asked.split), partial(template_of, plan.experiment.subject))
+    return spoken(open_texts(asked.texts, asked.column, asked.split), plan.experiment.subject)
+
+
+def spoken(texts: Texts, asked: SubjectSettings) -> Texts:
+    """The same with dialogues put as text by the subject's chat template, which is looked for when one comes."""
+    return Spoken(texts, partial(template_of, asked))
 
 
 @lru_cache(maxsize=1)

@@ -156,9 +156,10 @@ def favourites(ground: Ground, number: int) -> tuple[Int64[ndarray, " token"], I
 
 
 def silent_around(ground: Ground, split: Split, token: int, number: int, rng: np.random.Generator) -> Int64[ndarray, " window"]:
-    """Distinct silent windows around random occurrences of the token in the split: at least `number`, or all there are."""
+    """Distinct silent windows around random occurrences of the token that count: at least `number`, or all there are."""
     places = occurrences_of(ground.corpus).of(token)
-    places = rng.permutation(places[ground.corpus.shown[places] == (split is Split.SHOWN)])
+    of_split = ground.corpus.shown[places] == (split is Split.SHOWN)
+    places = rng.permutation(places[of_split & ground.corpus.counted[places]])
     found, taken, size = np.empty(0, np.int64), 0, 4 * number
     while taken < len(places) and len(found) < number:
         starts = ground.placement.around(places[taken : taken + size], ground.corpus, ground.width)

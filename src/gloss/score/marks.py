@@ -96,8 +96,9 @@ NO_TEXT, SPACE, WORD, SIGN = range(4)
 
 
 def kinds(contexts: Sequence[Spelled]) -> Kinds:
-    """What each piece looks like."""
-    return np.array([[kind(piece) for piece in spelled.pieces] for spelled in contexts], dtype=np.int64)
+    """What each piece looks like; one of tokens that are left out has no kind, so that no mark stands there."""
+    found = [[kind(piece) for piece in spelled.pieces] for spelled in contexts]
+    return np.where([spelled.counted for spelled in contexts], np.array(found, np.int64), NO_TEXT)
 
 
 def kind(piece: str) -> int:

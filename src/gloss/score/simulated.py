@@ -46,10 +46,15 @@ class Foretold:
         """No value for any token."""
         return Foretold(np.full(tokens, np.nan), reason or Reason.UNPARSABLE)
 
+    def at(self, counted: Bool[ndarray, " token"]) -> "Foretold":
+        """The values at tokens that count; what is missing elsewhere is no failure."""
+        values = self.values[counted]
+        return Foretold(values, self.reason if np.isnan(values).any() else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """One context: what is true of its tokens, and what was foretold."""
+    """One context: what is true of its tokens that count, and what was foretold."""
 
     start: int
     document: int
@@ -75,10 +80,10 @@ def simulated(
     found: list[Simulated] = []
     for row, (one, prompts, end) in enumerate(zip(spelled, asked, ends.tolist(), strict=True)):
         side, at = (firing, row) if row < len(firing) else (silent, row - len(firing))
-        foretold = simulator.foretold(answers[end - len(prompts) : end], prompts, one.pieces)
+        foretold = simulator.foretold(answers[end - len(prompts) : end], prompts, one.pieces).at(one.counted)
         hard = side is silent and int(silent.quantiles[at]) != Negative.RANDOM
         place = (int(side.starts[at]), int(side.documents[at]), side is firing, hard)
-        found.append(Simulated(*place, one.activations.astype(np.float64), foretold))
+        found.append(Simulated(*place, one.activations[one.counted].astype(np.float64), foretold))
     return scored(method, explanation, found, examples.share_held_out, rng)
 
 
@@ -90,7 +95,7 @@ def drawn(contexts: Contexts, number: int, rng: np.random.Generator) -> Contexts
 def without_gaps(spelled: Spelled) -> Spelled:
     """The positions that say something; padding and beginnings of characters do not."""
     there = np.array([bool(piece) for piece in spelled.pieces], dtype=bool)
-    return Spelled(tuple(piece for piece in spelled.pieces if piece), spelled.activations[there])
+    return Spelled(tuple(piece for piece in spelled.pieces if piece), spelled.activations[there], spelled.counted[there])
 
 
 def scored(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64, UInt64
+from jaxtyping import Bool, Int32, Int64, UInt64
 from numpy import ndarray
 
 from gloss.records import PADDING, Contexts, FeatureActivations, Split
@@ -30,11 +30,15 @@ def cut(
     anchors = starts if anchors is None else anchors
     tokens, sequences = tokens_in(corpus, starts, width, anchors)
     firsts, ends = corpus.offsets[sequences], corpus.offsets[sequences + 1]
+    lows, highs = np.clip(starts, firsts, ends), np.clip(starts + width, firsts, ends)
     values = np.zeros(tokens.shape, np.float32)
-    fill(values, activations, starts, np.clip(starts, firsts, ends), np.clip(starts + width, firsts, ends))
-    documents = corpus.documents[sequences]
-    edges = edges_of(corpus, np.clip(starts, firsts, ends), np.clip(starts + width, firsts, ends))
-    return Contexts(starts, documents, quantiles, tokens, values, starts - firsts, edges, corpus.groups[documents])
+    rows, entries = between(activations.positions, lows, highs)
+    values[rows, activations.positions[entries] - starts[rows]] = activations.values[entries]
+    left_out = np.zeros(tokens.shape, bool)
+    rows, entries = between(corpus.left_out, lows, highs)
+    left_out[rows, corpus.left_out[entries] - starts[rows]] = True
+    documents, edges = corpus.documents[sequences], edges_of(corpus, lows, highs)
+    return Contexts(starts, documents, quantiles, tokens, values, starts - firsts, edges, corpus.groups[documents], left_out)
 
 
 def tokens_in(
@@ -77,19 +81,14 @@ def first_of_each(values: UInt64[ndarray, " value"]) -> Bool[ndarray, " value"]:
     return first
 
 
-def fill(
-    values: Float32[ndarray, "context position"],
-    activations: FeatureActivations,
-    starts: Int64[ndarray, " context"],
-    lows: Int64[ndarray, " context"],
-    highs: Int64[ndarray, " context"],
-) -> None:
-    """Write into each row the activations between its two global token indices."""
-    first, last = np.searchsorted(activations.positions, lows), np.searchsorted(activations.positions, highs)
+def between(
+    positions: Int64[ndarray, " position"], lows: Int64[ndarray, " context"], highs: Int64[ndarray, " context"]
+) -> tuple[Int64[ndarray, " found"], Int64[ndarray, " found"]]:
+    """For each row those of the ascending positions that lie between its two: the row, and the number of the position."""
+    first, last = np.searchsorted(positions, lows), np.searchsorted(positions, highs)
     counts = last - first
-    rows = np.repeat(np.arange(len(starts)), counts)
-    entries = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts - first, counts)
-    values[rows, activations.positions[entries] - starts[rows]] = activations.values[entries]
+    rows = np.repeat(np.arange(len(lows)), counts)
+    return rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts - first, counts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -90,5 +90,6 @@ def share_near(corpus: Corpus, activations: FeatureActivations, width: int, favo
     shown = tiles.shown.copy()
     shown[tiles.firing(activations)] = False
     holding = np.zeros(len(shown), bool)
-    holding[tiles.holding(occurrences_of(corpus).of_any(np.array(favourites, np.int64)))] = True
+    places = occurrences_of(corpus).of_any(np.array(favourites, np.int64))
+    holding[tiles.holding(places[corpus.counted[places]])] = True
     return float(np.count_nonzero(holding & shown) / max(np.count_nonzero(shown), 1))

@@ -47,6 +47,6 @@ def row(name: str, found: Material, scored: list[tuple[str, str]]) -> tuple[Cell
     plan = found.plan
     medians = [found.median(headline(found.scores.get(one, []), Control.NONE)) for one in scored]
     nats, shares = entropies(found)
-    l0 = plan.activations.manifest["nonzeros"] / max(1, len(plan.corpus))
+    l0 = plan.activations.manifest["nonzeros"] / max(1, int(plan.corpus.counted.sum()))
     number = f"{len(plan.features):,}"
     return name, number, *medians, found.median(nats), found.median(shares), f"{len(plan.live):,}", f"{l0:.1f}"

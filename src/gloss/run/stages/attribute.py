@@ -47,7 +47,7 @@ def reasons(plan: Plan, read_with: tuple[Subject, Dictionary], examples: Example
         first = int(corpus.offsets[corpus.sequences_of(np.array([peak]))[0]])
         begin = max(first, peak + 1 - asked.tokens)
         before, tokens = (corpus.tokens[slice(*ends)].astype(np.int64) for ends in ((first, begin), (begin, peak + 1)))
-        stand_ins = drawn(corpus.tokens[corpus.shown], (asked.stand_ins, len(tokens)), rng)
+        stand_ins = drawn(corpus.tokens[corpus.shown & corpus.counted], (asked.stand_ins, len(tokens)), rng)
         found = asked.account(Ending(*read_with, examples.feature.index, before, tokens, stand_ins))
         last = len(tokens) - 1
         values = {tuple(player - last for player in one): value for one, value in found.values.items()}
@@ -64,5 +64,5 @@ def strongest(contexts: Contexts, number: int) -> list[int]:
 
 
 def drawn(tokens: ndarray, shape: tuple[int, int], rng: np.random.Generator) -> Int64[ndarray, "row player"]:
-    """Tokens as often as they come in the shown split."""
+    """Tokens as often as they come in the shown split, without those that are left out."""
     return rng.choice(tokens, shape).astype(np.int64)
