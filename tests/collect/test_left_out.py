@@ -87,7 +87,9 @@ def test_token_numbers_end_at_the_same_tokens(marked: Subject, folder: Path) -> 
 
 def test_rows_of_token_numbers_lose_what_fills_them_up(marked: Subject, folder: Path) -> None:
     pad, words = number(marked, PAD), marked.encode("the cat sat")
-    padded = Subject(marked.model, Tokens(marked.tokens.tokenizer, START, Special.of(marked.tokens.tokenizer, {"pad_token": PAD})))
+    padded = Subject(
+        marked.model, Tokens(marked.tokens.tokenizer, START, Special.of(marked.tokens.tokenizer, {"pad_token": PAD}))
+    )
     rows = ((*words, pad, pad), (pad, START, *words, pad, *words), (pad, pad))
 
     class Rows:

@@ -271,7 +271,9 @@ def arrow_rows(path: Path, column: str) -> Iterator[tuple[int, Any]]:
         with seekable(path) as source:
             row = 0
             if source.read(4) == b"FEA1":
-                raise BadInput(f"{path} is of the first version of Feather; write it anew as Parquet or as Feather's second version")
+                raise BadInput(
+                    f"{path} is of the first version of Feather; write it anew as Parquet or as Feather's second version"
+                )
             source.seek(0)
             for batch in record_batches(source):
                 for value in batch.to_pylist():

@@ -94,9 +94,7 @@ def stretches(pieces: Sequence[str], marked: Bool[ndarray, " position"]) -> list
     return cut
 
 
-def spell(
-    pieces: Sequence[str], activations: Float32[ndarray, " position"], counted: Bool[ndarray, " position"]
-) -> Spelled:
+def spell(pieces: Sequence[str], activations: Float32[ndarray, " position"], counted: Bool[ndarray, " position"]) -> Spelled:
     """Put a context into text, with each activation at the piece that shows it."""
     moved, counted = activations.copy(), counted.copy()
     for position in range(len(pieces) - 1):
