@@ -240,7 +240,8 @@ def quotes_are_text(path: Path, width: int) -> bool:
     """
     lines = 0
     with opened(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:
-        for lines, line in enumerate(text, 1):
+        for line in text:
+            lines += 1
             if line.strip() and line.count("\t") != width - 1:
                 return False
     with opened(path) as file, io.TextIOWrapper(file, "utf-8", newline="") as text:

@@ -20,9 +20,7 @@ class Sightings:
     passage: Passage
     fires: Bool[ndarray, " token"]
     activations: Float32[ndarray, " token"]
-    weights: Float64[
-        ndarray, " token"
-    ]  # 1 in windows where it fires; silent ones stand for all that were not drawn; 0 if left out
+    weights: Float64[ndarray, " token"]  # 1 in firing windows, more in silent ones, which stand for all others; 0 if left out
     second_half: Bool[ndarray, " token"]  # of the documents, by lot: what one half suggests the other half must confirm
     offsets: tuple[int, ...] = ()  # of the tokens that drive the feature at its peaks, where that is known
 
