@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from tokenizers import AddedToken
-from typer.testing import CliRunner
 
 from collect.tiny import START, sentences, tiny_dictionary, tiny_subject, tiny_tokenizer
-from gloss.cli import app
 from gloss.errors import Mismatch
 from gloss.models.counting import of_words
 from gloss.models.formats import save_dictionary
+from gloss.run.check import report
+from gloss.run.experiment import asked
 
 TEMPLATE = "{% for m in messages %}<|turn|>{{ m.role }}: {{ m.content }}<|stop|>\n{% endfor %}"
 
@@ -35,25 +35,21 @@ def chat(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def checked(folder: Path, *more: str) -> tuple[int, int, int]:
-    """How many tokens counted, in how many sequences, and how many were left out."""
-    names = (str(folder / name) for name in ("model", "dictionary", "dialogues.jsonl#messages"))
-    model, dictionary, texts = names
-    found = CliRunner().invoke(app, ["check", model, dictionary, "--texts", texts, *more])
-    assert isinstance(found.exception, Mismatch | None), found.exception  # a random dictionary explains less than the mean does
-    [counted] = re.findall(r"n = ([\d,]+) tokens in ([\d,]+) sequences", found.output)
-    left_out = re.findall(r"([\d,]+) of [\d,]+ tokens are left out", found.output)
-    return (*(int(each.replace(",", "")) for each in counted), int(left_out[0]) if left_out else 0)
+def test_dialogues_are_put_as_text_and_their_marks_do_not_count(chat: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def checked(*words: str) -> tuple[list[str], list[str]]:
+        texts = (str(chat / "dialogues.jsonl#messages"),)
+        with pytest.raises(Mismatch, match="explains less"):  # a random dictionary
+            report(asked(str(chat / "model")), str(chat / "dictionary"), texts, 50_000, "", of_words(words), 0.0)
+        said = capsys.readouterr().out.replace(",", "")
+        return re.findall(r"n = (\d+) tokens", said), re.findall(r"(\d+) of \d+ tokens are left out", said)
 
-
-def test_dialogues_are_put_as_text_and_their_marks_do_not_count(chat: Path) -> None:
-    tokens, sequences, left_out = checked(chat)
-    assert (sequences, left_out) == (20, 4 * 20)  # each dialogue alone; two marks a turn
-    assert checked(chat, "--leave-out", "none") == (tokens + left_out, 20, 0)
-    assert checked(chat, "--leave-out", "<|turn|>", "--leave-out", "320") == (tokens + 40, 20, 40)
+    [tokens], left_out = checked()
+    assert left_out == [str(4 * 20)]  # of 20 dialogues, two marks a turn
+    assert checked("none") == ([str(int(tokens) + 80)], [])
+    assert checked("<|turn|>", "0") == ([str(int(tokens) + 40)], ["40"])
 
 
 def test_words_of_a_command_line_name_tokens() -> None:
-    assert (of_words(None), of_words(["none"]), of_words(["special"])) == ("special", "none", "special")
+    assert (of_words(()), of_words(["none"]), of_words(["special"])) == ("special", "none", "special")
     assert of_words(["<think>", "17"]) == ("<think>", 17)
     assert of_words(["none", "a"]) == ("none", "a")

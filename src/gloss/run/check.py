@@ -28,7 +28,7 @@ from gloss.run.sources import spoken
 from gloss.run.subjects import opened
 from gloss.store.corpus import Corpus
 
-CONTEXT = 256
+CONTEXT = 256  # tokens of a sequence, where the subject takes so many
 ROWS = 16  # sequences in one forward pass
 
 
@@ -47,7 +47,8 @@ def report(
     folder = embedded("dictionary") if dictionary == EMBEDDED else Path(dictionary)
     read = load_dictionary(folder, parse_site(site) if site else None).to(subject.device)
     with tempfile.TemporaryDirectory() as scratch:
-        read_texts(subject, spoken(open_texts(texts), asked), Path(scratch) / "corpus", CONTEXT, tokens, leave_out)
+        length = min(CONTEXT, subject.context or CONTEXT)
+        read_texts(subject, spoken(open_texts(texts), asked), Path(scratch) / "corpus", length, tokens, leave_out)
         corpus = Corpus.open(Path(scratch) / "corpus")
     measured = check(subject, read, rows(corpus, subject.start_token), np.random.default_rng(0), without, massive)
     show(measured, read.card, f"{dictionary} at {read.reads} of {model}")
