@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from amount import tries
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gloss.attribute.reasons import Reasoning
@@ -20,8 +21,7 @@ from gloss.run.methods import installed
 from gloss.sample.examples import Sampling
 
 FIXTURES = Path(__file__).parents[1] / "models" / "formats" / "fixtures"
-MANY = settings(max_examples=2000, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-FEWER = settings(MANY, max_examples=600)
+MANY, FEWER = tries(2000), tries(600)
 
 NUMBERS = st.one_of(
     st.sampled_from([0, -1, 1, 2, 7, 2**31, 2**63, 10**40, 0.0, -0.5, 0.5, 1e300, float("nan"), float("inf"), float("-inf")]),

@@ -6,7 +6,8 @@ import json
 import lzma
 from collections.abc import Callable
 
-from hypothesis import HealthCheck, given, settings
+from amount import tries
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gloss.collect.texts import open_texts
@@ -44,7 +45,7 @@ CONTENTS = st.one_of(
 NAMES = [".txt", ".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".zst", ".md", ""]
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@tries(1500)
 @given(
     content=CONTENTS,
     name=st.sampled_from(NAMES),

@@ -142,6 +142,12 @@ def test_an_answer_that_was_cut_off_says_so_and_is_a_failure_for_who_wants_it_wh
     assert (cut_off(found).text, cut_off(found).reason) == (None, Reason.UNPARSABLE)
 
 
+@pytest.mark.parametrize(("content", "hidden"), [(None, True), ("", True), ("\n\n\n", False)])
+def test_what_is_cut_off_before_it_is_seen_was_a_thought_and_blanks_were_not(content, hidden):
+    """Else a model that writes a few blank lines would be given room for thoughts, and would fill it."""
+    assert reply("length", content=content).thought is hidden
+
+
 def test_log_probabilities_of_a_thought_are_left_out():
     tokens = [{"token": token, "logprob": -0.5, "top_logprobs": []} for token in ("<think>", "1", "</think>", "\n", "0")]
     content = {

@@ -214,7 +214,8 @@ model = "embedded"
 
 
 def test_a_model_in_this_process_scores_a_run_and_repeats_nothing(folder):
-    (folder / "experiment.toml").write_text(SMALL + IN_THIS_PROCESS)
+    few = SMALL.replace("[contexts]", "[contexts]\nheld_out = 12\nsilent_held_out = 12")
+    (folder / "experiment.toml").write_text(few + IN_THIS_PROCESS)
     code, told, err = ran(folder, "cost", "experiment.toml")
     assert code == 0, err
     assert "0.00" in told

@@ -111,7 +111,8 @@ def read_message(reply: Choice, message: Mapping[str, Any], prices: Prices) -> A
     beside = next(filter(None, (text_of(message.get(name))[0] for name in THOUGHTS)), "")
     finish = str(choice.get("finish_reason") or "").lower()
     cut = finish in CUT
-    thought = thought or said.thought or bool(beside) or reply.thought_tokens > 0 or (cut and not content)
+    hidden = cut and not message.get("content") and not read_logprobs(choice.get("logprobs"))  # blanks are no thoughts
+    thought = thought or said.thought or bool(beside) or reply.thought_tokens > 0 or hidden
 
     def answer(text: str | None, reason: Reason | None = None, detail: str = "") -> Answer:
         logprobs = beginning_at(text, read_logprobs(choice.get("logprobs"))) if text else None
