@@ -45,3 +45,12 @@ def require_at_least(least: int | float, settings: object, *names: str) -> None:
     for name in names:
         if not getattr(settings, name) >= least:
             raise BadSettings(f"{name} is {getattr(settings, name)}; give {least:g} or more")
+
+
+def reason_of(error: BaseException) -> str:
+    """An error's first cause in one line, with its kind where it says little by itself."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = " ".join(lines[:2])[:300]
+    return said if isinstance(error, OSError | ValueError | ImportError) and said else f"{type(error).__name__} {said}".strip()

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from gloss.errors import BadInput, BadSettings
-from gloss.models.loading import is_path
+from gloss.models.hub import is_path
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
 

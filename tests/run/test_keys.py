@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
+from gloss.models.hub import snapshot
+from gloss.run.attributing.outcome import content
+from gloss.run.attributing.question import Question
 from gloss.run.experiment import Experiment
-from gloss.run.keys import fingerprint, key
+from gloss.run.keys import fingerprint, key, of_model, of_source
 from gloss.run.plan import Plan
 
 
@@ -50,3 +55,58 @@ def test_what_a_model_is_asked_with_enters_the_keys_of_methods_that_ask_alone():
     other = Plan(Experiment.of({"explain": explain, "chat": {"model": "m", "extra": {"temperature": 1}}})).keys
     assert first["explain.rule"] == other["explain.rule"]
     assert first["explain.max_activating"] != other["explain.max_activating"]
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A folder with what counts as a model here, in a home."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "odd#name"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors", "any.thing"])
+@pytest.mark.parametrize("name", ["{0}", "~/odd#name"])
+def test_every_file_of_a_model_counts_however_its_folder_is_named(model, file, name):
+    name = name.format(model)
+    before = of_model(name), Plan(Experiment.of({"subject": {"model": name}})).keys["decompose"], content(Question(name, "a"))
+    (model / file).write_text("another")
+    after = of_model(name), Plan(Experiment.of({"subject": {"model": name}})).keys["decompose"], content(Question(name, "a"))
+    assert not set(before[:2]) & set(after[:2])
+    assert before[2] != after[2]
+
+
+def test_what_lies_in_folders_of_a_model_is_not_read_and_does_not_count(model):
+    before = of_model(str(model))
+    (model / "runs").mkdir()
+    (model / "runs" / "results").write_text("1")
+    assert of_model(str(model)) == before
+
+
+def test_a_source_of_rows_counts_by_its_file_also_where_a_hash_is_in_its_name(tmp_path):
+    for name, source in (("rows.csv", "rows.csv#text"), ("a#b.txt", "a#b.txt")):
+        (tmp_path / name).write_text("one")
+        before = of_source(str(tmp_path / source))
+        (tmp_path / name).write_text("two")
+        assert of_source(str(tmp_path / source)) != before
+
+
+def test_a_model_of_the_hub_counts_by_its_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--some--model"
+    for commit in ("a" * 40, "b" * 40):
+        (repository / "snapshots" / commit).mkdir(parents=True)
+    main = repository / "refs" / "main"
+    main.parent.mkdir()
+    keys = []
+    for commit in ("a" * 40, "b" * 40, "a" * 40):
+        main.write_text(commit)
+        snapshot.cache_clear()
+        assert of_model("some/model") == commit
+        keys.append(Plan(Experiment.of({"subject": {"model": "some/model"}})).keys["decompose"])
+    assert keys[0] == keys[2] != keys[1]
+    assert of_model("some/model", "b" * 40) == "b" * 40
+    snapshot.cache_clear()

@@ -1,42 +1,48 @@
 """Adapters (PEFT): small weights that change a model's own, added to them when it is loaded."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 
 from gloss.errors import BadInput
+from gloss.models.quiet import quiet
 
 FILE = "adapter_config.json"
 
 
-def merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """The model with an adapter's weights added to its own. Raises BadInput for a folder that holds none that fits."""
+def merged(model: PreTrainedModel, folder: Path, name: str) -> tuple[PreTrainedModel, tuple[str, ...]]:
+    """The model of this `name` with an adapter's weights added to its own; a sentence where the adapter names another model.
+
+    Raises BadInput for a folder that holds no adapter, or one that does not fit or cannot be merged.
+    """
     if not (folder / FILE).is_file():
         raise BadInput(f"{folder} holds no {FILE}: wanted the folder of an adapter that PEFT has saved")
     try:
         import peft
     except ImportError as error:
         raise BadInput(f"{folder} is an adapter, which PEFT reads; install it: pip install 'gloss[real]'") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            settings = peft.PeftConfig.from_pretrained(str(folder), local_files_only=True)
-            weights = peft.utils.load_peft_weights(str(folder), device="cpu")
-            wrapped: Any = peft.get_peft_model(model, settings)
-            found: Any = peft.set_peft_model_state_dict(wrapped, weights)
-            kind = str(getattr(settings.peft_type, "value", settings.peft_type)).lower()
-            missing = [key for key in found.missing_keys if kind in key.lower()]
-            if missing or found.unexpected_keys:
-                wrong = f"lacks {missing[0]}" if missing else f"has {found.unexpected_keys[0]}, for which there is no place"
-                raise BadInput(f"the adapter {folder} does not fit the model: it {wrong}; give the model that it was trained on")
-            return wrapped.merge_and_unload()
-    except BadInput:
-        raise
-    except Exception as error:  # an adapter's settings reach all of PEFT, which raises anything
-        reason = str(error).strip().partition("\n")[0]
-        raise BadInput(
-            f"the adapter {folder} cannot be merged into the model ({type(error).__name__}: {reason}); "
-            "give the model that it was trained on"
-        ) from error
+    with quiet(f"the adapter {folder} cannot be merged into {name}"):
+        settings = peft.PeftConfig.from_pretrained(str(folder), local_files_only=True)
+        if settings.is_prompt_learning:
+            kind = getattr(settings.peft_type, "value", settings.peft_type)
+            raise BadInput(
+                f"the adapter {folder} ({kind}) puts vectors before the text; wanted one that changes weights, as LoRA"
+            )
+        told = of_another(folder, str(settings.base_model_name_or_path or ""), name)
+        weights = peft.utils.load_peft_weights(str(folder), device="cpu")
+        wrapped: Any = peft.get_peft_model(model, settings)
+        wanted: dict[str, Any] = peft.get_peft_model_state_dict(wrapped, save_embedding_layers=False)
+        misfit = f"the adapter {folder} does not fit {name}: it {{}}; give the model that it was trained on"
+        if missing := sorted(wanted.keys() - weights.keys()):
+            raise BadInput(misfit.format(f"lacks {missing[0]}"))
+        if unexpected := peft.set_peft_model_state_dict(wrapped, weights).unexpected_keys:
+            raise BadInput(misfit.format(f"has {unexpected[0]}, for which there is no place"))
+        return wrapped.merge_and_unload(), told
+
+
+def of_another(folder: Path, base: str, name: str) -> tuple[str, ...]:
+    """A sentence where the model that an adapter names is not called like the one that it is added to."""
+    if Path(base).name.lower() in name.lower():
+        return ()
+    return (f"the adapter {folder} says that it was trained on {base}, and it is added to {name}",)

@@ -52,11 +52,6 @@ class Anatomy:
         layer = self.layer(site)
         if site.kind in layer.places:
             return
-        if site.kind == "resid_mid" and layer.parallel:
-            raise Mismatch(
-                f"site {site}: attention and MLP of this model run in parallel on resid_pre.{site.layer}, "
-                f"so nothing lies between them; use resid_pre.{site.layer} or resid_post.{site.layer}"
-            )
         offered = ", ".join(f"{kind}.{site.layer}" for kind in layer.places)
         raise Mismatch(f"site {site} is not offered: {layer.missing[site.kind]}; layer {site.layer} has {offered}")
 

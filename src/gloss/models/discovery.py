@@ -125,10 +125,9 @@ class Finder:
             carry = mlp.carry
             self.put_part("mlp", mlp, mlp.scale / mlp.carry)
             self.put_mlp_in(mlp, middle)
-        parallel = middle is None and attention is not None and mlp is not None
-        self.explain_missing(attention, mlp, middle, parallel)
+        self.explain_missing(attention, mlp)
         return Layer(
-            self.block.path, self.places, self.missing, self.fixed, carry, parallel,
+            self.block.path, self.places, self.missing, self.fixed, carry,
             self.norms.get("before_mlp"), self.norms.get("mlp"), self.norms.get("attn"), self.head_width,
         )  # fmt: skip
 
@@ -158,6 +157,7 @@ class Finder:
         """Two sums in turn: an attention and an MLP, or something that mixes tokens in another way and an MLP."""
         attends = self.says(ATTENTION, first.givers)
         if self.says(ATTENTION, second.givers) and not attends:
+            self.missing["resid_mid"] = "the MLP comes before attention"
             return second, first, None
         return first if attends and first.carry == 1 else None, second, middle
 
@@ -326,7 +326,7 @@ class Finder:
         """Whether this is one vector of the stream's width for each token."""
         return held.vectors is not None and len(held.vectors) == TOKENS
 
-    def explain_missing(self, attention: Sum | None, mlp: Sum | None, middle: Held | None, parallel: bool) -> None:
+    def explain_missing(self, attention: Sum | None, mlp: Sum | None) -> None:
         """A reason for each kind that has no place."""
         reasons = {"attn": "attention does not give all that the layer adds to resid_pre"}
         if not any(self.says(ATTENTION, (call,)) for call in self.inner):
@@ -344,9 +344,10 @@ class Finder:
                 if kind not in self.places and part is None:
                     self.missing.setdefault(kind, reasons[what])
         if "resid_mid" not in self.places:
-            self.missing.setdefault(
-                "resid_mid", "in parallel" if parallel else "no module gets resid_pre with one part of the layer added"
-            )
+            reason = "no module gets resid_pre with one part of the layer added"
+            if attention is not None and mlp is not None:
+                reason = "attention and MLP run in parallel on resid_pre, so nothing lies between them"
+            self.missing.setdefault("resid_mid", reason)
 
 
 def same(one: Held | None, other: Held | None) -> bool:

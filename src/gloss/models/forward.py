@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import Cache, PreTrainedModel
 
 
@@ -27,6 +27,20 @@ def logits_of_pass(
     output: Any = model(input_ids=tokens, **{name: value for name, value in wanted.items() if name in known})
     logits = output.logits if hasattr(output, "logits") else output[0]
     return logits if kept is None or "logits_to_keep" in known else logits[:, kept]
+
+
+def most_positions(model: PreTrainedModel) -> int | None:
+    """The longest sequence that a model takes; None where it names no limit.
+
+    RoBERTa and what comes from it count positions from behind that of padding, so that they have fewer than they name.
+    """
+    config = model.config.get_text_config()
+    named = [getattr(config, name, None) for name in ("max_position_embeddings", "max_seq_len")]
+    for rows in (number for number in named if isinstance(number, int) and number > 0):
+        tables = [each for each in model.modules() if isinstance(each, nn.Embedding) and each.num_embeddings == rows]
+        taken = [table.padding_idx for table in tables if table is not model.get_input_embeddings()]
+        return rows - max((padding + 1 for padding in taken if padding is not None), default=0)
+    return None
 
 
 def first_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int | str, Tensor] | None:

@@ -32,7 +32,6 @@ class Layer:
     missing: Mapping[str, str] = field(default_factory=dict[str, str])  # by kind: why it is not offered
     fixed: Mapping[str, str] = field(default_factory=dict[str, str])  # by kind: why it can be read and not edited
     carry: float = 1.0  # resid_post == carry * (resid_pre + attn_out + mlp_out)
-    parallel: bool = False  # attention and MLP both read what enters the layer
     norm_before_mlp: str | None = None  # from resid_mid (in parallel layers resid_pre) to mlp_in
     norm_after_mlp: str | None = None  # from mlp_raw to mlp_out
     norm_after_attention: str | None = None  # from attn_raw to attn_out

@@ -1,36 +1,38 @@
 """From a folder, a GGUF file or a name to a model and its tokenizer; what cannot be loaded is refused in one sentence."""
 
-import io
-import warnings
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from logging import CRITICAL
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from jinja2 import TemplateError
 from torch import nn
 from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForMultimodalLM,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.utils import logging
+from transformers import __version__ as version
 
-from gloss.errors import BadInput, BadSettings, GlossError
+from gloss.errors import BadInput, BadSettings
 from gloss.models.adapters import FILE as ADAPTER
 from gloss.models.adapters import merged
 from gloss.models.gguf_files import read_once
+from gloss.models.hub import GGUF, is_path, snapshot
 from gloss.models.machine import AUTO
 from gloss.models.placement import TYPES, Speed, speed
 from gloss.models.prompts import Message
+from gloss.models.quiet import quiet
 from gloss.models.soundness import (
     Rows,
     input_rows,
@@ -42,9 +44,8 @@ from gloss.models.soundness import (
 from gloss.models.special import ROLES, Special
 from gloss.models.tokens import Tokens, load_tokens, read_json
 
-DESCRIPTIONS = ["config.json", "tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "chat_template*"]
+POINTER = b"version https://git-lfs.github.com/spec/"
 WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
-GGUF = ".gguf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +84,15 @@ def of_source(
 ) -> Loaded:
     """The model of a place that is known; see `load_model`."""
     path_or_name, config = source.given, source.config
+    kind = source.kind
     tokens = source.tokens(config)
     quantised = getattr(config, "quantization_config", None) is not None
     with quiet(f"{path_or_name} cannot be made into a model"):
         if source.stored is not None:
-            refuse_larger_than_its_weights(config, source.stored, str(path_or_name))
+            refuse_larger_than_its_weights(config, kind, source.stored, str(path_or_name))
     wanted: torch.dtype | str = dtype or (torch.float32 if device.type == "cpu" and not quantised else AUTO)
     model, notes = source.weights(wanted, device)
+    notes = source.notes + notes
     with quiet(f"{path_or_name} cannot be made into a model"):
         rows = input_rows(model)
         stored = TYPES.get(str(getattr(config, "dtype", "")).removeprefix("torch."))
@@ -97,11 +100,12 @@ def of_source(
         if measure and dtype is None and wanted is torch.float32 and stored in (torch.bfloat16, torch.float16):
             measured = speed(model, stored, rows)
             if measured is not None and measured.faster:
-                model, notes = source.weights(stored, device)
+                model, _ = source.weights(stored, device)
         if adapter is not None:
-            model = merged(model, Path(adapter).expanduser())
-        if not quantised:
-            nn.Module.to(model, device)
+            model, told = merged(model, Path(adapter).expanduser(), str(path_or_name))
+            notes += told
+        if not getattr(model, "is_quantized", False):  # any more: transformers unpacks what no kernel here computes
+            nn.Module.to(model, device=device, dtype=torch.float32 if wanted == AUTO and device.type == "cpu" else None)
         refuse_not_finite(model, str(path_or_name))
         tokens, told = Rows(rows, str(path_or_name)).fitted(tokens)
         notes += told + tried(model.eval(), tokens, str(path_or_name))
@@ -115,19 +119,43 @@ class Source:
     given: str | Path
     folder: Path
     file: str = ""  # of the folder, where one file holds everything
-    revision: str | None = None  # of the hub
+    commit: str = "main"  # of the hub
 
     @cached_property
     def config(self) -> PreTrainedConfig:
-        """The model's configuration. Raises BadInput where there is none."""
+        """The model's configuration. Raises BadInput where there is none that transformers knows by itself."""
         if not self.file:
-            described = read_json(self.folder / "config.json")
-            if "model_type" not in described:
-                raise BadInput(
-                    f"{self.folder / 'config.json'} names no model_type: wanted the configuration of a transformers model"
-                )
+            refuse_unknown(self.described, str(self.folder / "config.json"))
         with quiet(f"{self.given} has a configuration that cannot be read"):
             return AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False, **self.in_one_file)
+
+    @cached_property
+    def described(self) -> dict[str, Any]:
+        """What config.json says. Raises BadInput."""
+        return read_json(self.folder / "config.json")
+
+    @property
+    def kind(self) -> Any:
+        """What of transformers makes the model. Raises BadInput for one that foretells no next token from text alone."""
+        named = getattr(self.config, "model_type", "")
+        if getattr(self.config, "is_encoder_decoder", False):
+            raise BadInput(
+                f"{self.given} ({named}) has an encoder and a decoder; wanted a causal language model, a decoder alone"
+            )
+        for mapping, kind in (
+            (MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM),
+            (MODEL_FOR_MULTIMODAL_LM_MAPPING, AutoModelForMultimodalLM),
+        ):
+            if type(self.config) in mapping:
+                return kind
+        raise BadInput(f"{self.given} ({named}) is no causal language model; give one that foretells the next token of a text")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of how it is described."""
+        own = "" if self.file else own_code(self.described)
+        said = f"{self.given} comes with code of its own ({own}); that of transformers is run in its place"
+        return (said,) if own else ()
 
     @property
     def in_one_file(self) -> dict[str, str]:
@@ -174,62 +202,46 @@ class Source:
         elif getattr(self.config, "quantization_config", None) is not None and device.type != "cpu":
             settings["device_map"] = {"": device}  # quantised weights cannot be moved afterwards
         where = self.folder if self.is_here else str(self.given)
-        return read_weights(where, self.revision or "main", dtype, config=self.config, **settings)
+        return read_weights(where, self.commit, dtype, self.kind, config=self.config, **settings)
+
+
+def refuse_unknown(described: Mapping[str, Any], file: str) -> None:
+    """Raises BadInput for a configuration that is none of a model that this transformers knows."""
+    named = described.get("model_type")
+    if named not in CONFIG_MAPPING and (own := own_code(described)):
+        raise BadInput(f"{file} wants code of the model's own ({own}), which is not run; give a model that transformers knows")
+    if named is None:
+        raise BadInput(f"{file} names no model_type: wanted the configuration of a transformers model")
+    if named not in CONFIG_MAPPING:
+        raise BadInput(f"{file} names the model_type {named!r}, which transformers {version} does not know; a newer one may")
+    for field in ("dtype", "torch_dtype"):
+        stored = described.get(field)
+        if isinstance(stored, str) and not isinstance(getattr(torch, stored, None), torch.dtype):
+            raise BadInput(f"{file} states {field} = {stored!r}; wanted a type of torch, as 'bfloat16', or null")
+
+
+def own_code(described: Mapping[str, Any]) -> str:
+    """The class that a configuration wants to be imported from the model's own files; empty for most."""
+    named = described.get("auto_map")
+    return str(next(iter(named.values()), "") if isinstance(named, dict) else named or "")[:80]
 
 
 def source_of(path_or_name: str | Path, revision: str | None) -> Source:
     """Where this model is. Raises BadInput where it is nowhere, BadSettings where a folder is asked for a revision."""
     if not is_path(path_or_name):
-        return Source(str(path_or_name), fetched_descriptions(str(path_or_name), revision), "", revision)
+        folder = snapshot(str(path_or_name), revision)
+        return Source(str(path_or_name), existing_folder(folder), "", folder.name)
     if revision is not None:
         raise BadSettings(f"revision {revision!r} of the folder {path_or_name}: only models of the hub have revisions")
     path = Path(path_or_name).expanduser()
     if path.suffix == GGUF and path.is_file():
+        refuse_pointer(path)
         return Source(path, path.parent, path.name)
     return Source(path, existing_folder(path))
 
 
-@contextmanager
-def quiet(failed: str) -> Generator[None]:
-    """Keep transformers' reports, progress and warnings from the terminal.
-
-    Whatever is raised becomes BadInput that begins with `failed`: a stranger's files reach all of transformers, torch and
-    tokenizers, which raise anything.
-    """
-    progress, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity(CRITICAL)
-    try:
-        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    except GlossError:
-        raise
-    except UnpicklingError as error:
-        raise BadInput(
-            f"{failed}: they are pickled with more than tensors, which could run as code; save them as safetensors"
-        ) from error
-    except ImportError as error:
-        raise BadInput(f"{failed} without another library: {reason_of(error)}") from error
-    except Exception as error:
-        raise BadInput(f"{failed}: {reason_of(error)}") from error
-    finally:
-        logging.set_verbosity(verbosity)
-        if progress:
-            logging.enable_progress_bar()
-
-
-def reason_of(error: BaseException) -> str:
-    """An error's first cause in one line, with its kind where it says little by itself."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = " ".join(lines[:2])[:300]
-    return said if isinstance(error, OSError | ValueError | ImportError) and said else f"{type(error).__name__} {said}".strip()
-
-
 def read_weights(
-    source: str | Path, revision: str, dtype: torch.dtype | str, kind: Any = AutoModelForCausalLM, **settings: Any
+    source: str | Path, commit: str, dtype: torch.dtype | str, kind: Any, **settings: Any
 ) -> tuple[PreTrainedModel, tuple[str, ...]]:
     """The model with its stored weights, and what people should know of them.
 
@@ -238,7 +250,7 @@ def read_weights(
     with quiet(f"the weights of {source} cannot be read"):
         model, found = kind.from_pretrained(
             source,
-            revision=revision,
+            revision=commit,
             dtype=dtype,
             local_files_only=isinstance(source, Path),
             trust_remote_code=False,
@@ -275,23 +287,6 @@ def load_chat_template(
     return put
 
 
-def is_path(path_or_name: str | Path) -> bool:
-    """Whether this means a file or folder: a Path, what exists, or anything that no model of the hub could be called.
-
-    `models/mine` could be a name of the hub, and is a path if a folder `models` is here.
-    """
-    if isinstance(path_or_name, Path) or path_or_name.endswith(GGUF):
-        return True
-    try:
-        if Path(path_or_name).expanduser().exists():
-            return True
-    except (OSError, RuntimeError) as error:  # a name that is too long, a home that nobody has
-        raise BadInput(f"{path_or_name[:80]} is no path and no model's name: {reason_of(error)}") from error
-    parts = path_or_name.split("/")
-    like_a_name = len(parts) <= 2 and all(parts) and "\\" not in path_or_name and parts[0] not in (".", "..", "~")
-    return not like_a_name or (len(parts) == 2 and Path(parts[0]).exists())
-
-
 def existing_folder(folder: Path) -> Path:
     """The folder itself. Raises BadInput where it is none that holds a model."""
     if not folder.exists():
@@ -306,21 +301,17 @@ def existing_folder(folder: Path) -> Path:
             f"{folder} holds an adapter: give it as adapter, and as model the one that it changes" + (f", {base}" if base else "")
         )
     if not (folder / "config.json").is_file():
-        files = sorted(file.name for file in folder.glob(f"*{GGUF}"))
+        inside = sorted([*folder.glob(f"*{GGUF}"), *(file.parent for file in folder.glob("*/config.json"))])
         raise BadInput(
             f"{folder} holds no config.json: wanted the folder of a transformers model"
-            + (f", or one of its GGUF files, as in {folder / files[0]}" if files else "")
+            + (f", or what is inside, as {inside[0]}" if inside else "")
         )
+    for file in folder.iterdir():
+        refuse_pointer(file)
     return folder
 
 
-def fetched_descriptions(name: str, revision: str | None) -> Path:
-    """A folder with everything of a hub's model but its weights. Raises BadInput where it cannot be had."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=DESCRIPTIONS))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise BadInput(f"{name} is no folder here, and no model of that name could be had from the hub: {reason}") from error
-    return existing_folder(folder)
+def refuse_pointer(file: Path) -> None:
+    """Raises BadInput for what Git leaves in the place of a large file until that is fetched."""
+    if file.is_file() and file.stat().st_size < len(POINTER) + 200 and file.read_bytes().startswith(POINTER):
+        raise BadInput(f"{file} is a pointer of Git LFS and not the file itself; run `git lfs pull` where it was cloned")

@@ -37,7 +37,7 @@ class SentenceModel:
         settings = folder / "sentence_bert_config.json"
         longest = json.loads(settings.read_text("utf-8")).get("max_seq_length") if settings.is_file() else None
         model = read_weights(folder, "main", torch.float32, AutoModel)[0].eval()
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return SentenceModel(model, tokenizer, longest or LONGEST)
 
     def embed(self, texts: Sequence[str]) -> Float32[ndarray, "text d"]:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from gloss.errors import BadInput
-from gloss.models.forward import logits_of_pass
+from gloss.models.forward import logits_of_pass, most_positions
 from gloss.models.tokens import Tokens
 
 BUFFERS = (".inv_freq", ".masked_bias", ".attn.bias", ".attention.bias")  # that old checkpoints keep and nothing reads
@@ -27,10 +27,11 @@ FEWEST = 8  # tokens that say something about a tokenizer
 WORSE = 2.0  # nats above those of a model that knows nothing
 
 
-def refuse_larger_than_its_weights(config: PreTrainedConfig, stored: int, source: str) -> None:
+def refuse_larger_than_its_weights(config: PreTrainedConfig, kind: Any, stored: int, source: str) -> None:
     """Raises BadInput where a model of this configuration cannot be in `stored` bytes, or can be no model at all.
 
-    Nothing is allocated, so that a configuration with a slip of a digit costs no memory. A weight has one bit at least.
+    `kind` is what of transformers makes it. Nothing is allocated, so that a slip of a digit in a configuration costs no memory.
+    A weight has one bit at least.
     """
     text = config.get_text_config()
     layers, width = getattr(text, "num_hidden_layers", 1), getattr(text, "hidden_size", 1)
@@ -40,7 +41,7 @@ def refuse_larger_than_its_weights(config: PreTrainedConfig, stored: int, source
             f"{stored:,} bytes; fetch or save the model anew"
         )
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+        model = kind.from_config(config)
     described = sum(weight.numel() for weight in model.parameters())
     if described > 8 * stored or sum(each.numel() for each in model.buffers()) > LARGEST_BUFFERS:
         raise BadInput(
@@ -49,23 +50,25 @@ def refuse_larger_than_its_weights(config: PreTrainedConfig, stored: int, source
         )
 
 
-def refuse_contradictions(found: Mapping[str, Any], model: nn.Module, source: str) -> tuple[str, ...]:
+def refuse_contradictions(found: Mapping[str, Any], model: PreTrainedModel, source: str) -> tuple[str, ...]:
     """What transformers saw when it put weights into their places; a sentence for each thing that people should know.
 
     Raises BadInput for weights that are missing, have another shape, or belong to layers and parts that the configuration
     does not have. Other weights that nothing uses, such as those of another head, are told.
     """
+    unused = sorted(key for key in found["unexpected_keys"] if not key.endswith(BUFFERS))
     if missing := sorted(key for key in found["missing_keys"] if not key.startswith("pooler.")):  # which nothing here reads
-        raise BadInput(
-            f"{source} lacks {len(missing)} of the model's weights, the first {missing[0]}; fetch or save the model anew"
-        )
+        others = f" and holds {len(unused)} without a place, the first {unused[0]}" if unused else ""
+        head = model.get_output_embeddings()
+        no_head = missing == [f"{name}.weight" for name, module in model.named_modules() if module is head]
+        remedy = "give a model that was saved with its output embedding" if no_head else "fetch or save the model anew"
+        raise BadInput(f"{source} lacks {len(missing)} of the model's weights, the first {missing[0]}{others}; {remedy}")
     if mismatched := sorted(found["mismatched_keys"], key=str):
         name, stored, described = mismatched[0]
         raise BadInput(
             f"{source} contradicts itself: {name} is {list(stored)} in the weights and {list(described)} by the configuration "
             f"({len(mismatched)} such in all); fetch or save the model anew"
         )
-    unused = sorted(key for key in found["unexpected_keys"] if not key.endswith(BUFFERS))
     stems = {stem(name) for name in model.state_dict()} - {""}
     if inside := [key for key in unused if any(known.endswith(stem(key)) for known in stems) and stem(key)]:
         raise BadInput(
@@ -82,9 +85,10 @@ def stem(name: str) -> str:
 
 
 def refuse_not_finite(model: nn.Module, source: str) -> None:
-    """Raises BadInput for weights that are no numbers, or without bounds."""
+    """Raises BadInput for weights that are no numbers, or without bounds. Quantised ones of their own class are not looked at."""
     for name, weight in model.named_parameters():
-        if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+        plain = type(weight) is nn.Parameter and weight.is_floating_point() and weight.itemsize > 1
+        if plain and not bool(torch.isfinite(weight).all()):
             wrong = int((~torch.isfinite(weight)).sum())
             raise BadInput(f"{source} has weights that are not finite: {wrong} in {name}; fetch or save the model anew")
 
@@ -137,13 +141,13 @@ def tried(model: PreTrainedModel, tokens: Tokens, source: str) -> tuple[str, ...
     told and not refused. Raises BadInput where the model gives no numbers.
     """
     rows = input_rows(model)
-    ids = tokens.encode(TRIAL)[:TRIED]
-    row = [*([] if tokens.start_token is None else [tokens.start_token]), *ids] or [0]
+    row = [*([] if tokens.start_token is None else [tokens.start_token]), *tokens.encode(TRIAL)] or [0]
+    row = row[: min(TRIED, most_positions(model) or TRIED)]
     with torch.no_grad():
         logits = logits_of_pass(model, torch.tensor([row], device=model.device))[0].float().cpu()
     if not bool(torch.isfinite(logits).all()):
         raise BadInput(f"{source} gives logits that are not finite; fetch or save the model anew, or give another dtype")
-    if len(set(ids)) < FEWEST:
+    if len(set(row)) < FEWEST:
         return ()
     nats = float(nn.functional.cross_entropy(logits[:-1], torch.tensor(row[1:])))
     if nats < math.log(rows) + WORSE:

@@ -16,10 +16,10 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from gloss.errors import BadInput, BadSettings, Mismatch
+from gloss.errors import BadSettings, Mismatch
 from gloss.models.anatomy import Anatomy
 from gloss.models.discovery import discover
-from gloss.models.forward import logits_of_pass
+from gloss.models.forward import logits_of_pass, most_positions
 from gloss.models.hooks import Activation, Edit, tapped
 from gloss.models.layout import Layout
 from gloss.models.placement import Speed
@@ -27,7 +27,7 @@ from gloss.models.proof import proven
 from gloss.models.recording import FAULTS, SAME, probe_tokens
 from gloss.models.sites import Site, parse_site
 from gloss.models.special import ROLES, Special
-from gloss.models.tokens import Tokens
+from gloss.models.tokens import Tokens, backend_of
 from gloss.records import PADDING
 from gloss.store.vocabulary import Vocabulary
 
@@ -89,9 +89,10 @@ class Subject:
         Raises BadInput where there is no model, none whose sites can be found, or one whose parts contradict each other;
         BadSettings for a device that is not there and a start token that the model has no row for.
         """
-        from gloss.models.loading import load_model, quiet
+        from gloss.models.loading import load_model
         from gloss.models.machine import AUTO
         from gloss.models.placement import device_of
+        from gloss.models.quiet import quiet
         from gloss.models.soundness import input_rows
 
         loaded = load_model(path_or_name, revision, dtype, device_of(device or AUTO), adapter, measure)
@@ -118,10 +119,10 @@ class Subject:
         """Where tokens are taken to and activations come from."""
         return self.model.device
 
-    @property
+    @cached_property
     def context(self) -> int | None:
         """The most positions that a sequence may have, start token included; None where the model knows no limit."""
-        return getattr(self.config, "max_position_embeddings", None)
+        return most_positions(self.model)
 
     @property
     def start_token(self) -> int | None:
@@ -328,9 +329,7 @@ def as_tokens(tokenizer: Tokenizer | PreTrainedTokenizerBase | Tokens) -> Tokens
         return tokenizer
     if isinstance(tokenizer, Tokenizer):
         return Tokens(tokenizer)
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if not isinstance(backend, Tokenizer):
-        raise BadInput(f"a tokenizer of class {type(tokenizer).__name__}: wanted one that the tokenizers library runs")
+    backend = backend_of(tokenizer)
     start = tokenizer.bos_token_id
     assert start is None or isinstance(start, int)
     named = {role: getattr(tokenizer, role) for role in ROLES}

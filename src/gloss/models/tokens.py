@@ -13,6 +13,7 @@ from gloss.errors import BadInput
 from gloss.models.special import ROLES, Special, content
 from gloss.store.vocabulary import Vocabulary
 
+OTHER_FILES = ("vocab*", "*.model", "*.tiktoken", "merges.txt", "tokenizer_config.json")  # of tokenizers without tokenizer.json
 MOST_TOKENS = 2**24  # of a vocabulary; what says more holds a slip of a digit, and would take memory for every number below it
 
 
@@ -97,14 +98,27 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         if (last := max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)) >= MOST_TOKENS:
             raise BadInput(f"{file} is no tokenizer: it numbers a token {last}, and numbers go to {MOST_TOKENS - 1} at most")
         return tokenizer
+    if not any(path for pattern in OTHER_FILES for path in folder.glob(pattern)):
+        raise BadInput(f"{folder} holds no tokenizer: wanted a file tokenizer.json, or others that transformers can read")
+    settings = folder / "tokenizer_config.json"
+    if settings.is_file() and "auto_map" in read_json(settings):
+        raise BadInput(
+            f"{folder} holds no tokenizer.json, and its tokenizer is code of its own, which is not run; save it as one"
+        )
     from transformers import AutoTokenizer
 
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).backend_tokenizer
-    except Exception as error:  # a stranger's files reach all of transformers, which raises anything
-        raise BadInput(
-            f"{folder} holds no tokenizer: wanted a file tokenizer.json, or others that transformers can read"
-        ) from error
+    from gloss.models.quiet import quiet
+
+    with quiet(f"{folder} holds no tokenizer.json, and no tokenizer can be made from its other files"):
+        return backend_of(AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+
+
+def backend_of(tokenizer: Any) -> Tokenizer:
+    """What the tokenizers library runs of a tokenizer of transformers. Raises BadInput for one that is all Python."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise BadInput(f"a tokenizer of class {type(tokenizer).__name__}: wanted one that the tokenizers library runs")
+    return backend
 
 
 def read_json(file: Path) -> dict[str, Any]:

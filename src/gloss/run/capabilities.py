@@ -1,5 +1,6 @@
 """What a run's language model can do: tried out once, kept beside the results, and asked before anything is spent."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import cache
@@ -18,8 +19,9 @@ from gloss.models.connection import told_key
 from gloss.models.local_chat import LocalChat
 from gloss.models.manner import Manner
 from gloss.run.experiment import EMBEDDED, Experiment, Table, settings_of
+from gloss.run.keys import of_weights
 from gloss.run.methods import asks, method
-from gloss.run.plan import Plan, content, embedded, named
+from gloss.run.plan import Plan, embedded, named
 from gloss.run.progress import out, tell
 from gloss.store.atomic import write_bytes
 from gloss.store.sealed import sealed, unsealed
@@ -178,7 +180,8 @@ def restored(kept: Mapping[str, Any]) -> Capabilities:
 def described(chat: Table) -> Table:
     """Which language model it is; weights that are files count by content."""
     files = ("model", "weights") if chat.get("backend") == "transformers" else ("weights",)
-    return {name: content(chat[name], "subject") if name in files else chat[name] for name in TOLD if name in chat}
+    here = [name for name in files if chat.get(name) and os.path.exists(os.path.expanduser(chat[name]))]  # noqa: PTH110, PTH111
+    return {name: of_weights(chat[name]) if name in here else chat[name] for name in TOLD if name in chat}
 
 
 def where(chat: Table) -> str:

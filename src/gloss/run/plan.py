@@ -1,7 +1,6 @@
 """What a run will do and where each result goes: one folder a stage, named by the key of all that it depends on."""
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +13,7 @@ import numpy as np
 from gloss.errors import BadInput, Damaged
 from gloss.records import FeatureId, Neighbour
 from gloss.run.experiment import DECODER, EMBEDDED, JUDGE, NO_COLLISIONS, Experiment, Table, called
-from gloss.run.keys import fingerprint, key
+from gloss.run.keys import key, of_model, of_source, of_weights
 from gloss.run.methods import asks, installed, parts, unpacked
 from gloss.sample.neighbours import WANT_EMBEDDINGS
 from gloss.store.activations import Activations
@@ -192,17 +191,18 @@ def shared(tables: str, keys: str) -> Plan:
 
 def worked_out(asked: Experiment) -> dict[str, str]:
     """The keys of an experiment on the texts and weights that are there now."""
-    adapter = content(asked.subject.adapter, "") if asked.subject.adapter else ""
-    subject = key(asdict(asked.subject), content(asked.subject.model, "subject"), adapter)
-    text = key(asdict(asked.collect), [content(source, "") for source in asked.collect.texts], sys.version_info[:3])
-    existing = content(asked.decompose["dictionary"], "dictionary") if "dictionary" in asked.decompose else text
+    adapter = of_weights(asked.subject.adapter) if asked.subject.adapter else ""
+    subject = key(asdict(asked.subject), model_content(asked.subject.model, asked.subject.revision), adapter)
+    text = key(asdict(asked.collect), [of_source(source) for source in asked.collect.texts], sys.version_info[:3])
+    given = asked.decompose.get("dictionary")
+    existing = text if given is None else of_source(str(embedded("dictionary")) if given == EMBEDDED else given)
     keys = {"decompose": key(subject, asked.decompose, existing, asked.run.seed)}
     keys["collect"] = key(text, keys["decompose"])
     chosen = (asked.run.seed, asked.run.features, asked.run.minimum_activations, asked.run.features_per_shard)
     if asked.neighbours.by != DECODER:
         keys["neighbours"] = key(keys["collect"], asdict(asked.neighbours), chosen)
     if asked.sampling.negatives in WANT_EMBEDDINGS:
-        weights = content(asked.embeddings.model, "") if asked.embeddings.model else ""
+        weights = of_source(asked.embeddings.model) if asked.embeddings.model else ""
         keys["embeddings"] = key(text, subject, asdict(asked.embeddings), weights, asked.sampling.context_length, asked.run.seed)
     keys["sample"] = key(keys["collect"], keys.get("neighbours"), keys.get("embeddings"), asked.sample, asked.contexts, chosen)
     if asked.intervene is not None:
@@ -223,7 +223,7 @@ def worked_out(asked: Experiment) -> dict[str, str]:
             measured = (asdict(asked.judge), asked.contexts, asked.run.seed, *packings_read("score", settings, keys))
             keys[named("judge", settings)] = key(keys["collect"], measured, settings, asking(asked, "score", settings))
             reads.append(keys[named("judge", settings)])
-        weights = [content(settings["model"], "")] if settings.get("model") else []  # of what embeds
+        weights = [of_source(settings["model"])] if settings.get("model") else []  # of what embeds
         keys[named("score", settings)] = key(*reads, settings, asking(asked, "score", settings), *weights)
     if asked.collisions.by != NO_COLLISIONS:
         who = asking(asked, "score", {"method": "discrimination"}) if asked.collisions.by == JUDGE else []
@@ -257,7 +257,8 @@ def asking(asked: Experiment, verb: str, settings: Table) -> list[object]:
         return []
     point = installed(verb)[name]
     prompts = files(point.value.rpartition(":")[0].rpartition(".")[0]) / "prompts" / f"{name}.yaml"
-    weights = content(asked.chat["model"], "subject") if asked.chat.get("backend") == "transformers" else ""
+    here = asked.chat.get("backend") == "transformers"
+    weights = model_content(asked.chat["model"], asked.chat.get("revision", "")) if here else ""
     return [
         *(asked.chat.get(setting) for setting in ("model", "revision", "base_url", "extra", "dtype")),
         *({name: asked.chat[name]} for name in ("answer_tokens", "thinking_tokens") if name in asked.chat),
@@ -291,10 +292,6 @@ def embedded(what: str) -> Path:
     return Path(str(files("gloss.models") / "embedded" / what))
 
 
-def content(source: str, what: str) -> str:
-    """What stands behind a source: the hash of a local file or folder, otherwise its name."""
-    whole = embedded(what) if source == EMBEDDED and what else Path(source)
-    for path in (whole, Path(source.partition("#")[0])):  # of texts, a column comes after the sign
-        if os.path.exists(path):  # noqa: PTH110  Path raises for a name that no file can have
-            return fingerprint(path)
-    return source
+def model_content(source: str, revision: str = "") -> str:
+    """What stands behind a model's name in settings, where "embedded" is one."""
+    return of_model(str(embedded("subject")) if source == EMBEDDED else source, revision)

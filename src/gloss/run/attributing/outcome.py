@@ -25,9 +25,9 @@ from gloss.errors import BadInput
 from gloss.run.attributing.games import Posed, posed
 from gloss.run.attributing.question import Question, Way
 from gloss.run.attributing.shown import sentence, strongest_table
-from gloss.run.keys import key
+from gloss.run.keys import key, of_source, of_weights
 from gloss.run.methods import installed, method
-from gloss.run.plan import content as behind
+from gloss.run.plan import model_content
 from gloss.run.progress import bar, out
 from gloss.store.atomic import write_bytes
 from gloss.store.lock import sole_writer
@@ -101,8 +101,9 @@ def counted(game: Game, progress: Progress) -> Game:
 def content(question: Question) -> list[str]:
     """What stands behind the names in a question: hashes of local files, so that other weights have values of their own."""
     dictionaries = [name.rpartition("@")[0] for name in (question.feature, question.players.features)]
-    sources = [question.model, question.place.adapter, *dictionaries, question.players.data]
-    return [behind(source, "") if source else "" for source in sources]
+    model = question.model if question.base_url or question.players.data else model_content(question.model)
+    adapter = question.place.adapter and of_weights(question.place.adapter)
+    return [model, adapter, *(source and of_source(source) for source in (*dictionaries, question.players.data))]
 
 
 def tell(asked: Posed, found: Interactions, told: Reading) -> None:
