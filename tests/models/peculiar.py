@@ -108,7 +108,13 @@ def low(body):
         )
 
 
+def too_long(body):
+    if len(body["messages"]) > 2:
+        refuse("the request exceeds the available context size (512 tokens), try increasing it")
+
+
 REFUSERS = {
+    "too_long": too_long,
     "newer": newer, "strict": strict, "silent": silent, "no_system": no_system, "template": template_falls_over, "low": low,
     "stream": lambda body: refuse(STREAM), "impatient": lambda body: refuse("temperature and max_tokens are odd today", 429),
 }  # fmt: skip
@@ -162,7 +168,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         who, key = self.path.split("/")[1], self.headers.get("authorization", "")
-        if "chat" not in self.path:
+        if "chat" not in self.path and who != "page":
             return self.send(404, {"error": {"message": "no completions here"}})
         with self.lock:
             self.counts[who] += 1
@@ -171,6 +177,8 @@ class Handler(BaseHTTPRequestHandler):
                 log.write(json.dumps([who, body]) + "\n")
         if who == "locked":
             return self.send(401, {"error": {"message": f"wrong key: {key}", "headers": {"Authorization": key}}})
+        if who == "page":
+            return self.send(200, "<!doctype html><html><body><h1>Welcome</h1></body></html>", "text/html")
         if who == "events":
             return self.send(200, 'data: {"choices": []}\n\ndata: [DONE]\n', "text/event-stream")
         try:

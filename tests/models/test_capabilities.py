@@ -1,13 +1,13 @@
 """Endpoints that give, drop, refuse or shift log-probabilities of a prompt, each a real server around real weights."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 import torch
 
 from gloss.errors import BadSettings, Unreachable
-from gloss.models.capabilities import Capabilities, OwnText, agreement
+from gloss.models.capabilities import Capabilities, OwnText, agreement, probe
 from gloss.models.chat import Chat
 from gloss.models.completions import Form, aligned
 from gloss.models.in_process import InProcess
@@ -106,6 +106,35 @@ def test_everything_about_an_endpoint(rng):
         bare = Chat("m", f"{address}/silent/v1").capabilities(rng)
     assert full == Capabilities(True, True, OwnText(Form.PROMPT_LOGPROBS, True), True)
     assert bare == Capabilities(True, False, OwnText(None, None), False)
+
+
+def rooms(chatting: Callable[[int], Answer | None], thoughts: int = -1) -> tuple[list[int], Capabilities]:
+    """How many tokens each of a probe's chats is allowed, of an endpoint that answers them so and nothing else."""
+    asked: list[int] = []
+    talk = probe("m", None, thoughts)
+    body = next(talk)
+    while True:
+        try:
+            if "messages" in body:
+                asked.append(body["max_tokens"])
+            body = talk.send(chatting(body["max_tokens"]) if "messages" in body else None)
+        except StopIteration as over:
+            return asked, over.value
+
+
+def test_room_for_thoughts_is_given_only_where_a_thought_may_need_it():
+    def writing(tokens: int, **thought: bool) -> Callable[[int], Answer]:
+        return lambda room: Answer("Hello", cut=room < tokens, **thought)
+
+    assert rooms(writing(15))[0] == [20, 200]
+    assert rooms(writing(90))[0] == [20, 200, 200]
+    assert rooms(writing(900))[0] == [20, 200, 2048, 200]
+    assert rooms(writing(90, thought=True))[0] == [20, 2048, 2048]
+    assert rooms(writing(900), thoughts=0)[0] == [20, 200, 200]
+    assert rooms(lambda room: Answer("I am designed to be helpful. " * room, cut=True))[0] == [20, 200]  # it would never end
+    assert rooms(lambda room: Answer(None, Reason.UNPARSABLE, cut=True))[0] == [20, 200]  # blanks alone
+    asked, found = rooms(lambda room: Answer("Hello", cut=True) if room < 2048 else None)
+    assert (asked, found.chat) == ([20, 200, 2048, 200], True)  # too long for it, and no less an answer
 
 
 def test_a_chat_without_log_probabilities_is_refused_where_they_are_needed(rng):

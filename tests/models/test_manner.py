@@ -83,6 +83,11 @@ WORDINGS = [
     (400, {"error": {"code": 400, "message": "Logprobs is not enabled for models/flash"}}, NO_LOGPROBS),
     (422, pydantic("top_logprobs"), NO_LOGPROBS),
     (400, {"error": {"message": "this server does not support log probabilities"}}, NO_LOGPROBS),
+    (400, 'Unknown field "max_tokens" in request; did you mean "max_completion_tokens"?', LIMIT),
+    (422, openai("`maxTokens` cannot be set for this deployment"), LIMIT),
+    (400, {"message": "property 'max_tokens' is unsupported"}, LIMIT),
+    (400, openai("Please set max_completion_tokens, as the older name of the limit is gone"), LIMIT),
+    (422, {"errors": [{"path": "temperature", "message": "is read-only"}]}, COLD),
     (400, openai("This response_format type is unavailable now"), FORMAT),
     (400, openai("'response_format.type' : value is not one of the allowed values ['text','json_object']"), FORMAT),
     (
@@ -123,6 +128,7 @@ def test_a_limit_that_is_refused_by_both_names_is_left_out():
     assert newer.put(PLAINLY, {})["max_completion_tokens"] == 500
     none = heeded(openai("Unrecognized request argument supplied: max_completion_tokens"), manner=newer)
     assert not {"max_tokens", "max_completion_tokens"} & none.put(PLAINLY, {}).keys()
+    assert heeded("`maxTokens` cannot be set", manner=newer) == none
 
 
 @pytest.mark.parametrize(
@@ -137,6 +143,11 @@ def test_a_limit_that_is_refused_by_both_names_is_left_out():
          "completion).", "max_tokens", 400),
         ("Invalid 'max_tokens': integer below minimum value. Expected a value >= 1600, but got 500 instead.", "max_tokens", 1600),
         ("`temperature` must be strictly positive", "temperature", 0.01),
+        ("temperature must be in (0.0, 2.0], got 0.0", "temperature", 0.01),
+        ("Sampling temperature out of range: minimum is 0.1, maximum 2.0", "temperature", 0.1),
+        ("temperature: ensure this value is greater than or equal to 1", "temperature", 1.0),
+        ("`inputs` tokens + `max_new_tokens` must be <= 1024. Given: 624 `inputs` tokens and 500 `max_new_tokens`",
+         "max_tokens", 400),
         ("Cannot request more than 2 logprobs", "top_logprobs", 2),
         (openai("5 is greater than the maximum of 1 - 'logprobs'", "logprobs"), "top_logprobs", 1),
     ],
@@ -155,6 +166,10 @@ def test_bounds_are_kept(text, field, value):
         (429, "temperature limits reached"),
         (500, "max_tokens made it fall over"),
         (403, "your role may not do that"),
+        (400, openai("Could not finish the message because max_tokens or model output limit was reached.")),
+        (400, openai("request (5000 tokens) exceeds the available context size (4096 tokens), try increasing it")),
+        (400, openai("The input token count (1200) exceeds the maximum number of tokens allowed (512).")),
+        (400, openai("input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000, decrease `max_tokens`")),
     ],
 )
 def test_what_names_nothing_that_could_be_said_otherwise_changes_nothing(status, text):

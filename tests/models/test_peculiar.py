@@ -1,7 +1,11 @@
 """Endpoints that want to be asked otherwise, think first, cut off, or give nothing that could be read: real servers all."""
 
+import base64
+import html
+import json
 import sqlite3
 import stat
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -9,7 +13,7 @@ import pytest
 from gloss.errors import BadSettings, Stopped, Unreachable
 from gloss.models.account import AT_FIRST, Capped
 from gloss.models.chat import Chat
-from gloss.models.connection import told_key
+from gloss.models.connection import hidden, told_key
 from gloss.models.ledger import Ledger
 from gloss.models.prices import Prices
 from gloss.models.prompts import Message, Prompt
@@ -127,8 +131,27 @@ def test_a_server_that_says_nothing_is_refused_in_one_sentence(server):
         held(Chat("m", server.url("null"), max_concurrent_requests=1), 9)
 
 
+def test_a_server_that_answers_with_web_pages_is_told_at_once(server):
+    chat = Chat("m", server.url("page"), max_concurrent_requests=1)
+    with pytest.raises(
+        BadSettings, match=r"answers no chats \(the reply was a web page: Welcome\).*base_url, which often ends in /v1"
+    ):
+        chat.capabilities(np.random.default_rng(0))
+    with pytest.raises(Unreachable, match=r"the reply was a web page: Welcome\); .* often ends in /v1"):
+        held(chat, 9)
+    assert len(server.asked("page")) <= 6  # three of them no chats
+
+
+def test_requests_that_are_too_long_one_after_the_other_end_a_run(server, tmp_path):
+    chat = Chat("m", server.url("too_long"), max_concurrent_requests=4)
+    assert [answer.reason for answer in held(chat, 5)] == [Reason.REQUEST_ERROR] * 5
+    with pytest.raises(Unreachable, match=r"refused \d+ requests in a row, the last one with status 400: the request exceeds"):
+        held(chat, 90)
+    assert len(server.asked("too_long")) < 5 + 20 + 4
+
+
 def test_the_key_is_told_where_it_goes_and_hidden_wherever_it_comes_back(server, monkeypatch, tmp_path):
-    key = "sk-SECRET/KEY12345"
+    key = 'sk-SECRET/"KEY"&12345'
     monkeypatch.setenv("MY_KEY", key)
     with pytest.raises(BadSettings, match=r"wrong key: Bearer \[key\]") as problem:
         held(Chat("m", server.url("locked"), "MY_KEY"), 1)
@@ -136,6 +159,10 @@ def test_the_key_is_told_where_it_goes_and_hidden_wherever_it_comes_back(server,
     [answer] = held(Chat("m", server.url("parrot"), "MY_KEY"), 1, ledger=tmp_path / "l")
     assert answer.text == "I was sent Bearer [key] for: q0"
     assert not any(key.encode() in path.read_bytes() for path in tmp_path.iterdir())
+    spellings = (key, json.dumps(key), json.dumps(key).replace("/", "\\/"), quote(key, safe=""), html.escape(key))
+    told = hidden(f"{' '.join(spellings)} {base64.b64encode(key.encode()).decode()}", key)
+    assert "SECRET" not in told
+    assert told.count("[key]") == 6
     assert told_key("https://api.example.org/v1", "MY_KEY") == "api.example.org is sent the key in the variable MY_KEY"
     assert told_key("http://localhost:8000/v1", "NO_SUCH_KEY").endswith("without a key: the variable NO_SUCH_KEY is not set")
 
@@ -226,6 +253,8 @@ def test_no_more_money_is_spent_than_allowed(server, tmp_path, at_once):
         ({"api_key_env": ""}, "api_key_env is ''"),
         ({"api_key_env": "A=B"}, "api_key_env is 'A=B'"),
         ({"base_url": "https://me:secret@host/v1"}, "holds a password"),
+        ({"base_url": "https://host/v1?key=secret"}, r"from \? or # on, which requests cannot carry"),
+        ({"base_url": "https://host/v1/chat/completions/"}, "leave /chat/completions or /completions out"),
         ({"max_requests": -1}, "max_requests is -1"),
         ({"max_cost": float("nan")}, "max_cost is nan"),
         ({"max_cost": 5.0}, "set both prices"),

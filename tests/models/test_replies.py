@@ -8,8 +8,9 @@ import pytest
 from gloss.errors import BadSettings, Unreachable
 from gloss.models.chat import Chat, Session
 from gloss.models.ledger import Ledger
+from gloss.models.manner import Refusal
 from gloss.models.prices import Prices
-from gloss.models.replies import Fault, cut_off, read_reply, retry_after
+from gloss.models.replies import Fault, cut_off, read_refusal, read_reply, retry_after, soon
 from gloss.records import Reason
 from models.servers import serve
 from models.talks import asking_text, one
@@ -128,12 +129,131 @@ def reply(finish="stop", **message):
         ("stop", {"content": "[0, 1]", "reasoning": "perhaps [1, 1]"}, "[0, 1]"),
         ("stop", {"content": [{"type": "text", "text": "[0, "}, {"type": "output_text", "text": "1]"}]}, "[0, 1]"),
         ("stop", {"content": [{"type": "reasoning", "text": "[1, 1]"}, {"type": "text", "text": "[0, 1]"}]}, "[0, 1]"),
+        ("stop", {"content": [{"text": "[1, 1]", "thought": True}, {"text": "[0, 1]"}]}, "[0, 1]"),
+        ("stop", {"content": [{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": "[0, 1]"}]}, "[0, 1]"),
+        ("stop", {"content": "[0, 1]", "reasoning_details": [{"type": "reasoning.text", "text": "[1, 1]"}]}, "[0, 1]"),
+        ("stop", {"content": None, "reasoning": "perhaps [1, 1]</think>\n[0, 1]"}, "[0, 1]"),
     ],
 )
 def test_a_thought_is_no_answer_wherever_it_stands(finish, message, text):
     found = reply(finish, **message)
     assert found.text == text
     assert found.reason is (Reason.UNPARSABLE if text is None else None)
+    assert found.thought or "text" in str(message["content"])
+
+
+def calls(*arguments):
+    return {
+        "content": None,
+        "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": one}} for one in arguments],
+    }
+
+
+@pytest.mark.parametrize(
+    "message, text",
+    [
+        ({"content": {"1": 0, "2": 1}}, '{"1": 0, "2": 1}'),
+        ({"content": [0, 1]}, "[0, 1]"),
+        ({"content": {"type": "text", "text": "[0, 1]"}}, "[0, 1]"),
+        (calls('{"1": 0}'), '{"1": 0}'),
+        (calls({"1": 0}), '{"1": 0}'),
+        (calls("weather"), None),
+        (calls('{"1": 0}', '{"1": 1}'), None),
+        ({"content": None, "function_call": {"name": "f", "arguments": '{"1": 0}'}}, '{"1": 0}'),
+    ],
+)
+def test_an_answer_is_found_wherever_a_server_puts_it(message, text):
+    found = reply(**message)
+    assert (found.text, found.thought) == (text, False)
+
+
+def raw(**choice):
+    usage = {"prompt_tokens": 10, "completion_tokens": 40}
+    return read_reply(
+        json.dumps({"choices": [{"message": {"content": "four and"}} | choice], "usage": usage}).encode(), Prices(), 40
+    )
+
+
+@pytest.mark.parametrize(
+    "choice, cut",
+    [
+        ({"finish_reason": "MAX_TOKENS"}, True),
+        ({"stop_reason": "max_tokens"}, True),
+        ({"finish_reason": "stop", "native_finish_reason": "length"}, True),
+        ({"finish_reason": None}, True),  # it has used up what it was allowed
+        ({}, True),
+        ({"finish_reason": "stop", "stop_reason": 128001}, False),
+        ({"stop_reason": "end_turn"}, False),
+    ],
+)
+def test_a_reply_that_was_cut_off_is_seen_by_whatever_says_so(choice, cut):
+    found = raw(**choice)
+    assert (found.text, found.cut) == ("four and", cut)
+
+
+@pytest.mark.parametrize("choice", [{"finish_reason": "error"}, {"finish_reason": "abort"}, {"error": {"message": "gone"}}])
+def test_an_answer_that_broke_off_is_no_answer(choice):
+    assert isinstance(raw(**choice), Fault)
+
+
+@pytest.mark.parametrize(
+    "problem, outcome",
+    [
+        ({"code": 502, "message": "fell over"}, Fault),
+        ({"code": "429", "message": "slow down"}, Fault),
+        ("model not loaded", Fault),
+        ({"code": 401, "message": "No auth credentials found"}, BadSettings),
+        ({"code": 404, "message": "No such model"}, BadSettings),
+        ({"code": None, "type": "invalid_request_error", "message": "it is too long"}, Reason.REQUEST_ERROR),
+        ({"message": "input was flagged"}, Reason.REFUSED),
+    ],
+)
+def test_an_error_in_a_reply_is_what_its_status_would_be(problem, outcome):
+    found = read_reply(json.dumps({"error": problem}).encode(), Prices())
+    if outcome is BadSettings:
+        with pytest.raises(BadSettings, match=problem["message"]):
+            read_refusal(found, proven=False, where="m", key="K")
+        return
+    found = read_refusal(found, proven=False, where="m", key="K") if isinstance(found, Refusal) else found
+    assert outcome in (type(found), getattr(found, "reason", None))
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe{", b"7", b'{"detail": "Not Found"}', b'{"choices": [7]}'])
+def test_what_is_no_reply_is_a_fault_that_says_so(content):
+    found = read_reply(content, Prices())
+    assert isinstance(found, Fault)
+    assert found.detail.startswith("the reply ")
+    assert not found.foreign
+    assert "Not Found" in found.detail or b"Not" not in content
+
+
+def test_a_web_page_is_told_by_what_is_seen_of_it():
+    page = b"\n<!DOCTYPE html><html><head><style>b {}</style></head><body><h1>Open</h1>\n<p>UI</p></body></html>"
+    found = read_reply(page, Prices())
+    assert (found.foreign, found.detail) == (True, "the reply was a web page: Open UI")
+
+
+@pytest.mark.parametrize("content", [b'data: {"choices": []}', b": keep-alive\n\ndata: {}", b"event: message\ndata: {}"])
+def test_a_stream_is_refused_however_it_begins(content):
+    with pytest.raises(BadSettings, match="in streams alone"):
+        read_reply(content, Prices())
+
+
+def test_how_long_to_wait_may_be_said_in_words():
+    assert soon("Please try again in 7.66s. Visit your billing page") == 7.66
+    assert soon("retry after 20 seconds") == 20
+    assert soon('{"retryDelay": "34s"}') == 34
+    assert soon("Please try again in 250ms.") == 0.25
+    assert soon("try again in 2m") == 120
+    assert soon("try again later, as 3 others do") is None
+    quota = Refusal(429, "You exceeded your current quota; please retry in 34.07s", {})
+    assert read_refusal(quota, proven=True, where="m", key="K").retry_after_seconds == 34.07
+
+
+def test_usage_that_is_none_is_no_usage():
+    usage = {"prompt_tokens": "10", "completion_tokens": None, "total_tokens": float("nan"), "cost": float("inf")}
+    found = read_reply(json.dumps({"choices": [{"message": {"content": "four"}}], "usage": usage}).encode(), Prices(1.0, 1.0))
+    assert (found.text, found.prompt_tokens, found.completion_tokens, found.money) == ("four", 0, 0, None)
 
 
 def test_an_answer_that_was_cut_off_says_so_and_is_a_failure_for_who_wants_it_whole():

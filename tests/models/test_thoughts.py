@@ -18,6 +18,9 @@ PAIRS = [
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|think|>", "<|/think|>"),
+    ("<chain_of_thought>", "</chain_of_thought>"),
+    ("<unused94>thought\n", "<unused95>"),
     ("<|channel>thought\n", "<channel|>"),
     ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
     ("<|channel|>analysis<|message|>", "<|channel|>final <|constrain|>json<|message|>"),
@@ -36,7 +39,7 @@ def test_what_follows_a_closed_thought_is_the_answer_and_a_thought_alone_is_none
     assert spoken(f"{opens}{thought}{closes}").text == ""
 
 
-@pytest.mark.parametrize("closes", [closes for _, closes in PAIRS[:11]])
+@pytest.mark.parametrize("closes", [closes for _, closes in PAIRS[:14]])
 def test_a_thought_that_the_template_opened_reaches_from_the_start(closes):
     assert spoken(f"maybe [1, 1]{closes}{LIST}").text == LIST
     assert spoken(f"maybe [1, 1]{closes}").text == ""

@@ -1,5 +1,6 @@
 """A small run, made once."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,10 @@ def small_run(tmp_path_factory) -> Path:
     out, err = process.communicate(timeout=280)
     assert process.returncode == 0, err + out
     return folder
+
+
+@pytest.fixture
+def folder(small_run: Path, tmp_path: Path) -> Path:
+    """A folder in which everything that asks nobody has been done."""
+    shutil.copytree(small_run / "out", tmp_path / "out")
+    return tmp_path

@@ -45,6 +45,16 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def ran(folder: Path, *arguments: str, seconds: float = 200) -> tuple[int, str, str]:
+    """The exit status of a command, and what it said."""
+    with start(folder, *arguments) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        finally:
+            process.kill()
+    return process.returncode, out, err
+
+
 def contents(folder: Path) -> dict[str, str]:
     """Hashes of all files but those that tell how long things took, and locks."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in TOLD and path.name != LOCK]

@@ -4,10 +4,8 @@ import json
 import os
 import re
 import shutil
-from pathlib import Path
 
-import pytest
-from small import SMALL, start
+from small import SMALL, ran
 
 from gloss.models.account import AT_FIRST
 from gloss.run.methods import installed
@@ -38,19 +36,6 @@ completion_per_million = 2.0
 [judge]
 packing = 0
 """
-
-
-def ran(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    process = start(folder, *arguments)
-    out, err = process.communicate(timeout=200)
-    return process.returncode, out, err
-
-
-@pytest.fixture
-def folder(small_run, tmp_path) -> Path:
-    """A folder in which collecting and sampling have been done."""
-    shutil.copytree(small_run / "out", tmp_path / "out")
-    return tmp_path
 
 
 def test_a_model_that_is_asked_explains_and_judges_and_is_asked_once(folder):

@@ -2,11 +2,11 @@
 
 import json
 import re
-import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
-from small import SMALL, start
+from small import SMALL, ran
 
 from gloss.run.pipeline import plan_of
 from gloss.store.results import read
@@ -24,19 +24,6 @@ method = "detection"
 model = "m"
 base_url = "{url}"
 """
-
-
-def ran(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    process = start(folder, *arguments)
-    out, err = process.communicate(timeout=200)
-    return process.returncode, out, err
-
-
-@pytest.fixture
-def folder(small_run, tmp_path) -> Path:
-    """A folder in which everything that asks nobody has been done."""
-    shutil.copytree(small_run / "out", tmp_path / "out")
-    return tmp_path
 
 
 def judged(folder: Path, server) -> str:
@@ -92,3 +79,34 @@ def test_a_judge_that_says_yes_to_everything_is_named_wherever_its_scores_are_sh
         assert page.count("Take care.") == 1
     note = json.loads(plan_of(folder / "out").part("packing.detection", 0).marker.read_text())
     assert note["tells"] is False
+
+
+BROKEN = """
+import sys
+from gloss.cli import main
+from gloss.score.detection import Detection
+
+score, rules, alone = Detection.score, [], sys.argv.pop() == "alone"
+def failing(self, explanation, *rest):
+    rules.extend({explanation.text} - set(rules))
+    if rules.index(explanation.text) == 2 and (self.contexts_per_question == 1) == alone:
+        raise ZeroDivisionError("nobody divides")
+    return score(self, explanation, *rest)
+Detection.score = failing
+main()
+"""
+
+
+def test_an_error_with_one_rule_does_not_end_the_measuring_and_the_next_run_measures_again(folder):
+    with serve(answer="first word") as server:
+        (folder / "experiment.toml").write_text(FEW + JUDGED.format(url=server.base_url))
+        for fails, contexts, packing in (("alone", 36, (25, "numbered")), ("packed", 48, (1, "single"))):
+            command = [sys.executable, "-c", BROKEN, "explain", "experiment.toml", fails]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=200, check=False)
+            assert done.returncode == 0, done.stderr
+            assert "packing.detection: 1 feature failed with ZeroDivisionError: nobody divides" in " ".join(done.stderr.split())
+            found = packings(folder)
+            assert {row["n"] for row in found.values()} == {contexts}
+            assert [key for key, row in found.items() if row["chosen"]] == [packing]
+        assert "the judge of detection: 25 contexts a request" in judged(folder, server)
+    assert {row["n"] for row in packings(folder).values()} == {48}

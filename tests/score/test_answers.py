@@ -121,6 +121,24 @@ def test_a_single_answer_is_read_alone_and_in_a_sentence(answer):
                 assert parse(text, 1) == [answer], text
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['{"1"：0，"2"：1，"3"：1}', "１：０\n２：１\n３：１", "١: ٠\n٢: ١\n٣: ١", "१: ०\n२: १\n३: १",
+     "{“1”: “no”, “2”: “yes”, “3”: “yes”}", "1: 否\n2: 是\n3: 是", "1. いいえ\n2. はい\n3. はい", "Non, oui, oui",
+     "1: нет\n2: да\n3: да", "1: ❌\n2: ✅\n3: ✅", "1: ✘, 2: ✔️, 3: ✔️", "[0.0, 1.0, 1.0]", '{"1": 0.0, "2": 1.0, "3": 1.0}',
+     '{"1": "N", "2": "Y", "3": "y"}', "<answer>0, 1, 1</answer>", "<output>\n[0, 1, 1]\n</output>", "\\boxed{0, 1, 1}",
+     "$\\boxed{\\text{no, yes, yes}}$", "<1>0</1>\n<2>1</2>\n<3>1</3>", "1 no, 2 yes, 3 yes", "Q1: No\nQ2: Yes\nQ3: Yes",
+     "<context 1>no</context 1>\n<context 2>yes</context 2>\n<context 3>yes</context 3>"],
+)  # fmt: skip
+def test_signs_of_other_scripts_and_what_is_put_around_an_answer_cost_nothing(text):
+    assert parse(text, 3) == [False, True, True]
+
+
+@pytest.mark.parametrize("text", ["<answer>Yes</answer>", "\\boxed{\\text{Yes}}", "$\\boxed{1}$", "はい。", "Да.", "✓"])
+def test_a_single_answer_is_read_in_them_too(text):
+    assert parse(text, 1) == [True]
+
+
 def test_what_is_left_out_is_missing_and_costs_nothing_else(rng):
     for number in (3, 8, 25):
         answers = [bool(answer) for answer in rng.integers(0, 2, number)]
@@ -183,6 +201,8 @@ def test_a_list_of_another_length_is_never_read(rng):
         "{}",
         "[]",
         "I read 3 texts.\nThe first has 1 point.",
+        "<1>0</2>\n<2>1</3>",
+        "0-1-1 was the result: 1 1",
     ],
 )
 def test_what_a_person_would_doubt_is_not_read(text):
@@ -192,7 +212,8 @@ def test_what_a_person_would_doubt_is_not_read(text):
 @pytest.mark.parametrize(
     "text",
     ["Context [1] has no such word.", "There is no way to tell.", "I do not know.", "Not sure", "Nothing", "Yes or no?",
-     "The text [1] is about noon.", "It has one point.", '{"1": ...}', "1: no one came", "1. The text"],
+     "The text [1] is about noon.", "It has one point.", '{"1": ...}', "1: no one came", "1. The text",
+     "No-one came", "N.B. the text", "T-shirts", "Yes-men went"],
 )  # fmt: skip
 def test_a_single_answer_that_is_none_is_not_read(text):
     assert parse(text, 1) is None

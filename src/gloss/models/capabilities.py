@@ -16,7 +16,8 @@ SAMPLE = "The keeper of the old lighthouse wrote down the names of all ships, on
 BRIEFLY = "Answer briefly."
 HELLO = "Say hello in three languages, in plain words, please. Not as json."
 GENERATED_TOKENS = 12
-GREETING_TOKENS, SCHEMA_TOKENS, THOUGHT_TOKENS = 20, 200, 2048
+GREETING_TOKENS, SCHEMA_TOKENS, THOUGHT_TOKENS = 20, 200, 2048  # the last only where the others were used up
+ROUND = 80  # characters, which nobody repeats by chance
 FEWEST_COMPARED = 3  # tokens, or else nothing can be said
 LARGEST_DIFFERENCE_NATS = 0.25  # between two forward passes of the same weights, in low precision and other batches
 PLAINLY = Manner()
@@ -97,8 +98,11 @@ class Capabilities:
         return lacks and f"{lacks}; {INSTEAD[need]}"
 
 
-def probe(model: str, forward: Forward | None = None) -> Probe[Capabilities]:
-    """Everything that is worth knowing of an endpoint, in a few short requests, that carry what real ones do."""
+def probe(model: str, forward: Forward | None = None, thoughts: int = -1) -> Probe[Capabilities]:
+    """Everything that is worth knowing of an endpoint, in a few short requests, that carry what real ones do.
+
+    `thoughts`: how many tokens may be thought; below 0 as many as it takes to see a thought end.
+    """
     generated = yield from continuation(model)
     own_text = yield from own_text_after(model, generated)
     weights = None if forward is None else agreement(generated, forward(SAMPLE + spelled(generated)))
@@ -106,12 +110,14 @@ def probe(model: str, forward: Forward | None = None) -> Probe[Capabilities]:
     asked = {"model": model, "temperature": 0.0, "messages": turns}
     looked_into = {"logprobs": True, "top_logprobs": 2}
     answer = yield asked | {"max_tokens": GREETING_TOKENS} | looked_into
-    if answer is not None and answer.cut:  # a long greeting, or a thought before it
-        answer = yield asked | {"max_tokens": THOUGHT_TOKENS} | looked_into
+    longest = min(THOUGHT_TOKENS, SCHEMA_TOKENS + thoughts) if thoughts >= 0 else THOUGHT_TOKENS
+    for room in sorted({SCHEMA_TOKENS, longest}):  # a long greeting, or a thought that nothing marks before its end
+        if answer is not None and answer.cut and (room == longest if answer.thought else not goes_round(answer.text)):
+            answer = (yield asked | {"max_tokens": room} | looked_into) or answer
     if answer is None:
         return Capabilities(chat=False, logprobs=False, own_text=own_text, json_schema=False, weights=weights)
     logprobs = bool(answer.logprobs and answer.logprobs[0].alternatives)
-    room = THOUGHT_TOKENS if answer.thought else SCHEMA_TOKENS
+    room = longest if answer.thought else SCHEMA_TOKENS
     forced = yield asked | {"max_tokens": room} | response_format(list_schema(*NOBODYS_ANSWER))
     return Capabilities(True, logprobs, own_text, forced is not None and is_nobodys(forced.text), weights)
 
@@ -166,6 +172,11 @@ def agreement(generated: Sequence[TokenLogprob], own: Sequence[PromptToken]) -> 
     if len(differences) < FEWEST_COMPARED:
         return None
     return Agreement(len(differences), median(differences), max(differences))
+
+
+def goes_round(text: str | None) -> bool:
+    """Whether a text says nothing, or ends with what it has said before, as weak models do until they are stopped."""
+    return not text or (len(text) > ROUND and text[-ROUND:] in text[:-1])
 
 
 def is_nobodys(text: str | None) -> bool:

@@ -20,7 +20,7 @@ from gloss.models.ledger import Ledger, request_key
 from gloss.models.manner import LIMITS, MAX_TOKENS, MESSAGES, Manner, Refusal, guesses, learned
 from gloss.models.prices import Prices, Usage, after
 from gloss.models.prompts import Answer, Conversation, Prompt, response_format
-from gloss.models.replies import ATTEMPTS_AT_NOTHING, FAULTY_PROMPT_STATUSES, Fault, cut_off, read_refusal, shortened
+from gloss.models.replies import ATTEMPTS_AT_NOTHING, FAULTY_PROMPT_STATUSES, Fault, cut_off, message_in, read_refusal
 from gloss.models.waiting import finished, together
 from gloss.records import Reason
 
@@ -28,6 +28,7 @@ FIRST_WAIT_SECONDS = 0.5  # before the second attempt at most; doubles with ever
 LONGEST_WAIT_SECONDS = 60.0
 LONGEST_RETRY_AFTER_SECONDS = 600.0  # a server that asks for more is as good as away
 ATTEMPTS_TO_CONNECT = 3  # while nothing has ever answered
+ATTEMPTS_IN_VAIN = 2  # at something that is tried out and takes longer than the timeout
 ROOM_FOR_SPACE = 2  # a schema leaves white space free, which an answer may be full of
 LOST_AT_FIRST, LOST_IN_A_ROW = 3, 20  # prompts lost without any answer between them, after which the run stops
 THINKING_TOKENS = 4096  # for a model that is seen to think, where the settings do not say
@@ -61,6 +62,10 @@ class Chat:
             raise BadSettings(f"base_url is {self.base_url!r}, wants an address such as https://api.openai.com/v1")
         if "@" in urlsplit(self.base_url).netloc:
             raise BadSettings("base_url holds a password; leave it out, and put the key into a variable that api_key_env names")
+        if "?" in self.base_url or "#" in self.base_url:
+            raise BadSettings("base_url has something from ? or # on, which requests cannot carry; give the path alone")
+        if self.base_url.rstrip("/").endswith("/completions"):
+            raise BadSettings("base_url ends in /completions, which is added to it; leave /chat/completions or /completions out")
         if not VARIABLE.fullmatch(self.api_key_env):
             raise BadSettings(
                 f"api_key_env is {self.api_key_env!r}, wants the name of an environment variable, set or not, as in GLOSS_API_KEY"
@@ -123,12 +128,10 @@ class Chat:
             with Ledger(ledger) as answers:
                 session = Session(self, answers, rng, None, None)
                 try:
-                    found = await session.probed(probe(self.model, forward))
+                    found = await session.probed(probe(self.model, forward, self.thinking_tokens))
                     if not found.chat and found.own_text.form is None:
-                        raise BadSettings(
-                            f"{session.connection.where} answers no chats ({session.refusal}) and {found.own_text.missing}; "
-                            "check base_url, which often ends in /v1, and model"
-                        )
+                        mend = "check base_url, which often ends in /v1, and model" if session.lasting else "go on when it does"
+                        raise BadSettings(f"{session.connection.where} answers no chats ({session.refusal}); {mend}")
                     return replace(found, manner=session.account.manner)
                 finally:
                     await session.connection.close()
@@ -208,6 +211,7 @@ class Session:
         self.schemas = known is not None and known.json_schema
         self.chats = False  # whether a chat that was tried out was answered
         self.refusal = "no answer"  # of the last request that was tried out in vain
+        self.lasting = True  # whether nothing else is to be hoped for
         self.looking = asyncio.Lock()
         self.account = account or chat.account
         if known is not None and self.account.manner == Manner():
@@ -300,9 +304,8 @@ class Session:
                     )
                 if isinstance(outcome, Answer):
                     money = worst if outcome.money is None and outcome.text is not None else outcome.money or 0.0
-                    self.answers += 1
-                    self.lost_in_a_row = 0
                     self.usage = after(self.usage, outcome, attempt)
+                    self.heard(outcome)
                     if self.thinks(manner, outcome) and outcome.cut and self.room(prompt) > room:
                         continue
                     return self.keep(prompt, key, room, outcome)
@@ -310,7 +313,8 @@ class Session:
             finally:
                 self.gate.settle(worst, money)
             fault, attempt, empty = outcome, attempt + 1, empty + 1 if outcome.empty else 0
-            if empty >= ATTEMPTS_AT_NOTHING or (fault.disconnected and self.answers == 0 and attempt >= ATTEMPTS_TO_CONNECT):
+            gone = (fault.disconnected or fault.foreign) and self.answers == 0
+            if empty >= ATTEMPTS_AT_NOTHING or (gone and attempt >= ATTEMPTS_TO_CONNECT):
                 break
             if attempt < self.chat.max_attempts:
                 await asyncio.sleep(self.wait_seconds(fault, attempt - 1))
@@ -319,6 +323,19 @@ class Session:
         answer = Answer(None, Reason.REQUEST_ERROR, f"{attempt} attempts failed; the last: {fault.detail}")
         self.usage = after(self.usage, answer, attempt - 1)
         return self.keep(prompt, key, 0, answer)
+
+    def heard(self, answer: Answer) -> None:
+        """Count an answer, or a prompt that was refused; where one after the other is, the run stops."""
+        if answer.reason is not Reason.REQUEST_ERROR:
+            self.answers += 1
+            self.lost_in_a_row = 0
+            return
+        self.lost_in_a_row += 1
+        if self.lost_in_a_row >= LOST_IN_A_ROW and self.account.stopped is None:
+            self.account.stopped = Unreachable(
+                f"{self.connection.where} refused {self.lost_in_a_row} requests in a row, the last one with {answer.detail}; "
+                "put less into each (contexts_per_question of a score, contexts of an explainer) or ask a model that reads more"
+            )
 
     def worst(self, body: Mapping[str, Any], room: int) -> float:
         """What a request may cost at most: no token is shorter than a byte. 0 where there are no prices."""
@@ -352,13 +369,13 @@ class Session:
 
     def stop_if_gone(self, fault: Fault, answers_before: int) -> None:
         """Raise Unreachable where the endpoint, and not the prompt, is to blame for a prompt that was lost."""
-        gone = fault.disconnected and self.answers == answers_before
+        gone = (fault.disconnected or (fault.foreign and self.answers == 0)) and self.answers == answers_before
         lost = LOST_IN_A_ROW if self.answers else LOST_AT_FIRST
         if gone or self.lost_in_a_row >= lost:
             mend = (
                 "look at what model and extra make it say"
                 if fault.empty
-                else "check that the server runs and that base_url is right"
+                else "check that the server runs and that base_url is right; it often ends in /v1"
             )
             raise Unreachable(f"{self.chat.base_url} gives no answers ({fault.detail}); {mend}")
 
@@ -418,7 +435,7 @@ class Session:
                     continue
                 outcome = self.read_trial(outcome)
             if isinstance(outcome, Answer):
-                self.refusal = outcome.detail
+                self.refusal, self.lasting = outcome.detail, True
                 if outcome.reason is not Reason.REQUEST_ERROR:
                     self.chats |= chat
                     self.thinks(manner, outcome)
@@ -427,13 +444,22 @@ class Session:
                     break
                 self.account.manner = guess
                 continue
-            fault, attempt, self.refusal = outcome, attempt + 1, outcome.detail
-            if (fault.disconnected or fault.broken or fault.empty) and attempt >= ATTEMPTS_TO_CONNECT:
+            fault, attempt, self.refusal, self.lasting = outcome, attempt + 1, outcome.detail, outcome.lasting
+            if attempt >= self.patience(fault, chat=chat):
                 break
             await asyncio.sleep(self.wait_seconds(fault, attempt - 1))
         self.account.manner = before if chat else self.account.manner
-        self.stop_if_gone(fault, self.answers)
+        if not fault.foreign:
+            self.stop_if_gone(fault, self.answers)
         return None
+
+    def patience(self, fault: Fault, *, chat: bool) -> int:
+        """How many attempts at something that is tried out are enough."""
+        if fault.foreign and not chat:
+            return 1  # a page in place of a path that is not there
+        if fault.unknown:
+            return ATTEMPTS_IN_VAIN
+        return ATTEMPTS_TO_CONNECT if fault.lasting else self.chat.max_attempts
 
     async def tried(self, body: Mapping[str, Any]) -> Answer | Fault | Refusal:
         """One request that is tried out, counted as any other."""
@@ -450,7 +476,7 @@ class Session:
     def read_trial(self, refusal: Refusal) -> Answer | Fault:
         """What an error status means for a request that the server may not know."""
         if refusal.status in UNKNOWN_STATUSES and refusal.status not in FAULTY_PROMPT_STATUSES:
-            return Answer(None, Reason.REQUEST_ERROR, f"status {refusal.status}: {shortened(refusal.text)}")
+            return Answer(None, Reason.REQUEST_ERROR, f"status {refusal.status}: {message_in(refusal.text)}")
         return read_refusal(refusal, proven=True, where=self.connection.where, key=self.chat.api_key_env)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+from gloss.models.manner import Refusal
 from gloss.models.prices import Prices
 from gloss.models.prompts import Answer, Prompt, PromptToken, TokenLogprob
 from gloss.models.replies import Choice, Fault, read_choice, read_logprobs
@@ -42,7 +43,7 @@ def in_form(body: Mapping[str, Any], form: Form) -> dict[str, Any]:
     return rest | {ASKED: body[ASKED]}
 
 
-def read_completion(content: bytes, body: Mapping[str, Any], prices: Prices) -> Answer | Fault:
+def read_completion(content: bytes, body: Mapping[str, Any], prices: Prices) -> Answer | Fault | Refusal:
     """The answer in the response to such a request. The continuation is kept to the letter, and may be empty."""
     choice = read_choice(content)
     if not isinstance(choice, Choice):

@@ -1,15 +1,18 @@
 """One request to an endpoint and what becomes of it: an answer, a refusal, or a fault worth another attempt."""
 
 import asyncio
+import base64
+import html
+import json
 import os
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from gloss.errors import BadSettings
 from gloss.models.completions import read_completion
-from gloss.models.manner import Refusal
+from gloss.models.manner import LIMITS, Refusal
 from gloss.models.prices import Prices
 from gloss.models.prompts import Answer
 from gloss.models.replies import Fault, read_reply
@@ -59,13 +62,14 @@ class Connection:
             headers = {name: self.hidden(value) for name, value in error.response.headers.items()}
             return Refusal(error.status_code, self.hidden(error.response.text), headers)
 
-    async def reply(self, body: Mapping[str, Any]) -> Answer | Fault:
+    async def reply(self, body: Mapping[str, Any]) -> Answer | Fault | Refusal:
         """What the endpoint sends back."""
         if "messages" in body:
             rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
             chat = self.client.chat.completions.with_raw_response
             reply = await chat.create(model=body["model"], messages=body["messages"], extra_body=rest)
-            return read_reply(self.whole(reply.content), self.prices)
+            limit = next((int(body[name]) for name in LIMITS if name in body), 0)
+            return read_reply(self.whole(reply.content), self.prices, limit)
         rest = {name: value for name, value in body.items() if name not in ("model", "prompt")}
         completions = self.client.completions.with_raw_response
         reply = await completions.create(model=body["model"], prompt=body["prompt"], extra_body=rest)
@@ -81,10 +85,21 @@ class Connection:
 
 
 def hidden(text: str, key: str) -> str:
-    """A text without the key, be it as JSON writes it."""
+    """A text without the key, be it as JSON, HTML, an address or a header writes it."""
     if len(key) < SHORTEST_SECRET:
         return text
-    return text.replace(key, HIDDEN).replace(key.replace("/", "\\/"), HIDDEN)
+    escaped = json.dumps(key)[1:-1]
+    written = {
+        key,
+        escaped,
+        escaped.replace("/", "\\/"),
+        html.escape(key),
+        quote(key, safe=""),
+        base64.b64encode(key.encode()).decode(),
+    }
+    for one in sorted(written, key=len, reverse=True):
+        text = text.replace(one, HIDDEN)
+    return text
 
 
 def api_key(variable: str) -> str:

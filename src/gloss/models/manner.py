@@ -16,13 +16,14 @@ REFUSES = frozenset({400, 403, 404, 405, 415, 422})  # statuses of requests that
 REFUSES_TURNS = REFUSES - {403} | {500, 501}  # some servers fall over their own chat template
 MOST_WORDS = 2000  # characters of an error that are read
 
+LIMIT = re.compile(r"\bmax[_ -]?(?:(?:output|new|completion)[_ -]?)?tokens\b", re.IGNORECASE)  # whichever of its names was sent
 NAMED: Mapping[str, re.Pattern[str]] = {
+    MAX_TOKENS: LIMIT,
+    MAX_COMPLETION_TOKENS: LIMIT,
     TEMPERATURE: re.compile(r"temperature", re.IGNORECASE),
     TOP_P: re.compile(r"\btop_?p\b", re.IGNORECASE),
     LOGPROBS: re.compile(r"log[ _-]?prob", re.IGNORECASE),
     FORMAT: re.compile(r"response_?\s?(?:format|schema)|json[ _]?schema|structured.output|guided|grammar", re.IGNORECASE),
-    MAX_TOKENS: re.compile(r"\bmax[_ ]?(?:output[_ ]?|new[_ ]?)?tokens\b", re.IGNORECASE),
-    MAX_COMPLETION_TOKENS: re.compile(r"\bmax[_ ]?(?:completion|output)[_ ]?tokens\b", re.IGNORECASE),
 }
 TURNS = re.compile(
     r"\broles?\b|alternat|raise_exception|developer instruction"
@@ -37,11 +38,20 @@ AT_MOST = re.compile(
     re.IGNORECASE,
 )
 AT_LEAST = re.compile(rf"(?:at least|>=|≥|greater than or equal to|minimum(?: value)?(?: of| is)?){NUMBER}", re.IGNORECASE)
-WARM = re.compile(r"strictly positive|(?:greater|more|larger) than 0|above 0|> ?0|must be positive", re.IGNORECASE)
-CONTEXT = re.compile(r"context length\D{0,24}(\d[\d,]*)", re.IGNORECASE)
-GIVEN = re.compile(
-    r"(\d[\d,]*)(?: tokens)? (?:in the (?:messages|input|prompt)|input tokens|prompt tokens|of text input)", re.IGNORECASE
+WARM = re.compile(r"strictly positive|(?:greater|more|larger) than 0|above 0|> ?0|must be positive|\(0(?:\.0+)?,", re.IGNORECASE)
+COLDEST = re.compile(
+    r"(?:at least|>=|≥|(?:greater than or |(?<!or ))equal to|min(?:imum)?(?: value)?(?: of| is|:)?|between|\[)[^\d.]{0,16}"
+    r"(0?\.\d+|1(?:\.0+)?)(?![\d.])",
+    re.IGNORECASE,
 )
+CONTEXT = re.compile(
+    r"(?:context (?:length|size|window|limit)|inputs`? tokens \+ `?max_new_tokens`?)\D{0,24}(\d[\d,]*)", re.IGNORECASE
+)
+GIVEN = re.compile(
+    r"(\d[\d,]*)(?: tokens)? (?:in the (?:messages|input|prompt)|`?inputs?`? tokens|prompt tokens|of text input)", re.IGNORECASE
+)
+# An error where others answer that the tokens were used up.
+OUT_OF_ROOM = re.compile("output limit was reached|could not finish the message", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,8 @@ def learned(
     `enough`: how many tokens an answer needs at least.
     """
     pointed, said = told(refusal.text)
+    if OUT_OF_ROOM.search(said):
+        return None
     ours = [name for name in NAMED if name in sent and name not in extra] if refusal.status in REFUSES else []
     name = first_named(ours, pointed)
     if name is None and CONTEXT.search(said):
@@ -115,8 +127,11 @@ def without(manner: Manner, sent: Mapping[str, Any], name: str, said: str, enoug
         most, wanted = number(AT_MOST, said), sent.get(ALTERNATIVES, 0)
         if 0 < most < wanted:
             return replace(manner, most_alternatives=most)
-    if name == TEMPERATURE and sent[name] == 0 and WARM.search(said):
-        return replace(manner, coldest=TEPID)
+    if name == TEMPERATURE and sent[name] == 0:
+        if least := COLDEST.search(said):
+            return replace(manner, coldest=float(least[1]))
+        if WARM.search(said):
+            return replace(manner, coldest=TEPID)
     return replace(manner, left_out=(*manner.left_out, *LEFT_OUT_TOGETHER.get(name, (name,))))
 
 

@@ -1,6 +1,7 @@
 """What an endpoint sent, read as an answer, as a fault worth another attempt, or as a reason to stop the run."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from itertools import accumulate
 from typing import Any
 
 from gloss.errors import BadSettings, Unreachable
-from gloss.models.manner import Refusal
+from gloss.models.manner import OUT_OF_ROOM, Refusal
 from gloss.models.prices import Prices
 from gloss.models.prompts import Answer, TokenLogprob
 from gloss.models.thoughts import spoken
@@ -19,17 +20,33 @@ from gloss.records import Reason
 PASSING_STATUSES = frozenset({408, 409, 425, 429})  # and 500 and above: worth another attempt
 FAULTY_PROMPT_STATUSES = frozenset({400, 413, 422})
 OUT_OF_CREDIT = ("insufficient_quota", "exceeded your current quota", "billing")
-TOO_LONG = ("context_length", "context length", "maximum context", "too long", "too many tokens")
-FILTERED = ("content_filter", "content management policy", "moderation", "flagged")
-OUT_OF_ROOM = ("output limit was reached", "could not finish the message")  # an error where others say that it was cut
-STREAMS = re.compile(
-    r"only support\w* stream|stream\w* (?:mode )?(?:only|is required|must)|enable the stream|non-?stream", re.IGNORECASE
+TOO_LONG = re.compile(
+    r"context[_ ](?:length|size|window|limit)|too long|too many (?:input )?tokens|token limit|reduce the length"
+    r"|(?:prompt|inputs?|request)\b[^.]{0,60}(?:exceed|too large)|inputs?\b[^.]{0,60}must (?:have less than|be <=) \d+",
+    re.IGNORECASE,
 )
-CUT = frozenset({"length", "max_tokens", "model_length", "max_output_tokens", "token_limit"})  # reasons to finish, in lower case
-STOPPED_BY_FILTER = frozenset({"content_filter", "safety", "recitation", "prohibited_content"})
-THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")  # fields of a message, beside its content
-THOUGHT_PARTS = frozenset({"thinking", "reasoning", "redacted_thinking", "thought"})
+FILTERED = ("content_filter", "content management policy", "moderation", "flagged")
+STREAMS = re.compile(
+    r"(?:only|must) support\w* stream|support\w* stream\w* only|stream\w*\W{0,3}(?:mode )?(?:only|is required|must|to true)"
+    r"|enable the stream|non-?stream|stream\W{0,3}(?:=|:)\W?true",
+    re.IGNORECASE,
+)
+EVENTS = re.compile(rb"(?:\s|:[^\n]*\n)*(?:data|event|id|retry):")  # how a stream begins
+PAGE = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
+UNSEEN = re.compile(r"<(style|script|head)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.IGNORECASE | re.DOTALL)
+# Reasons to finish, in lower case.
+CUT = frozenset({"length", "max_tokens", "model_length", "max_output_tokens", "token_limit", "model_context_window_exceeded"})
+STOPPED_BY_FILTER = frozenset(
+    {"content_filter", "safety", "recitation", "prohibited_content", "refusal", "sensitive", "blocklist", "spii"}
+)
+BROKEN_OFF = frozenset(
+    {"error", "abort", "aborted", "cancelled", "canceled", "network_error", "insufficient_system_resource", "malformed_response"}
+)
+FINISHES = ("finish_reason", "native_finish_reason", "stop_reason", "done_reason")
+THOUGHTS = re.compile("think|thought|reasoning", re.IGNORECASE)  # in the names of a message's fields, and of its parts
 ATTEMPTS_AT_NOTHING = 3  # an empty message may be the model's last word
+SOON = re.compile(r"(?:again|retry|wait)\D{0,24}?(\d+(?:\.\d+)?) ?(ms|s|sec|seconds|m|min|minutes)\b", re.IGNORECASE)
+UNITS = {"ms": 0.001, "s": 1, "m": 60}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +59,12 @@ class Fault:
     broken: bool = False  # the server fell over this request, and may do so again
     empty: bool = False  # the message was there, and nothing in it
     unknown: bool = False  # whether it was paid for
+    foreign: bool = False  # no reply of such an endpoint: a web page
+
+    @property
+    def lasting(self) -> bool:
+        """Whether waiting is not likely to help."""
+        return self.disconnected or self.broken or self.empty or self.foreign
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +85,7 @@ class Choice:
         )
         completion_tokens = max(completion_tokens, total - prompt_tokens)
         cost = used.get("cost")
-        if isinstance(cost, int | float) and not isinstance(cost, bool):
+        if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < math.inf:
             return prompt_tokens, completion_tokens, float(cost)
         told = prompt_tokens > 0 or completion_tokens > 0
         return prompt_tokens, completion_tokens, prices.of(prompt_tokens, completion_tokens) if told or prices.free else None
@@ -75,61 +98,70 @@ class Choice:
         return max(whole(of.get("reasoning_tokens")) for of in (used, details if isinstance(details, dict) else {}))
 
 
-def read_reply(content: bytes, prices: Prices) -> Answer | Fault:
-    """The answer in a response body; anything that is not a whole chat completion is a fault."""
+def read_reply(content: bytes, prices: Prices, limit: int = 0) -> Answer | Fault | Refusal:
+    """The answer in a response body; anything that is not a whole chat completion is a fault. `limit`: tokens it was allowed."""
     choice = read_choice(content)
-    if not isinstance(choice, Choice):
-        return choice
-    message = choice.content.get("message")
-    return read_message(choice, message, prices) if isinstance(message, dict) else Fault("the reply held no message")
+    return read_message(choice, prices, limit) if isinstance(choice, Choice) else choice
 
 
-def read_choice(content: bytes) -> Choice | Answer | Fault:
+def read_choice(content: bytes) -> Choice | Fault | Refusal:
     """The first choice in a response body. Raises BadSettings for a stream."""
     if not content.strip():
         return Fault("the reply was empty")
-    if content.lstrip().startswith((b"data:", b"event:")):
+    if EVENTS.match(content):
         raise BadSettings("the endpoint gives its answers in streams alone; use a server or a model that gives them whole")
     try:
         reply = json.loads(content)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        text = content.decode(errors="replace")
+        if PAGE.match(text):
+            return Fault(f"the reply was a web page: {shortened(text)}", foreign=True)
         return Fault(f"the reply was not JSON: {error}")
     if not isinstance(reply, dict):
         return Fault("the reply was not a JSON object")
-    if problem := reply.get("error"):
-        return read_inner_error(problem)
     choices = reply.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
-    return Choice(choice, reply.get("usage")) if isinstance(choice, dict) else Fault("the reply held no message")
+    for place in (reply, choice):
+        if isinstance(place, dict) and place.get("error"):
+            return read_inner_error(place["error"])
+    if not isinstance(choice, dict):
+        return Fault(f"the reply held no answer: {shortened(reply)}")
+    return Choice(choice, reply.get("usage"))
 
 
-def read_message(reply: Choice, message: Mapping[str, Any], prices: Prices) -> Answer | Fault:
+def read_message(reply: Choice, prices: Prices, limit: int = 0) -> Answer | Fault:
     """The answer in one choice, without its thoughts, and what it cost. An answer that was cut off says so."""
     choice = reply.content
+    message = choice.get("message")
+    message = message if isinstance(message, dict) else {"content": choice.get("text")}
     content, thought = text_of(message.get("content"))
     said = spoken(content)
-    beside = next(filter(None, (text_of(message.get(name))[0] for name in THOUGHTS)), "")
-    finish = str(choice.get("finish_reason") or "").lower()
-    cut = finish in CUT
+    besides = [text_of(inner) for name, inner in message.items() if THOUGHTS.search(name) and inner]
+    spent = reply.spent(prices)
+    finish = {str(choice[name]).lower() for name in FINISHES if choice.get(name)}
+    cut = bool(finish & CUT) or (not finish and 0 < limit <= spent[1])
     hidden = cut and not message.get("content") and not read_logprobs(choice.get("logprobs"))  # blanks are no thoughts
-    thought = thought or said.thought or bool(beside) or reply.thought_tokens > 0 or hidden
+    thought = thought or said.thought or bool(besides) or reply.thought_tokens > 0 or hidden
 
     def answer(text: str | None, reason: Reason | None = None, detail: str = "") -> Answer:
         logprobs = beginning_at(text, read_logprobs(choice.get("logprobs"))) if text else None
-        return Answer(text, reason, detail, logprobs, *reply.spent(prices), cut=cut, thought=thought)
+        return Answer(text, reason, detail, logprobs, *spent, cut=cut, thought=thought)
 
     if refusal := message.get("refusal") or refused_in(message.get("content")):
         return answer(None, Reason.REFUSED, shortened(refusal))
-    if finish in STOPPED_BY_FILTER:
+    if finish & STOPPED_BY_FILTER:
         return answer(None, Reason.REFUSED, "stopped by the provider's content filter")
+    if broken := finish & BROKEN_OFF:
+        return Fault(f"the answer broke off: {min(broken)}", unknown=True)
     if said.text:
         return answer(said.text)
     if cut:
         return answer(None, Reason.UNPARSABLE, "all tokens were used up before the answer began; allow more of them")
+    elsewhere = [text for text, _ in besides] + arguments_of(message)
+    if misplaced := next(filter(None, map(answer_in, elsewhere)), None):
+        return answer(misplaced)
     if message.get("tool_calls") or message.get("function_call"):
         return answer(None, Reason.UNPARSABLE, "it called a tool and answered nothing")
-    if is_document(beside):
-        return answer(beside)  # put there by a server that took all of it for a thought
     if thought:
         return answer(None, Reason.UNPARSABLE, "it thought and answered nothing")
     return Fault("the message was empty", empty=True)
@@ -141,12 +173,26 @@ def cut_off(answer: Answer) -> Answer:
     return replace(answer, text=None, reason=Reason.UNPARSABLE, detail=said, logprobs=None)
 
 
+def answer_in(text: str) -> str | None:
+    """The answer that a server put where none belongs: behind a thought that ends there, or JSON, which no thought is."""
+    said = spoken(text)
+    return said.text if said.text and (said.thought or is_document(text)) else None
+
+
 def is_document(text: str) -> bool:
-    """Whether a text is a JSON object from its first to its last character, which no thought is."""
+    """Whether a text is a JSON object from its first to its last character."""
     try:
         return isinstance(json.loads(text), dict)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return False
+
+
+def arguments_of(message: Mapping[str, Any]) -> list[str]:
+    """What the only tool that a message calls is given; nothing where it calls none, or several."""
+    calls = message.get("tool_calls")
+    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    given = [text_of(one.get("arguments"))[0] for one in functions or [message.get("function_call")] if isinstance(one, dict)]
+    return given if len(given) == 1 else []
 
 
 def beginning_at(text: str, tokens: tuple[TokenLogprob, ...] | None) -> tuple[TokenLogprob, ...] | None:
@@ -176,15 +222,16 @@ def read_logprobs(logprobs: Any) -> tuple[TokenLogprob, ...] | None:
         return None
 
 
-def read_inner_error(problem: Any) -> Answer | Fault:
-    """An error that came with status 200, as gateways send it when their provider fails."""
-    code = problem.get("code") if isinstance(problem, dict) else None
-    text = shortened(problem.get("message") if isinstance(problem, dict) else problem)
-    if any(word in f"{code} {text}".lower() for word in FILTERED):
-        return Answer(None, Reason.REFUSED, text)
-    if isinstance(code, int) and code in FAULTY_PROMPT_STATUSES:
-        return Answer(None, Reason.REQUEST_ERROR, text)
-    return Fault(f"the provider failed: {text}")
+def read_inner_error(problem: Any) -> Refusal | Fault:
+    """An error that came with status 200, as gateways send it: a refusal with the status that it names, or else a fault."""
+    fields = problem if isinstance(problem, dict) else {"message": problem}
+    named = " ".join(str(fields.get(name, "")) for name in ("code", "status", "type"))
+    status = re.search(r"\b[45]\d\d\b", named)
+    if status or "invalid_request" in named.lower():
+        return Refusal(int(status[0]) if status else 400, json.dumps({"error": problem}), {})
+    if any(word in f"{named} {fields.get('message')}".lower() for word in FILTERED):
+        return Refusal(400, json.dumps({"error": problem}), {})
+    return Fault(f"the provider failed: {shortened(fields.get('message'))}")
 
 
 def read_refusal(refusal: Refusal, *, proven: bool, where: str, key: str) -> Answer | Fault:
@@ -192,24 +239,49 @@ def read_refusal(refusal: Refusal, *, proven: bool, where: str, key: str) -> Ans
 
     Raises BadSettings or Unreachable where no prompt would be answered.
     """
-    status, lowered, said = refusal.status, refusal.text.lower(), shortened(refusal.text)
-    if status == 402 or (status == 429 and any(words in lowered for words in OUT_OF_CREDIT)):
+    status, lowered, said = refusal.status, refusal.text.lower(), message_in(refusal.text)
+    wait = retry_after(refusal.headers)
+    wait = soon(refusal.text) if wait is None else wait
+    if status == 402 or (status == 429 and wait is None and any(words in lowered for words in OUT_OF_CREDIT)):
         raise Unreachable(f"{where} wants to be paid (status {status}): {said}; add credit or use another endpoint")
     if status in {400, 422} and STREAMS.search(refusal.text):
-        raise BadSettings(f"{where} gives its answers in streams alone ({said}); use a server or a model that gives them whole")
+        raise BadSettings(
+            f"{where} gives such answers in streams alone ({said}); use a server or a model that gives them whole, "
+            "or set what it asks for in extra"
+        )
     if status in PASSING_STATUSES or status >= 500:
-        return Fault(f"status {status}: {said}", retry_after_seconds=retry_after(refusal.headers), broken=status == 500)
+        return Fault(f"status {status}: {said}", retry_after_seconds=wait, broken=status == 500)
     if status in {400, 403} and any(words in lowered for words in FILTERED):
         return Answer(None, Reason.REFUSED, said)
-    if status == 400 and any(words in lowered for words in OUT_OF_ROOM):
+    if status == 400 and OUT_OF_ROOM.search(refusal.text):
         return Answer(None, Reason.UNPARSABLE, f"all tokens were used up: {said}", cut=True, thought=True)
-    if status in FAULTY_PROMPT_STATUSES and (proven or any(words in lowered for words in TOO_LONG)):
+    if status in FAULTY_PROMPT_STATUSES and (proven or TOO_LONG.search(refusal.text)):
         return Answer(None, Reason.REQUEST_ERROR, f"status {status}: {said}")
-    if status in {401, 403}:
-        raise BadSettings(f"{where} refuses the key (status {status}): {said}; put a valid key into the variable {key}")
+    if status == 401:
+        raise BadSettings(f"{where} refuses the key (status 401): {said}; put a valid key into the variable {key}")
+    if status == 403:
+        raise BadSettings(f"{where} lets nobody in (status 403): {said}; check base_url, model and the key in the variable {key}")
     if status == 404:
         raise BadSettings(f"{where} is not there (status 404): {said}; check base_url, which often ends in /v1, and model")
-    raise BadSettings(f"{where} does not take such requests (status {status}): {said}; check model and extra")
+    raise BadSettings(f"{where} does not take such requests (status {status}): {said}; check base_url, model and extra")
+
+
+def message_in(text: str) -> str:
+    """What an error says, without what is put around it."""
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return shortened(text)
+    said = said[0] if isinstance(said, list) and said else said
+    while isinstance(said, dict):
+        said = next((said[name] for name in ("error", "message", "detail", "msg") if said.get(name)), str(said))
+    return shortened(said)
+
+
+def soon(text: str) -> float | None:
+    """Seconds that the words of an error ask us to wait."""
+    found = SOON.search(text)
+    return float(found[1]) * UNITS.get(found[2].lower(), UNITS[found[2][0].lower()]) if found else None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -242,14 +314,16 @@ def date(text: str | None) -> datetime | None:
 
 
 def text_of(content: Any) -> tuple[str, bool]:
-    """A message's text, which some servers send in parts, and whether some of the parts are thoughts."""
-    if isinstance(content, list):
-        parts = [part for part in content if isinstance(part, dict)]
-        said = [part for part in parts if part.get("type") not in THOUGHT_PARTS]
+    """A message's text, which some servers send in parts or as read JSON, and whether some of the parts are thoughts."""
+    if isinstance(content, str):
+        return content.strip(), False
+    parts = [content] if isinstance(content, dict) and "text" in content else content
+    if isinstance(parts, list) and any(isinstance(part, dict | str) for part in parts):
+        found = [part if isinstance(part, dict) else {"text": part} for part in parts if isinstance(part, dict | str)]
+        said = [part for part in found if not (THOUGHTS.search(str(part.get("type"))) or part.get("thought"))]
         texts = [part["text"] for part in said if isinstance(part.get("text"), str)]
-        texts += [part for part in content if isinstance(part, str)]
-        return "".join(texts).strip(), len(said) < len(parts)
-    return (content.strip() if isinstance(content, str) else ""), False
+        return "".join(texts).strip(), len(said) < len(found)
+    return ("" if content is None else json.dumps(content)), False
 
 
 def refused_in(content: Any) -> str | None:
@@ -260,10 +334,11 @@ def refused_in(content: Any) -> str | None:
 
 def whole(value: Any) -> int:
     """A count of tokens; 0 where the server does not tell."""
-    return int(value) if isinstance(value, int | float) else 0
+    return int(value) if isinstance(value, int | float) and 0 <= value < math.inf else 0
 
 
 def shortened(text: Any) -> str:
-    """The first words of what a server said, on one line."""
-    words = " ".join(str(text).split())
+    """The first words of what a server said, on one line; of a web page what is seen of it."""
+    said = str(text)
+    words = " ".join((UNSEEN.sub(" ", said) if PAGE.match(said) else said).split())
     return words if len(words) <= 200 else words[:200] + "…"

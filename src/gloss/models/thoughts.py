@@ -3,20 +3,25 @@
 import re
 from dataclasses import dataclass
 
-NAMES = "think|thinking|thought|thoughts|reason|reasoning|reflection|analysis|scratchpad"
+NAMES = (
+    "think|thinking|thought|thoughts|reason|reasoning|reflection|analysis|scratchpad"
+    "|chain_of_thought|cot|thought_process|thinking_process|(?:inner_|internal_)?monologue"
+)
 OPENS = (
     rf"<(?:\w+:)?(?:{NAMES})(?:\s[^<>]*)?>",
     rf"\[(?:{NAMES})\]",  # Magistral
     r"◁think▷",  # Kimi
-    r"<\|(?:begin_of_thought|START_THINKING)\|>",  # OpenThinker, Command
+    rf"<\|(?:begin_of_|start_)?(?:{NAMES})\|>",  # OpenThinker, Command
     r"<\|channel>thought\b",  # Gemma 4
+    r"<unused94>thought\b",  # Gemma 3
 )
 CLOSES = (
     rf"</(?:\w+:)?(?:{NAMES})\s*>",
     rf"\[/(?:{NAMES})\]",
     r"◁/think▷",
-    r"<\|(?:end_of_thought|END_THINKING)\|>",
+    rf"<\|(?:/|end_of_|end_)(?:{NAMES})\|>",
     r"<channel\|>",
+    r"<unused95>",
 )
 QUOTED = r"[`\"'“”‘’]"  # a tag between quotes is spoken of, and opens nothing
 MARK = re.compile(rf"(?<!{QUOTED})(?:(?P<opens>{'|'.join(OPENS)})|(?:{'|'.join(CLOSES)}))(?!{QUOTED})", re.IGNORECASE)

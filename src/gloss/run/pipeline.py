@@ -154,7 +154,12 @@ def sharded(plan: Plan, title: str, work: Callable[[int], None], part: Callable[
             executor.run(work, left, one_more)
         except Capped as problem:
             raise Capped(problem.reached, f"{sizes - done:,} of {sizes:,} features of {title}") from problem
-    tell(*(f"  {line}" for line in mishaps(plan, title)))
+    tell_mishaps(plan, title)
+
+
+def tell_mishaps(plan: Plan, stage: str) -> None:
+    """Print the errors that features of a stage failed with."""
+    tell(*(f"  {line}" for line in mishaps(plan, stage)))
 
 
 def find_neighbours(plan: Plan) -> None:
@@ -255,8 +260,9 @@ def measure_packings(plan: Plan) -> None:
             with timed(plan, stage):
                 packing.measure(plan, name, dialogue)
             told(dialogue)
-        if plan.part(stage, 0).is_done:
-            tell(f"  {packing.told(plan, name)}")
+            tell_mishaps(plan, stage)
+        if line := packing.told(plan, name):
+            tell(f"  {line}")
 
 
 def measure_judges(plan: Plan) -> None:
@@ -270,6 +276,7 @@ def measure_judges(plan: Plan) -> None:
             with timed(plan, stage):
                 judge(plan, settings, dialogue)
             told(dialogue)
+            tell_mishaps(plan, stage)
         if plan.part(stage, 0).is_done:
             tell(f"  {judge_told(plan, settings)}")
 

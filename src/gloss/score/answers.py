@@ -5,6 +5,7 @@ where there are exactly as many as items: with one more or one fewer nobody know
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -18,9 +19,15 @@ Places = dict[int, tuple[T, int]]
 """By item, from 0: what was said of it, and at which character of the text that begins."""
 
 WORDS = {"0": False, "1": True, "no": False, "yes": True, "false": False, "true": True}
-ITEM = r"(?:(?:context|text|item|set|number|no\.|question|example|sentence|answer)s?[ _]*)?#?\(?(?P<item>\d{1,4})\)?[\"'`]?"
+YES = "y t oui si sí sì sim ja да так tak evet 是 是的 对 有 はい 네 نعم"  # elsewhere
+NO = "n f non não nein nej nee нет ні nie hayır 否 不是 无 いいえ 아니요 لا"
+ELSEWHERE: dict[str, bool] = {word: words is YES for words in (YES, NO) for word in words.split()}
+WIDE = {sign: sign - 0xFEE0 for sign in range(0xFF01, 0xFF5F)}
+SIGNS = WIDE | str.maketrans("✓✔✅☑✗✘❌☒✖。、“”„‘’\ufe0f", '111100000.,"""\'\' ')
+ITEM = r"(?:(?:context|text|item|set|number|no\.|question|example|sentence|answer|q|c)s?[ _]*)?#?\(?(?P<item>\d{1,4})\)?[\"'`]?"
 SAID = r"(?P<quote>[\"'`]?)(?P<said>\w+)(?P=quote)"
-GOES_ON = r"(?=[\"'`)\]}|*\s]*(?:$|[-.,;:!?(|–—#]|(?:because|since|as|it|this|that|there|the)\b))"  # what may follow a word
+# What may follow a word.
+GOES_ON = r"(?=[\"'`)\]}|*\s]*(?:$|[-.](?!\w)|[,;:!?(|–—#$]|(?:because|since|as|it|this|that|there|the)\b))"
 LABEL = r"[^\w\n]*(?:(?:here (?:is|are) )?(?:the |my |final |so )*answers?(?: is| are)?[ ]*[:=]?)?[^\w\n]*"
 
 OBJECT = re.compile(r"\{[^{}]*(?:\}|$)")
@@ -33,12 +40,17 @@ VALUE = re.compile(
 KEY = re.compile(r"[\"']?(?P<item>\d{1,4})[\"']?\s*:\s*$")
 LIST = re.compile(r"\[[^\[\]{}]*\]")
 ENTRY = re.compile(r"[^,\[\]\s][^,\[\]]*")
-PAIR = re.compile(rf"{ITEM}[ \t]*(?:[:)=-]+|\.(?!\d))[ \t]*{SAID}", re.IGNORECASE)
+PAIR = re.compile(rf"{ITEM}(?:[ \t]*(?:[:)=-]+|\.(?!\d))[ \t]*|[ \t]+(?=[^\W\d])){SAID}", re.IGNORECASE)
 LINE = re.compile(rf"[^\w\n]*{ITEM}[ \t]*(?:=>|->|[:)=→–—|-]|\.(?!\d)|is\b)[ \t|(]*{SAID}{GOES_ON}", re.IGNORECASE)
 ALONE = re.compile(rf"{LABEL}{SAID}{GOES_ON}", re.IGNORECASE)
+BETWEEN = re.compile(r"[\s,;/|.$\"'`()-]*")
 AND = re.compile(r"[\s,;/|.]+(?:and\s+)?", re.IGNORECASE)
 QUOTES = " \t\n\"'`"
-DRESS = re.compile(r"```[a-z]*|\*\*|__")
+DRESS = re.compile(
+    r"```[a-z]*|\*\*|__|</?(?:answers?|final|json|output|response|results?|verdicts?)>|(?<=(?<![\w.])[01])\.0+(?![\w.])", re.I
+)
+TAGGED = re.compile(r"<((?:[a-z]+[ _]?)?\d{1,4})>(\s*\w+\s*)</\1>", re.IGNORECASE)
+BOX = re.compile(r"\\(?:boxed|text\w*|mathrm|mathbf)\{([^{}]*)\}")  # as TeX writes what matters
 FOR_EXAMPLE = re.compile(
     r"(?:for example|for instance|e\.g\.|such as|(?:example(?: answer)?|form(?:at)?) (?:is|would be)|looks? like)"
     r"\W*(?:answers?\W*)?$",
@@ -65,7 +77,7 @@ def read(text: str, number: int, decide: Decide[T], counts: T | None = None) -> 
     counts, or else the last one. Where a list names the items that count, as `[2, 7]`, these get the answer `counts` and the
     others its opposite; without `counts` such a list says nothing.
     """
-    plain = blanked(DRESS, spoken(text).text)
+    plain = blanked(DRESS, signs(spoken(text).text))
     readings = [*objects(plain, number, decide), *lists(plain, number, decide, counts), *lines(plain, number, decide)]
     readings += words(plain, number, decide)
     meant = [reading for reading in readings if not FOR_EXAMPLE.search(plain[: reading.start])]
@@ -75,12 +87,21 @@ def read(text: str, number: int, decide: Decide[T], counts: T | None = None) -> 
 
 def yes_or_no(word: str) -> bool | None:
     """Yes or no as models write them: 1, true, yes; None for anything else."""
-    return WORDS.get(word.lower())
+    return WORDS.get(word.lower(), ELSEWHERE.get(word.lower()))
 
 
 def mentioned(text: str, decide: Decide[T]) -> str | None:
     """The first word that could be an answer, wherever it stands: who says nothing of the kind need not be asked again."""
-    return next((word for word in re.findall(r"\w+", text) if decide(word) is not None), None)
+    return next((word for word in re.findall(r"\d+|\w\w+", text) if decide(word) is not None), None)
+
+
+def signs(text: str) -> str:
+    """The text with signs that are written in many ways in the plainest one, each at its place."""
+    plain = "".join(str(digit) if (digit := unicodedata.decimal(one, None)) is not None else one for one in text.translate(SIGNS))
+    plain = TAGGED.sub(lambda found: f" {found[1]}:{found[2]}{' ' * (found.end() - found.end(2))}", plain)
+    for _ in range(2):  # boxes may be nested
+        plain = BOX.sub(lambda found: f"{' ' * (found.start(1) - found.start())}{found[1]} ", plain)
+    return plain
 
 
 def blanked(what: re.Pattern[str], text: str) -> str:
@@ -163,10 +184,11 @@ def words(text: str, number: int, decide: Decide[T]) -> Iterator[Reading[T]]:
     run: list[tuple[T, int]] = []
     start = 0
     for line in re.finditer(r"^.*\S.*$|\Z", text, re.MULTILINE):
-        plain = not re.search(r"[\[\]{}]", line[0])
         label = re.match(LABEL, line[0], re.IGNORECASE)
         at = line.start() + (label.end() if label else 0)
-        parts = re.finditer(r"\w+", text[at : line.end()]) if plain else ()
+        plain = not re.search(r"[\[\]{}]", line[0])
+        listed = plain and BETWEEN.fullmatch(re.sub(r"\w+", "", text[at : line.end()]))
+        parts = re.finditer(r"\w+", text[at : line.end()]) if listed else ()
         told = [(word[0], at + word.start()) for word in parts if word[0].lower() != "and"]
         said = [(value, place) for word, place in told if (value := decide(word)) is not None]
         if len(said) == len(told) == number > 1:

@@ -2,39 +2,67 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from gloss.errors import BadInput
 from gloss.models.prompts import Conversation
-from gloss.records import Estimate, Explanation, Failure, Score, Verdict
+from gloss.records import Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
 from gloss.run.capabilities import capabilities_of
 from gloss.run.dialogue import Dialogue
 from gloss.run.experiment import Table
 from gloss.run.methods import installed, left_open, method, packs, parts
+from gloss.run.mishaps import Watch
 from gloss.run.plan import Plan
-from gloss.score.anchors import Material
+from gloss.score.anchors import ANCHOR, Material
 from gloss.score.asking import MOST, Form
 from gloss.score.packing import ALONE, Packing, Spent, Trial, chosen, counted, packings, tried
 from gloss.store.evidence import Evidence
-from gloss.store.results import Row, read
+from gloss.store.results import Row, failure_row, read
 
 RULES = 4  # that the contexts are spread over, so that each fills a request
 STAGE = "packing"
 
 
 def measure(plan: Plan, name: str, dialogue: Dialogue) -> None:
-    """Try packings of one method's questions out; every trial in the table `packings`, the chosen packing in the note."""
-    part = plan.part(f"{STAGE}.{name}", 0)
-    first = preferred(plan)
+    """Try packings of one method's questions out; every trial in the table `packings`, the chosen packing in the note.
+
+    An error with one rule costs that rule, where single questions fail at it, or else its contexts under that packing.
+    """
+    first, watch = preferred(plan), Watch(plan, f"{STAGE}.{name}", 0, after=(), size=RULES)
     try:
         material = anchors(plan)
     except BadInput as problem:
-        part.write({"packings": []}, note={"contexts": MOST, "form": first, "missing": str(problem)})
+        watch.write({"packings": []}, note={"contexts": MOST, "form": first, "missing": str(problem)})
         return
-    trials = list(tried(lambda packing: trial(plan, name, packing, material, dialogue), first))
+    alone: dict[int, tuple[Verdict, ...]] = {}
+    failures: list[Failure] = []
+
+    def trial(packing: Packing) -> Trial:
+        spent = Spent()
+        rules = range(len(material)) if packing == ALONE else list(alone)
+        talks = (watch.talk(FeatureId(ANCHOR, -1 - n), partial(asked, plan, name, packing, n, material[n])) for n in rules)
+        found = dict(zip(rules, dialogue.hold(counted(talk, spent) for talk in talks), strict=True))
+        said = {rule: one.verdicts for rule, one in found.items() if isinstance(one, Score)}
+        failures.extend(one for one in found.values() if isinstance(one, Failure) and one.reason is Reason.ERROR)
+        if packing == ALONE:
+            alone.update(said)
+        verdicts = [verdict for rule in alone for verdict in said.get(rule) or missing(alone[rule])]
+        return Trial.of(packing, verdicts, spent, plan.generator(STAGE, "intervals"))
+
+    trials = list(tried(trial, first))
     best = chosen(trials)
-    rows = [row_of(name, one, best=one is best) for one in trials]
+    rows = [row_of(name, one, best=one is best) for one in trials if one.verdicts]
     note = {"contexts": best.packing.contexts, "form": best.packing.form, "tells": best.tells}
-    part.write({"packings": rows}, whole=not any(one.lost for one in trials), note=note)
+    records = {"packings": rows, "failures": map(failure_row, dict.fromkeys(failures))}
+    watch.write(records, whole=not any(one.lost for one in trials), note=note if rows else note | {"missing": UNJUDGED})
+
+
+UNJUDGED = "no context of known truth could be judged"
+
+
+def missing(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The same contexts without an answer."""
+    return [replace(verdict, answer=None, reason=Reason.ERROR, probability=None) for verdict in verdicts]
 
 
 def preferred(plan: Plan) -> Form:
@@ -51,21 +79,12 @@ def anchors(plan: Plan) -> list[tuple[Explanation, Evidence]]:
     return [material.about(words, each, rng) for words in material.words(RULES, each, rng)]
 
 
-def conversations(
-    plan: Plan, name: str, packing: Packing, material: Sequence[tuple[Explanation, Evidence]]
-) -> Iterator[Conversation[Score | Failure]]:
-    """The method's own questions about every rule; each packing asks about the same contexts in the same order."""
+def asked(
+    plan: Plan, name: str, packing: Packing, number: int, rule: tuple[Explanation, Evidence]
+) -> Conversation[Score | Failure]:
+    """The method's own questions about a rule; each packing asks about the same contexts in the same order."""
     scorer = replace(method("score", {"method": name}), contexts_per_question=packing.contexts, form=packing.form)
-    for number, (explanation, evidence) in enumerate(material):
-        yield scorer.score(explanation, evidence, plan.generator(STAGE, name, number))
-
-
-def trial(plan: Plan, name: str, packing: Packing, material: Sequence[tuple[Explanation, Evidence]], dialogue: Dialogue) -> Trial:
-    """What the judge says under one packing."""
-    spent = Spent()
-    found = dialogue.hold(counted(talk, spent) for talk in conversations(plan, name, packing, material))
-    verdicts: list[Verdict] = [verdict for score in found if isinstance(score, Score) for verdict in score.verdicts]
-    return Trial.of(packing, verdicts, spent, plan.generator(STAGE, "intervals"))
+    return scorer.score(*rule, plan.generator(STAGE, name, number))
 
 
 def every(plan: Plan, name: str) -> Iterator[Conversation[Score | Failure]]:
@@ -75,7 +94,7 @@ def every(plan: Plan, name: str) -> Iterator[Conversation[Score | Failure]]:
     except BadInput:
         return
     for packing in (ALONE, *packings(preferred(plan))):
-        yield from conversations(plan, name, packing, material)
+        yield from (asked(plan, name, packing, number, rule) for number, rule in enumerate(material))
 
 
 def row_of(name: str, tried_: Trial, *, best: bool) -> Row:
@@ -110,20 +129,24 @@ def settled(plan: Plan, verb: str, settings: Table) -> Table:
 
 
 def packing_of(plan: Plan, name: str) -> Packing | None:
-    """The packing that was chosen for a method; None where it was not measured."""
+    """The packing that was chosen for a method, be it that some of it is to be measured again; None where none was measured."""
     stage = f"{STAGE}.{name}"
-    if stage not in plan.keys or not plan.part(stage, 0).is_done:
+    if stage not in plan.keys:
         return None
-    note = plan.part(stage, 0).note()
-    return Packing(note["contexts"], Form(note["form"]))
+    for row in read([plan.place(stage)], "packings"):
+        if row["chosen"]:
+            return Packing(row["contexts"], Form(row["form"]))
+    part = plan.part(stage, 0)
+    return Packing(part.note()["contexts"], Form(part.note()["form"])) if part.is_done else None
 
 
 def told(plan: Plan, name: str) -> str:
-    """Which packing was chosen and what it costs, in one line."""
-    note = plan.part(f"{STAGE}.{name}", 0).note()
-    if "missing" in note:
-        return f"the judge of {name}: {note['contexts']} contexts a request, not measured: {note['missing']}"
-    rows = [row for row in read([plan.place(f"{STAGE}.{name}")], "packings") if row["chosen"] or row["contexts"] == 1]
+    """Which packing was chosen and what it costs, in one line; nothing where it is still to be measured."""
+    part = plan.part(f"{STAGE}.{name}", 0)
+    rows = [row for row in part.rows("packings") if row["chosen"] or row["contexts"] == 1]
+    if not rows:
+        note = part.note() if part.is_done else {}
+        return f"the judge of {name}: {note['contexts']} contexts a request, not measured: {note['missing']}" if note else ""
     best = next(row for row in rows if row["chosen"])
     alone = next(row for row in rows if row["contexts"] == 1)
     said = f"the judge of {name}: {Packing(best['contexts'], Form(best['form']))}, {accuracy(best)}"
