@@ -34,8 +34,9 @@ def main() -> None:
     """
     stop_on_signals()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name of any bytes can be told
+        with suppress(OSError):  # of a stream that was exchanged for another
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a name of any bytes can be told
     try:
         app()
     except BaseException as problem:  # of whatever kind, once the command was told to stop

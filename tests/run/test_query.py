@@ -47,6 +47,23 @@ def test_what_would_steer_a_terminal_is_shown_as_text(ask):
     assert "\\x1b[31mred" in shown
 
 
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_values_of_every_kind_are_told(ask, form):
+    kinds = (
+        "now()",
+        "INTERVAL 1 MONTH",
+        "TIME '12:00'",
+        "uuid()",
+        "MAP {'a': 1}",
+        "'101'::BIT",
+        "'\\xAA'::BLOB",
+        "1.5::DECIMAL(38, 9)",
+    )
+    kinds += ("'infinity'::DATE", "'294247-01-01'::DATE", "170141183460469231731687303715884105727::HUGEINT", "'a'::ENUM('a')")
+    for kind in kinds:
+        assert ask(f"SELECT {kind} AS told", form=form).strip(), kind
+
+
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_scripts_read_texts_numbers_and_lists_back(ask, form):
     import csv

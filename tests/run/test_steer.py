@@ -1,5 +1,6 @@
 """`gloss steer` on the embedded model: what it prints, and what it refuses in one sentence."""
 
+import math
 import re
 import subprocess
 import sys
@@ -112,6 +113,10 @@ def test_what_cannot_be_steered_is_said(feature: int, prompts: tuple[str, ...], 
         ({"deed": "remove"}, "--edit remove: there is no such edit; choose add, set or ablate"),
         ({"strength": 1.0, "control": True}, "give --kl with --control"),
         ({"strength": 1.0, "new_tokens": 0}, "--tokens 0: wanted at least 1"),
+        *(
+            ({"strength": given}, "--strength is .*; give a number of 1e\\+12 at most")
+            for given in (1e39, -1e308, math.inf, math.nan)
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_are_said(settings: dict[str, object], said: str):

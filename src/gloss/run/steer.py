@@ -23,6 +23,8 @@ from gloss.run.plan import embedded
 from gloss.run.progress import out
 from gloss.run.subjects import opened
 
+LARGEST = 1e12  # strength: beyond it the vectors are all edit, and their squares overflow
+
 
 @dataclass(frozen=True, slots=True)
 class Steering:
@@ -42,8 +44,10 @@ class Steering:
             raise BadSettings(f"--edit ablate takes the feature away and has no strength; leave --{given[0]} out")
         if self.deed != Deed.ABLATE and len(given) != 1:
             raise BadSettings("give one of --strength, in units of the feature's activation, and --kl, in nats")
-        if self.strength is not None and not math.isfinite(self.strength):
-            raise BadSettings(f"--strength is {self.strength}; give a finite number, in units of the feature's activation")
+        if self.strength is not None and not abs(self.strength) <= LARGEST:
+            raise BadSettings(
+                f"--strength is {self.strength}; give a number of {LARGEST:g} at most, in units of the feature's activation"
+            )
         if self.control and self.kl is None:
             raise BadSettings("a random direction is comparable at equal divergence alone; give --kl with --control")
         if self.new_tokens < 1:
