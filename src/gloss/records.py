@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum, StrEnum
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
@@ -117,8 +118,9 @@ class Contexts:
 
     def __getitem__(self, rows: "ndarray | slice") -> "Contexts":
         """Those contexts alone, in the order of `rows`."""
-        columns = (getattr(self, each.name) for each in fields(self))
-        return Contexts(*(None if each is None else each[rows] for each in columns))
+        columns: list[Any] = [getattr(self, each.name) for each in fields(self)]
+        chosen: list[Any] = [None if each is None else each[rows] for each in columns]
+        return Contexts(*chosen)
 
     @property
     def counted(self) -> Bool[ndarray, "context position"]:

@@ -6,10 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny import tiny_subject
+from tokenizers import AddedToken, Regex, Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
 
 from gloss.collect.copies import groups_of
 from gloss.collect.texts import Listed
 from gloss.collect.tokens import read_texts
+from gloss.models.subject import Subject
+from gloss.models.tokens import Tokens
 from gloss.store.corpus import Corpus
 
 SUBJECT = tiny_subject()
@@ -77,6 +82,19 @@ def test_scripts_without_spaces_are_compared_by_character(tmp_path: Path, rng: n
     alphabet = np.array([chr(0x4E00 + n) for n in range(300)])
     texts = ["".join(rng.choice(alphabet, 60)) for _ in range(5)]
     assert groups([each + end for each in texts for end in ("", "了")], tmp_path) == [2 * (n // 2) for n in range(10)]
+
+
+def test_what_a_tokenizer_does_not_know_is_no_word(tmp_path: Path, rng: np.random.Generator) -> None:
+    stories = [text(story(rng)) for _ in range(12)]
+    words = sorted({word for each in stories for word in each.split()})
+    tokenizer = Tokenizer(WordLevel({word: n for n, word in enumerate(["<unk>", *words])}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Split(Regex(r"\s"), "isolated")  # knows words, and no kind of blank
+    tokenizer.add_special_tokens([AddedToken("<unk>", special=True)])
+    model = tiny_subject().model
+    model.resize_token_embeddings(tokenizer.get_vocab_size(), mean_resizing=False)
+    texts = Listed(tuple((each[:5], each.replace(" ", blank)) for each in stories for blank in (" ", "\u00a0", " \u2003")))
+    read_texts(Subject(model, Tokens(tokenizer)), texts, tmp_path / "corpus", 64)
+    assert Corpus.open(tmp_path / "corpus").groups.tolist() == [3 * (n // 3) for n in range(36)]
 
 
 def test_groups_are_the_same_again(tmp_path: Path, rng: np.random.Generator) -> None:

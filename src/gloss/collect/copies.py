@@ -37,15 +37,18 @@ WORDS = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
 LINES = re.compile(r"[\r\n]+|(?<=[.!?])\s|[。！？]")
 
 
-def groups_of(folder: Path) -> Int64[ndarray, " document"]:
+def groups_of(folder: Path, special: frozenset[int] = frozenset()) -> Int64[ndarray, " document"]:
     """For each document of a stored corpus the number of the first one of its group.
 
-    Documents are joined by pairs, so the ends of a chain may differ more.
+    Documents are joined by pairs, so the ends of a chain may differ more. Tokens in `special` are no words: one stands for
+    what a tokenizer does not know, such as an odd space.
     """
     hashes = column(folder / "documents.parquet", "hash")
-    common = CommonLines.of(folder, len(hashes))
+    pieces: list[bytes] = pq.read_table(folder / "vocabulary.parquet")["piece"].to_pylist()
+    vocabulary = Vocabulary(tuple(b" " if token in special else piece for token, piece in enumerate(pieces)))
+    common = CommonLines.of(folder, vocabulary, len(hashes))
     signatures = np.empty((len(hashes), SIGNATURE), np.uint16)
-    for number, drawn in enumerate(sketches(folder, common)):
+    for number, drawn in enumerate(sketches(folder, vocabulary, common)):
         signatures[number] = drawn.signature()
     return joined(signatures, hashes)
 
@@ -58,11 +61,11 @@ class CommonLines:
     counts: ndarray = field(default_factory=lambda: np.zeros(COUNTERS, np.uint32))
 
     @staticmethod
-    def of(folder: Path, documents: int) -> "CommonLines":
+    def of(folder: Path, vocabulary: Vocabulary, documents: int) -> "CommonLines":
         """Read the corpus once. A line is common in more than a third of some documents, and in more than 2 % of many."""
         found = CommonLines(np.inf if documents < FEW else min(documents / 3, max(16.0, documents / 50)))
         if documents >= FEW:
-            for _, texts in documents_of(folder):
+            for _, texts in documents_of(folder, vocabulary):
                 its = np.unique(np.array([hash_of(line) for text in texts for line in lines_of(text)], np.int64))
                 found.counts[its] += 1
         return found
@@ -113,17 +116,16 @@ def runs(lines: list[list[str]]) -> list[str]:
     return [" ".join(words[i : i + RUN]) for i in range(len(words) - RUN + 1)] or [" ".join(words)] * bool(words)
 
 
-def sketches(folder: Path, common: CommonLines) -> Iterator[Sketch]:
-    for _, texts in documents_of(folder):
+def sketches(folder: Path, vocabulary: Vocabulary, common: CommonLines) -> Iterator[Sketch]:
+    for _, texts in documents_of(folder, vocabulary):
         sketch = Sketch()
         for text in texts:
             sketch.add(text, common)
         yield sketch
 
 
-def documents_of(folder: Path) -> Iterator[tuple[int, Iterator[str]]]:
+def documents_of(folder: Path, vocabulary: Vocabulary) -> Iterator[tuple[int, Iterator[str]]]:
     """Each document's number and its text, a piece at a time, as the tokens of a stored corpus spell it."""
-    vocabulary = Vocabulary(tuple(pq.read_table(folder / "vocabulary.parquet")["piece"].to_pylist()))
     documents, offsets = (column(folder / "sequences.parquet", name) for name in ("document", "offset"))
     with pq.ParquetFile(folder / "tokens.parquet") as file:
         firsts = offsets[np.flatnonzero(np.diff(documents, prepend=-1))].tolist()

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,8 @@ def read_texts(
                 f"{folder} was read from other texts, with another tokenizer or other settings; give another folder, or delete it"
             )
         return found
-    with new_folder(folder) as partial, CorpusWriter(partial, subject.vocabulary(), groups_of) as written:
+    grouped = partial(groups_of, special=subject.tokens.special.numbers)
+    with new_folder(folder) as fresh, CorpusWriter(fresh, subject.vocabulary(), grouped) as written:
         cutter.cut(texts, written)
     return written.hexadecimal
 
