@@ -1,5 +1,6 @@
 """The verbs. Each says what it does with `--help`; what the user can mend is told in one sentence and exits with 2."""
 
+import errno
 import os
 import sys
 from contextlib import suppress
@@ -48,6 +49,10 @@ def main() -> None:
                 sys.exit(2)
             case BrokenPipeError():  # whoever read the output has seen enough
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            case OSError(errno=errno.ENOSPC | errno.EDQUOT):  # of the output; files in folders say which they are
+                print("gloss: there is no room for the output; make some, and run the same command again", file=sys.stderr)
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                sys.exit(2)
             case Exception():
                 print(f"gloss: {fault(problem)}", file=sys.stderr)
                 sys.exit(1)

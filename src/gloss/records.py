@@ -208,7 +208,9 @@ class Explanation:
     prompt_hash: str | None = None  # of the prompt file that asked for it
 
     def __post_init__(self) -> None:
-        if not isinstance(self.text, str) or not isinstance(self.rule, str | None):
+        text: object = self.text  # strangers make explanations, too
+        rule: object = self.rule
+        if not isinstance(text, str) or not isinstance(rule, str | None):
             raise TypeError(f"an explanation is text, with a rule as text or none, got {self.text!r} and {self.rule!r}")
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -141,6 +142,20 @@ def test_what_cannot_be_answered_is_one_sentence_and_touches_nothing(ask, sql, t
         ask(sql)
     assert "\n" not in str(told.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_no_room_for_the_answer_is_one_sentence(small_run):
+    code = "from gloss.cli import main; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "query", small_run / "out", "SELECT 1", "--format", "csv"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    said = "gloss: there is no room for the output; make some, and run the same command again\n"
+    assert (done.stderr, done.returncode) == (said, 2)
 
 
 def test_files_may_be_written_where_that_is_asked_for(ask, tmp_path):

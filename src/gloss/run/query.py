@@ -64,7 +64,11 @@ def report(folder: Path, sql: str, form: str = Format.TABLE, external: bool = Fa
             connection.register(name, opened(name, files_of(plan, name), schema))
         connection.execute("SET lock_configuration = true")
         try:
-            answer = connection.sql(sql) if form == Format.PARQUET else connection.execute(sql)
+            if form == Format.PARQUET:
+                if relation := connection.sql(sql):
+                    pq.write_table(relation.to_arrow_table().rename_columns(apart(relation.columns)), sys.stdout.buffer)
+                return
+            answer = connection.execute(sql)
             if answer and answer.description:  # a comment alone has no answer
                 write(answer, [name for name, *_ in answer.description], Format(form))
         except (duckdb.Error, pa.ArrowException, OverflowError, ValueError) as problem:  # the last two of dates beyond Python's
@@ -93,8 +97,8 @@ def opened(table: str, files: Sequence[Path], schema: pa.Schema) -> ds.Dataset |
         raise BadInput(f"table {table} cannot be read: {problem}; `gloss verify` says which part is damaged") from problem
 
 
-def write(answer: duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation, columns: Sequence[str], form: Format) -> None:
-    """The rows as a table (wrapped on a terminal, unbroken elsewhere), as CSV, as JSON objects, one a line, or as Parquet."""
+def write(answer: duckdb.DuckDBPyConnection, columns: Sequence[str], form: Format) -> None:
+    """The rows as a table (wrapped on a terminal, unbroken elsewhere), as CSV, or as JSON objects, one a line."""
     match form:
         case Format.TABLE:
             show(columns, answer.fetchall())
@@ -102,9 +106,7 @@ def write(answer: duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation, columns: 
             lines = csv.writer(sys.stdout, lineterminator="\n")
             lines.writerow(apart(columns))
             lines.writerows([flat(cell) for cell in row] for row in rows_of(answer))
-        case Format.PARQUET:
-            pq.write_table(answer.to_arrow_table().rename_columns(apart(columns)), sys.stdout.buffer)
-        case Format.JSON:
+        case _:
             begun, names = False, apart(columns)
             for row in rows_of(answer):
                 content = json.dumps(dict(zip(names, map(plain, row), strict=True)), ensure_ascii=False)
@@ -122,7 +124,7 @@ def apart(columns: Sequence[str]) -> list[str]:
     return found
 
 
-def rows_of(answer: duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation) -> Iterator[Row]:
+def rows_of(answer: duckdb.DuckDBPyConnection) -> Iterator[Row]:
     """The rows, a thousand at a time in memory."""
     while rows := answer.fetchmany(1000):
         yield from rows
