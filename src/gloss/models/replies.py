@@ -125,7 +125,7 @@ def read_choice(content: bytes) -> Choice | Fault | Refusal:
         if isinstance(place, dict) and place.get("error"):
             return read_inner_error(place["error"])
     if not isinstance(choice, dict):
-        return Fault(f"the reply held no answer: {shortened(reply)}")
+        return Fault(f"the reply held no answer: {shortened(json.dumps(reply))}", empty=True)
     return Choice(choice, reply.get("usage"))
 
 
