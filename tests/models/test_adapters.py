@@ -24,6 +24,14 @@ def folder(llama: Subject, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def save_tied(llama: Subject, folder: Path) -> Path:
+    """The same model with its embedding as its head."""
+    config = type(llama.model.config).from_dict(llama.model.config.to_dict() | {"tie_word_embeddings": True})
+    type(llama.model)(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
 def adapter(folder: Path, tmp_path: Path) -> Path:
     """A LoRA of random weights, as PEFT saves it."""
     base = Subject.load(folder, device="cpu").model
@@ -76,6 +84,15 @@ def test_an_adapter_that_is_no_change_of_weights_or_lacks_some_is_refused(folder
     save_file(kept, tmp_path / "head" / "adapter_model.safetensors")
     with pytest.raises(BadInput, match=r"does not fit .*model: it lacks base_model\.model\.lm_head"):
         Subject.load(folder, adapter=tmp_path / "head")
+
+
+@pytest.mark.filterwarnings("ignore:.*tie_word_embeddings:UserWarning", "ignore:.*save_embedding_layers:UserWarning")  # by peft
+def test_an_adapter_of_one_use_of_a_matrix_that_has_two_is_refused(save_tied: Path, tmp_path: Path):
+    base = Subject.load(save_tied, device="cpu").model
+    settings = peft.LoraConfig(r=4, lora_alpha=64, target_modules=["embed_tokens"], init_lora_weights=False)
+    peft.get_peft_model(base, settings).save_pretrained(tmp_path / "embedding")
+    with pytest.raises(BadInput, match=r"computes something else once it is merged \(logits \d+% off\), as where one matrix"):
+        Subject.load(save_tied, adapter=tmp_path / "embedding")
 
 
 def test_an_adapter_that_names_another_model_is_told(folder: Path, adapter: Path):

@@ -3,12 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel
 
 from gloss.errors import BadInput
+from gloss.models.forward import logits_of_pass
 from gloss.models.quiet import quiet
+from gloss.models.recording import probe_tokens
 
 FILE = "adapter_config.json"
+MOST_OFF = 0.05  # of the logits' norm; quantised weights round what is added to them
 
 
 def merged(model: PreTrainedModel, folder: Path, name: str) -> tuple[PreTrainedModel, tuple[str, ...]]:
@@ -38,7 +42,26 @@ def merged(model: PreTrainedModel, folder: Path, name: str) -> tuple[PreTrainedM
             raise BadInput(misfit.format(f"lacks {missing[0]}"))
         if unexpected := peft.set_peft_model_state_dict(wrapped, weights).unexpected_keys:
             raise BadInput(misfit.format(f"has {unexpected[0]}, for which there is no place"))
-        return wrapped.merge_and_unload(), told
+        return merged_as_it_was(wrapped, folder), told
+
+
+@torch.no_grad()
+def merged_as_it_was(wrapped: Any, folder: Path) -> PreTrainedModel:
+    """The model with the adapter in its weights. Raises BadInput where it then foretells something else.
+
+    So it does where one matrix is two layers' and the adapter changes one of them, as an embedding that is the head, too.
+    """
+    inside: PreTrainedModel = wrapped.eval().get_base_model()
+    tokens = probe_tokens(inside)
+    before = logits_of_pass(inside, tokens).float()
+    model: PreTrainedModel = wrapped.merge_and_unload()
+    off = (logits_of_pass(model, tokens).float() - before).norm() / before.norm()
+    if not off < MOST_OFF:
+        raise BadInput(
+            f"the adapter {folder} computes something else once it is merged (logits {float(off):.0%} off), as where one matrix "
+            "serves as embedding and as head; give a model that was saved with the adapter merged"
+        )
+    return model
 
 
 def of_another(folder: Path, base: str, name: str) -> tuple[str, ...]:

@@ -126,7 +126,7 @@ class Source:
         """The model's configuration. Raises BadInput where there is none that transformers knows by itself."""
         if not self.file:
             refuse_unknown(self.described, str(self.folder / "config.json"))
-        with quiet(f"{self.given} has a configuration that cannot be read"):
+        with quiet(f"{self.given} {'is no GGUF file' if self.file else 'has no configuration'} that can be read"):
             return AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False, **self.in_one_file)
 
     @cached_property
