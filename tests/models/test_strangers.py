@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.subjects.tiny import letters, tiny_model
 from gloss.errors import BadInput, Mismatch
+from gloss.models import tokens
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
 
@@ -100,9 +101,9 @@ def test_the_language_model_of_one_that_also_sees_is_read(save: Callable[[transf
         transformers.LlavaConfig(text_config=text, vision_config=sight, image_token_index=5)
     )
     subject = Subject.load(save(whole), device="cpu")
-    tokens = torch.arange(12).reshape(2, 6) + 7
-    found = subject.run(tokens, [Site("resid_post", 0), Site("mlp_out", 1)], logits=True)
-    expected = whole.eval()(input_ids=tokens, output_hidden_states=True)
+    rows = torch.arange(12).reshape(2, 6) + 7
+    found = subject.run(rows, [Site("resid_post", 0), Site("mlp_out", 1)], logits=True)
+    expected = whole.eval()(input_ids=rows, output_hidden_states=True)
     torch.testing.assert_close(found.logits, expected.logits)
     torch.testing.assert_close(found.activations[Site("resid_post", 0)], expected.hidden_states[1])
     assert subject.layers == 2
@@ -123,13 +124,20 @@ def test_weights_under_other_names_are_named(folder: Path):
         Subject.load(folder)
 
 
-def test_tokenizers_of_other_files_are_made_or_refused_with_the_reason(folder: Path):
+def test_tokenizers_of_other_files_are_made_or_refused_with_the_reason(folder: Path, monkeypatch: pytest.MonkeyPatch):
     (folder / "tokenizer.json").unlink()
     with pytest.raises(BadInput, match=r"holds no tokenizer: wanted a file tokenizer\.json"):
         Subject.load(folder)
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "ByT5Tokenizer"}))
     with pytest.raises(BadInput, match="a tokenizer of class ByT5Tokenizer: wanted one that the tokenizers library runs"):
         Subject.load(folder)
+    monkeypatch.setattr(tokens, "installed", lambda name: name != "protobuf")
+    (folder / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>")
+    with pytest.raises(
+        BadInput, match=r"tokenizer\.model is of SentencePiece, which is not installed whole; run: pip install protobuf"
+    ):
+        Subject.load(folder)
+    (folder / "tokenizer.model").unlink()
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nwas\n")
     subject = Subject.load(folder)

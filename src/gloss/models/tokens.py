@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gloss.models.special import ROLES, Special, content
 from gloss.store.vocabulary import Vocabulary
 
 OTHER_FILES = ("vocab*", "*.model", "*.tiktoken", "merges.txt", "tokenizer_config.json")  # of tokenizers without tokenizer.json
+SENTENCEPIECE = ("sentencepiece", "protobuf")  # what its models are read with
 MOST_TOKENS = 2**24  # of a vocabulary; what says more holds a slip of a digit, and would take memory for every number below it
 
 
@@ -105,12 +107,20 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         raise BadInput(
             f"{folder} holds no tokenizer.json, and its tokenizer is code of its own, which is not run; save it as one"
         )
+    for file in folder.glob("*.model"):
+        if file.read_bytes()[:1] == b"\n" and (absent := [name for name in SENTENCEPIECE if not installed(name)]):
+            raise BadInput(f"{file} is of SentencePiece, which is not installed whole; run: pip install {' '.join(absent)}")
     from transformers import AutoTokenizer
 
     from gloss.models.quiet import quiet
 
     with quiet(f"{folder} holds no tokenizer.json, and no tokenizer can be made from its other files"):
         return backend_of(AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+
+
+def installed(package: str) -> bool:
+    """Whether a package is here."""
+    return any(True for _ in metadata.distributions(name=package))
 
 
 def backend_of(tokenizer: Any) -> Tokenizer:
