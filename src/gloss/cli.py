@@ -47,7 +47,7 @@ def main() -> None:
             case GlossError():
                 print(f"gloss: {problem}", file=sys.stderr)
                 sys.exit(2)
-            case BrokenPipeError():  # whoever read the output has seen enough
+            case BrokenPipeError() | SystemExit(__context__=BrokenPipeError()):  # whoever read the output has seen enough
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             case OSError(errno=errno.ENOSPC | errno.EDQUOT):  # of the output; files in folders say which they are
                 print("gloss: there is no room for the output; make some, and run the same command again", file=sys.stderr)

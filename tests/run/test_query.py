@@ -158,6 +158,15 @@ def test_no_room_for_the_answer_is_one_sentence(small_run):
     assert (done.stderr, done.returncode) == (said, 2)
 
 
+def test_a_reader_that_goes_away_is_no_fault(small_run):
+    code = "from gloss.cli import main; main()"
+    command = [sys.executable, "-c", code, "query", small_run / "out", "SELECT * FROM range(300000)", "--format", "csv"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "range\n"
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == ("", 0)
+
+
 def test_files_may_be_written_where_that_is_asked_for(ask, tmp_path):
     ask(f"COPY (SELECT 1 AS one) TO '{tmp_path}/x.csv'", external=True)
     assert (tmp_path / "x.csv").read_text() == "one\n1\n"
