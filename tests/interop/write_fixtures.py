@@ -1,6 +1,6 @@
 """Write the fixtures of tests/models/formats with the libraries that own the formats: python tests/interop/write_fixtures.py.
 
-Run it in the environment of `make test-interop`. Each fixture is a folder as its library saves one, with
+It wants the extra `interop`. Each fixture is a folder as its library saves one, with
 `expected.safetensors` beside it: an input, the dense encoding and the reconstruction that the library itself makes of it.
 """
 
