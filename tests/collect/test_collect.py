@@ -125,7 +125,7 @@ def stop_after_a_shard(subject: Subject, dictionary: SparseCoder, folder: Path) 
 
     with pytest.raises(KeyboardInterrupt):
         COLLECT.run(subject, dictionary, TEXTS, folder, stop)
-    assert sorted(path.name for path in folder.iterdir()) == ["corpus", "shards"]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "corpus", "shards"]
 
 
 def test_a_shard_of_another_key_is_refused(subject: Subject, dictionary: SparseCoder, folder: Path) -> None:
