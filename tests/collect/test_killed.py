@@ -69,7 +69,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("undisturbed") / "collected"
     assert finished(start(folder)) == 0
     found = files(folder)
-    assert {Path(name).parts[0] for name in found} == {"corpus", "activations"}
+    assert {Path(name).parts[0] for name in found} == {".lock", "corpus", "activations"}
     return found
 
 
