@@ -197,6 +197,11 @@ class Failure:
     explained_by: str = ""  # the explainer's method, where an explanation could not be scored
 
 
+def is_text(value: object) -> bool:
+    """Whether a value is text, whatever its annotation says."""
+    return isinstance(value, str)
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """What a feature means, in words, and as an executable rule where there is one."""
@@ -208,9 +213,7 @@ class Explanation:
     prompt_hash: str | None = None  # of the prompt file that asked for it
 
     def __post_init__(self) -> None:
-        text: object = self.text  # strangers make explanations, too
-        rule: object = self.rule
-        if not isinstance(text, str) or not isinstance(rule, str | None):
+        if not is_text(self.text) or not (self.rule is None or is_text(self.rule)):  # strangers make explanations, too
             raise TypeError(f"an explanation is text, with a rule as text or none, got {self.text!r} and {self.rule!r}")
 
 
