@@ -1,4 +1,4 @@
-"""Where a model is computed and in which type: names that are there, and a measurement that a noisy machine cannot flip."""
+"""Where a model is computed and in which type: names that are there, and a choice that no noise can flip."""
 
 from pathlib import Path
 
@@ -7,12 +7,13 @@ import torch
 
 from gloss.errors import BadSettings
 from gloss.models.local_chat import LocalChat
-from gloss.models.placement import MARGIN, Speed, device_of, dtype_of, speed
+from gloss.models.placement import device_of, dtype_of
 from gloss.models.subject import Subject
 from gloss.run.experiment import Experiment
 from gloss.run.plan import SUBJECT_RECORD
 from gloss.run.subjects import of_run
-from gloss.store.sealed import unsealed
+from gloss.store.atomic import write_bytes
+from gloss.store.sealed import sealed, unsealed
 
 
 @pytest.fixture
@@ -62,30 +63,11 @@ def test_a_start_token_beyond_the_vocabulary_is_refused(halved: Path):
         Subject.load(halved, start_token=5000)
 
 
-def test_the_stored_type_is_taken_only_where_it_is_faster_by_far():
-    assert not Speed(torch.bfloat16, 1.0).faster
-    assert not Speed(torch.bfloat16, 1.01 / MARGIN).faster
-    assert Speed(torch.bfloat16, 0.99 / MARGIN).faster
-
-
-def test_one_layer_is_measured_in_both_types(subject: Subject):
-    measured = speed(subject.model, torch.bfloat16, 99)
-    assert measured is not None
-    assert measured.ratio > 0
-
-
-def test_a_run_measures_once_and_keeps_what_it_took(halved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_computes_in_float32_on_a_cpu_whatever_is_stored_and_keeps_what_it_began_with(halved: Path, tmp_path: Path):
     asked = Experiment.of({"subject": {"model": str(halved), "device": "cpu"}}).subject
-    monkeypatch.setattr("gloss.models.loading.speed", lambda *_: Speed(torch.bfloat16, 0.2))
-    assert of_run(asked, tmp_path / "run").model.dtype == torch.bfloat16
-    record = unsealed(tmp_path / "run" / SUBJECT_RECORD)
-    assert record == {
-        "dtype": "bfloat16",
-        "device": "cpu",
-        "measured": {"dtype": "bfloat16", "times_as_long_as_float32": 0.2},
-    }
+    assert of_run(asked, tmp_path / "run").model.dtype == torch.float32
+    assert unsealed(tmp_path / "run" / SUBJECT_RECORD) == {"dtype": "float32", "device": "cpu"}
     of_run.cache_clear()
-    monkeypatch.setattr("gloss.models.loading.speed", lambda *_: Speed(torch.bfloat16, 5.0))
-    assert of_run(asked, tmp_path / "run").model.dtype == torch.bfloat16
-    assert of_run(asked, tmp_path / "other").model.dtype == torch.float32
-    assert Subject.load(halved, device="cpu").model.dtype == torch.float32  # nothing is measured where nothing keeps it
+    write_bytes(tmp_path / "card" / SUBJECT_RECORD, sealed({"dtype": "bfloat16", "device": "cuda:0"}))
+    assert of_run(asked, tmp_path / "card").model.dtype == torch.bfloat16
+    assert Subject.load(halved, device="cpu").model.dtype == torch.float32

@@ -30,7 +30,6 @@ from gloss.models.adapters import merged
 from gloss.models.gguf_files import read_once
 from gloss.models.hub import GGUF, is_path, snapshot
 from gloss.models.machine import AUTO
-from gloss.models.placement import TYPES, Speed, speed
 from gloss.models.prompts import Message
 from gloss.models.quiet import quiet
 from gloss.models.soundness import (
@@ -50,12 +49,11 @@ WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model that is ready to be read, what people should know of it, and what was measured to choose its type."""
+    """A model that is ready to be read, and what people should know of it."""
 
     model: PreTrainedModel
     tokens: Tokens
     notes: tuple[str, ...] = ()
-    speed: Speed | None = None
 
 
 def load_model(
@@ -64,24 +62,20 @@ def load_model(
     dtype: torch.dtype | None,
     device: torch.device,
     adapter: str | Path | None = None,
-    measure: bool = False,
 ) -> Loaded:
     """The model and tokenizer of a folder, of a GGUF file, or of the hub's repository of that name at a revision.
 
-    Without a `dtype`, an accelerator computes in the type that the weights are stored in, and a CPU in float32; or, to `measure`,
-    in the stored type where one layer turns out to be faster by far in it.
+    Without a `dtype`, an accelerator computes in the type that the weights are stored in, and a CPU in float32.
 
     Raises BadInput where there is no model, or one whose parts contradict each other; BadSettings where a folder is asked for a
     revision.
     """
     source = source_of(path_or_name, revision)
     with read_once() if source.file else nullcontext():
-        return of_source(source, dtype, device, adapter, measure)
+        return of_source(source, dtype, device, adapter)
 
 
-def of_source(
-    source: "Source", dtype: torch.dtype | None, device: torch.device, adapter: str | Path | None, measure: bool
-) -> Loaded:
+def of_source(source: "Source", dtype: torch.dtype | None, device: torch.device, adapter: str | Path | None) -> Loaded:
     """The model of a place that is known; see `load_model`."""
     path_or_name, config = source.given, source.config
     kind = source.kind
@@ -95,12 +89,6 @@ def of_source(
     notes = source.notes + notes
     with quiet(f"{path_or_name} cannot be made into a model"):
         rows = input_rows(model)
-        stored = TYPES.get(str(getattr(config, "dtype", "")).removeprefix("torch."))
-        measured = None
-        if measure and dtype is None and wanted is torch.float32 and stored in (torch.bfloat16, torch.float16):
-            measured = speed(model, stored, rows)
-            if measured is not None and measured.faster:
-                model, _ = source.weights(stored, device)
         if adapter is not None:
             model, told = merged(model, Path(adapter).expanduser(), str(path_or_name))
             notes += told
@@ -109,7 +97,7 @@ def of_source(
         refuse_not_finite(model, str(path_or_name))
         tokens, told = Rows(rows, str(path_or_name)).fitted(tokens)
         notes += told + tried(model.eval(), tokens, str(path_or_name))
-    return Loaded(model, tokens, notes, measured)
+    return Loaded(model, tokens, notes)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from gloss.models.discovery import discover
 from gloss.models.forward import logits_of_pass, most_positions
 from gloss.models.hooks import Activation, Edit, tapped
 from gloss.models.layout import Layout
-from gloss.models.placement import Speed
 from gloss.models.proof import proven
 from gloss.models.recording import FAULTS, SAME, probe_tokens
 from gloss.models.sites import Site, parse_site
@@ -66,7 +65,6 @@ class Subject:
         if start_token != "bos":
             self.tokens.start_token = start_token
         self.notes: tuple[str, ...] = ()  # what people should know of how it was loaded, a sentence each
-        self.speed: Speed | None = None  # of its own type against float32, where that was measured
         self._running = Lock()
 
     @staticmethod
@@ -78,13 +76,12 @@ class Subject:
         device: str | None = None,
         start_token: int | Literal["bos"] | None = "bos",
         adapter: str | Path | None = None,
-        measure: bool = False,
     ) -> "Subject":
         """Read a model's folder or GGUF file, or fetch a model by the name that it has on the hub.
 
         Anything that looks like a path is one, and is never looked for on a network. Without a `device` a card is used where
-        there is one. Without a `dtype` weights keep theirs on a card and become float32 on a CPU; or, to `measure`, keep theirs
-        where that turns out to be faster by far. An `adapter` is a folder of PEFT, whose weights are added to the model's.
+        there is one. Without a `dtype` weights keep theirs on a card and become float32 on a CPU. An `adapter` is a folder of
+        PEFT, whose weights are added to the model's.
 
         Raises BadInput where there is no model, none whose sites can be found, or one whose parts contradict each other;
         BadSettings for a device that is not there and a start token that the model has no row for.
@@ -95,13 +92,13 @@ class Subject:
         from gloss.models.quiet import quiet
         from gloss.models.soundness import input_rows
 
-        loaded = load_model(path_or_name, revision, dtype, device_of(device or AUTO), adapter, measure)
+        loaded = load_model(path_or_name, revision, dtype, device_of(device or AUTO), adapter)
         rows = input_rows(loaded.model)
         if isinstance(start_token, int) and not 0 <= start_token < rows:
             raise BadSettings(f"start_token is {start_token}, and {path_or_name} has tokens 0 to {rows - 1}")
         with quiet(f"{path_or_name} cannot be read as a subject"):
             subject = Subject(loaded.model, loaded.tokens, start_token)
-        subject.notes, subject.speed = loaded.notes, loaded.speed
+        subject.notes = loaded.notes
         return subject
 
     @property

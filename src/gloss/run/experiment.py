@@ -61,7 +61,7 @@ class SubjectSettings:
     model: str = EMBEDDED
     revision: str = ""
     device: str = AUTO  # a card where there is one
-    dtype: str = AUTO  # on a card as stored; on a CPU float32, or as stored where that is measured to be faster by far
+    dtype: str = AUTO  # on a card as stored, on a CPU float32
     adapter: str = ""  # the folder of a PEFT adapter, which is added to the weights
     start_token: str | int = AUTO  # the tokenizer's own; "none", or a token's number
     weights: str = TRAINED  # or "random": drawn anew, by the run's seed, as before any training

@@ -14,7 +14,7 @@ from gloss.store.atomic import write_bytes
 from gloss.store.sealed import sealed
 
 
-def opened(asked: SubjectSettings, *, measure: bool = False) -> Subject:
+def opened(asked: SubjectSettings) -> Subject:
     """The subject with its trained weights. Raises BadInput and BadSettings."""
     start = asked.start_token
     subject = Subject.load(
@@ -24,7 +24,6 @@ def opened(asked: SubjectSettings, *, measure: bool = False) -> Subject:
         device=asked.device,
         start_token=start if isinstance(start, int) else None if start == NO_TOKEN else "bos",
         adapter=asked.adapter or None,
-        measure=measure,
     )
     tell(*(f"note: {note}" for note in subject.notes))
     return subject
@@ -34,13 +33,12 @@ def opened(asked: SubjectSettings, *, measure: bool = False) -> Subject:
 def of_run(asked: SubjectSettings, place: Path) -> Subject:
     """The subject of a run, in the type that the run began with: the record in `place` says which.
 
-    Speed is measured where no record is, so that a run that goes on does not change its type.
+    A run that goes on elsewhere, with a card or without, does not change its type.
     """
     if asked.dtype == AUTO and (taken := dtype_taken(place)):
         return opened(replace(asked, dtype=taken))
-    subject = opened(asked, measure=True)
-    measured = subject.speed and {"dtype": named(subject.speed.dtype), "times_as_long_as_float32": round(subject.speed.ratio, 2)}
-    content = {"dtype": named(subject.model.dtype), "device": str(subject.device), "measured": measured}
+    subject = opened(asked)
+    content = {"dtype": named(subject.model.dtype), "device": str(subject.device)}
     write_bytes(place / SUBJECT_RECORD, sealed(content))
     return subject
 
