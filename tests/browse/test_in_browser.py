@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from gloss.browse import write_pages
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]  # they share pages and a browser
+pytestmark = pytest.mark.browser
 
 
 def rows(page: Page) -> list[str]:

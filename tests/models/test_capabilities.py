@@ -18,8 +18,6 @@ from gloss.run.plan import embedded
 from models.talks import asking
 from models.text_server import serve_texts
 
-pytestmark = pytest.mark.xdist_group("capabilities")  # they share one server
-
 TEXT = 'def names(ships):\n    """Wörter — 中文."""\n    return [ship.name for ship in ships]\n'
 
 

@@ -23,8 +23,6 @@ from models.llama_cpp import post, serve_llama
 from models.talks import asking
 from score.one_word import evidence, explained
 
-pytestmark = pytest.mark.xdist_group("llama.cpp")  # they share one server
-
 TEXTS = (
     'def names(ships):\n    """Wörter — 中文."""\n    return [ship.name for ship in ships]\n',
     " 123 4567  \t\n\n  x'll don't I'VE  e\u0301 🙂",

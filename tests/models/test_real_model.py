@@ -12,7 +12,6 @@ from gloss.models.sites import Site
 from gloss.models.subject import Subject
 from models.llama_cpp import post, serve_file
 
-pytestmark = pytest.mark.xdist_group("real model")
 TEXTS = ("In 1945, 2048 ships left the harbour.", "  two\n\n lines — ünï 中文 🙂", "def f(x):\n\treturn x**2  # don't")
 
 

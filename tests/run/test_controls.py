@@ -15,8 +15,6 @@ from gloss.run.plan import Plan, plan_of
 from gloss.run.reporting.peaks import entropy, peaks
 from gloss.store.contexts import Tiles
 
-pytestmark = pytest.mark.xdist_group("controls")  # they share two runs
-
 CONTROLS = """
 [controls]
 random_dictionary = true

@@ -13,8 +13,6 @@ from gloss.run.plan import Plan
 from gloss.run.restored import effects_of, examples_of
 from gloss.store.results import read
 
-pytestmark = pytest.mark.xdist_group("intervening")  # they share a run
-
 FEW = """
 [run]
 folder = "out"

@@ -15,7 +15,7 @@ from gloss.run.plan import Plan, plan_of
 from gloss.store.results import read
 from models.llama_cpp import serve_file
 
-pytestmark = [pytest.mark.xdist_group("real model"), pytest.mark.timeout(900)]  # a minute where nobody else computes
+pytestmark = pytest.mark.timeout(900)  # a minute where nobody else computes
 FEATURES, EACH, RULES = 10, 8, 2  # contexts of a feature or a rule, half of them firing: one request
 
 EXPERIMENT = f"""

@@ -13,8 +13,6 @@ from gloss.run.pipeline import plan_of
 from gloss.run.plan import Plan
 from gloss.run.restored import examples_of, reasons_of
 
-pytestmark = pytest.mark.xdist_group("why")  # they share a run
-
 WHY = "\n[attribute]\ncontexts = 1\ntokens = 4\nstand_ins = 1\n"
 FEW = SMALL.replace("features = 12", "features = 3").replace("features_per_shard = 3", "features_per_shard = 2")
 
