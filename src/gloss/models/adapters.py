@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from gloss.errors import BadInput
+from gloss.models.foreign import PreTrainedModel
 from gloss.models.forward import logits_of_pass
 from gloss.models.quiet import quiet
 from gloss.models.recording import probe_tokens

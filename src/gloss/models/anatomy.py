@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
 
 from gloss.errors import Mismatch
+from gloss.models.foreign import PreTrainedConfig, PreTrainedModel
 from gloss.models.layout import Layer, Layout, Side
 from gloss.models.sites import Site
 

@@ -15,7 +15,6 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.planted.words import fresh_words
@@ -97,6 +96,8 @@ def compiled(rng: np.random.Generator, each: int = 6) -> Compiled:
 def subject_of(width: int, neurons: int) -> Subject:
     """The architecture, its weights all 0 but for norms, and a tokenizer of whole words."""
     names = [START, *islice((f" {word}" for word in fresh_words()), COMMON + RARE)]
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     settings = LlamaConfig(
         vocab_size=len(names), hidden_size=width, intermediate_size=neurons, num_hidden_layers=1, num_attention_heads=4,
         max_position_embeddings=512, bos_token_id=0, eos_token_id=None, tie_word_embeddings=False,

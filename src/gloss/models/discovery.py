@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from gloss.errors import BadInput
+from gloss.models.foreign import PreTrainedModel
 from gloss.models.layout import Layer, Layout, Place, Side
 from gloss.models.recording import OWN, SAME, Call, Held, Recording, record
 

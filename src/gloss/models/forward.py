@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from transformers import Cache, PreTrainedModel
+
+from gloss.models.foreign import Cache, PreTrainedModel
 
 
 def logits_of_pass(

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from numpy import ndarray
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 # Where a model was found, and what wrote it: neither changes what it computes.
 IGNORED = frozenset({"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"})
@@ -47,8 +46,8 @@ def content(thing: Any) -> Iterator[bytes | memoryview]:
             for item in thing:
                 yield from content(item)
         case nn.Module():
-            if isinstance(thing, PreTrainedModel):
-                settings = {name: value for name, value in thing.config.to_dict().items() if name not in IGNORED}
+            if (config := getattr(thing, "config", None)) is not None:  # of transformers
+                settings = {name: value for name, value in config.to_dict().items() if name not in IGNORED}
                 yield json.dumps(settings, sort_keys=True, default=str).encode()
             yield from content(dict(thing.state_dict()))
         case _ if is_dataclass(thing):

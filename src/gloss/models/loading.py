@@ -10,23 +10,11 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 from torch import nn
-from transformers import (
-    CONFIG_MAPPING,
-    MODEL_FOR_CAUSAL_LM_MAPPING,
-    MODEL_FOR_MULTIMODAL_LM_MAPPING,
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMultimodalLM,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
-from transformers import __version__ as version
 
 from gloss.errors import BadInput, BadSettings
 from gloss.models.adapters import FILE as ADAPTER
 from gloss.models.adapters import merged
+from gloss.models.foreign import PreTrainedConfig, PreTrainedModel
 from gloss.models.gguf_files import read_once
 from gloss.models.hub import GGUF, is_path, snapshot
 from gloss.models.machine import AUTO
@@ -112,6 +100,8 @@ class Source:
     @cached_property
     def config(self) -> PreTrainedConfig:
         """The model's configuration. Raises BadInput where there is none that transformers knows by itself."""
+        from transformers import AutoConfig
+
         if not self.file:
             refuse_unknown(self.described, str(self.folder / "config.json"))
         with quiet(f"{self.given} {'is no GGUF file' if self.file else 'has no configuration'} that can be read"):
@@ -125,6 +115,13 @@ class Source:
     @property
     def kind(self) -> Any:
         """What of transformers makes the model. Raises BadInput for one that foretells no next token from text alone."""
+        from transformers import (
+            MODEL_FOR_CAUSAL_LM_MAPPING,
+            MODEL_FOR_MULTIMODAL_LM_MAPPING,
+            AutoModelForCausalLM,
+            AutoModelForMultimodalLM,
+        )
+
         named = getattr(self.config, "model_type", "")
         if getattr(self.config, "is_encoder_decoder", False):
             raise BadInput(
@@ -175,6 +172,8 @@ class Source:
 
     def tokenizer(self) -> Any:
         """The tokenizer of transformers, which knows the template of chats. Raises BadInput."""
+        from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
         with quiet(f"{self.given} has a tokenizer that cannot be read"):
             if self.file:
                 return PreTrainedTokenizerFast.from_pretrained(self.folder, gguf_file=self.file, local_files_only=True)
@@ -195,6 +194,9 @@ class Source:
 
 def refuse_unknown(described: Mapping[str, Any], file: str) -> None:
     """Raises BadInput for a configuration that is none of a model that this transformers knows."""
+    from transformers import CONFIG_MAPPING
+    from transformers import __version__ as version
+
     named = described.get("model_type")
     if named not in CONFIG_MAPPING and (own := own_code(described)):
         raise BadInput(f"{file} wants code of the model's own ({own}), which is not run; give a model that transformers knows")

@@ -10,10 +10,10 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from gloss.errors import BadInput
 from gloss.models.anatomy import Anatomy
+from gloss.models.foreign import PreTrainedModel
 from gloss.models.forward import logits_of_pass
 from gloss.models.hooks import tapped
 from gloss.models.layout import Layer, Layout, Place

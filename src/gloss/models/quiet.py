@@ -7,8 +7,6 @@ from collections.abc import Generator
 from contextlib import contextmanager, redirect_stderr
 from pickle import UnpicklingError
 
-from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
-
 from gloss.errors import BadInput, GlossError, reason_of
 
 for library in ("bitsandbytes", "compressed_tensors", "gptqmodel", "torchao"):  # which remark on every pass of what they compute
@@ -22,6 +20,8 @@ def quiet(failed: str) -> Generator[None]:
     Whatever is raised becomes BadInput that begins with `failed`: a stranger's files reach all of transformers, torch and
     tokenizers, which raise anything.
     """
+    from transformers.utils.logging import disable_progress_bar, enable_progress_bar, is_progress_bar_enabled
+
     progress, disabled = is_progress_bar_enabled(), logging.root.manager.disable
     disable_progress_bar()
     logging.disable(logging.CRITICAL)

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from transformers import PreTrainedModel
 
 from gloss.errors import BadInput
+from gloss.models.foreign import PreTrainedModel
 from gloss.models.forward import first_input, first_output, logits_of_pass
 
 SHAKE = 0.3  # of the root mean square of what a module gives

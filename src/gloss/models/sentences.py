@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 from numpy import ndarray
-from transformers import AutoModel, AutoTokenizer
 
 from gloss.errors import Mismatch
 from gloss.models.embedder import unit
@@ -31,6 +30,8 @@ class SentenceModel:
     @staticmethod
     def load(folder: Path) -> "SentenceModel":
         """Read a sentence-transformers folder, without that library. Raises Mismatch where it takes no mean of tokens."""
+        from transformers import AutoModel, AutoTokenizer
+
         pooling = folder / "1_Pooling" / "config.json"
         if pooling.is_file() and not json.loads(pooling.read_text("utf-8")).get("pooling_mode_mean_tokens"):
             raise Mismatch(f"{folder} does not embed a text as the mean over its tokens; give another model, or an endpoint")

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
 
 from gloss.errors import BadInput
+from gloss.models.foreign import PreTrainedConfig, PreTrainedModel
 from gloss.models.forward import logits_of_pass, most_positions
 from gloss.models.tokens import Tokens
 

@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from gloss.errors import BadSettings, Mismatch
 from gloss.models.anatomy import Anatomy
 from gloss.models.discovery import discover
+from gloss.models.foreign import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from gloss.models.forward import logits_of_pass, most_positions
 from gloss.models.hooks import Activation, Edit, tapped
 from gloss.models.layout import Layout
@@ -204,6 +204,8 @@ class Subject:
     def _run_cached(
         self, beginning: Int64[Tensor, " position"], endings: Int64[Tensor, "sequence ending"], read: Sequence[Site]
     ) -> Trace:
+        from transformers import DynamicCache
+
         cache = DynamicCache()
         with self._alone(), torch.no_grad():
             with tapped(self.anatomy, 1, read, NO_EDITS, to_the_end=False):
