@@ -1,6 +1,8 @@
 """Any file of a finished run cut off, changed, emptied or removed: the next run mends it, or says one sentence."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,14 @@ def test_a_folder_of_something_else_is_neither_taken_for_pages_nor_verified(smal
     code, said = gloss(folder, "verify", "out/page")
     assert code == 2
     assert "holds no run" in said
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or os.getuid() != 0, reason="only root mounts a folder read-only")
+def test_an_archive_that_nobody_can_write_is_verified(small_run, tmp_path):
+    folder = copied(small_run, tmp_path / "run")
+    read_only = f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} && cd {folder} && exec "
+    command = ["unshare", "--mount", "sh", "-c", read_only + f"{Path(sys.executable).parent / 'gloss'} verify out"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    assert (done.returncode, done.stdout) == (0, "every file holds what was written\n"), done.stderr

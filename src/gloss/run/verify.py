@@ -1,9 +1,10 @@
 """Checks every file of a run against what was written, and deletes what is damaged where that is wanted."""
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 from gloss.browse.pages import MARK
@@ -29,7 +30,9 @@ def report(folder: Path, *, mend: bool = False, wait: bool = False) -> None:
     """
     if not (folder / RESOLVED).exists():
         plan_of(folder)
-    with sole_writer(folder, wait=wait):
+    # Where nobody can write, as in an archive, nobody else does.
+    alone = sole_writer(folder, wait=wait) if mend or os.access(folder, os.W_OK) else nullcontext()
+    with alone:
         of_stages = list(damages({marker.parent for marker in folder.rglob("part-*.done")}, None))
         beside = {path: why for run in (folder, *folder.glob("controls/*/")) for path, why in beside_stages(run)}
         kept = {path: why for path, why in beside.items() if path.name == LEDGER}
