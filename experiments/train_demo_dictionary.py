@@ -1,4 +1,6 @@
-"""Train the embedded dictionary by `gloss decompose` on the embedded subject; measure it on files that neither has seen.
+"""Train the embedded dictionary by `gloss decompose` on the embedded subject.
+
+Measure it on files that neither has seen.
 
 python experiments/train_demo_dictionary.py OUT [--site resid_post.2] [--k 16] [--tokens 12000000]
 """
@@ -13,16 +15,16 @@ import numpy as np
 import torch
 from train_demo_subject import is_held_out
 
-from gloss.collect.stdlib import library_files
+from gloss.collect.text_files import standard_library_files
 from gloss.collect.texts import open_texts
 from gloss.collect.tokens import read_texts
-from gloss.decompose.check import check
+from gloss.decompose.dictionary_check import check_dictionary
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.subject import Subject
-from gloss.run.check import rows
+from gloss.run.commands.check import sequence_batches
 from gloss.run.experiment import Experiment
 from gloss.run.pipeline import run_until
-from gloss.run.plan import embedded
+from gloss.run.plan import embedded_folder
 from gloss.run.stages.decompose import dictionary_folder
 from gloss.store.corpus import Corpus
 
@@ -35,22 +37,34 @@ def main() -> None:
     arguments.add_argument("--width", type=int, default=2048)
     arguments.add_argument("--tokens", type=int, default=12_000_000)
     chosen = arguments.parse_args()
-    files = library_files()
-    trainer = {"method": "topk", "site": chosen.site, "width": chosen.width, "k": chosen.k, "tokens": chosen.tokens}
+    files = standard_library_files()
+    trainer = {
+        "method": "topk",
+        "site": chosen.site,
+        "width": chosen.width,
+        "k": chosen.k,
+        "tokens": chosen.tokens,
+    }
     experiment = Experiment.of(
         {
             "run": {"folder": "runs/demo-dictionary"},
-            "collect": {"texts": [str(path) for path in files if not is_held_out(path)], "max_tokens": 0},
+            "collect": {
+                "texts": [str(path) for path in files if not is_held_out(path)],
+                "max_tokens": 0,
+            },
             "decompose": trainer,
         }
     )
     dictionary = load_dictionary(dictionary_folder(run_until(experiment, "decompose")))
-    subject = Subject.load(embedded("subject"))
+    subject = Subject.load(embedded_folder("subject"))
     with tempfile.TemporaryDirectory() as scratch:
         unseen = [str(path) for path in files if is_held_out(path)]
         read_texts(subject, open_texts(unseen), Path(scratch) / "corpus", 256, 60_000)
-        measured = check(
-            subject, dictionary, rows(Corpus.open(Path(scratch) / "corpus"), subject.start_token), np.random.default_rng(0)
+        measured = check_dictionary(
+            subject,
+            dictionary,
+            sequence_batches(Corpus.open(Path(scratch) / "corpus"), subject.start_token),
+            np.random.default_rng(0),
         )
     card = replace(
         dictionary.card,

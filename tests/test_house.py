@@ -4,6 +4,8 @@ import ast
 import re
 import subprocess
 import sys
+import warnings
+from collections import defaultdict
 from importlib.metadata import distributions, entry_points
 from pathlib import Path
 
@@ -20,23 +22,45 @@ POINTS = [point for verb in VERBS for point in entry_points(group=f"gloss.{verb}
 
 
 def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+LONG_FILE, LONGEST_FILE = 500, 800  # lines: one is warned of, the other is too much
+LONGEST_FUNCTION = 70  # lines of its body
+MOST_ARGUMENTS = 7
+SHORT_FILE, MOST_SHORT_FILES = 30, 0.05  # lines of code, and the share of files that may have fewer
+# the same for two kinds: of formats, and of callers, who hand over paths or what is loaded already
+SAME_FOR_TWO_KINDS = {"read", "write", "load_dictionary", "load_model", "steer"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
+@pytest.mark.filterwarnings("always::UserWarning")
 def test_files_are_as_long_as_their_concept_and_functions_can_be_held_in_mind(path):
     text = path.read_text()
     lines = text.count("\n")
-    assert lines <= 800, f"{path.name} has {lines} lines: find the joint to cut it at"
+    assert lines <= LONGEST_FILE, f"{path.name} has {lines} lines: find the joint to cut it at"
+    if lines > LONG_FILE:
+        warnings.warn(f"{path.name} has {lines} lines: is it one concept?", stacklevel=1)
     for function in functions(ast.parse(text)):
         body = function.body[1:] if ast.get_docstring(function) else function.body
         length = body[-1].end_lineno - body[0].lineno + 1 if body else 0
-        assert length <= 60, f"{path.name}:{function.lineno} {function.name} has {length} lines"
-        arguments = [a.arg for a in (*function.args.args, *function.args.kwonlyargs) if a.arg not in ("self", "cls")]
-        assert len(arguments) <= 7 or function.name in COMMANDS, f"{path.name}: {function.name} takes {len(arguments)} arguments"
+        assert length <= LONGEST_FUNCTION, (
+            f"{path.name}:{function.lineno} {function.name} has {length} lines"
+        )
+        arguments = [
+            a.arg
+            for a in (*function.args.args, *function.args.kwonlyargs)
+            if a.arg not in ("self", "cls")
+        ]
+        assert len(arguments) <= MOST_ARGUMENTS or function.name in COMMANDS, (
+            f"{path.name}: {function.name} takes {len(arguments)} arguments"
+        )
 
 
-COMMANDS = {"attribute", "demo", "check", "steer"}  # of the command line, where an argument is an option
+# of the command line, where an argument is an option
+COMMANDS = {"attribute", "demo", "check", "steer"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))
@@ -44,15 +68,46 @@ def test_every_module_says_what_it_is_for(path):
     assert ast.get_docstring(ast.parse(path.read_text()))
 
 
+def test_no_two_public_functions_or_classes_share_their_name():
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in SOURCES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                places[node.name].append(str(path.relative_to(ROOT / "src")))
+    twice = {name for name, files in places.items() if len(files) > 1 and name[0] != "_"}
+    assert {name: places[name] for name in twice - SAME_FOR_TWO_KINDS} == {}
+
+
+def test_few_files_are_shorter_than_a_concept():
+    files = [path for path in SOURCES if path.name != "__init__.py"]
+    short = [path.name for path in files if code_lines(path.read_text()) < SHORT_FILE]
+    assert len(short) <= MOST_SHORT_FILES * len(files), f"merge some of {', '.join(sorted(short))}"
+
+
+def code_lines(text: str) -> int:
+    """Lines that are neither blank nor a comment nor in a docstring."""
+    documented = set[int]()
+    for node in ast.walk(ast.parse(text)):
+        kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, kinds) and ast.get_docstring(node):
+            documented.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    lines = enumerate(map(str.strip, text.splitlines()), 1)
+    return sum(bool(line) and line[0] != "#" and number not in documented for number, line in lines)
+
+
 def test_imports_point_down_and_stages_do_not_know_each_other():
-    done = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports")], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point.group}.{point.name}")
 def test_every_method_has_a_heading_in_the_docs_and_defaults_for_its_few_settings(point):
     page = ROOT / "docs" / f"{point.group.removeprefix('gloss.')}.md"
-    assert re.search(rf"^##+ `{point.name}`", page.read_text(), re.MULTILINE), f"{page.name} has no heading for {point.name}"
+    assert re.search(rf"^##+ `{point.name}`", page.read_text(), re.MULTILINE), (
+        f"{page.name} has no heading for {point.name}"
+    )
     kind = point.load()
     assert len(kind.__dataclass_fields__) <= 8
     assert kind.__dataclass_params__.frozen
@@ -73,7 +128,10 @@ def test_links_in_the_docs_lead_somewhere():
 
 
 def test_everything_that_is_installed_with_gloss_is_pinned():
-    lines = [line.partition(";")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    lines = [
+        line.partition(";")[0].strip()
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+    ]
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
     wanted, seen = [("gloss", extra) for extra in ("", "test", "llama-cpp")], set()
     while wanted:
@@ -92,9 +150,9 @@ LIGHT = """
 import sys
 from typer.testing import CliRunner
 from gloss.cli import app
-told = CliRunner().invoke(app, ["--help"])
-print(told.output)
-assert told.exit_code == 0
+answer = CliRunner().invoke(app, ["--help"])
+print(answer.output)
+assert answer.exit_code == 0
 assert not {"torch", "pyarrow", "numpy"} & set(sys.modules)
 """
 
@@ -107,17 +165,26 @@ def test_help_comes_without_torch():
 
 @pytest.mark.parametrize(
     "module",
-    ["gloss.run.plan", "gloss.run.stages.sample", "gloss.run.stages.explain", "gloss.run.stages.score", "gloss.run.browsing"],
+    [
+        "gloss.run.plan",
+        "gloss.run.stages.sample",
+        "gloss.run.stages.explain",
+        "gloss.run.stages.score",
+        "gloss.run.reporting.feature_pages",
+    ],
 )
 def test_what_needs_no_tensor_imports_no_torch(module):
-    code = f"import sys, {module}; assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
+    code = (
+        f"import sys, {module}; assert 'torch' not in sys.modules and 'transformers' not in"
+        " sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_every_method_that_is_installed_loads_and_is_named_after_its_file():
+def test_every_method_that_is_installed_loads_from_the_file_that_defines_it():
     for point in POINTS:
-        assert point.value.split(":")[0].split(".")[-1] == point.name
+        assert point.load().__module__ == point.module
 
 
 def test_no_two_files_of_tests_share_their_name():

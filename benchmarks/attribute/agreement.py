@@ -1,10 +1,12 @@
-"""Which heads and MLPs of a real small model make verbs agree with their subjects, and does it do so at all?
+"""Which heads and MLPs of a real small model make verbs agree with their subjects, and does it do
+so at all?
 
     python -m benchmarks.attribute.agreement [--twins 16] [--budget 512]
 
-Needs the folders tinystories-656k and circuit-prompts of GLOSS_DATA. This model's tokens span words, so a prompt ends where
-the two forms' tokens part: what is compared is what the model gives next in "The uncles ha", say. Prompts whose forms part
-inside the noun are left out, since nothing before that place says its number.
+Needs the folders tinystories-656k and circuit-prompts of GLOSS_DATA. This model's tokens span
+words, so a prompt ends where the two forms' tokens differ first: what is compared is what the
+model gives next in "The uncles ha", say. Prompts whose forms differ inside the noun are left out,
+since nothing before that place says its number.
 """
 
 import argparse
@@ -18,21 +20,27 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from benchmarks.quality.data import found
-from gloss.attribute.auto import Auto
-from gloss.attribute.evaluations import Evaluations
-from gloss.attribute.exact import Exact
-from gloss.attribute.games.components import Ablated, Blocks, Components, Heads, logit_difference
-from gloss.attribute.indices import Index
-from gloss.attribute.interactions import Interactions
+from gloss.attribute.game import Evaluations
+from gloss.attribute.methods.auto import Auto
+from gloss.attribute.methods.exact import Exact
+from gloss.attribute.players.model_components import (
+    AblationGame,
+    Components,
+    Heads,
+    Sublayers,
+    logit_difference,
+)
+from gloss.attribute.result.indices import Index
+from gloss.attribute.result.interactions import Interactions
 from gloss.models.subject import Subject
 from gloss.records import PADDING
-from gloss.score.intervals import wilson
+from gloss.score.intervals import wilson_interval
 
 KINDS = ("simple", "nounpp", "within_rc")
 
 
 class Choice(NamedTuple):
-    """Tokens up to where the right and the wrong form part, and the token of each there."""
+    """Tokens up to where the right and the wrong form differ, and the token of each there."""
 
     tokens: tuple[int, ...]
     right: int
@@ -40,53 +48,78 @@ class Choice(NamedTuple):
 
 
 def twins(subject: Subject, folder: Path, kind: str) -> list[tuple[Choice, Choice]]:
-    """Each prompt, and the same with a subject of the other number, whose right form is the other one."""
+    """Each prompt, and the same with a subject of the other number, whose right form is the other
+    one.
+    """
     made: dict[tuple[Choice, Choice], None] = {}
     for line in (folder / "sva" / f"{kind}_test.json").read_text().splitlines():
         row = json.loads(line)
         forms = (row["clean_answer"], row["patch_answer"])
-        clean, other = choice(subject, row["clean_prefix"], forms), choice(subject, row["patch_prefix"], forms[::-1])
+        clean, other = (
+            choice(subject, row["clean_prefix"], forms),
+            choice(subject, row["patch_prefix"], forms[::-1]),
+        )
         if clean and other:
             made[clean, other] = None
     return list(made)
 
 
 def choice(subject: Subject, prefix: str, forms: tuple[str, str]) -> Choice | None:
-    """None where the forms' tokens part before the prefix ends, or one form's begin the other's, as in "go" and "goes"."""
+    """None where the forms' tokens differ before the prefix ends, or one form's begin the other's,
+    as in "go" and "goes".
+    """
     right, wrong = (subject.encode(prefix + form) for form in forms)
-    parted = (number for number, (one, other) in enumerate(zip(right, wrong, strict=False)) if one != other)
-    place = next(parted, 0)
-    said = subject.vocabulary().text(right[:place]).strip()
-    return Choice(tuple(right[:place]), right[place], wrong[place]) if said.startswith(prefix) else None
+    differing = (
+        number
+        for number, (one, other) in enumerate(zip(right, wrong, strict=False))
+        if one != other
+    )
+    index = next(differing, 0)
+    said = subject.vocabulary().text(right[:index]).strip()
+    return (
+        Choice(tuple(right[:index]), right[index], wrong[index])
+        if said.startswith(prefix)
+        else None
+    )
 
 
-def game(subject: Subject, some: list[Choice], components: Components) -> Ablated:
-    """The mean logit difference, components ablated to their mean: what no longer depends on the prompt's number."""
+def game(subject: Subject, some: list[Choice], components: Components) -> AblationGame:
+    """The mean logit difference, components ablated to their mean: what no longer depends on the
+    prompt's number.
+    """
     rows = [[subject.start_token, *one.tokens] for one in some]
     width = max(map(len, rows))
     tokens = torch.tensor([row + [PADDING] * (width - len(row)) for row in rows])
-    right, wrong = (torch.tensor([one[place] for one in some]) for place in (1, 2))
-    return Ablated(subject, components, tokens, logit_difference(right, wrong))
+    right, wrong = (torch.tensor([one[index] for one in some]) for index in (1, 2))
+    return AblationGame(subject, components, tokens, logit_difference(right, wrong))
 
 
 def accuracy(subject: Subject, some: list[tuple[Choice, Choice]]) -> str:
-    """The share of prompts in which the right form is the likelier; and of twins, whose sum no liking for one form can move."""
+    """The share of prompts in which the right form is the likelier.
+
+    And of twins, whose sum no liking for one form can move.
+    """
     clean = game(subject, [one for both in some for one in both], Heads.of(subject))
     differences = clean.metric(subject.next_logits(clean.tokens)).reshape(-1, 2)
-    return f"right form likelier {share(differences > 0)} prompts; twins told apart {share(differences.sum(1) > 0)} twins"
+    return (
+        f"right form likelier {share(differences > 0)} prompts; twins told apart"
+        f" {share(differences.sum(1) > 0)} twins"
+    )
 
 
 def share(good: Bool[Tensor, "..."]) -> str:
     """With its interval."""
-    of = wilson(int(good.sum()), good.numel())
+    of = wilson_interval(int(good.sum()), good.numel())
     return f"{of.value:.3f} [{of.low:.3f}, {of.high:.3f}] of {good.numel()}"
 
 
-def told(found: Interactions) -> str:
+def strongest_indices(found: Interactions) -> str:
     """The strongest players and pairs by their Banzhaf interactions, and how far to trust them."""
     index = found.index(Index.BANZHAF_INTERACTION)
     ranked = sorted((one for one in index if one), key=lambda one: -abs(index[one]))[:6]
-    return "; ".join(f"{' + '.join(found.players[player] for player in one)} {index[one]:+.2f}" for one in ranked)
+    return "; ".join(
+        f"{' + '.join(found.players[player] for player in one)} {index[one]:+.2f}" for one in ranked
+    )
 
 
 def main() -> None:
@@ -105,13 +138,18 @@ def main() -> None:
         every = [every[number] for number in rng.permutation(len(every))[:600].tolist()]
         print(f"{kind}: {accuracy(subject, every)}", flush=True)
         some = [one for both in every[: asked.twins] for one in both]
-        for components in (Blocks.layers(subject), Blocks.mlps(subject), Heads.of(subject)):
+        for components in (Sublayers.layers(subject), Sublayers.mlps(subject), Heads.of(subject)):
             remembering = Evaluations(game(subject, some, components))
             n = len(remembering.players)
             method = Exact() if n <= 4 else Auto(budget=asked.budget)
             attributed = method.attribute(remembering, rng)
-            nobody, everybody = remembering.values(np.stack([np.zeros(n, np.bool_), np.ones(n, np.bool_)]))
-            print(f"  {n} players, {nobody:+.2f} without all, {everybody:+.2f} with: {told(attributed)}. {attributed.plainly()}")
+            nobody, everybody = remembering.values(
+                np.stack([np.zeros(n, np.bool_), np.ones(n, np.bool_)])
+            )
+            print(
+                f"  {n} players, {nobody:+.2f} without all, {everybody:+.2f} with:"
+                f" {strongest_indices(attributed)}. {attributed.summary_sentence()}"
+            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""The game of a comment's words: a classifier of sentiment, trained here on GoEmotions, says how positive what is left of it is.
+"""The game of a comment's words: a classifier of sentiment, trained here on GoEmotions, says how
+positive what is left of it is.
 
-Words and neighbouring pairs of words are embedded, averaged, and read by a hidden layer (after Joulin et al., 2017, "Bag of
-Tricks for Efficient Text Classification", which has no hidden layer). Pairs, the average and the layer make words act together.
+Words and neighbouring pairs of words are embedded, averaged, and read by a hidden layer (after
+Joulin et al., 2017, "Bag of Tricks for Efficient Text Classification", which has no hidden layer).
+Pairs, the average and the layer make words act together.
 """
 
 import re
@@ -16,9 +18,10 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 from torch import Tensor, nn
 
-from gloss.attribute.game import Function
+from gloss.attribute.game import FunctionGame
 
-POSITIVE = {0, 1, 4, 5, 8, 13, 15, 17, 18, 20, 21, 23}  # admiration, amusement, approval, …, as labels.txt numbers them
+# admiration, amusement, approval, …, as labels.txt numbers them
+POSITIVE = {0, 1, 4, 5, 8, 13, 15, 17, 18, 20, 21, 23}
 NEGATIVE = {2, 3, 9, 10, 11, 12, 14, 16, 19, 24, 25}
 BUCKETS = 1 << 15
 WIDTH = 32
@@ -59,14 +62,21 @@ def buckets(words: Sequence[str]) -> list[int]:
     return [crc32(part.encode()) % BUCKETS for part in (*words, *pairs)]
 
 
-def trained(texts: list[tuple[list[str], bool]], rng: np.random.Generator, epochs: int = 3) -> Classifier:
+def trained(
+    texts: list[tuple[list[str], bool]], rng: np.random.Generator, epochs: int = 3
+) -> Classifier:
     """Adam on the log-loss, in batches."""
     model = Classifier(torch.Generator().manual_seed(int(rng.integers(1 << 31))))
     descent = torch.optim.Adam(model.parameters(), lr=0.003)
-    rows, labels = [buckets(words) for words, _ in texts], torch.tensor([float(positive) for _, positive in texts])
+    rows, labels = (
+        [buckets(words) for words, _ in texts],
+        torch.tensor([float(positive) for _, positive in texts]),
+    )
     for _ in range(epochs):
         for batch in np.array_split(rng.permutation(len(rows)), max(1, len(rows) // BATCH)):
-            loss = nn.functional.binary_cross_entropy_with_logits(model([rows[row] for row in batch]), labels[batch])
+            loss = nn.functional.binary_cross_entropy_with_logits(
+                model([rows[row] for row in batch]), labels[batch]
+            )
             descent.zero_grad()
             loss.backward()
             descent.step()
@@ -77,15 +87,20 @@ def right(model: Classifier, texts: list[tuple[list[str], bool]]) -> list[bool]:
     """Whether each text is classified as it is labelled."""
     with torch.no_grad():
         odds = model([buckets(words) for words, _ in texts])
-    return [(value > 0) == positive for value, (_, positive) in zip(odds.tolist(), texts, strict=True)]
+    return [
+        (value > 0) == positive for value, (_, positive) in zip(odds.tolist(), texts, strict=True)
+    ]
 
 
-def game(model: Classifier, words: Sequence[str]) -> Function:
+def game(model: Classifier, words: Sequence[str]) -> FunctionGame:
     """Log-odds of what is left, the rest put together."""
 
     def value(masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
-        left = [buckets([word for word, kept in zip(words, mask, strict=True) if kept]) for mask in masks.tolist()]
+        left = [
+            buckets([word for word, kept in zip(words, mask, strict=True) if kept])
+            for mask in masks.tolist()
+        ]
         with torch.no_grad():
             return model(left).double().numpy()
 
-    return Function(tuple(words), value)
+    return FunctionGame(tuple(words), value)

@@ -1,7 +1,8 @@
 """The game of the embedded subject's heads: which of them copy the name of an argument?
 
-Each prompt is the head of a Python method that has stored its first argument and is about to store the second; the value is the
-mean logit of the second argument's name minus that of the first. Heads are ablated to their mean over the prompts.
+Each prompt is the head of a Python method that has stored its first argument and is about to store
+the second; the value is the mean logit of the second argument's name minus that of the first. Heads
+are ablated to their mean over the prompts.
 """
 
 from importlib.resources import files
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gloss.attribute.games.components import Ablated, Heads, logit_difference
+from gloss.attribute.players.model_components import AblationGame, Heads, logit_difference
 from gloss.models.subject import Subject
 from gloss.records import PADDING
 
@@ -45,10 +46,17 @@ def other_prompts() -> list[tuple[str, str]]:
     return drawn()[4:16]
 
 
-def game(subject: Subject, pairs: list[tuple[str, str]], layers: tuple[int, ...] = ()) -> Ablated:
-    """Heads of some layers, or all, as players; the value is the mean logit difference over the prompts."""
+def game(
+    subject: Subject, pairs: list[tuple[str, str]], layers: tuple[int, ...] = ()
+) -> AblationGame:
+    """Heads of some layers, or all, as players.
+
+    The value is the mean logit difference over the prompts.
+    """
     rows = [[subject.start_token, *subject.encode(prompt(*pair))] for pair in pairs]
     width = max(map(len, rows))
     tokens = torch.tensor([row + [PADDING] * (width - len(row)) for row in rows])
-    right, wrong = (torch.tensor([subject.encode(" " + pair[place])[0] for pair in pairs]) for place in (1, 0))
-    return Ablated(subject, Heads.of(subject, layers), tokens, logit_difference(right, wrong))
+    right, wrong = (
+        torch.tensor([subject.encode(" " + pair[index])[0] for pair in pairs]) for index in (1, 0)
+    )
+    return AblationGame(subject, Heads.of(subject, layers), tokens, logit_difference(right, wrong))

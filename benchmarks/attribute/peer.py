@@ -1,8 +1,9 @@
-"""What shapiq's SPEX and ProxySPEX foretell of the same functions; needs shapiq and lightgbm.
+"""What shapiq's SPEX and ProxySPEX predict of the same functions; needs shapiq and lightgbm.
 
     python benchmarks/attribute/peer.py KIND PLAYERS SETS MASKS SEEDS
 
-The Fourier coefficients are taken before they are turned into an index, which is not counted in the processor time.
+The Fourier coefficients are taken before they are turned into an index, which is not counted in the
+processor time.
 """
 
 import sys
@@ -14,7 +15,7 @@ import shapiq.approximator.sparse.base as peer
 from shapiq import SPEX, ProxySPEX
 from synthetic import HELD_OUT, KINDS, timed
 
-from gloss.attribute.transforms import Basis, evaluated
+from gloss.attribute.bases import Basis, evaluate_coefficients
 
 
 class Read(Exception):
@@ -31,11 +32,16 @@ def main() -> None:
     peer.fourier_to_moebius = stop
     for method in (SPEX, ProxySPEX):
         cell = measured(method, kind, players, sets, masks, seeds)
-        print(f"| {kind}, {players}, {sets}, {masks:,} | shapiq {method.__name__} | {cell} |", flush=True)
+        print(
+            f"| {kind}, {players}, {sets}, {masks:,} | shapiq {method.__name__} | {cell} |",
+            flush=True,
+        )
 
 
 def measured(method: type, kind: str, players: int, sets: int, masks: int, seeds: int) -> str:
-    """The median R2, the least of them, and the median of processor seconds without the function's own."""
+    """The median R2, the least of them, and the median of processor seconds without the function's
+    own.
+    """
     rows: list[tuple[float, float]] = []
     for seed in (0, *range(seeds)):  # what the first run compiles does not count
         rng = np.random.default_rng(seed)
@@ -50,8 +56,19 @@ def measured(method: type, kind: str, players: int, sets: int, masks: int, seeds
             found = read.args[0]
         seconds = time.process_time() - begun - sum(spent)
         # Theirs is -1 to the number of players kept, ours to the number removed.
-        ours = {tuple(map(int, one)): float(value) * (-1) ** len(one) for one, value in found.items()}
-        rows.append((1 - float(((values - evaluated(ours, Basis.FOURIER, fresh)) ** 2).mean() / values.var()), seconds))
+        ours = {
+            tuple(map(int, one)): float(value) * (-1) ** len(one) for one, value in found.items()
+        }
+        rows.append(
+            (
+                1
+                - float(
+                    ((values - evaluate_coefficients(ours, Basis.FOURIER, fresh)) ** 2).mean()
+                    / values.var()
+                ),
+                seconds,
+            )
+        )
     r2, seconds = np.median(rows[1:], axis=0)
     return f"{r2:.3f} ({min(row[0] for row in rows[1:]):.3f}) | {seconds:.2f}"
 

@@ -1,9 +1,11 @@
-"""Which heads to keep: those that an attribution names, against LASSO, greedy removal, and the best of random sets.
+"""Which heads to keep: those that an attribution names, against LASSO, greedy removal, and the best
+of random sets.
 
     python -m benchmarks.attribute.pruning [--evaluations FOLDER]
 
-Twelve heads of three layers of the embedded subject copy an argument's name (`heads.py`). All 4,096 sets are valued, so the best
-set of each size is known. Each chosen set is also tried on prompts that nothing was chosen by.
+Twelve heads of three layers of the embedded subject copy an argument's name (`heads.py`). All 4,096
+sets are valued, so the best set of each size is known. Each chosen set is also tried on prompts
+that nothing was chosen by.
 """
 
 import argparse
@@ -18,12 +20,11 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 
 from benchmarks.attribute import heads
-from gloss.attribute.auto import Auto
-from gloss.attribute.evaluations import Evaluations
-from gloss.attribute.game import Function, Game
-from gloss.attribute.lasso import Lasso
-from gloss.attribute.transforms import all_masks
-from gloss.score.intervals import by_student
+from gloss.attribute.bases import all_masks
+from gloss.attribute.game import Evaluations, FunctionGame, Game
+from gloss.attribute.methods.auto import Auto
+from gloss.attribute.methods.lasso import Lasso
+from gloss.score.intervals import student_interval
 
 SIZES = (2, 3, 4, 6, 8)
 SEEDS = 5
@@ -43,10 +44,15 @@ def exhaustive(game: Game, size: int) -> Bool[ndarray, " player"]:
     return masks[game.values(masks).argmax()]
 
 
-def named(method: Auto | Lasso, game: Game, size: int, rng: np.random.Generator) -> Bool[ndarray, " player"]:
-    """The set of which the attribution foretells the most; the game is asked for nothing but the attribution's masks."""
+def named(
+    method: Auto | Lasso, game: Game, size: int, rng: np.random.Generator
+) -> Bool[ndarray, " player"]:
+    """The set of which the attribution predicts the most.
+
+    The game is asked for nothing but the attribution's masks.
+    """
     masks = sets_of(len(game.players), size)
-    return masks[method.attribute(game, rng).foretold(masks).argmax()]
+    return masks[method.attribute(game, rng).predicted(masks).argmax()]
 
 
 def greedy(game: Game, size: int) -> Bool[ndarray, " player"]:
@@ -58,7 +64,9 @@ def greedy(game: Game, size: int) -> Bool[ndarray, " player"]:
     return kept
 
 
-def best_of_random(game: Game, size: int, count: int, rng: np.random.Generator) -> Bool[ndarray, " player"]:
+def best_of_random(
+    game: Game, size: int, count: int, rng: np.random.Generator
+) -> Bool[ndarray, " player"]:
     """The best of so many random sets."""
     masks = rng.permuted(np.tile(np.arange(len(game.players)) < size, (count, 1)), axis=1)
     return masks[game.values(masks).argmax()]
@@ -78,34 +86,52 @@ FIXED = ("exhaustive", "greedy")  # which draw nothing
 
 
 def rows(game: Evaluations, other: Evaluations) -> list[str]:
-    """A line for each way to choose; in each cell the value on the prompts chosen by, then on the others."""
+    """A line for each way to choose.
+
+    In each cell the value on the prompts chosen by, then on the others.
+    """
     whole, nobody = (np.full((1, len(game.players)), kept) for kept in (True, False))
-    found = [f"all heads {game.values(whole)[0]:.2f}, on other prompts {other.values(whole)[0]:.2f}; no head "]
+    found = [
+        f"all heads {game.values(whole)[0]:.2f}, on other prompts {other.values(whole)[0]:.2f}; no"
+        " head "
+    ]
     found[0] += f"{game.values(nobody)[0]:.2f}, on other prompts {other.values(nobody)[0]:.2f}"
-    found += [f"| choice | sets valued | {' | '.join(f'{size} of {len(game.players)}' for size in SIZES)} |"]
+    found += [
+        "| choice | sets valued |"
+        f" {' | '.join(f'{size} of {len(game.players)}' for size in SIZES)} |"
+    ]
     found += [f"|---|---|{'---|' * len(SIZES)}"]
     for name, choice in CHOICES.items():
         asked, cells = 0, list[str]()
         for size in SIZES:
             chosen: list[Bool[ndarray, " player"]] = []
             for seed in range(1 if name in FIXED else SEEDS):
-                counted = Evaluations(Function(game.players, game.values))
+                counted = Evaluations(FunctionGame(game.players, game.values))
                 chosen.append(choice(counted, size, np.random.default_rng(seed)))
                 asked = max(asked, counted.paid)
-            cells.append(f"{told(game.values(np.stack(chosen)))}; {told(other.values(np.stack(chosen)))}")
+            both = (each.values(np.stack(chosen)) for each in (game, other))
+            cells.append("; ".join(map(mean_and_half_width, both)))
         found.append(f"| {name} | {asked:,} | {' | '.join(cells)} |")
     return found
 
 
-def told(values: Float64[ndarray, " seed"]) -> str:
+def mean_and_half_width(values: Float64[ndarray, " seed"]) -> str:
     """Mean and half the width of Student's interval over seeds."""
-    mean = by_student(values)
-    return f"{values.mean():.2f}" if len(values) < 2 else f"{mean.value:.2f} ± {mean.high - mean.value:.2f}"
+    mean = student_interval(values)
+    return (
+        f"{values.mean():.2f}"
+        if len(values) < 2
+        else f"{mean.value:.2f} ± {mean.high - mean.value:.2f}"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--evaluations", type=Path, help="a folder in which values are kept; that of real.py will do")
+    parser.add_argument(
+        "--evaluations",
+        type=Path,
+        help="a folder in which values are kept; that of real.py will do",
+    )
     asked = parser.parse_args()
     torch.set_num_threads(1)
     subject = heads.embedded()

@@ -1,9 +1,11 @@
-"""How well each method foretells games of real models, at equal numbers of evaluations.
+"""How well each method predicts games of real models, at equal numbers of evaluations.
 
-    python -m benchmarks.attribute.real [--only words heads examples] [--small] [--evaluations FOLDER]
+    python -m benchmarks.attribute.real [--only words heads examples] [--small] [--evaluations
+    FOLDER]
 
-R2 is over all masks of games of up to 12 players, over 2,000 that no method asked for otherwise. `auto` may not stop early here.
-Values are kept in FOLDER, so that a later run asks the models nothing again.
+R2 is over all masks of games of up to 12 players, over 2,000 that no method asked for otherwise.
+`auto` may not stop early here. Values are kept in FOLDER, so that a later run asks the models
+nothing again.
 """
 
 import argparse
@@ -18,23 +20,26 @@ import torch
 
 from benchmarks.attribute import comments, examples, heads
 from benchmarks.quality.data import found
-from gloss.attribute.auto import Auto
-from gloss.attribute.banzhaf import Banzhaf
-from gloss.attribute.evaluations import Evaluations
-from gloss.attribute.faithful import Faithful
-from gloss.attribute.game import Function, Game
-from gloss.attribute.interactions import Interactions
-from gloss.attribute.lasso import Lasso
-from gloss.attribute.proxy_spex import ProxySpex
-from gloss.attribute.shapley import Shapley
-from gloss.attribute.spex import Spex
-from gloss.attribute.transforms import all_masks
+from gloss.attribute.bases import all_masks
+from gloss.attribute.game import Evaluations, FunctionGame, Game
+from gloss.attribute.methods.auto import Auto
+from gloss.attribute.methods.banzhaf import Banzhaf
+from gloss.attribute.methods.faithful import Faithful
+from gloss.attribute.methods.lasso import Lasso
+from gloss.attribute.methods.proxy_spex import ProxySpex
+from gloss.attribute.methods.shapley import Shapley
+from gloss.attribute.methods.spex import Spex
+from gloss.attribute.result.interactions import Interactions
 from gloss.errors import GlossError
-from gloss.score.intervals import by_student
+from gloss.score.intervals import student_interval
 
 MOST_EXHAUSTED = 12
 FRESH = 2000
-SIZES = {"10 to 12 words": (10, 12), "20 to 26 words": (20, 26), "40 to 56 words (two comments)": (40, 56)}
+SIZES = {
+    "10 to 12 words": (10, 12),
+    "20 to 26 words": (20, 26),
+    "40 to 56 words (two comments)": (40, 56),
+}
 
 
 class Case(NamedTuple):
@@ -76,23 +81,36 @@ def words(rng: np.random.Generator, small: bool, kept: Path) -> Iterator[Case]:
         return
     train, test = (comments.comments(folder, split) for split in ("train", "test"))
     model = comments.trained(train[:4000] if small else train, rng)
-    print(f"classifier: {np.mean(comments.right(model, test)):.3f} of {len(test):,} held-out comments right")
+    print(
+        f"classifier: {np.mean(comments.right(model, test)):.3f} of {len(test):,} held-out comments"
+        " right"
+    )
     for kind, (least, most) in SIZES.items():
         pool = [one for one, _ in test if most > 30 or least <= len(one) <= most]
         texts = pool if most <= 30 else [one + other for one, other in pairwise(pool)]
         fitting = [text for text in texts if least <= len(text) <= most]
         for number in rng.permutation(len(fitting))[: 1 if small else 8].tolist():
-            yield Case(kind, comments.game(model, fitting[number]), 512 if most <= MOST_EXHAUSTED else 1000, number)
+            yield Case(
+                kind,
+                comments.game(model, fitting[number]),
+                512 if most <= MOST_EXHAUSTED else 1000,
+                number,
+            )
 
 
 def of_heads(rng: np.random.Generator, small: bool, kept: Path) -> Iterator[Case]:
-    """The embedded subject's, on a fixed set of prompts; every seed draws other masks of the same game."""
+    """The embedded subject's, on a fixed set of prompts.
+
+    Every seed draws other masks of the same game.
+    """
     subject, pairs = heads.embedded(), heads.fixed_prompts()
     for layers, seeds in ((heads.THREE_LAYERS, 5), ((), 2)):
         game = heads.game(subject, pairs, layers[:1] if small else layers)
         game = Evaluations(game, kept / f"{len(game.players)} heads")
         for seed in range(1 if small else seeds):
-            yield Case(f"{len(game.players)} heads", game, 64 if len(game.players) < 10 else 512, seed)
+            yield Case(
+                f"{len(game.players)} heads", game, 64 if len(game.players) < 10 else 512, seed
+            )
 
 
 def of_examples(rng: np.random.Generator, small: bool, kept: Path) -> Iterator[Case]:
@@ -102,7 +120,10 @@ def of_examples(rng: np.random.Generator, small: bool, kept: Path) -> Iterator[C
     except ImportError:
         print("examples: skipped, for scikit-learn is not installed")
         return
-    for kind, game in (("ridge, 100 examples", examples.ridge), ("logistic, 100 examples", examples.logistic)):
+    for kind, game in (
+        ("ridge, 100 examples", examples.ridge),
+        ("logistic, 100 examples", examples.logistic),
+    ):
         for number in range(1 if small else 6):
             yield Case(kind, game(rng), 1000, number)
 
@@ -118,17 +139,21 @@ def measured(case: Case) -> dict[str, float]:
     values = case.game.values(truth)
     found: dict[str, float] = {}
     for name, method in methods(case.budget).items():
-        unremembered = Function(case.game.players, case.game.values)  # so that every method pays for its own masks
+        # so that every method pays for its own masks
+        unremembered = FunctionGame(case.game.players, case.game.values)
         try:
-            told = method.attribute(unremembered, np.random.default_rng(case.seed)).foretold(truth)
-            found[name] = 1 - float(((values - told) ** 2).mean() / values.var())
+            attributed = method.attribute(unremembered, np.random.default_rng(case.seed))
+            predicted = attributed.predicted(truth)
+            found[name] = 1 - float(((values - predicted) ** 2).mean() / values.var())
         except GlossError:
             found[name] = float("nan")
     return found
 
 
 def table(cases: Iterator[Case]) -> Iterator[str]:
-    """For each kind of game a line for each method: mean R2 with Student's interval, and by how much `auto` is better."""
+    """For each kind of game a line for each method: mean R2 with Student's interval, and by how
+    much `auto` is better.
+    """
     rows: dict[str, list[dict[str, float]]] = {}
     budgets: dict[str, int] = {}
     for case in cases:
@@ -139,22 +164,31 @@ def table(cases: Iterator[Case]) -> Iterator[str]:
         for name in runs[0]:
             values = np.array([run[name] for run in runs])
             cell = f"| {kind}, {budgets[kind]:,}, {len(runs)} | `{name}` |"
-            yield f"{cell} {told(values)} | {told(np.array([run['auto'] for run in runs]) - values)} |"
+            yield (
+                f"{cell} {mean_and_interval(values)} |"
+                f" {mean_and_interval(np.array([run['auto'] for run in runs]) - values)} |"
+            )
 
 
-def told(values: np.ndarray) -> str:
+def mean_and_interval(values: np.ndarray) -> str:
     """Mean and interval."""
     if np.isnan(values).any():
         return "refused"
-    mean = by_student(values)
-    return f"{values.mean():.3f}" if len(values) < 2 else f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
+    mean = student_interval(values)
+    return (
+        f"{values.mean():.3f}"
+        if len(values) < 2
+        else f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", default=list(GAMES), choices=GAMES)
     parser.add_argument("--small", action="store_true", help="one game of each kind, in seconds")
-    parser.add_argument("--evaluations", type=Path, help="a folder in which values of heads are kept")
+    parser.add_argument(
+        "--evaluations", type=Path, help="a folder in which values of heads are kept"
+    )
     asked = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as passing:

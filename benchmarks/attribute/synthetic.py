@@ -1,10 +1,12 @@
 """How many masks, and how much processor time, functions of known interactions take to be found.
 
-    python benchmarks/attribute/synthetic.py [--kinds flat hier and] [--players 20 64] [--sets 50] [--times 1] [--seeds 5]
+    python benchmarks/attribute/synthetic.py [--kinds flat hier and] [--players 20 64] [--sets 50]
+    [--times 1] [--seeds 5]
 
-`flat` is made of random parities, `hier` of random sets with all their subsets, `and` of conjunctions; `and_even` weighs each
-conjunction so that it adds as much variance as any other, however large. R2 is measured on 10,000 masks that no method saw.
-Processor time is without the function's own.
+`flat` is made of random parities, `hier` of random sets with all their subsets, `and` of
+conjunctions; `and_even` weighs each conjunction so that it adds as much variance as any other,
+however large. R2 is measured on 10,000 masks that no method saw. Processor time is without the
+function's own.
 """
 
 import argparse
@@ -14,12 +16,12 @@ from itertools import combinations
 import numpy as np
 from numpy import ndarray
 
-from gloss.attribute.auto import Auto
-from gloss.attribute.game import Function, Game
-from gloss.attribute.lasso import Lasso
-from gloss.attribute.proxy_spex import ProxySpex
-from gloss.attribute.spex import Spex
-from gloss.attribute.transforms import Basis, PlayerSet, converted, evaluated
+from gloss.attribute.bases import Basis, PlayerSet, convert_basis, evaluate_coefficients
+from gloss.attribute.game import FunctionGame, Game
+from gloss.attribute.methods.auto import Auto
+from gloss.attribute.methods.lasso import Lasso
+from gloss.attribute.methods.proxy_spex import ProxySpex
+from gloss.attribute.methods.spex import Spex
 from gloss.errors import GlossError
 
 LARGEST = 5
@@ -38,31 +40,57 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["flat", "hier", "and"], choices=KINDS)
     parser.add_argument("--players", nargs="+", type=int, default=list(MASKS))
     parser.add_argument("--sets", nargs="+", type=int, default=[10, 50, 100])
-    parser.add_argument("--times", nargs="+", type=float, default=[1.0], help="of the least number of masks: 672 to 1,344")
+    parser.add_argument(
+        "--times",
+        nargs="+",
+        type=float,
+        default=[1.0],
+        help="of the least number of masks: 672 to 1,344",
+    )
     parser.add_argument("--methods", nargs="+", default=["auto", "lasso"], choices=METHODS)
     parser.add_argument("--seeds", type=int, default=5)
     asked = parser.parse_args()
-    print("| kind, n, s, masks | method | R2: median (least) | claimed | masks used | processor s |\n|---|---|---|---|---|---|")
+    print(
+        "| kind, n, s, masks | method | R2: median (least) | claimed | masks used | processor s"
+        " |\n|---|---|---|---|---|---|"
+    )
     for kind in asked.kinds:
         for players in asked.players:
             for sets in asked.sets:
                 for times in asked.times:
                     for method in asked.methods:
-                        print(row(kind, players, sets, round(MASKS[players] * times), method, asked.seeds), flush=True)
+                        print(
+                            row(
+                                kind,
+                                players,
+                                sets,
+                                round(MASKS[players] * times),
+                                method,
+                                asked.seeds,
+                            ),
+                            flush=True,
+                        )
 
 
 def row(kind: str, players: int, sets: int, masks: int, method: str, seeds: int) -> str:
     """One line of the table."""
     cell = f"| {kind}, {players}, {sets}, {masks:,} | {method} |"
     try:
-        found = np.array([measured(kind, players, sets, masks, method, seed) for seed in range(seeds)])
+        found = np.array(
+            [measured(kind, players, sets, masks, method, seed) for seed in range(seeds)]
+        )
     except GlossError as refused:
         return f"{cell} {refused} | | | |"
     truth, claimed, used, seconds = np.median(found, axis=0)
-    return f"{cell} {truth:.3f} ({found[:, 0].min():.3f}) | {claimed:.3f} | {used:.0f} | {seconds:.2f} |"
+    return (
+        f"{cell} {truth:.3f} ({found[:, 0].min():.3f}) | {claimed:.3f} | {used:.0f} |"
+        f" {seconds:.2f} |"
+    )
 
 
-def measured(kind: str, players: int, sets: int, masks: int, method: str, seed: int) -> tuple[float, float, int, float]:
+def measured(
+    kind: str, players: int, sets: int, masks: int, method: str, seed: int
+) -> tuple[float, float, int, float]:
     """R2 on fresh masks, R2 as claimed, masks used, processor seconds."""
     rng = np.random.default_rng(seed)
     game, spent = timed(KINDS[kind](rng, players, sets), players)
@@ -72,7 +100,7 @@ def measured(kind: str, players: int, sets: int, masks: int, method: str, seed: 
     begun = time.process_time()
     found = METHODS[method](masks).attribute(game, rng)
     seconds = time.process_time() - begun - sum(spent)
-    truth = 1 - float(((values - found.foretold(fresh)) ** 2).mean() / values.var())
+    truth = 1 - float(((values - found.predicted(fresh)) ** 2).mean() / values.var())
     return truth, found.faithfulness.r2.value, found.evaluations, seconds
 
 
@@ -82,15 +110,18 @@ def timed(coefficients: dict[PlayerSet, float], players: int) -> tuple[Game, lis
 
     def value(masks: ndarray) -> ndarray:
         begun = time.process_time()
-        values = evaluated(coefficients, Basis.FOURIER, masks)
+        values = evaluate_coefficients(coefficients, Basis.FOURIER, masks)
         spent.append(time.process_time() - begun)
         return values
 
-    return Function(tuple(f"p{player}" for player in range(players)), value), spent
+    return FunctionGame(tuple(f"p{player}" for player in range(players)), value), spent
 
 
 def flat(rng: np.random.Generator, players: int, sets: int) -> dict[PlayerSet, float]:
-    """`sets` different parities of 1 to 5 players, weights uniform in [-1, 1]; in the Fourier basis, as the others."""
+    """`sets` different parities of 1 to 5 players, weights uniform in [-1, 1].
+
+    In the Fourier basis, as the others.
+    """
     found: set[PlayerSet] = set()
     while len(found) < sets:
         found.add(drawn(rng, players, 1))
@@ -98,11 +129,18 @@ def flat(rng: np.random.Generator, players: int, sets: int) -> dict[PlayerSet, f
 
 
 def hier(rng: np.random.Generator, players: int, sets: int) -> dict[PlayerSet, float]:
-    """Random sets of 1 to 5 players with all their subsets, until there are `sets` parities, weights uniform in [-1, 1]."""
+    """Random sets of 1 to 5 players with all their subsets, until there are `sets` parities,
+    weights uniform in [-1, 1].
+    """
     found: set[PlayerSet] = set()
     while len(found) < sets:
         whole = drawn(rng, players, 1)
-        parts = [part for size in range(1, len(whole) + 1) for part in combinations(whole, size) if part not in found]
+        parts = [
+            part
+            for size in range(1, len(whole) + 1)
+            for part in combinations(whole, size)
+            if part not in found
+        ]
         found.update(parts[: sets - len(found)])
     return weighed(found, rng)
 
@@ -112,7 +150,7 @@ def conjunctions(rng: np.random.Generator, players: int, sets: int) -> dict[Play
     found: set[PlayerSet] = set()
     while len(found) < sets:
         found.add(drawn(rng, players, 2))
-    return converted(weighed(found, rng), Basis.MOBIUS, Basis.FOURIER)
+    return convert_basis(weighed(found, rng), Basis.MOBIUS, Basis.FOURIER)
 
 
 def even_conjunctions(rng: np.random.Generator, players: int, sets: int) -> dict[PlayerSet, float]:
@@ -120,8 +158,11 @@ def even_conjunctions(rng: np.random.Generator, players: int, sets: int) -> dict
     found: set[PlayerSet] = set()
     while len(found) < sets:
         found.add(drawn(rng, players, 2))
-    weights = {one: weight / np.sqrt(0.5 ** len(one) - 0.25 ** len(one)) for one, weight in weighed(found, rng).items()}
-    return converted(weights, Basis.MOBIUS, Basis.FOURIER)
+    weights = {
+        one: weight / np.sqrt(0.5 ** len(one) - 0.25 ** len(one))
+        for one, weight in weighed(found, rng).items()
+    }
+    return convert_basis(weights, Basis.MOBIUS, Basis.FOURIER)
 
 
 def drawn(rng: np.random.Generator, players: int, least: int) -> PlayerSet:

@@ -1,6 +1,8 @@
-"""Every experiment whose answer is known, in one table: make quality, or python -m benchmarks.quality [--only NAME] [--small].
+"""Every experiment whose answer is known, in one table: make quality, or python -m
+benchmarks.quality [--only NAME] [--small].
 
-An experiment is a module beside this one with `run(rng, small) -> list[Row]`. Exits with 1 where a row does not pass.
+An experiment is a module beside this one with `run(rng, small) -> list[Row]`. Exits with 1 where a
+row does not pass.
 """
 
 import argparse
@@ -29,11 +31,19 @@ EXPERIMENTS = {  # by number, as the literature review that they come from count
 
 def main() -> int:
     """Run what was asked for and print one table; 1 where something did not pass."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.quality", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", action="append", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS))
-    parser.add_argument("--small", action="store_true", help="a version that takes seconds, as in the tests")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--only", action="append", choices=EXPERIMENTS, metavar="NAME", help=", ".join(EXPERIMENTS)
+    )
+    parser.add_argument(
+        "--small", action="store_true", help="a version that takes seconds, as in the tests"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--markdown", action="store_true", help="print the table as in docs/quality.md")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print the table as in docs/quality.md"
+    )
     asked = parser.parse_args()
     rows: list[Row] = []
     for name in asked.only or EXPERIMENTS:
@@ -45,14 +55,31 @@ def main() -> int:
 
 
 def measured(name: str, seed: int, small: bool) -> list[Row]:
-    """The rows of one experiment, from a generator of its own; a row that does not pass where there is no such module."""
+    """The rows of one experiment, from a generator of its own.
+
+    A row that does not pass where there is no such module.
+    """
     if find_spec(f"benchmarks.quality.{name}") is None:
-        return [Row.exact(EXPERIMENTS[name], f"benchmarks/quality/{name}.py is there", float("nan"), False)]
+        return [
+            Row.exact(
+                EXPERIMENTS[name], f"benchmarks/quality/{name}.py is there", float("nan"), False
+            )
+        ]
     begun = time.monotonic()
-    rows = import_module(f"benchmarks.quality.{name}").run(np.random.default_rng([seed, *name.encode()]), small)
+    rows = import_module(f"benchmarks.quality.{name}").run(
+        np.random.default_rng([seed, *name.encode()]), small
+    )
     if not rows:
-        print(f"{EXPERIMENTS[name]}: not measured, because its data is not here; set GLOSS_DATA", file=sys.stderr, flush=True)
-    print(f"{EXPERIMENTS[name]}: {len(rows)} rows in {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+        print(
+            f"{EXPERIMENTS[name]}: not measured, because its data is not here; set GLOSS_DATA",
+            file=sys.stderr,
+            flush=True,
+        )
+    print(
+        f"{EXPERIMENTS[name]}: {len(rows)} rows in {time.monotonic() - begun:.0f} s",
+        file=sys.stderr,
+        flush=True,
+    )
     return rows
 
 

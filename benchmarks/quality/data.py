@@ -1,11 +1,15 @@
-"""Where the real models and labelled texts are that some experiments need, and which no user's machine has to hold."""
+"""Where the real models and labelled texts are that some experiments need, and which no user's
+machine has to hold.
+"""
 
 import os
 from pathlib import Path
 
 
 def found(*parts: str) -> Path | None:
-    """A file or folder in the folder of data, `GLOSS_DATA` or the one beside the project; None where it is not there."""
+    """A file or folder in the folder of data, `GLOSS_DATA` or the one beside the project; None
+    where it is not there.
+    """
     folder = Path(os.environ.get("GLOSS_DATA", Path(__file__).parents[3] / "shared" / "data"))
     path = folder.joinpath(*parts)
     return path if path.exists() else None

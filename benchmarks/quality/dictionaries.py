@@ -1,4 +1,6 @@
-"""Experiment 5: planted features in superposition, dictionaries trained on them, and what scores and comparisons say of these."""
+"""Experiment 5: planted features in superposition, dictionaries trained on them, and what scores
+and comparisons say of these.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,17 +11,17 @@ from numpy import ndarray
 
 from benchmarks.quality.reader import Reader
 from benchmarks.quality.rows import Row
-from gloss.decompose.compare import Directions, Partners, partners
+from gloss.decompose.feature_matching import FeaturePartners, UnitDirections, match_features
 from gloss.decompose.topk import TopK
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.planted import Planted, plant
 from gloss.models.sites import Site
 from gloss.records import Estimate, Examples, Explanation, FeatureActivations, FeatureId
-from gloss.sample.examples import Sampling, gather
-from gloss.sample.quantiles import Quantiles
+from gloss.sample.examples import SamplingSettings, gather_examples
+from gloss.sample.samplers import Quantiles
 from gloss.score.detection import Detection
-from gloss.score.execution import held_out_of
-from gloss.score.intervals import bootstrap, wilson
+from gloss.score.execution import held_out_tokens
+from gloss.score.intervals import bootstrap, wilson_interval
 from gloss.store.evidence import Evidence
 
 EXPERIMENT = "5 dictionaries"
@@ -33,7 +35,8 @@ CORRELATED = 0.8
 class Toy:
     """A text whose tokens are sums of their features' directions, and of some that have no rule.
 
-    Without these nearly every token would have one direction alone, and random dictionaries would name tokens too.
+    Without these nearly every token would have one direction alone, and random dictionaries would
+    name tokens too.
     """
 
     planted: Planted
@@ -41,14 +44,18 @@ class Toy:
     directions: ndarray  # of the planted features, and then of those without a rule
 
     @staticmethod
-    def of(rng: np.random.Generator, tokens: int, features: int, without_rule: int, d: int) -> "Toy":
+    def of(
+        rng: np.random.Generator, tokens: int, features: int, without_rule: int, d: int
+    ) -> "Toy":
         planted = plant(rng, tokens, features)
         directions = rng.standard_normal((features + without_rule, d)).astype(np.float32)
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         vectors = np.zeros((len(planted.corpus), d), np.float32)
         for _ in range(AT_RANDOM):
             strengths = rng.uniform(0.5, 1.5, (len(vectors), 1)).astype(np.float32)
-            vectors += strengths * directions[features + rng.integers(0, without_rule, len(vectors))]
+            vectors += (
+                strengths * directions[features + rng.integers(0, without_rule, len(vectors))]
+            )
         for direction, fires in zip(directions[:features], planted.activations, strict=True):
             vectors[fires.positions] += fires.values[:, None] * direction
         return Toy(planted, torch.from_numpy(vectors), directions)
@@ -60,7 +67,7 @@ def run(rng: np.random.Generator, small: bool) -> list[Row]:
     coder = trained(toy, 64 if small else 192, 100 if small else 25, rng)
     return [
         *scored(toy, coder, rng, 25 if small else 80),
-        *shared(Directions.of(coder), rng),
+        *shared(UnitDirections.of(coder), rng),
         *over_widths(rng, small),
     ]
 
@@ -70,26 +77,43 @@ def trained(toy: Toy, width: int, epochs: int, rng: np.random.Generator) -> Spar
     firing = np.unique(np.concatenate([fires.positions for fires in toy.planted.activations]))
     rows = toy.vectors[torch.from_numpy(firing)]
     batch = 512
-    method = TopK(width, K, len(rows) * epochs // batch * batch, batch, auxiliary_k=32, dead_after_tokens=20_000)
+    method = TopK(
+        width,
+        K,
+        len(rows) * epochs // batch * batch,
+        batch,
+        auxiliary_k=32,
+        dead_after_tokens=20_000,
+    )
     orders = (rows[torch.from_numpy(rng.permutation(len(rows)))] for _ in range(epochs + 2))
     return method.fit(orders, SITE, rng)
 
 
 def scored(toy: Toy, coder: SparseCoder, rng: np.random.Generator, most: int) -> Iterator[Row]:
-    """What detection says of each latent with the rule of the planted feature that fires most like it, beside the truth.
+    """What detection says of each latent with the rule of the planted feature that fires most like
+    it, beside the truth.
 
-    The label is chosen on shown text; the true F1 is that of the label over all held-out tokens. Latents whose atom lies
-    nearest to a feature without a rule have no label that could be true, and are left out; a random dictionary's are not.
+    The label is chosen on the train split; the true F1 is the label's over all held-out tokens.
+    Latents whose decoder direction lies nearest to a feature without a rule have no true label,
+    and are left out; a random dictionary's are not.
     """
     random = replace(coder, weights=random_weights(coder.weights, rng))
-    latents = np.flatnonzero((Directions.of(coder).writes @ toy.directions.T).argmax(axis=1) < len(toy.planted.features))
+    latents = np.flatnonzero(
+        (UnitDirections.of(coder).writes @ toy.directions.T).argmax(axis=1)
+        < len(toy.planted.features)
+    )
     headline, truth, shuffled = np.array(list(judged(toy, coder, latents, rng, most))).T
     of_random = np.array(list(judged(toy, random, np.arange(coder.width), rng, most)))[:, 0]
     rank = spearman(headline, truth)
     draws = rng.integers(0, len(truth), (1000, len(truth)))
-    low, high = np.quantile([spearman(headline[rows], truth[rows]) for rows in draws], (0.025, 0.975))
+    low, high = np.quantile(
+        [spearman(headline[rows], truth[rows]) for rows in draws], (0.025, 0.975)
+    )
     estimate = Estimate(rank, float(low), float(high))
-    told = f"Spearman ≥ .8 of detection's headline with true F1, {len(truth)} latents of features with a rule"
+    told = (
+        f"Spearman ≥ .8 of detection's headline with true F1, {len(truth)} latents of features with"
+        " a rule"
+    )
     yield Row.of(f"{EXPERIMENT}: score", told, estimate, rank >= CORRELATED)
     own = mean(headline, rng)
     for name, values in (("shuffled explanations", shuffled), ("random dictionary", of_random)):
@@ -101,31 +125,48 @@ def scored(toy: Toy, coder: SparseCoder, rng: np.random.Generator, most: int) ->
 def judged(
     toy: Toy, coder: SparseCoder, latents: ndarray, rng: np.random.Generator, most: int
 ) -> Iterator[tuple[float, float, float]]:
-    """Of these latents, where they fire often: the headline with the label, the label's true F1, the headline with another's."""
+    """Of these latents, where they fire often: the headline with the label, the label's true F1,
+    the headline with another's.
+    """
     planted, corpus = toy.planted, toy.planted.corpus
     codes = coder.encode(toy.vectors)
-    held_out = held_out_of(corpus)
+    held_out = held_out_tokens(corpus)
     truths = np.stack([held_out.dense(fires) > 0 for fires in planted.activations])
     reader = Reader({piece: number for number, piece in enumerate(corpus.vocabulary.strings)}, rng)
-    labelled = [index for index, feature in enumerate(planted.features) if feature.kind != "positional"]
+    labelled = [
+        index for index, feature in enumerate(planted.features) if feature.kind != "positional"
+    ]
     shown = np.zeros((len(labelled), len(corpus)), bool)
     for row, index in enumerate(labelled):
         shown[row, planted.activations[index].positions] = True
-    shown &= corpus.shown
+    shown &= corpus.in_train
     done = 0
     for latent in rng.permutation(latents).tolist():
         fires = fires_of(codes, latent)
-        sampling = Sampling(held_out=50, silent_held_out=100, silent_shown=0, shown=1)
-        examples = gather(FeatureId("toy", latent), fires, corpus, Quantiles(), sampling, rng)
+        sampling = SamplingSettings(held_out=50, inactive_held_out=100, inactive_train=0, train=1)
+        examples = gather_examples(
+            FeatureId("toy", latent), fires, corpus, Quantiles(), sampling, rng
+        )
         if isinstance(examples, Examples):
             done += 1
-            label = labelled[int(np.argmax(overlaps(fires.positions[corpus.shown[fires.positions]], shown)))]
+            label = labelled[
+                int(np.argmax(overlaps(fires.positions[corpus.in_train[fires.positions]], shown)))
+            ]
             other = labelled[int(rng.integers(len(labelled)))]
             evidence = Evidence(examples, corpus, fires)
-            said = (Explanation(examples.feature, planted.features[index].rule, "toy") for index in (label, other))
-            own, another = (reader.finish(Detection().score(words, evidence, rng)) for words in said)
+            said = (
+                Explanation(examples.feature, planted.features[index].rule, "toy")
+                for index in (label, other)
+            )
+            own, another = (
+                reader.finish(Detection().score(words, evidence, rng)) for words in said
+            )
             mine = held_out.dense(fires) > 0
-            f1 = 2 * float((mine & truths[label]).sum()) / max(1.0, float(mine.sum() + truths[label].sum()))
+            f1 = (
+                2
+                * float((mine & truths[label]).sum())
+                / max(1.0, float(mine.sum() + truths[label].sum()))
+            )
             yield own.estimates[own.headline].value, f1, another.estimates[another.headline].value
         if done == most:
             return
@@ -144,14 +185,21 @@ def overlaps(positions: ndarray, others: ndarray) -> ndarray:
 
 def random_weights(weights: Weights, rng: np.random.Generator) -> Weights:
     """Random directions of the same length, that read where they write."""
-    atoms = torch.from_numpy(rng.standard_normal(tuple(weights.atoms.shape), dtype=np.float32))
-    atoms /= atoms.norm(dim=1, keepdim=True)
-    return replace(weights, encoder=atoms.clone(), atoms=atoms)
+    decoder_directions = torch.from_numpy(
+        rng.standard_normal(tuple(weights.decoder_directions.shape), dtype=np.float32)
+    )
+    decoder_directions /= decoder_directions.norm(dim=1, keepdim=True)
+    return replace(
+        weights, encoder=decoder_directions.clone(), decoder_directions=decoder_directions
+    )
 
 
 def spearman(left: ndarray, right: ndarray) -> float:
     """Correlation of ranks, ties in the middle."""
-    ranks = [np.searchsorted(np.sort(side), side) + np.searchsorted(np.sort(side), side, side="right") for side in (left, right)]
+    ranks = [
+        np.searchsorted(np.sort(side), side) + np.searchsorted(np.sort(side), side, side="right")
+        for side in (left, right)
+    ]
     return float(np.corrcoef(*ranks)[0, 1])
 
 
@@ -159,17 +207,17 @@ def mean(values: ndarray, rng: np.random.Generator) -> Estimate:
     return bootstrap(lambda x: x.mean(axis=-1), values, rng=rng)
 
 
-def share(found: Partners) -> Estimate:
+def share(found: FeaturePartners) -> Estimate:
     """The share of features that are in both, at the cosine of the paper."""
-    return wilson(int(found.shared().sum()), int((found.by_writing >= 0).sum()))
+    return wilson_interval(int(found.shared().sum()), int((found.by_writing >= 0).sum()))
 
 
-def shared(own: Directions, rng: np.random.Generator) -> Iterator[Row]:
+def shared(own: UnitDirections, rng: np.random.Generator) -> Iterator[Row]:
     """A permuted copy shares everything, a random dictionary nothing."""
     order = rng.permutation(len(own))
-    copy = share(partners(own, Directions(own.reads[order], own.writes[order])))
+    copy = share(match_features(own, UnitDirections(own.reads[order], own.writes[order])))
     yield Row.of(f"{EXPERIMENT}: shared with a permuted copy", "1", copy, copy.value == 1)
-    chance = share(partners(own, own.random_twin(rng)))
+    chance = share(match_features(own, own.random_twin(rng)))
     yield Row.of(f"{EXPERIMENT}: shared with a random dictionary", "0", chance, chance.value == 0)
 
 
@@ -189,8 +237,15 @@ def over_widths(rng: np.random.Generator, small: bool) -> Iterator[Row]:
     found: list[Estimate] = []
     for width in (features, 2 * features):
         method = TopK(width, K, tokens, 1024, auxiliary_k=32, dead_after_tokens=20_000)
-        pair = [Directions.of(method.fit(batches(tokens + 20_000), SITE, rng)) for _ in range(2)]
-        found.append(share(partners(*pair)))
+        pair = [
+            UnitDirections.of(method.fit(batches(tokens + 20_000), SITE, rng)) for _ in range(2)
+        ]
+        found.append(share(match_features(*pair)))
     narrow, wide = found
     told = f"less than the {narrow.value:.3f} of {features} latents"
-    yield Row.of(f"{EXPERIMENT}: two seeds share, {2 * features} latents", told, wide, wide.high < narrow.value)
+    yield Row.of(
+        f"{EXPERIMENT}: two seeds share, {2 * features} latents",
+        told,
+        wide,
+        wide.high < narrow.value,
+    )

@@ -1,8 +1,9 @@
-"""Transformers that add modulo 113: the frequency of every neuron is known, and must be found again from its activations.
+"""Transformers that add modulo 113: the frequency of every neuron is known, and must be found again
+from its activations.
 
-(The models of Apollo Research's `rib`, in the manner of Nanda et al., 2023.) An explanation of a neuron is a frequency: it
-foretells the activation at (a, b) as a sum of the Fourier terms of that frequency, fitted on half of the inputs and scored
-on the other half.
+(The models of Apollo Research's `rib`, in the manner of Nanda et al., 2023.) An explanation of a
+neuron is a frequency: it predicts the activation at (a, b) as a sum of the Fourier terms of that
+frequency, fitted on half of the inputs and scored on the other half.
 """
 
 import json
@@ -15,8 +16,8 @@ from numpy import ndarray
 
 from benchmarks.quality.data import found
 from benchmarks.quality.rows import Row
-from gloss.score.intervals import wilson
-from gloss.score.simulated import correlation
+from gloss.score.intervals import wilson_interval
+from gloss.score.simulation_metrics import correlation_with_failures
 
 EXPERIMENT = "10 modular addition"
 MODULUS = 113
@@ -24,35 +25,59 @@ CLEAR = 0.85  # of a neuron's variance at one frequency, from which on there is 
 
 
 def run(rng: np.random.Generator, small: bool) -> list[Row]:
-    """Of the neurons with a clear frequency the share that it is found for; nothing where the models are not here."""
+    """Of the neurons with a clear frequency the share that it is found for.
+
+    Nothing where the models are not here.
+    """
     folder = found("modular-addition", "rib")
     if folder is None:
         return []
     truth = json.loads((folder / "neuron_frequencies.json").read_text())
-    return [row for seed in ([2] if small else range(5)) for row in of_model(folder / f"seed{seed}", truth[f"seed{seed}"], rng)]
+    return [
+        row
+        for seed in ([2] if small else range(5))
+        for row in of_model(folder / f"seed{seed}", truth[f"seed{seed}"], rng)
+    ]
 
 
 def of_model(folder: Path, truth: list[dict], rng: np.random.Generator) -> Iterator[Row]:
-    """One model: is the true frequency the one that scores highest, and is its score what the variance says?"""
+    """One model: is the true frequency the one that scores highest, and is its score what the
+    variance says?
+    """
     [file] = folder.glob("*.pt")
     activations = neurons(torch.load(file, map_location="cpu", weights_only=True))
     shown = rng.random(MODULUS**2) < 0.5
-    scores = np.stack([foretold(frequency, activations, shown) for frequency in range(1, MODULUS // 2 + 1)])
-    stated, known = np.array([one["share"] for one in truth]), np.array([one["freq"] for one in truth])
+    scores = np.stack(
+        [predicted(frequency, activations, shown) for frequency in range(1, MODULUS // 2 + 1)]
+    )
+    stated, known = (
+        np.array([one["share"] for one in truth]),
+        np.array([one["freq"] for one in truth]),
+    )
     clear, best = stated >= CLEAR, 1 + np.argmax(scores, axis=0)
-    share = wilson(int((best == known)[clear].sum()), int(clear.sum()))
+    share = wilson_interval(int((best == known)[clear].sum()), int(clear.sum()))
     name = f"{EXPERIMENT}: {folder.name}"
-    yield Row.of(name, f"the true frequency scores highest in ≥ 99 % of {clear.sum()} clear neurons", share, share.value >= 0.99)
+    yield Row.of(
+        name,
+        f"the true frequency scores highest in ≥ 99 % of {clear.sum()} clear neurons",
+        share,
+        share.value >= 0.99,
+    )
     away = float(np.median(np.abs(scores[known - 1, np.arange(len(known))] ** 2 - stated)[clear]))
     yield Row.exact(name, "r² is the share of variance: median distance ≤ .02", away, away <= 0.02)
 
 
 def neurons(weights: dict[str, torch.Tensor]) -> ndarray:
-    """The activation of every neuron at the last position, where the sum is read, for all pairs of numbers."""
+    """The activation of every neuron at the last position, where the sum is read, for all pairs of
+    numbers.
+    """
     a, b = np.divmod(np.arange(MODULUS**2), MODULUS)
     tokens = torch.from_numpy(np.stack([a, b, np.full(len(a), MODULUS)], axis=1))
     resid = weights["embed.W_E"][tokens] + weights["pos_embed.W_pos"]
-    part = {name: weights[f"blocks.0.attn.{name}"] for name in ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")}
+    part = {
+        name: weights[f"blocks.0.attn.{name}"]
+        for name in ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")
+    }
     query = torch.einsum("id,hde->ihe", resid[:, -1], part["W_Q"]) + part["b_Q"]
     key = torch.einsum("ipd,hde->ihpe", resid, part["W_K"]) + part["b_K"][:, None]
     value = torch.einsum("ipd,hde->ihpe", resid, part["W_V"]) + part["b_V"][:, None]
@@ -62,8 +87,10 @@ def neurons(weights: dict[str, torch.Tensor]) -> ndarray:
     return inner.relu().double().numpy()
 
 
-def foretold(frequency: int, activations: ndarray, shown: ndarray) -> ndarray:
-    """The correlation of each neuron with what a frequency foretells of it, on inputs that were not fitted."""
+def predicted(frequency: int, activations: ndarray, shown: ndarray) -> ndarray:
+    """The correlation of each neuron with what a frequency predicts of it, on inputs that were not
+    fitted.
+    """
     a, b = np.divmod(np.arange(MODULUS**2), MODULUS)
     waves = [np.ones(len(a))]
     for phase in (2 * np.pi * frequency * a / MODULUS, 2 * np.pi * frequency * b / MODULUS):
@@ -73,5 +100,14 @@ def foretold(frequency: int, activations: ndarray, shown: ndarray) -> ndarray:
     fitted, *_ = np.linalg.lstsq(terms[shown], activations[shown], rcond=None)
     guess, true = terms[~shown] @ fitted, activations[~shown]
     n = np.full(true.shape[1], float(len(true)))
-    sums = [n, true.sum(0), (true**2).sum(0), n, guess.sum(0), (guess**2).sum(0), true.sum(0), (guess * true).sum(0)]
-    return correlation(np.stack(sums, axis=1))
+    sums = [
+        n,
+        true.sum(0),
+        (true**2).sum(0),
+        n,
+        guess.sum(0),
+        (guess**2).sum(0),
+        true.sum(0),
+        (guess * true).sum(0),
+    ]
+    return correlation_with_failures(np.stack(sums, axis=1))

@@ -1,6 +1,8 @@
-"""Somebody who takes every prompt at its word: reads the rule that stands there as the explanation, runs it, and answers.
+"""Somebody who takes every prompt at its word: reads the rule that stands there as the explanation,
+runs it, and answers.
 
-It sees the text of the prompt and nothing else, so that it knows no more than a language model would.
+It sees the text of the prompt and nothing else, so that it knows no more than a language model
+would.
 """
 
 import json
@@ -12,10 +14,10 @@ import numpy as np
 from numpy import ndarray
 
 from gloss.errors import BadInput
-from gloss.models.marks import Marks
-from gloss.models.prompts import Answer, Conversation, Prompt, PromptToken, TokenLogprob
+from gloss.models.chat_models.prompts import Answer, Conversation, Prompt, PromptToken, TokenLogprob
+from gloss.models.chat_models.token_marks import Marks
 from gloss.records import Failure, Score
-from gloss.rules import Passage, execute, parse
+from gloss.rules import Passage, execute, parse_rule
 
 PIECES = re.compile(r" [^\s.,:()\[\]]+|[.,:()\[\]]|\n| ")  # the tokens of the planted text
 EXPLANATION = re.compile(r'(?m)^(?:Explanation|Description): (".*")$')
@@ -26,18 +28,21 @@ FOLLOWS, OTHERWISE = -2.0, -6.0  # nats of a token that the explanation names, a
 
 @dataclass(frozen=True)
 class Reader:
-    """Answers for one score. `knows` is the rule of the feature, for questions that come without an explanation."""
+    """Answers for one score.
+
+    `knows` is the rule of the feature, for questions that come without an explanation.
+    """
 
     ids: dict[str, int]  # of the vocabulary's strings
     rng: np.random.Generator  # breaks ties
     knows: str = ""
 
-    def finish(self, talk: Conversation[Score | Failure]) -> Score:
+    def finish(self, conversation: Conversation[Score | Failure]) -> Score:
         """Hold the conversation to its end. Raises ValueError where there is no score."""
         try:
-            prompts = next(talk)
+            prompts = next(conversation)
             while True:
-                prompts = talk.send(self.answers(prompts))
+                prompts = conversation.send(self.answers(prompts))
         except StopIteration as over:
             if isinstance(over.value, Failure):
                 raise ValueError(over.value.detail) from None
@@ -50,7 +55,11 @@ class Reader:
     def answer(self, prompt: Prompt) -> Answer:
         text = prompt.messages[-1].text
         if prompt.plain is not None:
-            return self.foretold(prompt.plain) if "\t?\n" in prompt.plain else self.surprise(prompt.plain)
+            return (
+                self.predicted(prompt.plain)
+                if "\t?\n" in prompt.plain
+                else self.surprise(prompt.plain)
+            )
         if prompt.needs_logprobs:
             return self.last_token(text)
         if SET.search(text):
@@ -59,15 +68,23 @@ class Reader:
         if "\nTokens:\n" in text:
             values = self.strengths(rule, [items])[0]
             scaled = np.round(10 * values / max(values.max(initial=0), 1e-9)).astype(int).tolist()
-            return Answer(json.dumps({"activations": {str(at): value for at, value in enumerate(scaled, start=1) if value}}))
+            return Answer(
+                json.dumps(
+                    {
+                        "activations": {
+                            str(at): value for at, value in enumerate(scaled, start=1) if value
+                        }
+                    }
+                )
+            )
         shares = self.marked_shares(rule, items, text)
         return answers([int(share > 0.5) for share in shares])
 
     def strengths(self, rule: str, contexts: Sequence[Sequence[str]]) -> list[ndarray]:
-        """What the rule foretells of each token of each context; nothing where it is no rule."""
+        """What the rule predicts of each token of each context; nothing where it is no rule."""
         lengths = [len(context) for context in contexts]
         try:
-            meant = parse(rule)
+            meant = parse_rule(rule)
         except BadInput:
             return [np.zeros(length) for length in lengths]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -75,28 +92,43 @@ class Reader:
         return np.split(execute(meant, Passage(tokens, offsets, tuple(self.ids))), offsets[1:-1])
 
     def marked_shares(self, rule: str, texts: Sequence[str], asked: str) -> list[float]:
-        """Of the marked tokens of each text the share that the rule names; of an unmarked text, whether it names any at all."""
+        """Of the marked tokens of each text the share that the rule names.
+
+        Of an unmarked text, whether it names any at all.
+        """
         marks = marks_of(asked)
         read = [pieces(text, marks) for text in texts]
-        foretold = self.strengths(rule, [[piece for piece, _ in one] for one in read])
+        predicted = self.strengths(rule, [[piece for piece, _ in one] for one in read])
         shares: list[float] = []
-        for one, values in zip(read, foretold, strict=True):
+        for one, values in zip(read, predicted, strict=True):
             marked = np.array([inside for _, inside in one], bool)
-            shares.append(float((values[marked] > 0).mean()) if marked.any() else float((values > 0).any()))
+            shares.append(
+                float((values[marked] > 0).mean()) if marked.any() else float((values > 0).any())
+            )
         return shares
 
     def picked(self, part: str, asked: str) -> int:
-        """Which candidate of a set the explanation fits best; without an explanation, which fits what is known least."""
+        """Which candidate of a set the explanation fits best.
+
+        Without an explanation, which fits what is known least.
+        """
         found = [json.loads(one) for one in QUOTED.findall(part)]
         rule = explanation(asked) or self.knows
-        fits = np.array([np.mean(self.marked_shares(rule, [one] if isinstance(one, str) else one, asked)) for one in found])
+        fits = np.array(
+            [
+                np.mean(self.marked_shares(rule, [one] if isinstance(one, str) else one, asked))
+                for one in found
+            ]
+        )
         wanted = fits.max() if explanation(asked) else fits.min()
         return int(self.rng.choice(np.flatnonzero(fits == wanted)))
 
-    def foretold(self, plain: str) -> Answer:
+    def predicted(self, plain: str) -> Answer:
         """A number for certain at each `?` of the last context."""
         lines = plain[plain.rindex('"\n') + 2 :].removesuffix("\t?\n").split("\t?\n")
-        values = self.strengths(explanation(plain), [[line.replace("\\n", "\n") for line in lines]])[0]
+        values = self.strengths(
+            explanation(plain), [[line.replace("\\n", "\n") for line in lines]]
+        )[0]
         at, tokens = len(plain) - sum(len(line) + 3 for line in lines), []
         for line, value in zip(lines, values, strict=True):
             at += len(line) + 1
@@ -113,7 +145,9 @@ class Reader:
         return Answer(
             "",
             prompt_logprobs=tuple(
-                PromptToken(int(end) - len(piece), int(end), piece, FOLLOWS if value > 0 else OTHERWISE)
+                PromptToken(
+                    int(end) - len(piece), int(end), piece, FOLLOWS if value > 0 else OTHERWISE
+                )
                 for piece, end, value in zip(read, ends, values, strict=True)
             ),
         )
@@ -121,7 +155,10 @@ class Reader:
     def last_token(self, asked: str) -> Answer:
         """A number for the last token of a text."""
         [text] = re.findall(r'(?m)^Text: (".*")$', asked)
-        value = str(10 * int(self.strengths(explanation(asked), [PIECES.findall(json.loads(text))])[0][-1] > 0))
+        value = str(
+            10
+            * int(self.strengths(explanation(asked), [PIECES.findall(json.loads(text))])[0][-1] > 0)
+        )
         return Answer(value, logprobs=(TokenLogprob(value, 0.0, ((value, 0.0),)),))
 
 

@@ -1,4 +1,4 @@
-"""What an experiment with a known answer found, one row for each fact, and the table of all rows."""
+"""What an experiment with a known answer found: a row for each fact, and the table of all rows."""
 
 import math
 from collections.abc import Iterable
@@ -58,8 +58,17 @@ def print_table(rows: Iterable[Row]) -> None:
 
 def markdown(rows: Iterable[Row]) -> str:
     """The same table for a page of the docs."""
-    lines = ["| experiment | known answer | measured | 95 % interval | pass |", "|---|---|---|---|---|"]
+    lines = [
+        "| experiment | known answer | measured | 95 % interval | pass |",
+        "|---|---|---|---|---|",
+    ]
     for row in rows:
-        cells = (row.experiment, row.known, told(row.measured), row.interval, "yes" if row.passed else "**no**")
+        cells = (
+            row.experiment,
+            row.known,
+            told(row.measured),
+            row.interval,
+            "yes" if row.passed else "**no**",
+        )
         lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
     return "\n".join(lines)

@@ -1,6 +1,7 @@
-"""Processor time and peak memory of finding every feature's neighbours by co-occurrence, on synthetic sparse activations.
+"""Processor time and memory of finding neighbours by co-occurrence, on synthetic activations.
 
-python benchmarks/speed/cooccurrence.py [--width 65536] [--tokens 400000] [--active 32] [--most 33554432]
+    python benchmarks/speed/cooccurrence.py [--width 65536] [--tokens 400000] [--active 32]
+        [--most 33554432]
 
 Activations lie on disk as `collect` leaves them. Rates of features follow Zipf's law.
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from gloss.sample.cooccurrence import ByToken
+from gloss.sample.cooccurrence import FeaturesByToken
 from gloss.store.activations import Activations
 from gloss.store.parquet import ROWS, GroupWriter
 
@@ -36,9 +37,14 @@ def main() -> None:
         activations = Activations.open(Path(name))
         activations.scales  # noqa: B018 read once, as a run has it
         before, begun = peak(), time.process_time()
-        counted = ByToken.of(activations.feature, asked.width, np.ones(asked.tokens, bool), asked.most, rng)
+        counted = FeaturesByToken.of(
+            activations.feature, asked.width, np.ones(asked.tokens, bool), asked.most, rng
+        )
         turned = time.process_time()
-        found = sum(len(counted.nearest(activations.feature(feature), feature)) for feature in range(asked.width))
+        found = sum(
+            len(counted.nearest(activations.feature(feature), feature))
+            for feature in range(asked.width)
+        )
         ended = time.process_time()
     told = vars(asked) | {
         "nonzeros": int(activations.indptr[-1]),
@@ -68,7 +74,9 @@ def write(folder: Path, asked: argparse.Namespace, rng: np.random.Generator) -> 
             counts[begin : begin + FEATURES_AT_ONCE] = [len(places) for places in drawn]
             places = np.concatenate(drawn).astype(np.uint32)
             activations.add(token=places, value=np.ones(len(places), np.float16))
-    with GroupWriter(folder / "statistics.parquet", pa.schema([("scale", pa.float32())])) as statistics:
+    with GroupWriter(
+        folder / "statistics.parquet", pa.schema([("scale", pa.float32())])
+    ) as statistics:
         statistics.add(scale=np.ones(asked.width, np.float32))
     np.save(folder / "indptr.npy", np.concatenate([[0], np.cumsum(counts)]))
     manifest = {"width": asked.width, "tokens": asked.tokens, "rows_per_group": ROWS}

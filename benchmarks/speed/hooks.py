@@ -1,4 +1,5 @@
-"""Time of a subject's run against the plain forward pass of the same model: medians of interleaved rounds, and their ratios.
+"""Time of a subject's run against the plain forward pass of the same model: medians of interleaved
+rounds, and their ratios.
 
     python benchmarks/speed/hooks.py [MODEL] [--rounds 20] [--threads 1]
 
@@ -30,12 +31,15 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     subject = Subject.load(chosen.model) if chosen.model else random_subject()
     tokens = torch.randint(
-        subject.config.vocab_size, (chosen.sequences, chosen.positions), generator=torch.Generator().manual_seed(0)
+        subject.config.vocab_size,
+        (chosen.sequences, chosen.positions),
+        generator=torch.Generator().manual_seed(0),
     ).to(subject.device)
     seconds = medians(ways(subject, tokens), chosen.rounds)
     plain = seconds["plain forward"]
     print(
-        f"{subject.layers} layers, {chosen.sequences} x {chosen.positions} tokens, {chosen.threads} threads, on {subject.device}"
+        f"{subject.layers} layers, {chosen.sequences} x {chosen.positions} tokens, {chosen.threads}"
+        f" threads, on {subject.device}"
     )
     for name, median in seconds.items():
         print(f"{name:48} {1000 * median:9.2f} ms  {median / plain:6.3f} of a plain forward")
@@ -44,7 +48,12 @@ def main() -> None:
 def random_subject() -> Subject:
     """A Llama that nobody trained, of the size that the embedded one has."""
     config = LlamaConfig(
-        vocab_size=4096, hidden_size=256, intermediate_size=688, num_hidden_layers=8, num_attention_heads=8, num_key_value_heads=4
+        vocab_size=4096,
+        hidden_size=256,
+        intermediate_size=688,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=4,
     )
     return Subject(LlamaForCausalLM(config), Tokenizer(models.BPE()))
 
@@ -71,7 +80,9 @@ def ways(subject: Subject, tokens: torch.Tensor) -> dict[str, Callable[[], objec
         "base model, no logits": base,
         "output_hidden_states=True": hidden_states,
         "run: logits, reads every resid_post": lambda: subject.run(tokens, every, logits=True),
-        "run: logits, edits every resid_post": lambda: subject.run(tokens, edits=dict.fromkeys(every, lambda x: x), logits=True),
+        "run: logits, edits every resid_post": lambda: subject.run(
+            tokens, edits=dict.fromkeys(every, lambda x: x), logits=True
+        ),
         "run: reads every resid_post": lambda: subject.run(tokens, every),
         "run: reads the middle layer's resid_post": lambda: subject.run(tokens, middle),
     }

@@ -10,8 +10,8 @@ import time
 import numpy as np
 
 from gloss.models.planted import plant
-from gloss.sample.examples import PLACEMENTS, Sampling, gather
-from gloss.sample.quantiles import Quantiles
+from gloss.sample.examples import PLACEMENTS, SamplingSettings, gather_examples
+from gloss.sample.samplers import Quantiles
 
 
 def main() -> None:
@@ -19,18 +19,22 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=1_000_000)
     asked = parser.parse_args()
     planted = plant(np.random.default_rng(0), tokens=asked.tokens, features=46)
-    told = {"tokens": asked.tokens, "features": len(planted.features), "sampling": repr(Sampling())}
+    told = {
+        "tokens": asked.tokens,
+        "features": len(planted.features),
+        "sampling": repr(SamplingSettings()),
+    }
     for placement in PLACEMENTS:
-        times = [spent(planted, Sampling(placement=placement)) for _ in range(3)]
+        times = [spent(planted, SamplingSettings(placement=placement)) for _ in range(3)]
         told |= {f"{placement}_cpu_ms_a_feature": round(1000 * min(times), 1)}
     print(json.dumps(told, indent=1))
 
 
-def spent(planted, sampling: Sampling) -> float:
+def spent(planted, sampling: SamplingSettings) -> float:
     """Processor seconds a feature."""
     rng, begun = np.random.default_rng(0), time.process_time()
     for feature, activations in zip(planted.features, planted.activations, strict=True):
-        gather(feature.feature, activations, planted.corpus, Quantiles(), sampling, rng)
+        gather_examples(feature.feature, activations, planted.corpus, Quantiles(), sampling, rng)
     return (time.process_time() - begun) / len(planted.features)
 
 

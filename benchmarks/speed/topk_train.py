@@ -1,9 +1,11 @@
-"""Tokens a second in training a TopK sparse autoencoder: gloss beside sparsify, where it is installed, and dense PyTorch.
+"""Tokens a second in training a TopK sparse autoencoder: gloss beside sparsify, where it is
+installed, and dense PyTorch.
 
     python benchmarks/speed/topk_train.py [--threads 1] [--steps 20]
 
-Every library gets the same random vectors, width, k and batch, and does forward, backward and Adam; gloss also counts dead
-features and keeps its atoms at norm 1. Loading text and running a model are no part of it.
+Every library gets the same random vectors, width, k and batch, and does forward, backward and Adam;
+gloss also counts dead features and keeps its decoder directions at norm 1. Loading text and running
+a model are no part of it.
 """
 
 import argparse
@@ -17,7 +19,8 @@ import torch
 from gloss.decompose.topk import TopK
 from gloss.models.sites import Site
 
-SHAPES = ((64, 1024, 16, 2048), (256, 2048, 32, 2048), (512, 16_384, 32, 512))  # d_model, width, k, batch
+# d_model, width, k, batch
+SHAPES = ((64, 1024, 16, 2048), (256, 2048, 32, 2048), (512, 16_384, 32, 512))
 
 
 def main() -> None:
@@ -26,7 +29,12 @@ def main() -> None:
     arguments.add_argument("--steps", type=int, default=20)
     chosen = arguments.parse_args()
     torch.set_num_threads(chosen.threads)
-    libraries = {"gloss": gloss, "gloss, picked in bfloat16": gloss_bfloat16, "sparsify": sparsify, "dense autograd": dense}
+    libraries = {
+        "gloss": gloss,
+        "gloss, picked in bfloat16": gloss_bfloat16,
+        "sparsify": sparsify,
+        "dense autograd": dense,
+    }
     for d_model, width, k, batch in SHAPES:
         x = torch.randn(batch, d_model, generator=torch.Generator().manual_seed(0))
         for name, library in libraries.items():
@@ -35,7 +43,11 @@ def main() -> None:
             except ModuleNotFoundError as missing:
                 print(f"d={d_model} f={width} k={k}  {name:28} not installed: {missing.name}")
                 continue
-            print(f"d={d_model} f={width} k={k}  {name:28} {batch * chosen.steps / seconds:10,.0f} tokens/s", flush=True)
+            print(
+                f"d={d_model} f={width} k={k}  {name:28} {batch * chosen.steps / seconds:10,.0f}"
+                " tokens/s",
+                flush=True,
+            )
 
 
 def gloss(x: torch.Tensor, width: int, k: int, steps: int, dtype: str = "float32") -> float:
@@ -43,7 +55,9 @@ def gloss(x: torch.Tensor, width: int, k: int, steps: int, dtype: str = "float32
 
     def fit(tokens: int) -> Callable[[], object]:
         method = TopK(width, k, tokens, batch=len(x), selection_dtype=dtype)
-        return lambda: method.fit(itertools.repeat(x), Site("resid_post", 0), np.random.default_rng(0))
+        return lambda: method.fit(
+            itertools.repeat(x), Site("resid_post", 0), np.random.default_rng(0)
+        )
 
     fit(len(x))()  # what happens once in a process
     beginning = seconds_of(fit(len(x)))
@@ -74,14 +88,17 @@ def sparsify(x: torch.Tensor, width: int, k: int, steps: int) -> float:
 def dense(x: torch.Tensor, width: int, k: int, steps: int) -> float:
     """What a few lines of PyTorch do: dense codes, dense decoding, automatic differentiation."""
     encoder = (torch.randn(width, x.shape[1]) / x.shape[1] ** 0.5).requires_grad_()
-    atoms, bias = encoder.detach().clone().requires_grad_(), torch.zeros(x.shape[1], requires_grad=True)
-    optimizer = torch.optim.Adam([encoder, atoms, bias], lr=1e-3, fused=True)
+    decoder_directions, bias = (
+        encoder.detach().clone().requires_grad_(),
+        torch.zeros(x.shape[1], requires_grad=True),
+    )
+    optimizer = torch.optim.Adam([encoder, decoder_directions, bias], lr=1e-3, fused=True)
 
     def step() -> None:
         optimizer.zero_grad()
         largest = ((x - bias) @ encoder.T).topk(k, dim=1)
         codes = torch.zeros(len(x), width).scatter(1, largest.indices, largest.values.relu())
-        (codes @ atoms + bias - x).square().mean().backward()
+        (codes @ decoder_directions + bias - x).square().mean().backward()
         optimizer.step()
 
     step()

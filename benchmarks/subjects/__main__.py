@@ -1,4 +1,6 @@
-"""Measure every causal architecture and write docs/subjects.md, or look at some: `python -m benchmarks.subjects [NAME …]`."""
+"""Measure every causal architecture and write docs/subjects.md, or look at some: `python -m
+benchmarks.subjects [NAME …]`.
+"""
 
 import sys
 from pathlib import Path

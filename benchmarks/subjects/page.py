@@ -15,17 +15,35 @@ def page(rows: Sequence[Row]) -> str:
     lines = [
         "# Subjects: which sites are proven in which architecture",
         "",
-        f"All {len(rows)} causal architectures of transformers {transformers.__version__}, each as a random model of a few",
-        "layers and 32 dimensions, measured by `python -m benchmarks.subjects`, which writes this page. How sites are found and",
-        "proven is in [sites](sites.md). A trained model is proven again whenever it is loaded: its own layers count then.",
+        (
+            f"All {len(rows)} causal architectures of transformers {transformers.__version__}, each"
+            " as a random model of a few"
+        ),
+        (
+            "layers and 32 dimensions, measured by `python -m benchmarks.subjects`, which writes"
+            " this page. How sites are found and"
+        ),
+        (
+            "proven is in [sites](sites.md). A trained model is proven again whenever it is loaded:"
+            " its own layers count then."
+        ),
         "",
         *counts(rows),
         "",
-        "`●` in every layer, `◐` in some (a hybrid has attention in some layers only), `·` in none. `hidden` says whether the",
-        "`hidden_states` of transformers are what gloss reads at `resid_pre` or, as some models count them, at `resid_post`: an",
+        (
+            "`●` in every layer, `◐` in some (a hybrid has attention in some layers only), `·` in"
+            " none. `hidden` says whether the"
+        ),
+        (
+            "`hidden_states` of transformers are what gloss reads at `resid_pre` or, as some models"
+            " count them, at `resid_post`: an"
+        ),
         "independent check, which some models do not allow (`-`).",
         "",
-        f"| architecture | {' | '.join(f'`{kind}`' for kind in COLUMNS)} | hidden | what is not there, and why |",
+        (
+            f"| architecture | {' | '.join(f'`{kind}`' for kind in COLUMNS)} | hidden | what is not"
+            " there, and why |"
+        ),
         f"|---|{'---|' * len(COLUMNS)}---|---|",
         *(line(row) for row in sorted(read, key=lambda row: row.model_type)),
         "",
@@ -33,7 +51,11 @@ def page(rows: Sequence[Row]) -> str:
         "",
         "| architecture | why |",
         "|---|---|",
-        *(f"| `{row.model_type}` | {cell(row.reason)} |" for row in sorted(rows, key=lambda row: row.model_type) if row.refused),
+        *(
+            f"| `{row.model_type}` | {cell(row.reason)} |"
+            for row in sorted(rows, key=lambda row: row.model_type)
+            if row.refused
+        ),
     ]
     return "\n".join(lines) + "\n"
 
@@ -46,13 +68,25 @@ def counts(rows: Sequence[Row]) -> list[str]:
         "| proven | architectures |",
         "|---|---|",
         f"| `resid_pre` and `resid_post` in every layer | {len(read)} |",
-        f"| every residual equation in every layer: `resid_pre + attn_out + mlp_out == resid_post` | {len(summed(rows))} |",
+        (
+            "| every residual equation in every layer: `resid_pre + attn_out + mlp_out =="
+            f" resid_post` | {len(summed(rows))} |"
+        ),
         f"| `mlp_act` (the neurons) in every layer | {full(read, 'mlp_act')} |",
         f"| `z` (the heads) in every layer | {full(read, 'z')} |",
-        f"| `hidden_states` of transformers say the same | {sum(held)} of {len(held)} that give them |",
-        f"| an edit of `resid_post.0` changes the logits | {sum(bool(row.edits) for row in read)} of {len(read)} |",
+        (
+            f"| `hidden_states` of transformers say the same | {sum(held)} of {len(held)} that give"
+            " them |"
+        ),
+        (
+            "| an edit of `resid_post.0` changes the logits |"
+            f" {sum(bool(row.edits) for row in read)} of {len(read)} |"
+        ),
         f"| refused in one sentence | {sum(row.refused and not row.unmade for row in rows)} |",
-        f"| not tried: no tiny model could be made from its configuration | {sum(row.unmade for row in rows)} |",
+        (
+            "| not tried: no tiny model could be made from its configuration |"
+            f" {sum(row.unmade for row in rows)} |"
+        ),
     ]
 
 
@@ -69,7 +103,10 @@ def full(rows: Sequence[Row], kind: str) -> int:
 def line(row: Row) -> str:
     """One architecture's row of the table."""
     assert row.proven is not None
-    marks = ["●" if row.proven[kind] == row.layers else "◐" if row.proven[kind] else "·" for kind in COLUMNS]
+    marks = [
+        "●" if row.proven[kind] == row.layers else "◐" if row.proven[kind] else "·"
+        for kind in COLUMNS
+    ]
     hidden = {True: "equal", False: "differs", None: "-"}[row.hidden_states]
     return f"| `{row.model_type}` | {' | '.join(marks)} | {hidden} | {cell(row.reason)} |"
 

@@ -1,1 +1,74 @@
-"""gloss reads language models: what each feature means, how far the words can be trusted, and what acts together."""
+"""gloss reads language models: what each feature inside one means, and how far each explanation can
+be trusted.
+
+Everything here is loaded when it is first used, so that `import gloss` costs nothing.
+
+    import gloss
+
+    run = gloss.open("runs/demo")
+    run[999].explanation
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gloss.api.opening import load_dictionary, load_model
+    from gloss.api.opening import open_run as open  # noqa: A004  as in gzip.open
+    from gloss.api.opening import run_experiment as run
+    from gloss.api.runs import Feature, Run, RunTable
+    from gloss.api.verbs import explain, score, steer
+    from gloss.errors import GlossError
+    from gloss.records import Explanation, Failure, Score
+    from gloss.run.experiment import Experiment
+
+__version__ = version("gloss")
+
+_HOMES = {
+    "load_model": "gloss.api.opening",
+    "load_dictionary": "gloss.api.opening",
+    "open": "gloss.api.opening:open_run",
+    "run": "gloss.api.opening:run_experiment",
+    "explain": "gloss.api.verbs",
+    "score": "gloss.api.verbs",
+    "steer": "gloss.api.verbs",
+    "Run": "gloss.api.runs",
+    "Feature": "gloss.api.runs",
+    "RunTable": "gloss.api.runs",
+    "Experiment": "gloss.run.experiment",
+    "Explanation": "gloss.records",
+    "Failure": "gloss.records",
+    "Score": "gloss.records",
+    "GlossError": "gloss.errors",
+}
+
+__all__ = [
+    "Experiment",
+    "Explanation",
+    "Failure",
+    "Feature",
+    "GlossError",
+    "Run",
+    "RunTable",
+    "Score",
+    "__version__",
+    "explain",
+    "load_dictionary",
+    "load_model",
+    "open",
+    "run",
+    "score",
+    "steer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"gloss has no {name!r}; it has {', '.join(sorted(_HOMES))}")
+    module, _, called = _HOMES[name].partition(":")
+    return getattr(import_module(module), called or name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

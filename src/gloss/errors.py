@@ -1,8 +1,13 @@
-"""What users can mend: the command line prints these as one sentence, without a traceback, and exits with code 2."""
+"""What users can mend: the command line prints these as one sentence, without a traceback, and
+exits with code 2.
+"""
 
 
 class GlossError(Exception):
-    """Something the user gave cannot be used: says what was given, what was wanted and what to do."""
+    """Something that the user gave cannot be used.
+
+    Says what was given, what was wanted and what to do.
+    """
 
 
 class BadInput(GlossError):
@@ -14,7 +19,9 @@ class BadSettings(GlossError):
 
 
 class Mismatch(GlossError):
-    """Two things that do not fit together: a dictionary and a site, settings and the run that they should resume."""
+    """Two things that do not fit together: a dictionary and a site, settings and the run that they
+    should resume.
+    """
 
 
 class Unreachable(GlossError):
@@ -47,10 +54,14 @@ def require_at_least(least: int | float, settings: object, *names: str) -> None:
             raise BadSettings(f"{name} is {getattr(settings, name)}; give {least:g} or more")
 
 
-def reason_of(error: BaseException) -> str:
+def error_cause(error: BaseException) -> str:
     """An error's first cause in one line, with its kind where it says little by itself."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = " ".join(lines[:2])[:300]
-    return said if isinstance(error, OSError | ValueError | ImportError) and said else f"{type(error).__name__} {said}".strip()
+    return (
+        said
+        if isinstance(error, OSError | ValueError | ImportError) and said
+        else f"{type(error).__name__} {said}".strip()
+    )

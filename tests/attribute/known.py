@@ -5,16 +5,20 @@ from math import comb, factorial
 
 import numpy as np
 
-from gloss.attribute.game import Function
-from gloss.attribute.transforms import Basis, PlayerSet, all_masks, evaluated
+from gloss.attribute.bases import Basis, PlayerSet, all_masks, evaluate_coefficients
+from gloss.attribute.game import FunctionGame
 
 
 def names(players: int) -> tuple[str, ...]:
     return tuple(f"p{place}" for place in range(players))
 
 
-def game_of(coefficients: dict[PlayerSet, float], players: int, basis: Basis = Basis.FOURIER) -> Function:
-    return Function(names(players), lambda masks: evaluated(coefficients, basis, masks))
+def game_of(
+    coefficients: dict[PlayerSet, float], players: int, basis: Basis = Basis.FOURIER
+) -> FunctionGame:
+    return FunctionGame(
+        names(players), lambda masks: evaluate_coefficients(coefficients, basis, masks)
+    )
 
 
 def sets_up_to(players: int, order: int) -> list[PlayerSet]:
@@ -31,7 +35,7 @@ class Brute:
         return float(self.values[sum(1 << player for player in one)])
 
     def derivative(self, one: PlayerSet, others: PlayerSet) -> float:
-        """The discrete derivative: what `one` adds together to `others`, inclusion and exclusion."""
+        """The discrete derivative: what `one` adds together to `others`, by inclusion-exclusion."""
         parts = [part for size in range(len(one) + 1) for part in combinations(one, size)]
         return sum((-1) ** (len(one) - len(part)) * self.value((*others, *part)) for part in parts)
 
@@ -45,7 +49,9 @@ class Brute:
 
     def shapley_interaction(self, one: PlayerSet) -> float:
         n = self.n
-        return self.interaction(one, lambda t, s: factorial(n - t - s) * factorial(t) / factorial(n - s + 1))
+        return self.interaction(
+            one, lambda t, s: factorial(n - t - s) * factorial(t) / factorial(n - s + 1)
+        )
 
     def banzhaf_interaction(self, one: PlayerSet) -> float:
         return self.interaction(one, lambda t, s: 0.5 ** (self.n - s))
@@ -56,7 +62,9 @@ class Brute:
         return self.interaction(one, lambda t, s: order / self.n / comb(self.n - 1, t))
 
     def faithful(self, order: int, *, shapley: bool) -> dict[PlayerSet, float]:
-        """The weighted least squares that define the faithful indices, the ends of Shapley's held exactly."""
+        """The weighted least squares that define the faithful indices, the ends of Shapley's held
+        exactly.
+        """
         sets = sets_up_to(self.n, order)
         masks = all_masks(self.n)
         design = np.stack([masks[:, list(one)].all(axis=1) for one in sets], axis=1).astype(float)
@@ -65,10 +73,14 @@ class Brute:
             found = np.linalg.lstsq(design, self.values, rcond=None)[0]
             return dict(zip(sets, found.tolist(), strict=True))
         inner = (sizes > 0) & (sizes < self.n)
-        weight = np.array([(self.n - 1) / (comb(self.n, s) * s * (self.n - s)) for s in sizes[inner]])
+        weight = np.array(
+            [(self.n - 1) / (comb(self.n, s) * s * (self.n - s)) for s in sizes[inner]]
+        )
         ends = design[~inner]
         gram = design[inner].T @ (weight[:, None] * design[inner])
         right = design[inner].T @ (weight * self.values[inner])
         system = np.block([[gram, ends.T], [ends, np.zeros((2, 2))]])
-        found = np.linalg.lstsq(system, np.concatenate([right, self.values[~inner]]), rcond=None)[0][: len(sets)]
+        found = np.linalg.lstsq(system, np.concatenate([right, self.values[~inner]]), rcond=None)[
+            0
+        ][: len(sets)]
         return dict(zip(sets, found.tolist(), strict=True))

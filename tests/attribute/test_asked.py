@@ -1,4 +1,6 @@
-"""Games that an endpoint values: real servers on loopback, one with the subject's own weights, one that repeats what it hears."""
+"""Games that an endpoint values: real servers on loopback, one with the subject's own weights, one
+that repeats what it hears.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,15 +9,19 @@ import numpy as np
 import pytest
 
 from conftest import EMBEDDED
-from gloss.attribute.exact import Exact
-from gloss.attribute.games.asked import Asked, Reading, of_first_token
-from gloss.attribute.games.inputs import Inputs
-from gloss.attribute.games.measures import LogProbability
-from gloss.attribute.games.parts import Pieces, Unit
-from gloss.attribute.transforms import Basis, all_masks
+from gloss.attribute.bases import Basis, all_masks
+from gloss.attribute.measures import LogProbability
+from gloss.attribute.methods.exact import Exact
+from gloss.attribute.players.endpoint_game import (
+    EndpointGame,
+    ValueSource,
+    first_token_log_probability,
+)
+from gloss.attribute.players.prompt_games import PromptGame
+from gloss.attribute.players.prompt_parts import PromptUnit, TextPieces
 from gloss.errors import BadInput
-from gloss.models.chat import Chat
-from gloss.models.prompts import Answer, TokenLogprob
+from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.prompts import Answer, TokenLogprob
 from models.servers import serve
 from models.text_server import serve_texts
 
@@ -27,28 +33,41 @@ class Through:
     chat: Chat
     ledger: Path
 
-    def hold(self, conversations):
-        return self.chat.hold(conversations, np.random.default_rng(0), ledger=self.ledger)
+    def run(self, conversations):
+        return self.chat.run(conversations, np.random.default_rng(0), ledger=self.ledger)
 
 
 def test_an_endpoint_gives_the_values_of_the_subject_behind_it(subject, tmp_path):
     text, answer = "for i in range", "(10):"
-    with serve_texts("subject", folder=str(EMBEDDED / "subject"), start=subject.start_token) as address:
-        partner = Through(Chat("m", f"{address}/vllm/v1"), tmp_path / "answers.sqlite")
-        asked = Asked(partner, text, answer, reading=Reading.OWN_TEXT)
+    with serve_texts(
+        "subject", folder=str(EMBEDDED / "subject"), start=subject.start_token
+    ) as address:
+        client = Through(Chat("m", f"{address}/vllm/v1"), tmp_path / "answers.sqlite")
+        asked = EndpointGame(client, text, answer, value_source=ValueSource.OWN_TEXT)
         masks = all_masks(4)[1:]
         values = asked.values(masks)
-    here = Inputs(subject, Pieces.of(text, Unit.WORDS, subject.encode), LogProbability(tuple(subject.encode(answer))))
-    stripped = [asked.left(mask) for mask in masks]
-    same = [Inputs(subject, replace(here.prompt, text=one, spans=((0, len(one)),)), here.measure) for one in stripped]
-    assert values == pytest.approx([float(game.values(np.ones((1, 1), bool))[0]) for game in same], abs=1e-3)
+    here = PromptGame(
+        subject,
+        TextPieces.of(text, PromptUnit.WORDS, subject.encode),
+        LogProbability(tuple(subject.encode(answer))),
+    )
+    stripped = [asked.remaining(mask) for mask in masks]
+    same = [
+        PromptGame(subject, replace(here.prompt, text=one, spans=((0, len(one)),)), here.measure)
+        for one in stripped
+    ]
+    assert values == pytest.approx(
+        [float(game.values(np.ones((1, 1), bool))[0]) for game in same], abs=1e-3
+    )
 
 
 def test_agreement_over_samples_finds_the_word_that_the_answer_comes_from(tmp_path):
-    """The server says what it was asked, so that the answer is given exactly where the word is left."""
+    """The server says what it was asked, so that the answer is given exactly where the word is
+    left.
+    """
     with serve(answer="parrot") as server:
-        partner = Through(Chat("m", server.base_url), tmp_path / "answers.sqlite")
-        game = Asked(partner, "the red fox ran", "fox", samples=2)
+        client = Through(Chat("m", server.base_url), tmp_path / "answers.sqlite")
+        game = EndpointGame(client, "the red fox ran", "fox", samples=2)
         found = Exact().attribute(game, np.random.default_rng(0)).into(Basis.MOBIUS)
         assert found.strongest(1) == [((2,), pytest.approx(1.0))]
         asked = len(server.after(32))
@@ -58,17 +77,27 @@ def test_agreement_over_samples_finds_the_word_that_the_answer_comes_from(tmp_pa
 
 def test_what_could_not_be_had_is_no_number(tmp_path):
     with serve(always="refusal") as server:
-        partner = Through(Chat("m", server.base_url, max_attempts=1), tmp_path / "answers.sqlite")
-        assert np.isnan(Asked(partner, "a b", "x", samples=1).values(np.ones((1, 2), bool))).all()
+        client = Through(Chat("m", server.base_url, max_attempts=1), tmp_path / "answers.sqlite")
+        assert np.isnan(
+            EndpointGame(client, "a b", "x", samples=1).values(np.ones((1, 2), bool))
+        ).all()
 
 
 def test_the_first_token_may_be_a_part_of_the_answer():
-    said = TokenLogprob(" Par", np.log(0.5), ((" Par", np.log(0.5)), (" Paris", np.log(0.25)), (" Rome", np.log(0.2))))
-    assert np.exp(of_first_token(Answer("", logprobs=(said,)), "Paris")) == pytest.approx(0.75)
-    assert np.exp(of_first_token(Answer("", logprobs=(said,)), "London")) == pytest.approx(0.2)
-    assert np.isnan(of_first_token(Answer(""), "Paris"))
+    said = TokenLogprob(
+        " Par",
+        np.log(0.5),
+        ((" Par", np.log(0.5)), (" Paris", np.log(0.25)), (" Rome", np.log(0.2))),
+    )
+    assert np.exp(
+        first_token_log_probability(Answer("", logprobs=(said,)), "Paris")
+    ) == pytest.approx(0.75)
+    assert np.exp(
+        first_token_log_probability(Answer("", logprobs=(said,)), "London")
+    ) == pytest.approx(0.2)
+    assert np.isnan(first_token_log_probability(Answer(""), "Paris"))
 
 
 def test_it_refuses_an_empty_answer(tmp_path):
     with pytest.raises(BadInput, match="answer is empty"):
-        Asked(Through(Chat("m", "http://127.0.0.1:1/v1"), tmp_path / "a"), "a b", " ")
+        EndpointGame(Through(Chat("m", "http://127.0.0.1:1/v1"), tmp_path / "a"), "a b", " ")

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from known import game_of, names
 
-from gloss.attribute.auto import Auto, doubling
-from gloss.attribute.evaluations import Evaluations
-from gloss.attribute.game import Function, Table
-from gloss.attribute.lasso import Lasso
-from gloss.attribute.transforms import Basis, all_masks, of_conjunction
+from gloss.attribute.bases import Basis, all_masks, conjunction_coefficients
+from gloss.attribute.game import Evaluations, FunctionGame, TableGame
+from gloss.attribute.methods.auto import Auto, doubling_budgets
+from gloss.attribute.methods.lasso import Lasso
 from gloss.errors import BadInput
 
 
@@ -19,11 +18,13 @@ def drawn(rng: np.random.Generator, players: int, order: int) -> tuple[int, ...]
 def r2(found, game, rng) -> float:
     masks = rng.random((4000, len(game.players))) < 0.5
     values = game.values(masks)
-    return 1 - ((values - found.foretold(masks)) ** 2).mean() / values.var()
+    return 1 - ((values - found.predicted(masks)) ** 2).mean() / values.var()
 
 
 def test_sparse_parities_are_recovered_exactly(rng):
-    planted = {drawn(rng, 30, int(order)): float(rng.uniform(0.3, 1)) for order in rng.integers(1, 6, 20)}
+    planted = {
+        drawn(rng, 30, int(order)): float(rng.uniform(0.3, 1)) for order in rng.integers(1, 6, 20)
+    }
     found = Auto(budget=1000).attribute(game_of(planted, 30), rng)
     strong = {one: value for one, value in found.coefficients.items() if abs(value) > 1e-3}
     assert strong == pytest.approx(planted, abs=1e-3)
@@ -33,7 +34,8 @@ def test_sparse_parities_are_recovered_exactly(rng):
 @pytest.mark.parametrize(("players", "budget"), [(128, 984), (1000, 1344)])
 def test_parities_without_parts_among_many_players_are_read_from_coded_masks(players, budget, rng):
     planted = {
-        drawn(rng, players, int(order)): float(rng.choice([-1, 1]) * rng.uniform(0.5, 1)) for order in rng.integers(3, 6, 8)
+        drawn(rng, players, int(order)): float(rng.choice([-1, 1]) * rng.uniform(0.5, 1))
+        for order in rng.integers(3, 6, 8)
     }
     found = Auto(budget=budget).attribute(game_of(planted, players), rng)
     strong = {one: value for one, value in found.coefficients.items() if abs(value) > 1e-3}
@@ -45,7 +47,9 @@ def test_parities_without_parts_among_many_players_are_read_from_coded_masks(pla
 def test_coded_masks_without_a_value_are_learnt_from_but_not_folded(rng):
     planted = {drawn(rng, 200, 4): 1.0 for _ in range(6)}
     clean = game_of(planted, 200)
-    broken = Function(clean.players, lambda masks: np.where(masks[:, :4].all(axis=1), np.nan, clean.values(masks)))
+    broken = FunctionGame(
+        clean.players, lambda masks: np.where(masks[:, :4].all(axis=1), np.nan, clean.values(masks))
+    )
     found = Auto(budget=700).attribute(broken, rng)
     assert found.failed > 15
     assert found.failed + found.evaluations == 700
@@ -56,7 +60,9 @@ def test_signed_conjunctions_are_recovered(rng):
     for order in rng.integers(2, 6, 12):
         chosen = rng.choice(40, order, replace=False).tolist()
         kept, removed = tuple(sorted(chosen[::2])), tuple(sorted(chosen[1::2]))
-        for one, value in of_conjunction(kept, removed, float(rng.uniform(0.5, 1))).items():
+        for one, value in conjunction_coefficients(
+            kept, removed, float(rng.uniform(0.5, 1))
+        ).items():
             planted[one] = planted.get(one, 0.0) + value
     game = game_of(planted, 40)
     assert r2(Auto(budget=1200).attribute(game, rng), game, rng) > 0.95
@@ -65,32 +71,41 @@ def test_signed_conjunctions_are_recovered(rng):
 def test_many_small_effects_are_left_to_the_lasso(rng):
     weights = rng.normal(size=(30, 30)) / 20
     linear = rng.normal(size=30)
-    game = Function(names(30), lambda masks: np.tanh((masks @ linear + ((masks @ weights) * masks).sum(axis=1)) / 4))
+    game = FunctionGame(
+        names(30),
+        lambda masks: np.tanh((masks @ linear + ((masks @ weights) * masks).sum(axis=1)) / 4),
+    )
     plain = r2(Lasso(budget=700).attribute(game, rng), game, rng)
     assert r2(Auto(budget=700).attribute(game, rng), game, rng) > plain - 0.02 > 0.8
 
 
 def test_a_random_function_is_flagged_and_not_explained(rng):
     values = rng.normal(size=2**20)
-    game = Function(names(20), lambda masks: values[masks @ (1 << np.arange(20))])
+    game = FunctionGame(names(20), lambda masks: values[masks @ (1 << np.arange(20))])
     found = Auto(budget=1000).attribute(game, rng)
     assert found.faithfulness.r2.low <= 0
     assert not found.faithfulness.explained
-    assert found.plainly().startswith("Not explained: R2 ")
+    assert found.summary_sentence().startswith("Not explained: R2 ")
 
 
 def test_a_constant_game_has_nothing_to_explain(rng):
-    found = Auto(budget=300).attribute(Function(names(20), lambda masks: np.full(len(masks), 3.0)), rng)
-    assert "Nothing to explain" in found.plainly()
+    found = Auto(budget=300).attribute(
+        FunctionGame(names(20), lambda masks: np.full(len(masks), 3.0)), rng
+    )
+    assert "Nothing to explain" in found.summary_sentence()
     assert found.coefficients[()] == pytest.approx(3)
 
 
 @pytest.mark.parametrize("noise", [0.05, 0.1, 0.2])
 def test_noise_costs_what_it_must_and_the_interval_covers_what_is_left(noise, rng):
-    planted = {drawn(rng, 25, int(order)): float(rng.uniform(0.3, 1)) for order in rng.integers(1, 4, 15)}
+    planted = {
+        drawn(rng, 25, int(order)): float(rng.uniform(0.3, 1)) for order in rng.integers(1, 4, 15)
+    }
     clean = game_of(planted, 25)
     deviation = noise * np.sqrt(sum(value**2 for value in planted.values()))
-    noisy = Function(names(25), lambda masks: clean.values(masks) + deviation * rng.normal(size=len(masks)))
+    noisy = FunctionGame(
+        names(25), lambda masks: clean.values(masks) + deviation * rng.normal(size=len(masks))
+    )
     found = Auto(budget=800).attribute(noisy, rng)
     best = 1 - noise**2 / (1 + noise**2)
     assert r2(found, clean, rng) > best - 0.01
@@ -99,11 +114,16 @@ def test_noise_costs_what_it_must_and_the_interval_covers_what_is_left(noise, rn
 
 
 def test_intervals_of_coefficients_cover_what_was_planted(rng):
-    planted = {drawn(rng, 25, int(order)): float(rng.uniform(0.5, 1)) for order in rng.integers(1, 4, 20)}
+    planted = {
+        drawn(rng, 25, int(order)): float(rng.uniform(0.5, 1)) for order in rng.integers(1, 4, 20)
+    }
     clean = game_of(planted, 25)
-    noisy = Function(names(25), lambda masks: clean.values(masks) + rng.normal(size=len(masks)))
+    noisy = FunctionGame(names(25), lambda masks: clean.values(masks) + rng.normal(size=len(masks)))
     found = Auto(budget=600).attribute(noisy, rng)
-    inside = [found.stability[one].low <= value <= found.stability[one].high for one, value in planted.items()]
+    inside = [
+        found.stability[one].low <= value <= found.stability[one].high
+        for one, value in planted.items()
+    ]
     assert np.mean(inside) >= 0.8
 
 
@@ -111,7 +131,9 @@ def test_what_is_explained_early_costs_no_more(rng):
     planted = {(3,): 1.0, (7, 9): -2.0}
     found = Auto(budget=4096).attribute(game_of(planted, 100), rng)
     assert found.evaluations == 256
-    assert {one: value for one, value in found.coefficients.items() if abs(value) > 1e-5} == pytest.approx(planted)
+    assert {
+        one: value for one, value in found.coefficients.items() if abs(value) > 1e-5
+    } == pytest.approx(planted)
 
 
 def test_a_small_game_is_known_whole(rng):
@@ -122,7 +144,7 @@ def test_a_small_game_is_known_whole(rng):
 
 def test_a_table_is_attributed_as_it_is(rng):
     masks = np.unique(rng.random((600, 30)) < 0.5, axis=0)
-    table = Table(names(30), masks, 2.0 * masks[:, 4] + (masks[:, 5] ^ masks[:, 6]))
+    table = TableGame(names(30), masks, 2.0 * masks[:, 4] + (masks[:, 5] ^ masks[:, 6]))
     found = Auto().attribute(table, rng)
     assert found.evaluations <= 600
     assert found.coefficients[(5, 6)] == pytest.approx(-0.5, abs=1e-4)
@@ -130,7 +152,9 @@ def test_a_table_is_attributed_as_it_is(rng):
 
 def test_masks_without_a_value_are_counted_and_left_out(rng):
     clean = game_of({(1,): 1.0, (2, 3): 1.0}, 30)
-    broken = Function(names(30), lambda masks: np.where(masks[:, :3].all(axis=1), np.nan, clean.values(masks)))
+    broken = FunctionGame(
+        names(30), lambda masks: np.where(masks[:, :3].all(axis=1), np.nan, clean.values(masks))
+    )
     found = Auto(budget=256).attribute(broken, rng)
     assert found.failed + found.evaluations == 256
     assert found.failed > 15
@@ -144,14 +168,16 @@ def test_too_few_values_are_refused_in_a_sentence(rng):
 
 def test_a_second_run_pays_for_nothing(tmp_path):
     game = game_of({(1, 2, 3): 1.0, (4,): 1.0, (5, 6): 0.5}, 40, Basis.MOBIUS)
-    first = Auto(budget=512).attribute(Evaluations(game, tmp_path / "values"), np.random.default_rng(5))
+    first = Auto(budget=512).attribute(
+        Evaluations(game, tmp_path / "values"), np.random.default_rng(5)
+    )
     again = Evaluations(game, tmp_path / "values")
     assert Auto(budget=512).attribute(again, np.random.default_rng(5)) == first
     assert again.paid == 0
 
 
 def test_the_budget_doubles_up_to_its_last_mask():
-    assert doubling(864) == [432, 864]
-    assert doubling(3456) == [432, 864, 1728, 3456]
-    assert doubling(200) == [200]
+    assert doubling_budgets(864) == [432, 864]
+    assert doubling_budgets(3456) == [432, 864, 1728, 3456]
+    assert doubling_budgets(200) == [200]
     assert len(all_masks(3)) == 8

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gloss.attribute.codes import Code
+from gloss.attribute.solve.parity_codes import ParityCode
 
 
 def drawn(players: int, sizes: list[int], rng: np.random.Generator) -> np.ndarray:
@@ -13,14 +13,14 @@ def drawn(players: int, sizes: list[int], rng: np.random.Generator) -> np.ndarra
     return sets
 
 
-def answers(code: Code, sets: np.ndarray) -> np.ndarray:
+def answers(code: ParityCode, sets: np.ndarray) -> np.ndarray:
     return (sets.astype(int) @ code.parities.T.astype(int)) % 2 == 1
 
 
 @pytest.mark.parametrize("players", [3, 7, 8, 20, 63, 64, 500])
 @pytest.mark.parametrize("most", [1, 2, 3, 5])
 def test_every_set_of_few_players_is_read(players, most, rng):
-    code = Code.of(players, most)
+    code = ParityCode.of(players, most)
     sets = drawn(players, [int(size) for size in rng.integers(0, min(most, players) + 1, 100)], rng)
     members, exists = code.read(answers(code, sets))
     assert exists.all()
@@ -28,11 +28,11 @@ def test_every_set_of_few_players_is_read(players, most, rng):
 
 
 def test_larger_sets_are_hardly_ever_taken_for_small_ones(rng):
-    code = Code.of(64, 5)
+    code = ParityCode.of(64, 5)
     _, exists = code.read(answers(code, drawn(64, [8] * 300, rng)))
     assert exists.mean() < 0.02
 
 
 def test_parities_that_follow_from_others_are_not_asked():
-    assert len(Code.of(20, 5).parities) == 20
-    assert len(Code.of(64, 5).parities) == 35
+    assert len(ParityCode.of(20, 5).parities) == 20
+    assert len(ParityCode.of(64, 5).parities) == 35

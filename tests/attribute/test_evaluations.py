@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from known import names
 
-from gloss.attribute.evaluations import Evaluations
-from gloss.attribute.game import Function, Table
+from gloss.attribute.game import Evaluations, FunctionGame, TableGame
 from gloss.errors import BadInput, BadSettings, Mismatch
 
 
@@ -72,15 +71,15 @@ SLOW = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from gloss.attribute.evaluations import Evaluations
-from gloss.attribute.game import Function
+from gloss.attribute.game import Evaluations, FunctionGame
 def slow(masks):
     with open(sys.argv[2], "ab") as log:
         for row in masks:
             log.write(np.packbits(row).tobytes())
     time.sleep(0.02)
     return masks.sum(axis=1)
-Evaluations(Function(tuple(map(str, range(40))), slow), Path(sys.argv[1]), batch=20).uniform(2000, np.random.default_rng(3))
+game = FunctionGame(tuple(map(str, range(40))), slow)
+Evaluations(game, Path(sys.argv[1]), batch=20).uniform(2000, np.random.default_rng(3))
 """
 
 
@@ -91,7 +90,11 @@ def test_a_killed_process_repeats_no_batch_that_it_finished(tmp_path):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    kept = len(Evaluations(Function(tuple(map(str, range(40))), lambda masks: masks[:, 0]), tmp_path / "values"))
+    kept = len(
+        Evaluations(
+            FunctionGame(tuple(map(str, range(40))), lambda masks: masks[:, 0]), tmp_path / "values"
+        )
+    )
     asked = (tmp_path / "asked").stat().st_size // 5
     assert 0 < asked - 20 <= kept <= asked
     subprocess.run(command, check=True)
@@ -104,7 +107,7 @@ def test_all_masks_of_a_small_game_are_drawn_once(rng):
 
 
 def test_values_that_are_no_number_are_counted_and_asked_again(tmp_path, rng):
-    broken = Function(names(20), lambda masks: np.where(masks[:, 0], np.nan, 1.0))
+    broken = FunctionGame(names(20), lambda masks: np.where(masks[:, 0], np.nan, 1.0))
     found = Evaluations(broken, tmp_path / "values").uniform(100, rng)
     assert found.failed == 100 - len(found.values) > 30
     later = Evaluations(Counting(20), tmp_path / "values")
@@ -113,11 +116,13 @@ def test_values_that_are_no_number_are_counted_and_asked_again(tmp_path, rng):
 
 def test_a_table_gives_what_it_holds_and_no_more(rng):
     masks = np.unique(rng.random((50, 12)) < 0.5, axis=0)
-    table = Table(names(12), masks, masks.sum(axis=1).astype(float))
+    table = TableGame(names(12), masks, masks.sum(axis=1).astype(float))
     found = Evaluations(table).uniform(1000, rng)
     assert np.array_equal(found.masks, masks)
     with pytest.raises(BadInput, match="holds no value"):
-        table.values(~masks[:1] if not (masks == ~masks[0]).all(axis=1).any() else np.zeros((1, 12), bool))
+        table.values(
+            ~masks[:1] if not (masks == ~masks[0]).all(axis=1).any() else np.zeros((1, 12), bool)
+        )
 
 
 def test_fifty_thousand_masks_of_a_thousand_players_fit_into_a_gibibyte(tmp_path):
@@ -125,17 +130,22 @@ def test_fifty_thousand_masks_of_a_thousand_players_fit_into_a_gibibyte(tmp_path
 import re, resource, sys
 from pathlib import Path
 import numpy as np
-from gloss.attribute.evaluations import Evaluations
-from gloss.attribute.game import Function
-game = Function(tuple(map(str, range(1000))), lambda masks: masks[:, :3].sum(axis=1))
+from gloss.attribute.game import Evaluations, FunctionGame
+game = FunctionGame(tuple(map(str, range(1000))), lambda masks: masks[:, :3].sum(axis=1))
 Evaluations(game, Path(sys.argv[1]), batch=2000).uniform(50_000, np.random.default_rng(0))
 again = Evaluations(game, Path(sys.argv[1]))
 assert len(again.uniform(50_000, np.random.default_rng(0)).values) == 50_000 and again.paid == 0
-status = Path("/proc/self/status")  # where there is one: what getrusage gives begins with the parent's size
+# where there is one: what getrusage gives begins with the parent's size
+status = Path("/proc/self/status")
 held = re.search(r"VmHWM:\\s+(\\d+)", status.read_text()) if status.exists() else None
 print(held[1] if held else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "values")], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "values")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert int(done.stdout) < 2**20
 
 
@@ -154,4 +164,4 @@ def test_files_of_others_are_refused_in_a_sentence(tmp_path, rng):
 
 def test_a_function_must_give_a_number_a_mask():
     with pytest.raises(BadInput, match="one number a mask"):
-        Function(names(3), lambda masks: masks.astype(float)).values(np.ones((2, 3), bool))
+        FunctionGame(names(3), lambda masks: masks.astype(float)).values(np.ones((2, 3), bool))

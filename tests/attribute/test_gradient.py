@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gloss.attribute.game import Function
-from gloss.attribute.games.relaxed import Difference, Fading, Fires
-from gloss.attribute.gradient import Gradient
+from gloss.attribute.game import FunctionGame
+from gloss.attribute.methods.gradient import Gradient
+from gloss.attribute.players.fading_tokens import AnswerTarget, FadingTokens, FeatureTarget
 from gloss.errors import BadInput, BadSettings
 
 
@@ -30,7 +30,7 @@ def parts(found) -> list[float]:
 def test_integrated_gradients_share_a_product_and_add_up(rng):
     found = Gradient().attribute(Smooth(), rng)
     assert parts(found) == pytest.approx([3, 1, 1])
-    assert found.foretold(np.ones((1, 3), bool)) == pytest.approx([5])
+    assert found.predicted(np.ones((1, 3), bool)) == pytest.approx([5])
 
 
 def test_the_slope_at_the_whole_counts_a_product_twice(rng):
@@ -46,28 +46,40 @@ def test_a_product_alone_is_not_explained_by_parts(rng):
 @pytest.mark.parametrize("feature", [False, True])
 def test_slopes_of_the_subject_are_differences_of_its_values(subject, dictionary, feature):
     tokens = tuple(subject.encode("import os\nimport sys\n")[:6])
-    codes = dictionary.encode(subject.run(row(subject, tokens), read=[dictionary.reads]).activations[dictionary.reads][0, -1:])
-    target = Fires(dictionary, int(codes.indices[0, codes.values[0].argmax()])) if feature else Difference(5, 9)
-    game = Fading(subject, tokens, target)
+    codes = dictionary.encode(
+        subject.run(row(subject, tokens), read=[dictionary.reads]).activations[dictionary.reads][
+            0, -1:
+        ]
+    )
+    target = (
+        FeatureTarget(dictionary, int(codes.indices[0, codes.values[0].argmax()]))
+        if feature
+        else AnswerTarget(5, 9)
+    )
+    game = FadingTokens(subject, tokens, target)
     middle = np.full((1, len(tokens)), 0.9, np.float32)
     slopes = game.gradients(middle)[0]
-    steps = middle + 0.01 * np.vstack([np.eye(len(tokens)), -np.eye(len(tokens))]).astype(np.float32)
+    steps = middle + 0.01 * np.vstack([np.eye(len(tokens)), -np.eye(len(tokens))]).astype(
+        np.float32
+    )
     values = game._in_parts(steps.astype(np.float32), grad=False)[0]
-    assert slopes == pytest.approx((values[: len(tokens)] - values[len(tokens) :]) / 0.02, rel=0.05, abs=0.05)
+    assert slopes == pytest.approx(
+        (values[: len(tokens)] - values[len(tokens) :]) / 0.02, rel=0.05, abs=0.05
+    )
 
 
 def test_a_prompt_as_it_is_has_the_value_of_its_clean_run(subject):
     tokens = tuple(subject.encode("for i in"))
     logits = subject.next_logits(row(subject, tokens))[0]
-    value = Fading(subject, tokens, Difference(7)).values(np.ones((1, len(tokens)), bool))
+    value = FadingTokens(subject, tokens, AnswerTarget(7)).values(np.ones((1, len(tokens)), bool))
     assert value == pytest.approx([float(logits.log_softmax(0)[7])], abs=1e-4)
 
 
 def test_it_refuses_games_without_slopes(subject, rng):
     with pytest.raises(BadInput, match="needs a game with slopes"):
-        Gradient().attribute(Function(("a",), lambda masks: masks[:, 0] * 1.0), rng)
+        Gradient().attribute(FunctionGame(("a",), lambda masks: masks[:, 0] * 1.0), rng)
     with pytest.raises(BadInput, match="no tokens"):
-        Fading(subject, (), Difference(1))
+        FadingTokens(subject, (), AnswerTarget(1))
     with pytest.raises(BadSettings, match="steps=0"):
         Gradient(steps=0)
 

@@ -1,24 +1,24 @@
-"""Prompts as games of the embedded subject: values are those of running what is left, one by one."""
+"""Prompts as games of the embedded subject: values are those of running what is left alone."""
 
 import numpy as np
 import pytest
 import torch
 
-from gloss.attribute.exact import Exact
-from gloss.attribute.games.inputs import Inputs
-from gloss.attribute.games.measures import Activation, Divergence, LogitDifference, LogProbability
-from gloss.attribute.games.parts import Pieces, TokenRow, Unit
-from gloss.attribute.transforms import Basis, all_masks
+from gloss.attribute.bases import Basis, all_masks
+from gloss.attribute.measures import FeatureActivation, KlFromClean, LogitDifference, LogProbability
+from gloss.attribute.methods.exact import Exact
+from gloss.attribute.players.prompt_games import PromptGame
+from gloss.attribute.players.prompt_parts import PromptUnit, TextPieces, TokenRow
 from gloss.errors import BadInput
 
 TEXT = "for i in range(10):\n    print("
 
 
-def game(subject, measure, text=TEXT, unit=Unit.WORDS) -> Inputs:
-    return Inputs(subject, Pieces.of(text, unit, subject.encode), measure)
+def game(subject, measure, text=TEXT, unit=PromptUnit.WORDS) -> PromptGame:
+    return PromptGame(subject, TextPieces.of(text, unit, subject.encode), measure)
 
 
-def one_by_one(game: Inputs, masks: np.ndarray, answer: tuple[int, ...]) -> list[float]:
+def one_by_one(game: PromptGame, masks: np.ndarray, answer: tuple[int, ...]) -> list[float]:
     """The answer's log-probability after each rest, a token at a time."""
     found = []
     for mask in masks:
@@ -46,53 +46,70 @@ def test_log_odds_and_differences_of_two_answers(subject):
     odds = game(subject, LogProbability(tuple(yes), odds=True)).values(masks)
     assert odds == pytest.approx(log_p - np.log1p(-np.exp(log_p)))
     difference = game(subject, LogitDifference(tuple(yes), tuple(no))).values(masks)
-    assert difference == pytest.approx(log_p - game(subject, LogProbability(tuple(no))).values(masks), abs=1e-4)
+    assert difference == pytest.approx(
+        log_p - game(subject, LogProbability(tuple(no))).values(masks), abs=1e-4
+    )
 
 
-def test_the_divergence_is_0_where_nothing_is_removed(subject):
+def test_the_kl_is_0_where_nothing_is_removed(subject):
     words = game(subject, LogProbability((1,)))
-    whole = subject.next_logits(torch.tensor([words.row(np.ones(len(words.players), bool))]))[0].double().log_softmax(0).numpy()
-    values = game(subject, Divergence(whole)).values(np.array([[True] * 5, [False] * 5]))
+    whole = (
+        subject.next_logits(torch.tensor([words.row(np.ones(len(words.players), bool))]))[0]
+        .double()
+        .log_softmax(0)
+        .numpy()
+    )
+    values = game(subject, KlFromClean(whole)).values(np.array([[True] * 5, [False] * 5]))
     assert values[0] == pytest.approx(0, abs=1e-6)
     assert values[1] > 0.1
 
 
 def test_why_a_feature_fires_is_the_token_that_it_fires_at(subject, dictionary):
     tokens = subject.encode("import os\nimport sys\n")[:8]
-    run = subject.run(torch.tensor([[subject.start_token, *tokens]]), read=[dictionary.reads]).activations[dictionary.reads]
+    run = subject.run(
+        torch.tensor([[subject.start_token, *tokens]]), read=[dictionary.reads]
+    ).activations[dictionary.reads]
     codes = dictionary.encode(run[0, -1:])
     feature = int(codes.indices[0, codes.values[0].argmax()])
     row = TokenRow(tuple(tokens), subject.vocabulary())
-    fires = Inputs(subject, row, Activation(dictionary, feature))
+    fires = PromptGame(subject, row, FeatureActivation(dictionary, feature))
     masks = np.ones((1, len(tokens)), bool)
     assert fires.values(masks) == pytest.approx([float(codes.values.max())], rel=1e-4)
     found = Exact().attribute(fires, np.random.default_rng(0))
-    assert found.foretold(masks) == pytest.approx(fires.values(masks), rel=1e-5)
+    assert found.predicted(masks) == pytest.approx(fires.values(masks), rel=1e-5)
 
 
 def test_the_start_token_alone_has_no_activation(subject, dictionary):
     row = TokenRow(tuple(subject.encode("x = 1")), subject.vocabulary())
     nothing = np.zeros((1, len(row.tokens)), bool)
-    assert Inputs(subject, row, Activation(dictionary, 3, anywhere=True)).values(nothing) == [0.0]
+    assert PromptGame(subject, row, FeatureActivation(dictionary, 3, anywhere=True)).values(
+        nothing
+    ) == [0.0]
 
 
 def test_batches_do_not_change_values(subject, monkeypatch):
     words = game(subject, LogProbability((5,)))
     masks = all_masks(5)
     whole = words.values(masks)
-    monkeypatch.setattr("gloss.attribute.games.measures.POSITIONS", 30)
+    monkeypatch.setattr("gloss.attribute.measures.POSITIONS", 30)
     assert words.values(masks) == pytest.approx(whole, abs=1e-4)
 
 
 def test_a_conjunction_of_words_is_found(subject):
-    """A measure that fires where two words are both left stands for a subject whose answer is known."""
+    """A measure that fires where two words are both left stands for a subject whose answer is
+    known.
+    """
 
     class Both:
         def of(self, subject, rows):
             wanted = set(subject.encode(" range(10):")) | set(subject.encode(" print("))
             return np.array([float(wanted <= set(row)) for row in rows])
 
-    found = Exact().attribute(game(subject, Both(), "for i in range(10): print("), np.random.default_rng(0)).into(Basis.MOBIUS)
+    found = (
+        Exact()
+        .attribute(game(subject, Both(), "for i in range(10): print("), np.random.default_rng(0))
+        .into(Basis.MOBIUS)
+    )
     assert found.strongest(1) == [((3, 4), pytest.approx(1.0))]
 
 
@@ -103,4 +120,4 @@ def test_it_refuses_an_empty_answer(subject):
 
 def test_it_refuses_a_feature_that_is_not_there(dictionary):
     with pytest.raises(BadInput, match="give one of 0 to"):
-        Activation(dictionary, dictionary.width)
+        FeatureActivation(dictionary, dictionary.width)

@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from known import game_of
 
-from gloss.attribute.game import Function
-from gloss.attribute.proxy_spex import ProxySpex
+from gloss.attribute.game import FunctionGame
+from gloss.attribute.methods.proxy_spex import ProxySpex
 from gloss.errors import BadInput, BadSettings
 
 
 def hierarchy(whole: tuple[int, ...], rng: np.random.Generator) -> dict:
-    return {part: float(rng.uniform(0.5, 1)) for size in range(1, len(whole) + 1) for part in combinations(whole, size)}
+    return {
+        part: float(rng.uniform(0.5, 1))
+        for size in range(1, len(whole) + 1)
+        for part in combinations(whole, size)
+    }
 
 
 def test_a_hierarchy_is_found(rng):
@@ -23,7 +27,9 @@ def test_a_hierarchy_is_found(rng):
 
 
 def test_a_conjunction_is_found(rng):
-    game = Function(tuple("abcdefghijkl"), lambda masks: masks[:, [1, 4]].all(axis=1) + 2.0 * masks[:, 7])
+    game = FunctionGame(
+        tuple("abcdefghijkl"), lambda masks: masks[:, [1, 4]].all(axis=1) + 2.0 * masks[:, 7]
+    )
     assert ProxySpex(400).attribute(game, rng).faithfulness.r2.value > 0.95
 
 

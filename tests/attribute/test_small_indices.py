@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from known import game_of, names
 
-from gloss.attribute.banzhaf import Banzhaf
-from gloss.attribute.exact import Exact
-from gloss.attribute.faithful import Faithful
-from gloss.attribute.game import Function
-from gloss.attribute.indices import Index
-from gloss.attribute.occlusion import Occlusion
-from gloss.attribute.shapley import Shapley
-from gloss.attribute.transforms import Basis
+from gloss.attribute.bases import Basis
+from gloss.attribute.game import FunctionGame
+from gloss.attribute.methods.banzhaf import Banzhaf
+from gloss.attribute.methods.exact import Exact
+from gloss.attribute.methods.faithful import Faithful
+from gloss.attribute.methods.occlusion import Occlusion
+from gloss.attribute.methods.shapley import Shapley
+from gloss.attribute.result.indices import Index
 from gloss.errors import BadInput
 
 PLANTED = {(): 0.5, (0,): 1.0, (3,): -0.5, (1, 2): 0.8, (4, 5, 6): 1.2}
@@ -31,7 +31,9 @@ def test_values_of_players_come_close_to_the_closed_form(method, index, rng):
     values = [found.coefficients[player,] for player in range(14)]
     assert values == pytest.approx([known.get((player,), 0.0) for player in range(14)], abs=0.1)
     inside = [
-        found.stability[player,].low - 1e-9 <= known.get((player,), 0.0) <= found.stability[player,].high + 1e-9
+        found.stability[player,].low - 1e-9
+        <= known.get((player,), 0.0)
+        <= found.stability[player,].high + 1e-9
         for player in range(14)
     ]
     assert sum(inside) >= 11
@@ -45,12 +47,16 @@ def test_shapley_values_add_up(method, rng):
     assert sum(found.coefficients.values()) == pytest.approx(game.values(np.ones((1, 14), bool))[0])
 
 
-@pytest.mark.parametrize(("weighting", "index"), [("banzhaf", Index.FAITH_BANZHAF), ("shapley", Index.FAITH_SHAPLEY)])
+@pytest.mark.parametrize(
+    ("weighting", "index"), [("banzhaf", Index.FAITH_BANZHAF), ("shapley", Index.FAITH_SHAPLEY)]
+)
 def test_faithful_indices_come_close_to_the_closed_form(weighting, index, rng):
     game = game_of(PLANTED, 12, Basis.MOBIUS)
     known = Exact().attribute(game, rng).index(index, 2)
     found = Faithful(3000, 2, weighting).attribute(game, rng)
-    assert found.coefficients == pytest.approx({one: known.get(one, 0.0) for one in found.coefficients}, abs=0.12)
+    assert found.coefficients == pytest.approx(
+        {one: known.get(one, 0.0) for one in found.coefficients}, abs=0.12
+    )
 
 
 def test_faithful_is_exact_where_the_game_is_no_larger_than_its_order(rng):
@@ -63,7 +69,7 @@ def test_faithful_is_exact_where_the_game_is_no_larger_than_its_order(rng):
 
 
 def test_occlusion_is_exact_near_everybody_and_says_where_it_lies(rng):
-    redundant = Function(names(12), lambda masks: masks[:, 0] | masks[:, 1])
+    redundant = FunctionGame(names(12), lambda masks: masks[:, 0] | masks[:, 1])
     alone = Occlusion().attribute(redundant, rng)
     assert alone.coefficients[0,] == alone.coefficients[1,] == 0
     assert not alone.faithfulness.explained
@@ -78,14 +84,18 @@ def test_parities_are_beyond_them_and_they_say_so(method, rng):
     assert not found.faithfulness.explained
 
 
-@pytest.mark.parametrize("method", [Shapley(20), Shapley(20, "permutations"), Banzhaf(20), Faithful(100)])
+@pytest.mark.parametrize(
+    "method", [Shapley(20), Shapley(20, "permutations"), Banzhaf(20), Faithful(100)]
+)
 def test_budgets_that_cannot_do_are_refused(method, rng):
     with pytest.raises(BadInput, match="are needed"):
         method.attribute(game_of({(0,): 1.0}, 30), rng)
 
 
 def test_values_that_are_no_number_are_counted(rng):
-    broken = Function(names(12), lambda masks: np.where(masks[:, 0] & ~masks[:, 1], np.nan, masks[:, 2] * 1.0))
+    broken = FunctionGame(
+        names(12), lambda masks: np.where(masks[:, 0] & ~masks[:, 1], np.nan, masks[:, 2] * 1.0)
+    )
     for method in (Banzhaf(400), Banzhaf(400, "sampling"), Shapley(400)):
         found = method.attribute(broken, rng)
         assert found.failed > 0

@@ -3,22 +3,30 @@
 import numpy as np
 import pytest
 
-from gloss.attribute.exact import Exact
-from gloss.attribute.games.training import Examples, Logistic, Nearest, Refit, Ridge
-from gloss.attribute.transforms import Basis
+from gloss.attribute.bases import Basis
+from gloss.attribute.methods.exact import Exact
+from gloss.attribute.players.training_examples import (
+    LogisticGame,
+    NearestNeighbourGame,
+    RetrainingGame,
+    RidgeGame,
+    TrainingExamples,
+)
 from gloss.errors import BadInput
 
 
-def examples(rng: np.random.Generator, number: int = 30, d: int = 4, *, labels: bool = False) -> Examples:
+def examples(
+    rng: np.random.Generator, number: int = 30, d: int = 4, *, labels: bool = False
+) -> TrainingExamples:
     x = rng.normal(size=(number, d))
     y = x @ np.arange(1.0, d + 1) + rng.normal(size=number)
-    return Examples(x, np.where(y > 0, 1.0, -1.0) if labels else y, rng.normal(size=d), 1.0)
+    return TrainingExamples(x, np.where(y > 0, 1.0, -1.0) if labels else y, rng.normal(size=d), 1.0)
 
 
 def test_ridge_is_the_closed_form(rng):
     data = examples(rng)
     masks = rng.random((40, 30)) < 0.5
-    for mask, value in zip(masks, Ridge(data, 0.3).values(masks), strict=True):
+    for mask, value in zip(masks, RidgeGame(data, 0.3).values(masks), strict=True):
         x, y = data.x[mask], data.y[mask]
         weights = np.linalg.solve(x.T @ x + 0.3 * np.eye(4), x.T @ y)
         assert value == pytest.approx(-((weights @ data.test_x - data.test_y) ** 2))
@@ -26,7 +34,7 @@ def test_ridge_is_the_closed_form(rng):
 
 def test_logistic_regression_is_at_its_optimum(rng):
     data = examples(rng, labels=True)
-    game = Logistic(data, 0.5)
+    game = LogisticGame(data, 0.5)
     masks = rng.random((25, 30)) < 0.5
     for mask, weights in zip(masks, game.fitted(masks, np.zeros(4)), strict=True):
         x, y = data.x[mask], data.y[mask]
@@ -39,29 +47,39 @@ def test_logistic_regression_is_at_its_optimum(rng):
 def test_nearest_neighbours_vote(rng):
     data = examples(rng, labels=True)
     masks = np.vstack([rng.random((20, 30)) < 0.5, np.zeros((1, 30), bool)])
-    for mask, value in zip(masks, Nearest(data, 3).values(masks), strict=True):
+    for mask, value in zip(masks, NearestNeighbourGame(data, 3).values(masks), strict=True):
         kept = np.flatnonzero(mask)
         near = kept[np.argsort(((data.x[kept] - data.test_x) ** 2).sum(1))][:3]
         assert value == pytest.approx((data.y[near] == 1).mean() if len(near) else 0)
 
 
 def test_duplicates_are_redundant_and_a_parity_needs_both_of_its_points():
-    """Two copies of the one example that says the truth: either is enough, so their interaction takes away what one adds."""
-    copies = Examples(np.array([[1.0], [1.0], [30.0]]), np.array([1.0, 1.0, -1.0]), np.array([1.0]), 1.0)
-    found = Exact().attribute(Nearest(copies, 1), np.random.default_rng(0)).into(Basis.MOBIUS)
+    """Two copies of the one example that says the truth: either is enough, so their interaction
+    takes away what one adds.
+    """
+    copies = TrainingExamples(
+        np.array([[1.0], [1.0], [30.0]]), np.array([1.0, 1.0, -1.0]), np.array([1.0]), 1.0
+    )
+    found = (
+        Exact()
+        .attribute(NearestNeighbourGame(copies, 1), np.random.default_rng(0))
+        .into(Basis.MOBIUS)
+    )
     assert found.coefficients[0, 1] == pytest.approx(-1)
-    rounds = Refit(("a", "b", "c"), lambda kept: float({0, 1} <= set(kept.tolist())))
-    assert Exact().attribute(rounds, np.random.default_rng(0)).into(Basis.MOBIUS).coefficients == pytest.approx({(0, 1): 1.0})
+    rounds = RetrainingGame(("a", "b", "c"), lambda kept: float({0, 1} <= set(kept.tolist())))
+    assert Exact().attribute(rounds, np.random.default_rng(0)).into(
+        Basis.MOBIUS
+    ).coefficients == pytest.approx({(0, 1): 1.0})
 
 
 def test_it_refuses_shapes_that_do_not_fit(rng):
     with pytest.raises(BadInput, match="do not fit"):
-        Examples(np.zeros((3, 2)), np.zeros(3), np.zeros(2), 0.0, ("a", "b"))
+        TrainingExamples(np.zeros((3, 2)), np.zeros(3), np.zeros(2), 0.0, ("a", "b"))
 
 
 def test_parts_do_not_change_values(rng, monkeypatch):
     data = examples(rng)
     masks = rng.random((50, 30)) < 0.5
-    whole = Ridge(data).values(masks)
-    monkeypatch.setattr("gloss.attribute.games.training.AT_ONCE", 100)
-    assert Ridge(data).values(masks) == pytest.approx(whole)
+    whole = RidgeGame(data).values(masks)
+    monkeypatch.setattr("gloss.attribute.players.training_examples.AT_ONCE", 100)
+    assert RidgeGame(data).values(masks) == pytest.approx(whole)

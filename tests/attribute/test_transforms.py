@@ -6,54 +6,88 @@ import numpy as np
 import pytest
 from known import sets_up_to
 
-from gloss.attribute.transforms import Basis, all_masks, converted, evaluated, of_all_values, of_conjunction
+from gloss.attribute.bases import (
+    Basis,
+    all_masks,
+    conjunction_coefficients,
+    convert_basis,
+    evaluate_coefficients,
+    walsh_hadamard_coefficients,
+)
 from gloss.errors import BadInput
 
 
-def random_sets(rng: np.random.Generator, players: int, count: int, order: int) -> dict[tuple[int, ...], float]:
+def random_sets(
+    rng: np.random.Generator, players: int, count: int, order: int
+) -> dict[tuple[int, ...], float]:
     sizes = rng.integers(0, order + 1, count)
-    return {tuple(sorted(rng.choice(players, size, replace=False).tolist())): float(rng.normal()) for size in sizes}
+    return {
+        tuple(sorted(rng.choice(players, size, replace=False).tolist())): float(rng.normal())
+        for size in sizes
+    }
 
 
 @pytest.mark.parametrize(("given", "wanted"), list(permutations(Basis, 2)))
 @pytest.mark.parametrize("players", [6, 12])
-def test_every_basis_gives_the_same_values(given: Basis, wanted: Basis, players: int, rng: np.random.Generator):
+def test_every_basis_gives_the_same_values(
+    given: Basis, wanted: Basis, players: int, rng: np.random.Generator
+):
     coefficients = random_sets(rng, players, 200, players)
     masks = all_masks(players)
-    there = converted(coefficients, given, wanted)
-    assert evaluated(there, wanted, masks) == pytest.approx(evaluated(coefficients, given, masks), abs=1e-9)
-    back = converted(there, wanted, given)
-    assert {one: back.get(one, 0.0) for one in coefficients} == pytest.approx(coefficients, abs=1e-9)
+    there = convert_basis(coefficients, given, wanted)
+    assert evaluate_coefficients(there, wanted, masks) == pytest.approx(
+        evaluate_coefficients(coefficients, given, masks), abs=1e-9
+    )
+    back = convert_basis(there, wanted, given)
+    assert {one: back.get(one, 0.0) for one in coefficients} == pytest.approx(
+        coefficients, abs=1e-9
+    )
 
 
 @pytest.mark.parametrize(("given", "wanted"), list(permutations(Basis, 2)))
-def test_sets_among_a_thousand_players_cost_their_subsets_alone(given: Basis, wanted: Basis, rng: np.random.Generator):
+def test_sets_among_a_thousand_players_cost_their_subsets_alone(
+    given: Basis, wanted: Basis, rng: np.random.Generator
+):
     coefficients = random_sets(rng, 1000, 50, 5)
     masks = rng.random((100, 1000)) < 0.5
-    there = converted(coefficients, given, wanted)
-    assert evaluated(there, wanted, masks) == pytest.approx(evaluated(coefficients, given, masks), abs=1e-9)
+    there = convert_basis(coefficients, given, wanted)
+    assert evaluate_coefficients(there, wanted, masks) == pytest.approx(
+        evaluate_coefficients(coefficients, given, masks), abs=1e-9
+    )
     assert len(there) <= 50 * 32
 
 
 def test_by_hand():
-    assert converted({(0, 3): 4.0}, Basis.MOBIUS, Basis.FOURIER) == {(): 1.0, (0,): 1.0, (3,): 1.0, (0, 3): 1.0}
-    assert converted({(0, 1): 1.0}, Basis.FOURIER, Basis.MOBIUS) == {(): 1.0, (0,): -2.0, (1,): -2.0, (0, 1): 4.0}
+    assert convert_basis({(0, 3): 4.0}, Basis.MOBIUS, Basis.FOURIER) == {
+        (): 1.0,
+        (0,): 1.0,
+        (3,): 1.0,
+        (0, 3): 1.0,
+    }
+    assert convert_basis({(0, 1): 1.0}, Basis.FOURIER, Basis.MOBIUS) == {
+        (): 1.0,
+        (0,): -2.0,
+        (1,): -2.0,
+        (0, 1): 4.0,
+    }
 
 
 def test_a_conjunction_of_kept_and_removed_players_is_a_few_parities():
     masks = all_masks(4)
     truth = 3.0 * (masks[:, 0] & masks[:, 2] & ~masks[:, 1])
-    assert evaluated(of_conjunction((0, 2), (1,), 3.0), Basis.FOURIER, masks) == pytest.approx(truth)
+    assert evaluate_coefficients(
+        conjunction_coefficients((0, 2), (1,), 3.0), Basis.FOURIER, masks
+    ) == pytest.approx(truth)
 
 
 def test_all_values_give_all_coefficients(rng: np.random.Generator):
     values = rng.normal(size=2**8)
-    found = of_all_values(values, 8)
+    found = walsh_hadamard_coefficients(values, 8)
     assert len(found) == 2**8
-    assert evaluated(found, Basis.FOURIER, all_masks(8)) == pytest.approx(values)
+    assert evaluate_coefficients(found, Basis.FOURIER, all_masks(8)) == pytest.approx(values)
     assert list(found) == sorted(sets_up_to(8, 8), key=lambda one: (len(one), one))
 
 
 def test_sets_too_large_to_convert_are_refused_in_a_sentence():
     with pytest.raises(BadInput, match="sets of up to 40 players"):
-        converted({tuple(range(40)): 1.0}, Basis.MOBIUS, Basis.FOURIER)
+        convert_basis({tuple(range(40)): 1.0}, Basis.MOBIUS, Basis.FOURIER)

@@ -1,4 +1,6 @@
-"""Recipes of attribution in small: planted pairs are found, the best heads are kept, every method has its row."""
+"""Recipes of attribution in small: planted pairs are found, the best heads are kept, every method
+has its row.
+"""
 
 from itertools import combinations
 
@@ -6,23 +8,25 @@ import numpy as np
 import pytest
 
 from benchmarks.attribute import agreement, comments, examples, planted_examples, pruning, real
-from gloss.attribute.auto import Auto
-from gloss.attribute.evaluations import Evaluations
-from gloss.attribute.game import Function
-from gloss.attribute.games.components import Blocks
-from gloss.attribute.lasso import Lasso
+from gloss.attribute.game import Evaluations, FunctionGame
+from gloss.attribute.methods.auto import Auto
+from gloss.attribute.methods.lasso import Lasso
+from gloss.attribute.players.model_components import Sublayers
 from gloss.models.subject import Subject
 
 
 def heads(masks: np.ndarray) -> np.ndarray:
-    """Six heads: 0 and 1 do most, but together; either of 2 and 3 is enough; 4 helps a little; 5 harms."""
+    """Six heads: 0 and 1 do most, but together.
+
+    Either of 2 and 3 is enough; 4 helps a little; 5 harms.
+    """
     x = masks.astype(float)
     return 3 * x[:, 0] * x[:, 1] + 2 * np.maximum(x[:, 2], x[:, 3]) + 0.5 * x[:, 4] - x[:, 5]
 
 
 @pytest.fixture
-def game() -> Function:
-    return Function(tuple(f"head 0.{number}" for number in range(6)), heads)
+def game() -> FunctionGame:
+    return FunctionGame(tuple(f"head 0.{number}" for number in range(6)), heads)
 
 
 @pytest.mark.parametrize("size", range(1, 6))
@@ -34,8 +38,13 @@ def test_the_heads_that_auto_names_are_the_best_there_are(game, rng, size):
 
 
 def test_first_order_lasso_keeps_both_of_two_that_stand_in_for_each_other(rng):
-    """Either of the first two is enough, so the best pair is one of them and the third, whose slope is smaller."""
-    either = Function(tuple("abcdef"), lambda masks: 2.0 * (masks[:, 0] | masks[:, 1]) + masks[:, 2:] @ [0.8, 0.1, 0.1, 0.1])
+    """Either of the first two is enough, so the best pair is one of them and the third, whose slope
+    is smaller.
+    """
+    either = FunctionGame(
+        tuple("abcdef"),
+        lambda masks: 2.0 * (masks[:, 0] | masks[:, 1]) + masks[:, 2:] @ [0.8, 0.1, 0.1, 0.1],
+    )
     assert pruning.named(Lasso(64, 1), either, 2, rng).nonzero()[0].tolist() == [0, 1]
     assert pruning.named(Auto(), either, 2, rng)[2]
 
@@ -58,15 +67,20 @@ def test_planted_copies_are_a_negative_pair_and_corners_of_an_xor_a_positive_one
 
 
 def test_a_corner_alone_says_a_third_of_what_both_say():
-    """With hardly any penalty ridge regression gives the shortest weights: a third of the sum each, the product together."""
-    corners, tested = np.array([examples.FIRST_CORNER, examples.LAST_CORNER])[:, 1:], np.array(examples.TESTED)[1:]
+    """With hardly any penalty ridge regression gives the shortest weights: a third of the sum each,
+    the product together.
+    """
+    corners, tested = (
+        np.array([examples.FIRST_CORNER, examples.LAST_CORNER])[:, 1:],
+        np.array(examples.TESTED)[1:],
+    )
     alone = np.linalg.lstsq(corners[:1], np.ones(1), rcond=None)[0] @ tested
     both = np.linalg.lstsq(corners, np.ones(2), rcond=None)[0] @ tested
     assert (alone, both) == (pytest.approx(-1 / 3), pytest.approx(-1))
 
 
 def test_every_method_has_a_row_and_auto_explains_what_lasso_of_order_one_cannot(game):
-    wide = Function(tuple(map(str, range(10))), lambda masks: heads(masks[:, :6]))
+    wide = FunctionGame(tuple(map(str, range(10))), lambda masks: heads(masks[:, :6]))
     lines = list(real.table(iter([real.Case("six heads", wide, 256, seed) for seed in range(2)])))
     assert [line.split("`")[1] for line in lines[1:]] == list(real.methods(256))
     measured = real.measured(real.Case("six heads", wide, 256, 0))
@@ -88,5 +102,7 @@ def test_twins_differ_in_the_number_of_their_subject(data_folder):
     every = agreement.twins(subject, data_folder / "circuit-prompts", "simple")
     assert every
     assert all(one.tokens != other.tokens for one, other in every)
-    game = agreement.game(subject, [one for both in every[:2] for one in both], Blocks.layers(subject))
+    game = agreement.game(
+        subject, [one for both in every[:2] for one in both], Sublayers.layers(subject)
+    )
     assert np.isfinite(game.values(np.ones((1, 2), bool))).all()

@@ -22,7 +22,10 @@ def test_a_row_keeps_its_interval_and_a_count_has_none():
 
 
 def test_a_row_that_fails_stands_out_and_fails_the_whole(monkeypatch, capsys):
-    found = {"rules": Row.exact("1", "1", 1.0, True), "sanity": Row.exact("2", "1 | 2", 0.001, False)}
+    found = {
+        "rules": Row.exact("1", "1", 1.0, True),
+        "sanity": Row.exact("2", "1 | 2", 0.001, False),
+    }
     monkeypatch.setattr(runner, "measured", lambda name, seed, small: [found[name]])
     assert ran(monkeypatch, capsys, "--only", "rules")[0] == 0
     status, told = ran(monkeypatch, capsys, "--only", "rules", "--only", "sanity", "--markdown")
@@ -46,4 +49,6 @@ def test_an_experiment_that_nobody_knows_is_refused(monkeypatch, capsys):
 
 
 def test_the_table_of_the_docs_has_a_line_for_every_row():
-    assert markdown([Row.exact("e", "k", 2.0, True)]).splitlines()[-1] == "| e | k | 2.000 |  | yes |"
+    assert (
+        markdown([Row.exact("e", "k", 2.0, True)]).splitlines()[-1] == "| e | k | 2.000 |  | yes |"
+    )

@@ -1,4 +1,6 @@
-"""docs/subjects.md says what is measured: of a sample here, of every architecture in `python -m benchmarks.subjects`."""
+"""docs/subjects.md says what is measured: of a sample here, of every architecture in `python -m
+benchmarks.subjects`.
+"""
 
 import re
 from pathlib import Path
@@ -13,9 +15,10 @@ from benchmarks.subjects.tiny import kinds
 PAGE = (Path(__file__).parents[2] / "docs" / "subjects.md").read_text()
 LINES = {row.split("`")[1]: row for row in PAGE.splitlines() if row.startswith("| `")}
 SAMPLE = (
-    "arcee", "bloom", "codegen", "cohere2", "deepseek_v3", "exaone4", "falcon_h1", "falcon_mamba", "gemma4_text", "glm4",
-    "gpt_neox", "gpt_oss", "gptj", "granitemoe", "lfm2", "minicpm3", "mpt", "nemotron_h", "olmo2", "openai-gpt", "phi3",
-    "qwen3_moe", "qwen3_next", "rwkv", "smollm3", "stablelm", "starcoder2", "xglm",
+    "arcee", "bloom", "codegen", "cohere2", "deepseek_v3", "exaone4", "falcon_h1",
+    "falcon_mamba", "gemma4_text", "glm4", "gpt_neox", "gpt_oss", "gptj", "granitemoe", "lfm2",
+    "minicpm3", "mpt", "nemotron_h", "olmo2", "openai-gpt", "phi3", "qwen3_moe", "qwen3_next",
+    "rwkv", "smollm3", "stablelm", "starcoder2", "xglm",
 )  # fmt: skip
 
 
@@ -32,7 +35,12 @@ def test_the_page_is_of_the_installed_transformers_and_leaves_none_out():
 
 def test_most_architectures_are_read_and_add_up():
     assert number("`resid_pre` and `resid_post` in every layer") >= 120
-    assert number("every residual equation in every layer: `resid_pre + attn_out + mlp_out == resid_post`") >= 80
+    assert (
+        number(
+            "every residual equation in every layer: `resid_pre + attn_out + mlp_out == resid_post`"
+        )
+        >= 80
+    )
     assert number("not tried: no tiny model could be made from its configuration") <= 12
 
 

@@ -1,12 +1,12 @@
 """Pages of attributions whose pictures are known."""
 
-from gloss.browse.attribution import AttributionPage
-from gloss.browse.curves import CurveLine
+from gloss.pages.attribution_page import AttributionPage
+from gloss.pages.removal_curves import CurveLine
 
 NASTY = "</script><b>bold</b> <img src=x onerror=alert(1)>"
 REVIEW = (
-    "The film is not good at all , though the actors are brilliant and the music , which nobody had asked for , "
-    "is never dull . I would not watch it again ."
+    "The film is not good at all , though the actors are brilliant and the music , which nobody had"
+    " asked for , is never dull . I would not watch it again ."
 )
 
 
@@ -25,18 +25,30 @@ def curve(name: str, drop: float) -> CurveLine:
 def a_review(*, explained: bool = True) -> AttributionPage:
     text, players = words(REVIEW)
     said = (
-        "Explained: R2 0.93 [0.90, 0.95] on 200 masks that were not fitted to, from 864 evaluations."
+        "Explained: R2 0.93 [0.90, 0.95] on 200 masks that were not fitted to, from 864"
+        " evaluations."
         if explained
-        else "Not explained: R2 0.12 [-0.03, 0.24] on 200 masks that were not fitted to. The 864 evaluations may be too few."
+        else (
+            "Not explained: R2 0.12 [-0.03, 0.24] on 200 masks that were not fitted to. The 864"
+            " evaluations may be too few."
+        )
     )
     coefficients = {
-        (): -0.6, (3,): -0.35, (4,): 0.9, (12,): 1.3, (18,): -0.2, (24,): -0.3, (25,): -0.62, (29,): -0.4, (1,): -0.05,
-        (3, 4): -1.42, (24, 25): 0.98, (4, 12): -0.31, (29, 30): -0.22, (12, 25): 0.18, (5, 6): 0.12, (30, 32): 0.26,
+        (): -0.6, (3,): -0.35, (4,): 0.9, (12,): 1.3, (18,): -0.2, (24,): -0.3, (25,): -0.62,
+        (29,): -0.4, (1,): -0.05, (3, 4): -1.42, (24, 25): 0.98, (4, 12): -0.31, (29, 30): -0.22,
+        (12, 25): 0.18, (5, 6): 0.12, (30, 32): 0.26,
         (3, 4, 6): -0.4, (3, 5, 6): 0.16, (12, 15, 24, 25): 0.21, (29, 30, 32): -0.45,
     }  # fmt: skip
-    facts = {"value": "log-odds of “positive”", "subject": "a-small-model", "method": "auto", "evaluations": "864 of 1,000"}
+    facts = {
+        "value": "log-odds of “positive”",
+        "subject": "a-small-model",
+        "method": "auto",
+        "evaluations": "864 of 1,000",
+    }
     curves = (curve("auto", 0.3), curve("lasso", 0.5), curve("random order", 1.0))
-    return AttributionPage("Why “positive”?", facts, text, players, coefficients, said, explained, curves)
+    return AttributionPage(
+        "Why “positive”?", facts, text, players, coefficients, said, explained, curves
+    )
 
 
 def many_heads() -> AttributionPage:
@@ -44,11 +56,18 @@ def many_heads() -> AttributionPage:
     pairs = {(37 * k % 900, 37 * k % 900 + 40 + k): (-1) ** k * 1.5 / (k + 1) for k in range(14)}
     alone = {(61 * k % 1000,): (-1) ** (k // 2) * 2 / (k + 1) for k in range(1, 400)}
     larger = {(5 + k, 100 + 9 * k, 500 + 20 * k): 0.8 / (k + 1) for k in range(9)}
-    said = "Explained: R2 0.81 [0.77, 0.84] on 300 masks that were not fitted to, from 1,344 evaluations."
-    return AttributionPage("Heads that tell the name", {}, (), players, alone | pairs | larger, said, True)
+    said = (
+        "Explained: R2 0.81 [0.77, 0.84] on 300 masks that were not fitted to, from 1,344"
+        " evaluations."
+    )
+    return AttributionPage(
+        "Heads that tell the name", {}, (), players, alone | pairs | larger, said, True
+    )
 
 
 def a_long_text() -> AttributionPage:
-    text, players = words(" ".join(f"word{number}" if number % 7 else "and" for number in range(1000)))
+    text, players = words(
+        " ".join(f"word{number}" if number % 7 else "and" for number in range(1000))
+    )
     coefficients = {(3,): 1.0, (5, 9): 0.5, (500, 990): -0.8, (999,): -0.2}
     return AttributionPage("A long one", {}, text, players, coefficients, "Explained.", True)

@@ -1,15 +1,18 @@
-"""Records as a run would hand them over, drawn by numpy: text that looks like Python, features that look like features."""
+"""Records as a run would hand them over, drawn by numpy.
+
+The text looks like Python, and the features look like features.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from gloss.browse import FeaturePage, Mistake, Mistakes, RunSummary, Statistics
+from gloss.pages import FeaturePage, MistakeKind, MistakenContexts, RunSummary, Statistics
 from gloss.records import (
     Completion,
     Contexts,
     Control,
-    Deed,
+    EditKind,
     Effect,
     Estimate,
     Examples,
@@ -24,9 +27,10 @@ from gloss.records import (
 from gloss.store.vocabulary import Vocabulary
 
 WORDS = (
-    "def| return| raise| ValueError| TypeError| if| not| in| self|.|(|)|:|,|\n|    |        | =| ==|[|]| for| isinstance| None"
-    "| True| import| from| class| except| as| name| value| key| path| data| the| of| a| to| is|'|\"|_|__|init| str| int| lambda"
-    '| yield|\t|# | TODO|%|s|f"|{|}|\\n| 0| 1|len| os|.path|</script><b>| <img src=x onerror=alert(1)>|\x07|\u202e| é|\u200b'
+    "def| return| raise| ValueError| TypeError| if| not| in| self|.|(|)|:|,|\n|    |        | =|"
+    " ==|[|]| for| isinstance| None| True| import| from| class| except| as| name| value| key| path|"
+    ' data| the| of| a| to| is|\'|"|_|__|init| str| int| lambda| yield|\t|# | TODO|%|s|f"|{|}|\\n|'
+    " 0| 1|len| os|.path|</script><b>| <img src=x onerror=alert(1)>|\x07|\u202e| é|\u200b"
 )
 VOCABULARY = Vocabulary((*(word.encode() for word in WORDS.split("|")), b"\xe4", b"\xb8\xad"))
 TEXTS = (
@@ -34,8 +38,10 @@ TEXTS = (
     "‘self’ as the first argument of a method",
     "the closing bracket of a call inside an ‘if’",
     "an indent after a line that ends in a colon",
-    "a string’s opening quote after an equals sign, or the name of a keyword argument whose value is a string literal "
-    "in a call that has several",
+    (
+        "a string’s opening quote after an equals sign, or the name of a keyword argument whose"
+        " value is a string literal in a call that has several"
+    ),
     "‘not’ before ‘in’",
     "dunder names such as ‘__init__’",
     "the word ‘None’ after ‘is’ or ‘is not’",
@@ -58,20 +64,33 @@ SUMMARY = RunSummary(
 )
 
 
-def contexts(rng: np.random.Generator, number: int, favourite: int, strongest: float, first_document: int) -> Contexts:
-    """Windows in which the favourite token fires, the strongest first; all silent if `strongest` is 0."""
+def contexts(
+    rng: np.random.Generator, number: int, top_token: int, strongest: float, first_document: int
+) -> Contexts:
+    """Windows in which the top token fires, the strongest first.
+
+    All inactive if `strongest` is 0.
+    """
     tokens = rng.integers(0, len(VOCABULARY), (number, WIDTH)).astype(np.int32)
-    tokens[tokens == favourite] = 9
+    tokens[tokens == top_token] = 9
     activations = np.zeros((number, WIDTH), np.float32)
     if strongest:
         peaks = rng.integers(4, WIDTH - 4, number)
         values = np.sort(rng.gamma(2.0, 0.2, number).clip(0.02, 1.0))[::-1] * strongest
         activations[np.arange(number), peaks] = values
-        activations[np.arange(number), peaks + 1] = values * rng.random(number) * (rng.random(number) < 0.5)
-        tokens[np.arange(number), peaks] = favourite
-    quantiles = np.minimum(np.arange(number) * 10 // max(number, 1), 9) if strongest else -1 - np.arange(number) % 2
+        activations[np.arange(number), peaks + 1] = (
+            values * rng.random(number) * (rng.random(number) < 0.5)
+        )
+        tokens[np.arange(number), peaks] = top_token
+    quantiles = (
+        np.minimum(np.arange(number) * 10 // max(number, 1), 9)
+        if strongest
+        else -1 - np.arange(number) % 2
+    )
     documents = first_document + 2 * rng.integers(0, 500, number)
-    return Contexts(rng.integers(0, TOKENS, number), documents, quantiles.astype(np.int64), tokens, activations)
+    return Contexts(
+        rng.integers(0, TOKENS, number), documents, quantiles.astype(np.int64), tokens, activations
+    )
 
 
 def estimate(value: float, spread: float = 0.05) -> Estimate:
@@ -106,35 +125,61 @@ def scores(feature: FeatureId, quality: float, rng: np.random.Generator) -> tupl
         )
     )
     half = {"balanced_accuracy": estimate(0.5)}
-    found.append(Score(feature, "detection", "max_activating", 100, 1, half, "balanced_accuracy", Control.RANDOM_EXPLANATION))
+    found.append(
+        Score(
+            feature,
+            "detection",
+            "max_activating",
+            100,
+            1,
+            half,
+            "balanced_accuracy",
+            Control.RANDOM_EXPLANATION,
+        )
+    )
     return tuple(found)
 
 
 def effects(feature: FeatureId) -> tuple[Effect, ...]:
-    """After shown and held-out prompts at two divergences; at the higher one the random direction did not get there."""
+    """After prompts of the train and the held-out split, at two KLs.
+
+    At the higher one the random direction did not get there.
+    """
     return tuple(
         effect(feature, target, control, split)
         for split in Split
-        for target, control in ((0.1, Control.NONE), (0.1, Control.RANDOM_DIRECTION), (1.0, Control.NONE))
+        for target, control in (
+            (0.1, Control.NONE),
+            (0.1, Control.RANDOM_DIRECTION),
+            (1.0, Control.NONE),
+        )
     )
 
 
-def effect(feature: FeatureId, target: float, control: Control, split: Split = Split.HELD_OUT) -> Effect:
+def effect(
+    feature: FeatureId, target: float, control: Control, split: Split = Split.HELD_OUT
+) -> Effect:
     """Ten tokens rise and two fall; the prompts hold line breaks and what looks like markup."""
     words = WORDS.split("|")[20:] if control is Control.NONE else WORDS.split("|")[::-1]
     said = " None</b>" if control is Control.NONE else "\n\tlen"
-    pairs = (Completion("def f(x):\n" + 12 * "    return" + " is not", " x", said), Completion("if x is", " self", said))
+    pairs = (
+        Completion("def f(x):\n" + 12 * "    return" + " is not", " x", said),
+        Completion("if x is", " self", said),
+    )
     change = Estimate(2.5, 1.25, 3.75)
     return Effect(
         feature,
-        Deed.ADD,
+        EditKind.ADD,
         strength=8.0 * target,
-        divergence=Estimate(target, 0.9 * target, 1.1 * target),
+        kl=Estimate(target, 0.9 * target, 1.1 * target),
         target=target,
         n=16,
         choosing=8,
         risen=tuple(Shift(token, words[token], change, 0.001, 0.012) for token in range(10)),
-        fallen=tuple(Shift(token, words[token], Estimate(-1.5, -2.0, -1.0), 0.01, 0.002) for token in (11, 12)),
+        fallen=tuple(
+            Shift(token, words[token], Estimate(-1.5, -2.0, -1.0), 0.01, 0.002)
+            for token in (11, 12)
+        ),
         completions=pairs if split is Split.HELD_OUT else (),
         control=control,
         split=split,
@@ -143,7 +188,7 @@ def effect(feature: FeatureId, target: float, control: Control, split: Split = S
 
 @dataclass(frozen=True)
 class Material:
-    """A stream of pages: most explained, every tenth failed, every fifteenth silent."""
+    """A stream of pages: most explained, every tenth failed, every fifteenth inactive."""
 
     number: int
     both: bool = False  # a language model's explanation beside the rule
@@ -159,25 +204,50 @@ class Material:
         strongest = float(rng.gamma(4.0, 3.0) + 1)
         count = int(10 ** rng.uniform(1.5, 4.7))
         counts = np.maximum(count * np.exp(-np.arange(40) / 6) / 6, 0).astype(np.int64)
-        statistics = Statistics(count, count / TOKENS, strongest, np.linspace(0, strongest, 41), counts)
+        statistics = Statistics(
+            count, count / TOKENS, strongest, np.linspace(0, strongest, 41), counts
+        )
         if i % 10 == 4:
-            failure = Failure(feature, "sample", Reason.TOO_FEW_EXAMPLES, "7 contexts in the shown split, 20 wanted")
-            return FeaturePage(feature, statistics, failures=(failure,), examples=self._examples(feature, strongest, rng))
+            failure = Failure(
+                feature,
+                "sample",
+                Reason.TOO_FEW_EXAMPLES,
+                "7 contexts in the train split, 20 wanted",
+            )
+            return FeaturePage(
+                feature,
+                statistics,
+                failures=(failure,),
+                examples=self._examples(feature, strongest, rng),
+            )
         quality = float(rng.beta(3, 1.6))
         explanations = [
-            Explanation(feature, TEXTS[i % len(TEXTS)], "rule", 'token in {" ValueError", " TypeError"} and before(2, " raise")')
+            Explanation(
+                feature,
+                TEXTS[i % len(TEXTS)],
+                "rule",
+                'token in {" ValueError", " TypeError"} and before(2, " raise")',
+            )
         ]
         if self.both:
-            explanations.append(Explanation(feature, "Names of exceptions that are raised in library code.", "max_activating"))
+            explanations.append(
+                Explanation(
+                    feature,
+                    "Names of exceptions that are raised in library code.",
+                    "max_activating",
+                )
+            )
         return FeaturePage(
             feature,
             statistics,
             explanations=tuple(explanations),
-            scores=tuple(s for s in scores(feature, quality, rng) if self.both or s.explained_by == "rule"),
+            scores=tuple(
+                s for s in scores(feature, quality, rng) if self.both or s.explained_by == "rule"
+            ),
             examples=self._examples(feature, strongest, rng),
             mistakes=self._mistakes(strongest, rng),
-            top_tokens=tuple((WORDS.split("|")[j], 2.4 - j * 0.2) for j in range(10)),
-            bottom_tokens=tuple((WORDS.split("|")[j + 12], -1.9 + j * 0.15) for j in range(10)),
+            promoted_tokens=tuple((WORDS.split("|")[j], 2.4 - j * 0.2) for j in range(10)),
+            suppressed_tokens=tuple((WORDS.split("|")[j + 12], -1.9 + j * 0.15) for j in range(10)),
             neighbours=tuple(
                 (FeatureId(DICTIONARY, int(j)), 0.9 - k * 0.07)
                 for k, j in enumerate((i + 3 + np.arange(8) * 5) % (self.number + 2))
@@ -186,24 +256,26 @@ class Material:
         )
 
     def _examples(self, feature: FeatureId, strongest: float, rng: np.random.Generator) -> Examples:
-        favourite = int(rng.integers(0, 12))
+        top_token = int(rng.integers(0, 12))
         return Examples(
             feature,
-            shown=contexts(rng, 60, favourite, strongest, 0),
-            held_out=contexts(rng, 50, favourite, strongest * 0.95, 1),
-            silent_shown=contexts(rng, 40, favourite, 0.0, 0),
-            silent_held_out=contexts(rng, 50, favourite, 0.0, 1),
+            train=contexts(rng, 60, top_token, strongest, 0),
+            held_out=contexts(rng, 50, top_token, strongest * 0.95, 1),
+            inactive_train=contexts(rng, 40, top_token, 0.0, 0),
+            inactive_held_out=contexts(rng, 50, top_token, 0.0, 1),
             strongest=strongest,
-            share_shown=0.01,
+            share_train=0.01,
             share_held_out=0.01,
         )
 
-    def _mistakes(self, strongest: float, rng: np.random.Generator) -> tuple[Mistakes, ...]:
+    def _mistakes(self, strongest: float, rng: np.random.Generator) -> tuple[MistakenContexts, ...]:
         alarms = contexts(rng, 6, 3, 0.0, 1)
-        foretold = np.zeros((6, WIDTH), np.float32)
-        foretold[np.arange(6), rng.integers(4, 28, 6)] = strongest / 2
-        misses = contexts(rng, 6, 4, strongest / 2, 1)
+        predicted = np.zeros((6, WIDTH), np.float32)
+        predicted[np.arange(6), rng.integers(4, 28, 6)] = strongest / 2
+        missed = contexts(rng, 6, 4, strongest / 2, 1)
         return (
-            Mistakes(Mistake.FALSE_ALARM, "rule", alarms, foretold, 143),
-            Mistakes(Mistake.MISS, "rule", misses, np.zeros((6, WIDTH), np.float32), 61),
+            MistakenContexts(MistakeKind.FALSE_POSITIVE, "rule", alarms, predicted, 143),
+            MistakenContexts(
+                MistakeKind.FALSE_NEGATIVE, "rule", missed, np.zeros((6, WIDTH), np.float32), 61
+            ),
         )

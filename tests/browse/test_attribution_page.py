@@ -1,4 +1,7 @@
-"""The page of an attribution: what stands where, and that a browser shows it by day and by night, wide and narrow."""
+"""The page of an attribution: what stands where.
+
+A browser shows it by day and by night, wide and narrow.
+"""
 
 import math
 from dataclasses import replace
@@ -6,13 +9,19 @@ from dataclasses import replace
 import pytest
 from attributed import NASTY, a_long_text, a_review, many_heads
 
-from gloss.browse.arcs import Values, picture, stacked
-from gloss.browse.attribution import NARROW, WIDE, AttributionPage, drawn, write_page
-from gloss.browse.curves import CurveLine, panels, ticks
-from gloss.browse.figures import signed
-from gloss.browse.hyperedges import diagram
-from gloss.browse.typeset import typeset
 from gloss.errors import Unwritable
+from gloss.pages.attribution_page import (
+    NARROW,
+    WIDE,
+    AttributionPage,
+    draw_players,
+    write_attribution_page,
+)
+from gloss.pages.number_format import format_signed
+from gloss.pages.removal_curves import CurveLine, axis_ticks, curve_panels
+from gloss.pages.set_diagram import set_diagram
+from gloss.pages.text_arcs import SetValues, stack_spans, text_picture
+from gloss.pages.typeset import typeset
 
 
 def said(lines) -> list[str]:
@@ -34,7 +43,12 @@ def test_lines_of_code_stay_indented_and_a_line_break_before_a_player_is_none_of
 
 def test_tokens_of_one_word_stand_beside_each_other_and_wide_characters_take_two_columns():
     [line] = typeset(((" un", 0), ("kind", 1), (" 東京", 2), (" is", None)), 40, ())
-    assert [(one.column, one.columns) for one in line.fragments] == [(0, 2), (2, 4), (7, 4), (12, 2)]
+    assert [(one.column, one.columns) for one in line.fragments] == [
+        (0, 2),
+        (2, 4),
+        (7, 4),
+        (12, 2),
+    ]
 
 
 def test_lines_without_anything_of_interest_are_folded_and_their_players_counted():
@@ -44,65 +58,93 @@ def test_lines_without_anything_of_interest_are_folded_and_their_players_counted
 
 
 def test_shades_grow_with_the_value_and_hues_follow_its_sign():
-    values = Values({(0,): 1.0, (1,): -0.25, (): 7.0}, ("a", "b", "c"))
+    values = SetValues({(0,): 1.0, (1,): -0.25, (): 7.0}, ("a", "b", "c"))
     shades = {
         one.said: (one.shade, one.lowers)
-        for one in picture(typeset((("a", 0), (" b", 1), (" c", 2)), 40, ()), [], values).stretches
+        for one in text_picture(
+            typeset((("a", 0), (" b", 1), (" c", 2)), 40, ()), [], values
+        ).stretches
     }
     assert shades == {"a": (78.0, False), "b": (39.0, True), "c": (0.0, False)}
 
 
 def test_arcs_of_one_line_never_touch_and_those_of_two_run_to_the_edge():
     page = a_review()
-    wide, narrow = (drawn(page, Values(page.coefficients, page.players), columns) for columns in (WIDE, NARROW))
+    wide, narrow = (
+        draw_players(page, SetValues(page.coefficients, page.players), columns)
+        for columns in (WIDE, NARROW)
+    )
     assert len(narrow.arcs) > len(wide.arcs) >= 7
-    assert [arc.lowers for arc in wide.arcs if arc.told == "not + good: −1.42 together"] == [True]
-    open_ended = [arc.path for arc in narrow.arcs if arc.told == "good + brilliant: −0.31 together"]
-    assert [("V" in path.split("H")[0], "V" in path.split("H")[1]) for path in open_ended] == [(True, False), (False, True)]
+    assert [arc.lowers for arc in wide.arcs if arc.tooltip == "not + good: −1.42 together"] == [
+        True
+    ]
+    open_ended = [
+        arc.path for arc in narrow.arcs if arc.tooltip == "good + brilliant: −0.31 together"
+    ]
+    assert [("V" in path.split("H")[0], "V" in path.split("H")[1]) for path in open_ended] == [
+        (True, False),
+        (False, True),
+    ]
 
 
 def test_a_pair_inside_another_lies_below_it():
     page = many_heads()
-    values = Values({(0, 3): 1.0, (1, 2): 1.0}, page.players)
-    outer, inner = picture(typeset(tuple((f" player{i}", i) for i in range(4)), 80, ()), [(0, 3), (1, 2)], values).arcs
+    values = SetValues({(0, 3): 1.0, (1, 2): 1.0}, page.players)
+    outer, inner = text_picture(
+        typeset(tuple((f" player{i}", i) for i in range(4)), 80, ()), [(0, 3), (1, 2)], values
+    ).arcs
     assert outer.y < inner.y
-    assert stacked([]) == {}
+    assert stack_spans([]) == {}
 
 
 def test_sets_of_three_and_more_have_a_mark_for_each_player():
-    found = diagram([(0, 2, 5), (2, 5, 7)], Values({(0, 2, 5): 0.5, (2, 5, 7): -1.0}, tuple("abcdefgh")))
+    found = set_diagram(
+        [(0, 2, 5), (2, 5, 7)], SetValues({(0, 2, 5): 0.5, (2, 5, 7): -1.0}, tuple("abcdefgh"))
+    )
     assert [column.name for column in found.columns] == ["a", "c", "f", "h"]
     assert [row.marks for row in found.rows] == [(76.0, 100.0, 124.0), (100.0, 124.0, 148.0)]
     assert [(row.label, row.lowers) for row in found.rows] == [("+0.50", False), ("−1.00", True)]
 
 
 def test_both_panels_share_their_scales_and_leave_out_what_is_no_number():
-    removal, insertion = panels([CurveLine("auto", (0, 2, 4), (4.0, math.nan, 0.0), (0.0, 3.0, 4.0)),
-                                 CurveLine("random order", (0, 4), (4.0, 0.0), (0.0, 4.0))])  # fmt: skip
+    auto = CurveLine("auto", (0, 2, 4), (4.0, math.nan, 0.0), (0.0, 3.0, 4.0))
+    chance = CurveLine("random order", (0, 4), (4.0, 0.0), (0.0, 4.0))
+    removal, insertion = curve_panels([auto, chance])
     assert removal.up == insertion.up
     assert len(removal.traces[0].points.split()) == 2
     assert [trace.kind for trace in insertion.traces] == ["line0", "random"]
-    assert panels([]) == ()
+    assert curve_panels([]) == ()
 
 
 @pytest.mark.parametrize(
-    ("ends", "marks"), [((0.0, 1.0), [0, 0.2, 0.4, 0.6, 0.8, 1]), ((-3.2, 0.4), [-4, -3, -2, -1, 0, 1]), ((2.0, 2.0), [])]
+    ("ends", "marks"),
+    [
+        ((0.0, 1.0), [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        ((-3.2, 0.4), [-4, -3, -2, -1, 0, 1]),
+        ((2.0, 2.0), []),
+    ],
 )
 def test_marks_are_round_numbers_around_all_values(ends, marks):
-    found = ticks(*ends)
+    found = axis_ticks(*ends)
     assert found[0] <= ends[0] <= ends[1] <= found[-1]
     if ends[0] != ends[1]:
         assert found == pytest.approx(marks)
 
 
 def test_values_that_stand_together_have_as_many_decimals():
-    assert [signed(value, 1.42) for value in (-1.42, 0.4, 0.001)] == ["−1.42", "+0.40", "+0.00"]
-    assert signed(123.4, 123.4) == "+123"
-    assert signed(2e-9, 2e-9) == "+2e−09"
+    assert [format_signed(value, 1.42) for value in (-1.42, 0.4, 0.001)] == [
+        "−1.42",
+        "+0.40",
+        "+0.00",
+    ]
+    assert format_signed(123.4, 123.4) == "+123"
+    assert format_signed(2e-9, 2e-9) == "+2e−09"
 
 
 def test_players_without_a_name_and_curves_of_unequal_length_are_refused():
-    with pytest.raises(ValueError, match="was given player 3, but has names of players 0 to 1 only"):
+    with pytest.raises(
+        ValueError, match="was given player 3, but has names of players 0 to 1 only"
+    ):
         AttributionPage("t", {}, (), ("a", "b"), {(0, 3): 1.0}, "", True)
     with pytest.raises(ValueError, match="they need as many each"):
         CurveLine("auto", (0, 1), (1.0,), (1.0, 2.0))
@@ -111,14 +153,14 @@ def test_players_without_a_name_and_curves_of_unequal_length_are_refused():
 def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(Unwritable, match="cannot write"):
-        write_page(tmp_path / "file" / "page.html", a_review())
+        write_attribution_page(tmp_path / "file" / "page.html", a_review())
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_and_needs_nothing_else(visitor_of, tmp_path, scheme, width):
-    write_page(tmp_path / "page.html", a_review())
+    write_attribution_page(tmp_path / "page.html", a_review())
     visitor = visitor_of(tmp_path, color_scheme=scheme, viewport={"width": width, "height": 900})
     page = visitor.visit("page.html")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -133,15 +175,19 @@ def test_it_fits_and_needs_nothing_else(visitor_of, tmp_path, scheme, width):
 
 def overlapping(a, b, halo: float = 5.0) -> bool:
     sides = (("x", "width"), ("y", "height"))
-    return all(a[at] + halo < b[at] + b[size] and b[at] + halo < a[at] + a[size] for at, size in sides)
+    return all(
+        a[at] + halo < b[at] + b[size] and b[at] + halo < a[at] + a[size] for at, size in sides
+    )
 
 
 @pytest.mark.browser
 def test_what_was_not_explained_says_so_first_and_is_grey(visitor_of, tmp_path):
-    write_page(tmp_path / "page.html", a_review(explained=False))
+    write_attribution_page(tmp_path / "page.html", a_review(explained=False))
     page = visitor_of(tmp_path).visit("page.html")
     assert page.locator("main > *").first.inner_text().startswith("Not explained: R2 0.12")
-    filters = page.locator(".picture").evaluate_all("parts => parts.map(x => getComputedStyle(x).filter)")
+    filters = page.locator(".picture").evaluate_all(
+        "parts => parts.map(x => getComputedStyle(x).filter)"
+    )
     assert filters == ["grayscale(1)"] * 3
 
 
@@ -151,25 +197,34 @@ def test_text_stays_text(visitor_of, tmp_path, text):
     stretches = ((NASTY, 0), (NASTY, None)) if text else ()
     sets = {(0,): 1.0, (0, 1): 1.0, (0, 1, 2): -1.0}
     curves = (CurveLine(NASTY, (0, 1), (0.0, 1.0), (1.0, 0.0)),)
-    page = AttributionPage(NASTY, {"value": NASTY}, stretches, (NASTY, "b", "c"), sets, NASTY, text, curves)
-    write_page(tmp_path / "page.html", page)
+    page = AttributionPage(
+        NASTY, {"value": NASTY}, stretches, (NASTY, "b", "c"), sets, NASTY, text, curves
+    )
+    write_attribution_page(tmp_path / "page.html", page)
     shown = visitor_of(tmp_path).visit("page.html")
     assert shown.locator("img, script, h1 b, text b").count() == 0
     assert NASTY in shown.locator("h1").inner_text()
 
 
 @pytest.mark.browser
-def test_of_a_thousand_players_those_that_matter_are_shown_and_the_others_counted(visitor_of, tmp_path):
-    write_page(tmp_path / "heads.html", many_heads())
-    write_page(tmp_path / "long.html", a_long_text())
+def test_of_a_thousand_players_those_that_matter_are_shown_and_the_others_counted(
+    visitor_of, tmp_path
+):
+    write_attribution_page(tmp_path / "heads.html", many_heads())
+    write_attribution_page(tmp_path / "long.html", a_long_text())
     page = visitor_of(tmp_path).visit("heads.html")
     assert page.locator("svg.wide text:not(.label)").count() == len(many_heads().shown) < 60
-    assert f"And {1000 - len(many_heads().shown)} others of 1,000" in page.locator(".note").first.inner_text()
+    assert (
+        f"And {1000 - len(many_heads().shown)} others of 1,000"
+        in page.locator(".note").first.inner_text()
+    )
     page = visitor_of(tmp_path).visit("long.html")
     assert page.locator("svg.wide .fold").all_text_contents() == ["⋯ 475 weaker players ⋯"] * 2
 
 
 @pytest.mark.browser
 def test_nothing_found_is_still_a_page(visitor_of, tmp_path):
-    write_page(tmp_path / "page.html", replace(a_review(), coefficients={(): 1.0}, curves=()))
+    write_attribution_page(
+        tmp_path / "page.html", replace(a_review(), coefficients={(): 1.0}, curves=())
+    )
     assert visitor_of(tmp_path).visit("page.html").locator("svg.wide rect, .panels").count() == 0

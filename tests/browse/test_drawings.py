@@ -1,6 +1,6 @@
 import math
 
-from gloss.browse.drawings import falls_below_zero, whisker
+from gloss.pages.charts import falls_below_zero, whisker
 from gloss.records import Estimate
 
 

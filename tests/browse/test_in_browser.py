@@ -1,4 +1,7 @@
-"""The pages as chromium shows them: from files, without a network, by mouse and by keyboard, by day and by night."""
+"""The pages as chromium shows them: from files, without a network.
+
+By mouse and by keyboard, by day and by night.
+"""
 
 import re
 
@@ -7,7 +10,7 @@ import pytest
 from material import FEATURES, SUMMARY, VOCABULARY, Material
 from playwright.sync_api import Page, expect
 
-from gloss.browse import write_pages
+from gloss.pages import write_feature_pages
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +31,10 @@ def slide(page: Page, name: str, end: int, value: int) -> None:
 
 
 def all_rows(page: Page) -> Page:
-    page.evaluate("async () => { for (let i = 0; i < 60; i++) { scrollTo(0, 1e9); await new Promise(requestAnimationFrame); } }")
+    page.evaluate(
+        "async () => { for (let i = 0; i < 60; i++) { scrollTo(0, 1e9); await new"
+        " Promise(requestAnimationFrame); } }"
+    )
     return page
 
 
@@ -64,7 +70,9 @@ def test_scores_sort_both_ways_and_missing_ones_come_last(visitor):
 def test_density_and_words_sort_too(visitor):
     page = visitor.visit("index.html")
     page.click("[data-sort=density]")
-    shares = page.evaluate("[...document.querySelectorAll('td.density .fill')].map(x => parseFloat(x.style.width))")
+    shares = page.evaluate(
+        "[...document.querySelectorAll('td.density .fill')].map(x => parseFloat(x.style.width))"
+    )
     assert shares == sorted(shares, reverse=True)
     page.click("[data-sort=text]")
     texts = [text.lower() for text in page.locator("tr.explained td.words").all_inner_texts()]
@@ -82,18 +90,22 @@ def test_scores_filter(visitor):
     assert page.locator("#score-range output").inner_text() == ".70 to .80"
 
 
-def test_density_filters_and_hides_the_silent(visitor):
+def test_density_filters_and_hides_the_inactive(visitor):
     page = visitor.visit("index.html")
     slide(page, "density", 0, -30)
     shares = page.evaluate("glossFeatures.rows.filter(row => row[7] >= 1e-3).length")
     assert page.locator("#found").inner_text().startswith(f"{shares} of")
-    assert page.locator("tr.silent").count() == 0
+    assert page.locator("tr.inactive").count() == 0
 
 
 def test_states_filter(visitor):
     page = visitor.visit("index.html")
-    page.click("[data-state=silent]")
-    assert page.locator("tr.silent").count() == len(rows(page)) == len([i for i in range(FEATURES) if i % 15 == 7])
+    page.click("[data-state=inactive]")
+    assert (
+        page.locator("tr.inactive").count()
+        == len(rows(page))
+        == len([i for i in range(FEATURES) if i % 15 == 7])
+    )
     page.click("[data-state=failed]")
     assert "too few contexts" in page.locator("tr.failed td.words").first.inner_text()
 
@@ -102,7 +114,10 @@ def test_another_score_can_be_picked(visitor):
     page = visitor.visit("index.html")
     page.select_option("#column", "1")
     assert "Balanced accuracy" in page.locator("#column option:checked").inner_text()
-    assert page.locator("tr.explained td.words").first.inner_text() == "Names of exceptions that are raised in library code."
+    assert (
+        page.locator("tr.explained td.words").first.inner_text()
+        == "Names of exceptions that are raised in library code."
+    )
     assert scores(page)[0] >= 0.5
 
 
@@ -170,15 +185,18 @@ def test_tokens_stay_text(visitor):
 def test_a_token_tells_its_activation_at_once(visitor):
     page = visitor.feature(0)
     token = page.locator(".context b.h9").first
-    told = token.get_attribute("title")
+    tooltip = token.get_attribute("title")
     token.hover()
-    assert page.locator(".tip").inner_text() == told
-    assert re.fullmatch(r"\S+  [\d.]+", told)
+    assert page.locator(".tip").inner_text() == tooltip
+    assert re.fullmatch(r"\S+  [\d.]+", tooltip)
 
 
 def test_peaks_stand_under_each_other_until_the_full_text_is_asked_for(visitor):
     page = visitor.feature(0)
-    lefts = "[...document.querySelectorAll('.firing > .contexts .after')].map(x => Math.round(x.getBoundingClientRect().left))"
+    lefts = (
+        "[...document.querySelectorAll('.firing > .contexts .after')].map(x =>"
+        " Math.round(x.getBoundingClientRect().left))"
+    )
     assert len(set(page.evaluate(lefts))) == 1
     page.keyboard.press("f")
     assert page.locator("#full").is_checked()
@@ -190,11 +208,16 @@ def test_peaks_stand_under_each_other_until_the_full_text_is_asked_for(visitor):
 
 def test_what_a_feature_makes_the_subject_say_stands_beside_a_random_direction(visitor):
     effects = visitor.feature(0).locator(".effects")
-    expect(effects.locator("h2")).to_contain_text("amplified as far as moves the next token by 1 nat")
+    expect(effects.locator("h2")).to_contain_text(
+        "amplified as far as moves the next token by 1 nat"
+    )
     first = effects.locator("> .moved li").first
     expect(first).to_contain_text("2.50 (1.25–3.75)")
     assert first.get_attribute("title").endswith("probability 0.001 → 0.012")
-    assert effects.locator("> .passages tbody tr").first.locator("td").all_inner_texts()[1:] == [" x", " None</b>"]
+    assert effects.locator("> .passages tbody tr").first.locator("td").all_inner_texts()[1:] == [
+        " x",
+        " None</b>",
+    ]
     effects.locator("summary").click()
     weaker = effects.locator("details")
     assert weaker.locator("h3").all_inner_texts()[::2] == [
@@ -234,14 +257,18 @@ def test_night_is_dark(visitor_of, pages_folder):
     assert sum(map(int, re.findall(r"\d+", dark))) < 150
 
 
-@pytest.mark.parametrize("path", ["index.html", "features/resid_post.2-topk/0.html", "features/resid_post.2-topk/7.html"])
+@pytest.mark.parametrize(
+    "path", ["index.html", "features/resid_post.2-topk/0.html", "features/resid_post.2-topk/7.html"]
+)
 def test_nothing_is_wider_than_a_telephone(visitor_of, pages_folder, path):
     page = visitor_of(pages_folder, viewport={"width": 390, "height": 844}).visit(path)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_two_thousand_features_are_searched_at_every_keystroke(visitor_of, tmp_path, rng):
-    folder = write_pages(tmp_path / "pages", SUMMARY, Material(30).pages(rng), VOCABULARY).parent
+    folder = write_feature_pages(
+        tmp_path / "pages", SUMMARY, Material(30).pages(rng), VOCABULARY
+    ).parent
     text = (folder / "features.js").read_text()
     body = text[text.index('"rows":[') + len('"rows":[') : text.rindex("]}")]
     (folder / "features.js").write_text(text.replace(body, ",".join([body] * 80)))
@@ -255,7 +282,7 @@ def test_two_thousand_features_are_searched_at_every_keystroke(visitor_of, tmp_p
 
 
 def test_an_empty_run_can_be_opened(visitor_of, tmp_path):
-    write_pages(tmp_path / "pages", SUMMARY, [], VOCABULARY)
+    write_feature_pages(tmp_path / "pages", SUMMARY, [], VOCABULARY)
     page = visitor_of(tmp_path / "pages").visit("index.html")
     expect(page.locator("#found")).to_have_text("0 of 0 features")
 
@@ -269,7 +296,8 @@ CONTRASTS = """() => {
     return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
   };
   const light = (rgb) => {
-    const [r, g, b] = rgb.map(x => x / 255).map(x => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+    const linear = x => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
+    const [r, g, b] = rgb.map(x => linear(x / 255));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const paper = getComputedStyle(document.body).backgroundColor;
@@ -282,5 +310,6 @@ CONTRASTS = """() => {
     token.remove();
     return (b + 0.05) / (a + 0.05);
   };
-  return [1, 2, 3, 4, 5, 6, 7, 8, 9].map(n => ratio('h' + n)).concat([ratio('h9 cold'), ratio('h5 cold')]);
+  const names = [1, 2, 3, 4, 5, 6, 7, 8, 9].map(n => 'h' + n).concat(['h9 cold', 'h5 cold']);
+  return names.map(ratio);
 }"""

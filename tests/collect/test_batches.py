@@ -7,9 +7,9 @@ import pytest
 import torch
 from tiny import SITE, sentences
 
-from gloss.collect.batches import Shuffle, activation_batches
-from gloss.collect.forward import Forward
-from gloss.collect.texts import Listed
+from gloss.collect.activation_batches import ShuffleSettings, activation_batches
+from gloss.collect.site_reader import SiteReader
+from gloss.collect.texts import NamedTexts
 from gloss.collect.tokens import read_texts
 from gloss.errors import BadSettings
 from gloss.models.subject import Subject
@@ -18,43 +18,49 @@ from gloss.store.corpus import Corpus
 
 @pytest.fixture
 def corpus(subject: Subject, folder: Path) -> Corpus:
-    read_texts(subject, Listed(tuple(sentences(20))), folder, 32)
+    read_texts(subject, NamedTexts(tuple(sentences(20))), folder, 32)
     return Corpus.open(folder)
 
 
 def vectors_in_order(subject: Subject, corpus: Corpus) -> torch.Tensor:
     whole = torch.zeros(len(corpus), 16)
-    for batch in Forward(subject, SITE, 64).over(corpus.tokens, np.diff(corpus.offsets)):
+    for batch in SiteReader(subject, SITE, 64).over(corpus.tokens, np.diff(corpus.offsets)):
         whole[batch.positions] = batch.vectors
     return whole
 
 
 def test_padding_and_company_in_a_batch_change_nothing(subject: Subject, corpus: Corpus) -> None:
     whole = vectors_in_order(subject, corpus)
-    for batch in Forward(subject, SITE, 10**5).over(corpus.tokens, np.diff(corpus.offsets)):
+    for batch in SiteReader(subject, SITE, 10**5).over(corpus.tokens, np.diff(corpus.offsets)):
         torch.testing.assert_close(batch.vectors, whole[batch.positions], rtol=1e-4, atol=1e-5)
 
 
 def test_a_batch_holds_no_more_positions_than_asked(subject: Subject) -> None:
     lengths = np.array([3, 31, 7, 31, 12, 1])
-    batches = list(Forward(subject, SITE, 64).batches(lengths))
+    batches = list(SiteReader(subject, SITE, 64).batches(lengths))
     assert sorted(np.concatenate(batches).tolist()) == list(range(6))
     assert [rows.tolist() for rows in batches] == [[1, 3], [4, 2, 0, 5]]
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_every_token_comes_once_an_epoch(subject: Subject, corpus: Corpus, rng: np.random.Generator, epochs: int) -> None:
-    shuffle = Shuffle(batch_size=50, buffer_tokens=300, epochs=epochs, batch_tokens=128)
+def test_every_token_comes_once_an_epoch(
+    subject: Subject, corpus: Corpus, rng: np.random.Generator, epochs: int
+) -> None:
+    shuffle = ShuffleSettings(batch_size=50, buffer_tokens=300, epochs=epochs, batch_tokens=128)
     batches = list(activation_batches(subject, SITE, corpus, rng, shuffle))
     assert all(len(batch) == 50 for batch in batches[:-1])
     found = torch.cat(batches)
     assert len(found) == epochs * len(corpus)
     truth = vectors_in_order(subject, corpus).repeat(epochs, 1)
-    torch.testing.assert_close(found.sort(dim=0).values, truth.sort(dim=0).values, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        found.sort(dim=0).values, truth.sort(dim=0).values, rtol=1e-3, atol=1e-4
+    )
 
 
-def test_neighbours_in_the_text_are_taken_apart(subject: Subject, corpus: Corpus, rng: np.random.Generator) -> None:
-    [batch] = activation_batches(subject, SITE, corpus, rng, Shuffle(batch_size=10**6))
+def test_neighbours_in_the_text_are_taken_apart(
+    subject: Subject, corpus: Corpus, rng: np.random.Generator
+) -> None:
+    [batch] = activation_batches(subject, SITE, corpus, rng, ShuffleSettings(batch_size=10**6))
     truth = vectors_in_order(subject, corpus)
     places = torch.cdist(batch[:200], truth).argmin(dim=1)
     assert ((places[1:] - places[:-1]) == 1).float().mean() < 0.05
@@ -62,7 +68,17 @@ def test_neighbours_in_the_text_are_taken_apart(subject: Subject, corpus: Corpus
 
 def test_the_order_is_the_generators(subject: Subject, corpus: Corpus) -> None:
     def drawn(seed: int) -> torch.Tensor:
-        return torch.cat(list(activation_batches(subject, SITE, corpus, np.random.default_rng(seed), Shuffle(buffer_tokens=200))))
+        return torch.cat(
+            list(
+                activation_batches(
+                    subject,
+                    SITE,
+                    corpus,
+                    np.random.default_rng(seed),
+                    ShuffleSettings(buffer_tokens=200),
+                )
+            )
+        )
 
     assert torch.equal(drawn(0), drawn(0))
     assert not torch.equal(drawn(0), drawn(1))
@@ -70,4 +86,4 @@ def test_the_order_is_the_generators(subject: Subject, corpus: Corpus) -> None:
 
 def test_sizes_below_one_are_refused() -> None:
     with pytest.raises(BadSettings, match="epochs is 0"):
-        Shuffle(epochs=0)
+        ShuffleSettings(epochs=0)

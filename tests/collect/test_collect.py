@@ -9,17 +9,17 @@ import torch
 from tiny import SITE, START, sentences, tiny_dictionary, tiny_subject
 
 from gloss.collect.collect import Collect
-from gloss.collect.texts import Listed, open_texts
+from gloss.collect.texts import NamedTexts, open_texts
 from gloss.errors import BadInput, BadSettings, Mismatch
 from gloss.models.dictionary import SparseCoder
 from gloss.models.neurons import Neurons
 from gloss.models.subject import Subject
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
-from gloss.store.sealed import sealed, unsealed
+from gloss.store.sealed_json import read_sealed_json, seal_json
 
 COLLECT = Collect(context_length=32, batch_tokens=256, shard_tokens=300)
-TEXTS = Listed(tuple(sentences(25)))
+TEXTS = NamedTexts(tuple(sentences(25)))
 
 
 def by_hand(subject: Subject, dictionary: SparseCoder, corpus: Corpus) -> np.ndarray:
@@ -42,13 +42,19 @@ def dense(activations: Activations) -> np.ndarray:
     return whole
 
 
-def test_stored_activations_equal_each_sequence_run_by_itself(subject: Subject, dictionary: SparseCoder, folder: Path) -> None:
+def test_stored_activations_equal_each_sequence_run_by_itself(
+    subject: Subject, dictionary: SparseCoder, folder: Path
+) -> None:
     report = COLLECT.run(subject, dictionary, TEXTS, folder)
     corpus, activations = Corpus.open(folder / "corpus"), Activations.open(folder / "activations")
     truth = by_hand(subject, dictionary, corpus)
     np.testing.assert_allclose(dense(activations), truth, rtol=2e-3, atol=1e-5)
     assert report.nonzeros == (truth != 0).sum() == activations.counts.sum()
-    assert (report.tokens, report.sequences, report.documents) == (len(corpus), len(corpus.documents), 25)
+    assert (report.tokens, report.sequences, report.documents) == (
+        len(corpus),
+        len(corpus.documents),
+        25,
+    )
     assert report.l0 == pytest.approx(4, abs=0.2)
 
 
@@ -63,27 +69,37 @@ def test_values_beyond_16_bits_are_stored_with_a_scale(subject: Subject, folder:
 
 
 def test_neurons_are_collected_as_two_tails(subject: Subject, folder: Path) -> None:
-    down = subject.model.get_submodule("model.layers.1.mlp.down_proj").get_parameter("weight").detach()
+    down = (
+        subject.model.get_submodule("model.layers.1.mlp.down_proj").get_parameter("weight").detach()
+    )
     COLLECT.run(subject, Neurons(1, down.T.contiguous(), torch.zeros(16)), TEXTS, folder)
     activations = Activations.open(folder / "activations")
     assert (activations.counts[0::2] + activations.counts[1::2] == activations.tokens).all()
 
 
-def test_a_subject_without_a_start_token_fills_its_sequences_with_text(dictionary: SparseCoder, folder: Path) -> None:
+def test_a_subject_without_a_start_token_fills_its_sequences_with_text(
+    dictionary: SparseCoder, folder: Path
+) -> None:
     COLLECT.run(tiny_subject(start_token=None), dictionary, TEXTS, folder)
     assert np.diff(Corpus.open(folder / "corpus").offsets).max() == 32
 
 
-def test_a_finished_folder_is_left_as_it_is(subject: Subject, dictionary: SparseCoder, folder: Path) -> None:
+def test_a_finished_folder_is_left_as_it_is(
+    subject: Subject, dictionary: SparseCoder, folder: Path
+) -> None:
     first = COLLECT.run(subject, dictionary, TEXTS, folder)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert COLLECT.run(subject, dictionary, TEXTS, folder) == first
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_progress_counts_tokens_up_to_all_of_them(subject: Subject, dictionary: SparseCoder, folder: Path) -> None:
+def test_progress_counts_tokens_up_to_all_of_them(
+    subject: Subject, dictionary: SparseCoder, folder: Path
+) -> None:
     seen: list[tuple[int, int | None]] = []
-    report = COLLECT.run(subject, dictionary, TEXTS, folder, lambda done, total: seen.append((done, total)))
+    report = COLLECT.run(
+        subject, dictionary, TEXTS, folder, lambda done, total: seen.append((done, total))
+    )
     assert seen[0] == (0, report.tokens)
     assert seen[-1] == (report.tokens, report.tokens)
     assert seen == sorted(seen)
@@ -92,19 +108,28 @@ def test_progress_counts_tokens_up_to_all_of_them(subject: Subject, dictionary: 
 @pytest.mark.parametrize(
     "changed, says",
     [
-        ({"settings": dataclasses.replace(COLLECT, batch_tokens=128)}, "batch_tokens (256 there, 128 here)"),
+        (
+            {"settings": dataclasses.replace(COLLECT, batch_tokens=128)},
+            "batch_tokens (256 there, 128 here)",
+        ),
         (
             {"settings": dataclasses.replace(COLLECT, context_length=16)},
             "read from other texts, with another tokenizer or other",
         ),
-        ({"texts": Listed(tuple(sentences(25, seed=7)))}, "read from other texts"),
+        ({"texts": NamedTexts(tuple(sentences(25, seed=7)))}, "read from other texts"),
         ({"dictionary": tiny_dictionary(seed=2)}, "made with another dictionary;"),
         ({"dictionary": tiny_dictionary(k=3)}, "made with another dictionary;"),
     ],
 )
 @pytest.mark.parametrize("finished", [True, False])
 def test_what_was_made_from_something_else_is_never_reused(
-    subject: Subject, dictionary: SparseCoder, folder: Path, changed: dict, says: str, *, finished: bool
+    subject: Subject,
+    dictionary: SparseCoder,
+    folder: Path,
+    changed: dict,
+    says: str,
+    *,
+    finished: bool,
 ) -> None:
     if finished:
         COLLECT.run(subject, dictionary, TEXTS, folder)
@@ -113,7 +138,9 @@ def test_what_was_made_from_something_else_is_never_reused(
     before = sorted(folder.rglob("*"))
     settings = changed.get("settings", COLLECT)
     with pytest.raises(Mismatch, match="give another folder, or delete") as refused:
-        settings.run(subject, changed.get("dictionary", dictionary), changed.get("texts", TEXTS), folder)
+        settings.run(
+            subject, changed.get("dictionary", dictionary), changed.get("texts", TEXTS), folder
+        )
     assert says in str(refused.value)
     assert sorted(folder.rglob("*")) == before
 
@@ -128,25 +155,38 @@ def stop_after_a_shard(subject: Subject, dictionary: SparseCoder, folder: Path) 
     assert sorted(path.name for path in folder.iterdir()) == [".lock", "corpus", "shards"]
 
 
-def test_a_shard_of_another_key_is_refused(subject: Subject, dictionary: SparseCoder, folder: Path) -> None:
+def test_a_shard_of_another_key_is_refused(
+    subject: Subject, dictionary: SparseCoder, folder: Path
+) -> None:
     stop_after_a_shard(subject, dictionary, folder)
     manifest = folder / "shards" / "manifest.json"
-    changed = unsealed(manifest)
+    changed = read_sealed_json(manifest)
     changed["made_from"]["settings"]["shard_tokens"] = 301
-    manifest.write_bytes(sealed(changed))
+    manifest.write_bytes(seal_json(changed))
     with pytest.raises(Mismatch, match="was made under key"):
         dataclasses.replace(COLLECT, shard_tokens=301).run(subject, dictionary, TEXTS, folder)
 
 
-def test_a_dictionary_of_another_width_or_layer_is_refused_before_anything_is_written(subject: Subject, folder: Path) -> None:
+def test_a_dictionary_of_another_width_or_layer_is_refused_before_anything_is_written(
+    subject: Subject, folder: Path
+) -> None:
     good = tiny_dictionary()
     narrow = dataclasses.replace(
-        good, weights=dataclasses.replace(good.weights, encoder=torch.zeros(48, 8), atoms=torch.zeros(48, 8), bias=torch.zeros(8))
+        good,
+        weights=dataclasses.replace(
+            good.weights,
+            encoder=torch.zeros(48, 8),
+            decoder_directions=torch.zeros(48, 8),
+            bias=torch.zeros(8),
+        ),
     )
     none = dataclasses.replace(
         good,
         weights=dataclasses.replace(
-            good.weights, encoder=torch.zeros(0, 16), atoms=torch.zeros(0, 16), encoder_bias=torch.zeros(0)
+            good.weights,
+            encoder=torch.zeros(0, 16),
+            decoder_directions=torch.zeros(0, 16),
+            encoder_bias=torch.zeros(0),
         ),
     )
     for wrong, says in ((narrow, "vectors of 8 numbers"), (none, "width 0")):
@@ -182,7 +222,9 @@ def test_activations_that_are_not_finite_are_refused(subject: Subject, folder: P
         COLLECT.run(subject, tiny_dictionary(scale=float("inf")), TEXTS, folder)
 
 
-def test_bad_text_leaves_nothing_behind(subject: Subject, dictionary: SparseCoder, tmp_path: Path, folder: Path) -> None:
+def test_bad_text_leaves_nothing_behind(
+    subject: Subject, dictionary: SparseCoder, tmp_path: Path, folder: Path
+) -> None:
     texts = tmp_path / "texts"
     texts.mkdir()
     (texts / "a.txt").write_text("the cat sat\n" * 2000)
@@ -194,5 +236,5 @@ def test_bad_text_leaves_nothing_behind(subject: Subject, dictionary: SparseCode
 
 def test_empty_texts_are_refused(subject: Subject, dictionary: SparseCoder, folder: Path) -> None:
     with pytest.raises(BadInput, match="no document holds a token"):
-        COLLECT.run(subject, dictionary, Listed((("a", ""), ("b", ""))), folder)
+        COLLECT.run(subject, dictionary, NamedTexts((("a", ""), ("b", ""))), folder)
     assert not folder.exists()

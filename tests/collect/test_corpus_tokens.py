@@ -8,17 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import sentences, tiny_subject
 
-from gloss.collect.texts import BLOCK, Listed
+from gloss.collect.texts import BLOCK, NamedTexts
 from gloss.collect.tokens import read_texts
 from gloss.errors import Mismatch
 from gloss.models.subject import Subject
-from gloss.store.corpus import Corpus, stretches
+from gloss.store.corpus import Corpus, corpus_stretches
 
 SUBJECT = tiny_subject()
 
 
-def corpus_of(texts: list[tuple[str, str]], folder: Path, context_length: int = 16, max_tokens: int | None = None) -> Corpus:
-    read_texts(SUBJECT, Listed(tuple(texts)), folder, context_length, max_tokens)
+def corpus_of(
+    texts: list[tuple[str, str]],
+    folder: Path,
+    context_length: int = 16,
+    max_tokens: int | None = None,
+) -> Corpus:
+    read_texts(SUBJECT, NamedTexts(tuple(texts)), folder, context_length, max_tokens)
     return Corpus.open(folder)
 
 
@@ -29,14 +34,22 @@ def test_a_sequence_holds_one_document_and_leaves_room_for_the_start_token(folde
     assert lengths.max() == 15
     for number, (name, text) in enumerate(texts):
         own = np.flatnonzero(corpus.documents == number)
-        tokens = [t for i in own for t in corpus.tokens[corpus.offsets[i] : corpus.offsets[i + 1]].tolist()]
+        tokens = [
+            t
+            for i in own
+            for t in corpus.tokens[corpus.offsets[i] : corpus.offsets[i + 1]].tolist()
+        ]
         assert tokens == SUBJECT.encode(text)
         assert corpus.names[number] == name
         assert (lengths[own[:-1]] == 15).all()
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.text("ab \n", max_size=40), min_size=1, max_size=12), st.integers(1, 60), st.integers(2, 20))
+@given(
+    st.lists(st.text("ab \n", max_size=40), min_size=1, max_size=12),
+    st.integers(1, 60),
+    st.integers(2, 20),
+)
 def test_the_cap_keeps_the_first_tokens_exactly(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], cap: int, context: int
 ) -> None:
@@ -64,11 +77,13 @@ def test_a_document_longer_than_a_block_gives_the_tokens_of_the_whole(folder: Pa
     assert corpus_of([("a", text)], folder).tokens.tolist() == SUBJECT.encode(text)
 
 
-def test_a_corpus_that_is_there_is_kept_if_the_texts_are_the_same(subject: Subject, folder: Path) -> None:
-    texts = Listed(tuple(sentences(5)))
+def test_a_corpus_that_is_there_is_kept_if_the_texts_are_the_same(
+    subject: Subject, folder: Path
+) -> None:
+    texts = NamedTexts(tuple(sentences(5)))
     first = read_texts(subject, texts, folder, 16)
     assert read_texts(subject, texts, folder, 16) == first
-    for other, context in ((texts, 17), (Listed(tuple(sentences(6))), 16)):
+    for other, context in ((texts, 17), (NamedTexts(tuple(sentences(6))), 16)):
         with pytest.raises(Mismatch, match="was read from other texts"):
             read_texts(subject, other, folder, context)
 
@@ -76,12 +91,16 @@ def test_a_corpus_that_is_there_is_kept_if_the_texts_are_the_same(subject: Subje
 def test_stretches_are_whole_sequences_and_together_the_corpus(folder: Path) -> None:
     corpus = corpus_of(sentences(30), folder)
     for size in (1, 40, 10**6):
-        found = list(stretches(folder, size))
+        found = list(corpus_stretches(folder, size))
         assert np.concatenate([s.tokens for s in found]).tolist() == corpus.tokens.tolist()
-        assert np.concatenate([s.lengths for s in found]).tolist() == np.diff(corpus.offsets).tolist()
+        assert (
+            np.concatenate([s.lengths for s in found]).tolist() == np.diff(corpus.offsets).tolist()
+        )
         assert [s.number for s in found] == list(range(len(found)))
         assert all(len(s.tokens) - s.lengths[-1] < size <= len(s.tokens) for s in found[:-1])
-        assert [s.first for s in found] == np.cumsum([0] + [len(s.tokens) for s in found[:-1]]).tolist()
+        assert [s.first for s in found] == np.cumsum(
+            [0] + [len(s.tokens) for s in found[:-1]]
+        ).tolist()
 
 
 def test_the_vocabulary_is_stored_with_the_corpus(folder: Path) -> None:

@@ -1,4 +1,6 @@
-"""A run that is killed at any moment and started again ends with the very bytes of an undisturbed run."""
+"""A run that is killed at any moment and started again ends with the very bytes of an undisturbed
+run.
+"""
 
 import multiprocessing
 import os
@@ -15,7 +17,7 @@ import pytest
 from tiny import sentences, tiny_dictionary, tiny_subject
 
 from gloss.collect.collect import Collect
-from gloss.collect.texts import Listed
+from gloss.collect.texts import NamedTexts
 from gloss.errors import Unwritable
 
 MOMENTS = 10
@@ -24,7 +26,9 @@ FILE_EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
 
 
 def collect(folder: Path, dies_at: int, begun: Event) -> None:
-    """Collect in a process of its own, which kills itself at its so-many-th touch of a file in the folder."""
+    """Collect in a process of its own, which kills itself at its so-many-th touch of a file in the
+    folder.
+    """
     subject, dictionary = tiny_subject(), tiny_dictionary()
     touched = 0
 
@@ -37,13 +41,20 @@ def collect(folder: Path, dies_at: int, begun: Event) -> None:
 
     sys.addaudithook(touch)
     begun.set()
-    Collect(context_length=32, batch_tokens=256, shard_tokens=500).run(subject, dictionary, Listed(tuple(sentences(60))), folder)
+    Collect(context_length=32, batch_tokens=256, shard_tokens=500).run(
+        subject, dictionary, NamedTexts(tuple(sentences(60))), folder
+    )
 
 
 def start(folder: Path, dies_at: int = FOREVER) -> ForkServerProcess:
-    """Begin to collect; gives back when the work begins. The server has the slow imports behind it and runs nothing else."""
+    """Begin to collect; gives back when the work begins.
+
+    The server has the slow imports behind it and runs nothing else.
+    """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "transformers.models.llama.modeling_llama", "gloss.collect.collect"])
+    context.set_forkserver_preload(
+        ["torch", "transformers.models.llama.modeling_llama", "gloss.collect.collect"]
+    )
     begun = context.Event()
     process = context.Process(target=collect, args=(folder, dies_at, begun))
     process.start()
@@ -58,7 +69,11 @@ def finished(process: ForkServerProcess) -> int | None:
 
 def files(folder: Path) -> dict[str, bytes]:
     """Every file under the folder."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +117,15 @@ def test_kills_between_any_two_touches_of_the_disk_leave_no_trace(
 
 
 def collect_with_little_room(folder: Path, room: int) -> None:
-    """Collect while no file may grow beyond so many bytes, as on a full disk, and leave what was said."""
+    """Collect while no file may grow beyond so many bytes, as on a full disk, and leave what was
+    said.
+    """
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
-    texts = Listed(tuple(sentences(60)))
+    texts = NamedTexts(tuple(sentences(60)))
     try:
-        Collect(context_length=32, batch_tokens=256, shard_tokens=500).run(tiny_subject(), tiny_dictionary(), texts, folder)
+        Collect(context_length=32, batch_tokens=256, shard_tokens=500).run(
+            tiny_subject(), tiny_dictionary(), texts, folder
+        )
     except Unwritable as error:
         folder.with_suffix(".said").write_text(str(error)[:room])
 
@@ -116,7 +135,9 @@ def test_a_full_disk_is_told_in_one_sentence_and_the_run_goes_on_when_there_is_r
     undisturbed: dict[str, bytes], tmp_path: Path, room: int
 ) -> None:
     folder = tmp_path / "collected"
-    process = multiprocessing.get_context("forkserver").Process(target=collect_with_little_room, args=(folder, room))
+    process = multiprocessing.get_context("forkserver").Process(
+        target=collect_with_little_room, args=(folder, room)
+    )
     process.start()
     assert finished(process) == 0
     assert (tmp_path / "collected.said").read_text().startswith(f"cannot write {folder}")

@@ -9,17 +9,17 @@ import torch
 from tiny import SITE, START, sentences, tiny_dictionary, tiny_subject, tiny_tokenizer
 from tokenizers import AddedToken
 
-from gloss.collect.batches import Shuffle, activation_batches
+from gloss.collect.activation_batches import ShuffleSettings, activation_batches
 from gloss.collect.collect import Collect
-from gloss.collect.columns import Ids
-from gloss.collect.left_out import left_out
-from gloss.collect.texts import Document, Listed
+from gloss.collect.column_values import TokenNumbers
+from gloss.collect.left_out_tokens import find_left_out_tokens
+from gloss.collect.texts import Document, NamedTexts
 from gloss.collect.tokens import read_texts
 from gloss.errors import BadSettings
-from gloss.models.counting import Asked, require_known
-from gloss.models.special import Special
+from gloss.models.model_settings import LeaveOut, require_leave_out
+from gloss.models.pretrained.special_tokens import SpecialTokens
+from gloss.models.pretrained.tokenizer import PlainTokenizer
 from gloss.models.subject import Subject
-from gloss.models.tokens import Tokens
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
 
@@ -33,15 +33,24 @@ def marked() -> Subject:
     tokenizer.add_special_tokens([AddedToken(name, special=True) for name in (END, TURN, PAD)])
     subject = tiny_subject()
     subject.model.resize_token_embeddings(tokenizer.get_vocab_size(), mean_resizing=False)
-    return Subject(subject.model, Tokens(tokenizer, START))
+    return Subject(subject.model, PlainTokenizer(tokenizer, START))
 
 
 def number(subject: Subject, name: str) -> int:
     return subject.tokens.tokenizer.token_to_id(name)
 
 
-def corpus_of(subject: Subject, texts: list[str], folder: Path, leave_out: Asked = "special") -> Corpus:
-    read_texts(subject, Listed(tuple((f"text {i}", text) for i, text in enumerate(texts))), folder, 16, None, leave_out)
+def corpus_of(
+    subject: Subject, texts: list[str], folder: Path, leave_out: LeaveOut = "special"
+) -> Corpus:
+    read_texts(
+        subject,
+        NamedTexts(tuple((f"text {i}", text) for i, text in enumerate(texts))),
+        folder,
+        16,
+        None,
+        leave_out,
+    )
     return Corpus.open(folder)
 
 
@@ -51,11 +60,14 @@ def test_an_end_of_text_ends_a_document_and_is_not_read(marked: Subject, folder:
     alone = corpus_of(marked, stories, folder.with_name("alone"))
     assert corpus.tokens.tolist() == alone.tokens.tolist()
     assert corpus.offsets.tolist() == alone.offsets.tolist()
-    assert corpus.hashes.tolist() == alone.hashes.tolist()  # so that a copy in another file lands on the same side
+    # so that a copy in another file lands on the same side
+    assert corpus.hashes.tolist() == alone.hashes.tolist()
     assert corpus.names == ("text 0", *(f"text 0:{i}" for i in range(2, 7)))
 
 
-def test_without_it_among_the_left_out_an_end_of_text_is_a_token_like_others(marked: Subject, folder: Path) -> None:
+def test_without_it_among_the_left_out_an_end_of_text_is_a_token_like_others(
+    marked: Subject, folder: Path
+) -> None:
     text = f"the cat{END}the dog"
     for place, leave_out in enumerate(("none", (TURN,))):
         corpus = corpus_of(marked, [text], folder / str(place), leave_out)
@@ -76,7 +88,7 @@ def test_token_numbers_end_at_the_same_tokens(marked: Subject, folder: Path) -> 
     class Rows:
         def __iter__(self) -> Iterator[Document]:
             for row, ids in enumerate(rows):
-                yield Document(f"row {row}", iter((Ids(ids),)))
+                yield Document(f"row {row}", iter((TokenNumbers(ids),)))
 
     read_texts(marked, Rows(), folder, 64)
     corpus = Corpus.open(folder)
@@ -88,14 +100,19 @@ def test_token_numbers_end_at_the_same_tokens(marked: Subject, folder: Path) -> 
 def test_rows_of_token_numbers_lose_what_fills_them_up(marked: Subject, folder: Path) -> None:
     pad, words = number(marked, PAD), marked.encode("the cat sat")
     padded = Subject(
-        marked.model, Tokens(marked.tokens.tokenizer, START, Special.of(marked.tokens.tokenizer, {"pad_token": PAD}))
+        marked.model,
+        PlainTokenizer(
+            marked.tokens.tokenizer,
+            START,
+            SpecialTokens.of(marked.tokens.tokenizer, {"pad_token": PAD}),
+        ),
     )
     rows = ((*words, pad, pad), (pad, START, *words, pad, *words), (pad, pad))
 
     class Rows:
         def __iter__(self) -> Iterator[Document]:
             for row, ids in enumerate(rows):
-                yield Document(f"row {row}", iter((Ids(ids),)))
+                yield Document(f"row {row}", iter((TokenNumbers(ids),)))
 
     read_texts(padded, Rows(), folder / "out", 64)
     assert Corpus.open(folder / "out").tokens.tolist() == [*words, *words, pad, *words]
@@ -109,13 +126,22 @@ def test_a_text_that_the_tokenizer_does_not_read_as_the_token_stays_text(folder:
     assert corpus.tokens.tolist() == subject.encode(f"the cat{END}the dog </s> ran")
 
 
-def test_nothing_is_stored_at_special_tokens_and_everywhere_else_all_is_as_before(marked: Subject, folder: Path) -> None:
+def test_nothing_is_stored_at_special_tokens_and_everywhere_else_all_is_as_before(
+    marked: Subject, folder: Path
+) -> None:
     rng = np.random.default_rng(3)
-    texts = Listed(tuple((name, text.replace(" cat", rng.choice([TURN, PAD, " cat"]))) for name, text in sentences(25)))
+    texts = NamedTexts(
+        tuple(
+            (name, text.replace(" cat", rng.choice([TURN, PAD, " cat"])))
+            for name, text in sentences(25)
+        )
+    )
     dictionary = tiny_dictionary()
     collect = Collect(context_length=32, batch_tokens=256, shard_tokens=300, massive=0.0)
     report = collect.run(marked, dictionary, texts, folder)
-    every = Collect(context_length=32, batch_tokens=256, shard_tokens=300, massive=0.0, leave_out="none")
+    every = Collect(
+        context_length=32, batch_tokens=256, shard_tokens=300, massive=0.0, leave_out="none"
+    )
     every.run(marked, dictionary, texts, folder / "every")
     corpus, found = Corpus.open(folder / "corpus"), Activations.open(folder / "activations")
     special = np.flatnonzero(np.isin(corpus.tokens, [number(marked, TURN), number(marked, PAD)]))
@@ -124,7 +150,10 @@ def test_nothing_is_stored_at_special_tokens_and_everywhere_else_all_is_as_befor
     assert (report.left_out, report.massive) == (len(special), 0)
     assert Activations.open(folder / "every" / "activations").left_out.tolist() == []
     for index in range(dictionary.width):
-        here, there = found.feature(index), Activations.open(folder / "every" / "activations").feature(index)
+        here, there = (
+            found.feature(index),
+            Activations.open(folder / "every" / "activations").feature(index),
+        )
         kept = ~np.isin(there.positions, special)
         assert here.positions.tolist() == there.positions[kept].tolist()
         np.testing.assert_array_equal(here.values, there.values[kept])
@@ -135,20 +164,36 @@ def test_nothing_is_stored_at_special_tokens_and_everywhere_else_all_is_as_befor
 
 def test_training_never_sees_special_tokens(marked: Subject, folder: Path) -> None:
     corpus = corpus_of(marked, [f"the cat{TURN} sat on{PAD}{PAD} mat"] * 5, folder)
-    ids = left_out(marked, "special")
-    every = torch.cat(list(activation_batches(marked, SITE, corpus, np.random.default_rng(0), Shuffle())))
-    kept = torch.cat(list(activation_batches(marked, SITE, corpus, np.random.default_rng(0), Shuffle(), left_out=ids)))
+    ids = find_left_out_tokens(marked, "special")
+    every = torch.cat(
+        list(activation_batches(marked, SITE, corpus, np.random.default_rng(0), ShuffleSettings()))
+    )
+    kept = torch.cat(
+        list(
+            activation_batches(
+                marked, SITE, corpus, np.random.default_rng(0), ShuffleSettings(), left_out=ids
+            )
+        )
+    )
     assert len(every) - len(kept) == np.isin(corpus.tokens, list(ids)).sum() == 15
     distances = torch.cdist(every.double(), kept.double()).min(dim=1).values
     assert int((distances > 1e-6).sum()) == 15
 
 
 def test_a_list_names_tokens_by_text_or_number(marked: Subject) -> None:
-    assert left_out(marked, (TURN, 7, "a")) == {number(marked, TURN), 7, marked.encode("a")[0]}
-    assert left_out(marked, "none") == left_out(marked, ()) == frozenset()
-    for wrong, says in (((400,), "go from 0 to 316"), (("the cat sat",), "which is 3 tokens"), (("",), "which is 0 tokens")):
+    assert find_left_out_tokens(marked, (TURN, 7, "a")) == {
+        number(marked, TURN),
+        7,
+        marked.encode("a")[0],
+    }
+    assert find_left_out_tokens(marked, "none") == find_left_out_tokens(marked, ()) == frozenset()
+    for wrong, says in (
+        ((400,), "go from 0 to 316"),
+        (("the cat sat",), "which is 3 tokens"),
+        (("",), "which is 0 tokens"),
+    ):
         with pytest.raises(BadSettings, match=says):
-            left_out(marked, wrong)
+            find_left_out_tokens(marked, wrong)
     for unknown in ("specials", (True,), (1.5,)):
         with pytest.raises(BadSettings, match='give "special", "none", or a list'):
-            require_known(unknown)
+            require_leave_out(unknown)

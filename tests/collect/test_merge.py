@@ -7,21 +7,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gloss.collect.merge import Merge, ranges
-from gloss.collect.shards import Shards, Triples
-from gloss.collect.statistics import from_ranks, halved, quantiles_of, ranks, scales_of
+from gloss.collect.code_shards import CodeShards, CodeTriples
+from gloss.collect.feature_statistics import (
+    float16_from_ranks,
+    float16_ranks,
+    storage_scales,
+    tally_quantiles,
+    to_float16,
+)
+from gloss.collect.shard_merge import ShardMerge, feature_ranges
 from gloss.store.activations import BINS, HISTOGRAM_EDGES, QUANTILES, Activations
 from gloss.store.atomic import write_bytes
 from gloss.store.parquet import ROWS
-from gloss.store.progress import silent
+from gloss.store.progress import ignore_progress
 
 WIDTH, STRETCH = 30, 400
 
 
 def planted(seed: int, shards: int) -> np.ndarray:
-    """Activations of one very dense feature, many sparse ones, a dead one, and one that is large."""
+    """Activations of one very dense feature, many sparse ones, a dead one and a large one."""
     rng = np.random.default_rng(seed)
-    dense = rng.lognormal(0, 1, (shards * STRETCH, WIDTH)) * (rng.random((shards * STRETCH, WIDTH)) < 0.05)
+    dense = rng.lognormal(0, 1, (shards * STRETCH, WIDTH)) * (
+        rng.random((shards * STRETCH, WIDTH)) < 0.05
+    )
     dense[:, 3] = rng.lognormal(0, 1, len(dense))
     dense[:, 4] = 0
     dense[:, 5] *= 1e6
@@ -31,15 +39,19 @@ def planted(seed: int, shards: int) -> np.ndarray:
 
 def stored(dense: np.ndarray, folder: Path, held: int) -> Activations:
     """The activations through shards and merge."""
-    shards = Shards(folder / "shards", "key")
+    shards = CodeShards(folder / "shards", "key")
     lengths = np.full(STRETCH // 40, 40)
     for number in range(len(dense) // STRETCH):
         part = dense[number * STRETCH : (number + 1) * STRETCH]
         positions, features = part.nonzero()
-        codes = Triples(features.astype(np.int32), positions.astype(np.uint32), part[positions, features])
+        codes = CodeTriples(
+            features.astype(np.int32), positions.astype(np.uint32), part[positions, features]
+        )
         shards.write(number, number * STRETCH, lengths, WIDTH, codes)
     (folder / "out").mkdir()
-    Merge(shards, len(dense) // STRETCH, len(dense), len(dense) // 40, held).into(folder / "out", silent)
+    ShardMerge(shards, len(dense) // STRETCH, len(dense), len(dense) // 40, held).into(
+        folder / "out", ignore_progress
+    )
     manifest = f'{{"width": {WIDTH}, "tokens": {len(dense)}, "rows_per_group": {ROWS}}}'
     write_bytes(folder / "out" / "manifest.json", manifest.encode())
     return Activations.open(folder / "out")
@@ -84,7 +96,9 @@ def test_statistics_equal_those_of_the_stored_values(tmp_path: Path) -> None:
         else:
             assert (row["min"], row["max"]) == (values.min(), values.max())
             assert row["mean"] == pytest.approx(values.astype(np.float64).mean())
-            assert row["quantiles"] == np.quantile(values, QUANTILES, method="inverted_cdf").tolist()
+            assert (
+                row["quantiles"] == np.quantile(values, QUANTILES, method="inverted_cdf").tolist()
+            )
             edges = np.concatenate([[0], HISTOGRAM_EDGES[1:-1], [np.inf]])
             assert row["histogram"] == np.histogram(np.abs(values), edges)[0].tolist()
     assert len(activations.statistics["histogram"][0]) == BINS
@@ -102,37 +116,48 @@ def test_a_feature_that_spans_row_groups_is_read_whole(tmp_path: Path) -> None:
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=40), st.integers(1, 80))
 def test_ranges_cover_all_features_in_order(counts: list[int], held: int) -> None:
-    found = list(ranges(np.array(counts), held))
-    assert [feature for first, last in found for feature in range(first, last)] == list(range(len(counts)))
+    found = list(feature_ranges(np.array(counts), held))
+    assert [feature for first, last in found for feature in range(first, last)] == list(
+        range(len(counts))
+    )
     assert all(last - first == 1 or sum(counts[first:last]) <= held for first, last in found)
 
 
 @settings(max_examples=200)
 @given(st.floats(2.0**-126, 2.0**126, width=32), st.sampled_from((-1, 1)))
-def test_no_value_becomes_infinite_or_silent(magnitude: float, sign: int) -> None:
+def test_no_value_becomes_infinite_or_inactive(magnitude: float, sign: int) -> None:
     values = np.array([sign * magnitude], np.float32)
-    scales = scales_of(np.abs(values))
-    back = halved(values, scales).astype(np.float32) * scales
+    scales = storage_scales(np.abs(values))
+    back = to_float16(values, scales).astype(np.float32) * scales
     np.testing.assert_allclose(back, values, rtol=2**-11)
 
 
 def test_what_is_too_small_for_16_bits_stays_active() -> None:
-    assert halved(np.array([1e-9, -1e-9], np.float32), np.ones(2, np.float32)).tolist() == [2**-24, -(2**-24)]
+    assert to_float16(np.array([1e-9, -1e-9], np.float32), np.ones(2, np.float32)).tolist() == [
+        2**-24,
+        -(2**-24),
+    ]
     smallest = np.array([2.0**-149], np.float32)
-    assert (halved(smallest, scales_of(smallest)).astype(np.float32) * scales_of(smallest) == smallest).all()
+    assert (
+        to_float16(smallest, storage_scales(smallest)).astype(np.float32) * storage_scales(smallest)
+        == smallest
+    ).all()
 
 
 def test_common_maxima_need_no_scale() -> None:
-    assert scales_of(np.array([0, 2**-8, 1, 65504], np.float32)).tolist() == [1, 1, 1, 1]
-    assert scales_of(np.array([65505, 2**20, 2**-9], np.float32)).tolist() == [2, 64, 2.0**-23]
+    assert storage_scales(np.array([0, 2**-8, 1, 65504], np.float32)).tolist() == [1, 1, 1, 1]
+    assert storage_scales(np.array([65505, 2**20, 2**-9], np.float32)).tolist() == [2, 64, 2.0**-23]
 
 
 def test_ranks_are_in_the_order_of_the_values() -> None:
     values = np.array([-65504, -1, -(2.0**-24), 2.0**-24, 1, 1.001, 65504], np.float16)
-    assert (np.diff(ranks(values).astype(int)) > 0).all()
-    assert (from_ranks(ranks(values)) == values).all()
+    assert (np.diff(float16_ranks(values).astype(int)) > 0).all()
+    assert (float16_from_ranks(float16_ranks(values)) == values).all()
 
 
 def test_quantiles_of_no_values_are_no_error() -> None:
     none = np.empty(0, np.float32)
-    assert quantiles_of(none, np.empty(0, np.int64), np.zeros(2, np.int64)).shape == (2, len(QUANTILES))
+    assert tally_quantiles(none, np.empty(0, np.int64), np.zeros(2, np.int64)).shape == (
+        2,
+        len(QUANTILES),
+    )

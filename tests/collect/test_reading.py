@@ -5,31 +5,35 @@ import pytest
 from tiny import sentences, tiny_dictionary, tiny_subject
 
 from gloss.collect.collect import Collect
-from gloss.collect.forward import Forward
-from gloss.collect.reading import Reading
-from gloss.collect.texts import Listed
+from gloss.collect.site_reader import SiteReader
+from gloss.collect.subject_reader import SubjectReader
+from gloss.collect.texts import NamedTexts
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
-from gloss.store.evidence import Reader
+from gloss.store.evidence import NewTextReader
 
 
 @pytest.mark.parametrize("start", [0, None])
 def test_what_was_collected_is_read_again(start, tmp_path):
     subject, dictionary = tiny_subject(start), tiny_dictionary()
-    Collect(context_length=32).run(subject, dictionary, Listed(tuple(sentences(6))), tmp_path)
+    Collect(context_length=32).run(subject, dictionary, NamedTexts(tuple(sentences(6))), tmp_path)
     corpus, stored = Corpus.open(tmp_path / "corpus"), Activations.open(tmp_path / "activations")
-    reading = Reading(Forward(subject, dictionary.reads, 64), dictionary, 31)
-    assert isinstance(reading, Reader)
+    reading = SubjectReader(SiteReader(subject, dictionary.reads, 64), dictionary, 31)
+    assert isinstance(reading, NewTextReader)
     sequences = np.split(corpus.tokens, corpus.offsets[1:-1])
     for feature in (0, 7, 31):
         activations = stored.feature(feature)
         dense = np.zeros(len(corpus), np.float32)
         dense[activations.positions] = activations.values
-        np.testing.assert_allclose(np.concatenate(reading.read(sequences, feature)), dense, rtol=2e-3, atol=1e-3)
+        np.testing.assert_allclose(
+            np.concatenate(reading.read(sequences, feature)), dense, rtol=2e-3, atol=1e-3
+        )
 
 
 def test_texts_are_cut_where_a_sequence_ends_and_none_may_be_empty():
-    reading = Reading(Forward(tiny_subject(), tiny_dictionary().reads, 64), tiny_dictionary(), 5)
+    reading = SubjectReader(
+        SiteReader(tiny_subject(), tiny_dictionary().reads, 64), tiny_dictionary(), 5
+    )
     assert len(reading.encode("the cat sat on the mat and then the rain falls")) == 5
     assert reading.read([], 0) == []
     with pytest.raises(ValueError, match="sequence 1 of 2"):

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gloss.collect.texts import BLOCK, Document, Listed, joined, open_texts, text_pieces
+from gloss.collect.texts import BLOCK, Document, NamedTexts, join_pieces, open_texts, text_pieces
 from gloss.errors import BadInput
 
 
 def read(*arguments: object) -> list[tuple[str, str]]:
-    return [(document.name, joined(document.pieces)) for document in open_texts(*arguments)]
+    return [(document.name, join_pieces(document.pieces)) for document in open_texts(*arguments)]
 
 
 def test_a_file_is_one_document(tmp_path: Path) -> None:
@@ -51,7 +51,11 @@ def test_columns_of_jsonl_json_and_parquet(tmp_path: Path) -> None:
 def test_several_sources_follow_each_other(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('["un", "deux"]')
     (tmp_path / "b.txt").write_text("trois")
-    assert [text for _, text in read([tmp_path / "b.txt", tmp_path / "a.json"])] == ["trois", "un", "deux"]
+    assert [text for _, text in read([tmp_path / "b.txt", tmp_path / "a.json"])] == [
+        "trois",
+        "un",
+        "deux",
+    ]
 
 
 def test_the_interpreters_own_library_is_a_source() -> None:
@@ -63,7 +67,10 @@ def test_the_interpreters_own_library_is_a_source() -> None:
 def test_texts_can_be_read_again(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("again")
     texts = open_texts(tmp_path / "a.txt")
-    assert [[joined(d.pieces) for d in texts], [joined(d.pieces) for d in texts]] == [["again"], ["again"]]
+    assert [[join_pieces(d.pieces) for d in texts], [join_pieces(d.pieces) for d in texts]] == [
+        ["again"],
+        ["again"],
+    ]
 
 
 def test_a_long_file_comes_in_pieces_that_begin_with_a_line(tmp_path: Path) -> None:
@@ -77,7 +84,7 @@ def test_a_long_file_comes_in_pieces_that_begin_with_a_line(tmp_path: Path) -> N
 
 @given(st.text("ab\n é😀", max_size=60), st.integers(1, 9))
 def test_a_long_text_in_pieces_is_the_same_text(text: str, block: int) -> None:
-    assert joined(text_pieces(text, block)) == text
+    assert join_pieces(text_pieces(text, block)) == text
     assert all(len(piece) <= block for piece in text_pieces(text, block))
 
 
@@ -100,9 +107,17 @@ def test_a_long_json_list_is_read_item_by_item(tmp_path: Path) -> None:
         ("a.txt", b"cut in a character \xc3", r"byte 0xc3 at offset 19"),
         ("a.txt", b"x\n" * 2**18 + b"\xe9t\xe9", rf"byte 0xe9 at offset {2**19}"),
         ("a.txt", "\ufeffx".encode() + b"\xff", r"byte 0xff at offset 4"),
-        ("a.jsonl", b'{"text": "a"}\n{"text": "\xe9"}\n', r"a.jsonl is not UTF-8: byte 0xe9 at offset 24"),
+        (
+            "a.jsonl",
+            b'{"text": "a"}\n{"text": "\xe9"}\n',
+            r"a.jsonl is not UTF-8: byte 0xe9 at offset 24",
+        ),
         ("a.jsonl", b'{"text": "a"}\n{"text": \n', r"row 2 is not JSON .* at byte offset 14"),
-        ("a.jsonl", b'{"story": "a"}', r"row 1 has no column 'text', it has story; name one as a.jsonl#column"),
+        (
+            "a.jsonl",
+            b'{"story": "a"}',
+            r"row 1 has no column 'text', it has story; name one as a.jsonl#column",
+        ),
         ("a.jsonl", b'{"text": 3}', r"row 1 holds int where text was wanted"),
         ("a.jsonl", b'"\\ud800"', r"row 1 holds half a character at position 0"),
         ("a.json", b'["a", "b', r"a.json is not JSON"),
@@ -111,7 +126,9 @@ def test_a_long_json_list_is_read_item_by_item(tmp_path: Path) -> None:
         ("a.parquet", b"not Parquet", r"a.parquet is no readable Parquet file"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named_with_the_place(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+def test_a_file_that_cannot_be_read_is_named_with_the_place(
+    tmp_path: Path, name: str, content: bytes, says: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(BadInput, match=says):
         read(tmp_path / name)
@@ -136,17 +153,18 @@ def test_a_parquet_file_without_the_column_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif("datasets" in sys.modules, reason="the package datasets is installed")
 def test_a_data_set_without_its_package_says_what_to_install() -> None:
-    pytest.importorskip("gloss.collect.datasets")
     try:
         import datasets  # noqa: F401
     except ImportError:
-        with pytest.raises(BadInput, match=r"needs the package `datasets`; install gloss\[datasets\]"):
+        with pytest.raises(
+            BadInput, match=r"needs the package `datasets`; install gloss\[datasets\]"
+        ):
             read("datasets:wikitext,wikitext-2-raw-v1:test")
     else:
         pytest.skip("the package datasets is installed")
 
 
 def test_documents_in_memory_are_texts_too() -> None:
-    [document] = Listed((("a", "un"),))
+    [document] = NamedTexts((("a", "un"),))
     assert isinstance(document, Document)
-    assert joined(document.pieces) == "un"
+    assert join_pieces(document.pieces) == "un"

@@ -1,4 +1,6 @@
-"""A training that is stopped at any step goes on from its checkpoint and ends with the bytes of an undisturbed one."""
+"""A training that is stopped at any step goes on from its checkpoint and ends with the bytes of an
+undisturbed one.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,30 +13,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import SITE, sentences, tiny_subject
 
-from gloss.collect.batches import ActivationBatches, Shuffle
-from gloss.collect.forward import Forward, Vectors
-from gloss.collect.texts import Listed
+from gloss.collect.activation_batches import ActivationBatches, ShuffleSettings
+from gloss.collect.site_reader import SiteReader, SiteVectors
+from gloss.collect.texts import NamedTexts
 from gloss.collect.tokens import read_texts
 from gloss.decompose import checkpoints, topk
 from gloss.decompose.checkpoints import Checkpoints
-from gloss.decompose.topk import Progress, TopK
+from gloss.decompose.topk import TopK, TrainingProgress
 from gloss.models.dictionary import SparseCoder
 from gloss.models.subject import Subject
 from gloss.store.corpus import Corpus
 
 STEPS = 40
-METHOD = TopK(width=24, k=3, tokens=STEPS * 128, batch=128, learning_rate=3e-3, dead_after_tokens=2000)
+METHOD = TopK(
+    width=24, k=3, tokens=STEPS * 128, batch=128, learning_rate=3e-3, dead_after_tokens=2000
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Counting(Forward):
+class Counting(SiteReader):
     """Says how many batches were read."""
 
     read: list[int] = field(default_factory=list)
 
-    def batch(self, tokens: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> Vectors:
+    def batch(self, tokens: np.ndarray, starts: np.ndarray, lengths: np.ndarray) -> SiteVectors:
         self.read.append(len(lengths))
-        return Forward.batch(self, tokens, starts, lengths)
+        return SiteReader.batch(self, tokens, starts, lengths)
 
 
 class Stop(Exception):
@@ -45,7 +49,7 @@ class Stop(Exception):
 def given_text(tmp_path_factory) -> tuple[Subject, Corpus]:
     folder = tmp_path_factory.mktemp("corpus") / "corpus"
     subject = tiny_subject()
-    read_texts(subject, Listed(tuple(sentences(20))), folder, 32)
+    read_texts(subject, NamedTexts(tuple(sentences(20))), folder, 32)
     return subject, Corpus.open(folder)
 
 
@@ -54,24 +58,42 @@ Train = Callable[..., tuple[SparseCoder, int]]
 
 @pytest.fixture(scope="module")
 def train(given_text) -> Train:
-    """A training with a checkpoint after each step, stopped at one of them; with how many batches were read."""
+    """A training with a checkpoint after each step, stopped at one of them.
+
+    With how many batches were read.
+    """
 
     def train(path: Path | None, stops_at: int = 0) -> tuple[SparseCoder, int]:
         rng, forward = np.random.default_rng(7), Counting(given_text[0], SITE, 128)
-        batches = ActivationBatches(forward, given_text[1], rng, Shuffle(batch_size=96, buffer_tokens=300, epochs=10**6))
+        batches = ActivationBatches(
+            forward,
+            given_text[1],
+            rng,
+            ShuffleSettings(batch_size=96, buffer_tokens=300, epochs=10**6),
+        )
 
-        def progress(told: Progress) -> None:
+        def progress(told: TrainingProgress) -> None:
             if told.tokens == stops_at * METHOD.batch:
                 raise Stop
 
-        return METHOD.fit(batches, SITE, rng, progress, checkpoints=path and Checkpoints(path, 0.0)), len(forward.read)
+        return METHOD.fit(
+            batches, SITE, rng, progress, checkpoints=path and Checkpoints(path, 0.0)
+        ), len(forward.read)
 
     return train
 
 
 def bytes_of(dictionary: SparseCoder) -> list[bytes]:
     weights = dictionary.weights
-    return [tensor.numpy().tobytes() for tensor in (weights.encoder, weights.encoder_bias, weights.atoms, weights.bias)]
+    return [
+        tensor.numpy().tobytes()
+        for tensor in (
+            weights.encoder,
+            weights.encoder_bias,
+            weights.decoder_directions,
+            weights.bias,
+        )
+    ]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,7 +114,9 @@ def undisturbed(train) -> tuple[SparseCoder, int]:
 
 @settings(max_examples=3, deadline=None)
 @given(stops=st.lists(st.integers(1, STEPS - 1), min_size=1, max_size=2).map(sorted))
-def test_stops_at_any_steps_leave_no_trace_in_the_bytes(undisturbed, train, tmp_path_factory, stops):
+def test_stops_at_any_steps_leave_no_trace_in_the_bytes(
+    undisturbed, train, tmp_path_factory, stops
+):
     path = tmp_path_factory.mktemp("training") / "checkpoint.safetensors"
     for stop in dict.fromkeys(stops):
         with pytest.raises(Stop):
@@ -116,9 +140,22 @@ def test_a_checkpoint_that_is_not_what_was_written_is_as_none(undisturbed, train
     with pytest.raises(Stop):
         train(path, 20)
     content = path.read_bytes()
-    flipped = content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 1]) + content[len(content) // 2 + 1 :]
-    changes = {"cut off": content[:-50], "flipped": flipped, "emptied": b"", "other settings": content}
-    path.write_bytes(changes[harm].replace(b"width=24", b"width=25") if harm == "other settings" else changes[harm])
+    flipped = (
+        content[: len(content) // 2]
+        + bytes([content[len(content) // 2] ^ 1])
+        + content[len(content) // 2 + 1 :]
+    )
+    changes = {
+        "cut off": content[:-50],
+        "flipped": flipped,
+        "emptied": b"",
+        "other settings": content,
+    }
+    path.write_bytes(
+        changes[harm].replace(b"width=24", b"width=25")
+        if harm == "other settings"
+        else changes[harm]
+    )
     found, read = train(path)
     assert bytes_of(found) == bytes_of(undisturbed[0])
     assert read == undisturbed[1]

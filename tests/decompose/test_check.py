@@ -6,13 +6,13 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from gloss.decompose.check import Check, check, compare
-from gloss.decompose.estimates import ratio
+from gloss.decompose.dictionary_check import DictionaryCheck, check_dictionary, compare_with_card
+from gloss.decompose.estimates import ratio_with_interval
 from gloss.errors import BadInput, Mismatch
 from gloss.models.dictionary import Card, SparseCoder, Weights
 from gloss.models.neurons import Neurons
-from gloss.models.selection import AboveThreshold, LargestK
 from gloss.models.sites import Site
+from gloss.models.sparse_codes import AboveThreshold, LargestK
 from gloss.models.subject import Subject
 
 SITE = Site("resid_post", 1)
@@ -23,9 +23,16 @@ D_MODEL = 16
 def subject() -> Subject:
     """A random Llama of two layers, whose sequences begin with token 0."""
     configuration = LlamaConfig(
-        vocab_size=50, hidden_size=D_MODEL, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2,
-        max_position_embeddings=32, bos_token_id=0, eos_token_id=0, initializer_range=0.5,
-    )  # fmt: skip
+        vocab_size=50,
+        hidden_size=D_MODEL,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=32,
+        bos_token_id=0,
+        eos_token_id=0,
+        initializer_range=0.5,
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = LlamaForCausalLM(configuration)
@@ -49,14 +56,16 @@ def perfect(site: Site = SITE) -> SparseCoder:
     return SparseCoder(site, site, weights, LargestK(D_MODEL))
 
 
-def silent(bias: torch.Tensor) -> SparseCoder:
+def inactive(bias: torch.Tensor) -> SparseCoder:
     """Never active: reconstructs its bias."""
     weights = Weights(torch.zeros(4, D_MODEL), torch.zeros(4), torch.ones(4, D_MODEL), bias)
     return SparseCoder(SITE, SITE, weights, AboveThreshold(torch.ones(4)))
 
 
-def test_a_perfect_dictionary_loses_nothing(subject: Subject, batches: list, rng: np.random.Generator) -> None:
-    found = check(subject, perfect(), batches, rng)
+def test_a_perfect_dictionary_loses_nothing(
+    subject: Subject, batches: list, rng: np.random.Generator
+) -> None:
+    found = check_dictionary(subject, perfect(), batches, rng)
     assert (found.sequences, found.tokens) == (8, 8 * 19 - 5)
     assert found.fvu.value == pytest.approx(0, abs=1e-9)
     assert found.spliced.value == pytest.approx(found.clean.value, abs=1e-5)
@@ -66,8 +75,10 @@ def test_a_perfect_dictionary_loses_nothing(subject: Subject, batches: list, rng
     assert found.fits
 
 
-def test_a_silent_dictionary_is_the_ablation_by_its_bias(subject: Subject, batches: list, rng: np.random.Generator) -> None:
-    found = check(subject, silent(torch.zeros(D_MODEL)), batches, rng)
+def test_an_inactive_dictionary_is_the_ablation_by_its_bias(
+    subject: Subject, batches: list, rng: np.random.Generator
+) -> None:
+    found = check_dictionary(subject, inactive(torch.zeros(D_MODEL)), batches, rng)
     assert found.spliced.value == pytest.approx(found.zero_ablated.value, abs=1e-6)
     assert found.recovered.value == pytest.approx(0, abs=1e-5)
     assert (found.l0.value, found.dead_share) == (0, 1)
@@ -78,13 +89,17 @@ def test_a_silent_dictionary_is_the_ablation_by_its_bias(subject: Subject, batch
 def test_the_mean_explains_no_variance_and_recovers_nothing_over_itself(
     subject: Subject, batches: list, rng: np.random.Generator
 ) -> None:
-    vectors = torch.cat([subject.run(b, read=(SITE,)).activations[SITE][:, 1:][b[:, 1:] >= 0] for b in batches])
-    found = check(subject, silent(vectors.mean(0)), batches, rng)
+    vectors = torch.cat(
+        [subject.run(b, read=(SITE,)).activations[SITE][:, 1:][b[:, 1:] >= 0] for b in batches]
+    )
+    found = check_dictionary(subject, inactive(vectors.mean(0)), batches, rng)
     assert found.fvu.value == pytest.approx(1, abs=1e-5)
     assert found.recovered_over_mean.value == pytest.approx(0, abs=1e-3)
 
 
-def test_the_start_tokens_place_stays_untouched(subject: Subject, batches: list, rng: np.random.Generator) -> None:
+def test_the_start_tokens_place_stays_untouched(
+    subject: Subject, batches: list, rng: np.random.Generator
+) -> None:
     """Ablated by hand at every position of text, the loss is that of the check."""
     losses, predicted = 0.0, 0
     for tokens in batches:
@@ -100,21 +115,28 @@ def test_the_start_tokens_place_stays_untouched(subject: Subject, batches: list,
                 if ids[position + 1] >= 0:
                     losses -= logits[row, position].log_softmax(0)[ids[position + 1]].item()
                     predicted += 1
-    found = check(subject, perfect(), batches, rng)
+    found = check_dictionary(subject, perfect(), batches, rng)
     assert found.zero_ablated.value == pytest.approx(losses / predicted, abs=1e-5)
 
 
-def test_massive_tokens_are_counted_apart_and_hide_nothing(subject: Subject, batches: list, rng: np.random.Generator) -> None:
-    """One word whose embedding is huge: with it the FVU looks good, without it the dictionary explains nothing."""
+def test_massive_tokens_are_counted_apart_and_hide_nothing(
+    subject: Subject, batches: list, rng: np.random.Generator
+) -> None:
+    """One word whose embedding is huge: with it the FVU looks good, without it the dictionary
+    explains nothing.
+    """
     rows = subject.model.get_input_embeddings().get_parameter("weight")
     kept = rows.data[7].clone()
-    direction = torch.nn.functional.normalize(rows.data[7:8], dim=1)  # all that the dictionary knows
-    alone = SparseCoder(SITE, SITE, Weights(direction, torch.zeros(1), direction, torch.zeros(D_MODEL)), LargestK(1))
+    # all that the dictionary knows
+    direction = torch.nn.functional.normalize(rows.data[7:8], dim=1)
+    alone = SparseCoder(
+        SITE, SITE, Weights(direction, torch.zeros(1), direction, torch.zeros(D_MODEL)), LargestK(1)
+    )
     rows.data[7] *= 3000
     try:
-        found = check(subject, alone, batches, rng)
-        none = check(subject, alone, batches, rng, massive=0.0)
-        away = check(subject, alone, batches, rng, left_out=frozenset({7}))
+        found = check_dictionary(subject, alone, batches, rng)
+        none = check_dictionary(subject, alone, batches, rng, massive=0.0)
+        away = check_dictionary(subject, alone, batches, rng, left_out=frozenset({7}))
     finally:
         rows.data[7] = kept
     number = sum(int((tokens[:, 1:] == 7).sum()) for tokens in batches)
@@ -124,66 +146,98 @@ def test_massive_tokens_are_counted_apart_and_hide_nothing(subject: Subject, bat
     assert found.fvu.value < 0.1 < 0.8 < found.fvu_normal.value
     assert none.fvu.value == none.fvu_normal.value == pytest.approx(found.fvu.value)
     assert none.recovered.value == pytest.approx(none.recovered_normal.value)
-    assert compare(found, Card(fvu_normal=found.fvu_normal.value))[0].agrees
+    assert compare_with_card(found, Card(fvu_normal=found.fvu_normal.value))[0].agrees
 
 
-def test_neurons_are_spliced_from_one_site_to_another(subject: Subject, batches: list, rng: np.random.Generator) -> None:
-    found = check(subject, Neurons.of(subject, 0), batches, rng)
+def test_neurons_are_spliced_from_one_site_to_another(
+    subject: Subject, batches: list, rng: np.random.Generator
+) -> None:
+    found = check_dictionary(subject, Neurons.of(subject, 0), batches, rng)
     assert found.fvu.value == pytest.approx(0, abs=1e-9)
     assert found.spliced.value == pytest.approx(found.clean.value, abs=1e-5)
 
 
-def test_a_dictionary_of_another_site_does_not_fit(subject: Subject, batches: list, rng: np.random.Generator) -> None:
+def test_a_dictionary_of_another_site_does_not_fit(
+    subject: Subject, batches: list, rng: np.random.Generator
+) -> None:
     far = SparseCoder(SITE, SITE, Weights(10 * torch.eye(D_MODEL), *_rest()), LargestK(4))
-    assert not check(subject, far, batches, rng).fits
+    assert not check_dictionary(subject, far, batches, rng).fits
 
 
 def _rest() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return torch.zeros(D_MODEL), torch.eye(D_MODEL), torch.zeros(D_MODEL)
 
 
-def test_a_wrong_width_is_refused(subject: Subject, batches: list, rng: np.random.Generator) -> None:
+def test_a_wrong_width_is_refused(
+    subject: Subject, batches: list, rng: np.random.Generator
+) -> None:
     weights = Weights(torch.ones(4, 3), torch.zeros(4), torch.ones(4, 3), torch.zeros(3))
-    with pytest.raises(Mismatch, match=r"reads vectors of 3 numbers \(its atoms are 4 x 3\).*resid_post\.1 holds vectors of 16"):
-        check(subject, SparseCoder(SITE, SITE, weights, LargestK(2)), batches, rng)
+    with pytest.raises(
+        Mismatch,
+        match=(
+            r"reads vectors of 3 numbers \(its decoder directions are 4 x 3\).*resid_post\.1 holds"
+            r" vectors of 16"
+        ),
+    ):
+        check_dictionary(subject, SparseCoder(SITE, SITE, weights, LargestK(2)), batches, rng)
 
 
 def test_no_text_is_said(subject: Subject, rng: np.random.Generator) -> None:
     with pytest.raises(BadInput, match="no text to check"):
-        check(subject, perfect(), [torch.zeros(2, 1, dtype=torch.int64)], rng)
+        check_dictionary(subject, perfect(), [torch.zeros(2, 1, dtype=torch.int64)], rng)
 
 
-def test_a_card_agrees_within_the_interval_or_a_tenth(subject: Subject, batches: list, rng: np.random.Generator) -> None:
-    found: Check = check(subject, perfect(), batches, rng)
-    compared = {item.name: item.agrees for item in compare(found, Card(l0=15.0, fvu=0.3, cross_entropy_recovered=0.99))}
+def test_a_card_agrees_within_the_interval_or_a_tenth(
+    subject: Subject, batches: list, rng: np.random.Generator
+) -> None:
+    found: DictionaryCheck = check_dictionary(subject, perfect(), batches, rng)
+    compared = {
+        item.name: item.agrees
+        for item in compare_with_card(found, Card(l0=15.0, fvu=0.3, cross_entropy_recovered=0.99))
+    }
     assert compared == {"fvu": False, "l0": True, "cross_entropy_recovered": True}
-    assert compare(found, Card()) == ()
+    assert compare_with_card(found, Card()) == ()
 
 
-def test_a_ratios_interval_holds_its_value_and_narrows_with_sequences(rng: np.random.Generator) -> None:
+def test_a_ratios_interval_holds_its_value_and_narrows_with_sequences(
+    rng: np.random.Generator,
+) -> None:
     def width(sequences: int) -> float:
-        estimate = ratio(rng.normal(3, 1, sequences), np.full(sequences, 2.0), rng)
+        estimate = ratio_with_interval(rng.normal(3, 1, sequences), np.full(sequences, 2.0), rng)
         assert estimate.low < estimate.value < estimate.high
         return estimate.high - estimate.low
 
     assert width(1000) < 0.5 * width(50)
-    assert np.isnan(ratio(np.ones(3), np.zeros(3), rng).value)
+    assert np.isnan(ratio_with_interval(np.ones(3), np.zeros(3), rng).value)
 
 
-def test_a_trained_dictionary_of_a_real_model_recovers_most_of_its_loss(data_folder: Path, rng: np.random.Generator) -> None:
+def test_a_trained_dictionary_of_a_real_model_recovers_most_of_its_loss(
+    data_folder: Path, rng: np.random.Generator
+) -> None:
     import json
 
     from gloss.decompose.topk import TopK
 
     subject = Subject.load(data_folder / "tinystories-656k")
-    stories = json.loads((data_folder / "tinystories-text" / "tinystories_1000.json").read_text("utf-8"))
-    kept = [ids[:127] for ids in map(subject.encode, filter(str.isascii, stories)) if len(ids) >= 127][:320]
+    stories = json.loads(
+        (data_folder / "tinystories-text" / "tinystories_1000.json").read_text("utf-8")
+    )
+    kept = [
+        ids[:127] for ids in map(subject.encode, filter(str.isascii, stories)) if len(ids) >= 127
+    ][:320]
     rows = torch.tensor([[subject.start_token, *ids] for ids in kept])
     site = Site("resid_post", 0)
-    vectors = torch.cat([subject.run(part, read=(site,)).activations[site][:, 1:].flatten(0, 1) for part in rows[32:].split(32)])
+    vectors = torch.cat(
+        [
+            subject.run(part, read=(site,)).activations[site][:, 1:].flatten(0, 1)
+            for part in rows[32:].split(32)
+        ]
+    )
     mixed = (vectors[torch.from_numpy(rng.permutation(len(vectors)))] for _ in range(100))
-    dictionary = TopK(512, 16, 150_000, 1024, learning_rate=5e-3, dead_after_tokens=30_000).fit(mixed, site, rng)
-    found = check(subject, dictionary, [rows[:32]], rng)
+    dictionary = TopK(512, 16, 150_000, 1024, learning_rate=5e-3, dead_after_tokens=30_000).fit(
+        mixed, site, rng
+    )
+    found = check_dictionary(subject, dictionary, [rows[:32]], rng)
     assert found.recovered.low >= 0.8
     assert found.fvu.high <= 0.4
     assert 0 < found.l0.value <= 16

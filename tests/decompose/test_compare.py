@@ -1,4 +1,6 @@
-"""Shared features: all of a permuted copy, none of a random one, and whoever agrees on one side only is not shared."""
+"""Shared features: all of a permuted copy, none of a random one, and whoever agrees on one side
+only is not shared.
+"""
 
 from dataclasses import replace
 
@@ -6,52 +8,70 @@ import numpy as np
 import pytest
 import torch
 
-from gloss.decompose.compare import Directions, partners
+from gloss.decompose.feature_matching import UnitDirections, match_features
 from gloss.errors import BadInput, BadSettings, Mismatch
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.formats import save_dictionary
-from gloss.models.selection import LargestK
 from gloss.models.sites import Site
-from gloss.run.compare import report
+from gloss.models.sparse_codes import LargestK
+from gloss.run.commands.compare import print_dictionary_comparison
 
 SITE = Site("resid_post", 0)
 
 
 def dictionary(rng: np.random.Generator, width: int = 48, d: int = 32) -> SparseCoder:
-    encoder, atoms = (torch.from_numpy(rng.standard_normal((width, d), dtype=np.float32)) for _ in range(2))
-    return SparseCoder(SITE, SITE, Weights(encoder, torch.zeros(width), atoms, torch.zeros(d)), LargestK(4))
+    encoder, decoder_directions = (
+        torch.from_numpy(rng.standard_normal((width, d), dtype=np.float32)) for _ in range(2)
+    )
+    return SparseCoder(
+        SITE,
+        SITE,
+        Weights(encoder, torch.zeros(width), decoder_directions, torch.zeros(d)),
+        LargestK(4),
+    )
 
 
-def rearranged(one: SparseCoder, encoder: np.ndarray, atoms: np.ndarray) -> SparseCoder:
+def rearranged(
+    one: SparseCoder, encoder: np.ndarray, decoder_directions: np.ndarray
+) -> SparseCoder:
     """The same features in another order; lengths do not matter."""
-    rows, atoms = 3 * one.weights.encoder[encoder], one.weights.atoms[atoms] / 2
-    return replace(one, weights=Weights(rows, torch.zeros(len(rows)), atoms, one.weights.bias))
+    rows, decoder_directions = (
+        3 * one.weights.encoder[encoder],
+        one.weights.decoder_directions[decoder_directions] / 2,
+    )
+    return replace(
+        one, weights=Weights(rows, torch.zeros(len(rows)), decoder_directions, one.weights.bias)
+    )
 
 
 def test_a_permuted_copy_shares_every_feature_and_each_finds_itself(rng):
     one, order = dictionary(rng), rng.permutation(48)
-    found = partners(Directions.of(one), Directions.of(rearranged(one, order, order)))
+    found = match_features(UnitDirections.of(one), UnitDirections.of(rearranged(one, order, order)))
     assert found.shared(0.999).all()
     assert (order[found.by_reading] == np.arange(48)).all()
 
 
 def test_a_random_one_shares_nothing(rng):
-    one = Directions.of(dictionary(rng))
-    assert not partners(one, Directions.of(dictionary(rng))).shared().any()
-    assert not partners(one, one.random_twin(rng)).shared().any()
+    one = UnitDirections.of(dictionary(rng))
+    assert not match_features(one, UnitDirections.of(dictionary(rng))).shared().any()
+    assert not match_features(one, one.random_twin(rng)).shared().any()
 
 
 def test_features_that_write_alike_and_read_elsewhere_are_not_shared(rng):
     one, order = dictionary(rng), rng.permutation(48)
     moved = np.flatnonzero(order != np.roll(order, 1))
-    found = partners(Directions.of(one), Directions.of(rearranged(one, np.roll(order, 1), order)))
+    found = match_features(
+        UnitDirections.of(one), UnitDirections.of(rearranged(one, np.roll(order, 1), order))
+    )
     assert np.allclose(found.writing, 1, atol=1e-5)
     assert not found.shared()[order[moved]].any()
 
 
 def test_a_smaller_dictionary_leaves_features_without_a_partner(rng):
     one = dictionary(rng)
-    found = partners(Directions.of(one), Directions.of(rearranged(one, np.arange(20), np.arange(20))))
+    found = match_features(
+        UnitDirections.of(one), UnitDirections.of(rearranged(one, np.arange(20), np.arange(20)))
+    )
     assert found.shared().sum() == 20
     assert (found.by_reading[20:] == -1).all()
     assert np.isnan(found.writing[20:]).all()
@@ -60,26 +80,32 @@ def test_a_smaller_dictionary_leaves_features_without_a_partner(rng):
 def test_partners_are_one_to_one_where_the_nearest_is_wanted_twice():
     rows = np.array([[1, 0], [0.9, np.sqrt(1 - 0.81)]], np.float32)
     other = np.array([[1, 0], [0, 1]], np.float32)
-    found = partners(Directions(rows, rows), Directions(other, other))
+    found = match_features(UnitDirections(rows, rows), UnitDirections(other, other))
     assert found.by_reading.tolist() == [0, 1]
     assert found.shared().tolist() == [True, False]
 
 
-def test_dictionaries_of_other_widths_of_sites_are_refused_and_so_are_too_many_features(rng, monkeypatch):
+def test_dictionaries_of_other_widths_of_sites_are_refused_and_so_are_too_many_features(
+    rng, monkeypatch
+):
     with pytest.raises(Mismatch, match="read vectors of 32 numbers and the other's of 16"):
-        partners(Directions.of(dictionary(rng)), Directions.of(dictionary(rng, d=16)))
-    monkeypatch.setattr("gloss.decompose.compare.MOST", 40)
+        match_features(UnitDirections.of(dictionary(rng)), UnitDirections.of(dictionary(rng, d=16)))
+    monkeypatch.setattr("gloss.decompose.feature_matching.MOST", 40)
     with pytest.raises(BadInput, match="48 and 48 features cannot be compared, 40 is the most"):
-        partners(Directions.of(dictionary(rng)), Directions.of(dictionary(rng)))
+        match_features(UnitDirections.of(dictionary(rng)), UnitDirections.of(dictionary(rng)))
 
 
 def test_the_report_tells_what_is_shared_beside_chance(rng, tmp_path, capsys):
     one = dictionary(rng)
-    for name, each in {"a": one, "b": rearranged(one, np.arange(48), np.arange(48)), "c": dictionary(rng)}.items():
+    for name, each in {
+        "a": one,
+        "b": rearranged(one, np.arange(48), np.arange(48)),
+        "c": dictionary(rng),
+    }.items():
         save_dictionary(each, tmp_path / name)
-    report([str(tmp_path / name) for name in "abc"], "", 0)
+    print_dictionary_comparison([str(tmp_path / name) for name in "abc"], "", 0)
     told = capsys.readouterr().out
     assert told.count("≥ 0.7") == 3
     assert "1.000" in told
     with pytest.raises(BadSettings, match="was given 1 dictionary"):
-        report([str(tmp_path / "a")], "", 0)
+        print_dictionary_comparison([str(tmp_path / "a")], "", 0)

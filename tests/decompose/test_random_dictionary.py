@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from gloss.decompose.random_dictionary import random_like
+from gloss.decompose.random_dictionary import random_dictionary_like
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.formats import load_dictionary, save_dictionary
-from gloss.models.selection import LargestK
 from gloss.models.sites import Site
+from gloss.models.sparse_codes import LargestK
 
 SITE = Site("resid_post", 0)
 WIDTH, LENGTH, TOKENS = 64, 16, 20_000
@@ -16,8 +16,15 @@ WIDTH, LENGTH, TOKENS = 64, 16, 20_000
 
 @pytest.fixture
 def trained(rng) -> SparseCoder:
-    encoder, atoms = (torch.from_numpy(rng.standard_normal((WIDTH, LENGTH), dtype=np.float32)) for _ in range(2))
-    return SparseCoder(SITE, SITE, Weights(encoder, torch.zeros(WIDTH), atoms, torch.ones(LENGTH)), LargestK(4))
+    encoder, decoder_directions = (
+        torch.from_numpy(rng.standard_normal((WIDTH, LENGTH), dtype=np.float32)) for _ in range(2)
+    )
+    return SparseCoder(
+        SITE,
+        SITE,
+        Weights(encoder, torch.zeros(WIDTH), decoder_directions, torch.ones(LENGTH)),
+        LargestK(4),
+    )
 
 
 @pytest.fixture
@@ -29,7 +36,7 @@ def sample(rng) -> torch.Tensor:
 
 def test_each_feature_fires_at_its_own_rate(trained, sample, rng):
     rates = np.geomspace(1e-3, 0.3, WIDTH)
-    random = random_like(trained, sample[: TOKENS // 2], rates, rng)
+    random = random_dictionary_like(trained, sample[: TOKENS // 2], rates, rng)
     codes = random.encode(sample[TOKENS // 2 :])
     found = np.bincount(codes.indices[codes.used].numpy(), minlength=WIDTH) / (TOKENS // 2)
     error = np.sqrt(2 * rates / (TOKENS // 2))
@@ -38,20 +45,24 @@ def test_each_feature_fires_at_its_own_rate(trained, sample, rng):
 
 
 def test_a_feature_that_never_fires_stands_at_the_strongest_of_the_sample(trained, sample, rng):
-    random = random_like(trained, sample, np.zeros(WIDTH), rng)
-    assert int(random.encode(sample).used.sum()) <= WIDTH  # rounding may put the strongest above itself
+    random = random_dictionary_like(trained, sample, np.zeros(WIDTH), rng)
+    # rounding may put the strongest above itself
+    assert int(random.encode(sample).used.sum()) <= WIDTH
 
 
 def test_norms_are_kept_and_directions_are_not(trained, sample, rng):
-    random = random_like(trained, sample, np.full(WIDTH, 0.01), rng)
-    for mine, theirs in ((random.weights.encoder, trained.weights.encoder), (random.atoms, trained.atoms)):
+    random = random_dictionary_like(trained, sample, np.full(WIDTH, 0.01), rng)
+    for mine, theirs in (
+        (random.weights.encoder, trained.weights.encoder),
+        (random.decoder_directions, trained.decoder_directions),
+    ):
         assert torch.allclose(mine.norm(dim=1), theirs.norm(dim=1), rtol=1e-5)
         cosines = torch.nn.functional.cosine_similarity(mine, theirs)
         assert abs(float(cosines.mean())) < 4 / (LENGTH * WIDTH) ** 0.5
 
 
 def test_it_is_kept_in_a_file_like_any_other(trained, sample, rng, tmp_path):
-    random = random_like(trained, sample, np.full(WIDTH, 0.05), rng)
+    random = random_dictionary_like(trained, sample, np.full(WIDTH, 0.05), rng)
     save_dictionary(random, tmp_path / "dictionary")
     again = load_dictionary(tmp_path / "dictionary")
     assert torch.equal(again.encode(sample[:100]).indices, random.encode(sample[:100]).indices)

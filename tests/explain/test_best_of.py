@@ -1,4 +1,6 @@
-"""The best of several explanations: chosen on one part of the shown documents, and no better for it on others."""
+"""The best of several explanations: chosen on one part of the train documents, and no better for it
+on others.
+"""
 
 from dataclasses import replace
 
@@ -7,12 +9,12 @@ import pytest
 from choosing import FEATURE, Labels, elsewhere, evidence, finished
 
 from gloss.errors import BadSettings
-from gloss.explain.best_of import BestOf, part
-from gloss.explain.choosing import Chooser
-from gloss.explain.rule import RuleSearch
-from gloss.models.prompts import together
+from gloss.explain.best_of import BestOf, draw_example_share
+from gloss.explain.candidate_selection import ChoosingExplainer
+from gloss.explain.rule_search.search import RuleSearch
+from gloss.models.chat_models.prompts import join_conversations
 from gloss.records import Explanation, Failure, Reason
-from gloss.run.methods import asks, method
+from gloss.run.methods import build_method, method_asks
 from gloss.score.detection import Detection
 from gloss.score.embedding import Embedding
 from models.talks import asking_text
@@ -23,7 +25,7 @@ def headline(score) -> float:
 
 
 def test_it_is_a_chooser_and_no_explainer():
-    assert isinstance(BestOf(), Chooser)
+    assert isinstance(BestOf(), ChoosingExplainer)
     assert not hasattr(BestOf(), "explain")
 
 
@@ -32,8 +34,12 @@ def test_the_true_label_is_chosen_among_useless_ones(rng):
     choice = finished(BestOf(Labels(texts), Detection(), n=12).choose(evidence(rng), rng))
     assert choice.explanation == Explanation(FEATURE, texts[0], "labels")
     assert [candidate.chosen for candidate in choice.candidates].count(True) == 1
-    assert len({candidate.explanation.text for candidate in choice.candidates}) == len(choice.candidates) <= 4
-    assert headline(next(each.selection for each in choice.candidates if each.chosen)) == 1
+    assert (
+        len({candidate.explanation.text for candidate in choice.candidates})
+        == len(choice.candidates)
+        <= 4
+    )
+    assert headline(next(each.validation for each in choice.candidates if each.chosen)) == 1
 
 
 def test_useless_labels_look_good_where_they_were_chosen_and_are_at_chance_on_held_out_text(rng):
@@ -42,9 +48,13 @@ def test_useless_labels_look_good_where_they_were_chosen_and_are_at_chance_on_he
     for _ in range(20):
         given = evidence(rng)
         choice = finished(BestOf(Labels(), Detection(), n=6).choose(given, rng))
-        alone.append(np.mean([headline(candidate.selection) for candidate in choice.candidates]))
-        chosen.append(max(headline(candidate.selection) for candidate in choice.candidates))
-        held_out.append(headline(finished(Detection().score(choice.explanation, elsewhere(given, rng, 50), rng))))
+        alone.append(np.mean([headline(candidate.validation) for candidate in choice.candidates]))
+        chosen.append(max(headline(candidate.validation) for candidate in choice.candidates))
+        held_out.append(
+            headline(
+                finished(Detection().score(choice.explanation, elsewhere(given, rng, 50), rng))
+            )
+        )
     error = np.std(held_out) / np.sqrt(len(held_out))
     assert np.mean(chosen) > np.mean(alone) + 0.05
     assert abs(np.mean(held_out) - np.mean(alone)) < 3 * error
@@ -54,8 +64,14 @@ def test_useless_labels_look_good_where_they_were_chosen_and_are_at_chance_on_he
 def test_a_feature_without_any_explanation_is_a_failure_and_lost_requests_are_known(rng):
     choice = finished(BestOf(Labels((None,)), Detection()).choose(evidence(rng), rng))
     assert isinstance(choice.explanation, Failure)
-    assert (choice.explanation.reason, choice.candidates, choice.lost) == (Reason.REQUEST_ERROR, (), True)
-    some = finished(BestOf(Labels((None, "the word `a`")), Detection(), n=8).choose(evidence(rng), rng))
+    assert (choice.explanation.reason, choice.candidates, choice.lost) == (
+        Reason.REQUEST_ERROR,
+        (),
+        True,
+    )
+    some = finished(
+        BestOf(Labels((None, "the word `a`")), Detection(), n=8).choose(evidence(rng), rng)
+    )
     assert isinstance(some.explanation, Explanation)
     assert some.lost
 
@@ -66,24 +82,33 @@ def test_candidates_that_cannot_be_scored_are_a_failure_and_no_choice(rng):
     choice = finished(BestOf(Labels(("a", "b")), Detection()).choose(empty, rng))
     assert isinstance(choice.explanation, Failure)
     assert choice.explanation.reason is Reason.TOO_FEW_EXAMPLES
-    assert "selection split" in choice.explanation.detail
+    assert "validation split" in choice.explanation.detail
     assert not any(candidate.chosen for candidate in choice.candidates)
 
 
 def test_candidates_see_parts_of_both_kinds_of_contexts(rng):
     given = evidence(rng, 21).examples
-    less = part(given, 0.5, rng)
-    assert (len(less.shown), len(less.silent_shown)) == (11, 11)
-    assert set(less.shown.starts) < set(given.shown.starts)
+    less = draw_example_share(given, 0.5, rng)
+    assert (len(less.train), len(less.inactive_train)) == (11, 11)
+    assert set(less.train.starts) < set(given.train.starts)
 
 
 def test_a_run_makes_it_from_names_and_tables():
-    made = method("explain", {"method": "best_of", "explainer": "rule", "scorer": {"method": "embedding", "instruction": "x"}})
+    made = build_method(
+        "explain",
+        {
+            "method": "best_of",
+            "explainer": "rule",
+            "scorer": {"method": "embedding", "instruction": "x"},
+        },
+    )
     assert (made.explainer, made.scorer, made.n) == (RuleSearch(), Embedding(instruction="x"), 4)
     assert not made.asks
-    assert asks("explain", {"method": "best_of"})
-    assert asks("explain", {"method": "best_of", "explainer": "rule"})
-    assert not asks("explain", {"method": "best_of", "explainer": "rule", "scorer": "execution"})
+    assert method_asks("explain", {"method": "best_of"})
+    assert method_asks("explain", {"method": "best_of", "explainer": "rule"})
+    assert not method_asks(
+        "explain", {"method": "best_of", "explainer": "rule", "scorer": "execution"}
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +125,7 @@ def test_a_run_makes_it_from_names_and_tables():
 )
 def test_what_cannot_be_made_is_refused(settings, said):
     with pytest.raises(BadSettings, match=said):
-        method("explain", {"method": "best_of"} | settings)
+        build_method("explain", {"method": "best_of"} | settings)
 
 
 def test_conversations_together_ask_in_rounds():
@@ -109,13 +134,13 @@ def test_conversations_together_ask_in_rounds():
         second = yield from asking_text(f"{name} 2")
         return first[0], second[0]
 
-    def silent():
+    def inactive():
         yield from ()
         return "nothing"
 
-    talk = together([twice("a"), silent(), asking_text("b")])
-    assert [prompt.messages[0].text for prompt in next(talk)] == ["a 1", "b"]
-    assert [prompt.messages[0].text for prompt in talk.send([1, 2])] == ["a 2"]
+    conversation = join_conversations([twice("a"), inactive(), asking_text("b")])
+    assert [prompt.messages[0].text for prompt in next(conversation)] == ["a 1", "b"]
+    assert [prompt.messages[0].text for prompt in conversation.send([1, 2])] == ["a 2"]
     with pytest.raises(StopIteration) as over:
-        talk.send([3])
+        conversation.send([3])
     assert over.value.value == [(1, 3), "nothing", [2]]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gloss.explain.description import Ledger, entropy_bits
+from gloss.explain.rule_search.description_length import DescriptionLength, entropy_bits
 
 
 def test_half_of_them_cost_a_bit_each() -> None:
@@ -16,5 +16,5 @@ def test_what_is_left_of_rounded_sums_costs_next_to_nothing() -> None:
 
 
 def test_a_rule_that_covers_all_saves_all() -> None:
-    ledger = Ledger(firing=0.1 + 0.2, silent=1e6 / 3)
-    assert np.isclose(ledger.saved(np.array([0.3]), np.array([0.0])), ledger.bits)
+    description = DescriptionLength(firing=0.1 + 0.2, inactive=1e6 / 3)
+    assert np.isclose(description.saved(np.array([0.3]), np.array([0.0])), description.bits)

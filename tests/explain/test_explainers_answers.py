@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gloss.explain.answers import sentence
-from gloss.models.prompts import Message, prompt_file
+from gloss.explain.sentence_parsing import parse_sentence
+from gloss.models.chat_models.prompts import Message, prompt_file
 
 SAID = "Names of rivers, as in `Rhine`, not of lakes."
 FORMS = [
@@ -55,13 +55,17 @@ AFTER = ["", "\n", "\n\nI hope that this helps!"]
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("before", BEFORE[:3])
 def test_the_sentence_is_read_in_every_form(form, before):
-    assert sentence(before + form.format(SAID) + AFTER[2]) == SAID
+    assert parse_sentence(before + form.format(SAID) + AFTER[2]) == SAID
 
 
 @given(
-    st.sampled_from([form for form in FORMS if form.lower().lstrip("*-># 【").startswith(("[inter", "inter"))]),
+    st.sampled_from(
+        [form for form in FORMS if form.lower().lstrip("*-># 【").startswith(("[inter", "inter"))]
+    ),
     st.lists(
-        st.sampled_from(["the", "word", "`def`", "or", "(noon,", "dusk)", "“x”", "at", "50%", "--", "names:"]),
+        st.sampled_from(
+            ["the", "word", "`def`", "or", "(noon,", "dusk)", "“x”", "at", "50%", "--", "names:"]
+        ),
         min_size=2,
         max_size=9,
     ),
@@ -72,13 +76,19 @@ def test_the_last_sentence_is_read_whatever_its_words_are(form, words, before, a
     said = "Tokens of " + " ".join(words) + " here."
     if form.startswith(("I", "i", "#", "**I", "F")) and "[interpretation]" in before:
         return  # a tag in brackets counts for more than one without
-    assert sentence(before + form.format(said) + after) == said
+    assert parse_sentence(before + form.format(said) + after) == said
 
 
 def test_a_sentence_may_go_over_lines_and_a_paragraph_ends_it():
-    assert sentence("[interpretation]: Names of rivers\nand of lakes.\nI hope so.") == "Names of rivers and of lakes."
-    assert sentence("[interpretation]:\nNames of rivers\nand of lakes\n\nNote: I guess.") == "Names of rivers and of lakes"
-    assert sentence("[interpretation]: Cats.**\nHope this helps!") == "Cats.**"
+    assert (
+        parse_sentence("[interpretation]: Names of rivers\nand of lakes.\nI hope so.")
+        == "Names of rivers and of lakes."
+    )
+    assert (
+        parse_sentence("[interpretation]:\nNames of rivers\nand of lakes\n\nNote: I guess.")
+        == "Names of rivers and of lakes"
+    )
+    assert parse_sentence("[interpretation]: Cats.**\nHope this helps!") == "Cats.**"
 
 
 @pytest.mark.parametrize(
@@ -99,7 +109,7 @@ def test_a_sentence_may_go_over_lines_and_a_paragraph_ends_it():
     ],
 )
 def test_a_thought_a_placeholder_or_chatter_is_none(text):
-    assert sentence(text) is None
+    assert parse_sentence(text) is None
 
 
 @pytest.mark.parametrize("name", ["max_activating", "input_output", "repair"])
@@ -108,10 +118,10 @@ def test_what_the_prompt_says_itself_is_no_answer(name):
     examples = [turn.text for turn in turns if turn.role == "assistant"]
     assert examples
     for text in examples:
-        assert sentence(text) is not None
-        assert sentence(text, turns) is None
+        assert parse_sentence(text) is not None
+        assert parse_sentence(text, turns) is None
     [told] = [turn.text for turn in turns if turn.role == "system"]
     repeated = " ".join(told.partition("[interpretation]:")[2].split()[:3])
     assert repeated
-    assert sentence(f"[interpretation]: {repeated}", turns) is None
-    assert sentence("[interpretation]: Names of rivers.", turns) == "Names of rivers."
+    assert parse_sentence(f"[interpretation]: {repeated}", turns) is None
+    assert parse_sentence("[interpretation]: Names of rivers.", turns) == "Names of rivers."

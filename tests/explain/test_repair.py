@@ -1,4 +1,6 @@
-"""Explanations that are revised by their mistakes, and revisions that are kept only where they are better."""
+"""Explanations that are revised by their mistakes, and revisions that are kept only where they are
+better.
+"""
 
 import re
 
@@ -6,7 +8,7 @@ import pytest
 from choosing import Labels, evidence, finished
 
 from gloss.errors import BadSettings
-from gloss.explain.choosing import Chooser
+from gloss.explain.candidate_selection import ChoosingExplainer
 from gloss.explain.repair import Repair
 from gloss.records import Failure, Reason
 from gloss.score.detection import Detection
@@ -16,17 +18,22 @@ WHOLE = "the words `a` and `b`"
 
 
 def repaired(rng, first: str | None, reviser: str | None, asked: list | None = None, **settings):
-    return finished(Repair(Labels((first,)), Detection(), **settings).choose(evidence(rng), rng), reviser, asked)
+    return finished(
+        Repair(Labels((first,)), Detection(), **settings).choose(evidence(rng), rng), reviser, asked
+    )
 
 
 def test_it_is_a_chooser():
-    assert isinstance(Repair(), Chooser)
+    assert isinstance(Repair(), ChoosingExplainer)
 
 
 def test_a_revision_that_is_better_is_kept(rng):
     choice = repaired(rng, HALF, WHOLE)
     assert choice.explanation.text == WHOLE
-    assert [(candidate.explanation.text, candidate.chosen) for candidate in choice.candidates] == [(HALF, False), (WHOLE, True)]
+    assert [(candidate.explanation.text, candidate.chosen) for candidate in choice.candidates] == [
+        (HALF, False),
+        (WHOLE, True),
+    ]
     assert choice.explanation.prompt_hash
 
 
@@ -46,13 +53,24 @@ def test_nothing_is_asked_where_nothing_was_wrong(rng):
 def test_mistakes_are_shown_of_documents_that_the_explanation_was_made_from(rng):
     asked = []
     given = evidence(rng)
-    finished(Repair(Labels(("`a` or `w7`",)), Detection(), mistakes=3).choose(given, rng), HALF, asked)
-    missed, claimed = re.fullmatch(r"(?s)Explanation: .*?\nMissed:\n(.*?)\nClaimed:\n(.*)", asked[0]).groups()
+    finished(
+        Repair(Labels(("`a` or `w7`",)), Detection(), mistakes=3).choose(given, rng), HALF, asked
+    )
+    missed, claimed = re.fullmatch(
+        r"(?s)Explanation: .*?\nMissed:\n(.*?)\nClaimed:\n(.*)", asked[0]
+    ).groups()
     assert missed.count("\n") == 2
     assert all("<< b>>" in line for line in missed.splitlines())
-    assert all(" w7 " in f"{line[1:-1]} " and "<<" not in line for line in claimed.splitlines()) or claimed == "none"
-    shown = "".join(given.corpus.vocabulary.text(row.tolist()) for row in given.examples.shown.tokens)
-    assert all(line.strip('"').replace("<<", "").replace(">>", "") in shown for line in missed.splitlines())
+    assert (
+        all(" w7 " in f"{line[1:-1]} " and "<<" not in line for line in claimed.splitlines())
+        or claimed == "none"
+    )
+    shown = "".join(
+        given.corpus.vocabulary.text(row.tolist()) for row in given.examples.train.tokens
+    )
+    assert all(
+        line.strip('"').replace("<<", "").replace(">>", "") in shown for line in missed.splitlines()
+    )
 
 
 def test_a_lost_revision_ends_it_and_is_known(rng):

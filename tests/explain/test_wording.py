@@ -2,19 +2,23 @@
 
 import numpy as np
 
-from gloss.explain.sightings import Sightings
-from gloss.explain.wording import worded
-from gloss.rules import Passage, parse
+from gloss.explain.rule_search.rule_wording import rule_sentence
+from gloss.explain.rule_search.train_windows import TrainWindows
+from gloss.rules import Passage, parse_rule
 
 STRINGS = (" prot", "oc", "ol", " the", " ", "_", "ol_", ".")
 
 
 def worded_after(source: str, *sequences: list[str], at: str = "ol") -> str:
-    ids = np.array([STRINGS.index(string) for sequence in sequences for string in sequence], np.int32)
+    ids = np.array(
+        [STRINGS.index(string) for sequence in sequences for string in sequence], np.int32
+    )
     passage = Passage(ids, np.cumsum([0, *map(len, sequences)]), STRINGS)
     activations = (ids == STRINGS.index(at)).astype(np.float32)
-    seen = Sightings(passage, activations > 0, activations, np.ones(len(ids)), np.zeros(len(ids), bool))
-    return worded(parse(source), seen)
+    seen = TrainWindows(
+        passage, activations > 0, activations, np.ones(len(ids)), np.zeros(len(ids), bool)
+    )
+    return rule_sentence(parse_rule(source), seen)
 
 
 def test_a_piece_is_told_with_the_word_that_it_is_most_often_a_piece_of() -> None:
@@ -28,7 +32,10 @@ def test_a_whole_word_is_told_alone() -> None:
 
 
 def test_a_word_ends_at_underscores() -> None:
-    assert worded_after('token in {"ol"}', [" the", " prot", "_", "oc", "ol", "_", " prot", "."]) == "`ol` (`ocol`)"
+    assert (
+        worded_after('token in {"ol"}', [" the", " prot", "_", "oc", "ol", "_", " prot", "."])
+        == "`ol` (`ocol`)"
+    )
 
 
 def test_a_word_that_the_context_cuts_is_not_told() -> None:
@@ -37,4 +44,6 @@ def test_a_word_that_the_context_cuts_is_not_told() -> None:
 
 def test_a_token_near_by_has_its_word_too() -> None:
     text = [" the", " prot", "oc", "ol", "."]
-    assert worded_after('after(1, token in {"oc"})', text) == "any token right after `oc` (`protocol`)"
+    assert (
+        worded_after('after(1, token in {"oc"})', text) == "any token right after `oc` (`protocol`)"
+    )

@@ -1,4 +1,6 @@
-"""Whatever a file of settings holds, reading it gives an experiment or a dictionary, or raises a GlossError with one sentence."""
+"""Whatever a file of settings holds, reading it gives an experiment or a dictionary, or raises a
+GlossError with one sentence.
+"""
 
 import json
 import shutil
@@ -11,24 +13,57 @@ from amount import tries
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gloss.attribute.reasons import Reasoning
+from gloss.attribute.methods.token_attribution import TokenAttributionSettings
 from gloss.errors import GlossError
-from gloss.intervene.settings import Intervening
+from gloss.intervene.settings import InterventionSettings
 from gloss.models.formats import load_dictionary
-from gloss.rules import parse
-from gloss.run.experiment import BACKENDS, PLAIN, Experiment
-from gloss.run.methods import installed
-from gloss.sample.examples import Sampling
+from gloss.rules import parse_rule
+from gloss.run.experiment import BACKENDS, SETTINGS_CLASSES, Experiment
+from gloss.run.methods import installed_methods
+from gloss.sample.examples import SamplingSettings
 
 FIXTURES = Path(__file__).parents[1] / "models" / "formats" / "fixtures"
 MANY, FEWER = tries(2000), tries(600)
 
 NUMBERS = st.one_of(
-    st.sampled_from([0, -1, 1, 2, 7, 2**31, 2**63, 10**40, 0.0, -0.5, 0.5, 1e300, float("nan"), float("inf"), float("-inf")]),
+    st.sampled_from(
+        [
+            0,
+            -1,
+            1,
+            2,
+            7,
+            2**31,
+            2**63,
+            10**40,
+            0.0,
+            -0.5,
+            0.5,
+            1e300,
+            float("nan"),
+            float("inf"),
+            float("-inf"),
+        ]
+    ),
     st.integers(),
     st.floats(),
 )
-NAMES = ["..", "a/b", "", "x" * 300, "a\0b", "~", "/", "rule", "embedded", "resid_post.1", "none", "auto", "cuda", "\N{SNOWMAN}"]
+NAMES = [
+    "..",
+    "a/b",
+    "",
+    "x" * 300,
+    "a\0b",
+    "~",
+    "/",
+    "rule",
+    "embedded",
+    "resid_post.1",
+    "none",
+    "auto",
+    "cuda",
+    "\N{SNOWMAN}",
+]
 TEXTS = st.one_of(st.sampled_from(NAMES), st.text(max_size=20))
 VALUES = st.recursive(
     st.one_of(NUMBERS, TEXTS, st.booleans()),
@@ -36,12 +71,18 @@ VALUES = st.recursive(
     max_leaves=4,
 )
 
-# Each table and method with the settings that it has, so that most draws come past the names to the values.
-OF_TABLES = {name: [field.name for field in fields(kind)] for name, kind in PLAIN.items()} | {
-    "chat": [field.name for kind in BACKENDS.values() for field in fields(kind)] + ["backend", "weights"],
-    "contexts": [field.name for field in fields(Sampling)],
-    "intervene": [field.name for field in fields(Intervening)],
-    "attribute": [field.name for field in fields(Reasoning)],
+# Each table and method with the settings that it has, so that most draws come past the names to the
+# values.
+OF_TABLES = {
+    name: [field.name for field in fields(kind)] for name, kind in SETTINGS_CLASSES.items()
+} | {
+    "chat": (
+        [field.name for kind in BACKENDS.values() for field in fields(kind)]
+        + ["backend", "weights"]
+    ),
+    "contexts": [field.name for field in fields(SamplingSettings)],
+    "intervene": [field.name for field in fields(InterventionSettings)],
+    "attribute": [field.name for field in fields(TokenAttributionSettings)],
     "decompose": ["dictionary", "site", "name"],
     "nonsense": ["x"],
 }
@@ -49,12 +90,14 @@ VERBS = ("decompose", "sample", "explain", "score")
 OF_METHODS = {
     (verb, name): ["name", *(field.name for field in fields(point.load()))]
     for verb in VERBS
-    for name, point in installed(verb).items()
+    for name, point in installed_methods(verb).items()
 }
 
 
 def filled(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.dictionaries(st.one_of(st.sampled_from(names), st.sampled_from(names), TEXTS), VALUES, max_size=3)
+    return st.dictionaries(
+        st.one_of(st.sampled_from(names), st.sampled_from(names), TEXTS), VALUES, max_size=3
+    )
 
 
 def used(method: tuple[str, str]) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
@@ -63,7 +106,9 @@ def used(method: tuple[str, str]) -> st.SearchStrategy[tuple[str, dict[str, Any]
     return st.tuples(st.just(verb), filled(OF_METHODS[method]).map(lambda rest: rest | named))
 
 
-TABLE = st.sampled_from(sorted(OF_TABLES)).flatmap(lambda name: st.tuples(st.just(name), filled(OF_TABLES[name])))
+TABLE = st.sampled_from(sorted(OF_TABLES)).flatmap(
+    lambda name: st.tuples(st.just(name), filled(OF_TABLES[name]))
+)
 METHOD = st.sampled_from(sorted(OF_METHODS)).flatmap(used)
 STRAY = st.tuples(st.sampled_from(sorted(OF_TABLES)), VALUES)
 SEVERAL = st.lists(METHOD, min_size=1, max_size=3).map(
@@ -89,7 +134,12 @@ def test_tables_make_an_experiment_or_are_refused(tables: dict[str, Any]) -> Non
 
 
 @FEWER
-@given(st.one_of(st.binary(max_size=60), st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass"))))
+@given(
+    st.one_of(
+        st.binary(max_size=60),
+        st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    )
+)
 def test_bytes_are_an_experiment_file_or_are_refused(tmp_path_factory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed.toml"
     path.write_bytes(content)
@@ -99,21 +149,37 @@ def test_bytes_are_an_experiment_file_or_are_refused(tmp_path_factory, content: 
         told_in_one_sentence(problem)
 
 
-@pytest.mark.parametrize("kind", ["sae_lens/topk", "sae_lens/jumprelu", "sparsify/topk/layers.1.mlp"])
+@pytest.mark.parametrize(
+    "kind", ["sae_lens/topk", "sae_lens/jumprelu", "sparsify/topk/layers.1.mlp"]
+)
 @FEWER
 @given(data=st.data())
-def test_a_changed_configuration_is_a_dictionary_or_is_refused(tmp_path_factory, kind: str, data: st.DataObject) -> None:
+def test_a_changed_configuration_is_a_dictionary_or_is_refused(
+    tmp_path_factory, kind: str, data: st.DataObject
+) -> None:
     folder = tmp_path_factory.getbasetemp() / kind
     if not folder.exists():
         shutil.copytree(FIXTURES / kind, folder)
     stated: dict[str, Any] = json.loads((FIXTURES / kind / "cfg.json").read_text())
     inner = stated.get("metadata") or stated.get("gloss") or {}
-    names = st.sampled_from([*stated, *inner, "activation_fn_str", "hook_head_index", "num_latents", "skip_connection", "signed"])
+    names = st.sampled_from(
+        [
+            *stated,
+            *inner,
+            "activation_fn_str",
+            "hook_head_index",
+            "num_latents",
+            "skip_connection",
+            "signed",
+        ]
+    )
     changes = data.draw(st.dictionaries(names, st.one_of(VALUES, st.none()), max_size=3))
     dropped = data.draw(st.sets(names, max_size=2))
     changed = {name: value for name, value in (stated | changes).items() if name not in dropped}
     if isinstance(changed.get("metadata"), dict) and data.draw(st.booleans()):
-        changed["metadata"] = changed["metadata"] | data.draw(st.dictionaries(names, VALUES, max_size=2))
+        changed["metadata"] = changed["metadata"] | data.draw(
+            st.dictionaries(names, VALUES, max_size=2)
+        )
     (folder / "cfg.json").write_text(json.dumps(changed))
     try:
         load_dictionary(folder)
@@ -121,16 +187,38 @@ def test_a_changed_configuration_is_a_dictionary_or_is_refused(tmp_path_factory,
         told_in_one_sentence(problem)
 
 
-WORDS = ["token", "is", "in", "matches", "/", "(", ")", "[", "]", "{", "}", '"', "and", "or", "not", "within", "after", "0", "-1"]
-PIECES = st.lists(st.one_of(st.sampled_from([*WORDS, "9" * 50]), st.text(max_size=4)), max_size=12).map(" ".join)
+WORDS = [
+    "token",
+    "is",
+    "in",
+    "matches",
+    "/",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    '"',
+    "and",
+    "or",
+    "not",
+    "within",
+    "after",
+    "0",
+    "-1",
+]
+PIECES = st.lists(
+    st.one_of(st.sampled_from([*WORDS, "9" * 50]), st.text(max_size=4)), max_size=12
+).map(" ".join)
 
 
 @MANY
 @given(st.one_of(st.text(max_size=40), PIECES))
 def test_a_text_is_a_rule_or_is_refused(text: str) -> None:
     try:
-        rule = parse(text)
+        rule = parse_rule(text)
     except GlossError as problem:
         told_in_one_sentence(problem)
     else:
-        assert parse(str(rule)) == rule
+        assert parse_rule(str(rule)) == rule

@@ -1,4 +1,6 @@
-"""Whatever bytes lie in a file that is named as a text, reading them gives documents or raises a GlossError with one sentence."""
+"""Whatever bytes lie in a file that is named as a text, reading them gives documents or raises a
+GlossError with one sentence.
+"""
 
 import bz2
 import gzip
@@ -14,20 +16,33 @@ from gloss.collect.texts import open_texts
 from gloss.errors import GlossError
 
 PECULIAR = st.sampled_from(["<|endoftext|>", "\ufeff", "\0", "\r\n"])
-SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12), PECULIAR)
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12), PECULIAR
+)
 KEYS = st.sampled_from(["text", "role", "content", ""])
 CELLS = st.recursive(
     SCALARS,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner)),
     max_leaves=5,
 )
-ROWS = st.lists(st.one_of(CELLS, st.dictionaries(st.sampled_from(["text", "messages", "meta"]), CELLS, max_size=3)), max_size=4)
-PACKED: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+ROWS = st.lists(
+    st.one_of(
+        CELLS, st.dictionaries(st.sampled_from(["text", "messages", "meta"]), CELLS, max_size=3)
+    ),
+    max_size=4,
+)
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
 
 
 def as_csv(rows: list[object]) -> str:
     return "text,meta\n" + "\n".join(
-        ",".join(map(json.dumps, row.values())) if isinstance(row, dict) else str(row) for row in rows
+        ",".join(map(json.dumps, row.values())) if isinstance(row, dict) else str(row)
+        for row in rows
     )
 
 
@@ -39,10 +54,30 @@ CONTENTS = st.one_of(
     ROWS.map(lambda rows: ("\ufeff" + json.dumps({"text": rows})).encode()),
     ROWS.map(lambda rows: as_csv(rows).encode()),
     st.sampled_from(
-        [b"[" * 5000, b'{"text": 1' + b"0" * 5000 + b"}", b"PAR1", b"\x1f\x8b", b"(\xb5/\xfd", b"ARROW1", b"\xff\xfea\0"]
+        [
+            b"[" * 5000,
+            b'{"text": 1' + b"0" * 5000 + b"}",
+            b"PAR1",
+            b"\x1f\x8b",
+            b"(\xb5/\xfd",
+            b"ARROW1",
+            b"\xff\xfea\0",
+        ]
     ),
 )
-NAMES = [".txt", ".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".arrow", ".zst", ".md", ""]
+NAMES = [
+    ".txt",
+    ".jsonl",
+    ".json",
+    ".ndjson",
+    ".csv",
+    ".tsv",
+    ".parquet",
+    ".arrow",
+    ".zst",
+    ".md",
+    "",
+]
 
 
 @tries(1500)
@@ -54,7 +89,9 @@ NAMES = [".txt", ".jsonl", ".json", ".ndjson", ".csv", ".tsv", ".parquet", ".arr
     split=st.sampled_from(["auto", "", "\n\n", "x", "\0"]),
     cut=st.integers(0, 200),
 )
-def test_bytes_are_texts_or_are_refused(tmp_path_factory, content, name, packed, column, split, cut):
+def test_bytes_are_texts_or_are_refused(
+    tmp_path_factory, content, name, packed, column, split, cut
+):
     path = tmp_path_factory.getbasetemp() / f"fuzzed{name}{packed}"
     whole = PACKED[packed](content)
     path.write_bytes(whole[: len(whole) - cut] if cut < 20 else whole)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory  # noqa: F401  (proves a whole installation)
 from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
 from sae_lens.saes.sae import SAEMetadata
 from sae_lens.saes.standard_sae import StandardSAE, StandardSAEConfig
@@ -23,11 +22,17 @@ from sparsify import SparseCoder, SparseCoderConfig
 
 D_IN, WIDTH, D_OUT, TOKENS = 6, 16, 5, 12
 SAE_SITE = {"hook_name": "blocks.1.hook_resid_post", "model_name": "tiny"}
-TRANSCODER_SITES = {"hook_name": "blocks.1.mlp.hook_in", "hook_name_out": "blocks.1.hook_mlp_out", "model_name": "tiny"}
+TRANSCODER_SITES = {
+    "hook_name": "blocks.1.mlp.hook_in",
+    "hook_name_out": "blocks.1.hook_mlp_out",
+    "model_name": "tiny",
+}
 
 
 def filled(coder: Any, generator: torch.Generator) -> Any:
-    """The same with every parameter drawn anew: biases, thresholds and skip paths begin at 0, where faults do not show."""
+    """The same with every parameter drawn anew: biases, thresholds and skip paths begin at 0, where
+    faults do not show.
+    """
     with torch.no_grad():
         for name, parameter in coder.named_parameters():
             drawn = torch.randn(parameter.shape, generator=generator)
@@ -37,13 +42,16 @@ def filled(coder: Any, generator: torch.Generator) -> Any:
 
 def sae(kind: Any, configuration: Any, **settings: Any) -> Callable[[torch.Generator], Any]:
     return lambda generator: filled(
-        kind(configuration(d_in=D_IN, d_sae=WIDTH, metadata=SAEMetadata(**SAE_SITE), **settings)), generator
+        kind(configuration(d_in=D_IN, d_sae=WIDTH, metadata=SAEMetadata(**SAE_SITE), **settings)),
+        generator,
     )
 
 
 def transcoder(kind: Any, configuration: Any) -> Callable[[torch.Generator], Any]:
     stated = {"d_in": D_IN, "d_sae": WIDTH, "d_out": D_OUT, "apply_b_dec_to_input": False}
-    return lambda generator: filled(kind(configuration(metadata=SAEMetadata(**TRANSCODER_SITES), **stated)), generator)
+    return lambda generator: filled(
+        kind(configuration(metadata=SAEMetadata(**TRANSCODER_SITES), **stated)), generator
+    )
 
 
 def sparse_coder(**settings: Any) -> Callable[[torch.Generator], Any]:
@@ -55,7 +63,9 @@ SAE_LENS_KINDS = {
     "standard": sae(StandardSAE, StandardSAEConfig),
     "standard_bias_kept": sae(StandardSAE, StandardSAEConfig, apply_b_dec_to_input=False),
     "standard_layer_norm": sae(StandardSAE, StandardSAEConfig, normalize_activations="layer_norm"),
-    "standard_constant_norm": sae(StandardSAE, StandardSAEConfig, normalize_activations="constant_norm_rescale"),
+    "standard_constant_norm": sae(
+        StandardSAE, StandardSAEConfig, normalize_activations="constant_norm_rescale"
+    ),
     "topk": sae(TopKSAE, TopKSAEConfig, k=4),
     "topk_rescaled": sae(TopKSAE, TopKSAEConfig, k=4, rescale_acts_by_decoder_norm=True),
     "jumprelu": sae(JumpReLUSAE, JumpReLUSAEConfig),

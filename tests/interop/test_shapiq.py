@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 import pytest
 
-from gloss.attribute.exact import Exact
-from gloss.attribute.game import Function
-from gloss.attribute.indices import Index
+from gloss.attribute.game import FunctionGame
+from gloss.attribute.methods.exact import Exact
+from gloss.attribute.result.indices import Index
 
 THEIRS = {
     Index.SHAPLEY: "SV",
@@ -24,7 +24,9 @@ THEIRS = {
 def exact_computer():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        shapiq = pytest.importorskip("shapiq", reason="shapiq is not installed; pip install gloss[interop]")
+        shapiq = pytest.importorskip(
+            "shapiq", reason="shapiq is not installed; pip install gloss[interop]"
+        )
         return shapiq.ExactComputer
 
 
@@ -32,7 +34,9 @@ def exact_computer():
 @pytest.mark.filterwarnings("ignore")
 def test_every_index_agrees_with_theirs(exact_computer, players: int, rng: np.random.Generator):
     values = rng.normal(size=2**players)
-    game = Function(tuple(map(str, range(players))), lambda masks: values[masks @ (1 << np.arange(players))])
+    game = FunctionGame(
+        tuple(map(str, range(players))), lambda masks: values[masks @ (1 << np.arange(players))]
+    )
     found = Exact().attribute(game, rng)
     theirs = exact_computer(game.values, n_players=players)
     for index, name in THEIRS.items():
@@ -41,5 +45,6 @@ def test_every_index_agrees_with_theirs(exact_computer, players: int, rng: np.ra
         ours = found.index(index, order)
         sets = [one for one in known if one]
         assert len(sets) >= players
-        close = pytest.approx([known[one] for one in sets], abs=1e-8)  # theirs weigh the ends of FSII by a large number
+        # theirs weigh the ends of FSII by a large number
+        close = pytest.approx([known[one] for one in sets], abs=1e-8)
         assert [ours.get(one, 0.0) for one in sets] == close, name

@@ -1,7 +1,9 @@
-"""Write the fixtures of tests/models/formats with the libraries that own the formats: python tests/interop/write_fixtures.py.
+"""Write the fixtures of tests/models/formats with the libraries that own the formats: python
+tests/interop/write_fixtures.py.
 
 It wants the extra `interop`. Each fixture is a folder as its library saves one, with
-`expected.safetensors` beside it: an input, the dense encoding and the reconstruction that the library itself makes of it.
+`expected.safetensors` beside it: an input, the dense encoding and the reconstruction that the
+library itself makes of it.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The tokens that an atom points at, through the final norm."""
+"""The tokens that a decoder direction points at, through the final norm."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from by_hand import D_MODEL, LAST, MIDDLE, dictionary_of, gpt2_like, llama_like,
 from torch import Tensor
 
 from gloss.errors import BadInput, Mismatch
-from gloss.intervene.token_change import output_tokens
+from gloss.intervene.effect_measurement import output_tokens
 from gloss.intervene.vocabulary_projection import vocabulary_projection
 from gloss.models.neurons import Neurons
 from gloss.models.sites import Site
@@ -52,7 +52,7 @@ def test_what_a_norm_centres_away_projects_on_nothing(centring: Subject):
     assert max(abs(token.value) for token in found) < 1e-3
 
 
-def test_the_logits_are_those_of_a_stream_that_holds_the_atom_alone(subject: Subject):
+def test_the_logits_are_those_of_a_stream_that_holds_the_decoder_direction_alone(subject: Subject):
     """Its length is no matter; their mean is 0; as many come back as asked."""
     row = torch.randn(D_MODEL, generator=torch.Generator().manual_seed(0))
     found = vocabulary_projection(subject, dictionary_of(row, 7 * row), [0, 1], number=99)
@@ -86,6 +86,8 @@ def test_a_feature_that_there_is_not_is_refused(subject: Subject):
 
 
 def test_explainers_are_handed_the_texts_alone(subject: Subject):
-    ranked = vocabulary_projection(subject, dictionary_of(subject.unembedding[30]), [0], number=4)[0]
+    ranked = vocabulary_projection(subject, dictionary_of(subject.unembedding[30]), [0], number=4)[
+        0
+    ]
     assert output_tokens(ranked) == tuple(token.text for token in ranked)
     assert output_tokens(ranked)[0] == "w30"

@@ -1,4 +1,6 @@
-"""Tiny random models of every family, with what makes each family different: shared heads, post-norms, sliding windows."""
+"""Tiny random models of every family, with what makes each family different: shared heads,
+post-norms, sliding windows.
+"""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -24,7 +26,13 @@ from transformers import (
 
 from gloss.models.subject import Subject
 
-SHAPE = {"vocab_size": 99, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "max_position_embeddings": 64}
+SHAPE = {
+    "vocab_size": 99,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+}
 GATED = SHAPE | {
     "num_key_value_heads": 2,
     "intermediate_size": 48,
@@ -33,16 +41,25 @@ GATED = SHAPE | {
     "pad_token_id": None,
 }
 HEADS = GATED | {"head_dim": 12}  # heads that together are wider than the residual stream
-SLIDING = HEADS | {"sliding_window": 4, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+SLIDING = HEADS | {
+    "sliding_window": 4,
+    "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+}
 
 CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
-    "gpt2": lambda: GPT2Config(vocab_size=99, n_embd=32, n_layer=3, n_head=4, n_positions=64, bos_token_id=0, eos_token_id=0),
+    "gpt2": lambda: GPT2Config(
+        vocab_size=99, n_embd=32, n_layer=3, n_head=4, n_positions=64,
+        bos_token_id=0, eos_token_id=0,
+    ),
     "gpt_neo": lambda: GPTNeoConfig(
-        vocab_size=99, hidden_size=32, num_layers=3, num_heads=4, max_position_embeddings=64, window_size=4,
-        attention_types=[[["global", "local", "global"], 1]], bos_token_id=0, eos_token_id=0,
+        vocab_size=99, hidden_size=32, num_layers=3, num_heads=4, max_position_embeddings=64,
+        window_size=4, attention_types=[[["global", "local", "global"], 1]],
+        bos_token_id=0, eos_token_id=0,
     ),
     "gpt_neox": lambda: GPTNeoXConfig(**SHAPE, intermediate_size=48),
-    "gpt_neox_sequential": lambda: GPTNeoXConfig(**SHAPE, intermediate_size=48, use_parallel_residual=False),
+    "gpt_neox_sequential": lambda: GPTNeoXConfig(
+        **SHAPE, intermediate_size=48, use_parallel_residual=False
+    ),
     "llama": lambda: LlamaConfig(**GATED),
     "mistral": lambda: MistralConfig(**HEADS, sliding_window=4),
     "qwen2": lambda: Qwen2Config(**GATED),
@@ -123,7 +140,9 @@ def tiny_gemma3_with_images() -> PreTrainedModel:
         "patch_size": 14,
     }
     text = SLIDING | {"vocab_size": 99}
-    config = AutoConfig.for_model("gemma3", text_config=text, vision_config=vision, mm_tokens_per_image=4)
+    config = AutoConfig.for_model(
+        "gemma3", text_config=text, vision_config=vision, mm_tokens_per_image=4
+    )
     return AutoModelForCausalLM.from_config(config)
 
 

@@ -1,7 +1,9 @@
-"""Another implementation's endpoint: llama.cpp's own server, in a process of its own, around the weights of a Llama folder.
+"""Another implementation's endpoint: llama.cpp's own server, in a process of its own, around the
+weights of a Llama folder.
 
-`serve_llama(folder)` starts it; its weights are written in its own format first. Grammar-forced JSON and log-probabilities of
-what it generates work there; log-probabilities of a prompt's own text do not. Nothing of transformers or of gloss runs in it.
+`serve_llama(folder)` starts it; its weights are written in its own format first. Grammar-forced
+JSON and log-probabilities of what it generates work there; log-probabilities of a prompt's own text
+do not. Nothing of transformers or of gloss runs in it.
 """
 
 import json
@@ -16,15 +18,21 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-END = "<|endoftext|>"  # a name that llama.cpp knows to end a text; it takes `<|start|>` for text, whatever the file says
+# a name that llama.cpp knows to end a text; it takes `<|start|>` for text, whatever the file says
+END = "<|endoftext|>"
 TEMPLATE = "{% for message in messages %}# {{ message.content }}\n{% endfor %}"
 
 
 @contextmanager
 def serve_llama(folder: Path, context: int = 4096):
-    """The address of the server, without `/v1`; it ends with the block. Skips the test where the server is not installed."""
+    """The address of the server, without `/v1`; it ends with the block.
+
+    Skips the test where the server is not installed.
+    """
     for package in ("xllamacpp", "gguf"):
-        pytest.importorskip(package, reason=f"{package} is not installed; pip install 'gloss[llama-cpp]'")
+        pytest.importorskip(
+            package, reason=f"{package} is not installed; pip install 'gloss[llama-cpp]'"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         write_gguf(folder, Path(scratch) / "model.gguf", context)
         with serve_file(Path(scratch) / "model.gguf", context) as address:
@@ -34,9 +42,13 @@ def serve_llama(folder: Path, context: int = 4096):
 @contextmanager
 def serve_file(file: Path, context: int):
     """The same of a file in llama.cpp's format."""
-    pytest.importorskip("xllamacpp", reason="xllamacpp is not installed; pip install 'gloss[llama-cpp]'")
+    pytest.importorskip(
+        "xllamacpp", reason="xllamacpp is not installed; pip install 'gloss[llama-cpp]'"
+    )
     command = [sys.executable, __file__, str(file), str(context)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
         try:
             yield ready(process.stdout.readline().strip())
         finally:
@@ -62,7 +74,8 @@ def post(address, body):
 
 
 def write_gguf(folder: Path, target: Path, context: int) -> None:
-    """Write a Llama model's folder, byte-level tokenizer included, as one file in llama.cpp's format, in 32 bits.
+    """Write a Llama model's folder, byte-level tokenizer included, as one file in llama.cpp's
+    format, in 32 bits.
 
     `context` is what the file says that the model can read; the server takes no longer prompts.
     """
@@ -86,7 +99,9 @@ def write_gguf(folder: Path, target: Path, context: int) -> None:
     for name, weight in load_file(folder / "model.safetensors").items():
         found = names.get_name(name, try_suffixes=(".weight",))
         number = heads.get(name.split(".")[-2])
-        writer.add_tensor(found, (weight if number is None else interleaved(weight, number)).astype("float32"))
+        writer.add_tensor(
+            found, (weight if number is None else interleaved(weight, number)).astype("float32")
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -103,8 +118,12 @@ def add_tokenizer(writer, folder: Path, start: int) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([END if name in special else name for name in names])
-    writer.add_token_types([gguf.TokenType.CONTROL if name in special else gguf.TokenType.NORMAL for name in names])
-    writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in described["model"]["merges"]])
+    writer.add_token_types(
+        [gguf.TokenType.CONTROL if name in special else gguf.TokenType.NORMAL for name in names]
+    )
+    writer.add_token_merges(
+        [pair if isinstance(pair, str) else " ".join(pair) for pair in described["model"]["merges"]]
+    )
     writer.add_bos_token_id(start)
     writer.add_eos_token_id(start)
     writer.add_add_bos_token(True)
@@ -112,7 +131,9 @@ def add_tokenizer(writer, folder: Path, start: int) -> None:
 
 
 def interleaved(weight, heads: int):
-    """Rows of queries or keys in llama.cpp's order: it rotates neighbouring pairs, transformers the two halves of a head."""
+    """Rows of queries or keys in llama.cpp's order: it rotates neighbouring pairs, transformers the
+    two halves of a head.
+    """
     return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
 
 
@@ -127,7 +148,8 @@ def run(model: str, context: int) -> None:
     parameters.n_parallel = 1
     parameters.cpuparams.n_threads = 1
     parameters.warmup = False
-    parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED  # it rounds, up to 0.01 nats
+    # it rounds, up to 0.01 nats
+    parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     server = xllamacpp.Server(parameters)
     print(server.listening_address, flush=True)

@@ -1,4 +1,6 @@
-"""What the authors of each family named its parts: known by hand, so that what is found by structure can be held against it."""
+"""What the authors of each family named its parts: known by hand, so that what is found by
+structure can be held against it.
+"""
 
 from dataclasses import dataclass
 

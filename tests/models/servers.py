@@ -1,7 +1,9 @@
-"""A scripted endpoint that speaks chat completions: a process of its own on loopback, which fails as it is told to.
+"""A scripted endpoint that speaks chat completions: a process of its own on loopback, which fails
+as it is told to.
 
-`serve(...)` starts it. Its settings: `faults` (share of requests that fail at random), `kinds` (which faults), `script` (faults
-for the first requests, in order), `answer` (who replies: "echo", "parrot", "fixed", a judge), `seconds` (how long a reply takes).
+`serve(...)` starts it. Its settings: `faults` (share of requests that fail at random), `kinds`
+(which faults), `script` (faults for the first requests, in order), `answer` (who replies: "echo",
+"parrot", "fixed", a judge), `seconds` (how long a reply takes).
 """
 
 import asyncio
@@ -49,7 +51,9 @@ class Server:
 
     def answered(self) -> Counter:
         """How often each prompt was answered in full."""
-        return Counter(request["prompt"] for request in self.requests() if request["action"] == "ok")
+        return Counter(
+            request["prompt"] for request in self.requests() if request["action"] == "ok"
+        )
 
 
 @contextmanager
@@ -71,7 +75,14 @@ def completion(text, **changes) -> dict:
     message = {"role": "assistant", "content": text} | changes.pop("message", {})
     choice = {"index": 0, "message": message, "finish_reason": "stop"} | changes.pop("choice", {})
     usage = {"prompt_tokens": 10, "completion_tokens": 5} | changes.pop("usage", {})
-    return {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [choice],
+        "usage": usage,
+    }
 
 
 SPECIAL = {
@@ -86,7 +97,17 @@ SPECIAL = {
     "parts": completion([{"type": "text", "text": "in "}, {"type": "text", "text": "parts"}]),
     "logprobs": completion(
         "1",
-        choice={"logprobs": {"content": [{"token": "1", "logprob": -0.1, "top_logprobs": [{"token": "0", "logprob": -2.4}]}]}},
+        choice={
+            "logprobs": {
+                "content": [
+                    {
+                        "token": "1",
+                        "logprob": -0.1,
+                        "top_logprobs": [{"token": "0", "logprob": -2.4}],
+                    }
+                ]
+            }
+        },
     ),
 }
 STATUSES = {
@@ -106,7 +127,20 @@ STATUSES = {
 }
 
 
-FILLERS = ("stone", "river", "seven", "green", "often", "under", "walks", "quiet", "north", "bread", "glass", "early")
+FILLERS = (
+    "stone",
+    "river",
+    "seven",
+    "green",
+    "often",
+    "under",
+    "walks",
+    "quiet",
+    "north",
+    "bread",
+    "glass",
+    "early",
+)
 PICKERS = {"odd one out", "named", "pick at random"}
 
 
@@ -138,14 +172,23 @@ class Endpoint:
 
     async def exchange(self, reader, writer) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        body = json.loads(await reader.readexactly(int(re.search(r"(?i)content-length: (\d+)", head)[1])))
+        body = json.loads(
+            await reader.readexactly(int(re.search(r"(?i)content-length: (\d+)", head)[1]))
+        )
         prompt = body["messages"][-1]["content"] if "messages" in body else ""
-        if prompt.startswith("Say hello in three") or "prompt" in body:  # it is tried out: no plain texts here, and plain chats
+        # it is tried out: no plain texts here, and plain chats
+        if prompt.startswith("Say hello in three") or "prompt" in body:
             return await self.reply(writer, "ok" if prompt else "404", body, prompt)
         action = self.action()
         self.at_once += 1
         keep = await self.reply(writer, action, body, prompt)
-        record = {"prompt": prompt, "action": action, "at_once": self.at_once, "at": time.time(), "body": body}
+        record = {
+            "prompt": prompt,
+            "action": action,
+            "at_once": self.at_once,
+            "at": time.time(),
+            "body": body,
+        }
         record["key"] = re.search(r"(?i)authorization: (.*)", head)[1].strip()
         self.log.write(json.dumps(record) + "\n")
         self.at_once -= 1
@@ -158,10 +201,17 @@ class Endpoint:
         if action == "drop":
             return False
         if action in STATUSES:
-            return await self.send(writer, int(action[:3]), {"error": {"message": STATUSES[action]}}, waits(action))
+            return await self.send(
+                writer, int(action[:3]), {"error": {"message": STATUSES[action]}}, waits(action)
+            )
         if "top_logprobs" in body and self.settings.get("refuses_logprobs"):
-            return await self.send(writer, 400, {"error": {"message": "logprobs are not supported by this model"}}, "")
-        payload = json.dumps(SPECIAL.get(action) or (self.embeddings(body) if "input" in body else self.completed(prompt, body)))
+            return await self.send(
+                writer, 400, {"error": {"message": "logprobs are not supported by this model"}}, ""
+            )
+        payload = json.dumps(
+            SPECIAL.get(action)
+            or (self.embeddings(body) if "input" in body else self.completed(prompt, body))
+        )
         payload = payload.encode()
         if action == "garbage":
             payload = b"<html>502 Bad Gateway</html>"
@@ -170,20 +220,28 @@ class Endpoint:
         if action == "empty":
             payload = b""
         if action == "drop_midway":
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n" + payload[:20])
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n"
+                + payload[:20]
+            )
             await writer.drain()
             return False
         return await self.send(writer, 200, payload, "")
 
     async def send(self, writer, status, payload, headers) -> bool:
         payload = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}content-length: {len(payload)}\r\n\r\n"
+        head = (
+            f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}content-length:"
+            f" {len(payload)}\r\n\r\n"
+        )
         writer.write(head.encode() + payload)
         await writer.drain()
         return True
 
     def completed(self, prompt, body) -> dict:
-        """The answer; with the alternatives of each of its tokens where the judge has "separation" and is asked for them."""
+        """The answer; with the alternatives of each of its tokens where the judge has "separation"
+        and is asked for them.
+        """
         text = self.answer(prompt)
         if "separation" not in self.settings or "top_logprobs" not in body:
             return completion(text)
@@ -192,16 +250,36 @@ class Endpoint:
         for token in re.findall(r'\{"answers": \[|,? ?\d|\]\}', text):
             before, said = token[:-1], token[-1]
             yes = next(likely) if said.isdecimal() else 1.0
-            shares = {before + "1": yes, before + "0": 1 - yes, "\n": 1e-6} if said.isdecimal() else {token: 1.0}
+            shares = (
+                {before + "1": yes, before + "0": 1 - yes, "\n": 1e-6}
+                if said.isdecimal()
+                else {token: 1.0}
+            )
             top = [{"token": t, "logprob": math.log(p)} for t, p in shares.items() if p > 0]
-            tokens.append({"token": token, "logprob": math.log(max(shares[token], 1e-30)), "top_logprobs": top})
+            tokens.append(
+                {
+                    "token": token,
+                    "logprob": math.log(max(shares[token], 1e-30)),
+                    "top_logprobs": top,
+                }
+            )
         return completion(text, choice={"logprobs": {"content": tokens}})
 
     def likely(self, prompt) -> list[float]:
-        """P(yes) of each context: its log-odds are normal, `separation` apart where the word stands and where it does not."""
+        """P(yes) of each context: its log-odds are normal, `separation` apart where the word stands
+        and where it does not.
+        """
         apart = self.settings["separation"]
         return [
-            1 / (1 + math.exp(-random.Random(text).gauss(apart / 2 if self.holds(prompt, text) else -apart / 2, 1)))
+            1
+            / (
+                1
+                + math.exp(
+                    -random.Random(text).gauss(
+                        apart / 2 if self.holds(prompt, text) else -apart / 2, 1
+                    )
+                )
+            )
             for text in read_texts(prompt)
         ]
 
@@ -212,9 +290,17 @@ class Endpoint:
             drawn = random.Random(word)
             return [drawn.gauss(0, 1) for _ in range(16)]
 
-        rows = [[sum(one) for one in zip(*map(direction, text.split() or [""]), strict=True)] for text in body["input"]]
+        rows = [
+            [sum(one) for one in zip(*map(direction, text.split() or [""]), strict=True)]
+            for text in body["input"]
+        ]
         data = [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)]
-        return {"object": "list", "model": "m", "data": data[::-1], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+        return {
+            "object": "list",
+            "model": "m",
+            "data": data[::-1],
+            "usage": {"prompt_tokens": 1, "total_tokens": 1},
+        }
 
     def answer(self, prompt) -> str:
         who = self.settings.get("answer", "echo")
@@ -229,12 +315,22 @@ class Endpoint:
         if asked := re.search(r"(?m)^Write (\d+) texts\.$", prompt):
             return self.written(who, prompt, int(asked[1]))
         if who == "reader" and not re.search(r"(?m)^Explanation: ", prompt):
-            marked = Counter(run.strip() for run in re.findall(r"<<(.+?)>>", prompt) if re.search(r"^[^\\`]*\w[^\\`]*$", run))
-            return f"[interpretation]: the token `{marked.most_common(1)[0][0]}`" if marked else "I cannot say."
+            marked = Counter(
+                run.strip()
+                for run in re.findall(r"<<(.+?)>>", prompt)
+                if re.search(r"^[^\\`]*\w[^\\`]*$", run)
+            )
+            return (
+                f"[interpretation]: the token `{marked.most_common(1)[0][0]}`"
+                if marked
+                else "I cannot say."
+            )
         return self.judge("perfect" if who == "reader" else who, prompt)
 
     def written(self, who, prompt, number) -> str:
-        """Texts: everybody but "unrelated" puts the word in backticks that the description names into each of them."""
+        """Texts: everybody but "unrelated" puts the word in backticks that the description names
+        into each of them.
+        """
         word = re.search(r"(?m)^Description: .*?`(.+?)`", prompt)
         texts = []
         for _ in range(number):
@@ -245,28 +341,52 @@ class Endpoint:
         return json.dumps({"texts": texts})
 
     def pick(self, who, prompt) -> str:
-        """Judges of riddles: "odd one out" picks the candidate whose marked words no other has, "named" the one that the
-        explanation's word in backticks marks."""
+        """Judges of riddles: "odd one out" picks the candidate whose marked words no other has,
+        "named" the one that the explanation's word in backticks marks.
+        """
         sets = re.split(r"(?m)^Set \d+:$", prompt)[1:]
         if self.random.random() < self.settings.get("malformed", 0):
             return "It could be any of them."
         word = re.search(r"(?m)^Explanation: .*`(.*?)`", prompt)
         answers = []
         for texts in (re.split(r"(?m)^\d+: ", part)[1:] for part in sets):
-            marked = [{word for run in re.findall("<<(.*?)>>", text) for word in run.split()} for text in texts]
-            right = [not words & set().union(*(o for o in marked if o is not words)) for words in marked]
+            marked = [
+                {word for run in re.findall("<<(.*?)>>", text) for word in run.split()}
+                for text in texts
+            ]
+            right = [
+                not words & set().union(*(o for o in marked if o is not words)) for words in marked
+            ]
             if who == "named":
                 right = [word[1] in words for words in marked]
             known = [place for place, is_right in enumerate(right, start=1) if is_right]
-            guess = who == "pick at random" or not known or self.random.random() < self.settings.get("wrong", 0)
-            answers.append(self.random.randint(1, len(texts)) if guess else self.random.choice(known))
+            guess = (
+                who == "pick at random"
+                or not known
+                or self.random.random() < self.settings.get("wrong", 0)
+            )
+            answers.append(
+                self.random.randint(1, len(texts)) if guess else self.random.choice(known)
+            )
         return json.dumps({"answers": answers})
 
     def judge(self, who, prompt) -> str:
-        """Judges read the prompt as a model would. "perfect" looks for the word in backticks that the explanation names."""
-        texts, chance = read_texts(prompt), random.Random(f"{self.settings.get('seed', 0)} {prompt}")
+        """Judges read the prompt as a model would.
+
+        "perfect" looks for the word in backticks that the explanation names.
+        """
+        texts, chance = (
+            read_texts(prompt),
+            random.Random(f"{self.settings.get('seed', 0)} {prompt}"),
+        )
         if chance.random() < self.settings.get("malformed", 0):
-            return chance.choice(["Sorry, I am not sure.", json.dumps({"answers": [1] * (len(texts) + 1)}), '{"answers": [1, 0'])
+            return chance.choice(
+                [
+                    "Sorry, I am not sure.",
+                    json.dumps({"answers": [1] * (len(texts) + 1)}),
+                    '{"answers": [1, 0',
+                ]
+            )
         if who == "perfect":
             answers = [int(self.holds(prompt, text)) for text in texts]
         elif who == "first word" or (who == "yes in lists" and len(texts) == 1):
@@ -281,17 +401,21 @@ class Endpoint:
         return json.dumps({"answers": answers})
 
     def holds_any(self, prompt, text) -> bool:
-        """Whether one of the words in backticks or quotes stands in the text, or between its marks."""
+        """Whether a word in backticks or quotes stands in the text, or between its marks."""
         told = re.search(r"(?m)^Explanation: (\".*\")$", prompt)[1]
         words = {word.strip() for word in re.findall("`+ ?(.+?) ?`+", json.loads(told))}
         if marks := re.search(r"(?m)^Marks: (\S+) and (\S+)$", prompt):
-            text = " ".join(re.findall(re.escape(marks[1]) + "(.*?)" + re.escape(marks[2]), text, re.DOTALL))
+            text = " ".join(
+                re.findall(re.escape(marks[1]) + "(.*?)" + re.escape(marks[2]), text, re.DOTALL)
+            )
         return bool(words & set(re.findall(r"\w+", text)))
 
     def holds(self, prompt, text) -> bool:
         word = re.search(r"(?m)^Explanation: .*`(.*?)`", prompt)[1]
         if marks := re.search(r"(?m)^Marks: (\S+) and (\S+)$", prompt):
-            marked = re.findall(re.escape(marks[1]) + "(.*?)" + re.escape(marks[2]), text, re.DOTALL)
+            marked = re.findall(
+                re.escape(marks[1]) + "(.*?)" + re.escape(marks[2]), text, re.DOTALL
+            )
             return bool(marked) and all(one == word for run in marked for one in run.split())
         return word in text.split()
 
@@ -316,7 +440,9 @@ def waits(action) -> str:
 
 async def main(log, settings):
     endpoint = Endpoint(log, settings)
-    server = await asyncio.start_server(endpoint.connected, "127.0.0.1", settings.get("port", 0), limit=1 << 24)
+    server = await asyncio.start_server(
+        endpoint.connected, "127.0.0.1", settings.get("port", 0), limit=1 << 24
+    )
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

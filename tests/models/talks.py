@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gloss.models.chat import Chat
-from gloss.models.prompts import Answer, Message, Prompt
+from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.prompts import Answer, Message, Prompt
 from models.servers import Server
 
 
@@ -23,5 +23,5 @@ def asking_text(text: str):
 
 def one(server: Server, rng: np.random.Generator, text="hello", **settings) -> Answer:
     """The answer to a single prompt."""
-    [[answer]] = Chat("m", server.base_url, **settings).hold([asking_text(text)], rng)
+    [[answer]] = Chat("m", server.base_url, **settings).run([asking_text(text)], rng)
     return answer

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from gloss.errors import BadInput, BadSettings, Unreachable
-from gloss.models.chat import Chat
-from gloss.models.ledger import Ledger
-from gloss.models.prices import Usage
+from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.ledger import Ledger
+from gloss.models.chat_models.prices import Usage
 from gloss.records import Reason
 from models.servers import serve
 from models.talks import asking, asking_text, question
@@ -22,15 +22,17 @@ ASKER = """
 import sys
 from pathlib import Path
 import numpy as np
-from gloss.models.chat import Chat
-from gloss.models.prompts import Message, Prompt
+from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.prompts import Message, Prompt
 
 def talk(text):
     [answer] = yield [Prompt((Message("user", text),))]
     return answer.text
 
-Chat("m", sys.argv[1], max_concurrent_requests=16).hold(
-    (talk(f"prompt {i}") for i in range(int(sys.argv[3]))), np.random.default_rng(), ledger=Path(sys.argv[2])
+Chat("m", sys.argv[1], max_concurrent_requests=16).run(
+    (talk(f"prompt {i}") for i in range(int(sys.argv[3]))),
+    np.random.default_rng(),
+    ledger=Path(sys.argv[2]),
 )
 """
 
@@ -42,7 +44,7 @@ def test_conversations_come_back_in_their_order(rng):
         return number, last.text
 
     with serve() as server:
-        results = Chat("m", server.base_url).hold((talk(i) for i in range(20)), rng)
+        results = Chat("m", server.base_url).run((talk(i) for i in range(20)), rng)
     assert [number for number, _ in results] == list(range(20))
     assert len({text for _, text in results}) == 20
 
@@ -52,14 +54,14 @@ def test_conversations_that_ask_nothing_need_no_endpoint(rng):
         return number
         yield []
 
-    assert Chat().hold((silent(i) for i in range(1000)), rng) == list(range(1000))
+    assert Chat().run((silent(i) for i in range(1000)), rng) == list(range(1000))
 
 
 def test_asking_nothing_does_not_import_the_client():
     code = (
-        "import sys, numpy as np\nfrom gloss.models.chat import Chat\n"
-        "def talk():\n    return 1\n    yield []\n"
-        "assert Chat().hold([talk()], np.random.default_rng()) == [1]\nassert not {'openai', 'torch'} & set(sys.modules)"
+        "import sys, numpy as np\nfrom gloss.models.chat_models.client import Chat\ndef talk():\n  "
+        "  return 1\n    yield []\nassert Chat().run([talk()], np.random.default_rng()) =="
+        " [1]\nassert not {'openai', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -75,7 +77,7 @@ def test_no_more_requests_than_allowed_are_in_flight_and_no_more_conversations_b
         ended += 1
 
     with serve(seconds=0.005) as server:
-        Chat("m", server.base_url, max_concurrent_requests=4).hold((talk(i) for i in range(40)), rng)
+        Chat("m", server.base_url, max_concurrent_requests=4).run((talk(i) for i in range(40)), rng)
         assert max(request["at_once"] for request in server.requests()) == 4
     assert (begun, ended, most) == (40, 40, 4)
 
@@ -94,14 +96,16 @@ def test_a_million_conversations_to_come_are_not_begun_at_once(rng):
             raise KeyError("enough")
 
     with serve() as server, pytest.raises(KeyError, match="enough"):
-        Chat("m", server.base_url, max_concurrent_requests=8).hold(endless(), rng, progress=stop)
+        Chat("m", server.base_url, max_concurrent_requests=8).run(endless(), rng, progress=stop)
     assert taken <= 20 + 8 + 8  # what was in flight when it stopped
 
 
 def test_2000_requests_under_20_percent_faults_lose_none_and_ask_none_twice(rng, tmp_path):
     with serve(faults=0.2) as server:
-        results = Chat("m", server.base_url).hold(
-            (asking_text(f"prompt {i}") for i in range(2000)), rng, ledger=tmp_path / "answers.sqlite"
+        results = Chat("m", server.base_url).run(
+            (asking_text(f"prompt {i}") for i in range(2000)),
+            rng,
+            ledger=tmp_path / "answers.sqlite",
         )
         requests, answered = server.requests(), server.answered()
     assert all(answer.text is not None and answer.text.startswith("echo") for [answer] in results)
@@ -113,7 +117,9 @@ def test_2000_requests_under_20_percent_faults_lose_none_and_ask_none_twice(rng,
 def test_a_run_that_was_killed_asks_nothing_twice(rng, tmp_path):
     ledger, number = tmp_path / "answers.sqlite", 600
     with serve(faults=0.1, seconds=0.01) as server:
-        child = subprocess.Popen([sys.executable, "-c", ASKER, server.base_url, str(ledger), str(number)])
+        child = subprocess.Popen(
+            [sys.executable, "-c", ASKER, server.base_url, str(ledger), str(number)]
+        )
         while sum(server.answered().values()) < 150:
             time.sleep(0.05)
         os.kill(child.pid, signal.SIGKILL)
@@ -122,7 +128,9 @@ def test_a_run_that_was_killed_asks_nothing_twice(rng, tmp_path):
         with Ledger(ledger) as answers:
             kept = len(answers)
         before = server.answered()
-        Chat("m", server.base_url).hold((asking_text(f"prompt {i}") for i in range(number)), rng, ledger=ledger)
+        Chat("m", server.base_url).run(
+            (asking_text(f"prompt {i}") for i in range(number)), rng, ledger=ledger
+        )
         after = server.answered()
     assert kept < number
     assert set(after) == {f"prompt {i}" for i in range(number)}
@@ -135,8 +143,10 @@ def test_an_unreachable_endpoint_is_one_sentence(rng):
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
         began = time.monotonic()
-        with pytest.raises(Unreachable, match=r"gives no answers \(no connection.*check that the server runs") as error:
-            Chat("m", url).hold((asking_text(str(i)) for i in range(100)), rng)
+        with pytest.raises(
+            Unreachable, match=r"gives no answers \(no connection.*check that the server runs"
+        ) as error:
+            Chat("m", url).run((asking_text(str(i)) for i in range(100)), rng)
     assert time.monotonic() - began < 10
     assert "\n" not in str(error.value)
 
@@ -147,7 +157,7 @@ def test_a_server_that_dies_in_the_middle_ends_the_run_and_keeps_what_was_answer
             server.process.kill()
 
     with serve() as server, pytest.raises(Unreachable):
-        Chat("m", server.base_url, max_attempts=3).hold(
+        Chat("m", server.base_url, max_attempts=3).run(
             (asking_text(str(i)) for i in range(200)), rng, ledger=tmp_path / "l", progress=die
         )
     with Ledger(tmp_path / "l") as ledger:
@@ -155,13 +165,18 @@ def test_a_server_that_dies_in_the_middle_ends_the_run_and_keeps_what_was_answer
 
 
 def test_an_address_of_something_else_ends_the_run(rng):
-    with serve(always="garbage") as server, pytest.raises(Unreachable, match="a web page: 502 Bad Gateway"):
-        Chat("m", server.base_url, max_attempts=2).hold((asking_text(str(i)) for i in range(50)), rng)
+    with (
+        serve(always="garbage") as server,
+        pytest.raises(Unreachable, match="a web page: 502 Bad Gateway"),
+    ):
+        Chat("m", server.base_url, max_attempts=2).run(
+            (asking_text(str(i)) for i in range(50)), rng
+        )
 
 
 def test_equal_prompts_in_flight_are_asked_once(rng):
     with serve(seconds=0.05) as server:
-        results = Chat("m", server.base_url).hold((asking_text("same") for _ in range(20)), rng)
+        results = Chat("m", server.base_url).run((asking_text("same") for _ in range(20)), rng)
         assert len(server.requests()) == 1
     assert len({answer.text for [answer] in results}) == 1
 
@@ -169,8 +184,8 @@ def test_equal_prompts_in_flight_are_asked_once(rng):
 def test_a_failed_request_is_asked_again_by_the_next_run(rng, tmp_path):
     with serve(script=["500"]) as server:
         chat = Chat("m", server.base_url, max_attempts=1)
-        [[failed]] = chat.hold([asking_text("x")], rng, ledger=tmp_path / "l")
-        [[answered]] = chat.hold([asking_text("x")], rng, ledger=tmp_path / "l")
+        [[failed]] = chat.run([asking_text("x")], rng, ledger=tmp_path / "l")
+        [[answered]] = chat.run([asking_text("x")], rng, ledger=tmp_path / "l")
     assert failed.reason is Reason.REQUEST_ERROR
     assert answered.text is not None
 
@@ -179,19 +194,29 @@ def test_another_temperature_or_model_is_another_request(rng, tmp_path):
     with serve() as server:
         for model, temperature in (("a", 0.0), ("b", 0.0), ("a", 1.0), ("a", 0.0)):
             prompt = question("x", temperature=temperature)
-            Chat(model, server.base_url).hold([asking(prompt)], rng, ledger=tmp_path / "l")
+            Chat(model, server.base_url).run([asking(prompt)], rng, ledger=tmp_path / "l")
         assert len(server.requests()) == 3
 
 
 def test_settings_reach_the_server(rng, monkeypatch):
     monkeypatch.setenv("MY_KEY", "secret")
     with serve() as server:
-        chat = Chat("m", server.base_url, "MY_KEY", extra={"max_completion_tokens": 9, "enable_thinking": False})
-        chat.hold([asking(question("x", temperature=0.5, top_logprobs=4))], rng)
+        chat = Chat(
+            "m",
+            server.base_url,
+            "MY_KEY",
+            extra={"max_completion_tokens": 9, "enable_thinking": False},
+        )
+        chat.run([asking(question("x", temperature=0.5, top_logprobs=4))], rng)
         [request] = server.requests()
     assert request["key"] == "Bearer secret"
     body = request["body"]
-    assert (body["model"], body["temperature"], body["logprobs"], body["top_logprobs"]) == ("m", 0.5, True, 4)
+    assert (body["model"], body["temperature"], body["logprobs"], body["top_logprobs"]) == (
+        "m",
+        0.5,
+        True,
+        4,
+    )
     assert (body["max_completion_tokens"], body["enable_thinking"]) == (9, False)
     assert "max_tokens" not in body
 
@@ -210,7 +235,7 @@ def test_an_error_in_a_conversation_rises_and_the_others_are_closed(rng):
         raise KeyError("broken")
 
     with serve(script=["hang"] * 2 + ["ok"]) as server, pytest.raises(KeyError, match="broken"):
-        Chat("m", server.base_url).hold([patient(1), patient(2), broken()], rng)
+        Chat("m", server.base_url).run([patient(1), patient(2), broken()], rng)
     assert sorted(closed) == [1, 2]
 
 
@@ -218,7 +243,7 @@ def test_it_runs_where_a_loop_runs_already(rng):
     import asyncio
 
     async def notebook():
-        return Chat().hold(iter(()), rng)
+        return Chat().run(iter(()), rng)
 
     with ThreadPoolExecutor(1) as thread:  # this one's loop may be taken by a browser
         assert thread.submit(asyncio.run, notebook()).result() == []
@@ -240,15 +265,15 @@ def test_settings_that_cannot_be_are_refused(settings, words):
 
 def test_asking_without_a_model_says_what_to_set(rng):
     with pytest.raises(BadSettings, match="set model and base_url"):
-        Chat().hold([asking_text("x")], rng)
+        Chat().run([asking_text("x")], rng)
 
 
 def test_a_key_with_a_line_break_in_it_is_refused(rng, monkeypatch):
     monkeypatch.setenv("GLOSS_API_KEY", "a\nb")
     with pytest.raises(BadSettings, match="GLOSS_API_KEY holds characters"):
-        Chat("m").hold([asking_text("x")], rng)
+        Chat("m").run([asking_text("x")], rng)
 
 
 def test_a_ledger_that_cannot_be_written_is_one_sentence(rng, tmp_path):
     with pytest.raises(BadInput, match="answers cannot be kept there"):
-        Chat("m").hold([asking_text("x")], rng, ledger=tmp_path)
+        Chat("m").run([asking_text("x")], rng, ledger=tmp_path)

@@ -3,10 +3,17 @@ import torch
 
 from gloss.errors import BadSettings, Mismatch
 from gloss.models import dictionary as module
-from gloss.models.dictionary import Dictionary, Normalisation, Scaled, SparseCoder, Weights, require_fit
+from gloss.models.dictionary import (
+    Dictionary,
+    Normalisation,
+    Scaled,
+    SparseCoder,
+    Weights,
+    require_fit,
+)
 from gloss.models.neurons import Neurons
-from gloss.models.selection import AboveThreshold, Codes, LargestK, LargestOfGroups, Positive
 from gloss.models.sites import Site
+from gloss.models.sparse_codes import AboveThreshold, Codes, LargestK, LargestOfGroups, Positive
 
 SITE = Site("resid_post", 2)
 PRE = torch.tensor([[3.0, -1.0, 2.0, 1.0], [-1.0, -2.0, -3.0, 5.0], [-1.0, -1.0, -1.0, -1.0]])
@@ -14,7 +21,10 @@ PRE = torch.tensor([[3.0, -1.0, 2.0, 1.0], [-1.0, -2.0, -3.0, 5.0], [-1.0, -1.0,
 
 def coder(selection: object, *, d: int = 3, width: int = 8, **settings: object) -> SparseCoder:
     generator = torch.Generator().manual_seed(0)
-    drawn = [torch.randn(shape, generator=generator) for shape in ((width, d), (width,), (width, d), (d,))]
+    drawn = [
+        torch.randn(shape, generator=generator)
+        for shape in ((width, d), (width,), (width, d), (d,))
+    ]
     return SparseCoder(SITE, SITE, Weights(*drawn), selection, **settings)
 
 
@@ -23,7 +33,10 @@ def coder(selection: object, *, d: int = 3, width: int = 8, **settings: object) 
     [
         (LargestK(2), [[3, 0, 2, 0], [0, 0, 0, 5], [0, 0, 0, 0]]),
         (Positive(), [[3, 0, 2, 1], [0, 0, 0, 5], [0, 0, 0, 0]]),
-        (AboveThreshold(torch.tensor([3.0, 0.0, 1.0, -9.0])), [[0, 0, 2, 1], [0, 0, 0, 5], [0, 0, 0, 0]]),
+        (
+            AboveThreshold(torch.tensor([3.0, 0.0, 1.0, -9.0])),
+            [[0, 0, 2, 1], [0, 0, 0, 5], [0, 0, 0, 0]],
+        ),
         (LargestOfGroups(2), [[3, 0, 2, 0], [0, 0, 0, 5], [0, 0, 0, 0]]),
     ],
 )
@@ -39,14 +52,16 @@ def test_ragged_codes_are_as_wide_as_the_fullest_token_and_at_least_one() -> Non
     assert Positive().select(PRE[:0]).indices.shape == (0, 1)
 
 
-@pytest.mark.parametrize("selection", [LargestK(3), Positive(), AboveThreshold(torch.full((8,), 0.4))])
+@pytest.mark.parametrize(
+    "selection", [LargestK(3), Positive(), AboveThreshold(torch.full((8,), 0.4))]
+)
 def test_codes_and_reconstruction_equal_dense_arithmetic(selection: object) -> None:
     dictionary = coder(selection)
     x, w = torch.randn(50, 3, generator=torch.Generator().manual_seed(1)), dictionary.weights
     pre = (x - w.bias) @ w.encoder.T + w.encoder_bias
     dense = selection.select(pre).dense(8)
     torch.testing.assert_close(dictionary.encode(x).dense(8), dense)
-    torch.testing.assert_close(dictionary.reconstruct(x), dense @ w.atoms + w.bias)
+    torch.testing.assert_close(dictionary.reconstruct(x), dense @ w.decoder_directions + w.bias)
 
 
 def test_encoding_in_parts_gives_the_same_codes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +89,9 @@ def test_all_kinds_are_dictionaries() -> None:
 
 
 def test_vectors_of_another_length_are_refused_with_both_lengths() -> None:
-    with pytest.raises(Mismatch, match=r"resid_post.2 reads vectors of 3 numbers and was given \(7, 4\)"):
+    with pytest.raises(
+        Mismatch, match=r"resid_post.2 reads vectors of 3 numbers and was given \(7, 4\)"
+    ):
         coder(LargestK(3)).encode(torch.zeros(7, 4))
 
 
@@ -100,7 +117,13 @@ def test_a_dictionary_fits_a_subject_of_its_shape() -> None:
 
 
 def test_a_wrong_width_is_refused_with_both_shapes() -> None:
-    with pytest.raises(Mismatch, match=r"reads vectors of 3 numbers \(its atoms are 8 x 3\).*resid_post.2 holds vectors of 5"):
+    with pytest.raises(
+        Mismatch,
+        match=(
+            r"reads vectors of 3 numbers \(its decoder directions are 8 x 3\).*resid_post.2 holds"
+            r" vectors of 5"
+        ),
+    ):
         require_fit(coder(LargestK(3)), Model(layers=3, d_model=5))
 
 
@@ -117,15 +140,23 @@ def test_codes_know_which_slots_are_used() -> None:
 
 @pytest.mark.parametrize("normalisation", list(Normalisation))
 def test_a_unit_of_a_feature_adds_its_atom_in_the_scale_of_the_input(normalisation: Normalisation):
-    """Two reconstructions that differ in one feature's bias differ by that many scaled atoms."""
+    """Two reconstructions that differ in one feature's bias differ by that many scaled
+    decoder_directions.
+    """
     drawn = torch.Generator().manual_seed(0)
-    encoder, atoms, x = (torch.randn(n, 8, generator=drawn) for n in (5, 5, 30))
+    encoder, decoder_directions, x = (torch.randn(n, 8, generator=drawn) for n in (5, 5, 30))
     biases = torch.full((5,), 100.0), torch.full((5,), 100.0).index_fill(0, torch.tensor(3), 102.5)
     site = Site("resid_post", 0)
     one, other = (
-        SparseCoder(site, site, Weights(encoder, bias, atoms, torch.zeros(8)), Positive(), normalisation=normalisation)
+        SparseCoder(
+            site,
+            site,
+            Weights(encoder, bias, decoder_directions, torch.zeros(8)),
+            Positive(),
+            normalisation=normalisation,
+        )
         for bias in biases
     )
-    expected = one.reconstruct(x) + 2.5 * one.output_scale(x) * atoms[3]
+    expected = one.reconstruct(x) + 2.5 * one.output_scale(x) * decoder_directions[3]
     torch.testing.assert_close(other.reconstruct(x), expected, rtol=1e-4, atol=1e-2)
     assert isinstance(one, Scaled)

@@ -20,11 +20,16 @@ def read_layer(subject: Subject, tokens: Tensor, layer: int) -> dict[str, Tensor
 def test_contributions_add_up_to_the_residual_stream(subject: Subject, tokens: Tensor):
     for layer in range(3):
         x = read_layer(subject, tokens, layer)
-        torch.testing.assert_close(x["resid_pre"] + x["attn_out"] + x["mlp_out"], x["resid_post"], rtol=1e-5, atol=1e-5)
-        assert min(x["attn_out"].abs().mean(), x["mlp_out"].abs().mean()) > 1e-3  # else the sum would say nothing
+        torch.testing.assert_close(
+            x["resid_pre"] + x["attn_out"] + x["mlp_out"], x["resid_post"], rtol=1e-5, atol=1e-5
+        )
+        # else the sum would say nothing
+        assert min(x["attn_out"].abs().mean(), x["mlp_out"].abs().mean()) > 1e-3
 
 
-def test_the_stream_between_attention_and_mlp_has_the_attention_s_contribution(subject: Subject, tokens: Tensor):
+def test_the_stream_between_attention_and_mlp_has_the_attention_s_contribution(
+    subject: Subject, tokens: Tensor
+):
     if parallel(subject):
         pytest.skip("attention and MLP run in parallel")
     for layer in range(3):
@@ -41,11 +46,15 @@ def test_projections_of_neurons_and_heads_are_the_raw_outputs(subject: Subject, 
         assert torch.equal(part(subject, layer, "mlp")(x["mlp_in"]), x["mlp_raw"])
 
 
-def test_contributions_are_the_raw_outputs_after_the_family_s_post_norms(subject: Subject, tokens: Tensor):
+def test_contributions_are_the_raw_outputs_after_the_family_s_post_norms(
+    subject: Subject, tokens: Tensor
+):
     for layer in range(3):
         x = read_layer(subject, tokens, layer)
         assert torch.equal(part(subject, layer, "norm_after_mlp")(x["mlp_raw"]), x["mlp_out"])
-        assert torch.equal(part(subject, layer, "norm_after_attention")(x["attn_raw"]), x["attn_out"])
+        assert torch.equal(
+            part(subject, layer, "norm_after_attention")(x["attn_raw"]), x["attn_out"]
+        )
 
 
 def test_only_gemma_has_post_norms(subject: Subject, tokens: Tensor):
@@ -58,14 +67,18 @@ def test_only_gemma_has_post_norms(subject: Subject, tokens: Tensor):
 
 def test_a_width_is_the_width_of_what_is_read(subject: Subject, tokens: Tensor):
     x = read_layer(subject, tokens, 1)
-    assert {kind: subject.width(Site(kind, 1)) for kind in x} == {kind: activation.shape[2] for kind, activation in x.items()}
+    assert {kind: subject.width(Site(kind, 1)) for kind in x} == {
+        kind: activation.shape[2] for kind, activation in x.items()
+    }
 
 
 def test_reads_equal_the_hidden_states_of_transformers(subject: Subject, tokens: Tensor):
     with torch.no_grad():
         hidden = subject.model(tokens, output_hidden_states=True, use_cache=False).hidden_states
     trace = subject.run(
-        tokens, [Site("resid_pre", layer) for layer in range(3)] + [Site("resid_post", layer) for layer in range(2)]
+        tokens,
+        [Site("resid_pre", layer) for layer in range(3)]
+        + [Site("resid_post", layer) for layer in range(2)],
     )
     for layer in range(3):
         assert torch.equal(trace.activations[Site("resid_pre", layer)], hidden[layer])
@@ -75,7 +88,9 @@ def test_reads_equal_the_hidden_states_of_transformers(subject: Subject, tokens:
 
 def test_what_enters_a_layer_is_what_left_the_one_before(subject: Subject, tokens: Tensor):
     trace = subject.run(tokens, [Site("resid_post", 0), Site("resid_pre", 1)])
-    assert torch.equal(trace.activations[Site("resid_post", 0)], trace.activations[Site("resid_pre", 1)])
+    assert torch.equal(
+        trace.activations[Site("resid_post", 0)], trace.activations[Site("resid_pre", 1)]
+    )
 
 
 def test_a_layer_in_parallel_has_no_middle(make_subject, tokens: Tensor):
@@ -90,7 +105,9 @@ def test_a_layer_beyond_the_last_is_refused(subject: Subject, tokens: Tensor):
 
 def test_gemma_3_with_its_image_tower_is_read_as_text(gemma3_with_images: Subject, tokens: Tensor):
     x = read_layer(gemma3_with_images, tokens, 1)
-    torch.testing.assert_close(x["resid_pre"] + x["attn_out"] + x["mlp_out"], x["resid_post"], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        x["resid_pre"] + x["attn_out"] + x["mlp_out"], x["resid_post"], rtol=1e-5, atol=1e-5
+    )
     trace = gemma3_with_images.run(tokens, [Site("resid_post", 2)], logits=True)
     assert trace.logits is not None
     assert trace.logits.shape == (3, 10, 99)

@@ -19,7 +19,10 @@ def sites_of(subject: Subject, layer: int) -> list[Site]:
 
 
 def hooks_left(subject: Subject) -> int:
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in subject.model.modules())
+    return sum(
+        len(module._forward_hooks) + len(module._forward_pre_hooks)
+        for module in subject.model.modules()
+    )
 
 
 def zero(module: nn.Module) -> None:
@@ -28,25 +31,40 @@ def zero(module: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("copy", [lambda x: x, lambda x: x.clone(), lambda x: x * 1])
-def test_an_identity_edit_changes_nothing(subject: Subject, tokens: Tensor, copy: Callable[[Tensor], Tensor]):
+def test_an_identity_edit_changes_nothing(
+    subject: Subject, tokens: Tensor, copy: Callable[[Tensor], Tensor]
+):
     plain = subject.run(tokens, [LAST], logits=True)
-    edited = subject.run(tokens, [LAST], {site: copy for layer in range(3) for site in sites_of(subject, layer)}, logits=True)
+    edited = subject.run(
+        tokens,
+        [LAST],
+        {site: copy for layer in range(3) for site in sites_of(subject, layer)},
+        logits=True,
+    )
     assert torch.equal(plain.activations[LAST], edited.activations[LAST])
     assert torch.equal(plain.logits, edited.logits)
 
 
-@pytest.mark.parametrize("kind, projection", [("mlp_out", "mlp_projection"), ("attn_out", "attention_projection")])
+@pytest.mark.parametrize(
+    "kind, projection", [("mlp_out", "mlp_projection"), ("attn_out", "attention_projection")]
+)
 def test_ablating_a_contribution_equals_zeroing_its_weights(
     make_subject, family: str, tokens: Tensor, kind: str, projection: str
 ):
     ablated = make_subject(family).run(tokens, edits={Site(kind, 1): torch.zeros_like}, logits=True)
     by_hand = make_subject(family)
     zero(part(by_hand, 1, projection))
-    torch.testing.assert_close(ablated.logits, by_hand.run(tokens, logits=True).logits, rtol=1e-5, atol=1e-5)
-    assert not torch.allclose(ablated.logits, make_subject(family).run(tokens, logits=True).logits, atol=1e-3)
+    torch.testing.assert_close(
+        ablated.logits, by_hand.run(tokens, logits=True).logits, rtol=1e-5, atol=1e-5
+    )
+    assert not torch.allclose(
+        ablated.logits, make_subject(family).run(tokens, logits=True).logits, atol=1e-3
+    )
 
 
-@pytest.mark.parametrize("kind, projection", [("mlp_act", "mlp_projection"), ("z", "attention_projection")])
+@pytest.mark.parametrize(
+    "kind, projection", [("mlp_act", "mlp_projection"), ("z", "attention_projection")]
+)
 def test_ablating_neurons_or_heads_equals_zeroing_what_reads_them(
     make_subject, family: str, tokens: Tensor, kind: str, projection: str
 ):
@@ -60,23 +78,31 @@ def test_ablating_neurons_or_heads_equals_zeroing_what_reads_them(
     rows = weight if family == "gpt2" else weight.T
     rows[3:7] = 0
     ablated = subject.run(tokens, edits={Site(kind, 1): silence}, logits=True)
-    torch.testing.assert_close(ablated.logits, by_hand.run(tokens, logits=True).logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        ablated.logits, by_hand.run(tokens, logits=True).logits, rtol=1e-5, atol=1e-5
+    )
     assert not torch.allclose(ablated.logits, subject.run(tokens, logits=True).logits, atol=1e-4)
 
 
-def test_ablating_what_leaves_the_last_layer_gives_the_logits_of_nothing(subject: Subject, tokens: Tensor):
+def test_ablating_what_leaves_the_last_layer_gives_the_logits_of_nothing(
+    subject: Subject, tokens: Tensor
+):
     ablated = subject.run(tokens, edits={LAST: torch.zeros_like}, logits=True)
     assert torch.allclose(ablated.logits, ablated.logits[0, 0])
 
 
-def test_editing_what_enters_a_layer_equals_editing_what_left_the_one_before(subject: Subject, tokens: Tensor):
+def test_editing_what_enters_a_layer_equals_editing_what_left_the_one_before(
+    subject: Subject, tokens: Tensor
+):
     before = subject.run(tokens, edits={Site("resid_post", 0): torch.sin}, logits=True)
     after = subject.run(tokens, edits={Site("resid_pre", 1): torch.sin}, logits=True)
     assert torch.equal(before.logits, after.logits)
     assert not torch.allclose(before.logits, subject.run(tokens, logits=True).logits, atol=1e-3)
 
 
-def test_an_edit_between_attention_and_mlp_reaches_both_the_mlp_and_the_stream(subject: Subject, tokens: Tensor):
+def test_an_edit_between_attention_and_mlp_reaches_both_the_mlp_and_the_stream(
+    subject: Subject, tokens: Tensor
+):
     if parallel(subject):
         pytest.skip("attention and MLP run in parallel")
     new = torch.randn(3, 10, 32, generator=torch.Generator().manual_seed(2))
@@ -89,20 +115,33 @@ def test_an_edit_between_attention_and_mlp_reaches_both_the_mlp_and_the_stream(s
     assert torch.equal(trace.activations[read[2]], new + contribution)
 
 
-def test_edits_of_the_middle_the_mlp_and_the_end_of_one_layer_work_together(llama: Subject, tokens: Tensor):
+def test_edits_of_the_middle_the_mlp_and_the_end_of_one_layer_work_together(
+    llama: Subject, tokens: Tensor
+):
     end = Site("resid_post", 1)
-    edits = {end: lambda x: x + 3, Site("mlp_out", 1): lambda x: x * 0 + 2, Site("resid_mid", 1): lambda x: x * 0 + 1}
-    assert torch.equal(llama.run(tokens, [end], edits).activations[end], torch.full((3, 10, 32), 6.0))
+    edits = {
+        end: lambda x: x + 3,
+        Site("mlp_out", 1): lambda x: x * 0 + 2,
+        Site("resid_mid", 1): lambda x: x * 0 + 1,
+    }
+    assert torch.equal(
+        llama.run(tokens, [end], edits).activations[end], torch.full((3, 10, 32), 6.0)
+    )
 
 
 def test_what_the_mlp_gets_can_be_edited_alone(subject: Subject, tokens: Tensor):
     read = [Site("mlp_raw", 1), Site("resid_pre", 1), Site("attn_out", 1)]
-    plain, trace = subject.run(tokens, read), subject.run(tokens, read, {Site("mlp_in", 1): torch.zeros_like})
+    plain, trace = (
+        subject.run(tokens, read),
+        subject.run(tokens, read, {Site("mlp_in", 1): torch.zeros_like}),
+    )
     assert torch.equal(trace.activations[read[0]], part(subject, 1, "mlp")(torch.zeros(3, 10, 32)))
     assert torch.equal(trace.activations[read[2]], plain.activations[read[2]])
 
 
-def test_a_read_sees_the_edit_at_its_own_site_and_later_sites_feel_it(subject: Subject, tokens: Tensor):
+def test_a_read_sees_the_edit_at_its_own_site_and_later_sites_feel_it(
+    subject: Subject, tokens: Tensor
+):
     for site in sites_of(subject, 1):
         plain = subject.run(tokens, [site, LAST])
         trace = subject.run(tokens, [site, LAST], {site: lambda x: x + 1})
@@ -126,11 +165,16 @@ def test_an_edit_in_place_does_not_reach_back(llama: Subject, tokens: Tensor):
 
 
 def test_an_edit_of_another_precision_is_brought_to_the_model_s(llama: Subject, tokens: Tensor):
-    assert llama.run(tokens, [LAST], {LAST: lambda x: x.double()}).activations[LAST].dtype == torch.float32
+    assert (
+        llama.run(tokens, [LAST], {LAST: lambda x: x.double()}).activations[LAST].dtype
+        == torch.float32
+    )
 
 
 def test_an_edit_of_another_shape_is_refused(llama: Subject, tokens: Tensor):
-    with pytest.raises(Mismatch, match=r"resid_post\.2 gave a tensor of shape \(3, 10, 31\), wanted \(3, 10, 32\)"):
+    with pytest.raises(
+        Mismatch, match=r"resid_post\.2 gave a tensor of shape \(3, 10, 31\), wanted \(3, 10, 32\)"
+    ):
         llama.run(tokens, edits={LAST: lambda x: x[..., 1:]})
 
 
@@ -139,7 +183,9 @@ def test_an_edit_that_forgets_to_return_is_refused(llama: Subject, tokens: Tenso
         llama.run(tokens, edits={LAST: lambda x: None})
 
 
-def test_deeper_layers_and_the_output_embedding_are_skipped(make_subject, family: str, tokens: Tensor):
+def test_deeper_layers_and_the_output_embedding_are_skipped(
+    make_subject, family: str, tokens: Tensor
+):
     subject = make_subject(family)
     called: list[str] = []
     layers = subject.anatomy.layers
@@ -166,7 +212,9 @@ def test_a_run_that_wants_nothing_runs_nothing(llama: Subject, tokens: Tensor):
 
 def test_no_hook_is_left_after_a_run(subject: Subject, tokens: Tensor):
     before = hooks_left(subject)
-    subject.run(tokens, sites_of(subject, 1), dict.fromkeys(sites_of(subject, 0), torch.sin), logits=True)
+    subject.run(
+        tokens, sites_of(subject, 1), dict.fromkeys(sites_of(subject, 0), torch.sin), logits=True
+    )
     subject.run(tokens, [Site("mlp_act", 0)], dict.fromkeys(sites_of(subject, 0), torch.sin))
     assert hooks_left(subject) == before
 

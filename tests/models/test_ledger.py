@@ -11,15 +11,15 @@ import threading
 import pytest
 
 from gloss.errors import BadInput
-from gloss.models.ledger import Ledger, Spent, request_key
-from gloss.models.prompts import Answer, PromptToken, TokenLogprob
+from gloss.models.chat_models.ledger import Ledger, ModelSpending, request_key
+from gloss.models.chat_models.prompts import Answer, PromptToken, TokenLogprob
 from gloss.records import Reason
 
 WRITER = """
 import sys, itertools
 from pathlib import Path
-from gloss.models.ledger import Ledger
-from gloss.models.prompts import Answer
+from gloss.models.chat_models.ledger import Ledger
+from gloss.models.chat_models.prompts import Answer
 with Ledger(Path(sys.argv[1])) as ledger:
     for i in itertools.count() if sys.argv[3] == "ever" else range(int(sys.argv[3])):
         ledger.put(f"{sys.argv[2]} {i}", "m", Answer(f"answer {i}"))
@@ -34,7 +34,15 @@ def writer(path, name, number):
 
 def test_an_answer_comes_back_whole(tmp_path):
     logprobs = (TokenLogprob("ja", -0.25, (("nein", -1.5), ("\n", -9.0))), TokenLogprob("!", -0.5))
-    answer = Answer("schön\n\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"), None, "", logprobs, 12, 3, 0.125)
+    answer = Answer(
+        "schön\n\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
+        None,
+        "",
+        logprobs,
+        12,
+        3,
+        0.125,
+    )
     with Ledger(tmp_path / "l") as ledger:
         assert ledger.put("k", "m", answer)
     with Ledger(tmp_path / "l") as ledger:
@@ -69,7 +77,12 @@ def test_money_adds_up():
 def test_the_key_is_of_the_whole_request_whatever_its_order():
     body = {"model": "m", "temperature": 0.0, "messages": [{"role": "user", "content": "x"}]}
     assert request_key(body) == request_key(dict(reversed(body.items())))
-    others = [body | {"model": "n"}, body | {"temperature": 1.0}, body | {"max_tokens": 5}, body | {"messages": []}]
+    others = [
+        body | {"model": "n"},
+        body | {"temperature": 1.0},
+        body | {"max_tokens": 5},
+        body | {"messages": []},
+    ]
     assert len({request_key(one) for one in [body, *others]}) == 5
 
 
@@ -88,7 +101,8 @@ def test_a_killed_process_loses_nothing_that_it_had_kept(tmp_path):
 def test_a_ledger_that_another_is_just_making_is_waited_for(tmp_path):
     other = sqlite3.connect(tmp_path / "l", isolation_level=None, check_same_thread=False)
     other.execute("CREATE TABLE begun (x)")
-    other.execute("BEGIN IMMEDIATE")  # a lock for which SQLite does not wait when the write-ahead log is turned on
+    # a lock for which SQLite does not wait when the write-ahead log is turned on
+    other.execute("BEGIN IMMEDIATE")
     other.execute("INSERT INTO begun VALUES (1)")
     threading.Timer(0.5, other.close).start()
     with Ledger(tmp_path / "l") as ledger:
@@ -106,7 +120,9 @@ def test_two_processes_write_at_once(tmp_path):
 
 def test_a_file_that_is_no_ledger_is_one_sentence(tmp_path):
     (tmp_path / "l").write_text("this is no database, however long it is. " * 100)
-    with pytest.raises(BadInput, match=r"answers cannot be kept there \(file is not a database") as error:
+    with pytest.raises(
+        BadInput, match=r"answers cannot be kept there \(file is not a database"
+    ) as error:
         Ledger(tmp_path / "l")
     assert "\n" not in str(error.value)
 
@@ -133,7 +149,10 @@ def test_a_full_disk_is_one_sentence(tmp_path):
 
 
 def test_log_probabilities_of_the_prompt_come_back_with_their_places():
-    own = (PromptToken(0, 3, "def", None), PromptToken(3, 5, " a", -0.5, ((" a", -0.5), (" b", -2.0))))
+    own = (
+        PromptToken(0, 3, "def", None),
+        PromptToken(3, 5, " a", -0.5, ((" a", -0.5), (" b", -2.0))),
+    )
     answer = Answer("", prompt_logprobs=own)
     with Ledger(None) as ledger:
         ledger.put("k", "m", answer)
@@ -143,7 +162,9 @@ def test_log_probabilities_of_the_prompt_come_back_with_their_places():
 def test_answers_of_older_ledgers_are_read():
     with Ledger(None) as ledger:
         ledger.put("k", "m", Answer("ja", logprobs=(TokenLogprob("ja", -0.25, (("nein", -1.5),)),)))
-        ledger._connection.execute("""UPDATE answers SET logprobs = '[["ja", -0.25, [["nein", -1.5]]]]'""")
+        ledger._connection.execute(
+            """UPDATE answers SET logprobs = '[["ja", -0.25, [["nein", -1.5]]]]'"""
+        )
         assert ledger.get("k").logprobs == (TokenLogprob("ja", -0.25, (("nein", -1.5),)),)
         assert ledger.get("k").prompt_logprobs is None
 
@@ -152,5 +173,12 @@ def test_totals_are_by_model_and_say_whether_every_price_is_known(tmp_path):
     with Ledger(tmp_path / "answers.sqlite") as ledger:
         assert ledger.totals() == []
         for number, (model, money) in enumerate([("a", 0.5), ("a", 0.25), ("b", 1.0), ("b", None)]):
-            ledger.put(str(number), model, Answer("yes", prompt_tokens=10, completion_tokens=2, money=money))
-        assert ledger.totals() == [Spent("a", 2, 20, 4, 0.75, True), Spent("b", 2, 20, 4, 1.0, False)]
+            ledger.put(
+                str(number),
+                model,
+                Answer("yes", prompt_tokens=10, completion_tokens=2, money=money),
+            )
+        assert ledger.totals() == [
+            ModelSpending("a", 2, 20, 4, 0.75, True),
+            ModelSpending("b", 2, 20, 4, 1.0, False),
+        ]

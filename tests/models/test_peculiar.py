@@ -1,4 +1,6 @@
-"""Endpoints that want to be asked otherwise, think first, cut off, or give nothing that could be read: real servers all."""
+"""Endpoints that want to be asked otherwise, think first, cut off, or give nothing that could be
+read: real servers all.
+"""
 
 import base64
 import html
@@ -11,12 +13,12 @@ import numpy as np
 import pytest
 
 from gloss.errors import BadSettings, Stopped, Unreachable
-from gloss.models.account import AT_FIRST, Capped
-from gloss.models.chat import Chat
-from gloss.models.connection import hidden, told_key
-from gloss.models.ledger import Ledger
-from gloss.models.prices import Prices
-from gloss.models.prompts import Message, Prompt
+from gloss.models.chat_models.account import AT_FIRST, Capped
+from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.connection import hide_key, key_use_sentence
+from gloss.models.chat_models.ledger import Ledger
+from gloss.models.chat_models.prices import Prices
+from gloss.models.chat_models.prompts import Message, Prompt
 from gloss.records import Reason
 from models.peculiar import peculiar
 from models.talks import asking
@@ -37,10 +39,12 @@ def held(chat, number=3, capabilities=None, ledger=None, account=None, seen=None
     talks = [asking(question(n, **settings)) for n in range(number)]
     told = (lambda usage: seen.append(usage)) if seen is not None else None
     options = {"capabilities": capabilities, "ledger": ledger, "account": account, "progress": told}
-    return [answer for [answer] in chat.hold(talks, np.random.default_rng(0), **options)]
+    return [answer for [answer] in chat.run(talks, np.random.default_rng(0), **options)]
 
 
-@pytest.mark.parametrize("who", ["newer", "strict", "silent", "no_system", "template", "low", "turncoat"])
+@pytest.mark.parametrize(
+    "who", ["newer", "strict", "silent", "no_system", "template", "low", "turncoat"]
+)
 def test_the_probe_finds_out_how_to_ask_and_nothing_is_refused_after_that(server, who):
     chat = Chat("m", server.url(who), max_concurrent_requests=1)
     found = chat.capabilities(np.random.default_rng(0))
@@ -48,18 +52,23 @@ def test_the_probe_finds_out_how_to_ask_and_nothing_is_refused_after_that(server
     before = len(server.asked(who))
     answers = held(chat, 6, found, top_logprobs=5, max_tokens=110)
     assert [answer.text for answer in answers] == [f"echo q{n}" for n in range(6)]
-    assert len(server.asked(who)) - before == 6 + (who == "turncoat")  # which learns its lesson later, and once
+    # which learns its lesson later, and once
+    assert len(server.asked(who)) - before == 6 + (who == "turncoat")
 
 
 @pytest.mark.parametrize("who", ["newer", "strict", "no_system", "template"])
 def test_what_is_refused_in_mid_run_is_heeded_once(server, who):
     before = len(server.asked(who))
-    answers = held(Chat("m", server.url(who), max_concurrent_requests=1, max_attempts=1), 6, top_logprobs=5)
+    answers = held(
+        Chat("m", server.url(who), max_concurrent_requests=1, max_attempts=1), 6, top_logprobs=5
+    )
     assert [answer.text for answer in answers] == [f"echo q{n}" for n in range(6)]
     assert len(server.asked(who)) - before <= 6 + 3
 
 
-@pytest.mark.parametrize("who", ["think", "magistral", "harmony", "field", "router", "hidden", "template_thinks"])
+@pytest.mark.parametrize(
+    "who", ["think", "magistral", "harmony", "field", "router", "hidden", "template_thinks"]
+)
 def test_a_model_that_thinks_is_recognised_and_given_room(server, who):
     chat = Chat("m", server.url(who))
     found = chat.capabilities(np.random.default_rng(0))
@@ -127,17 +136,26 @@ def test_a_server_that_only_streams_is_refused_in_one_sentence(server, who):
 def test_a_server_that_says_nothing_is_refused_in_one_sentence(server):
     with pytest.raises(BadSettings, match=r"answers no chats \(the message was empty\)"):
         Chat("m", server.url("null")).capabilities(np.random.default_rng(0))
-    with pytest.raises(Unreachable, match=r"gives no answers \(the message was empty\); look at what model and extra"):
+    with pytest.raises(
+        Unreachable,
+        match=r"gives no answers \(the message was empty\); look at what model and extra",
+    ):
         held(Chat("m", server.url("null"), max_concurrent_requests=1), 9)
 
 
 def test_a_server_that_answers_with_web_pages_is_told_at_once(server):
     chat = Chat("m", server.url("page"), max_concurrent_requests=1)
     with pytest.raises(
-        BadSettings, match=r"answers no chats \(the reply was a web page: Welcome\).*base_url, which often ends in /v1"
+        BadSettings,
+        match=(
+            r"answers no chats \(the reply was a web page: Welcome\).*base_url, which often ends"
+            r" in /v1"
+        ),
     ):
         chat.capabilities(np.random.default_rng(0))
-    with pytest.raises(Unreachable, match=r"the reply was a web page: Welcome\); .* often ends in /v1"):
+    with pytest.raises(
+        Unreachable, match=r"the reply was a web page: Welcome\); .* often ends in /v1"
+    ):
         held(chat, 9)
     assert len(server.asked("page")) <= 6  # three of them no chats
 
@@ -145,12 +163,17 @@ def test_a_server_that_answers_with_web_pages_is_told_at_once(server):
 def test_requests_that_are_too_long_one_after_the_other_end_a_run(server, tmp_path):
     chat = Chat("m", server.url("too_long"), max_concurrent_requests=4)
     assert [answer.reason for answer in held(chat, 5)] == [Reason.REQUEST_ERROR] * 5
-    with pytest.raises(Unreachable, match=r"refused \d+ requests in a row, the last one with status 400: the request exceeds"):
+    with pytest.raises(
+        Unreachable,
+        match=r"refused \d+ requests in a row, the last one with status 400: the request exceeds",
+    ):
         held(chat, 90)
     assert len(server.asked("too_long")) < 5 + 20 + 4
 
 
-def test_the_key_is_told_where_it_goes_and_hidden_wherever_it_comes_back(server, monkeypatch, tmp_path):
+def test_the_key_is_told_where_it_goes_and_hidden_wherever_it_comes_back(
+    server, monkeypatch, tmp_path
+):
     key = 'sk-SECRET/"KEY"&12345'
     monkeypatch.setenv("MY_KEY", key)
     with pytest.raises(BadSettings, match=r"wrong key: Bearer \[key\]") as problem:
@@ -159,12 +182,23 @@ def test_the_key_is_told_where_it_goes_and_hidden_wherever_it_comes_back(server,
     [answer] = held(Chat("m", server.url("parrot"), "MY_KEY"), 1, ledger=tmp_path / "l")
     assert answer.text == "I was sent Bearer [key] for: q0"
     assert not any(key.encode() in path.read_bytes() for path in tmp_path.iterdir())
-    spellings = (key, json.dumps(key), json.dumps(key).replace("/", "\\/"), quote(key, safe=""), html.escape(key))
-    told = hidden(f"{' '.join(spellings)} {base64.b64encode(key.encode()).decode()}", key)
+    spellings = (
+        key,
+        json.dumps(key),
+        json.dumps(key).replace("/", "\\/"),
+        quote(key, safe=""),
+        html.escape(key),
+    )
+    told = hide_key(f"{' '.join(spellings)} {base64.b64encode(key.encode()).decode()}", key)
     assert "SECRET" not in told
     assert told.count("[key]") == 6
-    assert told_key("https://api.example.org/v1", "MY_KEY") == "api.example.org is sent the key in the variable MY_KEY"
-    assert told_key("http://localhost:8000/v1", "NO_SUCH_KEY").endswith("without a key: the variable NO_SUCH_KEY is not set")
+    assert (
+        key_use_sentence("https://api.example.org/v1", "MY_KEY")
+        == "api.example.org is sent the key in the variable MY_KEY"
+    )
+    assert key_use_sentence("http://localhost:8000/v1", "NO_SUCH_KEY").endswith(
+        "without a key: the variable NO_SUCH_KEY is not set"
+    )
 
 
 def test_answers_are_for_their_owner_alone(server, tmp_path):
@@ -177,10 +211,15 @@ def test_a_run_of_answers_that_cannot_be_read_stops_before_all_is_paid_for(serve
     for more in (True, False):
         before = len(server.asked("babbles"))
         with pytest.raises(
-            Stopped, match=r"8 of 8 answers of \S+ with .* could not be read, the last one: 'Well.*thinking_tokens"
+            Stopped,
+            match=(
+                r"8 of 8 answers of \S+ with .* could not be read, the last one:"
+                r" 'Well.*thinking_tokens"
+            ),
         ):
             held(chat, 40, ledger=tmp_path / "l", reads=lambda text: None)
-        assert len(server.asked("babbles")) - before <= (AT_FIRST + 1) * more  # the second time it has paid already
+        # the second time it has paid already
+        assert len(server.asked("babbles")) - before <= (AT_FIRST + 1) * more
     patient = Chat("m", server.url("babbles"), most_unreadable=1.0)
     assert len(held(patient, 40, reads=lambda text: None)) == 40
 
@@ -192,7 +231,11 @@ def test_a_share_of_unreadable_answers_stops_a_run_too(server):
     half = Chat("m", server.url("half"), max_concurrent_requests=1)
     assert len(held(half, 40, reads=read)) == 40
     with pytest.raises(Stopped, match="of 32 answers"):
-        held(Chat("m", server.url("half"), max_concurrent_requests=1, most_unreadable=0.4), 80, reads=read)
+        held(
+            Chat("m", server.url("half"), max_concurrent_requests=1, most_unreadable=0.4),
+            80,
+            reads=read,
+        )
 
 
 def test_a_cut_off_answer_is_asked_again_when_it_gets_more_room_and_only_then(server, tmp_path):
@@ -203,9 +246,11 @@ def test_a_cut_off_answer_is_asked_again_when_it_gets_more_room_and_only_then(se
     assert [answer.text for answer in answers] == ["echo q0", "echo q1"]
     assert [(usage.answered, usage.reused) for usage in seen[1::2]] == [(2, 0), (0, 2), (2, 0)]
     held(Chat("m", server.url("think"), thinking_tokens=60), 2, ledger=tmp_path / "l", seen=seen)
-    assert (seen[-1].answered, seen[-1].reused) == (0, 2)  # an answer that was read needs no more room
+    # an answer that was read needs no more room
+    assert (seen[-1].answered, seen[-1].reused) == (0, 2)
     with Ledger(tmp_path / "l") as ledger:
-        assert [(spent.requests, spent.completion_tokens) for spent in ledger.totals()] == [(2, 20)]  # both tries were paid for
+        # both tries were paid for
+        assert [(spent.requests, spent.completion_tokens) for spent in ledger.totals()] == [(2, 20)]
 
 
 def test_answers_of_former_versions_that_may_have_been_cut_off_are_asked_again(server, tmp_path):
@@ -222,21 +267,33 @@ def test_answers_of_former_versions_that_may_have_been_cut_off_are_asked_again(s
 
 def test_no_more_requests_are_sent_than_allowed_and_a_higher_cap_goes_on(server, tmp_path):
     for most, sent in ((5, 5), (5, 5), (12, 12)):
-        with pytest.raises(Capped, match=rf"max_requests = {most} of \[chat\] is reached: {most} sent"):
-            held(Chat("m", server.url("capped"), max_requests=most, max_concurrent_requests=4), 20, ledger=tmp_path / "l")
+        with pytest.raises(
+            Capped, match=rf"max_requests = {most} of \[chat\] is reached: {most} sent"
+        ):
+            held(
+                Chat("m", server.url("capped"), max_requests=most, max_concurrent_requests=4),
+                20,
+                ledger=tmp_path / "l",
+            )
         assert len(server.asked("capped")) == sent
         with Ledger(tmp_path / "l") as ledger:
             assert len(ledger) == sent  # what was in flight was kept
-    assert len(held(Chat("m", server.url("capped"), max_requests=20), 20, ledger=tmp_path / "l")) == 20
+    assert (
+        len(held(Chat("m", server.url("capped"), max_requests=20), 20, ledger=tmp_path / "l")) == 20
+    )
     assert len(server.asked("capped")) == 20
 
 
 @pytest.mark.parametrize("at_once", [1, 8])
 def test_no_more_money_is_spent_than_allowed(server, tmp_path, at_once):
-    prices = Prices(1000.0, 2000.0)  # .02 for an answer, .31 at most for one with 100 tokens and 44 bytes
+    # .02 for an answer, .31 at most for one with 100 tokens and 44 bytes
+    prices = Prices(1000.0, 2000.0)
     who = f"dear{at_once}"
     chat = Chat("m", server.url(who), max_concurrent_requests=at_once, prices=prices, max_cost=0.5)
-    with pytest.raises(Capped, match=r"max_cost = 0.5 of \[chat\] is reached: 0\.\d+ spent on \d+ requests, 0\.\d+ left"):
+    with pytest.raises(
+        Capped,
+        match=r"max_cost = 0.5 of \[chat\] is reached: 0\.\d+ spent on \d+ requests, 0\.\d+ left",
+    ):
         held(chat, 40, ledger=tmp_path / "l")
     with Ledger(tmp_path / "l") as ledger:
         requests, spent = ledger.spending()
@@ -253,8 +310,14 @@ def test_no_more_money_is_spent_than_allowed(server, tmp_path, at_once):
         ({"api_key_env": ""}, "api_key_env is ''"),
         ({"api_key_env": "A=B"}, "api_key_env is 'A=B'"),
         ({"base_url": "https://me:secret@host/v1"}, "holds a password"),
-        ({"base_url": "https://host/v1?key=secret"}, r"from \? or # on, which requests cannot carry"),
-        ({"base_url": "https://host/v1/chat/completions/"}, "leave /chat/completions or /completions out"),
+        (
+            {"base_url": "https://host/v1?key=secret"},
+            r"from \? or # on, which requests cannot carry",
+        ),
+        (
+            {"base_url": "https://host/v1/chat/completions/"},
+            "leave /chat/completions or /completions out",
+        ),
         ({"max_requests": -1}, "max_requests is -1"),
         ({"max_cost": float("nan")}, "max_cost is nan"),
         ({"max_cost": 5.0}, "set both prices"),

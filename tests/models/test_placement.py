@@ -1,4 +1,6 @@
-"""Where a model is computed and in which type: names that are there, and a choice that no noise can flip."""
+"""Where a model is computed and in which type: names that are there, and a choice that no noise can
+flip.
+"""
 
 from pathlib import Path
 
@@ -7,13 +9,13 @@ import torch
 
 from gloss.errors import BadSettings
 from gloss.models.local_chat import LocalChat
-from gloss.models.placement import device_of, dtype_of
+from gloss.models.pretrained.loading import resolve_device, resolve_dtype
 from gloss.models.subject import Subject
 from gloss.run.experiment import Experiment
 from gloss.run.plan import SUBJECT_RECORD
-from gloss.run.subjects import of_run
+from gloss.run.subject_loading import load_recorded_subject
 from gloss.store.atomic import write_bytes
-from gloss.store.sealed import sealed, unsealed
+from gloss.store.sealed_json import read_sealed_json, seal_json
 
 
 @pytest.fixture
@@ -28,18 +30,22 @@ def halved(llama: Subject, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["cuda:99", "xpu:3", "mps:7", "nope", "meta", "cpu:5", ""])
 def test_a_device_that_is_not_there_is_refused_in_one_sentence(name: str):
-    with pytest.raises(BadSettings, match=r"^device '.*' is (not there: this machine has|none that computes; give auto, cpu)"):
-        device_of(name)
+    with pytest.raises(
+        BadSettings,
+        match=r"^device '.*' is (not there: this machine has|none that computes; give auto, cpu)",
+    ):
+        resolve_device(name)
 
 
 def test_auto_is_a_card_where_there_is_one():
-    assert device_of("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert dtype_of("auto") is None
-    assert dtype_of("bfloat16") is torch.bfloat16
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert resolve_dtype("auto") is None
+    assert resolve_dtype("bfloat16") is torch.bfloat16
 
 
 @pytest.mark.parametrize(
-    "setting", [{"device": "nope"}, {"device": "meta"}, {"dtype": "int8"}, {"start_token": -1}, {"model": ""}]
+    "setting",
+    [{"device": "nope"}, {"device": "meta"}, {"dtype": "int8"}, {"start_token": -1}, {"model": ""}],
 )
 def test_settings_that_no_machine_knows_are_refused_when_they_are_read(setting: dict[str, object]):
     with pytest.raises(BadSettings, match=next(iter(setting))):
@@ -53,9 +59,11 @@ def test_a_model_that_answers_knows_the_same_names(setting: dict[str, str]):
 
 
 @pytest.mark.parametrize("given, wanted", [("auto", None), ("none", None), (3, 3)])
-def test_an_experiment_says_which_token_starts(halved: Path, tmp_path: Path, given: str | int, wanted: int | None):
+def test_an_experiment_says_which_token_starts(
+    halved: Path, tmp_path: Path, given: str | int, wanted: int | None
+):
     asked = Experiment.of({"subject": {"model": str(halved), "start_token": given}}).subject
-    assert of_run(asked, tmp_path / "run").start_token == wanted
+    assert load_recorded_subject(asked, tmp_path / "run").start_token == wanted
 
 
 def test_a_start_token_beyond_the_vocabulary_is_refused(halved: Path):
@@ -63,11 +71,18 @@ def test_a_start_token_beyond_the_vocabulary_is_refused(halved: Path):
         Subject.load(halved, start_token=5000)
 
 
-def test_a_run_computes_in_float32_on_a_cpu_whatever_is_stored_and_keeps_what_it_began_with(halved: Path, tmp_path: Path):
+def test_a_run_computes_in_float32_on_a_cpu_whatever_is_stored_and_keeps_what_it_began_with(
+    halved: Path, tmp_path: Path
+):
     asked = Experiment.of({"subject": {"model": str(halved), "device": "cpu"}}).subject
-    assert of_run(asked, tmp_path / "run").model.dtype == torch.float32
-    assert unsealed(tmp_path / "run" / SUBJECT_RECORD) == {"dtype": "float32", "device": "cpu"}
-    of_run.cache_clear()
-    write_bytes(tmp_path / "card" / SUBJECT_RECORD, sealed({"dtype": "bfloat16", "device": "cuda:0"}))
-    assert of_run(asked, tmp_path / "card").model.dtype == torch.bfloat16
+    assert load_recorded_subject(asked, tmp_path / "run").model.dtype == torch.float32
+    assert read_sealed_json(tmp_path / "run" / SUBJECT_RECORD) == {
+        "dtype": "float32",
+        "device": "cpu",
+    }
+    load_recorded_subject.cache_clear()
+    write_bytes(
+        tmp_path / "card" / SUBJECT_RECORD, seal_json({"dtype": "bfloat16", "device": "cuda:0"})
+    )
+    assert load_recorded_subject(asked, tmp_path / "card").model.dtype == torch.bfloat16
     assert Subject.load(halved, device="cpu").model.dtype == torch.float32

@@ -7,19 +7,19 @@ import sys
 import numpy as np
 import pytest
 
-from gloss.models.planted import Judge, Planted, plant
+from gloss.models.planted import Planted, RuleJudge, plant
 from gloss.models.planted.conditions import CAPITALISED, NUMBER, PUNCTUATION
 from gloss.models.planted.families import FILLER
-from gloss.models.planted.text import TEMPLATES, slot
+from gloss.models.planted.text import TEMPLATES, template_slot
 from gloss.models.planted.words import NOUNS
 from gloss.records import Examples, Split
 from gloss.rules.execute import execute
-from gloss.rules.lexical import CLASSES
-from gloss.rules.parser import parse
+from gloss.rules.lexical_classes import CLASSES
+from gloss.rules.parser import parse_rule
 from gloss.rules.passage import Passage
-from gloss.sample.examples import Sampling, gather
-from gloss.sample.quantiles import Quantiles
-from gloss.store.contexts import cut
+from gloss.sample.examples import SamplingSettings, gather_examples
+from gloss.sample.samplers import Quantiles
+from gloss.store.contexts import cut_contexts
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,14 @@ def planted() -> Planted:
 
 
 @pytest.fixture(scope="module")
-def foretold(planted) -> list[np.ndarray]:
-    """What the rule of every feature foretells at every token, at the tokens where it is not 0."""
-    passage = Passage(planted.corpus.tokens, planted.corpus.offsets, planted.corpus.vocabulary.strings)
+def predicted(planted) -> list[np.ndarray]:
+    """What the rule of every feature predicts at every token, at the tokens where it is not 0."""
+    passage = Passage(
+        planted.corpus.tokens, planted.corpus.offsets, planted.corpus.vocabulary.strings
+    )
     found = []
     for feature in planted.features:
-        strengths = execute(parse(feature.rule), passage)
+        strengths = execute(parse_rule(feature.rule), passage)
         positions = np.flatnonzero(strengths)
         found.append(np.stack([positions, strengths[positions]]))
     return found
@@ -45,13 +47,13 @@ def test_there_are_a_million_tokens_and_two_hundred_features(planted):
     assert [feature.feature.index for feature in planted.features] == list(range(200))
 
 
-def test_executing_the_rule_finds_exactly_where_the_feature_fires(planted, foretold):
-    for activations, (positions, _) in zip(planted.activations, foretold, strict=True):
+def test_executing_the_rule_finds_exactly_where_the_feature_fires(planted, predicted):
+    for activations, (positions, _) in zip(planted.activations, predicted, strict=True):
         assert np.array_equal(positions, activations.positions)
 
 
-def test_an_activation_lies_a_fifth_around_the_strength_of_the_rule(planted, foretold):
-    for activations, (_, strengths) in zip(planted.activations, foretold, strict=True):
+def test_an_activation_lies_a_fifth_around_the_strength_of_the_rule(planted, predicted):
+    for activations, (_, strengths) in zip(planted.activations, predicted, strict=True):
         ratios = activations.values / strengths
         assert ratios.min() >= 0.799
         assert ratios.max() <= 1.201
@@ -61,7 +63,9 @@ def test_rates_run_from_one_in_ten_thousand_to_one_in_a_hundred(planted):
     rates = np.array([feature.rate for feature in planted.features])
     assert 1e-4 <= rates.min() < 1.6e-4
     assert 8e-3 < rates.max() <= 1.05e-2
-    assert [feature.rate for feature in planted.features] == [len(a) / 1_000_000 for a in planted.activations]
+    assert [feature.rate for feature in planted.features] == [
+        len(a) / 1_000_000 for a in planted.activations
+    ]
 
 
 def test_every_kind_of_rule_is_planted(planted):
@@ -71,7 +75,17 @@ def test_every_kind_of_rule_is_planted(planted):
         "graded_by_token", "graded_by_distance", "numbered", "lexical",
     }  # fmt: skip
     rules = " ".join(feature.rule for feature in planted.features)
-    for piece in ("token in", "matches", "is number", "is capitalised", "not after", "before(", "position <", "after(2..3", "->"):
+    for piece in (
+        "token in",
+        "matches",
+        "is number",
+        "is capitalised",
+        "not after",
+        "before(",
+        "position <",
+        "after(2..3",
+        "->",
+    ):
         assert piece in rules
 
 
@@ -81,23 +95,29 @@ def test_siblings_of_a_family_are_alike_but_not_the_same(planted):
     families: dict[str, list[set[int]]] = {}
     for feature, activations in zip(planted.features, planted.activations, strict=True):
         families.setdefault(feature.family, []).append(set(activations.positions.tolist()))
-    pairs = [m for name, m in families.items() if name.split()[0] in ("token_set", "preceded", "unless") and len(m) > 1]
+    pairs = [
+        m
+        for name, m in families.items()
+        if name.split()[0] in ("token_set", "preceded", "unless") and len(m) > 1
+    ]
     assert len(pairs) >= 15
     assert all(first & second and first != second for first, second, *_ in pairs)
 
 
 def test_both_splits_show_every_feature(planted, rng):
     for feature, activations in zip(planted.features, planted.activations, strict=True):
-        examples = gather(feature.feature, activations, planted.corpus, Quantiles(), Sampling(), rng)
+        examples = gather_examples(
+            feature.feature, activations, planted.corpus, Quantiles(), SamplingSettings(), rng
+        )
         assert isinstance(examples, Examples)
-        assert 40 <= len(examples.shown) <= Sampling().shown
+        assert 40 <= len(examples.train) <= SamplingSettings().train
         assert len(examples.held_out) == 50
 
 
 def test_half_of_the_documents_are_shown_and_their_hashes_differ(planted):
-    assert 0.45 < planted.corpus.document_splits.mean() < 0.55
+    assert 0.45 < planted.corpus.documents_in_train.mean() < 0.55
     assert len(set(planted.corpus.hashes.tolist())) == len(planted.corpus.names)
-    assert planted.corpus.in_split(Split.HELD_OUT).mean() == 1 - planted.corpus.shown.mean()
+    assert planted.corpus.in_split(Split.HELD_OUT).mean() == 1 - planted.corpus.in_train.mean()
 
 
 def test_sequences_lie_inside_documents_and_end_with_the_text(planted):
@@ -116,7 +136,12 @@ def test_the_text_reads_like_sentences(planted):
 
 
 def test_planted_words_occur_nowhere_else():
-    background = {string for template in TEMPLATES for piece in template.split(" ") for string in slot(piece)} | set(FILLER)
+    background = {
+        string
+        for template in TEMPLATES
+        for piece in template.split(" ")
+        for string in template_slot(piece)
+    } | set(FILLER)
     assert not background & {f" {noun}" for noun in NOUNS}
     assert len(set(NOUNS)) == len(NOUNS)
 
@@ -128,7 +153,9 @@ def test_lexical_classes_mean_the_same_to_the_planter_and_the_rule_language(plan
 
 
 def test_the_same_generator_plants_the_same_and_another_does_not():
-    first, second, other = (plant(np.random.default_rng(seed), tokens=20_000, features=30) for seed in (1, 1, 2))
+    first, second, other = (
+        plant(np.random.default_rng(seed), tokens=20_000, features=30) for seed in (1, 1, 2)
+    )
     assert np.array_equal(first.corpus.tokens, second.corpus.tokens)
     assert first.features == second.features
     assert not np.array_equal(first.corpus.tokens, other.corpus.tokens)
@@ -150,10 +177,12 @@ def test_the_judge_of_the_true_rule_is_right_and_of_another_wrong(planted, rng):
     by_kind = {feature.kind: feature.feature.index for feature in planted.features}
     index, other = by_kind["token_set"], by_kind["lexical"]
     features, activations = planted.features, planted.activations[index]
-    examples = gather(features[index].feature, activations, planted.corpus, Quantiles(), Sampling(), rng)
-    true, false = Judge(features[index].rule, strings), Judge(features[other].rule, strings)
+    examples = gather_examples(
+        features[index].feature, activations, planted.corpus, Quantiles(), SamplingSettings(), rng
+    )
+    true, false = RuleJudge(features[index].rule, strings), RuleJudge(features[other].rule, strings)
     assert true.fires_in(examples.held_out).all()
-    assert not true.fires_in(examples.silent_held_out).any()
+    assert not true.fires_in(examples.inactive_held_out).any()
     assert false.fires_in(examples.held_out).mean() < 0.2
 
 
@@ -161,8 +190,8 @@ def test_the_judge_gives_the_strength_at_every_position_and_none_at_padding(plan
     feature = next(feature for feature in planted.features if feature.kind == "graded_by_token")
     activations = planted.activations[feature.feature.index]
     starts = np.append(activations.positions[:20], planted.corpus.offsets[5] - 2)
-    contexts = cut(planted.corpus, activations, starts, 9, np.zeros(len(starts), np.int64))
-    strengths = Judge(feature.rule, planted.corpus.vocabulary.strings).strengths(contexts)
+    contexts = cut_contexts(planted.corpus, activations, starts, 9, np.zeros(len(starts), np.int64))
+    strengths = RuleJudge(feature.rule, planted.corpus.vocabulary.strings).strengths(contexts)
     assert ((strengths > 0) == (contexts.activations > 0)).all()
     assert set(np.unique(strengths)) <= {0, 1, 2, 4}
 

@@ -108,7 +108,16 @@ def test_a_misspelt_name_is_answered_with_the_nearest(name: str, meant: str):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "quartz", "resid_post", "resid_post.", "resid_post.-1", "layers", "blocks.x.hook_resid_post"]
+    "name",
+    [
+        "",
+        "quartz",
+        "resid_post",
+        "resid_post.",
+        "resid_post.-1",
+        "layers",
+        "blocks.x.hook_resid_post",
+    ],
 )
 def test_a_name_of_nothing_is_refused(name: str):
     with pytest.raises(BadInput, match=r"no such name.*write for example resid_post\.5"):

@@ -6,21 +6,28 @@ from pathlib import Path
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from gloss.models.special import Special
-from gloss.models.tokens import load_tokens
+from gloss.models.pretrained.special_tokens import SpecialTokens
+from gloss.models.pretrained.tokenizer import load_tokenizer
 
 CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' +"
+    " '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-ENDING = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{{ eos_token }}"
+ENDING = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}{{ eos_token }}"
+)
 BROKEN = "{{ raise_exception('<|im_end|> never works') }}"
 NAMES = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<pad>", "<|end|>", "<unk>")
 
 
-def tokenizer(names: tuple[str, ...] = NAMES, ordinary: tuple[str, ...] = ("<think>",)) -> Tokenizer:
+def tokenizer(
+    names: tuple[str, ...] = NAMES, ordinary: tuple[str, ...] = ("<think>",)
+) -> Tokenizer:
     made = Tokenizer(models.BPE())
-    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    made.pre_tokenizer, made.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
     made.add_special_tokens([AddedToken(name, special=True) for name in names])
     made.add_tokens([*ordinary, *sorted(pre_tokenizers.ByteLevel.alphabet())])
     return made
@@ -35,25 +42,36 @@ def names_of(found: frozenset[int], made: Tokenizer) -> set[str | None]:
     [
         ({}, None, {"<|endoftext|>"}),
         ({"eos_token": "<|im_end|>"}, None, {"<|endoftext|>", "<|im_end|>"}),
-        ({"eos_token": {"content": "<|im_end|>"}, "bos_token": "<|im_start|>"}, CHATML, {"<|endoftext|>"}),
+        (
+            {"eos_token": {"content": "<|im_end|>"}, "bos_token": "<|im_start|>"},
+            CHATML,
+            {"<|endoftext|>"},
+        ),
         ({"eos_token": "<|endoftext|>", "pad_token": "<pad>"}, ENDING, {"<|endoftext|>"}),
         ({"eos_token": "<|end|>"}, ENDING, {"<|endoftext|>"}),
         ({"eos_token": "<|im_end|>"}, BROKEN, {"<|endoftext|>"}),
         ({"eos_token": None, "bos_token": "nowhere"}, None, {"<|endoftext|>"}),
     ],
 )
-def test_a_token_that_stands_between_turns_ends_no_text(named: dict, template: str | None, ends: set[str]) -> None:
+def test_a_token_that_stands_between_turns_ends_no_text(
+    named: dict, template: str | None, ends: set[str]
+) -> None:
     made = tokenizer()
-    found = Special.of(made, named, template)
+    found = SpecialTokens.of(made, named, template)
     assert names_of(found.ends, made) == ends
     assert names_of(found.numbers, made) == set(NAMES)  # and not <think>, which is text
 
 
 def test_what_a_models_configuration_names_counts_where_it_is_special() -> None:
     made = tokenizer()
-    found = Special.of(made, {}, CHATML)
+    found = SpecialTokens.of(made, {}, CHATML)
     numbers = {name: made.token_to_id(name) for name in (*NAMES, "a")}
-    assert found.or_ends({"eos_token_id": [numbers["<|im_end|>"], numbers["<pad>"], numbers["a"]], "bos_token_id": None}) == {
+    assert found.or_ends(
+        {
+            "eos_token_id": [numbers["<|im_end|>"], numbers["<pad>"], numbers["a"]],
+            "bos_token_id": None,
+        }
+    ) == {
         numbers["<|endoftext|>"],
         numbers["<pad>"],
     }
@@ -67,6 +85,8 @@ def test_a_folders_template_is_read_wherever_it_stands(tmp_path: Path, place: st
     if place == "file":
         (tmp_path / "chat_template.jinja").write_text(CHATML)
     else:
-        configuration["chat_template"] = CHATML if place == "configuration" else [{"name": "default", "template": CHATML}]
+        configuration["chat_template"] = (
+            CHATML if place == "configuration" else [{"name": "default", "template": CHATML}]
+        )
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(configuration))
-    assert names_of(load_tokens(tmp_path, None).special.ends, made) == {"<|endoftext|>"}
+    assert names_of(load_tokenizer(tmp_path, None).special.ends, made) == {"<|endoftext|>"}

@@ -1,4 +1,6 @@
-"""A subject runs over sequences of any length, continues them under edits, and says what its tokens are."""
+"""A subject runs over sequences of any length, continues them under edits, and says what its tokens
+are.
+"""
 
 from itertools import pairwise
 
@@ -24,10 +26,14 @@ def test_padding_does_not_change_what_is_real(subject: Subject, tokens: Tensor):
     batch = subject.run(padded, SITES, logits=True)
     for row, length in enumerate((6, 10, 1)):
         alone = subject.run(tokens[row : row + 1, :length], SITES, logits=True)
-        torch.testing.assert_close(batch.logits[row, :length], alone.logits[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            batch.logits[row, :length], alone.logits[0], rtol=1e-5, atol=1e-5
+        )
         for site in SITES:
             expected = alone.activations[site][0]
-            torch.testing.assert_close(batch.activations[site][row, :length], expected, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(
+                batch.activations[site][row, :length], expected, rtol=1e-5, atol=1e-5
+            )
 
 
 @pytest.mark.parametrize("kind", [torch.bool, torch.int64])
@@ -48,16 +54,25 @@ def test_padding_in_front_and_empty_rows_are_refused(llama: Subject, row: list[i
 
 def test_what_begins_alike_may_be_read_once(subject: Subject, tokens: Tensor):
     together = torch.cat([tokens[:1, :6].expand(3, -1), tokens[:, 6:]], dim=1)
-    whole, after = subject.run(together, SITES), subject.run_after(tokens[0, :6], tokens[:, 6:], SITES)
+    whole, after = (
+        subject.run(together, SITES),
+        subject.run_after(tokens[0, :6], tokens[:, 6:], SITES),
+    )
     for site in SITES:
-        torch.testing.assert_close(after.activations[site], whole.activations[site][:, 6:], rtol=1e-5, atol=1e-5)
-    with pytest.raises(Mismatch, match="sequences of 70 positions: this model takes at most 64; cut them"):
+        torch.testing.assert_close(
+            after.activations[site], whole.activations[site][:, 6:], rtol=1e-5, atol=1e-5
+        )
+    with pytest.raises(
+        Mismatch, match="sequences of 70 positions: this model takes at most 64; cut them"
+    ):
         subject.run_after(tokens[0, :6], torch.zeros(1, 64, dtype=torch.int64), SITES)
 
 
 def test_a_sequence_that_is_too_long_is_refused(subject: Subject):
     assert subject.context == 64
-    with pytest.raises(Mismatch, match="sequences of 65 positions: this model takes at most 64; cut them"):
+    with pytest.raises(
+        Mismatch, match="sequences of 65 positions: this model takes at most 64; cut them"
+    ):
         subject.run(torch.zeros(1, 65, dtype=torch.int64), SITES)
 
 
@@ -87,18 +102,30 @@ def test_what_a_run_gives_can_be_trained_on(llama: Subject, tokens: Tensor):
 
 def test_gradients_flow_to_an_edit(subject: Subject, tokens: Tensor):
     direction = torch.zeros(32, requires_grad=True)
-    trace = subject.run(tokens, edits={Site("resid_post", 1): lambda x: x + direction}, logits=True, grad=True)
+    trace = subject.run(
+        tokens, edits={Site("resid_post", 1): lambda x: x + direction}, logits=True, grad=True
+    )
     trace.logits[..., 3].sum().backward()
     small = 1e-2 * direction.grad / direction.grad.norm()
 
     def logit(shift: Tensor) -> Tensor:
-        return subject.run(tokens, edits={Site("resid_post", 1): lambda x: x + shift}, logits=True).logits[..., 3].sum()
+        return (
+            subject.run(tokens, edits={Site("resid_post", 1): lambda x: x + shift}, logits=True)
+            .logits[..., 3]
+            .sum()
+        )
 
-    torch.testing.assert_close((logit(small) - logit(-small)) / 2e-2, direction.grad.norm(), rtol=0.05, atol=0.05)
+    torch.testing.assert_close(
+        (logit(small) - logit(-small)) / 2e-2, direction.grad.norm(), rtol=0.05, atol=0.05
+    )
 
 
 def test_a_site_is_found_by_any_name(llama: Subject):
-    assert llama.site("blocks.2.hook_resid_post") == llama.site("model.layers.2") == Site("resid_post", 2)
+    assert (
+        llama.site("blocks.2.hook_resid_post")
+        == llama.site("model.layers.2")
+        == Site("resid_post", 2)
+    )
     with pytest.raises(Mismatch, match="has 3 layers"):
         llama.site("layers.3")
     with pytest.raises(BadInput, match="no such name"):
@@ -136,13 +163,17 @@ def continue_by_hand(subject: Subject, row: list[int], steps: int) -> list[int]:
     return row
 
 
-def test_the_likeliest_tokens_continue_rows_of_any_length(subject: Subject, tokens: Tensor, monkeypatch: pytest.MonkeyPatch):
+def test_the_likeliest_tokens_continue_rows_of_any_length(
+    subject: Subject, tokens: Tensor, monkeypatch: pytest.MonkeyPatch
+):
     padded = tokens.clone()
     padded[1, 4:] = PADDING
     monkeypatch.setattr(subject.model.generation_config, "eos_token_id", None)
     longer = subject.generate(padded, max_new_tokens=5)
     assert longer[0].tolist() == continue_by_hand(subject, tokens[0].tolist(), 5)
-    assert longer[1].tolist() == continue_by_hand(subject, tokens[1, :4].tolist(), 5) + [PADDING] * 6
+    assert (
+        longer[1].tolist() == continue_by_hand(subject, tokens[1, :4].tolist(), 5) + [PADDING] * 6
+    )
 
 
 def test_a_row_ends_after_the_model_s_end_token(make_subject, tokens: Tensor):
@@ -179,7 +210,10 @@ def test_a_steered_subject_says_what_it_is_steered_to(llama: Subject, tokens: Te
 
 
 def test_equal_generators_draw_equal_tokens_and_others_do_not(llama: Subject, tokens: Tensor):
-    draws = [llama.generate(tokens, max_new_tokens=8, rng=np.random.default_rng(seed)) for seed in (0, 0, 1)]
+    draws = [
+        llama.generate(tokens, max_new_tokens=8, rng=np.random.default_rng(seed))
+        for seed in (0, 0, 1)
+    ]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
 
@@ -191,31 +225,45 @@ def test_a_cold_draw_is_the_likeliest(llama: Subject, tokens: Tensor):
 
 def test_draws_follow_the_model_s_probabilities(llama: Subject):
     start = torch.full((4000, 1), 5)
-    drawn = llama.generate(start, max_new_tokens=1, rng=np.random.default_rng(0), temperature=3.0)[:, 1]
+    drawn = llama.generate(start, max_new_tokens=1, rng=np.random.default_rng(0), temperature=3.0)[
+        :, 1
+    ]
     expected = (llama.run(start[:1], logits=True).logits[0, 0] / 3).softmax(dim=0)
     share = torch.bincount(drawn, minlength=99) / 4000
-    assert (share - expected).abs().max() < 5 * (expected.max() * (1 - expected.max()) / 4000).sqrt()
+    assert (share - expected).abs().max() < 5 * (
+        expected.max() * (1 - expected.max()) / 4000
+    ).sqrt()
 
 
 def test_runs_of_growing_length_agree_on_what_they_share(subject: Subject, tokens: Tensor):
-    runs = [subject.run(tokens[:, :length], SITES[:1]).activations[SITES[0]] for length in (4, 7, 10)]
+    runs = [
+        subject.run(tokens[:, :length], SITES[:1]).activations[SITES[0]] for length in (4, 7, 10)
+    ]
     for shorter, longer in pairwise(runs):
         torch.testing.assert_close(longer[:, : shorter.shape[1]], shorter, rtol=1e-5, atol=1e-5)
 
 
-def test_what_comes_next_is_said_for_each_sequence_after_its_last_token(subject: Subject, tokens: Tensor):
+def test_what_comes_next_is_said_for_each_sequence_after_its_last_token(
+    subject: Subject, tokens: Tensor
+):
     tokens[0, 4:] = PADDING
     edits = {SITES[0]: lambda x: x * 1.5}
     for edited in ({}, edits):
         everywhere = subject.run(tokens, edits=edited, logits=True).logits
         expected = torch.stack([everywhere[0, 3], everywhere[1, -1], everywhere[2, -1]])
-        torch.testing.assert_close(subject.next_logits(tokens, edited), expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            subject.next_logits(tokens, edited), expected, rtol=1e-5, atol=1e-5
+        )
 
 
-def test_the_unembedding_reads_the_last_layer_through_the_norm_at_the_end(subject: Subject, tokens: Tensor):
+def test_the_unembedding_reads_the_last_layer_through_the_norm_at_the_end(
+    subject: Subject, tokens: Tensor
+):
     stream = Site("resid_post", subject.layers - 1)
     trace = subject.run(tokens, [stream], logits=True)
     with torch.no_grad():
         logits = subject.anatomy.norm_at_end(trace.activations[stream]) @ subject.unembedding.T
     cap = getattr(subject.config, "final_logit_softcapping", None)
-    torch.testing.assert_close(cap * torch.tanh(logits / cap) if cap else logits, trace.logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        cap * torch.tanh(logits / cap) if cap else logits, trace.logits, rtol=1e-4, atol=1e-4
+    )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gloss.models.thoughts import spoken
+from gloss.models.chat_models.thoughts import strip_thoughts
 
 LIST = '{"answers": [1, 0]}'
 PAIRS = [
@@ -32,24 +32,27 @@ PAIRS = [
 @pytest.mark.parametrize("opens, closes", PAIRS)
 def test_what_follows_a_closed_thought_is_the_answer_and_a_thought_alone_is_none(opens, closes):
     thought = "At first sight [1, 1], or\n[interpretation]: a DRAFT about"
-    said = spoken(f"{opens}{thought}{closes}{LIST}")
+    said = strip_thoughts(f"{opens}{thought}{closes}{LIST}")
     assert (said.text, said.thought) == (LIST, True)
     if opens != "analysis":
-        assert (spoken(f"{opens}{thought}").text, spoken(f"{opens}{thought}").thought) == ("", True)
-    assert spoken(f"{opens}{thought}{closes}").text == ""
+        assert (
+            strip_thoughts(f"{opens}{thought}").text,
+            strip_thoughts(f"{opens}{thought}").thought,
+        ) == ("", True)
+    assert strip_thoughts(f"{opens}{thought}{closes}").text == ""
 
 
 @pytest.mark.parametrize("closes", [closes for _, closes in PAIRS[:14]])
 def test_a_thought_that_the_template_opened_reaches_from_the_start(closes):
-    assert spoken(f"maybe [1, 1]{closes}{LIST}").text == LIST
-    assert spoken(f"maybe [1, 1]{closes}").text == ""
+    assert strip_thoughts(f"maybe [1, 1]{closes}{LIST}").text == LIST
+    assert strip_thoughts(f"maybe [1, 1]{closes}").text == ""
 
 
 def test_thoughts_come_and_go():
-    assert spoken("<think>a</think>b<think>c</think>d<think>e").text == "bd"
-    assert spoken("<think>a <think> b</think>c").text == "c"
-    assert spoken("<|channel|>final<|message|>four<|return|>").text == "four"
-    assert spoken("<|channel|>commentary<|message|>{}<|end|>").text == ""
+    assert strip_thoughts("<think>a</think>b<think>c</think>d<think>e").text == "bd"
+    assert strip_thoughts("<think>a <think> b</think>c").text == "c"
+    assert strip_thoughts("<|channel|>final<|message|>four<|return|>").text == "four"
+    assert strip_thoughts("<|channel|>commentary<|message|>{}<|end|>").text == ""
 
 
 @pytest.mark.parametrize(
@@ -63,10 +66,15 @@ def test_thoughts_come_and_go():
     ],
 )
 def test_an_answer_that_speaks_of_thoughts_is_left_as_it_is(text):
-    assert (spoken(text).text, spoken(text).thought) == (text, False)
+    assert (strip_thoughts(text).text, strip_thoughts(text).thought) == (text, False)
 
 
-@given(st.lists(st.sampled_from([*(mark for pair in PAIRS for mark in pair), "word ", LIST, "`", "\n"]), max_size=8))
+@given(
+    st.lists(
+        st.sampled_from([*(mark for pair in PAIRS for mark in pair), "word ", LIST, "`", "\n"]),
+        max_size=8,
+    )
+)
 def test_nothing_is_left_to_take_away(parts):
-    once = spoken("".join(parts)).text
-    assert spoken(once).text == once
+    once = strip_thoughts("".join(parts)).text
+    assert strip_thoughts(once).text == once

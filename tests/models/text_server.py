@@ -1,9 +1,12 @@
-"""A reference endpoint for plain text: a process of its own that continues texts and says how likely each token of them is.
+"""A reference endpoint for plain text: a process of its own that continues texts and says how
+likely each token of them is.
 
-`serve_texts(brain, **settings)` starts it. The brain "subject" is a folder's model, run by transformers alone; "simulator" and
-"surprised" know their answers and need no weights. The first part of the address says how the server treats those who ask for
-log-probabilities of the prompt: `vllm`, `echo`, `both`; `dropped` (ignored without a word), `refused` (422), `shifted` (each
-token under the logits after it, as one server in the wild does), `silent` (no log-probabilities whatever).
+`serve_texts(brain, **settings)` starts it. The brain "subject" is a folder's model, run by
+transformers alone; "simulator" and "surprised" know their answers and need no weights. The first
+part of the address says how the server treats those who ask for log-probabilities of the prompt:
+`vllm`, `echo`, `both`; `dropped` (ignored without a word), `refused` (422), `shifted` (each token
+under the logits after it, as one server in the wild does), `silent` (no log-probabilities
+whatever).
 """
 
 import hashlib
@@ -19,11 +22,16 @@ from pathlib import Path
 
 @contextmanager
 def serve_texts(brain, **settings):
-    """The address of a server process, without the form: f"{address}/vllm/v1". It ends with the block."""
+    """The address of a server process, without the form: f"{address}/vllm/v1".
+
+    It ends with the block.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "settings.json"
         file.write_text(json.dumps(settings | {"brain": brain}, default=str))
-        with subprocess.Popen([sys.executable, __file__, str(file)], stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            [sys.executable, __file__, str(file)], stdout=subprocess.PIPE, text=True
+        ) as process:
             try:
                 yield f"http://127.0.0.1:{int(process.stdout.readline())}"
             finally:
@@ -46,7 +54,10 @@ class SubjectBrain:
         self.start = settings.get("start")
 
     def ids(self, text):
-        return [*([] if self.start is None else [self.start]), *self.tokenizer.encode(text, add_special_tokens=False).ids]
+        return [
+            *([] if self.start is None else [self.start]),
+            *self.tokenizer.encode(text, add_special_tokens=False).ids,
+        ]
 
     def named(self, token):
         return self.tokenizer.decode([token], skip_special_tokens=False)
@@ -66,7 +77,10 @@ class SubjectBrain:
 
     def best(self, row, number):
         top = row.topk(max(1, number))
-        return [(str(t), self.named(t), v) for t, v in zip(top.indices.tolist(), top.values.tolist(), strict=True)]
+        return [
+            (str(t), self.named(t), v)
+            for t, v in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+        ]
 
     def continued(self, text, number, wanted):
         ids = self.ids(text)
@@ -74,7 +88,13 @@ class SubjectBrain:
         for _ in range(number):
             row = self.logprobs(ids)[-1]
             token = int(row.argmax())
-            found.append((self.named(token), float(row[token]), [(n, v) for _, n, v in self.best(row, wanted)]))
+            found.append(
+                (
+                    self.named(token),
+                    float(row[token]),
+                    [(n, v) for _, n, v in self.best(row, wanted)],
+                )
+            )
             ids.append(token)
         return found
 
@@ -85,10 +105,14 @@ def share(text):
 
 
 class KnowingBrain:
-    """Texts cut into words; how likely each is depends on the word, and on what the settings say is true."""
+    """Texts cut into words.
+
+    How likely each is depends on the word, and on what the settings say is true.
+    """
 
     def __init__(self, settings):
-        self.truth = settings.get("truth", {})  # from 0 to 10, by the text up to and including the token
+        # from 0 to 10, by the text up to and including the token
+        self.truth = settings.get("truth", {})
         self.settings = settings
 
     def words(self, text):
@@ -110,12 +134,17 @@ class KnowingBrain:
         return [(str(n), math.log(w)) for n, w in weights.items() if w > 0] + [("?", -0.01)]
 
     def continued(self, text, number, wanted):
-        return [(word, self.usual(word), []) for word in [" ", "harbour", " ", "ships", " ", "of", " ", "tin"][:number]]
+        return [
+            (word, self.usual(word), [])
+            for word in [" ", "harbour", " ", "ships", " ", "of", " ", "tin"][:number]
+        ]
 
     def scored(self, text, number, *, shifted):
         words = self.words(text)
         values = [(word, self.usual(word), []) for word in words]
-        values = self.simulated(text, values) if "Explanation:" in text else self.surprised(text, values)
+        values = (
+            self.simulated(text, values) if "Explanation:" in text else self.surprised(text, values)
+        )
         return [(word, word, None if place == 0 else value, [(o, o, v) for o, v in others])
                 for place, (word, value, others) in enumerate(values)]  # fmt: skip
 
@@ -159,7 +188,11 @@ class KnowingBrain:
 
 def fails(settings, text):
     """Whether the settings have this prompt fail."""
-    return "Say hello" not in text and "keeper of the old lighthouse" not in text and share(text) < settings.get("fails", 0)
+    return (
+        "Say hello" not in text
+        and "keeper of the old lighthouse" not in text
+        and share(text) < settings.get("fails", 0)
+    )
 
 
 def completion(brain, settings, form, body):
@@ -172,7 +205,9 @@ def completion(brain, settings, form, body):
         return {"error": {"message": "extra fields not permitted"}}, 422
     new = brain.continued(text, body["max_tokens"], body.get("logprobs") or 1)
     choice = {"index": 0, "text": "".join(token for token, *_ in new), "finish_reason": "length"}
-    entries = [(None, token, value, [(None, o, v) for o, v in others]) for token, value, others in new]
+    entries = [
+        (None, token, value, [(None, o, v) for o, v in others]) for token, value, others in new
+    ]
     shifted = form == "shifted"
     if asks_echo and form in ("echo", "both", "shifted"):
         choice["text"] = text + choice["text"]
@@ -185,10 +220,22 @@ def completion(brain, settings, form, body):
         }
     if asks_vllm and form in ("vllm", "both"):
         choice["prompt_logprobs"] = [
-            None if value is None else vllm_entry(key, token, value, others[: body["prompt_logprobs"]])
-            for key, token, value, others in brain.scored(text, body["prompt_logprobs"], shifted=False)
+            (
+                None
+                if value is None
+                else vllm_entry(key, token, value, others[: body["prompt_logprobs"]])
+            )
+            for key, token, value, others in brain.scored(
+                text, body["prompt_logprobs"], shifted=False
+            )
         ]
-    return {"id": "x", "object": "text_completion", "created": 0, "model": "m", "choices": [choice]}, 200
+    return {
+        "id": "x",
+        "object": "text_completion",
+        "created": 0,
+        "model": "m",
+        "choices": [choice],
+    }, 200
 
 
 def vllm_entry(key, token, value, others):
@@ -210,11 +257,21 @@ def chat_completion(brain, settings, form, body):
     if "response_format" in body and form == "both":
         answers = body["response_format"]["json_schema"]["schema"]["properties"]["answers"]
         text = json.dumps({"answers": answers["items"]["enum"][:1] * answers["minItems"]})
-    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": "stop",
+    }
     if body.get("logprobs") and form not in ("silent", "dropped"):
         top = [{"token": token, "logprob": value} for token, value in alternatives]
         choice["logprobs"] = {"content": [{"token": text, "logprob": -0.1, "top_logprobs": top}]}
-    return {"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}, 200
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [choice],
+    }, 200
 
 
 def application(settings):
@@ -226,7 +283,9 @@ def application(settings):
 
     def answering(respond):
         async def endpoint(request):
-            content, status = respond(brain, settings, request.path_params["form"], await request.json())
+            content, status = respond(
+                brain, settings, request.path_params["form"], await request.json()
+            )
             return JSONResponse(content, status)
 
         return endpoint

@@ -5,10 +5,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gloss.rules import Passage, execute, parse
-from gloss.rules.execute import ahead, within
+from gloss.rules import Passage, execute, parse_rule
+from gloss.rules.execute import any_in_range_after, any_in_range_before
 
-VOCABULARY = (" raise", " Value", "Error", "(", '"', " x", "\n", "    ", "#", ")", "7", "import", " Value")
+VOCABULARY = (
+    " raise",
+    " Value",
+    "Error",
+    "(",
+    '"',
+    " x",
+    "\n",
+    "    ",
+    "#",
+    ")",
+    "7",
+    "import",
+    " Value",
+)
 INDEX = {string: i for i, string in enumerate(VOCABULARY[:-1])}
 
 
@@ -18,10 +32,25 @@ def passage(*sequences: list[str]) -> Passage:
 
 
 def fires(source: str, *sequences: list[str]) -> list[int]:
-    return np.flatnonzero(execute(parse(source), passage(*sequences))).tolist()
+    return np.flatnonzero(execute(parse_rule(source), passage(*sequences))).tolist()
 
 
-LINE = ["import", " x", "\n", "    ", " raise", " Value", "Error", "(", '"', " x", '"', ")", "#", " x"]
+LINE = [
+    "import",
+    " x",
+    "\n",
+    "    ",
+    " raise",
+    " Value",
+    "Error",
+    "(",
+    '"',
+    " x",
+    '"',
+    ")",
+    "#",
+    " x",
+]
 
 
 @pytest.mark.parametrize(
@@ -60,26 +89,49 @@ def test_nothing_crosses_the_edge_of_a_sequence() -> None:
 
 
 def test_the_largest_strength_of_those_that_hold_counts() -> None:
-    rule = parse('token in {" x"} -> 2 or token in {" x"} and after(1, token in {"import"}) -> 3.5 or token in {"#"} -> 0.5')
+    rule = parse_rule(
+        'token in {" x"} -> 2 or token in {" x"} and after(1, token in {"import"}) -> 3.5 or token'
+        ' in {"#"} -> 0.5'
+    )
     assert execute(rule, passage(["import", " x", "#", " x"])).tolist() == [0.0, 3.5, 0.5, 2.0]
 
 
 def test_ids_with_one_string_are_one_token() -> None:
     both = Passage(np.array([1, 12], np.int32), np.array([0, 2]), VOCABULARY)
-    assert execute(parse('token in {" Value"}'), both).tolist() == [1.0, 1.0]
+    assert execute(parse_rule('token in {" Value"}'), both).tolist() == [1.0, 1.0]
 
 
 def test_an_empty_passage_has_no_strengths() -> None:
-    for source in ('after(3, word in {"x"})', "line begins with token is upper", "in string", "before(20, token is upper)"):
-        assert len(execute(parse(source), Passage(np.empty(0, np.int32), np.array([0]), VOCABULARY))) == 0
+    for source in (
+        'after(3, word in {"x"})',
+        "line begins with token is upper",
+        "in string",
+        "before(20, token is upper)",
+    ):
+        assert (
+            len(
+                execute(
+                    parse_rule(source), Passage(np.empty(0, np.int32), np.array([0]), VOCABULARY)
+                )
+            )
+            == 0
+        )
 
 
-@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=30), min_size=1, max_size=6), st.integers(1, 12), st.integers(0, 25))
-def test_windows_agree_with_brute_force(sequences: list[list[bool]], nearest: int, more: int) -> None:
+@given(
+    st.lists(st.lists(st.booleans(), min_size=1, max_size=30), min_size=1, max_size=6),
+    st.integers(1, 12),
+    st.integers(0, 25),
+)
+def test_windows_agree_with_brute_force(
+    sequences: list[list[bool]], nearest: int, more: int
+) -> None:
     found = np.array([value for sequence in sequences for value in sequence])
     text = Passage(np.zeros(len(found), np.int32), np.cumsum([0, *map(len, sequences)]), VOCABULARY)
     far = nearest + more
-    before = [any(s[max(0, i - far) : max(0, i - nearest + 1)]) for s in sequences for i in range(len(s))]
+    before = [
+        any(s[max(0, i - far) : max(0, i - nearest + 1)]) for s in sequences for i in range(len(s))
+    ]
     after = [any(s[i + nearest : i + far + 1]) for s in sequences for i in range(len(s))]
-    assert within(found, text, nearest, far).tolist() == before
-    assert ahead(found, text, nearest, far).tolist() == after
+    assert any_in_range_before(found, text, nearest, far).tolist() == before
+    assert any_in_range_after(found, text, nearest, far).tolist() == after

@@ -3,24 +3,43 @@
 import pytest
 
 from gloss.errors import BadInput
-from gloss.rules import parse
-from gloss.rules.language import After, Alternative, Comparison, OneOf, Position, Rule, State, Term, Unit
+from gloss.rules import parse_rule
+from gloss.rules.language import (
+    After,
+    Alternative,
+    OneOf,
+    Position,
+    PositionComparison,
+    PredicateUnit,
+    Rule,
+    RuleTerm,
+    TokenState,
+)
 
 
 def test_and_binds_more_tightly_than_or() -> None:
-    rule = parse('token in {"a"} and not in comment or position < 3 -> 2.5')
+    rule = parse_rule('token in {"a"} and not in comment or position < 3 -> 2.5')
     assert rule == Rule(
         (
-            Alternative((Term(OneOf(Unit.TOKEN, ("a",))), Term(State.IN_COMMENT, negated=True))),
-            Alternative((Term(Position(Comparison.LESS, 3)),), 2.5),
+            Alternative(
+                (
+                    RuleTerm(OneOf(PredicateUnit.TOKEN, ("a",))),
+                    RuleTerm(TokenState.IN_COMMENT, negated=True),
+                )
+            ),
+            Alternative((RuleTerm(Position(PositionComparison.LESS, 3)),), 2.5),
         )
     )
 
 
 def test_one_number_is_a_span_from_the_next_token_on() -> None:
-    predicate = OneOf(Unit.TOKEN, ("a",))
-    assert parse('after(3, token in {"a"})').alternatives[0].terms[0].condition == After(1, 3, predicate)
-    assert parse('after(3..3, token in {"a"})').alternatives[0].terms[0].condition == After(3, 3, predicate)
+    predicate = OneOf(PredicateUnit.TOKEN, ("a",))
+    assert parse_rule('after(3, token in {"a"})').alternatives[0].terms[0].condition == After(
+        1, 3, predicate
+    )
+    assert parse_rule('after(3..3, token in {"a"})').alternatives[0].terms[0].condition == After(
+        3, 3, predicate
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,6 +59,8 @@ def test_one_number_is_a_span_from_the_next_token_on() -> None:
         (r'token in {"\q"}', 11, "Invalid"),
     ],
 )
-def test_an_error_names_the_column_and_what_was_expected(source: str, column: int, expected: str) -> None:
+def test_an_error_names_the_column_and_what_was_expected(
+    source: str, column: int, expected: str
+) -> None:
     with pytest.raises(BadInput, match=rf"rule, column {column}: .*{expected}"):
-        parse(source)
+        parse_rule(source)

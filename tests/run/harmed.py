@@ -1,4 +1,6 @@
-"""Runs of which a file was harmed, and what a command then does, without importing everything for each."""
+"""Runs of which a file was harmed, and what a command then does, without importing everything for
+each.
+"""
 
 import os
 import shutil
@@ -10,13 +12,17 @@ from pathlib import Path
 from small import contents
 
 CONTEXT = get_context("forkserver")
-CONTEXT.set_forkserver_preload(["gloss.run.pipeline", "gloss.run.verify", "gloss.run.stages.collect", "gloss.cli"])
+CONTEXT.set_forkserver_preload(
+    ["gloss.run.pipeline", "gloss.run.commands.verify", "gloss.run.stages.collect", "gloss.cli"]
+)
 
 
 def flipped(content: bytes) -> bytes:
     """With one bit changed, in the middle."""
     place = len(content) // 2
-    return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :] if content else b"\4"
+    return (
+        content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :] if content else b"\4"
+    )
 
 
 HARMS: Mapping[str, Callable[[bytes], bytes | None]] = {
@@ -56,11 +62,17 @@ def gloss(folder: Path, *arguments: str) -> tuple[int | None, str]:
     process = CONTEXT.Process(target=call, args=(folder, list(arguments)))
     process.start()
     process.join(200)
-    return process.exitcode, (folder / "stdout.txt").read_text() + (folder / "stderr.txt").read_text()
+    return (
+        process.exitcode,
+        (folder / "stdout.txt").read_text() + (folder / "stderr.txt").read_text(),
+    )
 
 
 def mended_or_told(folder: Path, run: str, whole: Mapping[str, str]) -> str:
-    """What went wrong when the experiment was run again over a harmed run; nothing if it was mended, or refused in a sentence."""
+    """What went wrong when the experiment was run again over a harmed run.
+
+    Nothing if it was mended, or refused in a sentence.
+    """
     code, said = gloss(folder, "run", "experiment.toml")
     if "Traceback" in said or "fault of gloss" in said:
         return f"a traceback: {said[-2000:]}"

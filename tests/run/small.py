@@ -10,7 +10,7 @@ from typing import Any
 
 from gloss.store.lock import LOCK
 from gloss.store.results import Part
-from gloss.store.sealed import sealed, unsealed
+from gloss.store.sealed_json import read_sealed_json, seal_json
 
 SMALL = """
 [run]
@@ -23,13 +23,13 @@ processes = 1
 max_tokens = 12000
 
 [contexts]
-shown = 60
-silent_shown = 150
+train = 60
+inactive_train = 150
 minimum = 4
 """
 
 
-TOLD = ("times.json", "report.html", "subject.json")
+VARYING = ("times.json", "report.html", "subject.json")
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -57,8 +57,15 @@ def ran(folder: Path, *arguments: str, seconds: float = 200) -> tuple[int, str, 
 
 def contents(folder: Path) -> dict[str, str]:
     """Hashes of all files but those that tell how long things took, and locks."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in TOLD and path.name != LOCK]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in VARYING and path.name != LOCK
+    ]
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def edit(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -66,11 +73,15 @@ def edit(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None
     part = Part(file.parents[1], int(file.stem.removeprefix("part-")))
     note = part.note()
     rows = {table: part.rows(table) for table in note.pop("rows")}
-    beside = [part.folder / name for name in note.pop("files") if not name.endswith(".parquet") or "/part-" not in name]
+    beside = [
+        part.folder / name
+        for name in note.pop("files")
+        if not name.endswith(".parquet") or "/part-" not in name
+    ]
     rows[file.parent.name] = [change(row) for row in rows[file.parent.name]]
     part.write(rows, note=note, beside=beside)
 
 
 def reseal(path: Path, **changed: Any) -> None:
     """Change sealed JSON, as if it had been written so."""
-    path.write_bytes(sealed(unsealed(path) | changed))
+    path.write_bytes(seal_json(read_sealed_json(path) | changed))

@@ -5,12 +5,12 @@ from io import StringIO
 import numpy as np
 from rich.console import Console
 
-from gloss.attribute.exact import Exact
-from gloss.attribute.game import Function
-from gloss.attribute.interactions import Faithfulness, Interactions
-from gloss.attribute.transforms import Basis
+from gloss.attribute.bases import Basis
+from gloss.attribute.game import FunctionGame
+from gloss.attribute.methods.exact import Exact
+from gloss.attribute.result.interactions import Faithfulness, Interactions
 from gloss.records import Estimate
-from gloss.run.attributing.shown import LOWERS, RAISES, sentence, strongest_table
+from gloss.run.attributing.terminal_view import LOWERS, RAISES, shaded_prompt, strongest_sets_table
 
 
 def printed(what) -> list[str]:
@@ -20,23 +20,38 @@ def printed(what) -> list[str]:
 
 
 def test_players_are_shaded_by_size_and_sign_and_the_space_around_them_is_not():
-    text = sentence((("Say: ", None), ("[bold]", 0), (" bad\n", 1), (" so", 2), (" what", 3)), {0: 2.0, 1: -1.0, 2: 0.05})
+    text = shaded_prompt(
+        (("Say: ", None), ("[bold]", 0), (" bad\n", 1), (" so", 2), (" what", 3)),
+        {0: 2.0, 1: -1.0, 2: 0.05},
+    )
     styled = {text.plain[span.start : span.end]: span.style for span in text.spans if span.style}
     assert styled["[bold]"] == RAISES[2]
     assert styled["bad"] == LOWERS[1]
     assert "so" not in styled
-    assert printed(text) == ["Say: [bold] bad", " so what", "lowers −2 … raises +2  (alone, beyond what it does with others)"]
+    assert printed(text) == [
+        "Say: [bold] bad",
+        " so what",
+        "lowers −2 … raises +2  (alone, beyond what it does with others)",
+    ]
 
 
 def test_a_text_that_nothing_moves_has_no_legend():
-    assert printed(sentence((("a", 0), ("   ", None), ("b", 1)), {})) == ["a   b"]
+    assert printed(shaded_prompt((("a", 0), ("   ", None), ("b", 1)), {})) == ["a   b"]
 
 
 def test_the_table_tells_kinds_and_counts_what_it_leaves_out():
-    game = Function(("no", "not", "no", "very"), lambda x: 2.0 * (x[:, 0] | x[:, 2]) - x[:, 1] * x[:, 3] + 0.25 * x[:, 1])
-    lines = printed(strongest_table(Exact().attribute(game, np.random.default_rng(0)), 4))
+    game = FunctionGame(
+        ("no", "not", "no", "very"),
+        lambda x: 2.0 * (x[:, 0] | x[:, 2]) - x[:, 1] * x[:, 3] + 0.25 * x[:, 1],
+    )
+    lines = printed(strongest_sets_table(Exact().attribute(game, np.random.default_rng(0)), 4))
     assert lines[0].split() == ["players", "adds", "kind"]
-    assert [line.split("  ")[-1].strip() for line in lines[2:6]] == ["alone", "alone", "redundancy", "synergy"]
+    assert [line.split("  ")[-1].strip() for line in lines[2:6]] == [
+        "alone",
+        "alone",
+        "redundancy",
+        "synergy",
+    ]
     assert lines[4].strip().startswith("“no” (number 1) + “no” (number 3)")
     assert "−2" in lines[4]
     assert lines[6].strip() == "and 1 weaker"
@@ -45,8 +60,10 @@ def test_the_table_tells_kinds_and_counts_what_it_leaves_out():
 def test_intervals_stand_where_they_are_known():
     stability = {(0,): Estimate(1.0, 0.5, 1.25)}
     trust = Faithfulness(Estimate(0.9, 0.8, 1.0), 9)
-    found = Interactions(("a", "b"), {(0,): 1.0, (1,): -0.5}, Basis.MOBIUS, "given", trust, 9, stability=stability)
-    lines = printed(strongest_table(found, 5))
+    found = Interactions(
+        ("a", "b"), {(0,): 1.0, (1,): -0.5}, Basis.MOBIUS, "given", trust, 9, stability=stability
+    )
+    lines = printed(strongest_sets_table(found, 5))
     assert "95 % interval" in lines[0]
     assert "+0.5 to +1.25" in lines[2]
     assert " to " not in lines[3]

@@ -1,4 +1,6 @@
-"""`gloss attribute` on the embedded model, on tables and behind an endpoint: what it prints and keeps, and what it refuses."""
+"""`gloss attribute` on the embedded model, on tables and behind an endpoint: what it prints and
+keeps, and what it refuses.
+"""
 
 import json
 from pathlib import Path
@@ -8,8 +10,8 @@ import pytest
 import torch
 
 from gloss.errors import BadInput, BadSettings
-from gloss.run.attributing.outcome import report
-from gloss.run.attributing.question import Players, Question, Way
+from gloss.run.attributing.attribution_report import report_attribution
+from gloss.run.attributing.question import AttributionQuestion, AttributionSettings, PlayerSettings
 from models.servers import serve
 
 PROMPT = "for i in range(10):\n    print("
@@ -29,45 +31,64 @@ def record(folder: Path) -> dict:
 
 
 def test_words_of_a_prompt(tmp_path, capsys):
-    report(Question(prompt=PROMPT, answer="i"), Way(folder=tmp_path))
-    told = capsys.readouterr().out
-    assert "log-probability of 'i' (nats)" in told
-    assert "Known whole: all 32 masks" in " ".join(told.split())
+    report_attribution(
+        AttributionQuestion(prompt=PROMPT, answer="i"), AttributionSettings(folder=tmp_path)
+    )
+    printed = capsys.readouterr().out
+    assert "log-probability of 'i' (nats)" in printed
+    assert "Known whole: all 32 masks" in " ".join(printed.split())
     kept = record(tmp_path)
     assert kept["players"] == ["for", "i", "in", "range(10):", "print("]
     assert kept["evaluations"] == 32
     assert len(list(tmp_path.glob("*.html"))) == 1
-    report(Question(prompt=PROMPT, answer="i"), Way(method="exact", folder=tmp_path))
+    report_attribution(
+        AttributionQuestion(prompt=PROMPT, answer="i"),
+        AttributionSettings(method="exact", folder=tmp_path),
+    )
     assert "0 values were new" in capsys.readouterr().out
 
 
 def test_the_likeliest_answer_stands_in_for_one_that_is_left_out(tmp_path, capsys):
-    report(Question(prompt="import os\nimport", players=Players(unit="lines")), Way(folder=tmp_path, method="exact"))
+    report_attribution(
+        AttributionQuestion(prompt="import os\nimport", players=PlayerSettings(unit="lines")),
+        AttributionSettings(folder=tmp_path, method="exact"),
+    )
     assert "log-probability of" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("components", ["mlps", "layers"])
 def test_parts_of_the_model(tmp_path, components):
-    report(
-        Question(prompt=PROMPT, answer="i", other="x", players=Players(components=components)),
-        Way(folder=tmp_path, method="exact"),
+    report_attribution(
+        AttributionQuestion(
+            prompt=PROMPT, answer="i", other="x", players=PlayerSettings(components=components)
+        ),
+        AttributionSettings(folder=tmp_path, method="exact"),
     )
     assert record(tmp_path)["players"][0] == {"mlps": "MLP 0", "layers": "layer 0"}[components]
 
 
 def test_features_of_a_dictionary_and_the_activation_of_one(tmp_path):
-    report(
-        Question(prompt=PROMPT, answer="i", players=Players(features="embedded@3,17")), Way(folder=tmp_path / "a", method="exact")
+    report_attribution(
+        AttributionQuestion(
+            prompt=PROMPT, answer="i", players=PlayerSettings(features="embedded@3,17")
+        ),
+        AttributionSettings(folder=tmp_path / "a", method="exact"),
     )
     assert record(tmp_path / "a")["players"] == ["feature 3", "feature 17"]
-    report(
-        Question(prompt="x = 1", feature="embedded@3", players=Players(unit="tokens")), Way(folder=tmp_path / "b", method="exact")
+    report_attribution(
+        AttributionQuestion(
+            prompt="x = 1", feature="embedded@3", players=PlayerSettings(unit="tokens")
+        ),
+        AttributionSettings(folder=tmp_path / "b", method="exact"),
     )
     assert record(tmp_path / "b")["value"] == "activation of feature 3"
 
 
 def test_a_gradient(tmp_path, capsys):
-    report(Question(prompt="for i in", answer=" range"), Way(folder=tmp_path, method="gradient"))
+    report_attribution(
+        AttributionQuestion(prompt="for i in", answer=" range"),
+        AttributionSettings(folder=tmp_path, method="gradient"),
+    )
     assert record(tmp_path)["method"] == "gradient"
 
 
@@ -79,9 +100,15 @@ def test_a_table_of_masks_and_values(tmp_path, rng, kind):
     if kind == "npz":
         np.savez(file, masks=masks, values=values)
     else:
-        rows = [",".join([*map(str, row.astype(int)), str(value)]) for row, value in zip(masks, values, strict=True)]
+        rows = [
+            ",".join([*map(str, row.astype(int)), str(value)])
+            for row, value in zip(masks, values, strict=True)
+        ]
         file.write_text("\n".join([",".join([*map(str, range(12)), "value"]), *rows]))
-    report(Question(players=Players(data=str(file))), Way(folder=tmp_path))
+    report_attribution(
+        AttributionQuestion(players=PlayerSettings(data=str(file))),
+        AttributionSettings(folder=tmp_path),
+    )
     kept = record(tmp_path)
     assert kept["held_out_r2"]["low"] > 0.99
     strongest = [tuple(row["players"]) for row in kept["coefficients"]["mobius"][:2]]
@@ -90,11 +117,13 @@ def test_a_table_of_masks_and_values(tmp_path, rng, kind):
 
 def test_behind_an_endpoint_nothing_is_asked_twice(tmp_path, capsys):
     with serve(answer="parrot") as server:
-        asked = Question(model="m", prompt="the red fox", answer="fox", base_url=server.base_url)
-        report(asked, Way(method="exact", folder=tmp_path))
+        asked = AttributionQuestion(
+            model="m", prompt="the red fox", answer="fox", base_url=server.base_url
+        )
+        report_attribution(asked, AttributionSettings(method="exact", folder=tmp_path))
         before = sum(request["prompt"].count("fox") for request in server.requests())
         (next(tmp_path.glob("values-*"))).unlink()
-        report(asked, Way(method="exact", folder=tmp_path))
+        report_attribution(asked, AttributionSettings(method="exact", folder=tmp_path))
         assert sum(request["prompt"].count("fox") for request in server.requests()) == before
     assert tuple(record(tmp_path)["coefficients"]["mobius"][0]["players"]) == (2,)
 
@@ -102,13 +131,19 @@ def test_behind_an_endpoint_nothing_is_asked_twice(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda: Question(), "nothing to attribute"),
-        (lambda: Question(prompt="a", value="surprise"), "no such choice"),
-        (lambda: Question(prompt="a", value="difference", answer="b"), "needs --answer and --other"),
-        (lambda: Question(prompt="a", value="activation"), "needs --feature"),
-        (lambda: Question(prompt="a", base_url="http://x/v1"), "an endpoint shows words"),
-        (lambda: Players(unit="letters"), "no such choice"),
-        (lambda: Players(components="heads", data="x.csv"), "different players"),
+        (lambda: AttributionQuestion(), "nothing to attribute"),
+        (lambda: AttributionQuestion(prompt="a", value="surprise"), "no such choice"),
+        (
+            lambda: AttributionQuestion(prompt="a", value="difference", answer="b"),
+            "needs --answer and --other",
+        ),
+        (lambda: AttributionQuestion(prompt="a", value="activation"), "needs --feature"),
+        (
+            lambda: AttributionQuestion(prompt="a", base_url="http://x/v1"),
+            "an endpoint shows words",
+        ),
+        (lambda: PlayerSettings(unit="letters"), "no such choice"),
+        (lambda: PlayerSettings(components="heads", data="x.csv"), "different players"),
     ],
 )
 def test_a_wrong_question_is_refused_before_anything_is_loaded(wrong, said):
@@ -119,11 +154,23 @@ def test_a_wrong_question_is_refused_before_anything_is_loaded(wrong, said):
 def test_what_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "bad.csv").write_text("a,b\n1,0\n")
     with pytest.raises(BadInput, match="no column 'value'"):
-        report(Question(players=Players(data=str(tmp_path / "bad.csv"))), Way(folder=tmp_path))
+        report_attribution(
+            AttributionQuestion(players=PlayerSettings(data=str(tmp_path / "bad.csv"))),
+            AttributionSettings(folder=tmp_path),
+        )
     (tmp_path / "two.csv").write_text("a,value\n2,0\n")
     with pytest.raises(BadInput, match="write 1 for a player"):
-        report(Question(players=Players(data=str(tmp_path / "two.csv"))), Way(folder=tmp_path))
+        report_attribution(
+            AttributionQuestion(players=PlayerSettings(data=str(tmp_path / "two.csv"))),
+            AttributionSettings(folder=tmp_path),
+        )
     with pytest.raises(BadSettings, match="names no feature"):
-        report(Question(prompt="a", feature="embedded"), Way(folder=tmp_path))
+        report_attribution(
+            AttributionQuestion(prompt="a", feature="embedded"),
+            AttributionSettings(folder=tmp_path),
+        )
     with pytest.raises(BadInput, match="takes no --budget"):
-        report(Question(prompt="a b"), Way(folder=tmp_path, method="exact", budget=10))
+        report_attribution(
+            AttributionQuestion(prompt="a b"),
+            AttributionSettings(folder=tmp_path, method="exact", budget=10),
+        )

@@ -1,4 +1,6 @@
-"""`gloss check` on what its user names: dialogues in the subject's template, tokens that do not count."""
+"""`gloss check` on what its user names: dialogues in the subject's template, tokens that do not
+count.
+"""
 
 import json
 import re
@@ -9,10 +11,10 @@ from tokenizers import AddedToken
 
 from collect.tiny import START, sentences, tiny_dictionary, tiny_subject, tiny_tokenizer
 from gloss.errors import Mismatch
-from gloss.models.counting import of_words
 from gloss.models.formats import save_dictionary
-from gloss.run.check import report
-from gloss.run.experiment import asked
+from gloss.models.model_settings import leave_out_from_words
+from gloss.run.commands.check import print_dictionary_check
+from gloss.run.experiment import subject_settings
 
 TEMPLATE = "{% for m in messages %}<|turn|>{{ m.role }}: {{ m.content }}<|stop|>\n{% endfor %}"
 
@@ -21,27 +23,50 @@ TEMPLATE = "{% for m in messages %}<|turn|>{{ m.role }}: {{ m.content }}<|stop|>
 def chat(tmp_path: Path) -> Path:
     """A folder with a tiny chat model, a dictionary and dialogues."""
     model, tokenizer = tiny_subject().model, tiny_tokenizer()
-    tokenizer.add_special_tokens([AddedToken(name, special=True) for name in ("<|turn|>", "<|stop|>")])
+    tokenizer.add_special_tokens(
+        [AddedToken(name, special=True) for name in ("<|turn|>", "<|stop|>")]
+    )
     model.resize_token_embeddings(tokenizer.get_vocab_size(), mean_resizing=False)
     model.save_pretrained(tmp_path / "model")
     tokenizer.save(str(tmp_path / "model" / "tokenizer.json"))
-    named = {"bos_token": tokenizer.id_to_token(START), "eos_token": "<|stop|>", "chat_template": TEMPLATE}
+    named = {
+        "bos_token": tokenizer.id_to_token(START),
+        "eos_token": "<|stop|>",
+        "chat_template": TEMPLATE,
+    }
     (tmp_path / "model" / "tokenizer_config.json").write_text(json.dumps(named))
     save_dictionary(tiny_dictionary(), tmp_path / "dictionary")
     said = [text for _, text in sentences(40)]
-    turns = [[("user", ask), ("assistant", answer)] for ask, answer in zip(said[::2], said[1::2], strict=True)]
-    rows = [{"messages": [{"role": role, "content": text} for role, text in each]} for each in turns]
+    turns = [
+        [("user", ask), ("assistant", answer)]
+        for ask, answer in zip(said[::2], said[1::2], strict=True)
+    ]
+    rows = [
+        {"messages": [{"role": role, "content": text} for role, text in each]} for each in turns
+    ]
     (tmp_path / "dialogues.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return tmp_path
 
 
-def test_dialogues_are_put_as_text_and_their_marks_do_not_count(chat: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dialogues_are_put_as_text_and_their_marks_do_not_count(
+    chat: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def checked(*words: str) -> tuple[list[str], list[str]]:
         texts = (str(chat / "dialogues.jsonl#messages"),)
         with pytest.raises(Mismatch, match="explains less"):  # a random dictionary
-            report(asked(str(chat / "model")), str(chat / "dictionary"), texts, 50_000, "", of_words(words), 0.0)
+            print_dictionary_check(
+                subject_settings(str(chat / "model")),
+                str(chat / "dictionary"),
+                texts,
+                50_000,
+                "",
+                leave_out_from_words(words),
+                0.0,
+            )
         said = capsys.readouterr().out.replace(",", "")
-        return re.findall(r"n = (\d+) tokens", said), re.findall(r"(\d+) of \d+ tokens are left out", said)
+        return re.findall(r"n = (\d+) tokens", said), re.findall(
+            r"(\d+) of \d+ tokens are left out", said
+        )
 
     [tokens], left_out = checked()
     assert left_out == [str(4 * 20)]  # of 20 dialogues, two marks a turn
@@ -50,6 +75,14 @@ def test_dialogues_are_put_as_text_and_their_marks_do_not_count(chat: Path, caps
 
 
 def test_words_of_a_command_line_name_tokens() -> None:
-    assert (of_words(()), of_words(["none"]), of_words(["special"])) == ("special", "none", "special")
-    assert of_words(["<think>", "17"]) == ("<think>", 17)
-    assert of_words(["none", "a"]) == ("none", "a")
+    assert (
+        leave_out_from_words(()),
+        leave_out_from_words(["none"]),
+        leave_out_from_words(["special"]),
+    ) == (
+        "special",
+        "none",
+        "special",
+    )
+    assert leave_out_from_words(["<think>", "17"]) == ("<think>", 17)
+    assert leave_out_from_words(["none", "a"]) == ("none", "a")

@@ -1,14 +1,16 @@
-"""Runs whose explanations are chosen among several: candidates are kept, and the report says how they fare elsewhere."""
+"""Runs whose explanations are chosen among several: candidates are kept, and the report says how
+they fare elsewhere.
+"""
 
 import shutil
 
 import numpy as np
 from small import SMALL, start
 
-from gloss.run.pipeline import plan_of
-from gloss.run.report import sections
-from gloss.run.reporting.material import Material
-from gloss.store.results import read
+from gloss.run.pipeline import load_plan
+from gloss.run.reporting.report import report_sections
+from gloss.run.reporting.run_data import RunData
+from gloss.store.results import read_rows
 from models.servers import serve
 
 RULES = """
@@ -48,16 +50,24 @@ def test_rules_are_chosen_without_a_language_model(small_run, tmp_path):
     shutil.copytree(small_run / "out", tmp_path / "out")
     (tmp_path / "experiment.toml").write_text(SMALL + RULES)
     ran(tmp_path)
-    plan = plan_of(tmp_path / "out")
-    candidates = read(plan.places("explain"), "candidates")
-    explanations = {row["feature"]: row["rule"] for row in read(plan.places("explain"), "explanations")}
+    plan = load_plan(tmp_path / "out")
+    candidates = read_rows(plan.places("explain"), "candidates")
+    explanations = {
+        row["feature"]: row["rule"] for row in read_rows(plan.places("explain"), "explanations")
+    }
     assert explanations
     assert {row["feature"]: row["rule"] for row in candidates if row["chosen"]} == explanations
     for row in candidates:
-        own = [other["value"] for other in candidates if other["feature"] == row["feature"] and other["value"] is not None]
+        own = [
+            other["value"]
+            for other in candidates
+            if other["feature"] == row["feature"] and other["value"] is not None
+        ]
         assert row["chosen"] <= (row["value"] == max(own))
         assert (row["method"], row["headline"]) in {("best_of", "f1"), ("best_of", None)}
-    [section] = [one for one in sections(Material(plan)) if one.title == "Chosen explanations"]
+    [section] = [
+        one for one in report_sections(RunData(plan)) if one.title == "Chosen explanations"
+    ]
     label, number, here, there, optimism = section.blocks[0].rows[0]
     assert label == "F1 by execution, best_of: chosen"
     assert int(number) <= len(explanations)
@@ -71,10 +81,16 @@ def test_a_model_is_asked_for_every_candidate_and_every_judgement(small_run, tmp
         assert "explain.repair" in ran(tmp_path, "cost")
         assert server.requests() == []
         ran(tmp_path)
-    plan = plan_of(tmp_path / "out")
-    assert {row["method"] for row in read(plan.places("explain"), "explanations")} == {"best_of", "repair"}
-    candidates = read(plan.places("explain"), "candidates")
-    assert {(row["scorer"], row["reason"]) for row in candidates} == {("detection", None), (None, "too_few_examples")}
+    plan = load_plan(tmp_path / "out")
+    assert {row["method"] for row in read_rows(plan.places("explain"), "explanations")} == {
+        "best_of",
+        "repair",
+    }
+    candidates = read_rows(plan.places("explain"), "candidates")
+    assert {(row["scorer"], row["reason"]) for row in candidates} == {
+        ("detection", None),
+        (None, "too_few_examples"),
+    }
     for made in ("best_of", "repair"):
         chosen = [row["feature"] for row in candidates if row["chosen"] and row["method"] == made]
         assert len(chosen) == len(set(chosen)) > 5

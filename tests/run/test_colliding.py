@@ -1,4 +1,6 @@
-"""Runs that list features whose explanations may be exchanged, with rules and with a judge over HTTP."""
+"""Runs that list features whose explanations may be exchanged, with rules and with a judge over
+HTTP.
+"""
 
 import json
 import shutil
@@ -10,11 +12,11 @@ from small import SMALL, edit, start
 
 from gloss.errors import BadSettings
 from gloss.run.experiment import Experiment
-from gloss.run.pipeline import find_collisions, plan_of
+from gloss.run.opened_run import run_explanations
+from gloss.run.pipeline import load_plan, run_collisions_stage
 from gloss.run.plan import Plan
-from gloss.run.report import write_report
-from gloss.run.restored import explanations_of
-from gloss.store.results import read
+from gloss.run.reporting.report import write_run_report
+from gloss.store.results import read_rows
 from models.servers import serve
 
 
@@ -27,48 +29,74 @@ def ran(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def together(small_run, tmp_path) -> Plan:
-    """The small run, with the neighbours of its features changed to others that it explains, and nothing compared yet."""
+    """The small run, with the neighbours of its features changed to others that it explains, and
+    nothing compared yet.
+    """
     shutil.copytree(small_run / "out", tmp_path / "out")
-    plan = plan_of(tmp_path / "out")
+    plan = load_plan(tmp_path / "out")
     chosen = [feature.index for feature in plan.features]
     [file] = (plan.place("decompose") / "features").glob("*.parquet")
 
     def near(row: dict) -> dict:
-        return row | {"neighbours": [{"feature": other, "cosine": 0.5} for other in chosen if other != row["feature"]]}
+        return row | {
+            "neighbours": [
+                {"feature": other, "cosine": 0.5} for other in chosen if other != row["feature"]
+            ]
+        }
 
     edit(file, near)
     shutil.rmtree(plan.place("collisions"))
-    return plan_of(tmp_path / "out")
+    return load_plan(tmp_path / "out")
 
 
 def alike(plan: Plan, features: list[int]) -> None:
     """Give these features the words and the rule of the first."""
     [folder] = plan.places("explain")
-    [given] = [e for e in explanations_of(plan)["explain.rule"] if e.feature.index == features[0]]
+    [given] = [e for e in run_explanations(plan)["explain.rule"] if e.feature.index == features[0]]
     for file in (folder / "explanations").glob("*.parquet"):
-        edit(file, lambda row: row | {"text": given.text, "rule": given.rule} if row["feature"] in features else row)
+        edit(
+            file,
+            lambda row: (
+                row | {"text": given.text, "rule": given.rule}
+                if row["feature"] in features
+                else row
+            ),
+        )
 
 
 def test_a_run_compares_near_features_once_and_says_of_whom_the_words_speak(together, tmp_path):
     plan = together
-    explained = sorted(e.feature.index for e in explanations_of(plan)["explain.rule"])
+    explained = sorted(e.feature.index for e in run_explanations(plan)["explain.rule"])
     chosen = [explained[0], explained[-1]]
     alike(plan, chosen)
-    find_collisions(plan)
-    pairs = read([plan.place("collisions")], "collisions")
-    assert len({frozenset((row["feature"], row["other"])) for row in pairs}) == len(pairs) > len(explained)
+    run_collisions_stage(plan)
+    pairs = read_rows([plan.place("collisions")], "collisions")
+    assert (
+        len({frozenset((row["feature"], row["other"])) for row in pairs})
+        == len(pairs)
+        > len(explained)
+    )
     assert sum(row["same_words"] for row in pairs) == 1
     assert any(not row["collides"] for row in pairs)
-    groups = read([plan.place("collisions")], "collision_groups")
+    groups = read_rows([plan.place("collisions")], "collision_groups")
     assert {row["feature"] for row in groups if row["group"] == 0} >= set(chosen)
-    fresh = plan_of(tmp_path / "out")
+    fresh = load_plan(tmp_path / "out")
     ran(tmp_path, "browse", "out")
-    page = (tmp_path / "out" / "page" / "features" / fresh.dictionary_name / f"{chosen[1]}.html").read_text()
+    page = (
+        tmp_path / "out" / "page" / "features" / fresh.dictionary_name / f"{chosen[1]}.html"
+    ).read_text()
     assert "The same words also fit" in page
     assert f"<b>{chosen[0]}</b>" in page
-    [section] = [section for section in write_report(fresh).sections if section.title == "Collisions"]
+    [section] = [
+        section for section in write_run_report(fresh).sections if section.title == "Collisions"
+    ]
     assert ", ".join(map(str, chosen)) in str(section) or len(groups) > 3
-    told = ran(tmp_path, "query", "out", "SELECT count(*) AS many FROM collisions JOIN collision_groups USING (feature)")
+    told = ran(
+        tmp_path,
+        "query",
+        "out",
+        "SELECT count(*) AS many FROM collisions JOIN collision_groups USING (feature)",
+    )
     assert "many" in told
 
 
@@ -84,18 +112,20 @@ max_attempts = 1
 """
 
 
-def test_a_judge_who_guesses_finds_that_all_collide_and_is_asked_again_only_where_a_request_was_lost(together, tmp_path):
+def test_a_judge_who_guesses_finds_that_all_collide_and_is_asked_again_only_where_one_was_lost(
+    together, tmp_path
+):
     with serve(answer="pick at random", script=["ok", "500"]) as server:
         (tmp_path / "experiment.toml").write_text(SMALL + JUDGED.format(url=server.base_url))
         ran(tmp_path, "collisions", "experiment.toml")
-        plan = plan_of(tmp_path / "out")
+        plan = load_plan(tmp_path / "out")
         lost = [shard for shard in range(plan.shards) if not plan.part("collisions", shard).is_done]
         assert lost
         assert not plan.part("collisions", plan.shards).is_done
         asked = len(server.requests())
         ran(tmp_path, "collisions", "experiment.toml")
         assert len(server.requests()) == asked + 1
-    pairs = read([plan.place("collisions")], "collisions")
+    pairs = read_rows([plan.place("collisions")], "collisions")
     assert pairs
     assert {row["n"] for row in pairs if not row["same_words"]} <= {4, 8, 0}
     assert sum(row["collides"] for row in pairs) > 0.6 * len(pairs)
@@ -104,14 +134,19 @@ def test_a_judge_who_guesses_finds_that_all_collide_and_is_asked_again_only_wher
 
 def test_explanations_without_rules_are_counted_and_left_alone(together):
     plan = together
-    find_collisions(plan)
-    compared = sum(not row["same_words"] for row in read([plan.place("collisions")], "collisions"))
+    run_collisions_stage(plan)
+    compared = sum(
+        not row["same_words"] for row in read_rows([plan.place("collisions")], "collisions")
+    )
     shutil.rmtree(plan.place("collisions"))
     [folder] = plan.places("explain")
     for file in (folder / "explanations").glob("*.parquet"):
         edit(file, lambda row: row | {"rule": None})
-    find_collisions(plan)
-    notes = [json.loads(plan.part("collisions", shard).marker.read_text())["uncompared"] for shard in range(plan.shards)]
+    run_collisions_stage(plan)
+    notes = [
+        json.loads(plan.part("collisions", shard).marker.read_text())["uncompared"]
+        for shard in range(plan.shards)
+    ]
     assert sum(notes) == compared > 0
 
 

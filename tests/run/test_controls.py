@@ -1,4 +1,6 @@
-"""Runs beside a run: of a random dictionary and of a random subject, made once and told in the report."""
+"""Runs beside a run: of a random dictionary and of a random subject, made once and told in the
+report.
+"""
 
 import shutil
 from pathlib import Path
@@ -9,11 +11,11 @@ from small import SMALL, start
 
 from gloss.errors import BadSettings
 from gloss.records import FeatureActivations
-from gloss.run.controls import finished, folder_of, wanted
+from gloss.run.control_runs import control_folder, started_controls, wanted_controls
 from gloss.run.experiment import Experiment
-from gloss.run.plan import Plan, plan_of
-from gloss.run.reporting.peaks import entropy, peaks
-from gloss.store.contexts import Tiles
+from gloss.run.plan import Plan, load_plan
+from gloss.run.reporting.untrained_controls import peak_tokens, token_entropy
+from gloss.store.contexts import FixedWindows
 
 CONTROLS = """
 [controls]
@@ -36,46 +38,57 @@ def controlled(small_run, tmp_path_factory) -> Path:
 
 
 def test_controls_are_runs_of_their_own_on_the_same_texts(controlled):
-    plan = plan_of(controlled)
-    runs = {name: plan_of(folder) for name, folder in finished(plan)}
+    plan = load_plan(controlled)
+    runs = {name: load_plan(folder) for name, folder in started_controls(plan)}
     assert list(runs) == ["random_dictionary", "random_subject"]
     for name, run in runs.items():
         assert len(run.features) == 3
         assert run.dictionary_name == name
         assert (run.corpus.tokens == plan.corpus.tokens).all()
         assert run.experiment.controls.features == 50
-        assert wanted(run) == ()
+        assert wanted_controls(run) == ()
     made_from = {name: run.activations.manifest["made_from"] for name, run in runs.items()}
-    assert made_from["random_dictionary"]["subject"] == plan.activations.manifest["made_from"]["subject"]
-    assert made_from["random_subject"]["subject"] != plan.activations.manifest["made_from"]["subject"]
+    assert (
+        made_from["random_dictionary"]["subject"]
+        == plan.activations.manifest["made_from"]["subject"]
+    )
+    assert (
+        made_from["random_subject"]["subject"] != plan.activations.manifest["made_from"]["subject"]
+    )
 
 
 def test_the_random_dictionary_fires_as_often_feature_by_feature(controlled):
-    plan = plan_of(controlled)
-    random = plan_of(folder_of(plan, "random_dictionary"))
+    plan = load_plan(controlled)
+    random = load_plan(control_folder(plan, "random_dictionary"))
     mine, theirs = plan.activations.counts, random.activations.counts
     assert theirs.sum() == pytest.approx(mine.sum(), rel=0.02)
     assert np.corrcoef(mine, theirs)[0, 1] > 0.99
 
 
 def test_the_random_subjects_dictionary_has_the_same_shape(controlled):
-    plan = plan_of(controlled)
-    random = plan_of(folder_of(plan, "random_subject"))
+    plan = load_plan(controlled)
+    random = load_plan(control_folder(plan, "random_subject"))
     assert random.activations.width == plan.activations.width
-    assert random.activations.manifest["nonzeros"] / len(random.corpus) == pytest.approx(16, abs=0.5)
+    assert random.activations.manifest["nonzeros"] / len(random.corpus) == pytest.approx(
+        16, abs=0.5
+    )
 
 
 def test_controls_that_are_done_are_not_done_again_and_others_are_not_told(controlled, tmp_path):
-    before = {path: path.stat().st_mtime_ns for path in (controlled / "controls").rglob("*.parquet")}
+    before = {
+        path: path.stat().st_mtime_ns for path in (controlled / "controls").rglob("*.parquet")
+    }
     process = start(controlled.parent, "run", "experiment.toml")
     process.communicate(timeout=280)
     assert process.returncode == 0
-    assert {path: path.stat().st_mtime_ns for path in (controlled / "controls").rglob("*.parquet")} == before
-    plan = plan_of(controlled)
+    assert {
+        path: path.stat().st_mtime_ns for path in (controlled / "controls").rglob("*.parquet")
+    } == before
+    plan = load_plan(controlled)
     tables = plan.experiment.tables()
     tables["controls"]["features"] = 4
     other = Plan(Experiment.of(tables), tuple(plan.keys.items()))
-    assert list(finished(other)) == []
+    assert list(started_controls(other)) == []
 
 
 def test_weights_are_trained_or_random():
@@ -84,13 +97,18 @@ def test_weights_are_trained_or_random():
 
 
 def test_peaks_are_one_a_context_the_strongest_first(controlled):
-    corpus = plan_of(controlled).corpus
-    firing = FeatureActivations(np.array([1, 2, 40, 41, 70]), np.array([1.0, 2.0, 9.0, 3.0, 4.0], np.float32))
+    corpus = load_plan(controlled).corpus
+    firing = FeatureActivations(
+        np.array([1, 2, 40, 41, 70]), np.array([1.0, 2.0, 9.0, 3.0, 4.0], np.float32)
+    )
     assert (corpus.offsets[1]) > 96
-    assert peaks(corpus, Tiles(corpus, 32), firing).tolist() == corpus.tokens[[40, 70, 2]].tolist()
+    assert (
+        peak_tokens(corpus, FixedWindows(corpus, 32), firing).tolist()
+        == corpus.tokens[[40, 70, 2]].tolist()
+    )
 
 
 def test_entropy_is_0_for_one_token_and_the_logarithm_of_their_number_for_different_ones():
-    assert entropy(np.zeros(20, np.int64)) == 0
-    assert entropy(np.arange(20)) == pytest.approx(np.log(20))
-    assert entropy(np.array([1, 1, 2, 2])) == pytest.approx(np.log(2))
+    assert token_entropy(np.zeros(20, np.int64)) == 0
+    assert token_entropy(np.arange(20)) == pytest.approx(np.log(20))
+    assert token_entropy(np.array([1, 1, 2, 2])) == pytest.approx(np.log(2))

@@ -1,4 +1,6 @@
-"""Any file of a finished run cut off, changed, emptied or removed: the next run mends it, or says one sentence."""
+"""Any file of a finished run cut off, changed, emptied or removed: the next run mends it, or says
+one sentence.
+"""
 
 import os
 import subprocess
@@ -26,7 +28,11 @@ SOME = (
 def chosen(run: Path) -> list[Path]:
     """All files, or one of some kinds."""
     files = sorted(path.relative_to(run) for path in run.rglob("*") if path.is_file())
-    return files if EVERY else [next(file for file in files if str(file).endswith(name)) for name in SOME]
+    return (
+        files
+        if EVERY
+        else [next(file for file in files if str(file).endswith(name)) for name in SOME]
+    )
 
 
 @pytest.mark.timeout(3600)
@@ -79,11 +85,23 @@ def test_a_folder_of_something_else_is_neither_taken_for_pages_nor_verified(smal
     assert "holds no run" in said
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux") or os.getuid() != 0, reason="only root mounts a folder read-only")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux") or os.getuid() != 0,
+    reason="only root mounts a folder read-only",
+)
 def test_an_archive_that_nobody_can_write_is_verified(small_run, tmp_path):
     folder = copied(small_run, tmp_path / "run")
-    read_only = f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} && cd {folder} && exec "
-    command = ["unshare", "--mount", "sh", "-c", read_only + f"{Path(sys.executable).parent / 'gloss'} verify out"]
+    read_only = (
+        f"mount --bind {folder} {folder} && mount -o remount,ro,bind {folder} && cd {folder} &&"
+        " exec "
+    )
+    command = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        read_only + f"{Path(sys.executable).parent / 'gloss'} verify out",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if "unshare" in done.stderr or "mount:" in done.stderr:
         pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")

@@ -5,8 +5,8 @@ import shutil
 import numpy as np
 from small import SMALL, start
 
-from gloss.run.pipeline import plan_of
-from gloss.store.results import read
+from gloss.run.pipeline import load_plan
+from gloss.store.results import read_rows
 from models.servers import serve
 
 WRITTEN = """
@@ -22,7 +22,8 @@ model = "m"
 base_url = "{url}"
 """
 
-MORE = SMALL.replace("features = 12", "features = 80")  # few words by themselves make a feature of a last layer fire
+# few words by themselves make a feature of a last layer fire
+MORE = SMALL.replace("features = 12", "features = 80")
 
 
 def test_explanations_make_their_own_feature_fire_and_shuffled_ones_do_not(small_run, tmp_path):
@@ -34,11 +35,13 @@ def test_explanations_make_their_own_feature_fire_and_shuffled_ones_do_not(small
             _, err = process.communicate(timeout=200)
             assert process.returncode == 0, err
             assert bool(server.requests()) == (verb == "run")
-    plan = plan_of(tmp_path / "out")
-    scores = read(plan.places("score"), "scores")
+    plan = load_plan(tmp_path / "out")
+    scores = read_rows(plan.places("score"), "scores")
     above = {
         control: {
-            row["feature"]: {e["metric"]: e["value"] for e in row["estimates"]}["firing_above_contrast"]
+            row["feature"]: {e["metric"]: e["value"] for e in row["estimates"]}[
+                "firing_above_contrast"
+            ]
             for row in scores
             if row["control"] == control
         }
@@ -46,6 +49,8 @@ def test_explanations_make_their_own_feature_fire_and_shuffled_ones_do_not(small
     }
     assert max(above["none"].values()) > 0.7
     both = above["none"].keys() & above["shuffled_explanation"].keys()
-    differences = np.array([above["none"][feature] - above["shuffled_explanation"][feature] for feature in both])
+    differences = np.array(
+        [above["none"][feature] - above["shuffled_explanation"][feature] for feature in both]
+    )
     assert differences.mean() > 2 * differences.std(ddof=1) / np.sqrt(len(both))
     assert {row["n"] for row in scores} == {8}

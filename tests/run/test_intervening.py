@@ -8,10 +8,10 @@ from small import SMALL, start
 from gloss.errors import BadSettings
 from gloss.records import Control, Split
 from gloss.run.experiment import Experiment
-from gloss.run.pipeline import plan_of
+from gloss.run.opened_run import shard_effects, shard_examples
+from gloss.run.pipeline import load_plan
 from gloss.run.plan import Plan
-from gloss.run.restored import effects_of, examples_of
-from gloss.store.results import read
+from gloss.store.results import read_rows
 
 FEW = """
 [run]
@@ -25,14 +25,14 @@ processes = 1
 max_tokens = 6000
 
 [contexts]
-shown = 20
-silent_shown = 20
+train = 20
+inactive_train = 20
 minimum = 2
 
 [intervene]
 kl = [1.0]
 prompts = 8
-shown_prompts = 4
+train_prompts = 4
 completions = 1
 new_tokens = 2
 
@@ -57,33 +57,48 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_feature_with_contexts_has_effects_and_the_splits_share_no_document(folder: Path):
-    plan = plan_of(folder / "out")
+    plan = load_plan(folder / "out")
     for shard in range(plan.shards):
-        effects = effects_of(plan, shard)
-        assert effects.keys() == {examples.feature.index for examples in examples_of(plan, shard)}
+        effects = shard_effects(plan, shard)
+        assert effects.keys() == {
+            examples.feature.index for examples in shard_examples(plan, shard)
+        }
         for found in effects.values():
             kinds = {(effect.split, effect.control) for effect in found}
-            assert kinds == {(split, control) for split in Split for control in (Control.NONE, Control.RANDOM_DIRECTION)}
+            assert kinds == {
+                (split, control)
+                for split in Split
+                for control in (Control.NONE, Control.RANDOM_DIRECTION)
+            }
 
 
 def test_explanations_by_what_rises_are_scored_and_every_effect_is_on_its_page(folder: Path):
-    plan = plan_of(folder / "out")
-    explained = {row["feature"] for row in read(plan.places("explain"), "explanations")}
+    plan = load_plan(folder / "out")
+    explained = {row["feature"] for row in read_rows(plan.places("explain"), "explanations")}
     assert explained
-    scored = [row for row in read(plan.places("score"), "scores") if row["control"] == Control.NONE]
+    scored = [
+        row for row in read_rows(plan.places("score"), "scores") if row["control"] == Control.NONE
+    ]
     assert {row["feature"] for row in scored} == explained
     pages = [page.read_text() for page in (folder / "out" / "page").rglob("features/*/*.html")]
     assert all('<section class="effects">' in page for page in pages)
 
 
 def test_they_are_read_in_sql_and_are_not_measured_again(folder: Path):
-    before = {path: path.stat().st_mtime_ns for path in (folder / "out" / "intervene").rglob("*.parquet")}
+    before = {
+        path: path.stat().st_mtime_ns for path in (folder / "out" / "intervene").rglob("*.parquet")
+    }
     assert len(before) == 2
     process = start(folder, "intervene", "experiment.toml")
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    process = start(folder, "query", "out", "SELECT split, control, avg(divergence.value) FROM effects GROUP BY ALL")
+    process = start(
+        folder,
+        "query",
+        "out",
+        "SELECT split, control, avg(kl.value) FROM effects GROUP BY ALL",
+    )
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert "random_direction" in out
@@ -92,11 +107,16 @@ def test_they_are_read_in_sql_and_are_not_measured_again(folder: Path):
 def test_the_table_changes_no_key_of_what_does_not_read_effects():
     plain, changed = Plan(Experiment.of({})).keys, Plan(Experiment.of({"intervene": {}})).keys
     assert changed == plain | {"intervene": changed["intervene"]}
-    assert Plan(Experiment.of({"intervene": {"kl": [3.0]}})).keys["intervene"] != changed["intervene"]
+    assert (
+        Plan(Experiment.of({"intervene": {"kl": [3.0]}})).keys["intervene"] != changed["intervene"]
+    )
 
 
 def test_a_list_of_numbers_is_told_from_a_list_of_texts():
-    with pytest.raises(BadSettings, match=r"\[intervene\]\.kl must be a list of numbers, got \['a'\]; put them in brackets"):
+    with pytest.raises(
+        BadSettings,
+        match=r"\[intervene\]\.kl must be a list of numbers, got \['a'\]; put them in brackets",
+    ):
         Experiment.of({"intervene": {"kl": ["a"]}})
 
 
@@ -105,4 +125,6 @@ def test_without_the_table_the_verb_says_what_to_add(tmp_path: Path):
     process = start(tmp_path, "intervene", "experiment.toml")
     _, err = process.communicate(timeout=200)
     assert process.returncode == 2
-    assert err == "gloss: the experiment has no table [intervene]; add one, empty for the defaults\n"
+    assert (
+        err == "gloss: the experiment has no table [intervene]; add one, empty for the defaults\n"
+    )

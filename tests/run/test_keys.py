@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from gloss.models.hub import snapshot
-from gloss.run.attributing.outcome import content
-from gloss.run.attributing.question import Question
+from gloss.models.pretrained.hub import hub_snapshot
+from gloss.run.attributing.attribution_report import question_content_hashes
+from gloss.run.attributing.question import AttributionQuestion
 from gloss.run.experiment import Experiment
-from gloss.run.keys import fingerprint, key, of_model, of_source
+from gloss.run.keys import fingerprint, model_hash, result_key, source_hash
 from gloss.run.plan import Plan
 
 
 def test_a_key_changes_with_every_part():
-    assert key("a", 1) == key("a", 1)
-    assert len({key("a", 1), key("a", 2), key("b", 1), key("a")}) == 4
+    assert result_key("a", 1) == result_key("a", 1)
+    assert len({result_key("a", 1), result_key("a", 2), result_key("b", 1), result_key("a")}) == 4
 
 
 def test_a_fingerprint_follows_content_and_names_not_places(tmp_path):
@@ -52,7 +52,9 @@ def test_another_setting_gives_new_keys_to_its_stage_and_those_after_it_alone():
 def test_what_a_model_is_asked_with_enters_the_keys_of_methods_that_ask_alone():
     explain = [{"method": "rule"}, {"method": "max_activating"}]
     first = Plan(Experiment.of({"explain": explain, "chat": {"model": "m"}})).keys
-    other = Plan(Experiment.of({"explain": explain, "chat": {"model": "m", "extra": {"temperature": 1}}})).keys
+    other = Plan(
+        Experiment.of({"explain": explain, "chat": {"model": "m", "extra": {"temperature": 1}}})
+    ).keys
     assert first["explain.rule"] == other["explain.rule"]
     assert first["explain.max_activating"] != other["explain.max_activating"]
 
@@ -67,30 +69,40 @@ def model(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors", "any.thing"])
+@pytest.mark.parametrize(
+    "file", ["config.json", "tokenizer.json", "model.safetensors", "any.thing"]
+)
 @pytest.mark.parametrize("name", ["{0}", "~/odd#name"])
 def test_every_file_of_a_model_counts_however_its_folder_is_named(model, file, name):
     name = name.format(model)
-    before = of_model(name), Plan(Experiment.of({"subject": {"model": name}})).keys["decompose"], content(Question(name, "a"))
+    before = (
+        model_hash(name),
+        Plan(Experiment.of({"subject": {"model": name}})).keys["decompose"],
+        question_content_hashes(AttributionQuestion(name, "a")),
+    )
     (model / file).write_text("another")
-    after = of_model(name), Plan(Experiment.of({"subject": {"model": name}})).keys["decompose"], content(Question(name, "a"))
+    after = (
+        model_hash(name),
+        Plan(Experiment.of({"subject": {"model": name}})).keys["decompose"],
+        question_content_hashes(AttributionQuestion(name, "a")),
+    )
     assert not set(before[:2]) & set(after[:2])
     assert before[2] != after[2]
 
 
 def test_what_lies_in_folders_of_a_model_is_not_read_and_does_not_count(model):
-    before = of_model(str(model))
+    before = model_hash(str(model))
     (model / "runs").mkdir()
     (model / "runs" / "results").write_text("1")
-    assert of_model(str(model)) == before
+    assert model_hash(str(model)) == before
 
 
 def test_a_source_of_rows_counts_by_its_file_also_where_a_hash_is_in_its_name(tmp_path):
     for name, source in (("rows.csv", "rows.csv#text"), ("a#b.txt", "a#b.txt")):
         (tmp_path / name).write_text("one")
-        before = of_source(str(tmp_path / source))
+        before = source_hash(str(tmp_path / source))
         (tmp_path / name).write_text("two")
-        assert of_source(str(tmp_path / source)) != before
+        assert source_hash(str(tmp_path / source)) != before
 
 
 def test_a_model_of_the_hub_counts_by_its_commit(tmp_path, monkeypatch):
@@ -104,9 +116,9 @@ def test_a_model_of_the_hub_counts_by_its_commit(tmp_path, monkeypatch):
     keys = []
     for commit in ("a" * 40, "b" * 40, "a" * 40):
         main.write_text(commit)
-        snapshot.cache_clear()
-        assert of_model("some/model") == commit
+        hub_snapshot.cache_clear()
+        assert model_hash("some/model") == commit
         keys.append(Plan(Experiment.of({"subject": {"model": "some/model"}})).keys["decompose"])
     assert keys[0] == keys[2] != keys[1]
-    assert of_model("some/model", "b" * 40) == "b" * 40
-    snapshot.cache_clear()
+    assert model_hash("some/model", "b" * 40) == "b" * 40
+    hub_snapshot.cache_clear()

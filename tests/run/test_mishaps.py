@@ -1,4 +1,7 @@
-"""An error while one feature is treated costs that feature alone, and is told; the next run tries it again."""
+"""An error while one feature is treated costs that feature alone, and is told.
+
+The next run tries it again.
+"""
 
 import errno
 import shutil
@@ -11,19 +14,20 @@ import pytest
 from small import SMALL, start
 
 from gloss.errors import BadInput, BadSettings, Stopped, Unreachable, Unwritable
-from gloss.models.prices import first_round
-from gloss.models.prompts import Answer, Message, Prompt
+from gloss.models.chat_models.prices import first_round
+from gloss.models.chat_models.prompts import Answer, Message, Prompt
 from gloss.records import Control, Failure, FeatureId, Reason
-from gloss.run import cost, mishaps
-from gloss.run.dialogue import Silence
+from gloss.run.chat_clients import NoClient
+from gloss.run.commands import cost
+from gloss.run.execute import feature_errors
+from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import Experiment
-from gloss.run.mishaps import Watch
-from gloss.run.plan import Plan, plan_of
-from gloss.run.reporting import peaks
-from gloss.run.reporting.material import Material
-from gloss.run.restored import stored_examples
+from gloss.run.opened_run import stored_examples
+from gloss.run.plan import Plan, load_plan
+from gloss.run.reporting import untrained_controls
+from gloss.run.reporting.run_data import RunData
 from gloss.run.stages import attribute, collisions, explain, intervene, score
-from gloss.store.results import read
+from gloss.store.results import read_rows
 
 CAUSES = "\n[intervene]\nprompts = 4\n\n[attribute]\ncontexts = 1\n"
 
@@ -42,62 +46,90 @@ def raising_for(index: int, work: Callable, number: Callable[..., int]) -> Calla
 BROKEN = """
 import sys
 from gloss.cli import main
-from gloss.run import browsing
-from gloss.run.reporting import deciles
+from gloss.run.reporting import feature_pages, scores
 from gloss.run.stages import collisions, explain, sample
-from gloss.sample.cooccurrence import ByToken
+from gloss.sample.cooccurrence import FeaturesByToken
 from gloss.score.execution import Execution
 
-def broken(place, name, index, number):
-    work = getattr(place, name)
+def broken(module, name, index, number):
+    work = getattr(module, name)
     def failing(*arguments):
         if number(*arguments) == index:
             raise ZeroDivisionError("nobody divides")
         return work(*arguments)
-    setattr(place, name, failing)
+    setattr(module, name, failing)
 
 a, b, c, d, e, f = map(int, sys.argv.pop().split(","))
-broken(sample, "contexts_of", a, lambda _, feature: feature.index)
-broken(explain, "chosen", b, lambda _p, _e, given: given.feature.index)
+broken(sample, "sample_feature", a, lambda _, feature: feature.index)
+broken(explain, "explain_feature", b, lambda _p, _e, given: given.feature.index)
 broken(Execution, "score", c, lambda _s, given, *_: given.feature.index)
-broken(collisions.FindCollisions, "executed_pair", 0, lambda *_: 0)
-broken(browsing, "page", d, lambda _, feature, *_rest: feature.index)
-broken(deciles, "fired", e, lambda _v, _r, restore: restore.args[1].index)
-broken(ByToken, "nearest", f, lambda _s, _a, index: index)
+broken(collisions.CollisionFinder, "pair_by_rules", 0, lambda *_: 0)
+broken(feature_pages, "compose_feature_page", d, lambda _, feature, *_rest: feature.index)
+broken(scores, "rule_hits", e, lambda _v, _r, restore: restore.args[1].index)
+broken(FeaturesByToken, "nearest", f, lambda _s, _a, index: index)
 main()
 """
 
 
 @pytest.mark.timeout(900)
-def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_it(small_run, tmp_path, monkeypatch):
+def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_it(
+    small_run, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     for stage in ("decompose", "collect"):
         shutil.copytree(small_run / "out" / stage, tmp_path / "out" / stage)
     (tmp_path / "experiment.toml").write_text(SMALL + '\n[neighbours]\nby = "cooccurrence"\n')
-    features = [row["feature"] for row in read([plan_of(small_run / "out").place("explain.rule")], "explanations")]
-    command = [sys.executable, "-c", BROKEN, "run", "experiment.toml", ",".join(map(str, features[:6]))]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False)
+    features = [
+        row["feature"]
+        for row in read_rows([load_plan(small_run / "out").place("explain.rule")], "explanations")
+    ]
+    command = [
+        sys.executable,
+        "-c",
+        BROKEN,
+        "run",
+        "experiment.toml",
+        ",".join(map(str, features[:6])),
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    plan = plan_of(tmp_path / "out")
-    errors = [row for row in read([plan.place(stage) for stage in plan.keys], "failures") if row["reason"] == Reason.ERROR]
+    plan = load_plan(tmp_path / "out")
+    errors = [
+        row
+        for row in read_rows([plan.place(stage) for stage in plan.keys], "failures")
+        if row["reason"] == Reason.ERROR
+    ]
     found = {(row["stage"], row["feature"]) for row in errors if row["stage"] != "collisions"}
     stages = ("sample", "explain.rule", "score.execution", "neighbours")
     assert found == set(zip(stages, (*features[:3], features[5]), strict=True))
-    assert all(row["detail"] == "ZeroDivisionError: nobody divides (<string>:14)" for row in errors)
+    assert all(row["detail"] == "ZeroDivisionError: nobody divides (<string>:13)" for row in errors)
     for stage in {row["stage"] for row in errors} | {"browse", "report"}:
         assert "Traceback" in (tmp_path / "out" / "log" / f"{stage}.log").read_text()
-    assert "An error ended its treatment" in next((tmp_path / "out" / "page").rglob(f"{features[3]}.html")).read_text()
+    assert (
+        "An error ended its treatment"
+        in next((tmp_path / "out" / "page").rglob(f"{features[3]}.html")).read_text()
+    )
     process = start(tmp_path, "status", "out")
     said, _ = process.communicate(timeout=100)
     for told in (said, done.stderr):
-        assert all(f"{stage}: 1 feature failed with ZeroDivisionError" in told for stage, _ in found)
-    assert all(f"{stage}: 1 feature failed with ZeroDivisionError" in done.stderr for stage in ("browse", "report"))
+        assert all(
+            f"{stage}: 1 feature failed with ZeroDivisionError" in told for stage, _ in found
+        )
+    assert all(
+        f"{stage}: 1 feature failed with ZeroDivisionError" in done.stderr
+        for stage in ("browse", "report")
+    )
 
     process = start(tmp_path, "run", "experiment.toml")
     _, err = process.communicate(timeout=500)
     assert process.returncode == 0, err
-    tables = {table: read([plan.place(stage) for stage in plan.keys], table) for table in ("explanations", "failures", "scores")}
+    tables = {
+        table: read_rows([plan.place(stage) for stage in plan.keys], table)
+        for table in ("explanations", "failures", "scores")
+    }
     assert [row["feature"] for row in tables["explanations"]] == features
     assert Reason.ERROR not in {row["reason"] for row in tables["failures"]}
     own = {row["feature"] for row in tables["scores"] if row["control"] == Control.NONE}
@@ -107,17 +139,23 @@ def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_
 
 @pytest.mark.parametrize("stage", ["intervene", "attribute"])
 def test_a_stage_that_reads_the_subject_goes_on_too(small_run, tmp_path, monkeypatch, stage):
-    module, work = {"intervene": (intervene, "effects_of"), "attribute": (attribute, "reasons")}[stage]
+    module, work = {
+        "intervene": (intervene, "measure_feature_effects"),
+        "attribute": (attribute, "feature_token_attributions"),
+    }[stage]
     shutil.copytree(small_run / "out", tmp_path / "out")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiment.toml").write_text(SMALL + CAUSES)
     plan = Plan(Experiment.read(Path("experiment.toml")))
-    feature, subject_and_dictionary = next(iter(stored_examples(plan, 0))), intervene.models(plan)
+    feature, subject_and_dictionary = (
+        next(iter(stored_examples(plan, 0))),
+        intervene.load_subject_and_dictionary(plan),
+    )
     for broken, done in ((feature.index, False), (-1, True)):
         failing = raising_for(broken, lambda *_: (), lambda _a, _b, given, *_: given.feature.index)
         monkeypatch.setattr(module, work, failing)
-        getattr(module, stage)(plan, subject_and_dictionary, 0)
-        failures = read([plan.place(stage)], "failures")
+        getattr(module, f"{stage}_shard")(plan, subject_and_dictionary, 0)
+        failures = read_rows([plan.place(stage)], "failures")
         assert [row["feature"] for row in failures] == ([] if done else [feature.index])
         assert plan.part(stage, 0).is_done is done
         assert plan.part("explain.rule", 0).is_done is False
@@ -128,40 +166,59 @@ def plan(small_run, tmp_path, monkeypatch) -> Plan:
     """The small run, in a folder of the test's own."""
     shutil.copytree(small_run / "out", tmp_path / "out")
     monkeypatch.chdir(tmp_path)
-    return plan_of(Path("out"))
+    return load_plan(Path("out"))
 
 
 def test_a_report_leaves_a_feature_out_that_fails(plan, monkeypatch):
-    found, feature = Material(plan), plan.features[1]
-    nats, _ = peaks.entropies(found)
+    found, feature = RunData(plan), plan.features[1]
+    nats, _ = untrained_controls.peak_token_entropies(found)
     number = iter(plan.features)
-    monkeypatch.setattr(peaks, "peaks", raising_for(feature.index, peaks.peaks, lambda *_: next(number).index))
-    fewer, shares = peaks.entropies(found)
+    monkeypatch.setattr(
+        untrained_controls,
+        "peak_tokens",
+        raising_for(feature.index, untrained_controls.peak_tokens, lambda *_: next(number).index),
+    )
+    fewer, shares = untrained_controls.peak_token_entropies(found)
     assert len(fewer) == len(shares) == len(nats) - 1
-    [line] = found.watch.told()
+    [line] = found.guard.summary_lines()
     assert line.startswith("report: 1 feature failed with ZeroDivisionError (run/test_mishaps.py:")
 
 
 def test_features_whose_neighbours_and_words_fail_to_be_compared_are_failures(plan, monkeypatch):
-    finder, feature = collisions.FindCollisions(plan, Silence()), plan.features[0]
-    for name, number in {"same_words": lambda _f, _w, given: given.index, "near": lambda _f, given: given.index}.items():
+    finder, feature = collisions.CollisionFinder(plan, NoClient()), plan.features[0]
+    for name, number in {
+        "same_words": lambda _f, _w, given: given.index,
+        "near": lambda _f, given: given.index,
+    }.items():
         monkeypatch.setattr(finder, name, raising_for(feature.index, getattr(finder, name), number))
     plan.part("collisions", 0).marker.unlink()
     finder(0)
-    failures = read([plan.place("collisions")], "failures")
+    failures = read_rows([plan.place("collisions")], "failures")
     assert {row["feature"] for row in failures} == {feature.index}
     assert not plan.part("collisions", 0).is_done
 
 
 def test_a_cost_leaves_a_feature_out_that_fails(plan, monkeypatch):
-    watch, feature = Watch(plan, "cost", 0, size=len(plan.features)), plan.features[0]
+    guard, feature = FeatureGuard(plan, "cost", 0, size=len(plan.features)), plan.features[0]
     settings = {"method": "detection"}
-    whole = [one for talk in cost.conversations(watch, "score", settings) for one in first_round(talk)]
-    failing = raising_for(feature.index, cost.evidence_of, lambda _p, _s, examples: examples.feature.index)
-    monkeypatch.setattr(cost, "evidence_of", failing)
-    left = [one for talk in cost.conversations(watch, "score", settings) for one in first_round(talk)]
+    whole = [
+        one
+        for conversation in cost.sampled_conversations(guard, "score", settings)
+        for one in first_round(conversation)
+    ]
+    failing = raising_for(
+        feature.index, cost.scorer_evidence, lambda _p, _s, examples: examples.feature.index
+    )
+    monkeypatch.setattr(cost, "scorer_evidence", failing)
+    left = [
+        one
+        for conversation in cost.sampled_conversations(guard, "score", settings)
+        for one in first_round(conversation)
+    ]
     assert 0 < len(left) < len(whole)
-    assert [line.partition(" (")[0] for line in watch.told()] == ["cost: 1 feature failed with ZeroDivisionError"]
+    assert [line.partition(" (")[0] for line in guard.summary_lines()] == [
+        "cost: 1 feature failed with ZeroDivisionError"
+    ]
 
 
 class Odd:
@@ -180,22 +237,32 @@ class Odd:
 @pytest.mark.parametrize("given", [None, "words", 1.5])
 @pytest.mark.parametrize(("stage", "work"), [("explain.rule", explain), ("score.execution", score)])
 def test_what_is_no_record_is_a_failure_of_its_feature(plan, monkeypatch, stage, work, given):
-    monkeypatch.setattr(work, "method", lambda *_: Odd(given))
-    monkeypatch.setattr(mishaps, "FEWEST", 10)
+    monkeypatch.setattr(work, "build_method", lambda *_: Odd(given))
+    monkeypatch.setattr(feature_errors, "FEWEST", 10)
     plan.part(stage, 0).marker.unlink()
-    getattr(work, stage.partition(".")[0])(plan, 0, Silence(), 0)
+    getattr(work, f"{stage.partition('.')[0]}_shard")(plan, 0, NoClient(), 0)
     failures = plan.part(stage, 0).rows("failures")
-    assert {row["feature"] for row in failures} >= {row["feature"] for row in plan.part("explain.rule", 0).rows("explanations")}
+    assert {row["feature"] for row in failures} >= {
+        row["feature"] for row in plan.part("explain.rule", 0).rows("explanations")
+    }
     assert len(failures) > 0
     assert all(f"TypeError: Odd gave {given!r}" in row["detail"] for row in failures)
 
 
 def test_records_refuse_what_no_table_can_hold():
     code = "from gloss.records import *; import torch\n"
-    for made in ("Explanation(FeatureId('d', 1), None, 'm')", "Estimate(torch.tensor(0.5), 0.0, 1.0)", "Estimate('1', 0.0, 1.0)"):
-        code += f"try:\n  {made}\nexcept TypeError as told: print(told)\n"
+    for made in (
+        "Explanation(FeatureId('d', 1), None, 'm')",
+        "Estimate(torch.tensor(0.5), 0.0, 1.0)",
+        "Estimate('1', 0.0, 1.0)",
+    ):
+        code += f"try:\n  {made}\nexcept TypeError as problem: print(problem)\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert [line.split()[1] for line in done.stdout.splitlines()] == ["explanation", "estimate", "estimate"]
+    assert [line.split()[1] for line in done.stdout.splitlines()] == [
+        "explanation",
+        "estimate",
+        "estimate",
+    ]
 
 
 FAULTY = """
@@ -222,7 +289,9 @@ def strangers(folder: Path) -> str:
     return str(folder)
 
 
-def test_one_error_that_takes_a_whole_shard_stops_with_one_sentence(small_run, tmp_path, monkeypatch):
+def test_one_error_that_takes_a_whole_shard_stops_with_one_sentence(
+    small_run, tmp_path, monkeypatch
+):
     monkeypatch.setenv("PYTHONPATH", strangers(tmp_path), prepend=":")
     shutil.copytree(small_run / "out", tmp_path / "out")
     (tmp_path / "experiment.toml").write_text(
@@ -235,21 +304,26 @@ def test_one_error_that_takes_a_whole_shard_stops_with_one_sentence(small_run, t
     [sentence] = [line for line in err.splitlines() if line.startswith("gloss: ")]
     assert "the same error took 3 of 3 features: RuntimeError: out of order" in sentence
     assert "explain.faulty.log" in sentence
-    assert (tmp_path / "out" / "log" / "explain.faulty.log").read_text().count("RuntimeError: out of order") >= 3
+    assert (tmp_path / "out" / "log" / "explain.faulty.log").read_text().count(
+        "RuntimeError: out of order"
+    ) >= 3
 
 
 # ---- the watch alone
 
 
-def watching(folder: Path, features: int) -> Watch:
+def watching(folder: Path, features: int) -> FeatureGuard:
     """A watch over one shard of so many features."""
-    plan = Plan(Experiment.of({"run": {"folder": str(folder), "features_per_shard": features}}), (("explain.made", "key"),))
+    plan = Plan(
+        Experiment.of({"run": {"folder": str(folder), "features_per_shard": features}}),
+        (("explain.made", "key"),),
+    )
     vars(plan)["features"] = [FeatureId("d", index) for index in range(features)]
-    return Watch(plan, "explain.made", 0)
+    return FeatureGuard(plan, "explain.made", 0)
 
 
 @pytest.fixture
-def watch(tmp_path: Path) -> Watch:
+def guard(tmp_path: Path) -> FeatureGuard:
     return watching(tmp_path, 40)
 
 
@@ -258,16 +332,26 @@ def fail(problem: BaseException) -> None:
 
 
 @pytest.mark.parametrize(
-    "problem", [ValueError("a\nb"), BadInput("no rule"), KeyError("x"), RecursionError(), AssertionError(), OSError("odd")]
+    "problem",
+    [
+        ValueError("a\nb"),
+        BadInput("no rule"),
+        KeyError("x"),
+        RecursionError(),
+        AssertionError(),
+        OSError("odd"),
+    ],
 )
-def test_an_error_is_a_failure_of_its_feature(watch: Watch, tmp_path: Path, problem: Exception) -> None:
-    found = watch.treated(FeatureId("d", 3), lambda: fail(problem))
+def test_an_error_is_a_failure_of_its_feature(
+    guard: FeatureGuard, tmp_path: Path, problem: Exception
+) -> None:
+    found = guard.attempt(FeatureId("d", 3), lambda: fail(problem))
     assert isinstance(found, Failure)
     assert (found.feature.index, found.stage, found.reason) == (3, "explain.made", Reason.ERROR)
     assert "\n" not in found.detail
     assert type(problem).__name__ in found.detail
     assert str(tmp_path) not in found.detail
-    assert not watch.whole
+    assert not guard.whole
     assert "feature d/3" in (tmp_path / "log" / "explain.made.log").read_text()
 
 
@@ -284,42 +368,47 @@ def test_an_error_is_a_failure_of_its_feature(watch: Watch, tmp_path: Path, prob
         GeneratorExit(),
     ],
 )
-def test_what_ends_a_run_passes(watch: Watch, problem: BaseException) -> None:
+def test_what_ends_a_run_passes(guard: FeatureGuard, problem: BaseException) -> None:
     with pytest.raises(type(problem)):
-        watch.treated(FeatureId("d", 3), lambda: fail(problem))
-    assert watch.whole
+        guard.attempt(FeatureId("d", 3), lambda: fail(problem))
+    assert guard.whole
 
 
-def test_a_full_disk_is_no_failure_of_a_feature(watch: Watch) -> None:
+def test_a_full_disk_is_no_failure_of_a_feature(guard: FeatureGuard) -> None:
     with pytest.raises(Unwritable, match="no space left"):
-        watch.treated(FeatureId("d", 3), lambda: fail(OSError(errno.ENOSPC, "No space left on device", "a/file")))
+        guard.attempt(
+            FeatureId("d", 3),
+            lambda: fail(OSError(errno.ENOSPC, "No space left on device", "a/file")),
+        )
 
 
-def test_a_conversation_that_fails_midway_ends_as_a_failure(watch: Watch) -> None:
-    def talk():
+def test_a_conversation_that_fails_midway_ends_as_a_failure(guard: FeatureGuard) -> None:
+    def conversation():
         [answer] = yield [Prompt((Message("user", "hello"),))]
         raise ValueError(answer.text)
 
-    held = watch.talk(FeatureId("d", 1), talk)
+    held = guard.conversation(FeatureId("d", 1), conversation)
     assert len(next(held)) == 1
     with pytest.raises(StopIteration) as over:
         held.send([Answer("goodbye")])
     assert over.value.value.detail.startswith("ValueError: goodbye")
 
 
-def test_the_same_error_stops_beyond_a_tenth_and_others_do_not_add_up(watch: Watch) -> None:
+def test_the_same_error_stops_beyond_a_tenth_and_others_do_not_add_up(guard: FeatureGuard) -> None:
     for index in range(4):
-        watch.treated(FeatureId("d", index), lambda: fail(ValueError("here")))
-        watch.treated(FeatureId("d", index), lambda: fail(ValueError("here")))
+        guard.attempt(FeatureId("d", index), lambda: fail(ValueError("here")))
+        guard.attempt(FeatureId("d", index), lambda: fail(ValueError("here")))
     for index in range(4):
-        watch.treated(FeatureId("d", index), lambda: fail(TypeError("there")))
+        guard.attempt(FeatureId("d", index), lambda: fail(TypeError("there")))
     with pytest.raises(Stopped, match=r"5 of 40 features: ValueError: here \(run/test_mishaps.py:"):
-        watch.treated(FeatureId("d", 4), lambda: fail(ValueError("here")))
+        guard.attempt(FeatureId("d", 4), lambda: fail(ValueError("here")))
 
 
 def test_a_small_shard_bears_two(tmp_path: Path) -> None:
     small = watching(tmp_path, 4)
     for index in range(2):
-        assert isinstance(small.treated(FeatureId("d", index), lambda: fail(ValueError("x"))), Failure)
+        assert isinstance(
+            small.attempt(FeatureId("d", index), lambda: fail(ValueError("x"))), Failure
+        )
     with pytest.raises(Stopped):
-        small.treated(FeatureId("d", 2), lambda: fail(ValueError("x")))
+        small.attempt(FeatureId("d", 2), lambda: fail(ValueError("x")))

@@ -1,4 +1,6 @@
-"""Runs whose features are near by what they read, or by where they fire: found once, kept, and used by negatives."""
+"""Runs whose features are near by what they read, or by where they fire: found once, kept, and used
+by negatives.
+"""
 
 import json
 import shutil
@@ -10,12 +12,14 @@ from small import SMALL, start
 from gloss.errors import BadSettings
 from gloss.records import Negative
 from gloss.run.experiment import Experiment
-from gloss.run.pipeline import plan_of
+from gloss.run.opened_run import shard_examples
+from gloss.run.pipeline import load_plan
 from gloss.run.plan import Plan
-from gloss.run.restored import examples_of
-from gloss.run.stages.neighbours import by_encoder
+from gloss.run.stages.neighbours import search_by_encoder
 
-NEAR = SMALL.replace("[contexts]", '[neighbours]\nby = "{by}"\n\n[contexts]\nnegatives = "neighbours"')
+NEAR = SMALL.replace(
+    "[contexts]", '[neighbours]\nby = "{by}"\n\n[contexts]\nnegatives = "neighbours"'
+)
 
 
 def ran(folder: Path, *arguments: str) -> str:
@@ -30,16 +34,26 @@ def test_near_features_are_found_once_and_give_negatives(small_run, tmp_path, by
     shutil.copytree(small_run / "out", tmp_path / "out")
     (tmp_path / "experiment.toml").write_text(NEAR.format(by=by))
     ran(tmp_path, "sample", "experiment.toml")
-    plan = plan_of(tmp_path / "out")
+    plan = load_plan(tmp_path / "out")
     assert set(plan.near) == {feature.index for feature in plan.features}
-    written = [[near["feature"] for near in plan.described[feature.index]["neighbours"]] for feature in plan.features]
-    assert [[other for other, _ in plan.near[feature.index]] for feature in plan.features] != written
+    written = [
+        [near["feature"] for near in plan.described[feature.index]["neighbours"]]
+        for feature in plan.features
+    ]
+    assert [
+        [other for other, _ in plan.near[feature.index]] for feature in plan.features
+    ] != written
     for feature in plan.features:
         closeness = [near.closeness for near in plan.neighbours(feature.index)]
         assert closeness == sorted(closeness, reverse=True)
         assert feature not in {near.feature for near in plan.neighbours(feature.index)}
         assert by == "encoder" or all(0 < each <= 1 for each in closeness)
-    kinds = {int(q) for shard in range(plan.shards) for e in examples_of(plan, shard) for q in e.silent_held_out.quantiles}
+    kinds = {
+        int(q)
+        for shard in range(plan.shards)
+        for e in shard_examples(plan, shard)
+        for q in e.inactive_held_out.quantiles
+    }
     assert kinds == {int(Negative.NEIGHBOURS)}
     marker = plan.part("neighbours", 1).marker
     other = plan.part("neighbours", 0).marker.stat().st_mtime_ns
@@ -48,15 +62,22 @@ def test_near_features_are_found_once_and_give_negatives(small_run, tmp_path, by
     ran(tmp_path, "sample", "experiment.toml")
     assert json.loads(marker.read_text()) == before
     assert plan.part("neighbours", 0).marker.stat().st_mtime_ns == other
-    assert "neighbours" in ran(tmp_path, "query", "out", "SELECT feature, neighbours[1].closeness FROM neighbours")
+    assert "neighbours" in ran(
+        tmp_path, "query", "out", "SELECT feature, neighbours[1].closeness FROM neighbours"
+    )
 
 
 def test_neurons_read_along_no_directions_of_a_dictionary(tmp_path):
-    tables = {"run": {"folder": str(tmp_path)}, "decompose": {"dictionary": "neurons", "site": "mlp_act.1"}}
+    tables = {
+        "run": {"folder": str(tmp_path)},
+        "decompose": {"dictionary": "neurons", "site": "mlp_act.1"},
+    }
     with pytest.raises(BadSettings, match="not Neurons; take by"):
-        by_encoder(Plan(Experiment.of(tables)))
+        search_by_encoder(Plan(Experiment.of(tables)))
 
 
 def test_a_way_that_is_not_known_is_refused():
-    with pytest.raises(BadSettings, match="by must be decoder, encoder or cooccurrence, got 'decoders'"):
+    with pytest.raises(
+        BadSettings, match="by must be decoder, encoder or cooccurrence, got 'decoders'"
+    ):
         Experiment.of({"neighbours": {"by": "decoders"}})

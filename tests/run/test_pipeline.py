@@ -8,38 +8,42 @@ import time
 from small import SMALL, contents, start
 
 from gloss.records import Control, Split
-from gloss.run.pipeline import plan_of
-from gloss.run.restored import examples_of, explanations_of
-from gloss.store.results import read
+from gloss.run.opened_run import run_explanations, shard_examples
+from gloss.run.pipeline import load_plan
+from gloss.store.results import read_rows
 
 
 def test_a_run_leaves_pages_records_and_its_resolved_settings(small_run):
-    plan = plan_of(small_run / "out")
+    plan = load_plan(small_run / "out")
     assert (small_run / "out" / "page" / "index.html").exists()
-    explained = {e.feature for e in explanations_of(plan)["explain.rule"]}
-    scores = read(plan.places("score"), "scores")
+    explained = {e.feature for e in run_explanations(plan)["explain.rule"]}
+    scores = read_rows(plan.places("score"), "scores")
     assert explained
     for control in (Control.NONE, Control.RANDOM_EXPLANATION, Control.SHUFFLED_EXPLANATION):
-        assert {row["feature"] for row in scores if row["control"] == control} == {f.index for f in explained}
+        assert {row["feature"] for row in scores if row["control"] == control} == {
+            f.index for f in explained
+        }
 
 
 def test_every_treated_feature_is_an_explanation_or_a_failure_with_its_reason(small_run):
-    plan = plan_of(small_run / "out")
-    explained = {e.feature.index for e in explanations_of(plan)["explain.rule"]}
-    failed = {row["feature"] for row in read([plan.place(stage) for stage in plan.keys], "failures")}
+    plan = load_plan(small_run / "out")
+    explained = {e.feature.index for e in run_explanations(plan)["explain.rule"]}
+    failed = {
+        row["feature"] for row in read_rows([plan.place(stage) for stage in plan.keys], "failures")
+    }
     assert explained | failed == {feature.index for feature in plan.features}
-    assert not explained & {row["feature"] for row in read([plan.place("sample")], "failures")}
+    assert not explained & {row["feature"] for row in read_rows([plan.place("sample")], "failures")}
 
 
 def test_no_document_is_both_shown_and_held_out(small_run):
-    plan = plan_of(small_run / "out")
+    plan = load_plan(small_run / "out")
     for shard in range(plan.shards):
-        for examples in examples_of(plan, shard):
-            shown = plan.corpus.document_splits[examples.shown.documents]
-            held_out = plan.corpus.document_splits[examples.held_out.documents]
+        for examples in shard_examples(plan, shard):
+            shown = plan.corpus.documents_in_train[examples.train.documents]
+            held_out = plan.corpus.documents_in_train[examples.held_out.documents]
             assert shown.all()
             assert not held_out.any()
-            assert plan.corpus.in_split(Split.SHOWN)[examples.shown.starts].all()
+            assert plan.corpus.in_split(Split.TRAIN)[examples.train.starts].all()
 
 
 def test_a_finished_run_is_not_done_again(small_run):
@@ -47,7 +51,9 @@ def test_a_finished_run_is_not_done_again(small_run):
     process = start(small_run, "run", "experiment.toml")
     process.communicate(timeout=200)
     assert process.returncode == 0
-    assert {path: path.stat().st_mtime_ns for path in (small_run / "out").rglob("*.parquet")} == before
+    assert {
+        path: path.stat().st_mtime_ns for path in (small_run / "out").rglob("*.parquet")
+    } == before
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(small_run, tmp_path, rng):
@@ -66,7 +72,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(small_run, tmp_path, 
 def test_other_settings_leave_old_results_alone_and_make_their_own(small_run, tmp_path):
     shutil.copytree(small_run / "out", tmp_path / "out")
     before = contents(tmp_path / "out")
-    (tmp_path / "experiment.toml").write_text(SMALL + '\n[score]\nmethod = "execution"\nresamples = 50\n')
+    (tmp_path / "experiment.toml").write_text(
+        SMALL + '\n[score]\nmethod = "execution"\nresamples = 50\n'
+    )
     process = start(tmp_path, "score", "experiment.toml")
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
@@ -78,7 +86,11 @@ def test_other_settings_leave_old_results_alone_and_make_their_own(small_run, tm
 
 def test_a_run_is_found_again_wherever_its_folder_is_now(small_run, tmp_path):
     shutil.copytree(small_run / "out", tmp_path / "elsewhere")
-    for verb in (["status", "elsewhere"], ["query", "elsewhere", "SELECT count(*) FROM scores"], ["browse", "elsewhere"]):
+    for verb in (
+        ["status", "elsewhere"],
+        ["query", "elsewhere", "SELECT count(*) FROM scores"],
+        ["browse", "elsewhere"],
+    ):
         process = start(tmp_path, *verb)
         out, err = process.communicate(timeout=200)
         assert process.returncode == 0, err

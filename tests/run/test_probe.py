@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from small import SMALL, start
 
-from gloss.models.capabilities import Need
-from gloss.run.capabilities import needs_of
-from gloss.run.methods import method
-from gloss.run.plan import embedded
+from gloss.models.chat_models.capabilities import Need
+from gloss.run.chat_capabilities import method_needs
+from gloss.run.methods import build_method
+from gloss.run.plan import embedded_folder
 from models.text_server import serve_texts
 
 SCORED = """
@@ -57,21 +57,27 @@ def test_a_score_that_needs_what_lacks_is_refused_before_anything_is_done(tmp_pa
 
 
 def test_an_endpoint_is_held_against_the_weights_that_it_should_have(tmp_path):
-    shutil.copytree(embedded("subject"), tmp_path / "other")
+    shutil.copytree(embedded_folder("subject"), tmp_path / "other")
     config = json.loads((tmp_path / "other" / "config.json").read_text())
     (tmp_path / "other" / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 100.0}))
-    with serve_texts("subject", folder=embedded("subject"), start=0) as address:
-        code, told, err = ran(tmp_path, "probe", "surprisal", f"{address}/vllm/v1", 'weights = "embedded"')
+    with serve_texts("subject", folder=embedded_folder("subject"), start=0) as address:
+        code, told, err = ran(
+            tmp_path, "probe", "surprisal", f"{address}/vllm/v1", 'weights = "embedded"'
+        )
         assert code == 0, err
-        assert re.search(r"weights that are here yes: median \S+ nats apart, \S+ at most, over \d+ tokens", told)
+        assert re.search(
+            r"weights that are here yes: median \S+ nats apart, \S+ at most, over \d+ tokens", told
+        )
         for verb in ("probe", "run"):
-            code, _, err = ran(tmp_path, verb, "surprisal", f"{address}/vllm/v1", 'weights = "other"')
+            code, _, err = ran(
+                tmp_path, verb, "surprisal", f"{address}/vllm/v1", 'weights = "other"'
+            )
             assert code == 2
             assert "gives other log-probabilities than the weights in other" in err
 
 
 def test_an_endpoint_that_does_nothing_at_all_is_refused_with_its_own_words(tmp_path):
-    with serve_texts("subject", folder=embedded("subject"), start=0) as address:
+    with serve_texts("subject", folder=embedded_folder("subject"), start=0) as address:
         code, _, err = ran(tmp_path, "run", "detection", f"{address}/vllm/v2")
     assert code == 2, err
     assert "answers no chats (status 404: Not Found)" in err
@@ -80,10 +86,16 @@ def test_an_endpoint_that_does_nothing_at_all_is_refused_with_its_own_words(tmp_
 
 def test_what_a_method_needs_includes_what_the_methods_that_it_wraps_need():
     def needs(verb: str, **settings: object) -> set[Need]:
-        return set(needs_of(method(verb, settings)))
+        return set(method_needs(build_method(verb, settings)))
 
     assert needs("score", method="detection") == {Need.CHAT}
-    assert needs("score", method="surprisal") == needs("score", method="intervention") == {Need.OWN_TEXT}
-    assert needs("explain", method="best_of", explainer="rule", scorer="surprisal") == {Need.OWN_TEXT}
+    assert (
+        needs("score", method="surprisal")
+        == needs("score", method="intervention")
+        == {Need.OWN_TEXT}
+    )
+    assert needs("explain", method="best_of", explainer="rule", scorer="surprisal") == {
+        Need.OWN_TEXT
+    }
     assert needs("explain", method="repair", explainer="rule", scorer="execution") == {Need.CHAT}
     assert needs("explain", method="best_of", explainer="rule", scorer="execution") == set()

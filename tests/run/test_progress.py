@@ -12,7 +12,7 @@ def lines_of(monkeypatch, work) -> str:
     output = io.StringIO()
     monkeypatch.setattr(progress, "console", Console(file=output, width=200))
     monkeypatch.setattr(progress, "EVERY", 0.05)
-    with progress.bar("training", "tokens") as report:
+    with progress.progress_bar("training", "tokens") as report:
         work(report)
     return output.getvalue()
 
@@ -27,12 +27,14 @@ def test_a_log_hears_of_a_step_that_takes_long(monkeypatch):
 
     told = lines_of(monkeypatch, work).splitlines()
     assert told[0].startswith("training: preparing · elapsed 0:0"), told
-    assert any("1,000 of 4,000 tokens" in line and "elapsed" in line and "left" in line for line in told)
+    assert any(
+        "1,000 of 4,000 tokens" in line and "elapsed" in line and "left" in line for line in told
+    )
     assert told[-1].startswith("training: 4,000 tokens in ")
 
 
 def test_what_was_done_before_is_no_part_of_the_rate(monkeypatch):
-    state = progress.State("explain", "features")
+    state = progress.ProgressState("explain", "features")
     state.begun = time.monotonic() - 10
     state.report(300, 400)
     state.report(310, 400)
@@ -41,4 +43,9 @@ def test_what_was_done_before_is_no_part_of_the_rate(monkeypatch):
 
 
 def test_times_are_read_as_times():
-    assert [progress.clock(seconds) for seconds in (0.4, 55, 727, 3723)] == ["0:00", "0:55", "12:07", "1:02:03"]
+    assert [progress.clock_time(seconds) for seconds in (0.4, 55, 727, 3723)] == [
+        "0:00",
+        "0:55",
+        "12:07",
+        "1:02:03",
+    ]

@@ -1,4 +1,6 @@
-"""SQL over a finished run: whole cells, formats that scripts read, every documented table, and no way out of the run."""
+"""SQL over a finished run: whole cells, formats that scripts read, every documented table, and no
+way out of the run.
+"""
 
 import io
 import json
@@ -11,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gloss.errors import BadSettings
-from gloss.run.query import TABLES, report
+from gloss.run.commands.query import TABLES, print_query_answer
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "x[:x:] :smile: :100: [bold] /etc/passwd:x:0:0 \\N"
@@ -28,14 +30,16 @@ class Output(io.StringIO):
 @pytest.fixture
 def ask(small_run, capsys):
     def asked(sql: str, **settings: object) -> str:
-        report(small_run / "out", sql, **settings)
+        print_query_answer(small_run / "out", sql, **settings)
         return capsys.readouterr().out
 
     return asked
 
 
 def test_cells_are_whole_and_as_they_are(ask):
-    shown = ask(f"SELECT '{HOSTILE}' AS told, repeat('word ', 200) || 'end' AS long, NULL AS nothing")
+    shown = ask(
+        f"SELECT '{HOSTILE}' AS told, repeat('word ', 200) || 'end' AS long, NULL AS nothing"
+    )
     assert HOSTILE in shown
     assert "word end" in shown
     assert "…" not in shown
@@ -60,7 +64,12 @@ def test_values_of_every_kind_are_told(ask, form):
         "'\\xAA'::BLOB",
         "1.5::DECIMAL(38, 9)",
     )
-    kinds += ("'infinity'::DATE", "'294247-01-01'::DATE", "170141183460469231731687303715884105727::HUGEINT", "'a'::ENUM('a')")
+    kinds += (
+        "'infinity'::DATE",
+        "'294247-01-01'::DATE",
+        "170141183460469231731687303715884105727::HUGEINT",
+        "'a'::ENUM('a')",
+    )
     for kind in kinds:
         assert ask(f"SELECT {kind} AS told", form=form).strip(), kind
 
@@ -69,7 +78,10 @@ def test_values_of_every_kind_are_told(ask, form):
 def test_scripts_read_texts_numbers_and_lists_back(ask, form):
     import csv
 
-    sql = f"SELECT '{HOSTILE}' AS told, 1.5 AS half, [1, 2] AS list, NULL AS nothing, 'nan'::DOUBLE AS none"
+    sql = (
+        f"SELECT '{HOSTILE}' AS told, 1.5 AS half, [1, 2] AS list, NULL AS nothing, 'nan'::DOUBLE"
+        " AS none"
+    )
     printed = ask(sql, form=form)
     rows = json.loads(printed) if form == "json" else list(csv.DictReader(io.StringIO(printed)))
     assert len(rows) == 1
@@ -87,12 +99,19 @@ def test_columns_of_one_name_do_not_hide_each_other(small_run, ask, form, monkey
     sql = "SELECT 1 AS a, 2 AS a, 3 AS a_1, 4 AS a"
     if form == "parquet":
         monkeypatch.setattr(sys, "stdout", Output())
-        report(small_run / "out", sql, form=form)
+        print_query_answer(small_run / "out", sql, form=form)
         [row] = pq.read_table(io.BytesIO(sys.stdout.buffer.getvalue())).to_pylist()
     else:
         printed = ask(sql, form=form)
-        [row] = json.loads(printed) if form == "json" else list(csv.DictReader(io.StringIO(printed)))
-    assert {name: int(value) for name, value in row.items()} == {"a": 1, "a_1": 2, "a_1_1": 3, "a_2": 4}
+        [row] = (
+            json.loads(printed) if form == "json" else list(csv.DictReader(io.StringIO(printed)))
+        )
+    assert {name: int(value) for name, value in row.items()} == {
+        "a": 1,
+        "a_1": 2,
+        "a_1_1": 3,
+        "a_2": 4,
+    }
 
 
 def test_no_row_is_an_empty_list(ask):
@@ -102,13 +121,20 @@ def test_no_row_is_an_empty_list(ask):
 
 def test_parquet_goes_to_standard_output(small_run, monkeypatch):
     monkeypatch.setattr(sys, "stdout", Output())
-    report(small_run / "out", "SELECT feature, histogram FROM statistics", form="parquet")
-    assert pq.read_table(io.BytesIO(sys.stdout.buffer.getvalue())).column_names == ["feature", "histogram"]
+    print_query_answer(
+        small_run / "out", "SELECT feature, histogram FROM statistics", form="parquet"
+    )
+    assert pq.read_table(io.BytesIO(sys.stdout.buffer.getvalue())).column_names == [
+        "feature",
+        "histogram",
+    ]
 
 
 def test_every_documented_table_is_there_with_its_columns_even_when_it_has_no_rows(ask):
     listed = {row["name"] for row in json.loads(ask("SHOW TABLES", form="json"))}
-    documented = re.findall(r"^\| (`.+?) \|.*?\| (.*) \|$", (ROOT / "docs" / "query.md").read_text(), re.MULTILINE)
+    documented = re.findall(
+        r"^\| (`.+?) \|.*?\| (.*) \|$", (ROOT / "docs" / "query.md").read_text(), re.MULTILINE
+    )
     names = {name for cell, _ in documented for name in re.findall(r"`(\w+)`", cell)}
     assert names == listed == set(TABLES)
     for name in names:
@@ -136,7 +162,9 @@ def test_every_documented_table_is_there_with_its_columns_even_when_it_has_no_ro
         "SELECT * FROM TABLES",  # a Python variable of gloss, not a table
     ],
 )
-def test_what_cannot_be_answered_is_one_sentence_and_touches_nothing(ask, sql, tmp_path, monkeypatch):
+def test_what_cannot_be_answered_is_one_sentence_and_touches_nothing(
+    ask, sql, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadSettings) as told:
         ask(sql)
@@ -160,8 +188,19 @@ def test_no_room_for_the_answer_is_one_sentence(small_run):
 
 def test_a_reader_that_goes_away_is_no_fault(small_run):
     code = "from gloss.cli import main; main()"
-    command = [sys.executable, "-c", code, "query", small_run / "out", "SELECT * FROM range(300000)", "--format", "csv"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "query",
+        small_run / "out",
+        "SELECT * FROM range(300000)",
+        "--format",
+        "csv",
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "range\n"
         process.stdout.close()
         assert (process.stderr.read(), process.wait()) == ("", 0)

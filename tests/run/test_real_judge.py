@@ -1,4 +1,6 @@
-"""SmolLM2-135M-Instruct behind llama.cpp's server as a judge: weaker than any that one would choose, and so a run has to say."""
+"""SmolLM2-135M-Instruct behind llama.cpp's server as a judge: weaker than any that one would
+choose, and so a run has to say.
+"""
 
 import json
 import math
@@ -9,14 +11,15 @@ from pathlib import Path
 import pytest
 from small import ran
 
-from gloss.models.ledger import Ledger
-from gloss.run.capabilities import ledger_of
-from gloss.run.plan import Plan, plan_of
-from gloss.store.results import read
+from gloss.models.chat_models.ledger import Ledger
+from gloss.run.chat_capabilities import ledger_path
+from gloss.run.plan import Plan, load_plan
+from gloss.store.results import read_rows
 from models.llama_cpp import serve_file
 
 pytestmark = pytest.mark.timeout(900)  # a minute where nobody else computes
-FEATURES, EACH, RULES = 10, 8, 2  # contexts of a feature or a rule, half of them firing: one request
+# contexts of a feature or a rule, half of them firing: one request
+FEATURES, EACH, RULES = 10, 8, 2
 
 EXPERIMENT = f"""
 [run]
@@ -26,10 +29,10 @@ processes = 1
 
 [contexts]
 context_length = 16
-shown = 40
-silent_shown = 1000
+train = 40
+inactive_train = 1000
 held_out = {EACH // 2}
-silent_held_out = {EACH // 2}
+inactive_held_out = {EACH // 2}
 minimum = 4
 
 [[score]]
@@ -37,7 +40,7 @@ method = "detection"
 contexts_per_question = {EACH}
 
 [judge]
-anchors = {RULES * EACH}
+calibration_items = {RULES * EACH}
 rules = {RULES}
 
 [chat]
@@ -83,37 +86,43 @@ def subject(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def judged(address: str, subject: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, str]:
+def judged(
+    address: str, subject: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Plan, str]:
     """A run that this judge has judged to its end, and what it said in the terminal."""
     folder = tmp_path_factory.mktemp("judged")
     (folder / "e.toml").write_text(subject + EXPERIMENT.replace("ADDRESS", address))
     code, _, said = ran(folder, "run", "e.toml", seconds=800)
     assert code == 0, said
     assert "Traceback" not in said
-    return plan_of(folder / "out"), " ".join(said.split())
+    return load_plan(folder / "out"), " ".join(said.split())
 
 
 def scores(plan: Plan) -> list[dict]:
-    return read(plan.places("score"), "scores")
+    return read_rows(plan.places("score"), "scores")
 
 
-def test_a_real_judge_is_asked_by_what_its_server_can_do_and_most_of_its_answers_are_read(judged: tuple[Plan, str]):
+def test_a_real_judge_is_asked_by_what_its_server_can_do_and_most_of_its_answers_are_read(
+    judged: tuple[Plan, str],
+):
     plan, _ = judged
     found = json.loads((plan.folder / "capabilities.json").read_text())["found"]
     assert (found["chat"], found["logprobs"], found["json_schema"]) == (True, True, True)
     assert not found["manner"]["thinks"]
-    explained = read([plan.place("explain.rule")], "explanations")
+    explained = read_rows([plan.place("explain.rule")], "explanations")
     assert len(explained) >= 3
-    verdicts = read(plan.places("score"), "verdicts")
+    verdicts = read_rows(plan.places("score"), "verdicts")
     assert len(verdicts) == 3 * EACH * len(explained)
     assert sum(row["answer"] is None for row in verdicts) < 0.1 * len(verdicts)
     assert all(0 <= row["probability"] <= 1 for row in verdicts if row["answer"] is not None)
-    with Ledger(ledger_of(plan.folder)) as ledger:
+    with Ledger(ledger_path(plan.folder)) as ledger:
         [spent] = ledger.totals()
     assert spent.requests <= 3 * len(explained) + 4 + RULES
 
 
-def test_its_errors_are_measured_and_scores_corrected_for_them_reach_chance(judged: tuple[Plan, str]):
+def test_its_errors_are_measured_and_scores_corrected_for_them_reach_chance(
+    judged: tuple[Plan, str],
+):
     plan, _ = judged
     note = plan.part("judge.detection", 0).note()
     skill = note["sensitivity"][0] - note["false_positive_rate"][0]
@@ -126,7 +135,9 @@ def test_its_errors_are_measured_and_scores_corrected_for_them_reach_chance(judg
             assert corrected["value"] is None or math.isnan(corrected["value"])
 
 
-def test_that_it_cannot_tell_explanations_apart_is_said_wherever_its_scores_are(judged: tuple[Plan, str]):
+def test_that_it_cannot_tell_explanations_apart_is_said_wherever_its_scores_are(
+    judged: tuple[Plan, str],
+):
     plan, said = judged
     doubt = re.search(rf"take care: ({CANNOT_TELL}[^;]*)", said)
     assert doubt, said

@@ -7,99 +7,137 @@ import numpy as np
 import pytest
 from small import reseal
 
-from gloss.browse.sections import Grid
-from gloss.records import Control, Deed, Effect, Estimate, FeatureId, Shift, Split
-from gloss.run.plan import plan_of
-from gloss.run.report import sections
-from gloss.run.reporting.deciles import deciles, judged, shares_of
-from gloss.run.reporting.effects import effects
-from gloss.run.reporting.judges import judges
-from gloss.run.reporting.material import Material
-from gloss.store.effects import effect_row
-from gloss.store.results import Part, read
+from gloss.pages.report_sections import Grid
+from gloss.records import Control, EditKind, Effect, Estimate, FeatureId, Shift, Split
+from gloss.run.plan import load_plan
+from gloss.run.reporting.interventions import interventions_section
+from gloss.run.reporting.judges import judges_section
+from gloss.run.reporting.report import report_sections
+from gloss.run.reporting.run_data import RunData
+from gloss.run.reporting.scores import quantile_shares, sensitivity_section, verdict_shares
+from gloss.store.results import Part, effect_row, read_rows
 
 
 @pytest.fixture
-def found(small_run, tmp_path) -> Material:
+def found(small_run, tmp_path) -> RunData:
     shutil.copytree(small_run / "out", tmp_path / "out")
-    return Material(plan_of(tmp_path / "out"))
+    return RunData(load_plan(tmp_path / "out"))
 
 
 def test_a_run_without_a_judge_or_interventions_says_nothing_of_them(found):
-    assert judges(found) is None
-    assert effects(found) is None
-    assert not {"The judges", "Interventions"} & {section.title for section in sections(found)}
+    assert judges_section(found) is None
+    assert interventions_section(found) is None
+    assert not {"The judges", "Interventions"} & {
+        section.title for section in report_sections(found)
+    }
 
 
 def test_shares_are_by_quantile_and_by_feature():
-    shares = shares_of({(0, 7): [True, True], (0, 8): [True, False], (9, 7): [False]})
-    assert {quantile: values.tolist() for quantile, values in shares.items()} == {0: [1.0, 0.5], 9: [0.0]}
+    shares = quantile_shares({(0, 7): [True, True], (0, 8): [True, False], (9, 7): [False]})
+    assert {quantile: values.tolist() for quantile, values in shares.items()} == {
+        0: [1.0, 0.5],
+        9: [0.0],
+    }
 
 
 def test_rules_find_contexts_by_strength(found):
-    section = deciles(found)
+    section = sensitivity_section(found)
     assert section is not None
     grid = section.blocks[0]
     assert isinstance(grid, Grid)
     assert grid.columns == ("quantile", "the rule of rule")
     assert grid.rows[0][0].endswith(", the strongest")
-    assert all(isinstance(row[1], Estimate) and (np.isnan(row[1].value) or 0 <= row[1].value <= 1) for row in grid.rows)
+    assert all(
+        isinstance(row[1], Estimate) and (np.isnan(row[1].value) or 0 <= row[1].value <= 1)
+        for row in grid.rows
+    )
 
 
 def test_a_missing_answer_finds_nothing(found):
     plan = found.plan
-    firing = [row for row in read([plan.place("sample")], "examples") if row["role"] == "held_out"]
-    same = {"dictionary": plan.dictionary_name, "method": "execution", "explained_by": "rule", "control": "none", "truth": True}
+    firing = [
+        row for row in read_rows([plan.place("sample")], "examples") if row["role"] == "held_out"
+    ]
+    same = {
+        "dictionary": plan.dictionary_name,
+        "method": "execution",
+        "explained_by": "rule",
+        "control": "none",
+        "truth": True,
+    }
     said = [
-        same | {"feature": row["feature"], "context": row["context"], "answer": True if row["quantile"] == 0 else None,
-                "reason": None if row["quantile"] == 0 else "unparsable", "probability": None}
+        same
+        | {
+            "feature": row["feature"],
+            "context": row["context"],
+            "answer": True if row["quantile"] == 0 else None,
+            "reason": None if row["quantile"] == 0 else "unparsable",
+            "probability": None,
+        }
         for row in firing
-    ]  # fmt: skip
+    ]
     Part(plan.place("score.execution"), 0).write({"verdicts": said})
-    [(name, shares)] = judged(found)
+    [(name, shares)] = verdict_shares(found)
     assert name == "execution of rule"
     assert set(shares[0].tolist()) == {1.0}
-    assert set(np.concatenate([values for quantile, values in shares.items() if quantile]).tolist()) == {0.0}
+    assert set(
+        np.concatenate([values for quantile, values in shares.items() if quantile]).tolist()
+    ) == {0.0}
 
 
 def test_spared_requests_are_told(found):
     marker = found.plan.part("score.execution", 0).marker
     reseal(marker, requests=30, spared=70)
-    section = judges(found)
+    section = judges_section(found)
     assert section is not None
     assert section.blocks[0].lines == (
-        ("score.execution", "30 requests asked, 70 (70 %) spared because the precision was reached"),
+        (
+            "score.execution",
+            "30 requests asked, 70 (70 %) spared because the precision was reached",
+        ),
     )
 
 
 def test_a_judge_that_says_yes_ever_more_is_suspected(found):
     plan = found.plan
-    same = {"dictionary": plan.dictionary_name, "method": "execution", "explained_by": "rule", "control": "none"}
+    same = {
+        "dictionary": plan.dictionary_name,
+        "method": "execution",
+        "explained_by": "rule",
+        "control": "none",
+    }
     said = [
         same
-        | {"feature": feature, "context": place, "truth": place % 2 == 0, "answer": place >= 10, "question": 0, "place": place}
+        | {
+            "feature": feature,
+            "context": place,
+            "truth": place % 2 == 0,
+            "answer": place >= 10,
+            "question": 0,
+            "position": place,
+        }
         for feature in range(20)
         for place in range(20)
     ]
     Part(plan.place("score.execution"), 0).write({"verdicts": said})
-    section = judges(found)
+    section = judges_section(found)
     assert section is not None
     rows = {row[1]: row for row in section.blocks[0].rows}
-    assert rows["yes by place"][2].low > 0.5
-    assert rows["yes by place"][3] == "suspected"
+    assert rows["yes by position"][2].low > 0.5
+    assert rows["yes by position"][3] == "suspected"
 
 
 def test_effects_are_told_by_target_beside_a_random_direction(found, tmp_path):
     path = tmp_path / "out" / "experiment.json"
     reseal(path, keys=found.plan.keys | {"intervene": "k"})
-    again = Material(plan_of(tmp_path / "out"))
+    again = RunData(load_plan(tmp_path / "out"))
     rows = [
         effect_row(made(again.plan.features[number], control, rise))
         for number in range(5)
         for control, rise in ((Control.NONE, 2.0), (Control.RANDOM_DIRECTION, 0.1))
     ]
     Part(again.plan.place("intervene"), 0).write({"effects": rows})
-    section = effects(again)
+    section = interventions_section(again)
     assert section is not None
     [(target, number, reached, passes, own, random)] = section.blocks[0].rows
     assert (target, number, passes) == ("1", "5", "4")
@@ -109,6 +147,16 @@ def test_effects_are_told_by_target_beside_a_random_direction(found, tmp_path):
 def made(feature: FeatureId, control: Control, rise: float) -> Effect:
     shift = Shift(3, "x", Estimate(rise, rise - 0.1, rise + 0.1), 0.1, 0.2)
     effect = Effect(
-        feature, Deed.ADD, 5.0, Estimate(1.0, 0.9, 1.1), 1.0, 4, 2, (shift,), (), control=control, split=Split.HELD_OUT
+        feature,
+        EditKind.ADD,
+        5.0,
+        Estimate(1.0, 0.9, 1.1),
+        1.0,
+        4,
+        2,
+        (shift,),
+        (),
+        control=control,
+        split=Split.HELD_OUT,
     )
     return replace(effect, passes=4)

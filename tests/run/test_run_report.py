@@ -5,9 +5,9 @@ import shutil
 from small import start
 
 from gloss.records import Control
-from gloss.run.pipeline import plan_of
-from gloss.run.report import SECTIONS, write_report
-from gloss.run.reporting.material import Material, headline
+from gloss.run.pipeline import load_plan
+from gloss.run.reporting.report import SECTIONS, write_run_report
+from gloss.run.reporting.run_data import RunData, headline_values
 
 
 def test_the_page_states_settings_scores_controls_failures_and_time(small_run, tmp_path):
@@ -27,31 +27,33 @@ def test_the_page_states_settings_scores_controls_failures_and_time(small_run, t
         "of a random feature",
     ):
         assert said in page
-    for feature in plan_of(tmp_path / "out").features[:3]:
-        assert (tmp_path / "out" / "page" / "features" / feature.dictionary / f"{feature.index}.html").exists()
+    for feature in load_plan(tmp_path / "out").features[:3]:
+        assert (
+            tmp_path / "out" / "page" / "features" / feature.dictionary / f"{feature.index}.html"
+        ).exists()
 
 
 def test_links_lead_to_pages_that_exist(small_run):
-    plan = plan_of(small_run / "out")
-    found = Material(plan)
+    plan = load_plan(small_run / "out")
+    found = RunData(plan)
     linked = [found.link(feature.index).target for feature in plan.features]
     assert all(target and (plan.folder / target).is_file() for target in linked)
     assert found.link(10**6).target == ""
 
 
 def test_what_failed_counts_as_0_beside_the_score(small_run):
-    found = Material(plan_of(small_run / "out"))
-    report = write_report(found.plan)
+    found = RunData(load_plan(small_run / "out"))
+    report = write_run_report(found.plan)
     scores = next(section for section in report.sections if section.title == "Scores")
     own, padded, *controls = scores.blocks[0].lines
     rows = found.scores["execution", "rule"]
-    assert own.values.tolist() == headline(rows, Control.NONE).tolist()
+    assert own.values.tolist() == headline_values(rows, Control.NONE).tolist()
     assert len(padded.values) == found.examined >= len(own.values)
     assert [line.control for line in controls] == [True, True]
 
 
 def test_a_section_without_records_is_left_out(small_run):
-    found = Material(plan_of(small_run / "out"))
+    found = RunData(load_plan(small_run / "out"))
     object.__setattr__(found, "scores", {})
     assert sum(section(found) is None for section in SECTIONS) >= 3
 

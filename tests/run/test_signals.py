@@ -1,4 +1,6 @@
-"""A command that is told to stop says one sentence and leaves no process behind, whoever is told and however it ends."""
+"""A command that is told to stop says one sentence and leaves no process behind, whoever is told
+and however it ends.
+"""
 
 import os
 import signal
@@ -17,7 +19,7 @@ import numpy
 from pathlib import Path
 import typer
 from gloss import cli
-from gloss.run.executor import Local
+from gloss.run.execute.executors import ProcessExecutor
 
 def work(folder, shard):
     (folder / f"begun-{shard}").touch()
@@ -29,7 +31,7 @@ app = typer.Typer()
 
 @app.command()
 def main(folder: Path) -> None:
-    Local(2).run(functools.partial(work, folder), range(4), lambda: None)
+    ProcessExecutor(2).run(functools.partial(work, folder), range(4), lambda: None)
 
 if __name__ == "__main__":
     cli.app = app
@@ -46,7 +48,12 @@ def script(tmp_path: Path) -> Path:
 
 
 def start(script: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, script, script.parent], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, script, script.parent],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def wait_for_workers(folder: Path) -> None:
@@ -77,7 +84,9 @@ def none_left(session: int, seconds: float = 5.0) -> bool:
 
 
 @pytest.mark.parametrize("group", [False, True])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_signals_end_it_with_one_sentence_and_their_own_exit_code(script, number, code, group):
     process = start(script)
     wait_for_workers(script.parent)
@@ -123,7 +132,9 @@ cli.main()
 
 @pytest.mark.parametrize("again", [False, True])
 def test_it_ends_even_where_the_interrupt_is_swallowed_and_at_once_when_told_again(again):
-    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "busy\n"
     process.send_signal(signal.SIGINT)
     if again:
@@ -135,7 +146,9 @@ def test_it_ends_even_where_the_interrupt_is_swallowed_and_at_once_when_told_aga
 
 def test_it_ends_where_nobody_reads_what_it_says():
     reading, writing = os.pipe()
-    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=writing, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY], stdout=subprocess.PIPE, stderr=writing, text=True
+    )
     assert process.stdout.readline() == "busy\n"
     os.close(reading)
     os.close(writing)
@@ -145,7 +158,10 @@ def test_it_ends_where_nobody_reads_what_it_says():
 
 
 def test_a_signal_that_a_shell_ignores_in_its_background_stays_ignored():
-    code = "import signal, sys; signal.signal(2, signal.SIG_IGN); from gloss.stopping import stop_on_signals; stop_on_signals(); "
+    code = (
+        "import signal, sys; signal.signal(2, signal.SIG_IGN); from gloss.stopping import"
+        " stop_on_signals; stop_on_signals(); "
+    )
     code += "import os; os.kill(os.getpid(), 2); print('goes on')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "goes on\n"

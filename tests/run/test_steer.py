@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from gloss.errors import BadInput, BadSettings, GlossError, Mismatch
+from gloss.run.commands.steer import SteeringSettings, print_steering
 from gloss.run.experiment import SubjectSettings
-from gloss.run.steer import Steering, report
 
 EMBEDDED = (SubjectSettings(), "embedded")
 PROMPTS = ("def main(", "import os")
@@ -26,20 +26,31 @@ def one_thread():
 
 
 def printed(
-    capsys: pytest.CaptureFixture[str], steering: Steering, prompts: tuple[str, ...] = PROMPTS, feature: int = 100
+    capsys: pytest.CaptureFixture[str],
+    steering: SteeringSettings,
+    prompts: tuple[str, ...] = PROMPTS,
+    feature: int = 100,
 ) -> str:
-    report(EMBEDDED, feature, prompts, steering)
+    print_steering(EMBEDDED, feature, prompts, steering)
     return capsys.readouterr().out
 
 
 def columns(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+    return [
+        [cell.strip() for cell in line.split("│")[1:-1]]
+        for line in text.splitlines()
+        if line.startswith("│")
+    ]
 
 
-def test_a_divergence_that_was_asked_for_is_reached_and_told_with_its_interval(capsys: pytest.CaptureFixture[str]):
-    told = printed(capsys, Steering(kl=1.0, new_tokens=6))
+def test_a_divergence_that_was_asked_for_is_reached_and_told_with_its_interval(
+    capsys: pytest.CaptureFixture[str],
+):
+    told = printed(capsys, SteeringSettings(kl=1.0, new_tokens=6))
     found = re.search(
-        r"KL\(clean ‖ steered\) = (\S+) nats \(asked for 1\), 95 % interval (\S+) to (\S+), n = 2 prompts, at strength \S+", told
+        r"KL\(clean ‖ steered\) = (\S+) nats \(asked for 1\), 95 % interval (\S+) to (\S+), n = 2"
+        r" prompts, at strength \S+",
+        told,
     )
     assert found, told
     value, low, high = map(float, found.groups())
@@ -51,14 +62,14 @@ def test_a_divergence_that_was_asked_for_is_reached_and_told_with_its_interval(c
 
 
 def test_the_texts_stand_side_by_side_behind_their_prompts(capsys: pytest.CaptureFixture[str]):
-    rows = columns(printed(capsys, Steering(strength=80.0, new_tokens=6)))
+    rows = columns(printed(capsys, SteeringSettings(strength=80.0, new_tokens=6)))
     first = next(row for row in rows if row[0].startswith("def main("))
     assert first[1].startswith("def main(")
     assert any(row[0] != row[1] for row in rows[:4])
 
 
 def test_strength_0_writes_the_same_text_twice(capsys: pytest.CaptureFixture[str]):
-    told = printed(capsys, Steering(strength=0.0, new_tokens=6))
+    told = printed(capsys, SteeringSettings(strength=0.0, new_tokens=6))
     assert "= 0 nats, 95 % interval 0 to 0, n = 2 prompts, at strength 0" in told
     texts = columns(told)
     assert texts
@@ -66,17 +77,19 @@ def test_strength_0_writes_the_same_text_twice(capsys: pytest.CaptureFixture[str
 
 
 def test_it_prints_the_same_each_time(capsys: pytest.CaptureFixture[str]):
-    assert printed(capsys, Steering(strength=80.0, new_tokens=4)) == printed(capsys, Steering(strength=80.0, new_tokens=4))
+    assert printed(capsys, SteeringSettings(strength=80.0, new_tokens=4)) == printed(
+        capsys, SteeringSettings(strength=80.0, new_tokens=4)
+    )
 
 
 def test_ablation_needs_no_strength(capsys: pytest.CaptureFixture[str]):
-    told = printed(capsys, Steering("ablate", new_tokens=2), PROMPTS[:1])
+    told = printed(capsys, SteeringSettings("ablate", new_tokens=2), PROMPTS[:1])
     assert "no interval from one prompt" in told
     assert "strength" not in told
 
 
 def test_the_control_is_shown_at_the_same_divergence(capsys: pytest.CaptureFixture[str]):
-    told = printed(capsys, Steering(kl=0.33, new_tokens=2, control=True), PROMPTS[:1])
+    told = printed(capsys, SteeringSettings(kl=0.33, new_tokens=2, control=True), PROMPTS[:1])
     reached = [float(value) for value in re.findall(r"= (\S+) nats \(asked for 0.33\)", told)]
     assert reached == pytest.approx([0.33, 0.33], rel=0.1)
     assert "control: a random direction" in told
@@ -85,23 +98,52 @@ def test_the_control_is_shown_at_the_same_divergence(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("feature", "prompts", "kl", "kind", "said"),
     [
-        (2048, PROMPTS, 1.0, BadInput, "feature 2048: the dictionary has 2048 features; give one of 0 to 2047"),
+        (
+            2048,
+            PROMPTS,
+            1.0,
+            BadInput,
+            "feature 2048: the dictionary has 2048 features; give one of 0 to 2047",
+        ),
         (5, (), 1.0, BadInput, "there is no prompt to go on from, or an empty one; give a text"),
-        (5, ("def", ""), 1.0, BadInput, "there is no prompt to go on from, or an empty one; give a text"),
+        (
+            5,
+            ("def", ""),
+            1.0,
+            BadInput,
+            "there is no prompt to go on from, or an empty one; give a text",
+        ),
         (
             5,
             PROMPTS,
             500.0,
             BadSettings,
-            "feature 5 cannot be brought to 500 nats: no more than .* were reached, at strengths of up to",
+            (
+                "feature 5 cannot be brought to 500 nats: no more than .* were reached, at"
+                " strengths of up to"
+            ),
         ),
-        (5, PROMPTS, 0.0, BadSettings, "a target of 0 nats cannot be calibrated to; give a number above 0"),
-        (5, ("x = " * 200,), 1.0, Mismatch, "sequences of .* positions: this model takes at most 256; cut them"),
+        (
+            5,
+            PROMPTS,
+            0.0,
+            BadSettings,
+            "a target of 0 nats cannot be calibrated to; give a number above 0",
+        ),
+        (
+            5,
+            ("x = " * 200,),
+            1.0,
+            Mismatch,
+            "sequences of .* positions: this model takes at most 256; cut them",
+        ),
     ],
 )
-def test_what_cannot_be_steered_is_said(feature: int, prompts: tuple[str, ...], kl: float, kind: type[GlossError], said: str):
+def test_what_cannot_be_steered_is_said(
+    feature: int, prompts: tuple[str, ...], kl: float, kind: type[GlossError], said: str
+):
     with pytest.raises(kind, match=said):
-        report(EMBEDDED, feature, prompts, Steering(kl=kl))
+        print_steering(EMBEDDED, feature, prompts, SteeringSettings(kl=kl))
 
 
 @pytest.mark.parametrize(
@@ -109,8 +151,11 @@ def test_what_cannot_be_steered_is_said(feature: int, prompts: tuple[str, ...], 
     [
         ({}, "give one of --strength, in units of the feature's activation, and --kl, in nats"),
         ({"strength": 1.0, "kl": 1.0}, "give one of --strength"),
-        ({"deed": "ablate", "kl": 1.0}, "ablate takes the feature away and has no strength; leave --kl out"),
-        ({"deed": "remove"}, "--edit remove: there is no such edit; choose add, set or ablate"),
+        (
+            {"edit": "ablate", "kl": 1.0},
+            "ablate takes the feature away and has no strength; leave --kl out",
+        ),
+        ({"edit": "remove"}, "--edit remove: there is no such edit; choose add, set or ablate"),
         ({"strength": 1.0, "control": True}, "give --kl with --control"),
         ({"strength": 1.0, "new_tokens": 0}, "--tokens 0: wanted at least 1"),
         *(
@@ -121,7 +166,7 @@ def test_what_cannot_be_steered_is_said(feature: int, prompts: tuple[str, ...], 
 )
 def test_settings_that_do_not_go_together_are_said(settings: dict[str, object], said: str):
     with pytest.raises(BadSettings, match=said):
-        Steering(**settings)
+        SteeringSettings(**settings)
 
 
 def test_the_command_prints_one_sentence_and_exits_with_2(tmp_path: Path):
@@ -139,4 +184,7 @@ def test_the_command_prints_one_sentence_and_exits_with_2(tmp_path: Path):
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == "gloss: feature 2048: the dictionary has 2048 features; give one of 0 to 2047\n"
+    assert (
+        done.stderr
+        == "gloss: feature 2048: the dictionary has 2048 features; give one of 0 to 2047\n"
+    )

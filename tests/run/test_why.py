@@ -9,12 +9,14 @@ from small import SMALL, start
 
 from gloss.errors import BadSettings
 from gloss.run.experiment import Experiment
-from gloss.run.pipeline import plan_of
+from gloss.run.opened_run import shard_examples, shard_token_attributions
+from gloss.run.pipeline import load_plan
 from gloss.run.plan import Plan
-from gloss.run.restored import examples_of, reasons_of
 
-WHY = "\n[attribute]\ncontexts = 1\ntokens = 4\nstand_ins = 1\n"
-FEW = SMALL.replace("features = 12", "features = 3").replace("features_per_shard = 3", "features_per_shard = 2")
+WHY = "\n[attribute]\ncontexts = 1\ntokens = 4\nreplacement_tokens = 1\n"
+FEW = SMALL.replace("features = 12", "features = 3").replace(
+    "features_per_shard = 3", "features_per_shard = 2"
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +33,17 @@ def folder(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_tokens_kept_give_the_activation_that_was_collected(folder: Path):
-    plan = plan_of(folder / "out")
+    plan = load_plan(folder / "out")
     for shard in range(plan.shards):
-        reasons = reasons_of(plan, shard)
-        examples = {found.feature.index: found for found in examples_of(plan, shard)}
+        reasons = shard_token_attributions(plan, shard)
+        examples = {found.feature.index: found for found in shard_examples(plan, shard)}
         assert reasons.keys() == examples.keys()
         for index, (found,) in reasons.items():
             assert found.n == 2 ** len(found.players) == 16
-            assert found.peak - found.context == examples[index].shown.activations[0].argmax()
+            assert found.peak - found.context == examples[index].train.activations[0].argmax()
             if found.share > 0.99:
                 whole = math.fsum(found.values.values())
-                assert whole == pytest.approx(float(examples[index].shown.maxima.max()), rel=0.25)
+                assert whole == pytest.approx(float(examples[index].train.maxima.max()), rel=0.25)
 
 
 def test_a_run_that_was_killed_repeats_nothing_that_was_done(folder: Path):
@@ -56,7 +58,12 @@ def test_a_run_that_was_killed_repeats_nothing_that_was_done(folder: Path):
     assert (files[0].stat().st_mtime_ns, files[1].read_bytes()) == before
     pages = [page.read_text() for page in (folder / "out" / "page" / "features").rglob("*.html")]
     assert sum("What drives it" in page for page in pages) == 3
-    process = start(folder, "query", "out", "SELECT len(offsets) AS players, count(*) FROM reasons GROUP BY ALL")
+    process = start(
+        folder,
+        "query",
+        "out",
+        "SELECT len(offsets) AS players, count(*) FROM token_attributions GROUP BY ALL",
+    )
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert "players" in out
@@ -74,5 +81,7 @@ def test_the_table_changes_the_keys_of_rules_and_of_what_follows_alone():
 
 
 def test_more_tokens_than_masks_can_be_read_for_are_refused():
-    with pytest.raises(BadSettings, match=r"tokens must be from 1 to 10, as all 2\^tokens masks are read; got 30"):
+    with pytest.raises(
+        BadSettings, match=r"tokens must be from 1 to 10, as all 2\^tokens masks are read; got 30"
+    ):
         Experiment.of({"attribute": {"tokens": 30}})

@@ -1,4 +1,6 @@
-"""Examples of planted features: shown and held out apart, silent where they say so, enough or a reason."""
+"""Examples of planted features: train and held out apart, inactive where they say so, enough or a
+reason.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -7,41 +9,53 @@ import pytest
 
 from gloss.models.planted import plant
 from gloss.records import Contexts, Examples, Failure, FeatureActivations, FeatureId, Reason
-from gloss.sample.examples import Sampling, gather
-from gloss.sample.mix import Mix
-from gloss.sample.quantiles import Quantiles
-from gloss.sample.random import Random
-from gloss.sample.top import Top
+from gloss.sample.examples import SamplingSettings, gather_examples
+from gloss.sample.samplers import Mix, Quantiles, Random, Top
 from gloss.store.corpus import Corpus
 
 SAMPLERS = [Top(), Random(), Quantiles(), Mix()]
-SIZES = [Sampling(shown=5, held_out=5), Sampling(), Sampling(context_length=7, shown=300, held_out=300, silent_held_out=300)]
+SIZES = [
+    SamplingSettings(train=5, held_out=5),
+    SamplingSettings(),
+    SamplingSettings(context_length=7, train=300, held_out=300, inactive_held_out=300),
+]
 
 
 def examples_of(planted, sampler, sampling, seed: int) -> list[Examples]:
     rng = np.random.default_rng(seed)
     pairs = zip(planted.features, planted.activations, strict=True)
-    found = [gather(planted_feature.feature, a, planted.corpus, sampler, sampling, rng) for planted_feature, a in pairs]
+    found = [
+        gather_examples(planted_feature.feature, a, planted.corpus, sampler, sampling, rng)
+        for planted_feature, a in pairs
+    ]
     return [examples for examples in found if isinstance(examples, Examples)]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
 @pytest.mark.parametrize("placement", ["aligned", "centred"])
-def test_no_document_is_both_shown_and_held_out_whatever_the_sampler_size_and_seed(planted, sampler, placement):
-    for seed, (size, negatives) in enumerate(zip(SIZES, ("random", "same_token", "mix"), strict=True)):
-        every = examples_of(planted, sampler, replace(size, placement=placement, negatives=negatives), seed)
+def test_no_document_is_both_train_and_held_out_whatever_the_sampler_size_and_seed(
+    planted, sampler, placement
+):
+    for seed, (size, negatives) in enumerate(
+        zip(SIZES, ("random", "same_token", "mix"), strict=True)
+    ):
+        every = examples_of(
+            planted, sampler, replace(size, placement=placement, negatives=negatives), seed
+        )
         assert len(every) > 20
         for examples in every:
-            shown = np.union1d(examples.shown.documents, examples.silent_shown.documents)
-            held_out = np.union1d(examples.held_out.documents, examples.silent_held_out.documents)
+            shown = np.union1d(examples.train.documents, examples.inactive_train.documents)
+            held_out = np.union1d(examples.held_out.documents, examples.inactive_held_out.documents)
             assert len(np.intersect1d(shown, held_out)) == 0
-            assert planted.corpus.document_splits[shown].all()
-            assert not planted.corpus.document_splits[held_out].any()
+            assert planted.corpus.documents_in_train[shown].all()
+            assert not planted.corpus.documents_in_train[held_out].any()
 
 
 @dataclass
 class Memoriser:
-    """An explainer that learns every window in which the feature fires by heart, and every run of n tokens in them."""
+    """An explainer that learns every window in which the feature fires by heart, and every run of n
+    tokens in them.
+    """
 
     windows: set[tuple[int, ...]]
 
@@ -50,7 +64,9 @@ class Memoriser:
         return Memoriser({run for row in contexts.tokens.tolist() for run in runs(row, length)})
 
     def fires_in(self, contexts: Contexts, length: int) -> np.ndarray:
-        return np.array([bool(self.windows & runs(row, length)) for row in contexts.tokens.tolist()])
+        return np.array(
+            [bool(self.windows & runs(row, length)) for row in contexts.tokens.tolist()]
+        )
 
 
 def runs(row: list[int], length: int) -> set[tuple[int, ...]]:
@@ -59,23 +75,31 @@ def runs(row: list[int], length: int) -> set[tuple[int, ...]]:
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
 @pytest.mark.parametrize("length, shown", [(32, 200), (12, 40)])
-def test_an_explainer_that_memorises_scores_at_chance_on_what_is_held_out(planted, sampler, length, shown):
-    """Whole windows at the size that a run has. Of runs of 12 tokens a language repeats some, and more the more of it is known:
-    with 200 contexts a memoriser meets 1 to 2 % of them in any window, less where the feature fires, for there stand its words.
+def test_an_explainer_that_memorises_scores_at_chance_on_what_is_held_out(
+    planted, sampler, length, shown
+):
+    """Whole windows at the size that a run has.
+
+    Of runs of 12 tokens a language repeats some, and more the more of it is known: with 200
+    contexts a memoriser meets 1 to 2 % of them in any window, less where the feature fires, for
+    there stand its words.
     """
     recalled, alarmed, learned = [], [], []
-    for examples in examples_of(planted, sampler, Sampling(shown=shown), seed=5):
-        memory = Memoriser.of(examples.shown, length)
-        learned.append(memory.fires_in(examples.shown, length))
+    for examples in examples_of(planted, sampler, SamplingSettings(train=shown), seed=5):
+        memory = Memoriser.of(examples.train, length)
+        learned.append(memory.fires_in(examples.train, length))
         recalled.append(memory.fires_in(examples.held_out, length))
-        alarmed.append(memory.fires_in(examples.silent_held_out, length))
+        alarmed.append(memory.fires_in(examples.inactive_held_out, length))
     true_rate, false_rate = np.concatenate(recalled).mean(), np.concatenate(alarmed).mean()
-    assert np.concatenate(learned).all()  # where it was shown the contexts it is perfect
+    assert np.concatenate(learned).all()  # on the contexts that it learned it is perfect
     assert abs((true_rate + 1 - false_rate) / 2 - 0.5) < 0.005
 
 
 def test_copies_of_a_document_give_the_memoriser_no_second_chance(rng):
-    """Every document twice: split by hash, both copies land on the same side; split by halves, nothing held out is new."""
+    """Every document twice: split by hash, both copies land on the same side.
+
+    Split by halves, nothing held out is new.
+    """
     single = plant(rng, tokens=50_000, features=46)
     corpus, length = single.corpus, len(single.corpus)
     twice = Corpus(
@@ -87,12 +111,18 @@ def test_copies_of_a_document_give_the_memoriser_no_second_chance(rng):
         corpus.vocabulary,
     )
     once = max(single.activations, key=len)
-    activations = FeatureActivations(np.append(once.positions, once.positions + length), np.tile(once.values, 2))
-    by_halves = replace(twice, hashes=np.repeat(np.array([0, 2**64 - 1], np.uint64), len(corpus.names)))
-    wanted = Sampling(shown=2000, held_out=2000)
-    examples = gather(FeatureId("planted", 0), activations, twice, Random(), wanted, rng)
-    assert Memoriser.of(examples.shown, 32).fires_in(examples.held_out, 32).mean() == 0
-    failure = gather(FeatureId("planted", 0), activations, by_halves, Random(), wanted, rng)
+    activations = FeatureActivations(
+        np.append(once.positions, once.positions + length), np.tile(once.values, 2)
+    )
+    by_halves = replace(
+        twice, hashes=np.repeat(np.array([0, 2**64 - 1], np.uint64), len(corpus.names))
+    )
+    wanted = SamplingSettings(train=2000, held_out=2000)
+    examples = gather_examples(FeatureId("planted", 0), activations, twice, Random(), wanted, rng)
+    assert Memoriser.of(examples.train, 32).fires_in(examples.held_out, 32).mean() == 0
+    failure = gather_examples(
+        FeatureId("planted", 0), activations, by_halves, Random(), wanted, rng
+    )
     assert isinstance(failure, Failure)
     assert "and 0 held-out windows that differ" in failure.detail
 
@@ -100,70 +130,102 @@ def test_copies_of_a_document_give_the_memoriser_no_second_chance(rng):
 def test_too_few_windows_are_a_failure_that_gives_the_numbers(planted, rng):
     positions = np.sort(rng.choice(len(planted.corpus), 12, replace=False))
     activations = FeatureActivations(positions, np.ones(12, np.float32))
-    failure = gather(FeatureId("planted", 1), activations, planted.corpus, Quantiles(), Sampling(), rng)
+    failure = gather_examples(
+        FeatureId("planted", 1), activations, planted.corpus, Quantiles(), SamplingSettings(), rng
+    )
     assert isinstance(failure, Failure)
     assert (failure.stage, failure.reason) == ("sample", Reason.TOO_FEW_EXAMPLES)
-    shown = int(planted.corpus.shown[positions].sum())
-    assert failure.detail == f"fires in {shown} shown and {12 - shown} held-out windows that differ, wanted at least 10 of each"
+    train = int(planted.corpus.in_train[positions].sum())
+    assert (
+        failure.detail
+        == f"fires in {train} train and {12 - train} held-out windows that differ, wanted at least"
+        " 10 of each"
+    )
 
 
 @pytest.mark.parametrize("placement", ["aligned", "centred"])
 def test_a_feature_that_never_fires_is_a_failure(planted, placement, rng):
     nowhere = FeatureActivations(np.empty(0, np.int64), np.empty(0, np.float32))
-    failure = gather(FeatureId("planted", 1), nowhere, planted.corpus, Quantiles(), Sampling(placement=placement), rng)
-    assert failure.detail == "fires in 0 shown and 0 held-out windows that differ, wanted at least 10 of each"
+    failure = gather_examples(
+        FeatureId("planted", 1),
+        nowhere,
+        planted.corpus,
+        Quantiles(),
+        SamplingSettings(placement=placement),
+        rng,
+    )
+    assert (
+        failure.detail
+        == "fires in 0 train and 0 held-out windows that differ, wanted at least 10 of each"
+    )
 
 
 def test_fewer_windows_than_asked_are_all_taken(planted, rng):
     index = int(np.argmin([feature.rate for feature in planted.features]))
-    wanted = Sampling(shown=10_000, held_out=10_000, minimum=1)
-    examples = gather(FeatureId("planted", index), planted.activations[index], planted.corpus, Top(), wanted, rng)
-    assert np.count_nonzero(examples.shown.activations) + np.count_nonzero(examples.held_out.activations) == len(
-        planted.activations[index]
+    wanted = SamplingSettings(train=10_000, held_out=10_000, minimum=1)
+    examples = gather_examples(
+        FeatureId("planted", index), planted.activations[index], planted.corpus, Top(), wanted, rng
     )
+    assert np.count_nonzero(examples.train.activations) + np.count_nonzero(
+        examples.held_out.activations
+    ) == len(planted.activations[index])
 
 
 def test_the_shares_are_those_of_all_windows_of_each_split(planted, rng):
     activations, width = planted.activations[1], 32
-    examples = gather(FeatureId("planted", 1), activations, planted.corpus, Quantiles(), Sampling(), rng)
+    examples = gather_examples(
+        FeatureId("planted", 1), activations, planted.corpus, Quantiles(), SamplingSettings(), rng
+    )
     active = set(activations.positions.tolist())
     fires: dict[bool, list[bool]] = {True: [], False: []}
-    for sequence, (first, end) in enumerate(zip(planted.corpus.offsets[:-1], planted.corpus.offsets[1:], strict=True)):
-        shown = bool(planted.corpus.document_splits[planted.corpus.documents[sequence]])
+    for sequence, (first, end) in enumerate(
+        zip(planted.corpus.offsets[:-1], planted.corpus.offsets[1:], strict=True)
+    ):
+        shown = bool(planted.corpus.documents_in_train[planted.corpus.documents[sequence]])
         for start in range(int(first), int(end), width):
             fires[shown].append(bool(active & set(range(start, min(start + width, int(end))))))
-    assert examples.share_shown == np.mean(fires[True])
+    assert examples.share_train == np.mean(fires[True])
     assert examples.share_held_out == np.mean(fires[False])
 
 
-def test_the_strongest_is_of_the_shown_split_alone(planted, rng):
+def test_the_strongest_is_of_the_train_split_alone(planted, rng):
     activations = planted.activations[0]
-    values = np.where(planted.corpus.shown[activations.positions], activations.values, np.float32(99))
+    values = np.where(
+        planted.corpus.in_train[activations.positions], activations.values, np.float32(99)
+    )
     changed = FeatureActivations(activations.positions, values)
-    examples = gather(FeatureId("planted", 0), changed, planted.corpus, Quantiles(), Sampling(), rng)
+    examples = gather_examples(
+        FeatureId("planted", 0), changed, planted.corpus, Quantiles(), SamplingSettings(), rng
+    )
     assert examples.strongest < 2
     assert examples.held_out.maxima.max() == 99
 
 
 def test_the_same_generator_gives_the_same_examples(planted):
-    first, second = (examples_of(planted, Quantiles(), Sampling(negatives="mix"), seed=11) for _ in range(2))
+    first, second = (
+        examples_of(planted, Quantiles(), SamplingSettings(negatives="mix"), seed=11)
+        for _ in range(2)
+    )
     for one, other in zip(first, second, strict=True):
-        assert one.silent_held_out.starts.tolist() == other.silent_held_out.starts.tolist()
-        assert one.shown.starts.tolist() == other.shown.starts.tolist()
+        assert one.inactive_held_out.starts.tolist() == other.inactive_held_out.starts.tolist()
+        assert one.train.starts.tolist() == other.train.starts.tolist()
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"context_length": 0}, "context_length must be 1 or more, got 0"),
-        ({"silent_shown": -1}, "silent_shown must be 0 or more, got -1"),
+        ({"inactive_train": -1}, "inactive_train must be 0 or more, got -1"),
         ({"placement": "centered"}, "placement must be one of aligned, centred, got 'centered'"),
         (
             {"negatives": "harder"},
-            "negatives must be one of random, same_token, mix, neighbours, siblings, hard, similar, got 'harder'",
+            (
+                "negatives must be one of random, same_token, mix, neighbours, siblings, hard,"
+                " similar, got 'harder'"
+            ),
         ),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
-        Sampling(**settings)
+        SamplingSettings(**settings)

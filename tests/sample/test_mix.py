@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gloss.sample.mix import Mix
+from gloss.sample.samplers import Mix
 
 
 def test_a_fifth_is_from_the_top_and_the_rest_of_every_strength(rng):
@@ -14,7 +14,9 @@ def test_a_fifth_is_from_the_top_and_the_rest_of_every_strength(rng):
 
 
 def test_all_from_the_top_is_top(rng):
-    assert Mix(top_share=1.0).choose(np.arange(50).astype(np.float32), 10, rng).rows.tolist() == list(range(49, 39, -1))
+    assert Mix(top_share=1.0).choose(
+        np.arange(50).astype(np.float32), 10, rng
+    ).rows.tolist() == list(range(49, 39, -1))
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])

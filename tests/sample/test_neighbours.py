@@ -1,19 +1,36 @@
-"""Hard negatives are silent, and what makes them hard is there."""
+"""Hard negatives are inactive, and what makes them hard is there."""
 
 import numpy as np
 import pytest
 
-from gloss.records import Examples, Failure, FeatureActivations, FeatureId, Negative, Neighbour, Split
-from gloss.sample.examples import Sampling, gather
-from gloss.sample.negatives import Ground, Near
-from gloss.sample.neighbours import NEGATIVES, WANT_NEIGHBOURS, Hard, Neighbours, Siblings
-from gloss.sample.quantiles import Quantiles
+from gloss.records import (
+    Examples,
+    Failure,
+    FeatureActivations,
+    FeatureId,
+    Negative,
+    Neighbour,
+    Split,
+)
+from gloss.sample.examples import SamplingSettings, gather_examples
+from gloss.sample.negatives import (
+    NEGATIVES,
+    WANT_NEIGHBOURS,
+    HardNegatives,
+    NegativeSources,
+    NeighbourNegatives,
+    SearchContext,
+    SiblingNegatives,
+)
+from gloss.sample.samplers import Quantiles
 from gloss.sample.windows import Aligned, Centred
-from gloss.store.contexts import cut
-from gloss.store.examples import reference_rows, restored
-from sample.test_negatives import ground_of
+from gloss.store.contexts import cut_contexts
+from gloss.store.stored_examples import reference_rows, restore_examples
+from sample.test_negatives import search_context
 
-every_method = pytest.mark.parametrize("method", [Neighbours(), Siblings(), Hard()], ids=repr)
+every_method = pytest.mark.parametrize(
+    "method", [NeighbourNegatives(), SiblingNegatives(), HardNegatives()], ids=repr
+)
 every_placement = pytest.mark.parametrize("placement", [Aligned(), Centred()], ids=repr)
 
 
@@ -21,101 +38,135 @@ def fired(positions: list[int]) -> FeatureActivations:
     return FeatureActivations(np.array(positions, np.int64), np.ones(len(positions), np.float32))
 
 
-def beside(ground: Ground, *places: list[int]) -> Ground:
-    """The ground with neighbours that fire at these places."""
+def beside(search: SearchContext, *places: list[int]) -> SearchContext:
+    """The search context with neighbours that fire at these tokens."""
     near = tuple(Neighbour(FeatureId("d", i), 0.9, fired(each)) for i, each in enumerate(places))
-    return Ground(ground.corpus, ground.activations, ground.placement, ground.width, Near(near))
+    return SearchContext(
+        search.corpus, search.activations, search.placement, search.width, NegativeSources(near)
+    )
 
 
 @every_method
 @every_placement
 @pytest.mark.parametrize("split", list(Split))
-def test_hard_negatives_are_silent_apart_and_of_their_split(planted, near, method, placement, split, rng):
+def test_hard_negatives_are_inactive_apart_and_of_their_split(
+    planted, near, method, placement, split, rng
+):
     for index in range(0, len(planted.features), 5):
-        ground = Ground(planted.corpus, planted.activations[index], placement, 32, Near(near[index]))
-        found = method.choose(ground, split, 40, rng)
-        contexts = cut(planted.corpus, ground.activations, found.starts, 32, found.labels)
+        search = SearchContext(
+            planted.corpus, planted.activations[index], placement, 32, NegativeSources(near[index])
+        )
+        found = method.choose(search, split, 40, rng)
+        contexts = cut_contexts(planted.corpus, search.activations, found.starts, 32, found.labels)
         assert (contexts.activations == 0).all()
-        assert (planted.corpus.document_splits[contexts.documents] == (split is Split.SHOWN)).all()
-        assert (np.diff(np.sort(ground.spaced(found.starts))) >= 32).all()
+        assert (
+            planted.corpus.documents_in_train[contexts.documents] == (split is Split.TRAIN)
+        ).all()
+        assert (np.diff(np.sort(search.overlap_keys(found.starts))) >= 32).all()
         assert len(found.starts) <= 40
 
 
-@pytest.mark.parametrize("method", [Neighbours(), Siblings()], ids=repr)
+@pytest.mark.parametrize("method", [NeighbourNegatives(), SiblingNegatives()], ids=repr)
 @every_placement
 def test_a_near_feature_fires_in_every_window(planted, near, method, placement, rng):
     for index in range(0, len(planted.features), 5):
-        ground = Ground(planted.corpus, planted.activations[index], placement, 32, Near(near[index]))
-        starts = method.choose(ground, Split.HELD_OUT, 40, rng).starts
+        search = SearchContext(
+            planted.corpus, planted.activations[index], placement, 32, NegativeSources(near[index])
+        )
+        starts = method.choose(search, Split.HELD_OUT, 40, rng).starts
         none = np.zeros(len(starts), np.int64)
-        firing = [cut(planted.corpus, each.activations, starts, 32, none).maxima > 0 for each in near[index]]
+        firing = [
+            cut_contexts(planted.corpus, each.activations, starts, 32, none).maxima > 0
+            for each in near[index]
+        ]
         assert np.any(firing, axis=0).all()
 
 
 def test_planted_siblings_are_found_and_their_contexts_come(planted, near, rng):
-    """Of all planted siblings that ever fire where a feature is silent, nearly all are behind its hard negatives."""
+    """Of all planted siblings that ever fire where a feature is inactive, nearly all are behind its
+    hard negatives.
+    """
     wanted = met = 0
     for index, feature in enumerate(planted.features):
-        ground = Ground(planted.corpus, planted.activations[index], Aligned(), 32, Near(near[index]))
-        starts = Neighbours().choose(ground, Split.HELD_OUT, 100, rng).starts
+        search = SearchContext(
+            planted.corpus, planted.activations[index], Aligned(), 32, NegativeSources(near[index])
+        )
+        starts = NeighbourNegatives().choose(search, Split.HELD_OUT, 100, rng).starts
         for other, candidate in enumerate(planted.features):
             if other == index or candidate.family != feature.family:
                 continue
-            tiles = ground.tiles.starts[ground.tiles.firing(planted.activations[other])]
-            if not (ground.is_silent(tiles) & ~planted.corpus.shown[tiles]).any():
+            windows = search.windows.starts[search.windows.firing(planted.activations[other])]
+            if not (search.is_inactive(windows) & ~planted.corpus.in_train[windows]).any():
                 continue
             wanted += 1
-            sibling = cut(planted.corpus, planted.activations[other], starts, 32, np.zeros(len(starts), np.int64))
+            sibling = cut_contexts(
+                planted.corpus,
+                planted.activations[other],
+                starts,
+                32,
+                np.zeros(len(starts), np.int64),
+            )
             met += bool((sibling.maxima > 0).any())
     assert wanted > 40
     assert met / wanted >= 0.95
 
 
 def test_siblings_share_tokens_and_strangers_do_not(planted, near, rng):
-    """Where the nearest directions belong to other families, `siblings` finds nothing there, and `neighbours` does."""
+    """Where the nearest directions belong to other families, `siblings` finds nothing there, and
+    `neighbours` does.
+    """
     index = next(i for i, feature in enumerate(planted.features) if feature.kind == "token_set")
     strangers = tuple(
         Neighbour(FeatureId("planted", i), 0.5, planted.activations[i])
         for i, feature in enumerate(planted.features)
         if feature.kind in {"unless", "conjunction"}
     )
-    ground = Ground(planted.corpus, planted.activations[index], Aligned(), 32, Near(strangers))
-    assert len(Siblings().choose(ground, Split.HELD_OUT, 20, rng).starts) == 0
-    assert len(Neighbours().choose(ground, Split.HELD_OUT, 20, rng).starts) == 20
+    search = SearchContext(
+        planted.corpus, planted.activations[index], Aligned(), 32, NegativeSources(strangers)
+    )
+    assert len(SiblingNegatives().choose(search, Split.HELD_OUT, 20, rng).starts) == 0
+    assert len(NeighbourNegatives().choose(search, Split.HELD_OUT, 20, rng).starts) == 20
 
 
 def test_a_sibling_fires_at_a_token_of_the_feature(rng):
     tokens = [1 if i % 20 in (3, 13) else 2 if i % 20 == 8 else 0 for i in range(400)]
     own = [i for i in range(400) if i % 20 == 3]
-    other = [i for i in range(400) if i % 20 in (8, 13)]  # at token 2, and at token 1 where the feature is silent
-    found = Siblings().choose(beside(ground_of(tokens, own), other), Split.SHOWN, 50, rng)
+    # at token 2, and at token 1 where the feature is inactive
+    other = [i for i in range(400) if i % 20 in (8, 13)]
+    found = SiblingNegatives().choose(
+        beside(search_context(tokens, own), other), Split.TRAIN, 50, rng
+    )
     assert sorted(found.starts.tolist()) == list(range(12, 200, 20))
     assert (found.labels == Negative.SIBLINGS).all()
 
 
 def test_neighbours_take_turns(rng):
     tokens, first = [0] * 800, [i for i in range(400) if i % 4 == 0]
-    found = Neighbours().choose(beside(ground_of(tokens, [5]), first, [42, 81, 122], [200, 241]), Split.SHOWN, 9, rng)
+    found = NeighbourNegatives().choose(
+        beside(search_context(tokens, [5]), first, [42, 81, 122], [200, 241]), Split.TRAIN, 9, rng
+    )
     starts = set(found.starts.tolist())
     assert {40, 80, 120, 200, 240} <= starts
     assert len(starts) == 9
 
 
 def test_a_neighbour_that_fires_only_with_the_feature_gives_none(rng):
-    ground = beside(ground_of([0] * 400, [5, 50, 250]), [4, 6, 50, 251])
+    search = beside(search_context([0] * 400, [5, 50, 250]), [4, 6, 50, 251])
     for split in Split:
-        assert len(Neighbours().choose(ground, split, 10, rng).starts) == 0
+        assert len(NeighbourNegatives().choose(search, split, 10, rng).starts) == 0
 
 
 def test_without_neighbours_none_is_found(rng):
-    for method in (Neighbours(), Siblings()):
-        assert len(method.choose(ground_of([0] * 400, [5]), Split.SHOWN, 10, rng).starts) == 0
+    for method in (NeighbourNegatives(), SiblingNegatives()):
+        assert len(method.choose(search_context([0] * 400, [5]), Split.TRAIN, 10, rng).starts) == 0
 
 
 def test_hard_holds_every_kind_and_is_filled_up_at_random(planted, near, rng):
     index = next(i for i, feature in enumerate(planted.features) if feature.kind == "unless")
-    ground = Ground(planted.corpus, planted.activations[index], Aligned(), 32, Near(near[index]))
-    labels = Hard().choose(ground, Split.HELD_OUT, 48, rng).labels
+    search = SearchContext(
+        planted.corpus, planted.activations[index], Aligned(), 32, NegativeSources(near[index])
+    )
+    labels = HardNegatives().choose(search, Split.HELD_OUT, 48, rng).labels
     assert len(labels) == 48
     counts = {kind: int((labels == kind).sum()) for kind in Negative}
     assert counts[Negative.SIBLINGS] >= 4
@@ -124,13 +175,23 @@ def test_hard_holds_every_kind_and_is_filled_up_at_random(planted, near, rng):
 
 
 @pytest.mark.parametrize("name", sorted(WANT_NEIGHBOURS))
-def test_examples_say_how_each_silent_context_was_found_and_are_restored(planted, near, name, rng):
+def test_examples_say_how_each_inactive_context_was_found_and_are_restored(
+    planted, near, name, rng
+):
     index = next(i for i, feature in enumerate(planted.features) if feature.kind == "preceded")
     feature, activations = planted.features[index].feature, planted.activations[index]
-    sampling = Sampling(negatives=name)
-    found = gather(feature, activations, planted.corpus, Quantiles(), sampling, rng, Near(near[index]))
+    sampling = SamplingSettings(negatives=name)
+    found = gather_examples(
+        feature,
+        activations,
+        planted.corpus,
+        Quantiles(),
+        sampling,
+        rng,
+        NegativeSources(near[index]),
+    )
     assert isinstance(found, Examples), isinstance(found, Failure) and found.detail
-    assert set(found.silent_held_out.quantiles.tolist()) <= {int(kind) for kind in Negative}
-    again = restored(feature, reference_rows(found), planted.corpus, activations)
-    assert again.silent_held_out.quantiles.tolist() == found.silent_held_out.quantiles.tolist()
+    assert set(found.inactive_held_out.quantiles.tolist()) <= {int(kind) for kind in Negative}
+    again = restore_examples(feature, reference_rows(found), planted.corpus, activations)
+    assert again.inactive_held_out.quantiles.tolist() == found.inactive_held_out.quantiles.tolist()
     assert name in NEGATIVES

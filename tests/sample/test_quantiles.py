@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gloss.sample.quantiles import Quantiles
+from gloss.sample.samplers import Quantiles
 
 
 def counts(windows: int, number: int, quantiles: int, rng: np.random.Generator) -> np.ndarray:
@@ -22,7 +22,11 @@ def test_what_does_not_divide_is_spread_and_not_dropped(number, rng):
 
 def test_the_windows_that_do_not_divide_are_used(rng):
     """Of 19 windows in 10 slices a slice of one each would leave nine windows unseen."""
-    seen = {row for _ in range(200) for row in Quantiles(10).choose(np.arange(19).astype(np.float32), 10, rng).rows.tolist()}
+    seen = {
+        row
+        for _ in range(200)
+        for row in Quantiles(10).choose(np.arange(19).astype(np.float32), 10, rng).rows.tolist()
+    }
     assert seen == set(range(19))
 
 
@@ -41,5 +45,7 @@ def test_quantile_0_holds_the_strongest(rng):
 
 
 def test_every_window_of_a_slice_is_as_likely(rng):
-    rows = np.concatenate([Quantiles(2).choose(np.arange(20).astype(np.float32), 4, rng).rows for _ in range(1000)])
+    rows = np.concatenate(
+        [Quantiles(2).choose(np.arange(20).astype(np.float32), 4, rng).rows for _ in range(1000)]
+    )
     assert np.abs(np.bincount(rows, minlength=20) - 200).max() < 60

@@ -1,11 +1,13 @@
 import numpy as np
 
-from gloss.sample.random import Random
+from gloss.sample.samplers import Random
 
 
 def test_every_window_is_as_likely_as_any_other(rng):
     maxima = np.arange(20).astype(np.float32)
-    counts = np.bincount(np.concatenate([Random().choose(maxima, 5, rng).rows for _ in range(1000)]), minlength=20)
+    counts = np.bincount(
+        np.concatenate([Random().choose(maxima, 5, rng).rows for _ in range(1000)]), minlength=20
+    )
     assert np.abs(counts - 250).max() < 65  # 4.7 standard deviations
 
 

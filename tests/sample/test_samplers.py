@@ -6,10 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gloss.sample import Sampler
-from gloss.sample.mix import Mix
-from gloss.sample.quantiles import Quantiles
-from gloss.sample.random import Random
-from gloss.sample.top import Top
+from gloss.sample.samplers import Mix, Quantiles, Random, Top
 
 SAMPLERS = [Top(), Random(), Quantiles(), Quantiles(3), Mix(), Mix(top_share=0.5, quantiles=4)]
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from gloss.sample.top import Top
+from gloss.sample.samplers import Top
 
 
 def test_the_strongest_are_chosen(rng):

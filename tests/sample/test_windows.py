@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gloss.records import FeatureActivations
 from gloss.sample.windows import Aligned, Centred
-from gloss.store.contexts import cut
+from gloss.store.contexts import cut_contexts
 from gloss.store.corpus import Corpus
 from gloss.store.vocabulary import Vocabulary
 
@@ -16,7 +16,9 @@ def corpus_of(lengths: list[int]) -> Corpus:
     offsets = np.cumsum([0, *lengths])
     documents, hashes = np.arange(len(lengths)), np.arange(len(lengths)).astype(np.uint64)
     names = tuple(map(str, range(len(lengths))))
-    return Corpus(np.zeros(offsets[-1], np.int32), offsets, documents, hashes, names, Vocabulary((b"a",)))
+    return Corpus(
+        np.zeros(offsets[-1], np.int32), offsets, documents, hashes, names, Vocabulary((b"a",))
+    )
 
 
 def activations_at(values: dict[int, float]) -> FeatureActivations:
@@ -27,16 +29,24 @@ def activations_at(values: dict[int, float]) -> FeatureActivations:
 @st.composite
 def cases(draw) -> tuple[list[int], dict[int, float], int]:
     lengths = draw(st.lists(st.integers(1, 30), min_size=1, max_size=6))
-    values = draw(st.dictionaries(st.integers(0, sum(lengths) - 1), st.floats(0.125, 8, width=16), max_size=40))
+    values = draw(
+        st.dictionaries(
+            st.integers(0, sum(lengths) - 1), st.floats(0.125, 8, width=16), max_size=40
+        )
+    )
     return lengths, values, draw(st.integers(1, 10))
 
 
 def bounds(corpus: Corpus, position: int) -> tuple[int, int]:
-    return next((int(a), int(b)) for a, b in zip(corpus.offsets[:-1], corpus.offsets[1:], strict=True) if a <= position < b)
+    return next(
+        (int(a), int(b))
+        for a, b in zip(corpus.offsets[:-1], corpus.offsets[1:], strict=True)
+        if a <= position < b
+    )
 
 
 def naive_tiles(corpus: Corpus, values: dict[int, float], width: int) -> dict[int, float]:
-    """The strongest activation of every tile that has one, by the tile's first position."""
+    """The strongest activation of every aligned window that has one, by its first position."""
     found: dict[int, float] = {}
     for position, value in values.items():
         first, _ = bounds(corpus, position)
@@ -46,7 +56,9 @@ def naive_tiles(corpus: Corpus, values: dict[int, float], width: int) -> dict[in
 
 
 def naive_peaks(corpus: Corpus, values: dict[int, float], width: int) -> dict[int, float]:
-    """Greedily from the strongest: windows around their own strongest token, whose tokens no stronger window holds."""
+    """Greedily from the strongest: windows around their own strongest token, whose tokens no
+    stronger window holds.
+    """
     found: dict[int, float] = {}
     held: set[int] = set()
     for position in sorted(values, key=lambda p: (-values[p], p)):
@@ -62,7 +74,9 @@ def naive_peaks(corpus: Corpus, values: dict[int, float], width: int) -> dict[in
     return found
 
 
-@pytest.mark.parametrize(("placement", "naive"), [(Aligned(), naive_tiles), (Centred(), naive_peaks)])
+@pytest.mark.parametrize(
+    ("placement", "naive"), [(Aligned(), naive_tiles), (Centred(), naive_peaks)]
+)
 def test_windows_and_their_maxima_are_what_a_loop_finds(placement, naive):
     @settings(max_examples=300, deadline=None)
     @given(case=cases())
@@ -73,7 +87,9 @@ def test_windows_and_their_maxima_are_what_a_loop_finds(placement, naive):
         windows = placement.firing(activations, corpus, width)
         found = dict(zip(windows.starts.tolist(), windows.maxima.tolist(), strict=True))
         assert list(found.items()) == sorted(naive(corpus, values, width).items())
-        contexts = cut(corpus, activations, windows.starts, width, np.zeros(len(windows), np.int64))
+        contexts = cut_contexts(
+            corpus, activations, windows.starts, width, np.zeros(len(windows), np.int64)
+        )
         assert (contexts.maxima == windows.maxima).all()
 
     agrees()
@@ -106,7 +122,9 @@ def test_a_weaker_peak_in_a_stronger_peaks_window_is_not_taken_again():
 
 
 def test_a_token_beside_a_stronger_one_is_no_peak_even_where_the_stronger_one_has_no_window():
-    """50 takes 42 to 57; 60 would overlap it; 66 would not, but its window holds 60, which is stronger."""
+    """50 takes 42 to 57; 60 would overlap it; 66 would not, but its window holds 60, which is
+    stronger.
+    """
     windows = Centred().firing(activations_at({50: 3.0, 60: 2.0, 66: 1.0}), corpus_of([200]), 16)
     assert windows.starts.tolist() == [42]
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gloss.records import Completion, Control, Deed, Effect, Estimate, Shift
+from gloss.records import Completion, Control, EditKind, Effect, Estimate, Shift
 from gloss.store.evidence import Evidence
 from score.one_word import FEATURE, VOCABULARY, evidence
 
@@ -22,14 +22,30 @@ def effect(
     rest = [token for token in range(SIZE) if token not in risen]
     ranking = [*risen, *rest]
     shifts = [
-        Shift(token, VOCABULARY.strings[token], Estimate(1.0, -0.1 if token == risen[-1] else 0.5, 1.5), 0.01, 0.1)
+        Shift(
+            token,
+            VOCABULARY.strings[token],
+            Estimate(1.0, -0.1 if token == risen[-1] else 0.5, 1.5),
+            0.01,
+            0.1,
+        )
         for token in risen
     ]
     return Effect(
-        FEATURE, Deed.ADD, 3.0, Estimate(target, target, target), target, 16, 8, tuple(shifts), (), completions, control,
+        FEATURE,
+        EditKind.ADD,
+        3.0,
+        Estimate(target, target, target),
+        target,
+        16,
+        8,
+        tuple(shifts),
+        (),
+        completions,
+        control,
         ranking=tuple(ranking[: kept // 2] + ranking[SIZE - (kept - kept // 2) :]),
-    )  # fmt: skip
+    )
 
 
 def material(*effects: Effect) -> Evidence:
-    return replace(evidence(np.random.default_rng(0), firing=2, silent=2), effects=effects)
+    return replace(evidence(np.random.default_rng(0), firing=2, inactive=2), effects=effects)

@@ -1,4 +1,6 @@
-"""Evidence about a feature that fires on one word: the right answer is known, and the words are nobody's."""
+"""Evidence about a feature that fires on one word: the right answer is known, and the words are
+nobody's.
+"""
 
 import numpy as np
 
@@ -8,7 +10,9 @@ from gloss.store.evidence import Evidence
 from gloss.store.vocabulary import Vocabulary
 
 WORDS = 120
-VOCABULARY = Vocabulary(tuple([b" w%d" % i for i in range(WORDS)] + [b",", b"\n", b" (", b")"] * 10))
+VOCABULARY = Vocabulary(
+    tuple([b" w%d" % i for i in range(WORDS)] + [b",", b"\n", b" (", b")"] * 10)
+)
 FEATURE = FeatureId("planted", 7)
 
 
@@ -16,8 +20,13 @@ def explained(word: int) -> Explanation:
     return Explanation(FEATURE, f"the word `w{word}`", "test")
 
 
-def contexts(rng: np.random.Generator, number: int, word: int, *, firing: bool, first: int, width: int = 32) -> Contexts:
-    """Windows of random tokens; a firing one holds the word from one to four times, some are cut short by a document's edge."""
+def contexts(
+    rng: np.random.Generator, number: int, word: int, *, firing: bool, first: int, width: int = 32
+) -> Contexts:
+    """Windows of random tokens.
+
+    A firing one holds the word from one to four times, some are cut short by a document's edge.
+    """
     tokens = rng.integers(0, len(VOCABULARY), size=(number, width)).astype(np.int32)
     tokens[tokens == word] = word + 1
     activations = np.zeros((number, width), np.float32)
@@ -28,18 +37,25 @@ def contexts(rng: np.random.Generator, number: int, word: int, *, firing: bool, 
     for row in np.flatnonzero(rng.random(number) < 0.2):
         tokens[row, rng.integers(24, width) :] = PADDING
     starts = first + np.arange(number) * width
-    quantiles = np.zeros(number, np.int64) if firing else np.where(np.arange(number) % 4 == 3, -2, -1)
+    quantiles = (
+        np.zeros(number, np.int64) if firing else np.where(np.arange(number) % 4 == 3, -2, -1)
+    )
     return Contexts(starts, first + np.arange(number), quantiles, tokens, activations)
 
 
 def evidence(
-    rng: np.random.Generator, *, word: int = 5, firing: int = 50, silent: int = 50, share_held_out: float = 0.01
+    rng: np.random.Generator,
+    *,
+    word: int = 5,
+    firing: int = 50,
+    inactive: int = 50,
+    share_held_out: float = 0.01,
 ) -> Evidence:
-    """One feature's evidence, with nothing shown."""
+    """One feature's evidence, with an empty train split."""
     held_out = contexts(rng, firing, word, firing=True, first=0)
-    silent_held_out = contexts(rng, silent, word, firing=False, first=1_000_000)
+    inactive_held_out = contexts(rng, inactive, word, firing=False, first=1_000_000)
     none = Contexts.empty(32)
-    examples = Examples(FEATURE, none, held_out, none, silent_held_out, 4.0, 0.01, share_held_out)
+    examples = Examples(FEATURE, none, held_out, none, inactive_held_out, 4.0, 0.01, share_held_out)
     tokens = np.maximum(held_out.tokens.reshape(-1), 0)
     corpus = Corpus(
         tokens=tokens,
@@ -50,4 +66,6 @@ def evidence(
         vocabulary=VOCABULARY,
     )
     where = np.flatnonzero(held_out.activations.reshape(-1))
-    return Evidence(examples, corpus, FeatureActivations(where, held_out.activations.reshape(-1)[where]))
+    return Evidence(
+        examples, corpus, FeatureActivations(where, held_out.activations.reshape(-1)[where])
+    )

@@ -1,14 +1,23 @@
-"""Answers are read as a person reads them: in any usual wording, and never where a person would be in doubt."""
+"""Answers are read as a person reads them: in any usual wording, and never where a person would be
+in doubt.
+"""
 
 import json
 
 import numpy as np
 import pytest
 
-from gloss.score.answers import read, yes_or_no
-from gloss.score.asking import parse
+from gloss.score.judge.answer_parsing import parse_answers, yes_or_no
+from gloss.score.judge.questions import parse_all_answers
 
-YES_NO = (("yes", "no"), ("Yes", "No"), ("1", "0"), ("true", "false"), ("True", "False"), ("YES", "NO"))
+YES_NO = (
+    ("yes", "no"),
+    ("Yes", "No"),
+    ("1", "0"),
+    ("true", "false"),
+    ("True", "False"),
+    ("YES", "NO"),
+)
 REASONS = (
     ", it names noon",
     " (weekdays only)",
@@ -95,9 +104,17 @@ def wordings(answers: list[bool], rng: np.random.Generator):
         yield json.dumps({f"context_{n}": value for n, value in enumerate(values, start=1)})
         yield json.dumps([{n: value} for n, value in fields.items()])
         yield json.dumps([{"context": int(n), "answer": value} for n, value in fields.items()])
-        yield json.dumps({"answers": [{"number": n, "answer": value, "why": "dusk"} for n, value in fields.items()]})
+        yield json.dumps(
+            {
+                "answers": [
+                    {"number": n, "answer": value, "why": "dusk"} for n, value in fields.items()
+                ]
+            }
+        )
         yield json.dumps([{"answer": value} for value in values])
-        yield json.dumps({n: {"answer": value, "reason": "names noon"} for n, value in fields.items()})
+        yield json.dumps(
+            {n: {"answer": value, "reason": "names noon"} for n, value in fields.items()}
+        )
     yield json.dumps([f"{n}: {a}" for n, a in numbered])
 
 
@@ -108,7 +125,7 @@ def test_every_usual_wording_is_read(rng):
             for text in wordings(answers, rng):
                 dress = DRESSES[rng.integers(len(DRESSES))]
                 dressed = dress.replace("{}", text)
-                assert parse(dressed, number) == answers, (number, dressed)
+                assert parse_all_answers(dressed, number) == answers, (number, dressed)
 
 
 @pytest.mark.parametrize("answer", [True, False])
@@ -118,47 +135,80 @@ def test_a_single_answer_is_read_alone_and_in_a_sentence(answer):
         for wording in ALONE:
             text = wording.replace("{}", word).replace("noon. ", "noon.\n\n")
             if word not in "10" or (", because" not in text and " - it" not in text):
-                assert parse(text, 1) == [answer], text
+                assert parse_all_answers(text, 1) == [answer], text
 
 
 @pytest.mark.parametrize(
     "text",
-    ['{"1"：0，"2"：1，"3"：1}', "１：０\n２：１\n３：１", "١: ٠\n٢: ١\n٣: ١", "१: ०\n२: १\n३: १",
-     "{“1”: “no”, “2”: “yes”, “3”: “yes”}", "1: 否\n2: 是\n3: 是", "1. いいえ\n2. はい\n3. はい", "Non, oui, oui",
-     "1: нет\n2: да\n3: да", "1: ❌\n2: ✅\n3: ✅", "1: ✘, 2: ✔️, 3: ✔️", "[0.0, 1.0, 1.0]", '{"1": 0.0, "2": 1.0, "3": 1.0}',
-     '{"1": "N", "2": "Y", "3": "y"}', "<answer>0, 1, 1</answer>", "<output>\n[0, 1, 1]\n</output>", "\\boxed{0, 1, 1}",
-     "$\\boxed{\\text{no, yes, yes}}$", "<1>0</1>\n<2>1</2>\n<3>1</3>", "1 no, 2 yes, 3 yes", "Q1: No\nQ2: Yes\nQ3: Yes",
-     "<context 1>no</context 1>\n<context 2>yes</context 2>\n<context 3>yes</context 3>"],
-)  # fmt: skip
+    [
+        '{"1"：0，"2"：1，"3"：1}',
+        "１：０\n２：１\n３：１",
+        "١: ٠\n٢: ١\n٣: ١",
+        "१: ०\n२: १\n३: १",
+        "{“1”: “no”, “2”: “yes”, “3”: “yes”}",
+        "1: 否\n2: 是\n3: 是",
+        "1. いいえ\n2. はい\n3. はい",
+        "Non, oui, oui",
+        "1: нет\n2: да\n3: да",
+        "1: ❌\n2: ✅\n3: ✅",
+        "1: ✘, 2: ✔️, 3: ✔️",
+        "[0.0, 1.0, 1.0]",
+        '{"1": 0.0, "2": 1.0, "3": 1.0}',
+        '{"1": "N", "2": "Y", "3": "y"}',
+        "<answer>0, 1, 1</answer>",
+        "<output>\n[0, 1, 1]\n</output>",
+        "\\boxed{0, 1, 1}",
+        "$\\boxed{\\text{no, yes, yes}}$",
+        "<1>0</1>\n<2>1</2>\n<3>1</3>",
+        "1 no, 2 yes, 3 yes",
+        "Q1: No\nQ2: Yes\nQ3: Yes",
+        "<context 1>no</context 1>\n<context 2>yes</context 2>\n<context 3>yes</context 3>",
+    ],
+)
 def test_signs_of_other_scripts_and_what_is_put_around_an_answer_cost_nothing(text):
-    assert parse(text, 3) == [False, True, True]
+    assert parse_all_answers(text, 3) == [False, True, True]
 
 
-@pytest.mark.parametrize("text", ["<answer>Yes</answer>", "\\boxed{\\text{Yes}}", "$\\boxed{1}$", "はい。", "Да.", "✓"])
+@pytest.mark.parametrize(
+    "text", ["<answer>Yes</answer>", "\\boxed{\\text{Yes}}", "$\\boxed{1}$", "はい。", "Да.", "✓"]
+)
 def test_a_single_answer_is_read_in_them_too(text):
-    assert parse(text, 1) == [True]
+    assert parse_all_answers(text, 1) == [True]
 
 
 def test_what_is_left_out_is_missing_and_costs_nothing_else(rng):
     for number in (3, 8, 25):
         answers = [bool(answer) for answer in rng.integers(0, 2, number)]
-        kept = sorted(rng.choice(number, number - 1 - int(rng.integers(0, 2)), replace=False).tolist())
+        kept = sorted(
+            rng.choice(number, number - 1 - int(rng.integers(0, 2)), replace=False).tolist()
+        )
         for text in (
             json.dumps({str(row + 1): int(answers[row]) for row in kept}),
             "\n".join(f"{row + 1}: {'yes' if answers[row] else 'no'}" for row in kept),
             json.dumps([{"context": row + 1, "answer": int(answers[row])} for row in kept]),
         ):
-            found = read(text, number, yes_or_no)
-            assert {row: value for row, (value, _) in found.items()} == {row: answers[row] for row in kept}
+            found = parse_answers(text, number, yes_or_no)
+            assert {row: value for row, (value, _) in found.items()} == {
+                row: answers[row] for row in kept
+            }
 
 
 def test_a_list_of_those_that_count_is_read_where_it_can_be_nothing_else():
-    assert parse('{"answers": [2, 7]}', 8) == [False, True, False, False, False, False, True, False]
-    assert parse("[3]", 3) == [False, False, True]
-    assert parse("[1]", 3) is None  # the first one, or a list cut short
-    assert parse("[7, 2]", 8) is None
-    assert parse("[2, 9]", 8) is None
-    assert parse("As [2] and [7] show, this is hard.", 8) is None
+    assert parse_all_answers('{"answers": [2, 7]}', 8) == [
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
+    assert parse_all_answers("[3]", 3) == [False, False, True]
+    assert parse_all_answers("[1]", 3) is None  # the first one, or a list cut short
+    assert parse_all_answers("[7, 2]", 8) is None
+    assert parse_all_answers("[2, 9]", 8) is None
+    assert parse_all_answers("As [2] and [7] show, this is hard.", 8) is None
 
 
 def test_a_list_of_another_length_is_never_read(rng):
@@ -172,9 +222,9 @@ def test_a_list_of_another_length_is_never_read(rng):
                 ", ".join(told),
                 "\n".join(told),
             ):
-                assert parse(text, number) is None, text
+                assert parse_all_answers(text, number) is None, text
         beyond = json.dumps({str(row): 1 for row in range(1, number + 2)})
-        assert parse(beyond, number) is None
+        assert parse_all_answers(beyond, number) is None
 
 
 @pytest.mark.parametrize(
@@ -194,7 +244,10 @@ def test_a_list_of_another_length_is_never_read(rng):
         'For example: {"1": 0, "2": 1, "3": 1}',
         '{"1": ..., "2": ..., ...}',
         '{"1": 0 or 1, "2": 0 or 1, "3": 0 or 1}',
-        'Explanation: "the word no"\nContexts:\n1: "no one came"\n2: "yes men and"\n3: "true story of"',
+        (
+            'Explanation: "the word no"\nContexts:\n1: "no one came"\n2: "yes men and"\n3: "true'
+            ' story of"'
+        ),
         "1: no one came to the harbour\n2: yes men went\n3: 0 points were",
         "It is 12:00, the odds are 3:1, see section 1.1.",
         "1.0",
@@ -206,23 +259,45 @@ def test_a_list_of_another_length_is_never_read(rng):
     ],
 )
 def test_what_a_person_would_doubt_is_not_read(text):
-    assert parse(text, 3) is None
+    assert parse_all_answers(text, 3) is None
 
 
 @pytest.mark.parametrize(
     "text",
-    ["Context [1] has no such word.", "There is no way to tell.", "I do not know.", "Not sure", "Nothing", "Yes or no?",
-     "The text [1] is about noon.", "It has one point.", '{"1": ...}', "1: no one came", "1. The text",
-     "No-one came", "N.B. the text", "T-shirts", "Yes-men went"],
-)  # fmt: skip
+    [
+        "Context [1] has no such word.",
+        "There is no way to tell.",
+        "I do not know.",
+        "Not sure",
+        "Nothing",
+        "Yes or no?",
+        "The text [1] is about noon.",
+        "It has one point.",
+        '{"1": ...}',
+        "1: no one came",
+        "1. The text",
+        "No-one came",
+        "N.B. the text",
+        "T-shirts",
+        "Yes-men went",
+    ],
+)
 def test_a_single_answer_that_is_none_is_not_read(text):
-    assert parse(text, 1) is None
+    assert parse_all_answers(text, 1) is None
 
 
 @pytest.mark.parametrize(
-    "text", ['{"1": 0, "2": 1}', "[0, 1]", '```json\n["no", "yes"]\n```', "1. No, none.\n2. Yes", "no, yes", "No\nYes"]
+    "text",
+    [
+        '{"1": 0, "2": 1}',
+        "[0, 1]",
+        '```json\n["no", "yes"]\n```',
+        "1. No, none.\n2. Yes",
+        "no, yes",
+        "No\nYes",
+    ],
 )
 def test_each_answer_says_where_it_stands(text):
-    found = read(text, 2, yes_or_no)
+    found = parse_answers(text, 2, yes_or_no)
     assert text[found[0][1] :].lower().startswith(("0", "no"))
     assert text[found[1][1] :].lower().startswith(("1", "yes"))

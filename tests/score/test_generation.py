@@ -1,4 +1,6 @@
-"""Texts that are written from explanations and read by a subject whose feature is known: it fires at one word."""
+"""Texts that are written from explanations and read by a subject whose feature is known: it fires
+at one word.
+"""
 
 import json
 from dataclasses import replace
@@ -7,12 +9,12 @@ import numpy as np
 import pytest
 from one_word import VOCABULARY, evidence, explained
 
-from gloss.models.chat import Chat
-from gloss.models.prompts import Answer
+from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.prompts import Answer
 from gloss.records import Reason, Score
 from gloss.score import Scorer
-from gloss.score.generation import Generation, parse
-from gloss.store.evidence import Evidence, Reader
+from gloss.score.generation import Generation, parse_texts
+from gloss.store.evidence import Evidence, NewTextReader
 from models.servers import serve
 
 NUMBERS = {piece.decode().strip(): number for number, piece in enumerate(VOCABULARY.pieces[:120])}
@@ -37,11 +39,13 @@ def given(rng) -> Evidence:
     return replace(evidence(rng, word=5), reader=FiresAt(5))
 
 
-def told(own: Answer, contrast: Answer, given: Evidence, rng: np.random.Generator, **settings) -> Score:
-    talk = Generation(**settings).score(explained(5), given, rng)
-    assert len(next(talk)) == 2
+def told(
+    own: Answer, contrast: Answer, given: Evidence, rng: np.random.Generator, **settings
+) -> Score:
+    conversation = Generation(**settings).score(explained(5), given, rng)
+    assert len(next(conversation)) == 2
     with pytest.raises(StopIteration) as over:
-        talk.send([own, contrast])
+        conversation.send([own, contrast])
     return over.value.value
 
 
@@ -55,14 +59,18 @@ def reasons(score: Score) -> list[Reason | None]:
 
 def test_it_is_a_scorer_and_the_reader_a_reader():
     assert isinstance(Generation(), Scorer)
-    assert isinstance(FiresAt(1), Reader)
+    assert isinstance(FiresAt(1), NewTextReader)
 
 
 def test_shares_are_counted_by_hand(given, rng):
     score = told(texts("a w5", "w5 b", "w5", "c w6"), texts("x", "y w5"), given, rng, texts=4)
     values = {name: estimate.value for name, estimate in score.estimates.items()}
     assert (score.n, score.failed, score.headline) == (4, 0, "firing_above_chance")
-    assert (values["share_firing"], values["share_firing_contrast"], values["firing_above_contrast"]) == (0.75, 0.5, 0.25)
+    assert (
+        values["share_firing"],
+        values["share_firing_contrast"],
+        values["firing_above_contrast"],
+    ) == (0.75, 0.5, 0.25)
     assert values["relative_maximum"] == pytest.approx(0.75 * 3 / 4)
     assert values["auroc"] == pytest.approx((0.75 * 0.5 * 0.5) + 0.75 * 0.5 + 0.25 * 0.5 * 0.5)
     chance = values["chance"]
@@ -72,25 +80,44 @@ def test_shares_are_counted_by_hand(given, rng):
 
 def test_what_is_repeated_quoted_missing_or_empty_did_not_fire_and_says_why(given, rng):
     quoting = replace(given)
-    talk = Generation(texts=6).score(replace(explained(5), text="the word `w5` and its like"), quoting, rng)
-    next(talk)
+    conversation = Generation(texts=6).score(
+        replace(explained(5), text="the word `w5` and its like"), quoting, rng
+    )
+    next(conversation)
     with pytest.raises(StopIteration) as over:
-        talk.send([texts("w5 a", "W5  a", "See: the word `w5` and its like", "", "w5 b"), texts("x")])
+        conversation.send(
+            [texts("w5 a", "W5  a", "See: the word `w5` and its like", "", "w5 b"), texts("x")]
+        )
     score = over.value.value
-    assert reasons(score) == [None, Reason.REPEATED, Reason.REPEATED, Reason.UNPARSABLE, None, Reason.UNPARSABLE]
-    assert (score.n, score.failed, score.estimates["share_firing"].value) == (6, 4, pytest.approx(2 / 6))
+    assert reasons(score) == [
+        None,
+        Reason.REPEATED,
+        Reason.REPEATED,
+        Reason.UNPARSABLE,
+        None,
+        Reason.UNPARSABLE,
+    ]
+    assert (score.n, score.failed, score.estimates["share_firing"].value) == (
+        6,
+        4,
+        pytest.approx(2 / 6),
+    )
 
 
 def test_a_short_explanation_may_stand_in_a_text(given, rng):
-    talk = Generation(texts=1).score(replace(explained(5), text="w5"), given, rng)
-    next(talk)
+    conversation = Generation(texts=1).score(replace(explained(5), text="w5"), given, rng)
+    next(conversation)
     with pytest.raises(StopIteration) as over:
-        talk.send([texts("x w5"), texts("x")])
+        conversation.send([texts("x w5"), texts("x")])
     assert over.value.value.estimates["share_firing"].value == 1
 
 
 @pytest.mark.parametrize(
-    "answer, reason", [(Answer("I would rather not."), Reason.UNPARSABLE), (Answer(None, Reason.REFUSED, ""), Reason.REFUSED)]
+    "answer, reason",
+    [
+        (Answer("I would rather not."), Reason.UNPARSABLE),
+        (Answer(None, Reason.REFUSED, ""), Reason.REFUSED),
+    ],
 )
 def test_failed_answers_stay_in_the_denominator(answer, reason, given, rng):
     score = told(answer, texts("x", "y"), given, rng, texts=3)
@@ -121,15 +148,17 @@ def test_texts_beyond_the_number_are_dropped_and_long_ones_are_cut(given, rng):
     ],
 )
 def test_answers_are_read(said, found):
-    assert parse(said) == found
+    assert parse_texts(said) == found
 
 
 def test_one_who_obeys_the_explanation_wins_and_one_who_does_not_fails(given, rng):
     with serve(answer="writer") as server:
         asked = [Generation().score(explained(word), given, rng) for word in (5, 6)]
-        right, wrong = Chat("m", server.base_url).hold(asked, rng)
+        right, wrong = Chat("m", server.base_url).run(asked, rng)
     with serve(answer="unrelated") as server:
-        [unrelated] = Chat("m", server.base_url).hold([Generation().score(explained(5), given, rng)], rng)
+        [unrelated] = Chat("m", server.base_url).run(
+            [Generation().score(explained(5), given, rng)], rng
+        )
     assert right.estimates["share_firing"].value == 1
     assert right.estimates["firing_above_chance"].low > 0.6
     assert right.estimates["auroc"].value == 1

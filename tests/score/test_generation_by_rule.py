@@ -1,4 +1,6 @@
-"""Rules whose tokens are put into silent text, which is read by a subject whose feature is known: it fires at one word."""
+"""Rules whose tokens are put into inactive text, which is read by a subject whose feature is known:
+it fires at one word.
+"""
 
 from dataclasses import replace
 
@@ -8,9 +10,13 @@ from one_word import evidence, explained
 
 from gloss.errors import BadSettings
 from gloss.records import Explanation, Failure, Reason, Score
-from gloss.rules import parse
+from gloss.rules import parse_rule
 from gloss.score import Scorer
-from gloss.score.generation_by_rule import GenerationByRule, held, silent_under
+from gloss.score.generation_by_rule import (
+    GenerationByRule,
+    contexts_without_rule,
+    rule_holds_anywhere,
+)
 
 
 class FiresAt:
@@ -39,12 +45,15 @@ def test_it_is_a_scorer():
     assert isinstance(GenerationByRule(), Scorer)
 
 
-@pytest.mark.parametrize("rule", ['token in {" w5"}', 'token in {" w5"} and after(1..3, token in {" w9"})'])
+@pytest.mark.parametrize(
+    "rule", ['token in {" w5"}', 'token in {" w5"} and after(1..3, token in {" w9"})']
+)
 def test_a_rule_that_names_the_cause_makes_it_fire(rule, given, rng):
     score = scored(rule, given, rng)
     assert (score.n, score.failed, score.headline) == (30, 0, "firing_above_contrast")
     assert score.estimates["share_firing"].value == 1
-    assert score.estimates["share_firing_contrast"].value <= 0.4  # the word is common in this corpus
+    # the word is common in this corpus
+    assert score.estimates["share_firing_contrast"].value <= 0.4
     assert score.estimates["firing_above_contrast"].low > 0.4
 
 
@@ -55,11 +64,11 @@ def test_a_rule_that_names_something_else_does_not(rule, given, rng):
     assert score.estimates["firing_above_contrast"].low < 0.1
 
 
-def test_contexts_are_silent_and_the_rule_holds_in_none_of_them(given):
-    rule = parse('token in {" w6"}')
-    contexts = silent_under(rule, given, 100)
+def test_contexts_are_inactive_and_the_rule_holds_in_none_of_them(given):
+    rule = parse_rule('token in {" w6"}')
+    contexts = contexts_without_rule(rule, given, 100)
     assert 5 < len(contexts) < 50
-    assert not any(held(rule, contexts, given.corpus))
+    assert not any(rule_holds_anywhere(rule, contexts, given.corpus))
     assert not any((context == 5).any() for context in contexts)
 
 

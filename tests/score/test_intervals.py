@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from gloss.score.intervals import bootstrap, by_student, difference_by_student, from_draws, rate_draws, student_quantile, wilson
+from gloss.score.intervals import (
+    bootstrap,
+    draw_rates,
+    estimate_from_draws,
+    student_interval,
+    student_quantile,
+    welch_interval,
+    wilson_interval,
+)
 
 
 def mean(x):
@@ -26,18 +34,20 @@ def test_bootstrap_covers_the_true_mean_in_93_to_97_of_100_samples(rng):
 
 
 def test_wilson_covers_the_true_share_in_93_to_97_of_100_samples(rng):
-    estimates = [wilson(int(k), 100) for k in rng.binomial(100, 0.3, size=4000)]
+    estimates = [wilson_interval(int(k), 100) for k in rng.binomial(100, 0.3, size=4000)]
     assert 0.93 <= np.mean([estimate.low <= 0.3 <= estimate.high for estimate in estimates]) <= 0.97
 
 
 def test_rates_cover_the_true_share_in_93_to_97_of_100_samples(rng):
     counts = rng.binomial(100, 0.7, size=2000)
-    estimates = [from_draws(k / 100, rate_draws(int(k), 100, rng=rng)) for k in counts]
+    estimates = [estimate_from_draws(k / 100, draw_rates(int(k), 100, rng=rng)) for k in counts]
     assert 0.93 <= np.mean([estimate.low <= 0.7 <= estimate.high for estimate in estimates]) <= 0.97
 
 
 def test_bootstrap_covers_the_true_mean_of_ten_items_too(rng):
-    estimates = [bootstrap(mean, sample, rng=rng, resamples=400) for sample in rng.normal(size=(1500, 10))]
+    estimates = [
+        bootstrap(mean, sample, rng=rng, resamples=400) for sample in rng.normal(size=(1500, 10))
+    ]
     assert 0.92 <= np.mean([estimate.low <= 0 <= estimate.high for estimate in estimates]) <= 0.97
 
 
@@ -64,14 +74,16 @@ def test_resamples_without_a_number_are_left_out(rng):
     def precision(right, claimed):
         return (right & claimed).sum(-1) / claimed.sum(-1)
 
-    estimate = bootstrap(precision, np.array([True, True, False]), np.array([True, False, False]), rng=rng)
+    estimate = bootstrap(
+        precision, np.array([True, True, False]), np.array([True, False, False]), rng=rng
+    )
     assert (estimate.low, estimate.value, estimate.high) == (1, 1, 1)
 
 
 def test_an_estimate_that_cannot_be_made_is_missing(rng):
     assert math.isnan(bootstrap(mean, np.array([1.0]), rng=rng).value)
     assert math.isnan(bootstrap(mean, np.array([np.nan, 1.0]), rng=rng).value)
-    assert math.isnan(wilson(0, 0).low)
+    assert math.isnan(wilson_interval(0, 0).low)
 
 
 def test_arrays_of_unlike_length_are_refused(rng):
@@ -80,12 +92,14 @@ def test_arrays_of_unlike_length_are_refused(rng):
 
 
 def test_certainty_is_never_claimed_from_20_trials():
-    assert wilson(20, 20).low == pytest.approx(0.8389, abs=1e-4)
-    assert wilson(20, 20).high == 1
-    assert wilson(0, 20).low == 0
+    assert wilson_interval(20, 20).low == pytest.approx(0.8389, abs=1e-4)
+    assert wilson_interval(20, 20).high == 1
+    assert wilson_interval(0, 20).low == 0
 
 
-@pytest.mark.parametrize(("freedom", "expected"), [(1.0, 12.7062), (2.0, 4.30265), (4.0, 2.77645), (1e4, 1.96020)])
+@pytest.mark.parametrize(
+    ("freedom", "expected"), [(1.0, 12.7062), (2.0, 4.30265), (4.0, 2.77645), (1e4, 1.96020)]
+)
 def test_students_quantile_is_the_tables(freedom, expected):
     assert student_quantile(freedom) == pytest.approx(expected, rel=2e-4)
 
@@ -94,8 +108,8 @@ def test_intervals_of_few_runs_cover(rng):
     hits = 0
     for _ in range(400):
         one, other = rng.normal(0.5, 0.1, 3), rng.normal(0.3, 0.02, 2)
-        found = difference_by_student(one, other)
+        found = welch_interval(one, other)
         hits += found.low <= 0.2 <= found.high
     assert hits >= 370
-    assert math.isnan(by_student(np.array([0.3])).value)
-    assert math.isnan(difference_by_student(np.array([0.3]), np.array([0.1, 0.2])).value)
+    assert math.isnan(student_interval(np.array([0.3])).value)
+    assert math.isnan(welch_interval(np.array([0.3]), np.array([0.1, 0.2])).value)

@@ -5,8 +5,7 @@ import pytest
 
 from gloss.records import Control, Explanation, Failure, Reason, Score
 from gloss.score import Scorer
-from gloss.score.intervention_tokens import InterventionTokens
-from gloss.score.named_tokens import named_tokens
+from gloss.score.intervention_tokens import InterventionTokens, named_tokens
 from score.effects import SIZE, effect, material
 from score.one_word import FEATURE, VOCABULARY
 
@@ -16,9 +15,11 @@ def explained(*words: int) -> Explanation:
 
 
 def scored(explanation: Explanation, *effects, kl: float = 1.0) -> Score | Failure:
-    talk = InterventionTokens(kl).score(explanation, material(*effects), np.random.default_rng(0))
+    conversation = InterventionTokens(kl).score(
+        explanation, material(*effects), np.random.default_rng(0)
+    )
     with pytest.raises(StopIteration) as over:
-        next(talk)
+        next(conversation)
     return over.value.value
 
 
@@ -40,14 +41,19 @@ def test_precision_recall_and_f1_count_the_tokens_that_rise_reliably():
 
 
 def test_the_area_counts_pairs_of_a_named_and_another_token():
-    """The first and the third of all: every pair is won but one of the second, against the token between."""
+    """The first and the third of all: every pair is won but one of the second, against the token
+    between.
+    """
     area = scored(explained(3, 5), effect((3, 4, 5, 6))).estimates["token_auroc_at_1_nats"]
     assert area.value == pytest.approx(1 - 1 / (2 * (SIZE - 2)))
     assert area.low < 0.9  # two tokens prove little
 
 
 def test_what_the_ranking_leaves_out_ties():
-    """Twenty of the tokens are kept at the ends; a named one between them wins against those below and ties with the rest."""
+    """Twenty of the tokens are kept at the ends.
+
+    A named one between them wins against those below and ties with the rest.
+    """
     area = scored(explained(50), effect((3, 4, 5, 6), kept=20)).estimates["token_auroc_at_1_nats"]
     assert area.value == pytest.approx(0.5)
 
@@ -57,18 +63,33 @@ def test_a_random_direction_stands_beside_it_and_every_divergence_has_its_area()
     score = scored(explained(3, 4), effect((3, 4, 5)), random, effect((7, 8, 9), target=0.1))
     assert score.estimates["token_f1_random_direction"].value == 0
     assert score.estimates["token_auroc_at_1_nats"].value == 1
-    assert {"token_auroc_random_direction_at_1_nats", "token_auroc_at_0.1_nats"} <= score.estimates.keys()
+    assert {
+        "token_auroc_random_direction_at_1_nats",
+        "token_auroc_at_0.1_nats",
+    } <= score.estimates.keys()
 
 
 def test_explanations_of_other_features_are_at_chance():
     rng = np.random.default_rng(1)
     drawn = [rng.choice(120, 5, replace=False).tolist() for _ in range(100)]
-    areas = [scored(explained(*words), effect((3, 4, 5, 6))).estimates["token_auroc_at_1_nats"] for words in drawn]
+    areas = [
+        scored(explained(*words), effect((3, 4, 5, 6))).estimates["token_auroc_at_1_nats"]
+        for words in drawn
+    ]
     values = np.array([area.value for area in areas])
-    # The others, signs and copies, stand last, so that words as such lie above them: chance for words alone is higher than 1/2.
+    # The others, signs and copies, stand last, so that words as such lie above them: chance for
+    # words alone is higher than 1/2.
     expected = (120 - 1) / 2 / (SIZE - 5) + (SIZE - 120) / (SIZE - 5)
     assert abs(values.mean() - expected) < 3 * values.std() / 10
-    assert np.mean([scored(explained(*words), effect((3, 4, 5, 6))).estimates["token_f1"].value for words in drawn]) < 0.1
+    assert (
+        np.mean(
+            [
+                scored(explained(*words), effect((3, 4, 5, 6))).estimates["token_f1"].value
+                for words in drawn
+            ]
+        )
+        < 0.1
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +99,9 @@ def test_explanations_of_other_features_are_at_chance():
         (Explanation(FEATURE, "words about the sea", "test"), 1.0, Reason.NOT_APPLICABLE),
     ],
 )
-def test_what_cannot_be_scored_is_a_failure_with_its_reason(explanation: Explanation, kl: float, reason: Reason):
+def test_what_cannot_be_scored_is_a_failure_with_its_reason(
+    explanation: Explanation, kl: float, reason: Reason
+):
     assert scored(explanation, effect((3, 4)), kl=kl).reason is reason
 
 
@@ -87,9 +110,14 @@ def test_what_cannot_be_scored_is_a_failure_with_its_reason(explanation: Explana
     [
         ('`" w3"` or `" ("`', None, [3, *[122 + 4 * n for n in range(10)]]),
         ('`"w3"`', None, []),  # exactly so, and no token is
-        ("the word `w3`, then “W4” or \"w5\"", None, [3, 4, 5]),
-        ("anything", 'token in {" w3"} and not after(1, token in {" w9"}) and before(1, token in {" w7", " w8"})', [3, 7, 8]),
+        ('the word `w3`, then “W4” or "w5"', None, [3, 4, 5]),
+        (
+            "anything",
+            'token in {" w3"} and not after(1, token in {" w9"})'
+            ' and before(1, token in {" w7", " w8"})',
+            [3, 7, 8],
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_tokens_that_are_named(text: str, rule: str | None, tokens: list[int]):
     assert named_tokens(Explanation(FEATURE, text, "test", rule), VOCABULARY).tolist() == tokens

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from gloss.errors import BadSettings
-from gloss.models.chat import Chat
-from gloss.models.prompts import Answer
+from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.prompts import Answer
 from gloss.records import Explanation, Failure, Reason, Score
 from gloss.score import Scorer
-from gloss.score.choices import picks
 from gloss.score.intruder import Intruder
+from gloss.score.judge.multiple_choice import parse_picks
 from models.servers import serve
 from score.one_word import FEATURE, evidence
 
@@ -24,15 +24,20 @@ def judged(rng, scorer=None, **server) -> Score:
         chat = Chat(
             "judge", endpoint.base_url, max_concurrent_requests=1, most_unreadable=1.0
         )  # in order, so that a judge who guesses is repeatable
-        [score] = chat.hold([(scorer or Intruder()).score(NOBODY, evidence(rng), rng)], rng)
+        [score] = chat.run([(scorer or Intruder()).score(NOBODY, evidence(rng), rng)], rng)
     return score
 
 
-def answered(talk, answer) -> Score | Failure:
+def answered(conversation, answer) -> Score | Failure:
     """What the conversation returns when `answer(candidates, rng)` picks, by hand."""
-    prompts = next(talk)
+    prompts = next(conversation)
     with pytest.raises(StopIteration) as over:
-        talk.send([Answer(json.dumps([answer(texts) + 1 for texts in sets_of(prompt)])) for prompt in prompts])
+        conversation.send(
+            [
+                Answer(json.dumps([answer(texts) + 1 for texts in sets_of(prompt)]))
+                for prompt in prompts
+            ]
+        )
     return over.value.value
 
 
@@ -64,28 +69,41 @@ def test_a_judge_who_guesses_finds_one_in_k(k, rng):
     accuracy = score.estimates["accuracy"]
     assert score.estimates["chance"].value == pytest.approx(1 / k)
     assert accuracy.low <= 1 / k <= accuracy.high
-    assert score.estimates["accuracy_above_chance"].low <= 0 <= score.estimates["accuracy_above_chance"].high
+    assert (
+        score.estimates["accuracy_above_chance"].low
+        <= 0
+        <= score.estimates["accuracy_above_chance"].high
+    )
 
 
 def test_intervals_of_judges_who_guess_hold_chance_as_often_as_they_say(rng):
     material, held = evidence(rng), 0
     for _ in range(60):
-        accuracy = answered(Intruder().score(NOBODY, material, rng), lambda texts: int(rng.integers(len(texts)))).estimates[
-            "accuracy"
-        ]
+        accuracy = answered(
+            Intruder().score(NOBODY, material, rng), lambda texts: int(rng.integers(len(texts)))
+        ).estimates["accuracy"]
         held += accuracy.low <= 0.2 <= accuracy.high
     assert held >= 52
 
 
 def test_marks_alone_tell_nothing(rng):
-    """A reader who picks the rarest pattern of marks, however it is learned, is right as often as one who guesses."""
+    """A reader who picks the rarest pattern of marks, however it is learned, is right as often as
+    one who guesses.
+    """
     found = []
     for _ in range(8):
-        patterns = [pattern(text) for p in next(Intruder().score(NOBODY, evidence(rng), rng)) for s in sets_of(p) for text in s]
+        patterns = [
+            pattern(text)
+            for p in next(Intruder().score(NOBODY, evidence(rng), rng))
+            for s in sets_of(p)
+            for text in s
+        ]
         common = {one: patterns.count(one) for one in patterns}
         score = answered(
             Intruder().score(NOBODY, evidence(rng), rng),
-            lambda texts, known=common: int(np.argmin([known.get(pattern(text), 0) + rng.random() for text in texts])),
+            lambda texts, known=common: int(
+                np.argmin([known.get(pattern(text), 0) + rng.random() for text in texts])
+            ),
         )
         found.append(score.estimates["accuracy"].value)
     assert abs(np.mean(found) - 0.2) < 0.06  # 400 sets: a standard error of .02
@@ -101,14 +119,18 @@ def test_members_of_a_set_are_distinct_and_one_alone_lacks_the_word(rng):
 def test_members_of_a_set_fire_about_equally_strongly(rng):
     material = evidence(rng)
     maxima = material.examples.held_out.maxima
-    for members, place in Intruder().sets(material, rng):
-        inside = [maxima[item.row] for number, item in enumerate(members) if number != place]
+    for members, position in Intruder().sets(material, rng):
+        inside = [maxima[item.row] for number, item in enumerate(members) if number != position]
         assert np.ptp(np.searchsorted(np.sort(maxima), inside)) <= 4
 
 
 def test_the_explanation_is_not_shown(rng):
     told = Explanation(FEATURE, "a secret", "test")
-    assert all("secret" not in m.text for p in next(Intruder().score(told, evidence(rng), rng)) for m in p.messages)
+    assert all(
+        "secret" not in m.text
+        for p in next(Intruder().score(told, evidence(rng), rng))
+        for m in p.messages
+    )
 
 
 def test_failed_answers_count_as_wrong(rng):
@@ -119,7 +141,7 @@ def test_failed_answers_count_as_wrong(rng):
 
 
 def test_too_few_contexts_for_a_set_are_a_failure(rng):
-    for sides in ({"firing": 4}, {"silent": 0}):
+    for sides in ({"firing": 4}, {"inactive": 0}):
         with pytest.raises(StopIteration) as over:
             next(Intruder().score(NOBODY, evidence(rng, **sides), rng))
         assert over.value.value.reason is Reason.TOO_FEW_EXAMPLES
@@ -142,21 +164,28 @@ def test_a_setting_that_cannot_be_is_refused():
     ],
 )
 def test_picks_are_read_however_they_are_dressed(text):
-    assert picks(text, [3, 3]) == {0: 1, 1: 0}
+    assert parse_picks(text, [3, 3]) == {0: 1, 1: 0}
 
 
-@pytest.mark.parametrize("text", ["", "[2]", "[2, 4]", "[0, 1]", "[2, 1, 1]", "[2, null]", "2, 1, 1", "[1.5, 2]"])
+@pytest.mark.parametrize(
+    "text", ["", "[2]", "[2, 4]", "[0, 1]", "[2, 1, 1]", "[2, null]", "2, 1, 1", "[1.5, 2]"]
+)
 def test_picks_that_leave_doubt_are_not_read(text):
-    assert picks(text, [3, 3]) == {}
+    assert parse_picks(text, [3, 3]) == {}
 
 
-def test_riddles_that_an_answer_leaves_out_are_asked_once_more_and_no_others(rng):
-    talk = Intruder(trials=20).score(NOBODY, evidence(rng), rng)
-    first = next(talk)
-    second = talk.send([Answer(json.dumps({str(n): 1 for n in range(1, 11) if n != 4})) for _ in first])
+def test_sets_that_an_answer_leaves_out_are_asked_once_more_and_no_others(rng):
+    conversation = Intruder(trials=20).score(NOBODY, evidence(rng), rng)
+    first = next(conversation)
+    second = conversation.send(
+        [Answer(json.dumps({str(n): 1 for n in range(1, 11) if n != 4})) for _ in first]
+    )
     assert len(first) == len(second) == 2
     assert [prompt.messages[-1].text.count("Set ") for prompt in second] == [1, 1]
-    assert re.findall(r"(?s)Set 4:\n(.*?)\nSet", first[0].messages[-1].text)[0] in second[0].messages[-1].text
+    assert (
+        re.findall(r"(?s)Set 4:\n(.*?)\nSet", first[0].messages[-1].text)[0]
+        in second[0].messages[-1].text
+    )
     with pytest.raises(StopIteration) as over:
-        talk.send([Answer("1")] * 2)
+        conversation.send([Answer("1")] * 2)
     assert (over.value.value.n, over.value.value.failed) == (20, 0)

@@ -1,4 +1,6 @@
-"""Probabilities that a judge's tokens tell, however a tokenizer cuts them, and what scores make of them."""
+"""Probabilities that a judge's tokens tell, however a tokenizer cuts them, and what scores make of
+them.
+"""
 
 import json
 import math
@@ -7,38 +9,79 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from gloss.models.prompts import Answer, TokenLogprob
-from gloss.score.asking import Item, verdicts_of
+from gloss.models.chat_models.prompts import Answer, TokenLogprob
 from gloss.score.detection import Detection
 from gloss.score.fuzzing import Fuzzing
+from gloss.score.judge.questions import JudgedItem, question_verdicts
 from score.one_word import evidence, explained
 from score.test_detection import judged
 
-ITEMS = [Item(context, bool(context % 2), "") for context in range(3)]
+ITEMS = [JudgedItem(context, bool(context % 2), "") for context in range(3)]
 
 
 def said(*tokens: tuple[str, dict[str, float]]) -> list:
-    """The probabilities of three verdicts, from the tokens of an answer and what else they might have been."""
+    """The probabilities of three verdicts, from the tokens of an answer and what else they might
+    have been.
+    """
     logprobs = tuple(
-        TokenLogprob(token, math.log(others.get(token, 1.0)), tuple((other, math.log(p)) for other, p in others.items()))
+        TokenLogprob(
+            token,
+            math.log(others.get(token, 1.0)),
+            tuple((other, math.log(p)) for other, p in others.items()),
+        )
         for token, others in tokens
     )
     answer = Answer("".join(token for token, _ in tokens).strip(), logprobs=logprobs)
-    return [verdict.probability for verdict in verdicts_of(ITEMS, answer)]
+    return [verdict.probability for verdict in question_verdicts(ITEMS, answer)]
 
 
 @pytest.mark.parametrize(
     "tokens",
     [
-        [("[", {}), ("1", {"1": 0.6, "0": 0.2}), (",", {}), ("0", {"0": 0.9, "1": 0.1}), (",", {}), ("0", {"0": 0.5}), ("]", {})],
-        [(" [", {}), ("1", {"1": 0.6, "0": 0.2, "]": 0.2}), (", 0", {", 0": 0.9, ", 1": 0.1}), (", 0", {", 0": 0.5}), ("]", {})],
-        [("[1", {"[1": 0.6, "[0": 0.2}), (",", {}), (" 0", {" 0": 0.9, " 1": 0.1}), (",", {}), (" 0", {" 0": 0.5}), ("]", {})],
-        [("so: [", {}), ("tr", {"tr": 0.6, "fal": 0.2}), ("ue,", {}), ("false", {"false": 0.9, "true": 0.1}), (", ", {}),
-         ("false", {"false": 0.5}), ("]", {})],
-        [('["', {}), ("yes", {"yes": 0.6, "no": 0.2}), ('", "', {}), ("no", {"no": 0.9, "Yes": 0.1}), ('", "', {}),
-         ("no", {"no": 0.5}), ('"]', {})],
+        [
+            ("[", {}),
+            ("1", {"1": 0.6, "0": 0.2}),
+            (",", {}),
+            ("0", {"0": 0.9, "1": 0.1}),
+            (",", {}),
+            ("0", {"0": 0.5}),
+            ("]", {}),
+        ],
+        [
+            (" [", {}),
+            ("1", {"1": 0.6, "0": 0.2, "]": 0.2}),
+            (", 0", {", 0": 0.9, ", 1": 0.1}),
+            (", 0", {", 0": 0.5}),
+            ("]", {}),
+        ],
+        [
+            ("[1", {"[1": 0.6, "[0": 0.2}),
+            (",", {}),
+            (" 0", {" 0": 0.9, " 1": 0.1}),
+            (",", {}),
+            (" 0", {" 0": 0.5}),
+            ("]", {}),
+        ],
+        [
+            ("so: [", {}),
+            ("tr", {"tr": 0.6, "fal": 0.2}),
+            ("ue,", {}),
+            ("false", {"false": 0.9, "true": 0.1}),
+            (", ", {}),
+            ("false", {"false": 0.5}),
+            ("]", {}),
+        ],
+        [
+            ('["', {}),
+            ("yes", {"yes": 0.6, "no": 0.2}),
+            ('", "', {}),
+            ("no", {"no": 0.9, "Yes": 0.1}),
+            ('", "', {}),
+            ("no", {"no": 0.5}),
+            ('"]', {}),
+        ],
     ],
-)  # fmt: skip
+)
 def test_each_answer_gets_the_probability_of_the_token_that_says_it(tokens):
     assert said(*tokens) == pytest.approx([0.75, 0.1, 0.0])
 
@@ -46,7 +89,8 @@ def test_each_answer_gets_the_probability_of_the_token_that_says_it(tokens):
 @pytest.mark.parametrize(
     "tokens",
     [
-        [("[", {}), ("1,0", {"1,0": 0.6, "0,0": 0.2}), (",0", {",0": 0.5}), ("]", {})],  # two answers in one token
+        # two answers in one token
+        [("[", {}), ("1,0", {"1,0": 0.6, "0,0": 0.2}), (",0", {",0": 0.5}), ("]", {})],
         [("[", {}), ("1", {"]": 0.6, "1": 0.0001}), (",0,0]", {})],
     ],
 )
@@ -55,7 +99,9 @@ def test_what_cannot_be_told_for_every_item_is_told_for_none(tokens):
 
 
 def test_without_log_probabilities_there_are_hard_answers_alone(rng):
-    assert [verdict.probability for verdict in verdicts_of(ITEMS, Answer("[1, 0, 1]"))] == [None] * 3
+    assert [verdict.probability for verdict in question_verdicts(ITEMS, Answer("[1, 0, 1]"))] == [
+        None
+    ] * 3
     score = judged(rng, answer="graded", separation=2, refuses_logprobs=True)
     assert score.failed == 0
     assert {verdict.probability for verdict in score.verdicts} == {None}
@@ -64,7 +110,7 @@ def test_without_log_probabilities_there_are_hard_answers_alone(rng):
 
 @pytest.mark.parametrize("scorer", [Detection(), Fuzzing()])
 def test_a_server_that_gives_log_probabilities_gives_the_area_that_its_judge_has(rng, scorer):
-    """Log-odds of firing and silent contexts are normal and two standard deviations apart."""
+    """Log-odds of firing and inactive contexts are normal and two standard deviations apart."""
     score = judged(rng, scorer, answer="graded", separation=2)
     wanted = NormalDist().cdf(2 / 2**0.5)
     area = score.estimates["auroc"]
@@ -86,19 +132,26 @@ def test_an_endpoint_that_is_not_asked_for_alternatives_gives_none(rng):
 
 
 def test_failed_questions_lose_every_pair(rng):
-    talk = Detection(contexts_per_question=50).score(*material(rng))
-    prompts = next(talk)
+    conversation = Detection(contexts_per_question=50).score(*material(rng))
+    prompts = next(conversation)
     one = TokenLogprob("1", math.log(0.9), (("1", math.log(0.9)), ("0", math.log(0.1))))
-    tokens = (TokenLogprob("[", 0.0), *[one, TokenLogprob(",", 0.0)] * 49, one, TokenLogprob("]", 0.0))
+    tokens = (
+        TokenLogprob("[", 0.0),
+        *[one, TokenLogprob(",", 0.0)] * 49,
+        one,
+        TokenLogprob("]", 0.0),
+    )
     good = Answer(json.dumps([1] * 50, separators=(",", ":")), logprobs=tokens)
-    assert len(talk.send([good, Answer("never", logprobs=())])) == 1
+    assert len(conversation.send([good, Answer("never", logprobs=())])) == 1
     with pytest.raises(StopIteration) as over:
-        talk.send([Answer("never", logprobs=())])
+        conversation.send([Answer("never", logprobs=())])
     score = over.value.value
     assert len(prompts) == 2
     firing = np.array([verdict.answer is not None for verdict in score.verdicts if verdict.truth])
-    silent = np.array([verdict.answer is not None for verdict in score.verdicts if not verdict.truth])
-    assert score.estimates["auroc"].value == pytest.approx(firing.mean() * silent.mean() / 2)
+    inactive = np.array(
+        [verdict.answer is not None for verdict in score.verdicts if not verdict.truth]
+    )
+    assert score.estimates["auroc"].value == pytest.approx(firing.mean() * inactive.mean() / 2)
 
 
 def material(rng):

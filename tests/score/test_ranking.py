@@ -1,4 +1,6 @@
-"""Areas under curves against pairs and steps counted by hand, and intervals against a truth that is drawn again and again."""
+"""Areas under curves against pairs and steps counted by hand, and intervals against a truth that is
+drawn again and again.
+"""
 
 from math import nan
 from statistics import NormalDist
@@ -6,14 +8,16 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from gloss.score.ranking import ranked
+from gloss.score.ranking import ranking_estimates
 
 
-def rank(firing, silent, share=0.5, *, hard=0):
-    """The estimates; the last `hard` of the silent contexts are hard ones."""
-    silent = np.array(silent, dtype=np.float64)
-    aside = np.arange(len(silent)) >= len(silent) - hard
-    return ranked(np.array(firing, dtype=np.float64), silent, aside, share, np.random.default_rng(0))
+def rank(firing, inactive, share=0.5, *, hard=0):
+    """The estimates; the last `hard` of the inactive contexts are hard ones."""
+    inactive = np.array(inactive, dtype=np.float64)
+    aside = np.arange(len(inactive)) >= len(inactive) - hard
+    return ranking_estimates(
+        np.array(firing, dtype=np.float64), inactive, aside, share, np.random.default_rng(0)
+    )
 
 
 def values(*sides, **settings):
@@ -57,7 +61,9 @@ def test_a_perfect_ranking_of_few_is_not_certain():
     found = rank(np.arange(50.0) + 100, np.arange(50.0), share=0.001)
     assert found["auroc"].value == found["auprc_at_base_rate"].value == 1
     assert 0.9 < found["auroc"].low < 0.995
-    assert found["auprc_at_base_rate"].low < 0.2  # of 50 silent contexts none was wrong: one in 100 may be, ten times what fires
+    assert (
+        found["auprc_at_base_rate"].low < 0.2
+    )  # of 50 inactive contexts none was wrong: one in 100 may be, ten times what fires
 
 
 def test_an_empty_side_has_no_ranking():
@@ -69,6 +75,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say(distance, rng):
     truth = NormalDist().cdf(distance / 2**0.5)
     held = 0
     for _ in range(150):
-        found = ranked(rng.normal(distance, 1, 40), rng.normal(0, 1, 40), np.zeros(40, bool), 0.5, rng)["auroc"]
+        found = ranking_estimates(
+            rng.normal(distance, 1, 40), rng.normal(0, 1, 40), np.zeros(40, bool), 0.5, rng
+        )["auroc"]
         held += found.low <= truth <= found.high
     assert 0.9 <= held / 150 <= 0.99

@@ -1,9 +1,12 @@
-"""What each metric can see, against Oikarinen et al. (2025), table 2, and against metrics worked out here."""
+"""What each metric can see, against Oikarinen et al.
+
+(2025), table 2, and against metrics worked out here.
+"""
 
 import numpy as np
 import pytest
 
-from gloss.score.sanity import SANITY, sanity
+from gloss.score.metric_sanity import SANITY, sanity_of_metric
 
 PUBLISHED = {
     "recall": (True, False),
@@ -28,7 +31,9 @@ def test_the_table_agrees_with_the_published_one(name):
 
 
 def rates(true_positive: float, false_positive: float, share: float) -> dict[str, float]:
-    """Metrics of a label that claims these shares of firing and of silent contexts, where `share` of contexts fires."""
+    """Metrics of a label that claims these shares of firing and of inactive contexts, where `share`
+    of contexts fires.
+    """
     claimed = share * true_positive + (1 - share) * false_positive
     precision = share * true_positive / claimed
     return {
@@ -45,19 +50,25 @@ def test_closed_forms_at_a_rare_rate_fall_where_the_table_says_so(name):
     whole = rates(1.0, 0.0, share)[name]
     missing = rates(0.5, 0.0, share)[name]
     extra = rates(1.0, share / (1 - share), share)[name]
-    assert (whole - missing > FALLS, whole - extra > FALLS) == (SANITY[name].missing, SANITY[name].extra)
+    assert (whole - missing > FALLS, whole - extra > FALLS) == (
+        SANITY[name].missing,
+        SANITY[name].extra,
+    )
 
 
 def test_a_metric_of_contexts_as_they_were_sampled_cannot_see_random_extra_claims():
     share = 1e-4
     as_sampled = rates(1.0, share / (1 - share), 0.5)["f1"]
     assert 1 - as_sampled < FALLS
-    sampled, at_true_rate = sanity("f1", {"f1", "f1_at_base_rate"}), sanity("f1_at_base_rate", {"f1", "f1_at_base_rate"})
+    sampled, at_true_rate = (
+        sanity_of_metric("f1", {"f1", "f1_at_base_rate"}),
+        sanity_of_metric("f1_at_base_rate", {"f1", "f1_at_base_rate"}),
+    )
     assert sampled is not None
     assert not sampled.extra
     assert at_true_rate is not None
     assert at_true_rate.sound
-    assert sanity("f1", {"f1", "precision"}) == at_true_rate
+    assert sanity_of_metric("f1", {"f1", "precision"}) == at_true_rate
 
 
 def test_pearsons_correlation_sees_both(rng):
@@ -68,6 +79,6 @@ def test_pearsons_correlation_sees_both(rng):
         assert np.corrcoef(truth, label)[0, 1] < 1 - FALLS
 
 
-def test_a_corrected_metric_sees_what_the_plain_one_does_and_a_riddles_has_no_test():
-    assert sanity("balanced_accuracy_corrected", ()) == SANITY["balanced_accuracy"]
-    assert sanity("accuracy_above_chance", ()) is None
+def test_a_corrected_metric_sees_what_the_plain_one_does_and_a_choices_has_no_test():
+    assert sanity_of_metric("balanced_accuracy_corrected", ()) == SANITY["balanced_accuracy"]
+    assert sanity_of_metric("accuracy_above_chance", ()) is None

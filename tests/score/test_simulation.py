@@ -1,4 +1,6 @@
-"""Simulation by prompt log-probabilities, against simulators of known skill on a real socket, and in this process."""
+"""Simulation by prompt log-probabilities, against simulators of known skill on a real socket, and
+in this process.
+"""
 
 import math
 from dataclasses import replace
@@ -7,19 +9,23 @@ import numpy as np
 import pytest
 
 from gloss.errors import BadSettings
-from gloss.models.chat import Chat
+from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.prompts import Answer, PromptToken
+from gloss.models.chat_models.token_marks import spell_contexts
 from gloss.models.in_process import InProcess
-from gloss.models.marks import spell_all
-from gloss.models.prompts import Answer, PromptToken
 from gloss.models.subject import Subject
 from gloss.records import Failure, Negative, Reason, Score
-from gloss.run.plan import embedded
+from gloss.run.plan import embedded_folder
 from gloss.score import Scorer
-from gloss.score.numbers import expected, visible
-from gloss.score.simulated import Foretold, Simulated, scored, without_gaps
-from gloss.score.simulation import Simulation
-from gloss.score.simulation_by_token import SimulationByToken
-from gloss.score.simulation_json import SimulationJson
+from gloss.score.simulation import Simulation, SimulationByToken, SimulationJson
+from gloss.score.simulation_metrics import (
+    SimulatedContext,
+    TokenPredictions,
+    drop_empty_pieces,
+    escape_line_breaks,
+    expected_number,
+    simulation_score,
+)
 from models.text_server import serve_texts
 from score.one_word import evidence, explained
 
@@ -48,16 +54,16 @@ def truth(material) -> dict[str, float]:
     """What is true of every token, on the scale to 10, by the text up to it."""
     found = {}
     examples = material.examples
-    for contexts in (examples.held_out, examples.silent_held_out):
-        for spelled in map(without_gaps, spell_all(contexts, material.corpus.vocabulary)):
+    for contexts in (examples.held_out, examples.inactive_held_out):
+        for spelled in map(drop_empty_pieces, spell_contexts(contexts, material.corpus.vocabulary)):
             for number, value in enumerate(spelled.activations.tolist(), start=1):
                 found["".join(spelled.pieces[:number])] = 2.5 * value
     return found
 
 
 def simulated(address, rng, method, material, *, word=5, form="both") -> Score | Failure:
-    talk = method.score(explained(word), material, rng)
-    [score] = Chat("m", f"{address}/{form}/v1", max_attempts=2).hold([talk], rng)
+    conversation = method.score(explained(word), material, rng)
+    [score] = Chat("m", f"{address}/{form}/v1", max_attempts=2).run([conversation], rng)
     return score
 
 
@@ -74,7 +80,13 @@ def test_each_is_a_scorer(method):
 def test_a_simulator_that_knows_the_truth_is_right_about_every_token(servers, material, rng, form):
     score = simulated(servers["knows"], rng, Simulation(), material, form=form)
     assert score.failed == 0
-    for name in ("pearson", "pearson_firing", "pearson_at_base_rate", "r_squared_linear", "absolute_deviation_explained_linear"):
+    for name in (
+        "pearson",
+        "pearson_firing",
+        "pearson_at_base_rate",
+        "r_squared_linear",
+        "absolute_deviation_explained_linear",
+    ):
         assert score.estimates[name].value == pytest.approx(1, abs=1e-6)
     assert score.estimates["r_squared_percentile"].value > 0.95
 
@@ -91,7 +103,9 @@ def test_in_json_a_simulator_that_knows_the_truth_is_only_rounded(servers, mater
     assert 0.98 < score.estimates["pearson"].value < 1
 
 
-@pytest.mark.parametrize("method", [Simulation(), SimulationJson()], ids=["simulation", "simulation_json"])
+@pytest.mark.parametrize(
+    "method", [Simulation(), SimulationJson()], ids=["simulation", "simulation_json"]
+)
 def test_a_simulator_that_guesses_is_at_nought(servers, material, rng, method):
     pearson = simulated(servers["guesses"], rng, method, material).estimates["pearson"]
     assert pearson.low <= 0 <= pearson.high
@@ -120,11 +134,11 @@ def test_failures_stay_in_the_denominator_with_their_reasons(rng, material):
     assert 0.5 < score.estimates["pearson"].value < 0.95
 
 
-def test_a_simulator_that_never_answers_foretells_nothing(rng):
-    talk = SimulationJson().score(explained(5), evidence(rng), rng)
-    prompts = next(talk)
+def test_a_simulator_that_never_answers_predicts_nothing(rng):
+    conversation = SimulationJson().score(explained(5), evidence(rng), rng)
+    prompts = next(conversation)
     with pytest.raises(StopIteration) as over:
-        talk.send([Answer("no idea")] * len(prompts))
+        conversation.send([Answer("no idea")] * len(prompts))
     score = over.value.value
     assert score.failed == score.n > 0
     assert score.estimates["pearson"].value == 0
@@ -133,56 +147,76 @@ def test_a_simulator_that_never_answers_foretells_nothing(rng):
 
 def test_a_side_without_contexts_is_a_failure(rng):
     with pytest.raises(StopIteration) as over:
-        next(Simulation().score(explained(5), evidence(rng, silent=0), rng))
+        next(Simulation().score(explained(5), evidence(rng, inactive=0), rng))
     assert over.value.value.reason is Reason.TOO_FEW_EXAMPLES
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Negative if kind is not Negative.RANDOM])
-def test_from_hard_silent_contexts_alone_nothing_is_known_at_the_true_rate(rng, kind):
+def test_from_hard_inactive_contexts_alone_nothing_is_known_at_the_true_rate(rng, kind):
     material = evidence(rng)
-    silent = replace(material.examples.silent_held_out, quantiles=np.full(50, kind))
-    talk = SimulationJson().score(
-        explained(5), replace(material, examples=replace(material.examples, silent_held_out=silent)), rng
+    inactive = replace(material.examples.inactive_held_out, quantiles=np.full(50, kind))
+    conversation = SimulationJson().score(
+        explained(5),
+        replace(material, examples=replace(material.examples, inactive_held_out=inactive)),
+        rng,
     )
-    prompts = next(talk)
+    prompts = next(conversation)
     with pytest.raises(StopIteration) as over:
-        talk.send([Answer(f'{{"activations": {{"{1 + row % 5}": 7}}}}') for row in range(len(prompts))])
+        conversation.send(
+            [Answer(f'{{"activations": {{"{1 + row % 5}": 7}}}}') for row in range(len(prompts))]
+        )
     found = over.value.value.estimates
     assert np.isnan(found["pearson_at_base_rate"].value)
     assert over.value.value.headline == "pearson"
     assert found["pearson"].value != pytest.approx(found["pearson_firing"].value)
 
 
-def contexts(rng, number, foretold):
-    """Contexts of ten tokens, half of them with one activation; what is foretold is a function of the truth."""
+def contexts(rng, number, predicted):
+    """Contexts of ten tokens, half of them with one activation.
+
+    What is predicted is a function of the truth.
+    """
     found = []
     for row in range(number):
         values = np.zeros(10)
         if row % 2:
             values[rng.integers(10)] = rng.uniform(1, 4)
-        found.append(Simulated(row, row, bool(row % 2), False, values, Foretold(foretold(values))))
+        found.append(
+            SimulatedContext(
+                row, row, bool(row % 2), False, values, TokenPredictions(predicted(values))
+            )
+        )
     return found
 
 
 def test_pearson_is_that_of_all_reported_tokens_flattened(rng):
     found = contexts(rng, 8, lambda a: a + rng.normal(size=10))
-    score = scored("simulation", explained(5), found, 0.1, rng)  # too few to set any aside
-    flat = np.corrcoef(np.concatenate([one.truth for one in found]), np.concatenate([one.foretold.values for one in found]))[0, 1]
+    # too few to set any aside
+    score = simulation_score("simulation", explained(5), found, 0.1, rng)
+    flat = np.corrcoef(
+        np.concatenate([one.truth for one in found]),
+        np.concatenate([one.predicted.values for one in found]),
+    )[0, 1]
     assert score.estimates["pearson"].value == pytest.approx(flat)
     assert score.n == 80
 
 
-def test_a_failed_token_counts_as_foretold_at_the_mean(rng):
+def test_a_failed_token_counts_as_predicted_at_the_mean(rng):
     found = contexts(rng, 8, lambda a: np.where(np.arange(10) < 5, np.nan, a + rng.normal(size=10)))
-    score = scored("simulation", explained(5), found, 0.1, rng)
-    a, s = (np.concatenate(parts) for parts in zip(*((one.truth, one.foretold.values) for one in found), strict=True))
-    assert score.estimates["pearson"].value == pytest.approx(np.corrcoef(a, np.where(np.isnan(s), np.nanmean(s), s))[0, 1])
+    score = simulation_score("simulation", explained(5), found, 0.1, rng)
+    a, s = (
+        np.concatenate(parts)
+        for parts in zip(*((one.truth, one.predicted.values) for one in found), strict=True)
+    )
+    assert score.estimates["pearson"].value == pytest.approx(
+        np.corrcoef(a, np.where(np.isnan(s), np.nanmean(s), s))[0, 1]
+    )
     assert score.failed == 40
 
 
 def test_calibration_comes_from_contexts_that_are_not_reported(rng):
     found = contexts(rng, 100, lambda a: 3 * a + 2)
-    score = scored("simulation", explained(5), found, 0.1, rng)
+    score = simulation_score("simulation", explained(5), found, 0.1, rng)
     assert score.n == 800  # a fifth of the documents is set aside
     for name in ("r_squared_linear", "absolute_deviation_explained_linear"):
         assert score.estimates[name].value == pytest.approx(1)
@@ -192,9 +226,16 @@ def test_calibration_comes_from_contexts_that_are_not_reported(rng):
 def test_the_interval_covers_the_correlation_of_all_contexts(rng):
     held = 0
     population = contexts(rng, 4000, lambda a: a + rng.normal(size=10))
-    flat = np.corrcoef(*(np.concatenate(p) for p in zip(*((o.truth, o.foretold.values) for o in population), strict=True)))[0, 1]
+    flat = np.corrcoef(
+        *(
+            np.concatenate(p)
+            for p in zip(*((o.truth, o.predicted.values) for o in population), strict=True)
+        )
+    )[0, 1]
     for start in range(0, 4000, 40):
-        pearson = scored("simulation", explained(5), population[start : start + 40], 0.1, rng).estimates["pearson"]
+        pearson = simulation_score(
+            "simulation", explained(5), population[start : start + 40], 0.1, rng
+        ).estimates["pearson"]
         held += pearson.low <= flat <= pearson.high
     assert held >= 88  # of 100
 
@@ -204,11 +245,18 @@ def test_values_are_read_where_they_stand(rng):
     [prompt] = prompted(Simulation(worked_examples=1), pieces)
     assert prompt.plain.endswith('Explanation: "the word `w5`"\n a\t?\n\\n\t?\n?\\t?\t?\n')
     ends = [prompt.plain.rfind(f"{line}\t?") + len(line) + 1 for line in (" a", "\\n", "?\\t?")]
-    tokens = [PromptToken(at, at + 1, "?", -1.0, ((str(n), 0.0),)) for at, n in zip(ends, (3, 0, 10), strict=True)]
-    foretold = Simulation().foretold([Answer("", prompt_logprobs=tuple(tokens))], [prompt], pieces)
-    assert foretold.values.tolist() == [3, 0, 10]
-    assert foretold.reason is None
-    lacking = Simulation().foretold([Answer("", prompt_logprobs=tuple(tokens[:2]))], [prompt], pieces)
+    tokens = [
+        PromptToken(at, at + 1, "?", -1.0, ((str(n), 0.0),))
+        for at, n in zip(ends, (3, 0, 10), strict=True)
+    ]
+    predicted = Simulation().predicted(
+        [Answer("", prompt_logprobs=tuple(tokens))], [prompt], pieces
+    )
+    assert predicted.values.tolist() == [3, 0, 10]
+    assert predicted.reason is None
+    lacking = Simulation().predicted(
+        [Answer("", prompt_logprobs=tuple(tokens[:2]))], [prompt], pieces
+    )
     assert lacking.reason is Reason.UNPARSABLE
     assert np.isnan(lacking.values).tolist() == [False, False, True]
 
@@ -218,23 +266,23 @@ def test_a_tokenizer_that_cuts_ten_in_two_is_refused(rng):
     at = prompt.plain.index("\t10\n") + 1
     tokens = (PromptToken(at, at + 1, "1", -1.0), PromptToken(at + 1, at + 2, "0", -1.0))
     with pytest.raises(BadSettings, match="highest = 9"):
-        Simulation().foretold([Answer("", prompt_logprobs=tokens)], [prompt], (" a",))
+        Simulation().predicted([Answer("", prompt_logprobs=tokens)], [prompt], (" a",))
     assert "\t10\n" not in prompted(Simulation(highest=9), (" a",))[0].plain
 
 
 def test_the_expected_value_is_of_the_numbers_alone():
-    assert expected((("3", math.log(0.1)), (" 5", math.log(0.3)), ("the", -0.1), ("11", -0.1), ("-1", 0.0)), 10) == pytest.approx(
-        4.5
-    )
-    assert math.isnan(expected((("a", 0.0), ("²", 0.0)), 10))
-    assert visible("a\tb\n\\") == "a\\tb\\n\\\\"
+    assert expected_number(
+        (("3", math.log(0.1)), (" 5", math.log(0.3)), ("the", -0.1), ("11", -0.1), ("-1", 0.0)), 10
+    ) == pytest.approx(4.5)
+    assert math.isnan(expected_number((("a", 0.0), ("²", 0.0)), 10))
+    assert escape_line_breaks("a\tb\n\\") == "a\\tb\\n\\\\"
 
 
 def test_json_is_read_whole_or_not_at_all():
     method = SimulationJson()
 
     def read(text):
-        return method.foretold([Answer(text)], [], ("a", "b", "c")).values.tolist()
+        return method.predicted([Answer(text)], [], ("a", "b", "c")).values.tolist()
 
     assert read('Well: ```json\n{"activations": {"2": 10, "3": 0.5}}\n```') == [0, 10, 0.5]
     assert read('{"activations": {}}') == [0, 0, 0]
@@ -256,23 +304,28 @@ def test_prompts_share_their_beginning(rng):
 
 
 def test_it_runs_in_this_process_with_the_smallest_of_prompts(rng):
-    subject = Subject.load(embedded("subject"))
+    subject = Subject.load(embedded_folder("subject"))
     vocabulary = subject.vocabulary()
     pieces = tuple(
         vocabulary.texts(
-            subject.encode("class Shape:\n    def area(self, width):\n        return self.width * width\n\n" * 2)[:32]
+            subject.encode(
+                "class Shape:\n    def area(self, width):\n        return self.width * width\n\n"
+                * 2
+            )[:32]
         )
     )
     [prompt] = Simulation(worked_examples=1).prompts("names of functions and classes", pieces)
     [(_, answer)] = InProcess(subject).answers([prompt], rng)
     assert answer.prompt_tokens <= 256
-    foretold = Simulation().foretold([answer], [prompt], pieces)
-    assert np.isfinite(foretold.values).mean() > 0.5
-    assert np.nanmin(foretold.values) >= 0
-    assert np.nanmax(foretold.values) <= 10
+    predicted = Simulation().predicted([answer], [prompt], pieces)
+    assert np.isfinite(predicted.values).mean() > 0.5
+    assert np.nanmin(predicted.values) >= 0
+    assert np.nanmax(predicted.values) <= 10
 
 
-@pytest.mark.parametrize("settings", [{"contexts": 1}, {"worked_examples": 4}, {"highest": 0}, {"alternatives": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"contexts": 1}, {"worked_examples": 4}, {"highest": 0}, {"alternatives": 0}]
+)
 def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(BadSettings, match="simulation was given"):
         Simulation(**settings)

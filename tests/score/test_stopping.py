@@ -6,27 +6,38 @@ import numpy as np
 import pytest
 
 from gloss.errors import BadSettings
-from gloss.models.prompts import Answer
+from gloss.models.chat_models.prompts import Answer
 from gloss.records import Reason, Verdict
 from gloss.score.detection import Detection
-from gloss.score.stopping import half_width, more
+from gloss.score.judge.questions import accuracy_half_width, count_next_questions
 from score.one_word import evidence, explained
 
 
 def judged(rng, rate: float, **settings):
-    """The score of a judge who is right in this share of items, and how many rounds it was asked in."""
-    material = evidence(rng, firing=200, silent=200)
-    fires = {material.corpus.vocabulary.text(row.tolist()) for row in material.examples.held_out.tokens}
-    talk = Detection(**settings).score(explained(5), material, rng)
-    prompts, rounds = next(talk), 0
+    """The score of a judge who is right in this share of items, and how many rounds it was asked
+    in.
+    """
+    material = evidence(rng, firing=200, inactive=200)
+    fires = {
+        material.corpus.vocabulary.text(row.tolist()) for row in material.examples.held_out.tokens
+    }
+    conversation = Detection(**settings).score(explained(5), material, rng)
+    prompts, rounds = next(conversation), 0
     while True:
         rounds += 1
         answers = []
         for prompt in prompts:
-            texts = [json.loads(line.partition(": ")[2]) for line in prompt.messages[-1].text.splitlines()[2:]]
-            answers.append(Answer(json.dumps([int((text in fires) == (rng.random() < rate)) for text in texts])))
+            texts = [
+                json.loads(line.partition(": ")[2])
+                for line in prompt.messages[-1].text.splitlines()[2:]
+            ]
+            answers.append(
+                Answer(
+                    json.dumps([int((text in fires) == (rng.random() < rate)) for text in texts])
+                )
+            )
         try:
-            prompts = talk.send(answers)
+            prompts = conversation.send(answers)
         except StopIteration as over:
             return over.value, rounds
 
@@ -57,7 +68,7 @@ def test_without_a_precision_everything_is_asked_in_one_round(rng):
 
 def test_places_and_questions_are_counted_through_all_rounds(rng):
     score, _ = judged(rng, 0.8, precision=0.05)
-    seen = [(verdict.question, verdict.place) for verdict in score.verdicts]
+    seen = [(verdict.question, verdict.position) for verdict in score.verdicts]
     assert seen == sorted(seen)
     assert len(set(seen)) == len(seen)
     assert max(question for question, _ in seen) + 1 + score.spared == 16
@@ -70,9 +81,9 @@ def test_stopping_early_keeps_the_coverage(rng, rate):
 
 
 def sampled(rng, rate: float) -> float:
-    """The balanced accuracy at which the rule ends for a judge who is right in this share of items."""
+    """The balanced accuracy at which the rule ends, for a judge right in this share of items."""
     verdicts, asked, left = [], 0, 20
-    while number := more(verdicts, asked, left, 20, 0.05):
+    while number := count_next_questions(verdicts, asked, left, 20, 0.05):
         truths = np.arange(20 * number) % 2 == 0
         verdicts += [Verdict(0, bool(t), bool(t == (rng.random() < rate))) for t in truths]
         asked, left = asked + number, left - number
@@ -80,9 +91,11 @@ def sampled(rng, rate: float) -> float:
 
 
 def test_missing_answers_are_wrong_and_end_the_asking_too():
-    lost = [Verdict(0, truth, None, Reason.UNPARSABLE) for truth in (True, False) for _ in range(40)]
-    assert half_width(lost) < 0.05
-    assert half_width([]) > 0.4
+    lost = [
+        Verdict(0, truth, None, Reason.UNPARSABLE) for truth in (True, False) for _ in range(40)
+    ]
+    assert accuracy_half_width(lost) < 0.05
+    assert accuracy_half_width([]) > 0.4
 
 
 def test_a_precision_that_cannot_be_is_refused():

@@ -1,4 +1,6 @@
-"""Surprisal under models whose surprise is known, on a real socket, and under a real model in this process."""
+"""Surprisal under models whose surprise is known, on a real socket, and under a real model in this
+process.
+"""
 
 from dataclasses import replace
 
@@ -6,14 +8,22 @@ import numpy as np
 import pytest
 
 from gloss.errors import BadSettings
-from gloss.models.chat import Chat
+from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.prompts import Answer, PromptToken
 from gloss.models.in_process import InProcess
-from gloss.models.prompts import Answer, PromptToken
 from gloss.models.subject import Subject
-from gloss.records import Contexts, Examples, Explanation, FeatureActivations, Negative, Reason, Score
-from gloss.run.plan import embedded
+from gloss.records import (
+    Contexts,
+    Examples,
+    Explanation,
+    FeatureActivations,
+    Negative,
+    Reason,
+    Score,
+)
+from gloss.run.plan import embedded_folder
 from gloss.score import Scorer
-from gloss.score.surprisal import Surprisal, saved
+from gloss.score.surprisal import Surprisal, saved_nats
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
 from models.text_server import serve_texts
@@ -27,8 +37,8 @@ def address():
 
 
 def surprised(address, rng, material, *, word=5, form="both") -> Score:
-    talk = Surprisal().score(explained(word), material, rng)
-    [score] = Chat("m", f"{address}/{form}/v1", max_attempts=2).hold([talk], rng)
+    conversation = Surprisal().score(explained(word), material, rng)
+    [score] = Chat("m", f"{address}/{form}/v1", max_attempts=2).run([conversation], rng)
     return score
 
 
@@ -37,13 +47,16 @@ def test_it_is_a_scorer():
 
 
 @pytest.mark.parametrize("form", ["vllm", "echo"])
-def test_a_model_that_expects_the_word_it_was_told_of_ranks_every_context_rightly(address, rng, form):
+def test_a_model_that_expects_the_word_it_was_told_of_ranks_every_context_rightly(
+    address, rng, form
+):
     score = surprised(address, rng, evidence(rng), form=form)
     assert (score.n, score.failed) == (100, 0)
     assert score.estimates["auroc"].value == 1
     assert score.estimates["auprc"].value == 1
-    assert score.estimates["nats_saved_firing"].low > 2  # the word costs 1 nat instead of between 3 and 4, one to four times
-    assert score.estimates["nats_saved_silent"].value == 0
+    # the word costs 1 nat instead of between 3 and 4, one to four times
+    assert score.estimates["nats_saved_firing"].low > 2
+    assert score.estimates["nats_saved_inactive"].value == 0
 
 
 def test_the_explanation_of_another_feature_is_at_chance(address, rng):
@@ -67,15 +80,31 @@ def test_failures_lose_and_keep_their_reasons(rng):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in Negative if kind is not Negative.RANDOM])
-def test_hard_silent_contexts_of_any_kind_do_not_enter_at_the_true_rate(rng, kind):
+def test_hard_inactive_contexts_of_any_kind_do_not_enter_at_the_true_rate(rng, kind):
     material = evidence(rng)
-    silent = material.examples.silent_held_out
-    silent = replace(silent, quantiles=np.where(silent.quantiles == Negative.RANDOM, silent.quantiles, kind))
-    talk = Surprisal().score(explained(5), replace(material, examples=replace(material.examples, silent_held_out=silent)), rng)
-    next(talk)
-    likely = np.repeat([True, False], [50, 50]) | (np.append(np.zeros(50), silent.quantiles) == kind)  # the hard ones too
+    inactive = material.examples.inactive_held_out
+    inactive = replace(
+        inactive,
+        quantiles=np.where(inactive.quantiles == Negative.RANDOM, inactive.quantiles, kind),
+    )
+    conversation = Surprisal().score(
+        explained(5),
+        replace(material, examples=replace(material.examples, inactive_held_out=inactive)),
+        rng,
+    )
+    next(conversation)
+    # the hard ones too
+    likely = np.repeat([True, False], [50, 50]) | (
+        np.append(np.zeros(50), inactive.quantiles) == kind
+    )
     with pytest.raises(StopIteration) as over:
-        talk.send([answer((0, 10_000, "x", -1.0 if told and yes else -2.0)) for yes in likely for told in (True, False)])
+        conversation.send(
+            [
+                answer((0, 10_000, "x", -1.0 if told and yes else -2.0))
+                for yes in likely
+                for told in (True, False)
+            ]
+        )
     assert over.value.value.estimates["auprc_at_base_rate"].value == 1
     assert over.value.value.estimates["auprc"].value < 1
 
@@ -93,24 +122,39 @@ def answer(*tokens):
 def test_nats_saved_are_a_sum_over_the_contexts_tokens():
     told = answer((0, 3, "why", None), (3, 5, " a", -1.0), (5, 7, " b", -0.5))
     untold = answer((0, 2, "or", None), (2, 4, " a", -2.0), (4, 6, " b", -3.0))
-    assert saved((told, untold), ("why", "or")) == pytest.approx(3.5)
-    assert saved((told, untold), ("wh", "or")) is Reason.UNPARSABLE  # other tokens
-    assert saved((told, answer((0, 2, "or", None), (2, 6, " a b", -2.0))), ("why", "or")) is Reason.UNPARSABLE
-    assert saved((told, Answer(None, Reason.REFUSED)), ("why", "or")) is Reason.REFUSED
+    assert saved_nats((told, untold), ("why", "or")) == pytest.approx(3.5)
+    assert saved_nats((told, untold), ("wh", "or")) is Reason.UNPARSABLE  # other tokens
+    assert (
+        saved_nats((told, answer((0, 2, "or", None), (2, 6, " a b", -2.0))), ("why", "or"))
+        is Reason.UNPARSABLE
+    )
+    assert saved_nats((told, Answer(None, Reason.REFUSED)), ("why", "or")) is Reason.REFUSED
 
 
 def test_a_parts_of_a_character_count_once_each():
     told = answer((0, 2, "ab", None), (2, 2, "", -4.0), (2, 3, "é", -1.0))
     untold = answer((0, 2, "xy", None), (2, 2, "", -5.0), (2, 3, "é", -3.0))
-    assert saved((told, untold), ("ab", "xy")) == pytest.approx(3)
+    assert saved_nats((told, untold), ("ab", "xy")) == pytest.approx(3)
 
 
 DOCUMENTS = {
-    True: ["raise ValueError('no such file')\n", "        raise TypeError(\n", "except KeyError as error:\n    raise\n",
-           "    raise RuntimeError('stopped')\n", "try:\n    pass\nexcept OSError:\n", "raise IndexError(index)\n"],
-    False: ["import os\nimport sys\n", "for i in range(10):\n    total += i\n", "def area(self):\n    return self.w\n",
-            "x = [1, 2, 3]\n", "class Shape:\n    def draw(self):\n", "print('hello', end='')\n"],
-}  # fmt: skip
+    True: [
+        "raise ValueError('no such file')\n",
+        "        raise TypeError(\n",
+        "except KeyError as error:\n    raise\n",
+        "    raise RuntimeError('stopped')\n",
+        "try:\n    pass\nexcept OSError:\n",
+        "raise IndexError(index)\n",
+    ],
+    False: [
+        "import os\nimport sys\n",
+        "for i in range(10):\n    total += i\n",
+        "def area(self):\n    return self.w\n",
+        "x = [1, 2, 3]\n",
+        "class Shape:\n    def draw(self):\n",
+        "print('hello', end='')\n",
+    ],
+}
 
 
 def code(subject: Subject) -> Evidence:
@@ -120,7 +164,13 @@ def code(subject: Subject) -> Evidence:
         rows = [subject.encode(text)[:16] for text in texts]
         tokens = np.array([row + [-1] * (16 - len(row)) for row in rows], dtype=np.int32)
         numbers = np.arange(len(rows)) + 100 * firing
-        sides[firing] = Contexts(numbers, numbers, np.full(len(rows), firing - 1), tokens, np.float32(firing) * (tokens >= 0))
+        sides[firing] = Contexts(
+            numbers,
+            numbers,
+            np.full(len(rows), firing - 1),
+            tokens,
+            np.float32(firing) * (tokens >= 0),
+        )
     none = Contexts.empty(16)
     examples = Examples(FEATURE, none, sides[True], none, sides[False], 1.0, 0.1, 0.1)
     corpus = Corpus(
@@ -131,15 +181,23 @@ def code(subject: Subject) -> Evidence:
         names=("one",),
         vocabulary=subject.vocabulary(),
     )
-    return Evidence(examples, corpus, FeatureActivations(np.empty(0, np.int64), np.empty(0, np.float32)))
+    return Evidence(
+        examples, corpus, FeatureActivations(np.empty(0, np.int64), np.empty(0, np.float32))
+    )
 
 
 def test_it_runs_in_this_process_and_a_real_model_saves_nats_by_a_real_explanation(rng):
-    subject = Subject.load(embedded("subject"))
+    subject = Subject.load(embedded_folder("subject"))
     material = code(subject)
-    explanations = [Explanation(FEATURE, text, "test") for text in ("raise ValueError except error", "import os")]
-    talks = [Surprisal(worked_examples=1).score(explanation, material, rng) for explanation in explanations]
-    right, wrong = InProcess(subject).hold(talks, rng)
+    explanations = [
+        Explanation(FEATURE, text, "test")
+        for text in ("raise ValueError except error", "import os")
+    ]
+    conversations = [
+        Surprisal(worked_examples=1).score(explanation, material, rng)
+        for explanation in explanations
+    ]
+    right, wrong = InProcess(subject).run(conversations, rng)
     assert (right.n, right.failed) == (12, 0)
     assert right.estimates["auroc"].value > 0.8
     assert right.estimates["auroc"].value > wrong.estimates["auroc"].value

@@ -9,7 +9,14 @@ import pyarrow as pa
 import pytest
 
 from gloss.errors import BadInput
-from gloss.store.activations import BINS, HISTOGRAM_EDGES, QUANTILES, STATISTICS, Activations, bins_of
+from gloss.store.activations import (
+    BINS,
+    HISTOGRAM_EDGES,
+    QUANTILES,
+    STATISTICS,
+    Activations,
+    histogram_bins,
+)
 from gloss.store.corpus import Corpus
 from gloss.store.corpus_writer import CorpusWriter
 from gloss.store.parquet import GroupWriter
@@ -21,12 +28,21 @@ def activations(tmp_path: Path) -> Activations:
     """Two features: 300 places with scale 1, then 2 with scale 4; row groups of 128."""
     schema = pa.schema([("token", pa.uint32()), ("value", pa.float16())])
     with GroupWriter(tmp_path / "activations.parquet", schema, rows=128) as file:
-        file.add(token=np.r_[np.arange(300), 7, 9], value=np.r_[np.arange(300), 1, 2].astype(np.float16))
+        file.add(
+            token=np.r_[np.arange(300), 7, 9], value=np.r_[np.arange(300), 1, 2].astype(np.float16)
+        )
     with GroupWriter(tmp_path / "statistics.parquet", STATISTICS) as file:
-        rows = {field.name: [0, 0] for field in STATISTICS} | {"scale": [1.0, 4.0], "dead": [False, False]}
-        file.add(**rows | {"quantiles": [[0.0] * len(QUANTILES)] * 2, "histogram": [[0] * BINS] * 2})
+        rows = {field.name: [0, 0] for field in STATISTICS} | {
+            "scale": [1.0, 4.0],
+            "dead": [False, False],
+        }
+        file.add(
+            **rows | {"quantiles": [[0.0] * len(QUANTILES)] * 2, "histogram": [[0] * BINS] * 2}
+        )
     np.save(tmp_path / "indptr.npy", np.array([0, 300, 302]))
-    (tmp_path / "manifest.json").write_text(json.dumps({"width": 2, "tokens": 400, "rows_per_group": 128}))
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({"width": 2, "tokens": 400, "rows_per_group": 128})
+    )
     return Activations.open(tmp_path)
 
 
@@ -35,7 +51,11 @@ def test_a_feature_is_read_across_row_groups_and_scaled(activations: Activations
     assert activations.feature(0).values.tolist() == list(range(300))
     assert activations.feature(1).positions.tolist() == [7, 9]
     assert activations.feature(1).values.tolist() == [4, 8]
-    assert (activations.width, activations.tokens, activations.counts.tolist()) == (2, 400, [300, 2])
+    assert (activations.width, activations.tokens, activations.counts.tolist()) == (
+        2,
+        400,
+        [300, 2],
+    )
 
 
 def test_a_feature_that_does_not_exist_is_refused(activations: Activations) -> None:
@@ -58,8 +78,8 @@ def test_folders_without_content_are_refused(tmp_path: Path) -> None:
 
 def test_bins_lie_between_the_edges_and_take_what_lies_beyond() -> None:
     inside = np.sqrt(HISTOGRAM_EDGES[:-1] * HISTOGRAM_EDGES[1:]).astype(np.float32)
-    assert bins_of(inside).tolist() == list(range(BINS))
-    assert bins_of(np.array([1e-30, -1.0, 1e30], np.float32)).tolist() == [0, 48, BINS - 1]
+    assert histogram_bins(inside).tolist() == list(range(BINS))
+    assert histogram_bins(np.array([1e-30, -1.0, 1e30], np.float32)).tolist() == [0, 48, BINS - 1]
 
 
 def test_a_corpus_is_read_as_it_was_written(tmp_path: Path) -> None:

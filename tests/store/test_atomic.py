@@ -36,7 +36,9 @@ def test_a_folder_appears_when_its_block_ends(tmp_path: Path) -> None:
     assert (tmp_path / "above" / "new" / "inside").read_text() == "x"
 
 
-def test_a_folder_whose_block_fails_leaves_nothing_not_even_the_folders_above(tmp_path: Path) -> None:
+def test_a_folder_whose_block_fails_leaves_nothing_not_even_the_folders_above(
+    tmp_path: Path,
+) -> None:
     def fail() -> None:
         with new_folder(tmp_path / "above" / "new") as partial:
             (partial / "inside").write_text("x")
@@ -59,7 +61,10 @@ def test_two_writers_of_one_name_do_not_share_what_is_half_written(tmp_path: Pat
 
 def test_a_file_where_a_folder_should_be_is_told_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(Unwritable, match=r"cannot write .*/file/a: .*; give a folder that can be written and has room"):
+    with pytest.raises(
+        Unwritable,
+        match=r"cannot write .*/file/a: .*; give a folder that can be written and has room",
+    ):
         write_bytes(tmp_path / "file" / "a", b"")
     with pytest.raises(Unwritable, match="cannot write"), new_folder(tmp_path / "file" / "a"):
         pass
@@ -85,6 +90,8 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing(tmp_path: Path) 
     process.start()
     process.join(60)
     assert [path.name for path in tmp_path.iterdir()] == ["said"]
-    assert (tmp_path / "said").read_text() == (
-        f"cannot write {tmp_path}/a: file too large; give a folder that can be written and has room"
+    assert (
+        (tmp_path / "said").read_text()
+        == f"cannot write {tmp_path}/a: file too large; give a folder that can be written and has"
+        " room"
     )

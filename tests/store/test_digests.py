@@ -9,7 +9,7 @@ import pytest
 
 from gloss.errors import BadInput
 from gloss.store import digests
-from gloss.store.digests import digest, known_digest
+from gloss.store.digests import cached_file_digest, file_digest
 
 BIG = digests.REMEMBERED + 4096
 
@@ -33,34 +33,37 @@ def entries(memory: Path) -> list[Path]:
 def test_a_file_that_was_not_touched_is_not_read_again(tmp_path, memory, settled, monkeypatch):
     file = tmp_path / "weights"
     file.write_bytes(bytes(BIG))
-    first = known_digest(file)
-    assert first == digest(file)
-    monkeypatch.setattr(digests, "digest", lambda path: pytest.fail("read again"))
-    assert known_digest(file) == first
+    first = cached_file_digest(file)
+    assert first == file_digest(file)
+    monkeypatch.setattr(digests, "file_digest", lambda path: pytest.fail("read again"))
+    assert cached_file_digest(file) == first
 
 
 @pytest.mark.parametrize("place", [0, BIG // 2, BIG - 1])
-def test_one_changed_byte_anywhere_is_seen_even_with_the_old_time_of_change(tmp_path, settled, place):
+def test_one_changed_byte_anywhere_is_seen_even_with_the_old_time_of_change(
+    tmp_path, settled, place
+):
     file = tmp_path / "weights"
     file.write_bytes(bytes(BIG))
-    first, before = known_digest(file), file.stat()
+    first, before = cached_file_digest(file), file.stat()
     with file.open("r+b") as stream:
         stream.seek(place)
         stream.write(b"\1")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert file.stat().st_mtime_ns == before.st_mtime_ns
-    assert known_digest(file) == digest(file) != first
+    assert cached_file_digest(file) == file_digest(file) != first
 
 
 def test_a_file_that_has_just_been_changed_is_not_kept(tmp_path, memory):
     file = tmp_path / "weights"
     for content in (b"\1", b"\2", b"\3"):
         file.write_bytes(content * BIG)
-        assert known_digest(file) == digest(file)
+        assert cached_file_digest(file) == file_digest(file)
     assert entries(memory) == []
     old = time.time_ns() - 10**12
-    os.utime(file, ns=(old, old))  # an old time of its content does not help: the time of the last change of anything is new
-    known_digest(file)
+    # an old time of its content does not help: the time of the last change of anything is new
+    os.utime(file, ns=(old, old))
+    cached_file_digest(file)
     assert entries(memory) == []
 
 
@@ -68,15 +71,15 @@ def test_a_file_that_has_just_been_changed_is_not_kept(tmp_path, memory):
 def test_a_damaged_memory_is_harmless(tmp_path, memory, settled, harm):
     file = tmp_path / "weights"
     file.write_bytes(bytes(BIG))
-    right = known_digest(file)
+    right = cached_file_digest(file)
     (entry,) = entries(memory)
     whole = entry.read_bytes()
     if harm is None:
         for place in range(0, len(whole), 3):
             entry.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-            assert known_digest(file) == right
+            assert cached_file_digest(file) == right
     entry.write_bytes(harm or b"")
-    assert known_digest(file) == right
+    assert cached_file_digest(file) == right
     assert entry.read_bytes() == whole
 
 
@@ -85,22 +88,24 @@ def test_without_a_place_for_the_memory_files_are_read(tmp_path, settled, monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "blocked"))
     file = tmp_path / "weights"
     file.write_bytes(bytes(BIG))
-    assert known_digest(file) == digest(file)
+    assert cached_file_digest(file) == file_digest(file)
 
 
 def test_many_may_remember_at_once(tmp_path, memory, settled):
     file = tmp_path / "weights"
     file.write_bytes(bytes(BIG))
     found: list[str] = []
-    threads = [threading.Thread(target=lambda: found.append(known_digest(file))) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: found.append(cached_file_digest(file))) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(found) == {digest(file)}
+    assert set(found) == {file_digest(file)}
     assert len(entries(memory)) == 1
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path):
     with pytest.raises(BadInput, match="cannot be read: no such file"):
-        known_digest(tmp_path / "nothing")
+        cached_file_digest(tmp_path / "nothing")

@@ -24,7 +24,9 @@ def test_parts_are_mapped_and_read_as_one(tmp_path, rng):
     assert found.starts.tolist() == starts.tolist()
     rows = np.array([49, 3, 30])
     assert (found.of(rows) == vectors[rows]).all()
-    assert np.allclose(found.cosines(rows), vectors[rows].astype(np.float32) @ vectors.astype(np.float32).T)
+    assert np.allclose(
+        found.cosines(rows), vectors[rows].astype(np.float32) @ vectors.astype(np.float32).T
+    )
 
 
 def test_an_index_that_is_not_whole_is_refused(tmp_path, rng):

@@ -1,4 +1,7 @@
-"""One writer a folder: the second is told who the first is, or waits; a killed one leaves nothing that matters."""
+"""One writer a folder: the second is told who the first is, or waits.
+
+A killed one leaves nothing that matters.
+"""
 
 import errno
 import fcntl
@@ -34,18 +37,23 @@ def other(tmp_path: Path):
     process.start()
     assert holds.wait(60)
     yield process, may_end
-    if process.is_alive():  # setting an event waits for whoever waits for it, which a killed process never answers
+    # setting an event waits for whoever waits for it, which a killed process never answers
+    if process.is_alive():
         may_end.set()
     process.join(60)
 
 
 def test_a_second_writer_is_told_who_works_there(other, tmp_path: Path) -> None:
     process, _ = other
-    with pytest.raises(Busy, match=rf"another gloss \(process {process.pid} on .*\) works in .*run; wait"):
+    with pytest.raises(
+        Busy, match=rf"another gloss \(process {process.pid} on .*\) works in .*run; wait"
+    ):
         sole_writer(tmp_path / "run").__enter__()
 
 
-def test_a_second_writer_waits_if_asked(other, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_writer_waits_if_asked(
+    other, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     process, may_end = other
     may_end.set()
     with sole_writer(tmp_path / "run", wait=True):
@@ -53,7 +61,9 @@ def test_a_second_writer_waits_if_asked(other, tmp_path: Path, capsys: pytest.Ca
     process.join(60)
 
 
-def test_the_lock_goes_with_a_killed_process_and_what_it_left_half_written_is_cleared_away(other, tmp_path: Path) -> None:
+def test_the_lock_goes_with_a_killed_process_and_what_it_left_half_written_is_cleared_away(
+    other, tmp_path: Path
+) -> None:
     process, _ = other
     os.kill(process.pid, signal.SIGKILL)
     process.join(60)
@@ -84,14 +94,19 @@ def test_folders_that_were_made_for_nothing_go_again(tmp_path: Path) -> None:
     assert not (tmp_path / "above").exists()
 
 
-def test_a_file_system_without_locks_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_locks_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
 
         def refuse(*_: object, number: int = number) -> None:
             raise OSError(number, os.strerror(number))
 
         monkeypatch.setattr(fcntl, "flock", refuse)
-        with pytest.raises(Unwritable, match=r"grants no locks .*; give a folder on a local disk"), sole_writer(tmp_path / "run"):
+        with (
+            pytest.raises(Unwritable, match=r"grants no locks .*; give a folder on a local disk"),
+            sole_writer(tmp_path / "run"),
+        ):
             pass
         monkeypatch.undo()
 

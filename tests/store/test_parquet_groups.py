@@ -26,7 +26,9 @@ def write(path: Path, cuts: list[int], total: int = 50) -> bytes:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 50), max_size=10))
-def test_the_sizes_of_the_pieces_do_not_show(tmp_path_factory: pytest.TempPathFactory, cuts: list[int]) -> None:
+def test_the_sizes_of_the_pieces_do_not_show(
+    tmp_path_factory: pytest.TempPathFactory, cuts: list[int]
+) -> None:
     folder = tmp_path_factory.mktemp("groups")
     assert write(folder / "pieces", cuts) == write(folder / "whole", [])
 
@@ -34,9 +36,14 @@ def test_the_sizes_of_the_pieces_do_not_show(tmp_path_factory: pytest.TempPathFa
 def test_groups_encodings_and_rows(tmp_path: Path) -> None:
     write(tmp_path / "a", [13, 14])
     with pq.ParquetFile(tmp_path / "a") as file:
-        assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [8] * 6 + [2]
+        assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [
+            8
+        ] * 6 + [2]
         columns = [file.metadata.row_group(0).column(i) for i in range(2)]
-        assert all(ENCODINGS[column.path_in_schema] in column.encodings and column.compression == "ZSTD" for column in columns)
+        assert all(
+            ENCODINGS[column.path_in_schema] in column.encodings and column.compression == "ZSTD"
+            for column in columns
+        )
         assert file.read()["token"].to_pylist() == list(range(50))
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from gloss.models.planted import plant
 from gloss.records import Contexts, Examples, FeatureId
-from gloss.sample.examples import Sampling, gather
-from gloss.sample.quantiles import Quantiles
-from gloss.store.examples import ROLES, reference_rows, restored
+from gloss.sample.examples import SamplingSettings, gather_examples
+from gloss.sample.samplers import Quantiles
+from gloss.store.stored_examples import ROLES, reference_rows, restore_examples
 
 
 def same(one: Contexts, other: Contexts) -> bool:
@@ -28,15 +28,25 @@ def planted():
 @pytest.mark.parametrize("placement", ["aligned", "centred"])
 @pytest.mark.parametrize("negatives", ["random", "same_token", "mix"])
 def test_restored_examples_equal_those_that_were_gathered(planted, placement, negatives, rng):
-    sampling = Sampling(placement=placement, negatives=negatives, context_length=17, minimum=3)
+    sampling = SamplingSettings(
+        placement=placement, negatives=negatives, context_length=17, minimum=3
+    )
     gathered = 0
     for feature, activations in zip(planted.features, planted.activations, strict=True):
-        examples = gather(feature.feature, activations, planted.corpus, Quantiles(), sampling, rng)
+        examples = gather_examples(
+            feature.feature, activations, planted.corpus, Quantiles(), sampling, rng
+        )
         if isinstance(examples, Examples):
             gathered += 1
-            again = restored(feature.feature, reference_rows(examples), planted.corpus, activations, examples.output_tokens)
+            again = restore_examples(
+                feature.feature,
+                reference_rows(examples),
+                planted.corpus,
+                activations,
+                examples.output_tokens,
+            )
             assert all(same(getattr(examples, role), getattr(again, role)) for role in ROLES)
-            for name in ("feature", "strongest", "share_shown", "share_held_out", "output_tokens"):
+            for name in ("feature", "strongest", "share_train", "share_held_out", "output_tokens"):
                 assert getattr(again, name) == getattr(examples, name)
     assert gathered > 15
 
@@ -44,7 +54,14 @@ def test_restored_examples_equal_those_that_were_gathered(planted, placement, ne
 def test_a_stored_context_takes_few_bytes(planted, rng, tmp_path):
     rows = []
     for feature, activations in zip(planted.features, planted.activations, strict=True):
-        examples = gather(feature.feature, activations, planted.corpus, Quantiles(), Sampling(minimum=3), rng)
+        examples = gather_examples(
+            feature.feature,
+            activations,
+            planted.corpus,
+            Quantiles(),
+            SamplingSettings(minimum=3),
+            rng,
+        )
         rows += reference_rows(examples) if isinstance(examples, Examples) else []
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "examples.parquet", compression="zstd")
     assert (tmp_path / "examples.parquet").stat().st_size / len(rows) < 8
@@ -52,4 +69,4 @@ def test_a_stored_context_takes_few_bytes(planted, rng, tmp_path):
 
 def test_no_rows_are_refused(planted):
     with pytest.raises(ValueError, match="planted/4: no contexts were stored"):
-        restored(FeatureId("planted", 4), [], planted.corpus, planted.activations[4])
+        restore_examples(FeatureId("planted", 4), [], planted.corpus, planted.activations[4])

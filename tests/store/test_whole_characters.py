@@ -1,17 +1,19 @@
-"""A window that an edge cuts inside a character shows the whole character, and a broken sign only where the text holds one."""
+"""A window that an edge cuts inside a character shows the whole character, and a broken sign only
+where the text holds one.
+"""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gloss.browse.heatmap import Palette, paint
-from gloss.models.marks import spell_all
+from gloss.models.chat_models.token_marks import spell_contexts
+from gloss.pages.heatmap import Palette, paint_context
 from gloss.records import Contexts, FeatureActivations
-from gloss.store.contexts import cut
+from gloss.store.context_text import context_texts
+from gloss.store.contexts import cut_contexts
 from gloss.store.corpus import Corpus
 from gloss.store.vocabulary import Vocabulary
-from gloss.store.whole import texts_of
 
 BYTES = Vocabulary(tuple(bytes([i]) for i in range(256)))
 SCRIPTS = "aé שלום مرحبا 你好世界 ไทย e\u0301n\u0303 👩‍👩‍👧‍👦🇩🇪😀 \ufffd"
@@ -22,7 +24,11 @@ NOWHERE = FeatureActivations(np.empty(0, np.int64), np.empty(0, np.float32))
 def corpus_of(texts: list[str], length: int) -> Corpus:
     """A document a text, a token a byte, in sequences of this length that end wherever they do."""
     encoded = [text.encode() for text in texts]
-    cuts = [(n, min(length, len(each) - first)) for n, each in enumerate(encoded) for first in range(0, len(each), length)]
+    cuts = [
+        (n, min(length, len(each) - first))
+        for n, each in enumerate(encoded)
+        for first in range(0, len(each), length)
+    ]
     offsets = np.cumsum([0, *(size for _, size in cuts)]).astype(np.int64)
     names, hashes = tuple(map(str, range(len(texts)))), np.arange(len(texts)).astype(np.uint64)
     tokens = np.frombuffer(b"".join(encoded), np.uint8).astype(np.int32)
@@ -33,31 +39,46 @@ def whole(text: str, begin: int, end: int) -> str:
     """The characters of a text of which a byte lies between these two."""
     ends = np.cumsum([len(character.encode()) for character in text])
     starts = ends - [len(character.encode()) for character in text]
-    return "".join(character for character, a, b in zip(text, starts, ends, strict=True) if a < end and b > begin)
+    return "".join(
+        character
+        for character, a, b in zip(text, starts, ends, strict=True)
+        if a < end and b > begin
+    )
 
 
 @settings(max_examples=300, deadline=None)
 @given(TEXTS, st.integers(1, 30), st.integers(1, 12), st.data())
-def test_windows_show_whole_characters(texts: list[str], length: int, width: int, data: st.DataObject) -> None:
+def test_windows_show_whole_characters(
+    texts: list[str], length: int, width: int, data: st.DataObject
+) -> None:
     corpus = corpus_of(texts, length)
-    starts = np.array(data.draw(st.lists(st.integers(0, len(corpus) - 1), min_size=1, max_size=8)), np.int64)
-    contexts = cut(corpus, NOWHERE, starts, width, np.zeros(len(starts), np.int64))
+    starts = np.array(
+        data.draw(st.lists(st.integers(0, len(corpus) - 1), min_size=1, max_size=8)), np.int64
+    )
+    contexts = cut_contexts(corpus, NOWHERE, starts, width, np.zeros(len(starts), np.int64))
     begins = np.cumsum([0, *(len(text.encode()) for text in texts)])
     for row, start in enumerate(starts.tolist()):
         document = int(contexts.documents[row])
         end = min(start + width, int(corpus.offsets[corpus.sequences_of(np.array([start]))[0] + 1]))
         expected = whole(texts[document], start - begins[document], end - begins[document])
-        assert texts_of(contexts, BYTES)[row] == expected
-        assert spell_all(contexts, BYTES)[row].text == expected
-        assert texts_of(contexts[np.array([row])], BYTES) == [expected]
+        assert context_texts(contexts, BYTES)[row] == expected
+        assert spell_contexts(contexts, BYTES)[row].text == expected
+        assert context_texts(contexts[np.array([row])], BYTES) == [expected]
 
 
 @pytest.mark.parametrize("text", ["你好世界 😀😀 שלום", "e\u0301 🇩🇪"])
 def test_a_text_that_ends_inside_a_character_shows_nothing_of_it(text: str) -> None:
     corpus = corpus_of([text], 100)
-    short = Corpus(corpus.tokens[1:-1], np.array([0, len(corpus) - 2]), np.array([0]), corpus.hashes, ("a",), BYTES)
-    contexts = cut(short, NOWHERE, np.array([0]), len(corpus), np.array([0]))
-    [shown] = texts_of(contexts, BYTES)
+    short = Corpus(
+        corpus.tokens[1:-1],
+        np.array([0, len(corpus) - 2]),
+        np.array([0]),
+        corpus.hashes,
+        ("a",),
+        BYTES,
+    )
+    contexts = cut_contexts(short, NOWHERE, np.array([0]), len(corpus), np.array([0]))
+    [shown] = context_texts(contexts, BYTES)
     assert "\ufffd" not in shown
     assert shown in text
 
@@ -65,10 +86,10 @@ def test_a_text_that_ends_inside_a_character_shows_nothing_of_it(text: str) -> N
 def test_a_page_marks_the_whole_character() -> None:
     corpus = corpus_of(["你好"], 100)
     fires = FeatureActivations(np.array([1]), np.array([2.0], np.float32))
-    contexts: Contexts = cut(corpus, fires, np.array([1]), 4, np.array([0]))
-    [spelled] = spell_all(contexts, BYTES)
+    contexts: Contexts = cut_contexts(corpus, fires, np.array([1]), 4, np.array([0]))
+    [spelled] = spell_contexts(contexts, BYTES)
     assert spelled.pieces == ("", "你", "", "好")
     assert spelled.activations.tolist() == [0, 2, 0, 0]
-    row = paint(contexts, 0, Palette(BYTES, 2.0, ("a",)), False)
+    row = paint_context(contexts, 0, Palette(BYTES, 2.0, ("a",)), False)
     assert "你" in row.before + row.after
     assert "\ufffd" not in row.before + row.after

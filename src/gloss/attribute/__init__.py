@@ -1,1 +1,3 @@
-"""Finds which players of a game (words, heads, training examples) act together, and says how far that explains its values."""
+"""Finds which players of a game (words, heads, training examples) act together, and says how far
+that explains its values.
+"""

@@ -1,4 +1,6 @@
-"""How well a model of a game foretells masks that it was not fitted to: R2 with its 95 % interval, resampled by mask."""
+"""How well a model of a game predicts masks that it was not fitted to: R2 with its 95 % interval,
+resampled by mask.
+"""
 
 import math
 from statistics import NormalDist
@@ -14,16 +16,21 @@ MOST_AT_ONCE = 1 << 22
 NORMAL_QUANTILE = 1.959963984540054
 
 
-def r2(values: Float64[ndarray, " mask"], foretold: Float64[ndarray, " mask"], rng: np.random.Generator) -> Estimate:
-    """1 - squared error over squared deviation from the mean: at most 1, below 0 where the mean itself foretells better.
+def r2(
+    values: Float64[ndarray, " mask"],
+    predicted: Float64[ndarray, " mask"],
+    rng: np.random.Generator,
+) -> Estimate:
+    """1 - squared error over squared deviation from the mean: at most 1, below 0 where the mean
+    itself predicts better.
 
-    The interval is the percentile bootstrap's, widened for few masks by Student's t. Missing for fewer than two masks, or where
-    all values are the same.
+    The interval is the percentile bootstrap's, widened for few masks by Student's t. Missing for
+    fewer than two masks, or where all values are the same.
     """
     spread = values - values.mean() if len(values) else values
     if len(values) < 2 or not (spread**2).sum() > 1e-24 * max(1.0, float((values**2).sum())):
         return Estimate.missing()
-    error = (values - foretold) ** 2
+    error = (values - predicted) ** 2
     point = 1 - float(error.sum() / (spread**2).sum())
     low, high = np.quantile(draws(error, spread, rng), (tail := widened(len(values)), 1 - tail))
     return Estimate(point, min(float(low), point), max(float(high), point))
@@ -47,10 +54,14 @@ def draws(
 
 def widened(items: int) -> float:
     """The tail to cut off at each end, so that few items cover 95 % too (Hesterberg, 2015)."""
-    return NormalDist().cdf(-math.sqrt(items / (items - 1)) * student_quantile(items - 1))
+    return NormalDist().cdf(
+        -math.sqrt(items / (items - 1)) * approximate_student_quantile(items - 1)
+    )
 
 
-def student_quantile(freedom: int) -> float:
-    """What a tail of 2.5 % lies beyond, by an expansion (Fisher, 1926) that is too small below three degrees of freedom."""
+def approximate_student_quantile(freedom: int) -> float:
+    """What a tail of 2.5 % lies beyond, by an expansion (Fisher, 1926) that is too small below
+    three degrees of freedom.
+    """
     z = NORMAL_QUANTILE
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)

@@ -1,4 +1,6 @@
-"""A control: a dictionary of random directions that fires as often as a given one, feature by feature."""
+"""A control: a dictionary of random directions that fires as often as a given one, feature by
+feature.
+"""
 
 import numpy as np
 import torch
@@ -7,53 +9,75 @@ from numpy import ndarray
 from torch import Tensor
 
 from gloss.models.dictionary import Dictionary, SparseCoder, Weights
-from gloss.models.selection import AboveThreshold
+from gloss.models.sparse_codes import AboveThreshold
 
 FEATURES_AT_ONCE = 1024
 LOWEST = 1e-6  # of a threshold; below it a feature could be active at half of all tokens
 
 
-def random_like(
+def random_dictionary_like(
     dictionary: Dictionary,
     sample: Float[Tensor, "token d_in"],
     rates: Float64[ndarray, " feature"],
     rng: np.random.Generator,
 ) -> SparseCoder:
-    """Random directions in place of a dictionary's, feature by feature with its norms and its rate of firing.
+    """Random directions in place of a dictionary's, feature by feature with its norms and its rate
+    of firing.
 
-    A direction is drawn evenly over the sphere, and a feature reads and writes along the same one where both sites have vectors
-    of one length. What it reads is centred on the sample's mean. It is active where that lies above a threshold, which the sample
-    sets so that it fires at the share `rates` of tokens, though never below 0: half of them at most, roughly.
+    A direction is drawn evenly over the sphere, and a feature reads and writes along the same one
+    where both sites have vectors of one length. What it reads is centred on the sample's mean. It
+    is active where that lies above a threshold, which the sample sets so that it fires at the share
+    `rates` of tokens, though never below 0: half of them at most, roughly.
     """
     sample = sample.float()
     d_in, width = sample.shape[1], dictionary.width
-    d_out, writes = dictionary.atoms.shape[1], dictionary.writes
-    atom_norms = dictionary.atoms.float().norm(dim=1, keepdim=True).cpu()
+    d_out, writes = dictionary.decoder_directions.shape[1], dictionary.writes
+    decoder_norms = dictionary.decoder_directions.float().norm(dim=1, keepdim=True).cpu()
     reading_norms = (
-        dictionary.weights.encoder.norm(dim=1, keepdim=True).cpu() if isinstance(dictionary, SparseCoder) else atom_norms
+        dictionary.weights.encoder.norm(dim=1, keepdim=True).cpu()
+        if isinstance(dictionary, SparseCoder)
+        else decoder_norms
     )
-    directions = unit(width, d_in, rng)
+    directions = draw_unit_directions(width, d_in, rng)
     if not isinstance(dictionary, SparseCoder):
         d_out, writes = d_in, dictionary.reads
-    atoms = (directions if d_out == d_in else unit(width, d_out, rng)) * atom_norms
+    decoder_directions = (
+        directions if d_out == d_in else draw_unit_directions(width, d_out, rng)
+    ) * decoder_norms
     encoder = directions * reading_norms
     mean = sample.mean(0)
-    thresholds = thresholds_of(sample - mean, encoder, rates)
-    weights = Weights(encoder, -(encoder @ mean), atoms, mean if d_out == d_in else torch.zeros(d_out))
-    return SparseCoder(dictionary.reads, writes, weights, AboveThreshold(thresholds), subtracts_bias=False)
+    thresholds = thresholds_for_rates(sample - mean, encoder, rates)
+    weights = Weights(
+        encoder,
+        -(encoder @ mean),
+        decoder_directions,
+        mean if d_out == d_in else torch.zeros(d_out),
+    )
+    return SparseCoder(
+        dictionary.reads, writes, weights, AboveThreshold(thresholds), subtracts_bias=False
+    )
 
 
-def unit(number: int, length: int, rng: np.random.Generator) -> Float32[Tensor, "feature d"]:
+def draw_unit_directions(
+    number: int, length: int, rng: np.random.Generator
+) -> Float32[Tensor, "feature d"]:
     """Directions drawn evenly over the sphere."""
     drawn = torch.from_numpy(rng.standard_normal((number, length), dtype=np.float32))
     return drawn / drawn.norm(dim=1, keepdim=True)
 
 
-def thresholds_of(
-    centred: Float32[Tensor, "token d_in"], encoder: Float32[Tensor, "feature d_in"], rates: Float64[ndarray, " feature"]
+def thresholds_for_rates(
+    centred: Float32[Tensor, "token d_in"],
+    encoder: Float32[Tensor, "feature d_in"],
+    rates: Float64[ndarray, " feature"],
 ) -> Float32[Tensor, " feature"]:
-    """Above which each feature is active at its share of the tokens; one that never fires stands at the sample's maximum."""
-    ranks = torch.from_numpy(np.rint(rates * len(centred)).astype(np.int64)).clamp(max=len(centred) - 1)
+    """Above which each feature is active at its share of the tokens.
+
+    One that never fires stands at the sample's maximum.
+    """
+    ranks = torch.from_numpy(np.rint(rates * len(centred)).astype(np.int64)).clamp(
+        max=len(centred) - 1
+    )
     found: list[Tensor] = []
     for rows in torch.arange(len(encoder)).split(FEATURES_AT_ONCE):
         falling = (centred @ encoder[rows].T).sort(dim=0, descending=True).values

@@ -1,4 +1,6 @@
-"""What can be done to a feature inside the subject: x + (new − old) · atom, so that the dictionary's error stays where it is."""
+"""What can be done to a feature inside the subject: x + (new − old) · decoder_direction, so that
+the dictionary's error stays where it is.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +13,9 @@ from torch import Tensor
 
 from gloss.errors import BadInput
 from gloss.models.dictionary import Dictionary, Scaled
-from gloss.models.hooks import Edit
 from gloss.models.sites import Site
-from gloss.records import Control, Deed
+from gloss.models.structure.hooks import Edit
+from gloss.records import Control, EditKind
 
 
 @runtime_checkable
@@ -31,7 +33,7 @@ class Intervention(Protocol):
         ...
 
     @property
-    def deed(self) -> Deed:
+    def edit(self) -> EditKind:
         """What is done."""
         ...
 
@@ -47,11 +49,11 @@ class Intervention(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FeatureEdit:
-    """A dictionary's feature amplified (`ADD`), held at a value (`SET`) or taken away (`ABLATE`)."""
+    """A dictionary's feature amplified (`ADD`), held at a value (`SET`) or taken out (`ABLATE`)."""
 
     dictionary: Dictionary
     feature: int
-    deed: Deed = Deed.ADD
+    edit: EditKind = EditKind.ADD
 
     def __post_init__(self) -> None:
         if not 0 <= self.feature < self.dictionary.width:
@@ -66,14 +68,14 @@ class FeatureEdit:
         return self.dictionary.writes
 
     @property
-    def atom(self) -> Float[Tensor, " d_out"]:
+    def decoder_direction(self) -> Float[Tensor, " d_out"]:
         """The feature's direction."""
-        return self.dictionary.atoms[self.feature]
+        return self.dictionary.decoder_directions[self.feature]
 
     @property
     def unit(self) -> float:
-        """The atom's length."""
-        return float(self.atom.norm())
+        """The decoder direction's length."""
+        return float(self.decoder_direction.norm())
 
     @property
     def control(self) -> Control:
@@ -81,9 +83,10 @@ class FeatureEdit:
         return Control.NONE
 
     def edits(self, strength: float, begins: Int64[Tensor, " sequence"]) -> Mapping[Site, Edit]:
-        """The edits at the dictionary's two sites; the site that is read is hooked only where it has to be known.
+        """The edits at the dictionary's two sites.
 
-        Where the new activation is the old one, vectors stay as they are, bit for bit.
+        The site that is read is hooked only where it has to be known. Where the new activation is
+        the old one, vectors stay as they are, bit for bit.
         """
         reads, writes = self.dictionary.reads, self.dictionary.writes
         seen: list[Tensor] = []
@@ -94,7 +97,9 @@ class FeatureEdit:
 
         def change(source: Tensor, x: Tensor) -> Tensor:
             chosen = positions_from(begins, x)
-            x[chosen] = moved(x[chosen], self._amount(source[chosen], strength), self.atom)
+            x[chosen] = add_direction(
+                x[chosen], self._amount(source[chosen], strength), self.decoder_direction
+            )
             return x
 
         if reads == writes or not self._must_read:
@@ -103,17 +108,23 @@ class FeatureEdit:
 
     @property
     def _must_read(self) -> bool:
-        return self.deed is not Deed.ADD or isinstance(self.dictionary, Scaled)
+        return self.edit is not EditKind.ADD or isinstance(self.dictionary, Scaled)
 
-    def _amount(self, source: Float[Tensor, "token d_in"], strength: float) -> Float[Tensor, "token 1"]:
-        """How many atoms are added to each token's vector."""
-        if self.deed is Deed.ADD:
+    def _amount(
+        self, source: Float[Tensor, "token d_in"], strength: float
+    ) -> Float[Tensor, "token 1"]:
+        """How many times the decoder direction is added to each token's vector."""
+        if self.edit is EditKind.ADD:
             amount = source.new_full((len(source), 1), strength, dtype=torch.float32)
         else:
             codes = self.dictionary.encode(source)
             old = (codes.values * (codes.indices == self.feature)).sum(1, keepdim=True)
-            amount = (strength if self.deed is Deed.SET else 0.0) - old
-        return amount * self.dictionary.output_scale(source) if isinstance(self.dictionary, Scaled) else amount
+            amount = (strength if self.edit is EditKind.SET else 0.0) - old
+        return (
+            amount * self.dictionary.output_scale(source)
+            if isinstance(self.dictionary, Scaled)
+            else amount
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +141,9 @@ class DirectionEdit:
         return float(self.direction.norm())
 
     @property
-    def deed(self) -> Deed:
+    def edit(self) -> EditKind:
         """A direction has no activation to replace, so that it can only be added."""
-        return Deed.ADD
+        return EditKind.ADD
 
     def edits(self, strength: float, begins: Int64[Tensor, " sequence"]) -> Mapping[Site, Edit]:
         """The edit at the direction's site."""
@@ -140,32 +151,44 @@ class DirectionEdit:
         def change(x: Tensor) -> Tensor:
             chosen = positions_from(begins, x)
             amount = x.new_full((int(chosen.sum()), 1), strength, dtype=torch.float32)
-            x[chosen] = moved(x[chosen], amount, self.direction)
+            x[chosen] = add_direction(x[chosen], amount, self.direction)
             return x
 
         return {self.writes: change}
 
 
-def random_direction(instead_of: Intervention, width: int, rng: np.random.Generator) -> DirectionEdit:
-    """The control of an intervention: a direction that is uniform over the sphere, as long as what it stands for.
+def random_direction(
+    instead_of: Intervention, width: int, rng: np.random.Generator
+) -> DirectionEdit:
+    """The control of an intervention: a direction that is uniform over the sphere, as long as what
+    it stands for.
 
-    Compare it at equal divergence, not at equal strength: directions differ in how much the subject heeds them.
+    Compare it at equal KL, not at equal strength: directions differ in how much the subject heeds
+    them.
     """
     drawn = rng.standard_normal(width)
-    direction = torch.from_numpy((drawn * instead_of.unit / np.linalg.norm(drawn)).astype(np.float32))
+    direction = torch.from_numpy(
+        (drawn * instead_of.unit / np.linalg.norm(drawn)).astype(np.float32)
+    )
     return DirectionEdit(instead_of.writes, direction, Control.RANDOM_DIRECTION)
 
 
 def positions_from(
     begins: Int64[Tensor, " sequence"], x: Float[Tensor, "sequence position d_out"]
 ) -> Bool[Tensor, "sequence position"]:
-    """Which positions are changed: each sequence's from its own first one on, however long it has grown."""
+    """Which positions are changed: each sequence's from its own first one on, however long it has
+    grown.
+    """
     return torch.arange(x.shape[1], device=x.device) >= begins.to(x.device)[:, None]
 
 
-def moved(
-    x: Float[Tensor, "token d_out"], amount: Float[Tensor, "token 1"], direction: Float[Tensor, " d_out"]
+def add_direction(
+    x: Float[Tensor, "token d_out"],
+    amount: Float[Tensor, "token 1"],
+    direction: Float[Tensor, " d_out"],
 ) -> Float[Tensor, "token d_out"]:
-    """Each vector with so much of the direction added, summed in 32 bits at least and brought back to the vectors' type."""
+    """Each vector with so much of the direction added, summed in 32 bits at least and brought back
+    to the vectors' type.
+    """
     amount = amount.to(x.device)
     return torch.where(amount != 0, x + amount * direction.to(x.device), x).to(x.dtype)

@@ -1,1 +1,3 @@
-"""What has weights or answers: the subject that is read, dictionaries of its features, and language models that are asked."""
+"""What has weights or answers: the subject that is read, dictionaries of its features, and language
+models that are asked.
+"""

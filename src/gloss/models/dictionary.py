@@ -1,4 +1,6 @@
-"""Dictionaries of features: what encodes a vector inside the subject as sparse codes and decodes codes into a vector."""
+"""Dictionaries of features: what encodes a vector inside the subject as sparse codes and decodes
+codes into a vector.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,15 +13,17 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from gloss.errors import Mismatch
-from gloss.models.selection import Codes, Selection
 from gloss.models.sites import Site
+from gloss.models.sparse_codes import Codes, Selection
 
 ENCODED_AT_ONCE = 2**24  # pre-activations that are held at a time
 
 
 @runtime_checkable
 class Dictionary(Protocol):
-    """Any set of features of one site: a sparse autoencoder, a transcoder, neurons, probes, directions."""
+    """Any set of features of one site: a sparse autoencoder, a transcoder, neurons, probes,
+    directions.
+    """
 
     @property
     def reads(self) -> Site:
@@ -28,7 +32,10 @@ class Dictionary(Protocol):
 
     @property
     def writes(self) -> Site:
-        """The site whose vectors are reconstructed; the same as `reads`, or another for a transcoder."""
+        """The site whose vectors are reconstructed.
+
+        The same as `reads`, or another for a transcoder.
+        """
         ...
 
     @property
@@ -37,7 +44,7 @@ class Dictionary(Protocol):
         ...
 
     @property
-    def atoms(self) -> Float[Tensor, "feature d_out"]:
+    def decoder_directions(self) -> Float[Tensor, "feature d_out"]:
         """What each feature adds to the reconstruction, for one unit of activation."""
         ...
 
@@ -66,10 +73,10 @@ class HasEncoder(Protocol):
 
 @runtime_checkable
 class Scaled(Protocol):
-    """A dictionary whose atoms may count more at one token than at another."""
+    """A dictionary whose decoder directions may count more at one token than at another."""
 
     def output_scale(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token 1"]:
-        """By what each token's decoded atoms are multiplied in the reconstruction."""
+        """By what each token's decoded vector is multiplied in the reconstruction."""
         ...
 
 
@@ -83,7 +90,10 @@ class Normalisation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What the dictionary's makers measured; None where it was not. `gloss check` compares with it."""
+    """What the dictionary's makers measured; None where it was not.
+
+    `gloss check` compares with it.
+    """
 
     fvu: float | None = None
     fvu_normal: float | None = None  # of tokens that are not massive
@@ -103,7 +113,7 @@ class Weights:
 
     encoder: Float32[Tensor, "feature d_in"]
     encoder_bias: Float32[Tensor, " feature"]
-    atoms: Float32[Tensor, "feature d_out"]
+    decoder_directions: Float32[Tensor, "feature d_out"]
     bias: Float32[Tensor, " d_out"]
     skip: Float32[Tensor, "d_out d_in"] | None = None  # a linear path round the features
 
@@ -113,7 +123,7 @@ class SparseCoder:
     """A sparse autoencoder, or a transcoder where it writes another site than it reads.
 
         pre = (norm(x) - bias if `subtracts_bias`) @ encoder.T + encoder_bias
-        y   = unnorm(codes @ atoms + bias) + x @ skip.T
+        y   = unnorm(codes @ decoder_directions + bias) + x @ skip.T
 
     A transcoder's output is not scaled back, because the scale is the input's.
     """
@@ -129,7 +139,8 @@ class SparseCoder:
     def __post_init__(self) -> None:
         if self.subtracts_bias and self.d_in != self.d_out:
             raise Mismatch(
-                f"a dictionary cannot subtract a bias of {self.d_out} numbers from inputs of {self.d_in}; do not subtract it"
+                f"a dictionary cannot subtract a bias of {self.d_out} numbers from inputs of"
+                f" {self.d_in}; do not subtract it"
             )
 
     @property
@@ -145,12 +156,12 @@ class SparseCoder:
     @property
     def d_out(self) -> int:
         """The length of the vectors that it writes."""
-        return self.weights.atoms.shape[1]
+        return self.weights.decoder_directions.shape[1]
 
     @property
-    def atoms(self) -> Float32[Tensor, "feature d_out"]:
+    def decoder_directions(self) -> Float32[Tensor, "feature d_out"]:
         """What each feature adds to the reconstruction, for one unit of activation."""
-        return self.weights.atoms
+        return self.weights.decoder_directions
 
     @property
     def encoder(self) -> Float32[Tensor, "feature d_in"]:
@@ -160,11 +171,18 @@ class SparseCoder:
     def encode(self, x: Float[Tensor, "token d_in"]) -> Codes:
         """The active features of each token. Raises Mismatch for vectors of another length."""
         require_length(x, self.d_in, self.reads)
-        return joined([self.selection.select(self._pre(part)) for part in parts_of(x, self.width)])
+        return concatenate_codes(
+            [
+                self.selection.select(self._pre_activations(part))
+                for part in split_for_encoding(x, self.width)
+            ]
+        )
 
     def decode(self, codes: Codes) -> Float32[Tensor, "token d_out"]:
-        """The vectors that the codes stand for, in the scale of the normalised input where there is a normalisation."""
-        return sum_of_atoms(codes, self.weights.atoms) + self.weights.bias
+        """The vectors that the codes stand for, in the scale of the normalised input where there is
+        a normalisation.
+        """
+        return sum_decoder_directions(codes, self.weights.decoder_directions) + self.weights.bias
 
     def reconstruct(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token d_out"]:
         """What the dictionary makes of the input, in the input's scale, with its skip path."""
@@ -176,18 +194,26 @@ class SparseCoder:
         return y if self.weights.skip is None else y + x @ self.weights.skip.T
 
     def output_scale(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token 1"]:
-        """By what each token's decoded atoms are multiplied in the reconstruction, to be in the input's scale again."""
-        one = self.weights.atoms.new_ones(len(x), 1)
+        """By what each token's decoded vector is multiplied in the reconstruction, to
+        be in the input's scale again.
+        """
+        one = self.weights.decoder_directions.new_ones(len(x), 1)
         return one * self._moments(x.to(one.dtype))[1] if self.reads == self.writes else one
 
     def to(self, device: torch.device | str) -> "SparseCoder":
         """The same on another device."""
         w = self.weights
         skip = None if w.skip is None else w.skip.to(device)
-        moved = Weights(w.encoder.to(device), w.encoder_bias.to(device), w.atoms.to(device), w.bias.to(device), skip)
+        moved = Weights(
+            w.encoder.to(device),
+            w.encoder_bias.to(device),
+            w.decoder_directions.to(device),
+            w.bias.to(device),
+            skip,
+        )
         return replace(self, weights=moved, selection=self.selection.to(device))
 
-    def _pre(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token feature"]:
+    def _pre_activations(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token feature"]:
         x = x.to(self.weights.encoder.dtype)
         mean, scale = self._moments(x)
         if self.normalisation is Normalisation.LAYER_NORM:
@@ -225,35 +251,47 @@ class HasSites(Protocol):
 
 
 def require_fit(dictionary: Dictionary, subject: HasSites) -> None:
-    """Raise Mismatch, naming both shapes, where the dictionary's sites or widths are not the subject's."""
-    d_out = dictionary.atoms.shape[1]
+    """Raise Mismatch, naming both shapes, where the dictionary's sites or widths are not the
+    subject's.
+    """
+    d_out = dictionary.decoder_directions.shape[1]
     d_in = getattr(dictionary, "d_in", None)
-    for site, given, deed in ((dictionary.reads, d_in, "reads"), (dictionary.writes, d_out, "writes")):
+    for site, given, verb in (
+        (dictionary.reads, d_in, "reads"),
+        (dictionary.writes, d_out, "writes"),
+    ):
         if not 0 <= site.layer < subject.layers:
             raise Mismatch(
-                f"the dictionary {deed} {site}, and the subject has {subject.layers} layers, 0 to {subject.layers - 1}; "
-                "give the model that the dictionary was made for"
+                f"the dictionary {verb} {site}, and the subject has {subject.layers} layers, 0 to"
+                f" {subject.layers - 1}; give the model that the dictionary was made for"
             )
         wanted = subject.width(site)
         if given is not None and given != wanted:
             raise Mismatch(
-                f"the dictionary {deed} vectors of {given} numbers (its atoms are {dictionary.width} x {d_out}), and the "
-                f"subject's {site} holds vectors of {wanted}; give the site and the model that the dictionary was made for"
+                f"the dictionary {verb} vectors of {given} numbers (its decoder directions are"
+                f" {dictionary.width} x {d_out}), and the subject's {site} holds vectors of"
+                f" {wanted}; give the site and the model that the dictionary was made for"
             )
 
 
 def require_length(x: Tensor, wanted: int, site: Site) -> None:
     """Raise Mismatch where the vectors are not as long as those of the dictionary's site."""
     if x.shape[1] != wanted:
-        raise Mismatch(f"the dictionary of {site} reads vectors of {wanted} numbers and was given {tuple(x.shape)}")
+        raise Mismatch(
+            f"the dictionary of {site} reads vectors of {wanted} numbers and was given"
+            f" {tuple(x.shape)}"
+        )
 
 
-def parts_of(x: Tensor, width: int) -> Iterator[Tensor]:
-    """The tokens, so many at a time as keep the pre-activations in bounded memory; at least one part."""
+def split_for_encoding(x: Tensor, width: int) -> Iterator[Tensor]:
+    """The tokens, so many at a time as keep the pre-activations in bounded memory.
+
+    At least one part.
+    """
     return iter(x.split(max(1, ENCODED_AT_ONCE // width)))
 
 
-def joined(parts: list[Codes]) -> Codes:
+def concatenate_codes(parts: list[Codes]) -> Codes:
     """The codes of all parts, as long in each row as the longest needs."""
     if len(parts) == 1:
         return parts[0]
@@ -266,6 +304,16 @@ def joined(parts: list[Codes]) -> Codes:
     )
 
 
-def sum_of_atoms(codes: Codes, atoms: Float32[Tensor, "feature d_out"]) -> Float32[Tensor, "token d_out"]:
-    """Each token's features' atoms, weighted and summed; the codes are never made dense."""
-    return embedding_bag(codes.indices, atoms, per_sample_weights=codes.values.to(atoms.dtype), mode="sum")
+def sum_decoder_directions(
+    codes: Codes, decoder_directions: Float32[Tensor, "feature d_out"]
+) -> Float32[Tensor, "token d_out"]:
+    """The decoder directions of each token's features, weighted and summed.
+
+    The codes are never made dense.
+    """
+    return embedding_bag(
+        codes.indices,
+        decoder_directions,
+        per_sample_weights=codes.values.to(decoder_directions.dtype),
+        mode="sum",
+    )

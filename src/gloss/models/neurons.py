@@ -1,4 +1,6 @@
-"""The MLP's own neurons as a dictionary, which needs no training: what any other must be compared with."""
+"""The MLP's own neurons as a dictionary, which needs no training: what any other must be compared
+with.
+"""
 
 from dataclasses import dataclass, field
 
@@ -6,28 +8,39 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from gloss.models.dictionary import joined, parts_of, require_length, sum_of_atoms
-from gloss.models.selection import Codes, Positive, Selection
+from gloss.models.dictionary import (
+    concatenate_codes,
+    require_length,
+    split_for_encoding,
+    sum_decoder_directions,
+)
 from gloss.models.sites import Site
+from gloss.models.sparse_codes import Codes, Positive, Selection
 from gloss.models.subject import Subject
 
 
 @dataclass(frozen=True, slots=True)
 class Neurons:
-    """The MLP's own neurons as a dictionary: feature 2j is neuron j above 0, feature 2j + 1 the same neuron below 0.
+    """The MLP's own neurons as a dictionary: feature 2j is neuron j above 0, feature 2j + 1 the
+    same neuron below 0.
 
-    Values are positive, atoms carry the sign, so that a neuron's two tails can mean two things. With the default
-    selection the reconstruction is the last projection's output exactly.
+    Values are positive, decoder directions carry the sign, so that a neuron's two tails can mean
+    two things. With the default selection the reconstruction is the last projection's output
+    exactly.
     """
 
     layer: int
-    output: Float32[Tensor, "neuron d_model"]  # what each neuron writes: the rows of the down projection, transposed
+    # what each neuron writes: the rows of the down projection, transposed
+    output: Float32[Tensor, "neuron d_model"]
     bias: Float32[Tensor, " d_model"]
     selection: Selection = field(default_factory=Positive)
 
     @staticmethod
     def of(subject: Subject, layer: int, selection: Selection | None = None) -> "Neurons":
-        """The neurons of one layer of a subject. Raises Mismatch for a layer that it does not have."""
+        """The neurons of one layer of a subject.
+
+        Raises Mismatch for a layer that it does not have.
+        """
         site = Site("mlp_act", layer)
         projection = subject.anatomy.point(site).module
         probe = next(projection.parameters())
@@ -57,7 +70,7 @@ class Neurons:
         return 2 * len(self.output)
 
     @property
-    def atoms(self) -> Float32[Tensor, "feature d_model"]:
+    def decoder_directions(self) -> Float32[Tensor, "feature d_model"]:
         """Each neuron's output direction, and its opposite."""
         return torch.stack([self.output, -self.output], dim=1).flatten(0, 1)
 
@@ -65,12 +78,17 @@ class Neurons:
         """The active tails of each token. Raises Mismatch for vectors of another length."""
         require_length(x, len(self.output), self.reads)
         x = x.to(self.output.dtype)
-        return joined([self.selection.select(torch.stack([p, -p], dim=2).flatten(1)) for p in parts_of(x, self.width)])
+        return concatenate_codes(
+            [
+                self.selection.select(torch.stack([p, -p], dim=2).flatten(1))
+                for p in split_for_encoding(x, self.width)
+            ]
+        )
 
     def decode(self, codes: Codes) -> Float32[Tensor, "token d_model"]:
         """The MLP's output that these tails make."""
         signed = codes.values * (1 - 2 * (codes.indices % 2))
-        return sum_of_atoms(Codes(codes.indices // 2, signed), self.output) + self.bias
+        return sum_decoder_directions(Codes(codes.indices // 2, signed), self.output) + self.bias
 
     def reconstruct(self, x: Float[Tensor, "token neuron"]) -> Float32[Tensor, "token d_model"]:
         """The MLP's output from its neurons."""

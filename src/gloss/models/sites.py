@@ -1,4 +1,6 @@
-"""Where in a subject something is read or written: one canonical name for each place, and the names other libraries use."""
+"""Where in a subject something is read or written: one canonical name for each place, and the names
+other libraries use.
+"""
 
 import difflib
 import re
@@ -13,16 +15,23 @@ KINDS = (
     "mlp_in",  # what the MLP gets: normed, with the norm's gain
     "mlp_act",  # the neurons: what the MLP's last projection gets
     "mlp_raw",  # what the MLP's last projection gives
-    "mlp_out",  # what the MLP adds to the residual stream: mlp_raw, after the post-norm where the family has one
+    # what the MLP adds to the residual stream: mlp_raw, after the post-norm where the family has
+    # one
+    "mlp_out",
     "z",  # what the heads give, side by side: what the attention's last projection gets
     "attn_raw",  # what the attention's last projection gives
-    "attn_out",  # what the attention adds to the residual stream: attn_raw, after the post-norm where the family has one
+    # what the attention adds to the residual stream: attn_raw, after the post-norm where the family
+    # has one
+    "attn_out",
 )
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Site:
-    """One place in the subject: a kind (one of KINDS) at a layer, counted from 0. Written `resid_post.5`."""
+    """One place in the subject: a kind (one of KINDS) at a layer, counted from 0.
+
+    Written `resid_post.5`.
+    """
 
     kind: str
     layer: int
@@ -30,10 +39,13 @@ class Site:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise BadInput(
-                f"site of kind {self.kind!r}: there is none{did_you_mean(self.kind, KINDS)}; the kinds are {', '.join(KINDS)}"
+                f"site of kind {self.kind!r}: there is none{did_you_mean(self.kind, KINDS)}; the"
+                f" kinds are {', '.join(KINDS)}"
             )
         if self.layer < 0:
-            raise BadInput(f"site {self.kind}.{self.layer}: layers are counted from 0, up from the first")
+            raise BadInput(
+                f"site {self.kind}.{self.layer}: layers are counted from 0, up from the first"
+            )
 
     def __str__(self) -> str:
         return f"{self.kind}.{self.layer}"
@@ -42,9 +54,10 @@ class Site:
 def parse_site(name: str) -> Site:
     """The site that a name of any dialect means.
 
-    Understands gloss's own names, TransformerLens hooks (`blocks.5.hook_resid_post`), the module paths of transformers and
-    sparsify (`layers.5.mlp`, `model.layers.5`, `h.5`; a path means the module's output) and nnterp (`mlps_output[5]`).
-    Raises BadInput for a name that means nothing, and for one that means different places in different models or versions.
+    Understands gloss's own names, TransformerLens hooks (`blocks.5.hook_resid_post`), the module
+    paths of transformers and sparsify (`layers.5.mlp`, `model.layers.5`, `h.5`; a path means the
+    module's output) and nnterp (`mlps_output[5]`). Raises BadInput for a name that means nothing,
+    and for one that means different places in different models or versions.
     """
     text = name.strip()
     for pattern, meanings, trapped in DIALECTS:
@@ -52,10 +65,16 @@ def parse_site(name: str) -> Site:
             continue
         what, layer = found["what"] or "", int(found["layer"])
         if what in trapped:
-            raise BadInput(f"site {name!r} is ambiguous or no module's edge: {trapped[what].format(layer=layer)}")
+            raise BadInput(
+                f"site {name!r} is ambiguous or no module's edge:"
+                f" {trapped[what].format(layer=layer)}"
+            )
         if what in meanings:
             return Site(meanings[what], layer)
-    raise BadInput(f"site {name!r}: no such name{did_you_mean(text, spellings(layer_in(text)))}; write for example resid_post.5")
+    raise BadInput(
+        f"site {name!r}: no such name{did_you_mean(text, spellings(layer_in(text)))}; write for"
+        " example resid_post.5"
+    )
 
 
 def did_you_mean(given: str, known: tuple[str, ...]) -> str:
@@ -73,8 +92,15 @@ def layer_in(text: str) -> int:
 def spellings(layer: int) -> tuple[str, ...]:
     """Every name that is understood, at one layer."""
     hooks = [f"blocks.{layer}.{what}" for what in TRANSFORMER_LENS]
-    paths = [f"{stem}.{layer}.{what}".rstrip(".") for stem in ("layers", "h") for what in MODULE_PATHS]
-    return (*(f"{what}.{layer}" for what in OWN), *hooks, *paths, *(f"{what}[{layer}]" for what in NNTERP))
+    paths = [
+        f"{stem}.{layer}.{what}".rstrip(".") for stem in ("layers", "h") for what in MODULE_PATHS
+    ]
+    return (
+        *(f"{what}.{layer}" for what in OWN),
+        *hooks,
+        *paths,
+        *(f"{what}[{layer}]" for what in NNTERP),
+    )
 
 
 # interp-engine calls the contributions `..._post`; its other names are ours.
@@ -102,11 +128,12 @@ TRANSFORMER_LENS_TRAPS = {
         "mlp_in.{layer} is the same after the gain, and resid_mid.{layer} before the norm"
     ),
     "ln1.hook_normalized": (
-        "it is the normed residual before the norm's gain, which no module holds; resid_pre.{layer} is before the norm"
+        "it is the normed residual before the norm's gain, which no module holds; resid_pre.{layer}"
+        " is before the norm"
     ),
     "hook_mlp_in": (
-        "TransformerLens has it before the norm in HookedTransformer and after it in TransformerBridge; "
-        "write resid_mid.{layer} or mlp_in.{layer}"
+        "TransformerLens has it before the norm in HookedTransformer and after it in"
+        " TransformerBridge; write resid_mid.{layer} or mlp_in.{layer}"
     ),
 }
 
@@ -132,9 +159,13 @@ MODULE_PATHS = {
 
 MODULE_PATH_TRAPS = {
     "post_attention_layernorm": (
-        "in Gemma it is the norm after the attention, elsewhere the one before the MLP; write attn_out.{layer} or mlp_in.{layer}"
+        "in Gemma it is the norm after the attention, elsewhere the one before the MLP; write"
+        " attn_out.{layer} or mlp_in.{layer}"
     ),
-    "mlp.act_fn": "in a gated MLP it is one of the two factors of a neuron; mlp_act.{layer} is their product, the neurons",
+    "mlp.act_fn": (
+        "in a gated MLP it is one of the two factors of a neuron; mlp_act.{layer} is their product,"
+        " the neurons"
+    ),
 }
 
 NNTERP = {

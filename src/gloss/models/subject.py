@@ -1,4 +1,6 @@
-"""The language model that is being read: any causal model of transformers that passes a residual stream from layer to layer."""
+"""The language model that is read: any causal model of transformers that passes a residual stream
+from layer to layer.
+"""
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -16,17 +18,20 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from gloss.errors import BadSettings, Mismatch
-from gloss.models.anatomy import Anatomy
-from gloss.models.discovery import discover
-from gloss.models.foreign import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from gloss.models.forward import logits_of_pass, most_positions
-from gloss.models.hooks import Activation, Edit, tapped
-from gloss.models.layout import Layout
-from gloss.models.proof import proven
-from gloss.models.recording import FAULTS, SAME, probe_tokens
+from gloss.models.pretrained.special_tokens import ROLES, SpecialTokens
+from gloss.models.pretrained.tokenizer import PlainTokenizer, tokenizer_backend
 from gloss.models.sites import Site, parse_site
-from gloss.models.special import ROLES, Special
-from gloss.models.tokens import Tokens, backend_of
+from gloss.models.structure.discovery import discover_layout
+from gloss.models.structure.forward_pass import compute_logits, position_limit
+from gloss.models.structure.hooks import Activation, Edit, tap_sites
+from gloss.models.structure.layout import Anatomy, Layout
+from gloss.models.structure.proof import prove_layout
+from gloss.models.structure.recording import MODEL_ERRORS, SHARED_TOKENS, probe_tokens
+from gloss.models.structure.transformers_types import (
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from gloss.records import PADDING
 from gloss.store.vocabulary import Vocabulary
 
@@ -35,7 +40,8 @@ NO_EDITS: Mapping[Site, Edit] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What one run gave: what was at each site that was read, after its edits, and the logits if they were asked for.
+    """What one run gave: what was at each site that was read, after its edits, and the logits if
+    they were asked for.
 
     What stands at positions of padding means nothing.
     """
@@ -45,26 +51,32 @@ class Trace:
 
 
 class Subject:
-    """A causal language model and its tokenizer. Reading and editing are one mechanism: torch hooks, gone after each run."""
+    """A causal language model and its tokenizer.
+
+    Reading and editing are one mechanism: torch hooks, gone after each run.
+    """
 
     def __init__(
         self,
         model: PreTrainedModel,
-        tokenizer: Tokenizer | PreTrainedTokenizerBase | Tokens,
+        tokenizer: Tokenizer | PreTrainedTokenizerBase | PlainTokenizer,
         start_token: int | Literal["bos"] | None = "bos",
         layout: Layout | None = None,
     ) -> None:
-        """`start_token` begins every sequence: the tokenizer's own beginning-of-sequence token, another, or None.
+        """`start_token` begins every sequence: the tokenizer's own beginning-of-sequence token,
+        another, or None.
 
-        The sites are found and proven in two passes over a few tokens, unless the `layout` of an equal model is given.
-        Raises BadInput for a model that has no residual stream to follow, or that is not causal.
+        The sites are found and proven in two passes over a few tokens, unless the `layout` of an
+        equal model is given. Raises BadInput for a model that has no residual stream to follow, or
+        that is not causal.
         """
         self.model = model.eval()
-        self.anatomy = Anatomy(model, layout or found_layout(model))
-        self.tokens = as_tokens(tokenizer)
+        self.anatomy = Anatomy(model, layout or find_layout(model))
+        self.tokens = as_plain_tokenizer(tokenizer)
         if start_token != "bos":
             self.tokens.start_token = start_token
-        self.notes: tuple[str, ...] = ()  # what people should know of how it was loaded, a sentence each
+        # what people should know of how it was loaded, a sentence each
+        self.notes: tuple[str, ...] = ()
         self._running = Lock()
 
     @staticmethod
@@ -79,24 +91,27 @@ class Subject:
     ) -> "Subject":
         """Read a model's folder or GGUF file, or fetch a model by the name that it has on the hub.
 
-        Anything that looks like a path is one, and is never looked for on a network. Without a `device` a card is used where
-        there is one. Without a `dtype` weights keep theirs on a card and become float32 on a CPU. An `adapter` is a folder of
-        PEFT, whose weights are added to the model's.
+        Anything that looks like a path is one, and is never looked for on a network. Without a
+        `device` a card is used where there is one. Without a `dtype` weights keep theirs on a card
+        and become float32 on a CPU. An `adapter` is a folder of PEFT, whose weights are added to
+        the model's.
 
-        Raises BadInput where there is no model, none whose sites can be found, or one whose parts contradict each other;
-        BadSettings for a device that is not there and a start token that the model has no row for.
+        Raises BadInput where there is no model, none whose sites can be found, or one whose parts
+        contradict each other; BadSettings for a device that is not there and a start token that the
+        model has no row for.
         """
-        from gloss.models.loading import load_model
-        from gloss.models.machine import AUTO
-        from gloss.models.placement import device_of
-        from gloss.models.quiet import quiet
-        from gloss.models.soundness import input_rows
+        from gloss.models.model_settings import AUTO
+        from gloss.models.pretrained.consistency import input_rows
+        from gloss.models.pretrained.library_noise import silence_libraries
+        from gloss.models.pretrained.loading import load_model, resolve_device
 
-        loaded = load_model(path_or_name, revision, dtype, device_of(device or AUTO), adapter)
+        loaded = load_model(path_or_name, revision, dtype, resolve_device(device or AUTO), adapter)
         rows = input_rows(loaded.model)
         if isinstance(start_token, int) and not 0 <= start_token < rows:
-            raise BadSettings(f"start_token is {start_token}, and {path_or_name} has tokens 0 to {rows - 1}")
-        with quiet(f"{path_or_name} cannot be read as a subject"):
+            raise BadSettings(
+                f"start_token is {start_token}, and {path_or_name} has tokens 0 to {rows - 1}"
+            )
+        with silence_libraries(f"{path_or_name} cannot be read as a subject"):
             subject = Subject(loaded.model, loaded.tokens, start_token)
         subject.notes = loaded.notes
         return subject
@@ -118,8 +133,10 @@ class Subject:
 
     @cached_property
     def context(self) -> int | None:
-        """The most positions that a sequence may have, start token included; None where the model knows no limit."""
-        return most_positions(self.model)
+        """The most positions that a sequence may have, start token included; None where the model
+        knows no limit.
+        """
+        return position_limit(self.model)
 
     @property
     def start_token(self) -> int | None:
@@ -128,13 +145,20 @@ class Subject:
 
     @property
     def text_ends(self) -> frozenset[int]:
-        """The special tokens that stand between two texts, by the tokenizer and by the model's own configuration."""
-        named = {name: getattr(self.config, name, None) for name in ("bos_token_id", "eos_token_id")}
-        return self.tokens.special.or_ends(named | {"start": self.start_token, "end": self.end_tokens.tolist()})
+        """The special tokens that stand between two texts, by the tokenizer and by the model's own
+        configuration.
+        """
+        named = {
+            name: getattr(self.config, name, None) for name in ("bos_token_id", "eos_token_id")
+        }
+        return self.tokens.special.or_ends(
+            named | {"start": self.start_token, "end": self.end_tokens.tolist()}
+        )
 
     @property
     def unembedding(self) -> Float[Tensor, "vocabulary d_model"]:
-        """The output embedding's rows: what each token's logit reads from the residual stream, after the final norm.
+        """The output embedding's rows: what each token's logit reads from the residual stream,
+        after the final norm.
 
         Of a model that names no output embedding, the rows of the input embedding.
         """
@@ -143,7 +167,10 @@ class Subject:
         return head.get_parameter("weight").detach()
 
     def site(self, name: str | Site) -> Site:
-        """A site of this model by any name, under its usual name. Raises BadInput for no name, Mismatch for no such site here."""
+        """A site of this model by any name, under its usual name.
+
+        Raises BadInput for no name, Mismatch for no such site here.
+        """
         site = parse_site(name) if isinstance(name, str) else name
         self.anatomy.check(site)
         return self.anatomy.canonical(site)
@@ -156,7 +183,10 @@ class Subject:
         return found
 
     def width(self, site: Site) -> int:
-        """How many numbers the site holds at each position. Raises Mismatch for a site that this model does not have."""
+        """How many numbers the site holds at each position.
+
+        Raises Mismatch for a site that this model does not have.
+        """
         return self.anatomy.width(site)
 
     def encode(self, text: str) -> list[int]:
@@ -173,23 +203,31 @@ class Subject:
         read: Sequence[Site] = (),
         edits: Mapping[Site, Edit] = NO_EDITS,
         logits: bool = False,
-        attention_mask: Int64[Tensor, "sequence position"] | Bool[Tensor, "sequence position"] | None = None,
+        attention_mask: (
+            Int64[Tensor, "sequence position"] | Bool[Tensor, "sequence position"] | None
+        ) = None,
         *,
         grad: bool = False,
     ) -> Trace:
-        """Run the model over sequences, each with its start token in front if it shall have one; read and edit on the way.
+        """Run the model over sequences, and read and edit on the way.
 
-        Sequences of unequal length end in PADDING (-1), or in what `attention_mask` marks 0. Without `logits` the run stops at
-        the deepest site that was named, and the output embedding is not computed. With `grad` activations keep their graph.
-        Raises Mismatch for sites that the model lacks, for sequences that are too long, and for padding in front.
+        Each begins with its start token, if it shall have one. Sequences of unequal length end in
+        PADDING (-1), or in what `attention_mask` marks 0. Without `logits` the run stops at the
+        deepest site that was named, and the output embedding is not computed. With `grad`
+        activations keep their graph. Raises Mismatch for sites that the model lacks, for sequences
+        that are too long, and for padding in front.
         """
         real = real_positions(tokens, attention_mask)
         return self._forward(tokens, real, (read, edits), 0 if logits else None, grad)
 
     def run_after(
-        self, beginning: Int64[Tensor, " position"], endings: Int64[Tensor, "sequence ending"], read: Sequence[Site]
+        self,
+        beginning: Int64[Tensor, " position"],
+        endings: Int64[Tensor, "sequence ending"],
+        read: Sequence[Site],
     ) -> Trace:
-        """Run sequences that all begin alike and are of one length: the beginning once, then the endings, of which the trace is.
+        """Run sequences that all begin alike and are of one length: the beginning once, then the
+        endings, of which the trace is.
 
         The start token is part of the beginning. Raises Mismatch where they are too long together.
         """
@@ -202,27 +240,34 @@ class Subject:
         return self._run_cached(beginning, endings, read)
 
     def _run_cached(
-        self, beginning: Int64[Tensor, " position"], endings: Int64[Tensor, "sequence ending"], read: Sequence[Site]
+        self,
+        beginning: Int64[Tensor, " position"],
+        endings: Int64[Tensor, "sequence ending"],
+        read: Sequence[Site],
     ) -> Trace:
         from transformers import DynamicCache
 
         cache = DynamicCache()
         with self._alone(), torch.no_grad():
-            with tapped(self.anatomy, 1, read, NO_EDITS, to_the_end=False):
-                logits_of_pass(self.model, beginning[None], cache=cache)
+            with tap_sites(self.anatomy, 1, read, NO_EDITS, to_the_end=False):
+                compute_logits(self.model, beginning[None], cache=cache)
             cache.batch_repeat_interleave(len(endings))
-            with tapped(self.anatomy, len(endings), read, NO_EDITS, to_the_end=False) as taken:
-                logits_of_pass(self.model, endings, cache=cache)
+            with tap_sites(self.anatomy, len(endings), read, NO_EDITS, to_the_end=False) as taken:
+                compute_logits(self.model, endings, cache=cache)
         return Trace({site: taken[site] for site in read})
 
     @cached_property
     def _has_cache(self) -> bool:
-        """Whether a pass after what a cache holds gives what a pass over everything gives: tried, for models differ."""
+        """Whether a pass after what a cache holds gives what a pass over everything gives: tried,
+        for models differ.
+        """
         tokens, last = probe_tokens(self.model), [Site("resid_post", self.layers - 1)]
-        wanted = self.run(tokens, last).activations[last[0]][:, SAME:]
+        wanted = self.run(tokens, last).activations[last[0]][:, SHARED_TOKENS:]
         try:
-            found = self._run_cached(tokens[0, :SAME], tokens[:, SAME:], last).activations[last[0]]
-        except FAULTS:
+            found = self._run_cached(
+                tokens[0, :SHARED_TOKENS], tokens[:, SHARED_TOKENS:], last
+            ).activations[last[0]]
+        except MODEL_ERRORS:
             return False  # state-space layers and others keep what they remember in other caches
         return found.shape == wanted.shape and bool((found - wanted).norm() <= 0.02 * wanted.norm())
 
@@ -236,8 +281,9 @@ class Subject:
     ) -> Int64[Tensor, "sequence longer_position"]:
         """Continue each sequence: by the likeliest token, or by a draw where an `rng` is given.
 
-        Sequences end where their PADDING begins, and so do those that come back, after the model's own end token or
-        `max_new_tokens`. Every step runs the edits over every position, so an edit sees whole sequences and not single tokens.
+        Sequences end where their PADDING begins, and so do those that come back, after the model's
+        own end token or `max_new_tokens`. Every step runs the edits over every position, so an edit
+        sees whole sequences and not single tokens.
         """
         ended = torch.zeros(len(tokens), dtype=torch.bool)
         tokens = tokens.cpu()
@@ -245,8 +291,12 @@ class Subject:
         drawn_by = None if rng is None else torch.Generator().manual_seed(int(rng.integers(2**63)))
         for _ in range(max_new_tokens):
             last = self._last_logits(tokens, lengths, edits)
-            chosen = last.argmax(dim=1) if drawn_by is None else draw(last / temperature, drawn_by)
-            tokens = append(tokens, lengths, torch.where(ended, PADDING, chosen))
+            chosen = (
+                last.argmax(dim=1)
+                if drawn_by is None
+                else draw_next_tokens(last / temperature, drawn_by)
+            )
+            tokens = append_tokens(tokens, lengths, torch.where(ended, PADDING, chosen))
             lengths = lengths + ~ended
             ended |= torch.isin(chosen, self.end_tokens)
             if ended.all():
@@ -256,9 +306,10 @@ class Subject:
     def next_logits(
         self, tokens: Int64[Tensor, "sequence position"], edits: Mapping[Site, Edit] = NO_EDITS
     ) -> Float[Tensor, "sequence vocabulary"]:
-        """The logits of what comes after each sequence, in 32 bits on the CPU; sequences end where their PADDING begins.
+        """The logits of what comes after each sequence, in 32 bits on the CPU.
 
-        The other positions' logits are not computed, so that long prompts and large vocabularies cost little memory.
+        Sequences end where their PADDING begins. The other positions' logits are not computed, so
+        that long prompts and large vocabularies cost little memory.
         """
         tokens = tokens.cpu()
         return self._last_logits(tokens, real_positions(tokens, None).sum(dim=1), edits)
@@ -270,7 +321,10 @@ class Subject:
         return torch.tensor([] if named is None else named, dtype=torch.int64).reshape(-1)
 
     def _last_logits(
-        self, tokens: Int64[Tensor, "sequence position"], lengths: Int64[Tensor, " sequence"], edits: Mapping[Site, Edit]
+        self,
+        tokens: Int64[Tensor, "sequence position"],
+        lengths: Int64[Tensor, " sequence"],
+        edits: Mapping[Site, Edit],
     ) -> Float[Tensor, "sequence vocabulary"]:
         """The logits after each sequence's last token."""
         kept, row = torch.unique(lengths - 1, return_inverse=True)
@@ -286,10 +340,13 @@ class Subject:
         logits_to_keep: int | Int64[Tensor, " kept"] | None,
         grad: bool,
     ) -> Trace:
-        """One pass under hooks; `logits_to_keep` as in transformers (0 keeps all), None computes no logits.
+        """One pass under hooks.
 
-        No attention mask is passed: padding comes last and attention looks back only, so nothing real ever sees it. In its place
-        the model gets each row's first token, which every vocabulary has.
+        `logits_to_keep` as in transformers (0 keeps all), None computes no logits.
+
+        No attention mask is passed: padding comes last and attention looks back only, so nothing
+        real ever sees it. In its place the model gets each row's first token, which every
+        vocabulary has.
         """
         self._check_length(tokens.shape[1])
         read, edits = wanted
@@ -299,63 +356,92 @@ class Subject:
         logits = None
         # no_grad and not inference mode, whose tensors nothing can be trained on afterwards.
         quiet = nullcontext() if grad else torch.no_grad()
-        with self._alone(), quiet, tapped(self.anatomy, len(tokens), read, edits, to_the_end=logits_to_keep is not None) as taken:
-            logits = logits_of_pass(self.model, filled, logits_to_keep if isinstance(logits_to_keep, Tensor) else None)
+        with (
+            self._alone(),
+            quiet,
+            tap_sites(
+                self.anatomy, len(tokens), read, edits, to_the_end=logits_to_keep is not None
+            ) as taken,
+        ):
+            logits = compute_logits(
+                self.model, filled, logits_to_keep if isinstance(logits_to_keep, Tensor) else None
+            )
         return Trace({site: taken[site] for site in read}, logits)
 
     def _check_length(self, positions: int) -> None:
         if self.context is not None and positions > self.context:
-            raise Mismatch(f"sequences of {positions} positions: this model takes at most {self.context}; cut them")
+            raise Mismatch(
+                f"sequences of {positions} positions: this model takes at most {self.context}; cut"
+                " them"
+            )
 
     @contextmanager
     def _alone(self) -> Generator[None]:
         if not self._running.acquire(blocking=False):
-            raise RuntimeError("this subject is running already: an edit cannot run its own subject, nor two threads the same")
+            raise RuntimeError(
+                "this subject is running already: an edit cannot run its own subject, nor two"
+                " threads the same"
+            )
         try:
             yield
         finally:
             self._running.release()
 
 
-def found_layout(model: PreTrainedModel) -> Layout:
+def find_layout(model: PreTrainedModel) -> Layout:
     """Where the model's sites lie, proven. Raises BadInput where none can be."""
-    return proven(model, discover(model))
+    return prove_layout(model, discover_layout(model))
 
 
-def as_tokens(tokenizer: Tokenizer | PreTrainedTokenizerBase | Tokens) -> Tokens:
-    """What a user holds, as what the subject needs. Raises BadInput for a tokenizer of transformers that is all Python."""
-    if isinstance(tokenizer, Tokens):
+def as_plain_tokenizer(
+    tokenizer: Tokenizer | PreTrainedTokenizerBase | PlainTokenizer,
+) -> PlainTokenizer:
+    """What a user holds, as what the subject needs.
+
+    Raises BadInput for a tokenizer of transformers that is all Python.
+    """
+    if isinstance(tokenizer, PlainTokenizer):
         return tokenizer
     if isinstance(tokenizer, Tokenizer):
-        return Tokens(tokenizer)
-    backend = backend_of(tokenizer)
+        return PlainTokenizer(tokenizer)
+    backend = tokenizer_backend(tokenizer)
     start = tokenizer.bos_token_id
     assert start is None or isinstance(start, int)
     named = {role: getattr(tokenizer, role) for role in ROLES}
     template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else None
-    return Tokens(backend, start, Special.of(backend, named, template))
+    return PlainTokenizer(backend, start, SpecialTokens.of(backend, named, template))
 
 
 def real_positions(
     tokens: Int64[Tensor, "sequence position"],
     attention_mask: Int64[Tensor, "sequence position"] | Bool[Tensor, "sequence position"] | None,
 ) -> Bool[Tensor, "sequence position"]:
-    """Which positions hold tokens. Raises Mismatch where a row is empty or has a token after padding."""
+    """Which positions hold tokens.
+
+    Raises Mismatch where a row is empty or has a token after padding.
+    """
     real = tokens != PADDING
     if attention_mask is not None:
         real = real & attention_mask.bool().to(real.device)
     if not bool(real[:, :1].all()) or bool((real[:, 1:] & ~real[:, :-1]).any()):
-        raise Mismatch("a sequence is empty or has padding in front of a token: begin each at its row's start and pad its end")
+        raise Mismatch(
+            "a sequence is empty or has padding in front of a token: begin each at its row's start"
+            " and pad its end"
+        )
     return real
 
 
-def draw(logits: Float[Tensor, "sequence vocabulary"], generator: torch.Generator) -> Int64[Tensor, " sequence"]:
+def draw_next_tokens(
+    logits: Float[Tensor, "sequence vocabulary"], generator: torch.Generator
+) -> Int64[Tensor, " sequence"]:
     """One token for each row, by its probability."""
     return torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
 
 
-def append(
-    tokens: Int64[Tensor, "sequence position"], lengths: Int64[Tensor, " sequence"], chosen: Int64[Tensor, " sequence"]
+def append_tokens(
+    tokens: Int64[Tensor, "sequence position"],
+    lengths: Int64[Tensor, " sequence"],
+    chosen: Int64[Tensor, " sequence"],
 ) -> Int64[Tensor, "sequence longer_position"]:
     """Each row with a token put where it ended."""
     longer = tokens
@@ -364,3 +450,22 @@ def append(
     free = lengths.clamp(max=longer.shape[1] - 1)
     put = torch.where(chosen == PADDING, longer.gather(1, free[:, None])[:, 0], chosen)
     return longer.scatter(1, free[:, None], put[:, None])
+
+
+def untrained_subject(subject: Subject, rng: np.random.Generator) -> Subject:
+    """A subject with this one's tokenizer and configuration, every weight drawn anew, embeddings
+    included.
+
+    The model's own initialisation draws them, from torch's global state, which is put back
+    afterwards.
+    """
+    before = torch.random.get_rng_state()
+    try:
+        torch.random.set_rng_state(
+            torch.Generator().manual_seed(int(rng.integers(2**63))).get_state()
+        )
+        model = type(subject.model)(subject.model.config)
+    finally:
+        torch.random.set_rng_state(before)
+    torch.nn.Module.to(model, device=subject.device, dtype=subject.model.dtype)
+    return Subject(model, subject.tokens, subject.start_token, subject.anatomy.layout)

@@ -7,18 +7,18 @@ from gloss.rules.language import (
     After,
     Alternative,
     Before,
-    Comparison,
     Condition,
     IsClass,
     LineBegins,
     Matches,
     OneOf,
     Position,
+    PositionComparison,
+    PredicateUnit,
     Rule,
-    State,
-    Unit,
+    TokenState,
 )
-from gloss.rules.naming import AsIn, quoted, told, whole
+from gloss.rules.string_naming import WordFinder, backtick_string, name_strings, no_word
 
 CLASS_NAMES = {
     "letters": "a word or a piece of one",
@@ -69,104 +69,159 @@ CLASS_LACKS = {
     "underscored": "without an underscore",
 }
 STATES = {
-    State.START_OF_LINE: "at the start of a line",
-    State.START_OF_WORD: "at the start of a word",
-    State.IN_COMMENT: "in a comment",
-    State.IN_STRING: "inside quotation marks",
-    State.IN_BRACKETS: "inside brackets",
+    TokenState.START_OF_LINE: "at the start of a line",
+    TokenState.START_OF_WORD: "at the start of a word",
+    TokenState.IN_COMMENT: "in a comment",
+    TokenState.IN_STRING: "inside quotation marks",
+    TokenState.IN_BRACKETS: "inside brackets",
 }
 COMPARISONS = {
-    Comparison.LESS: "among the first {number} tokens",
-    Comparison.AT_MOST: "among the first {following} tokens",
-    Comparison.EQUAL: "as token {following} of the text",
-    Comparison.AT_LEAST: "after the first {number} tokens",
-    Comparison.MORE: "after the first {following} tokens",
+    PositionComparison.LESS: "among the first {number} tokens",
+    PositionComparison.AT_MOST: "among the first {following} tokens",
+    PositionComparison.EQUAL: "as token {following} of the text",
+    PositionComparison.AT_LEAST: "after the first {number} tokens",
+    PositionComparison.MORE: "after the first {following} tokens",
 }
-NUMBER = re.compile(r"\\s\*\\d\{(?:(\d+),)?(\d+)\}(?:\\s\*)?")  # the pattern of a number of so many digits
-ORDER = (OneOf, Matches, IsClass, After, Before, State, LineBegins, Position)  # in which conditions are told
+# the pattern of a number of so many digits
+NUMBER = re.compile(r"\\s\*\\d\{(?:(\d+),)?(\d+)\}(?:\\s\*)?")
+# in which conditions are named
+ORDER = (OneOf, Matches, IsClass, After, Before, TokenState, LineBegins, Position)
 
 
-def phrase(rule: Rule, as_in: AsIn = whole) -> str:
+def rule_phrase(rule: Rule, find_word: WordFinder = no_word) -> str:
     """A short phrase for people; alternatives in order, without their strengths.
 
-    `as_in` may know a word for the string of a token that is a piece of one: it is told beside the piece.
+    `find_word` may know a word for the string of a token that is a piece of one: it stands beside
+    the piece.
     """
-    return "; or ".join(dict.fromkeys(alternative_phrase(alternative, as_in) for alternative in rule.alternatives))
+    return "; or ".join(
+        dict.fromkeys(
+            alternative_phrase(alternative, find_word) for alternative in rule.alternatives
+        )
+    )
 
 
-def alternative_phrase(alternative: Alternative, as_in: AsIn) -> str:
-    """What the token is, where it stands, then what is excepted: "`raise` right after a line break, except in a string"."""
-    terms = sorted(alternative.terms, key=lambda term: rank(term.condition))
-    own = [term.condition for term in terms if not term.negated and is_own(term.condition)]
-    lacks = [CLASS_LACKS[name] for term in terms if term.negated and (name := own_class(term.condition))]
-    lacks += ["that continues a word" for term in terms if term.negated and term.condition is State.START_OF_WORD]
-    around = [place_phrase(term.condition, as_in) for term in terms if not term.negated and not is_own(term.condition)]
-    said = {term for term in terms if own_class(term.condition) or term.condition is State.START_OF_WORD}
-    except_for = [exception(term.condition, own, as_in) for term in terms if term.negated and term not in said]
-    words = [own_phrase(own, as_in), *filter(None, [join_and(lacks), join_and(around)])]
+def alternative_phrase(alternative: Alternative, find_word: WordFinder) -> str:
+    """What the token is, where it stands, then what is excepted.
+
+    "`raise` right after a line break, except in a string".
+    """
+    terms = sorted(alternative.terms, key=lambda term: condition_rank(term.condition))
+    own = [term.condition for term in terms if not term.negated and is_predicate(term.condition)]
+    lacks = [
+        CLASS_LACKS[name] for term in terms if term.negated and (name := own_class(term.condition))
+    ]
+    lacks += [
+        "that continues a word"
+        for term in terms
+        if term.negated and term.condition is TokenState.START_OF_WORD
+    ]
+    around = [
+        condition_phrase(term.condition, find_word)
+        for term in terms
+        if not term.negated and not is_predicate(term.condition)
+    ]
+    said = {
+        term
+        for term in terms
+        if own_class(term.condition) or term.condition is TokenState.START_OF_WORD
+    }
+    except_for = [
+        exception_phrase(term.condition, own, find_word)
+        for term in terms
+        if term.negated and term not in said
+    ]
+    words = [own_token_phrase(own, find_word), *filter(None, [join_and(lacks), join_and(around)])]
     return ", except ".join(filter(None, [" ".join(words), " or ".join(except_for)]))
 
 
-def rank(condition: Condition) -> tuple[int, bool]:
-    """Where the condition is told among others: what is said of the word follows what is said of the token."""
-    return ORDER.index(type(condition)), isinstance(condition, OneOf) and condition.unit is Unit.WORD
+def condition_rank(condition: Condition) -> tuple[int, bool]:
+    """Where the condition stands among others: what is said of the word follows the token."""
+    return (
+        ORDER.index(type(condition)),
+        isinstance(condition, OneOf) and condition.unit is PredicateUnit.WORD,
+    )
 
 
 def own_class(condition: Condition) -> str:
-    """The class that the condition wants the token itself to belong to; nothing for other conditions."""
-    return condition.name if isinstance(condition, IsClass) and condition.unit is Unit.TOKEN else ""
+    """The class that the condition wants the token itself to belong to.
+
+    Nothing for other conditions.
+    """
+    return (
+        condition.name
+        if isinstance(condition, IsClass) and condition.unit is PredicateUnit.TOKEN
+        else ""
+    )
 
 
-def exception(condition: Condition, own: list[Condition], as_in: AsIn) -> str:
-    """What is excepted. Strings of tokens and of words look alike, so it is said which, where the other kind is spoken of."""
+def exception_phrase(condition: Condition, own: list[Condition], find_word: WordFinder) -> str:
+    """What is excepted.
+
+    Strings of tokens and of words look alike, so it is said which where the other kind is there.
+    """
     units = {each.unit for each in own if isinstance(each, OneOf)}
     if isinstance(condition, OneOf) and units and condition.unit not in units:
-        thing = "token" if condition.unit is Unit.TOKEN else "word so far"
-        return f"where the {thing} is {told(condition.strings, as_in if condition.unit is Unit.TOKEN else whole)}"
-    return place_phrase(condition, as_in)
+        thing = "token" if condition.unit is PredicateUnit.TOKEN else "word so far"
+        finder = find_word if condition.unit is PredicateUnit.TOKEN else no_word
+        return f"where the {thing} is {name_strings(condition.strings, finder)}"
+    return condition_phrase(condition, find_word)
 
 
-def is_own(condition: Condition) -> bool:
+def is_predicate(condition: Condition) -> bool:
     """Whether the condition is about the token itself."""
     return isinstance(condition, OneOf | Matches | IsClass)
 
 
-def own_phrase(conditions: list[Condition], as_in: AsIn) -> str:
+def own_token_phrase(conditions: list[Condition], find_word: WordFinder) -> str:
     """What the conditions about the token itself say of it."""
     if not conditions:
         return "any token"
-    phrase = predicate_phrase(conditions[0], as_in)
+    phrase = predicate_phrase(conditions[0], find_word)
     for before, condition in pairwise(conditions):
         match condition:
-            case IsClass(Unit.TOKEN, name):
+            case IsClass(PredicateUnit.TOKEN, name):
                 phrase += f" {CLASS_NOTES[name]}"
-            case Matches(Unit.TOKEN, pattern):
+            case Matches(PredicateUnit.TOKEN, pattern):
                 phrase += f"{' and' * isinstance(before, Matches)} {pattern_note(pattern)}"
-            case OneOf(Unit.WORD, strings):
-                phrase += f" where the word so far is {told(strings)}"
+            case OneOf(PredicateUnit.WORD, strings):
+                phrase += f" where the word so far is {name_strings(strings)}"
             case _:
-                phrase += f" in {predicate_phrase(condition, as_in)}"
+                phrase += f" in {predicate_phrase(condition, find_word)}"
     return phrase
 
 
-def predicate_phrase(predicate: Condition, as_in: AsIn) -> str:
+def predicate_phrase(predicate: Condition, find_word: WordFinder) -> str:
     """A predicate as the thing that satisfies it."""
     match predicate:
-        case OneOf(unit, strings) if unit is Unit.WORD and any(letter.isalnum() for string in strings for letter in string):
-            return f"the word{'s' * (len(strings) > 1)} {told(strings)}"
+        case OneOf(unit, strings) if unit is PredicateUnit.WORD and any(
+            letter.isalnum() for string in strings for letter in string
+        ):
+            return f"the word{'s' * (len(strings) > 1)} {name_strings(strings)}"
         case OneOf(unit, strings):
-            return told(strings, as_in if unit is Unit.TOKEN else whole)
+            return name_strings(strings, find_word if unit is PredicateUnit.TOKEN else no_word)
         case Matches(unit, pattern):
             return pattern_phrase(unit, pattern)
         case IsClass(unit, name):
-            return CLASS_NAMES[name] if unit is Unit.TOKEN else f"a word {CLASS_NOTES[name]}"
+            return (
+                CLASS_NAMES[name] if unit is PredicateUnit.TOKEN else f"a word {CLASS_NOTES[name]}"
+            )
         case _:
             raise TypeError(f"{predicate} is no predicate")
 
 
-def pattern_phrase(unit: Unit, pattern: str) -> str:
-    """A regular expression in words where it only says how the string begins or ends, else itself."""
-    thing = "a number" if NUMBER.fullmatch(pattern) else "a token" if unit is Unit.TOKEN else "a word"
+def pattern_phrase(unit: PredicateUnit, pattern: str) -> str:
+    """A regular expression in words, where it only says how the string begins or ends.
+
+    Any other as it is.
+    """
+    thing = (
+        "a number"
+        if NUMBER.fullmatch(pattern)
+        else "a token"
+        if unit is PredicateUnit.TOKEN
+        else "a word"
+    )
     return f"{thing} {pattern_note(pattern)}"
 
 
@@ -174,47 +229,59 @@ def pattern_note(pattern: str) -> str:
     """What a regular expression says of a string."""
     literal = r"((?:\\[^\w\s]|[^\\.^$*+?{}\[\]|()])+)"
     if found := re.fullmatch(rf"(?:\\s\*)?{literal}\.\*", pattern):
-        return f"beginning with {quoted(unescaped(found[1]))}"
+        return f"beginning with {backtick_string(unescape_pattern(found[1]))}"
     if found := re.fullmatch(rf"\.\*{literal}(?:\\s\*)?", pattern):
-        return f"ending in {quoted(unescaped(found[1]))}"
+        return f"ending in {backtick_string(unescape_pattern(found[1]))}"
     if found := re.fullmatch(rf"\.\*{literal}\.\*", pattern):
-        return f"containing {quoted(unescaped(found[1]))}"
+        return f"containing {backtick_string(unescape_pattern(found[1]))}"
     if found := NUMBER.fullmatch(pattern):
         return f"of {'up to ' * bool(found[1])}{found[2]} digit{'s' * (found[2] != '1')}"
     return f"matching /{pattern}/"
 
 
-def unescaped(pattern: str) -> str:
+def unescape_pattern(pattern: str) -> str:
     """The text that a pattern without wild cards means."""
     return re.sub(r"\\(.)", r"\1", pattern)
 
 
-def place_phrase(condition: Condition, as_in: AsIn) -> str:
+def condition_phrase(condition: Condition, find_word: WordFinder) -> str:
     """Where the token stands; of a condition on the token itself, what it is."""
     match condition:
         case After(nearest, farthest, predicate):
-            return f"{span(nearest, farthest, 'after')} {predicate_phrase(predicate, as_in)}"
+            return (
+                f"{distance_phrase(nearest, farthest, 'after')}"
+                f" {predicate_phrase(predicate, find_word)}"
+            )
         case Before(nearest, farthest, predicate):
-            return f"{span(nearest, farthest, 'before')} {predicate_phrase(predicate, as_in)}"
+            return (
+                f"{distance_phrase(nearest, farthest, 'before')}"
+                f" {predicate_phrase(predicate, find_word)}"
+            )
         case LineBegins(predicate):
-            return f"on a line that begins with {predicate_phrase(predicate, as_in)}"
-        case Position(Comparison.LESS, 1) | Position(Comparison.EQUAL | Comparison.AT_MOST, 0):
+            return f"on a line that begins with {predicate_phrase(predicate, find_word)}"
+        case Position(PositionComparison.LESS, 1) | Position(
+            PositionComparison.EQUAL | PositionComparison.AT_MOST, 0
+        ):
             return "at the start of the text"
         case Position(comparison, number):
             return COMPARISONS[comparison].format(number=number, following=number + 1)
-        case State() as state:
+        case TokenState() as state:
             return STATES[state]
         case _ as predicate:
-            return predicate_phrase(predicate, as_in)
+            return predicate_phrase(predicate, find_word)
 
 
-def span(nearest: int, farthest: int, word: str) -> str:
+def distance_phrase(nearest: int, farthest: int, word: str) -> str:
     """How far away, with the word for the direction."""
     if farthest == 1:
         return f"right {word}"
     if nearest == farthest:
         return f"{nearest} tokens {word}"
-    return f"within {farthest} tokens {word}" if nearest == 1 else f"{nearest} to {farthest} tokens {word}"
+    return (
+        f"within {farthest} tokens {word}"
+        if nearest == 1
+        else f"{nearest} to {farthest} tokens {word}"
+    )
 
 
 def join_and(places: list[str]) -> str:

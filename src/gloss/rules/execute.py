@@ -8,79 +8,91 @@ from gloss.rules.language import (
     After,
     Alternative,
     Before,
-    Comparison,
     Condition,
     LineBegins,
     Position,
+    PositionComparison,
     Predicate,
+    PredicateUnit,
     Rule,
-    State,
-    Unit,
+    TokenState,
 )
 from gloss.rules.passage import Passage
 
-COMPARED = {
-    Comparison.LESS: np.less,
-    Comparison.AT_MOST: np.less_equal,
-    Comparison.EQUAL: np.equal,
-    Comparison.AT_LEAST: np.greater_equal,
-    Comparison.MORE: np.greater,
+COMPARISON_FUNCTIONS = {
+    PositionComparison.LESS: np.less,
+    PositionComparison.AT_MOST: np.less_equal,
+    PositionComparison.EQUAL: np.equal,
+    PositionComparison.AT_LEAST: np.greater_equal,
+    PositionComparison.MORE: np.greater,
 }
 SHIFTED_AT_MOST = 8  # distances: up to here shifting is quicker than summing
 
 
 def execute(rule: Rule, passage: Passage) -> Float32[ndarray, " token"]:
-    """The strength that the rule foretells at every token; 0 where it says that the feature is silent."""
+    """The strength that the rule predicts at every token.
+
+    It is 0 where the rule says that the feature is inactive.
+    """
     strengths = np.zeros(len(passage), np.float32)
     for alternative in rule.alternatives:
-        held = holds_all(alternative, passage)
+        held = where_alternative_holds(alternative, passage)
         strengths[held] = np.maximum(strengths[held], np.float32(alternative.strength))
     return strengths
 
 
-def holds_all(alternative: Alternative, passage: Passage) -> Bool[ndarray, " token"]:
+def where_alternative_holds(alternative: Alternative, passage: Passage) -> Bool[ndarray, " token"]:
     """Where all terms of the alternative hold."""
     held = np.ones(len(passage), bool)
     for term in alternative.terms:
-        held &= holds(term.condition, passage) ^ term.negated
+        held &= where_condition_holds(term.condition, passage) ^ term.negated
     return held
 
 
-def holds(condition: Condition, passage: Passage) -> Bool[ndarray, " token"]:
+def where_condition_holds(condition: Condition, passage: Passage) -> Bool[ndarray, " token"]:
     """Where the condition holds."""
     match condition:
         case After(nearest, farthest, predicate):
-            return within(satisfied(predicate, passage), passage, nearest, farthest)
+            return any_in_range_before(
+                where_predicate_holds(predicate, passage), passage, nearest, farthest
+            )
         case Before(nearest, farthest, predicate):
-            return ahead(satisfied(predicate, passage), passage, nearest, farthest)
+            return any_in_range_after(
+                where_predicate_holds(predicate, passage), passage, nearest, farthest
+            )
         case LineBegins(predicate):
             heads = passage.line_heads
-            return satisfied(predicate, passage)[heads] & (heads >= 0)
+            return where_predicate_holds(predicate, passage)[heads] & (heads >= 0)
         case Position(comparison, number):
-            return COMPARED[comparison](passage.places, number)
-        case State.START_OF_LINE:
+            return COMPARISON_FUNCTIONS[comparison](passage.sequence_positions, number)
+        case TokenState.START_OF_LINE:
             return passage.line_starts
-        case State.START_OF_WORD:
+        case TokenState.START_OF_WORD:
             return passage.word_starts == np.arange(len(passage))
-        case State.IN_COMMENT:
-            return passage.surroundings.comment
-        case State.IN_STRING:
-            return passage.surroundings.string
-        case State.IN_BRACKETS:
-            return passage.surroundings.brackets
+        case TokenState.IN_COMMENT:
+            return passage.syntax_states.comment
+        case TokenState.IN_STRING:
+            return passage.syntax_states.string
+        case TokenState.IN_BRACKETS:
+            return passage.syntax_states.brackets
         case _:
-            return satisfied(condition, passage)
+            return where_predicate_holds(condition, passage)
 
 
-def satisfied(predicate: Predicate, passage: Passage) -> Bool[ndarray, " token"]:
+def where_predicate_holds(predicate: Predicate, passage: Passage) -> Bool[ndarray, " token"]:
     """Where the predicate holds of the token, or of the word so far."""
-    if predicate.unit is Unit.WORD:
+    if predicate.unit is PredicateUnit.WORD:
         return passage.words.lexicon.table(predicate)[passage.words.ids]
     return passage.lexicon.table(predicate)[passage.ids]
 
 
-def within(found: Bool[ndarray, " token"], passage: Passage, nearest: int, farthest: int) -> Bool[ndarray, " token"]:
-    """Whether one of the tokens `nearest` to `farthest` before, in the same sequence, is among the found."""
+def any_in_range_before(
+    found: Bool[ndarray, " token"], passage: Passage, nearest: int, farthest: int
+) -> Bool[ndarray, " token"]:
+    """Whether one of the tokens `nearest` to `farthest` before is among the found.
+
+    Only tokens of the same sequence count.
+    """
     if farthest - nearest < SHIFTED_AT_MOST:
         near = np.zeros(len(found), bool)
         for distance in range(nearest, min(farthest, len(found) - 1) + 1):
@@ -92,8 +104,13 @@ def within(found: Bool[ndarray, " token"], passage: Passage, nearest: int, farth
     return totals[end] > totals[indices - np.minimum(passage.reach, farthest)]
 
 
-def ahead(found: Bool[ndarray, " token"], passage: Passage, nearest: int, farthest: int) -> Bool[ndarray, " token"]:
-    """Whether one of the tokens `nearest` to `farthest` on, in the same sequence, is among the found."""
+def any_in_range_after(
+    found: Bool[ndarray, " token"], passage: Passage, nearest: int, farthest: int
+) -> Bool[ndarray, " token"]:
+    """Whether one of the tokens `nearest` to `farthest` on is among the found.
+
+    Only tokens of the same sequence count.
+    """
     if farthest - nearest < SHIFTED_AT_MOST:
         near = np.zeros(len(found), bool)
         for distance in range(nearest, min(farthest, len(found) - 1) + 1):

@@ -1,4 +1,7 @@
-"""The rule language as frozen records; `str` prints a rule as source text that parses back to the same rule."""
+"""The rule language as frozen records.
+
+`str` prints a rule as source text that parses back to the same rule.
+"""
 
 import json
 import math
@@ -6,12 +9,15 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gloss.rules.lexical import CLASSES
-from gloss.rules.patterns import HALF, check
+from gloss.rules.lexical_classes import CLASSES
+from gloss.rules.patterns import HALF_CHARACTER, check_pattern
 
 
-class Unit(StrEnum):
-    """What a predicate looks at: one token, or the word that the token belongs to, as far as it has been read."""
+class PredicateUnit(StrEnum):
+    """What a predicate looks at: one token, or the word that it belongs to.
+
+    Of the word it sees what has been read so far.
+    """
 
     TOKEN = "token"
     WORD = "word"
@@ -21,39 +27,49 @@ class Unit(StrEnum):
 class OneOf:
     """`token in {"a", "b"}`: the string is one of these."""
 
-    unit: Unit
+    unit: PredicateUnit
     strings: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if not self.strings:
             raise ValueError(f"`{self.unit} in` wants at least one string")
-        if any(HALF.search(string) for string in self.strings):
-            raise ValueError(f"`{self.unit} in` wants whole characters, and a string holds half of one")
+        if any(HALF_CHARACTER.search(string) for string in self.strings):
+            raise ValueError(
+                f"`{self.unit} in` wants whole characters, and a string holds half of one"
+            )
 
     def __str__(self) -> str:
-        return f"{self.unit} in {{{', '.join(json.dumps(string, ensure_ascii=False) for string in self.strings)}}}"
+        return (
+            f"{self.unit} in"
+            f" {{{', '.join(json.dumps(string, ensure_ascii=False) for string in self.strings)}}}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """`token matches /regex/`: the whole string matches this regular expression, as `patterns` runs it."""
+    """`token matches /regex/`: the whole string matches this regular expression.
 
-    unit: Unit
+    `patterns` says what is read and how it is run.
+    """
+
+    unit: PredicateUnit
     pattern: str
 
     def __post_init__(self) -> None:
-        check(self.pattern)
-        object.__setattr__(self, "pattern", re.sub(r"\\.", slash_unescaped, self.pattern, flags=re.DOTALL))
+        check_pattern(self.pattern)
+        object.__setattr__(
+            self, "pattern", re.sub(r"\\.", unescape_slash, self.pattern, flags=re.DOTALL)
+        )
 
     def __str__(self) -> str:
-        return f"{self.unit} matches /{slashes_escaped(self.pattern)}/"
+        return f"{self.unit} matches /{escape_slashes(self.pattern)}/"
 
 
 @dataclass(frozen=True, slots=True)
 class IsClass:
-    """`token is upper`: the string belongs to one of the lexical classes of `lexical.CLASSES`."""
+    """`token is upper`: the string belongs to one of `lexical_classes.CLASSES`."""
 
-    unit: Unit
+    unit: PredicateUnit
     name: str
 
     def __post_init__(self) -> None:
@@ -69,7 +85,10 @@ Predicate = OneOf | Matches | IsClass
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """`after(3, P)`: one of the 3 tokens before satisfies P; `after(2..3, P)`: one of those 2 to 3 tokens back does."""
+    """`after(3, P)`: one of the 3 tokens before satisfies P.
+
+    `after(2..3, P)`: one of those 2 to 3 tokens back does.
+    """
 
     nearest: int
     farthest: int
@@ -79,12 +98,15 @@ class After:
         check_distances(self.nearest, self.farthest)
 
     def __str__(self) -> str:
-        return f"after({distances(self.nearest, self.farthest)}, {self.predicate})"
+        return f"after({distance_range(self.nearest, self.farthest)}, {self.predicate})"
 
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """`before(3, P)`: one of the 3 tokens that follow satisfies P; `before(2..3, P)`: one of those 2 to 3 tokens on does."""
+    """`before(3, P)`: one of the 3 tokens that follow satisfies P.
+
+    `before(2..3, P)`: one of those 2 to 3 tokens on does.
+    """
 
     nearest: int
     farthest: int
@@ -94,12 +116,15 @@ class Before:
         check_distances(self.nearest, self.farthest)
 
     def __str__(self) -> str:
-        return f"before({distances(self.nearest, self.farthest)}, {self.predicate})"
+        return f"before({distance_range(self.nearest, self.farthest)}, {self.predicate})"
 
 
 @dataclass(frozen=True, slots=True)
 class LineBegins:
-    """`line begins with P`: the first token of the current line that is more than blanks, up to here, satisfies P."""
+    """`line begins with P`: the line's first token that is more than blanks satisfies P.
+
+    The current line counts up to the token itself.
+    """
 
     predicate: Predicate
 
@@ -107,7 +132,7 @@ class LineBegins:
         return f"line begins with {self.predicate}"
 
 
-class Comparison(StrEnum):
+class PositionComparison(StrEnum):
     """How a position is compared with a number."""
 
     LESS = "<"
@@ -121,7 +146,7 @@ class Comparison(StrEnum):
 class Position:
     """`position < 4`: the token's place in its sequence, counted from 0."""
 
-    comparison: Comparison
+    comparison: PositionComparison
     number: int
 
     def __post_init__(self) -> None:
@@ -132,8 +157,12 @@ class Position:
         return f"position {self.comparison} {self.number}"
 
 
-class State(StrEnum):
-    """Where a token stands; what it is inside of is read from the left edge of its sequence with the lexical rules of Python."""
+class TokenState(StrEnum):
+    """Where a token stands.
+
+    What it is inside of is read from the left edge of its sequence with the lexical rules of
+    Python.
+    """
 
     START_OF_LINE = "start of line"
     START_OF_WORD = "start of word"
@@ -142,11 +171,11 @@ class State(StrEnum):
     IN_BRACKETS = "in brackets"
 
 
-Condition = OneOf | Matches | IsClass | After | Before | LineBegins | Position | State
+Condition = OneOf | Matches | IsClass | After | Before | LineBegins | Position | TokenState
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class RuleTerm:
     """A condition that must hold, or must not."""
 
     condition: Condition
@@ -158,9 +187,9 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """Terms that must all hold, and the strength that is foretold where they do."""
+    """Terms that must all hold, and the strength that is predicted where they do."""
 
-    terms: tuple[Term, ...]
+    terms: tuple[RuleTerm, ...]
     strength: float = 1.0
 
     def __post_init__(self) -> None:
@@ -189,22 +218,24 @@ class Rule:
 
     def english(self) -> str:
         """The rule as a short phrase for people, without strengths."""
-        from gloss.rules.english import phrase  # the phrase is made of these records
+        from gloss.rules.english import rule_phrase  # the phrase is made of these records
 
-        return phrase(self)
+        return rule_phrase(self)
 
 
-def slashes_escaped(pattern: str) -> str:
+def escape_slashes(pattern: str) -> str:
     r"""The pattern with every slash that is not escaped written `\/`."""
-    return re.sub(r"\\.|/", lambda found: r"\/" if found[0] == "/" else found[0], pattern, flags=re.DOTALL)
+    return re.sub(
+        r"\\.|/", lambda found: r"\/" if found[0] == "/" else found[0], pattern, flags=re.DOTALL
+    )
 
 
-def slash_unescaped(found: re.Match[str]) -> str:
+def unescape_slash(found: re.Match[str]) -> str:
     r"""A slash for `\/`, any other escape as it is: one regular expression has one spelling."""
     return "/" if found[0] == r"\/" else found[0]
 
 
-def distances(nearest: int, farthest: int) -> str:
+def distance_range(nearest: int, farthest: int) -> str:
     """`3` for 1 to 3 tokens away, `2..3` otherwise."""
     return str(farthest) if nearest == 1 else f"{nearest}..{farthest}"
 

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Int32
 from numpy import ndarray
 
 from gloss.rules.language import IsClass, OneOf, Predicate
-from gloss.rules.lexical import CLASSES, is_word_character, word_core
-from gloss.rules.patterns import matching
+from gloss.rules.lexical_classes import CLASSES, is_word_character, word_core
+from gloss.rules.patterns import match_strings
 
 KEPT = 2  # lexicons of recent vocabularies: a run has one subject, a comparison two
 
@@ -19,8 +19,10 @@ class Lexicon:
     """Strings by id, with tables of what is true of each."""
 
     strings: tuple[str, ...]
-    tables: dict[str, Bool[ndarray, " vocabulary"]] = field(default_factory=dict, repr=False)  # of the classes asked for so far
-    states: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)  # what a text is in after a state and a token
+    # of the classes asked for so far
+    tables: dict[str, Bool[ndarray, " vocabulary"]] = field(default_factory=dict, repr=False)
+    # what a text is in after a state and a token
+    states: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
 
     def table(self, predicate: Predicate) -> Bool[ndarray, " vocabulary"]:
         """Whether the predicate holds of each string."""
@@ -31,13 +33,15 @@ class Lexicon:
             for string in predicate.strings:
                 table[list(self.ids_of.get(string, ()))] = True
             return table
-        return matching(predicate.pattern, self.strings)
+        return match_strings(predicate.pattern, self.strings)
 
     def class_table(self, name: str) -> Bool[ndarray, " vocabulary"]:
         """Whether each string belongs to the lexical class."""
         if name not in self.tables:
             belongs = CLASSES[name]
-            self.tables[name] = np.fromiter((belongs(string) for string in self.strings), bool, len(self.strings))
+            self.tables[name] = np.fromiter(
+                (belongs(string) for string in self.strings), bool, len(self.strings)
+            )
         return self.tables[name]
 
     @cached_property
@@ -61,12 +65,16 @@ class Lexicon:
     @cached_property
     def begins_word(self) -> Bool[ndarray, " vocabulary"]:
         """Whether each string begins inside a word."""
-        return np.fromiter((is_word_character(string[:1]) for string in self.strings), bool, len(self.strings))
+        return np.fromiter(
+            (is_word_character(string[:1]) for string in self.strings), bool, len(self.strings)
+        )
 
     @cached_property
     def ends_word(self) -> Bool[ndarray, " vocabulary"]:
         """Whether each string ends inside a word."""
-        return np.fromiter((is_word_character(string[-1:]) for string in self.strings), bool, len(self.strings))
+        return np.fromiter(
+            (is_word_character(string[-1:]) for string in self.strings), bool, len(self.strings)
+        )
 
     @cached_property
     def cores(self) -> Int32[ndarray, " vocabulary"]:
@@ -83,8 +91,11 @@ class Lexicon:
 RECENT: list[Lexicon] = []
 
 
-def lexicon_of(strings: tuple[str, ...]) -> Lexicon:
-    """The lexicon of these very strings; the same one while the vocabulary is among the recent ones."""
+def recent_lexicon(strings: tuple[str, ...]) -> Lexicon:
+    """The lexicon of these very strings.
+
+    The same one while the vocabulary is among the recent ones.
+    """
     for lexicon in RECENT:
         if lexicon.strings is strings:
             return lexicon

@@ -1,4 +1,7 @@
-"""A recursive-descent parser: source text becomes a Rule, or an error that shows the place and what was expected there."""
+"""A recursive-descent parser: source text becomes a Rule, or an error.
+
+The error shows the place and what was expected there.
+"""
 
 import json
 import re
@@ -10,20 +13,20 @@ from gloss.rules.language import (
     After,
     Alternative,
     Before,
-    Comparison,
     Condition,
     IsClass,
     LineBegins,
     Matches,
     OneOf,
     Position,
+    PositionComparison,
     Predicate,
+    PredicateUnit,
     Rule,
-    State,
-    Term,
-    Unit,
+    RuleTerm,
+    TokenState,
 )
-from gloss.rules.lexical import CLASSES
+from gloss.rules.lexical_classes import CLASSES
 
 PIECES = re.compile(
     r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<regex>/(?:[^/\\]|\\.)*/)|(?P<number>\d+(?:\.(?!\.)\d*)?(?:[eE][+-]?\d+)?)"""
@@ -35,8 +38,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def parse(text: str) -> Rule:
-    """The rule that the source text spells. Raises BadInput with the column, the text there and what was expected."""
+def parse_rule(text: str) -> Rule:
+    """The rule that the source text spells.
+
+    Raises BadInput with the column, the text there and what was expected.
+    """
     return Parser(text).rule()
 
 
@@ -61,16 +67,19 @@ class Parser:
         start = self.start
         return self.checked(lambda strength: Alternative(terms, strength), self.number(), start)
 
-    def term(self) -> Term:
-        return Term(negated=self.accept("not"), condition=self.condition())
+    def term(self) -> RuleTerm:
+        return RuleTerm(negated=self.accept("not"), condition=self.condition())
 
     def condition(self) -> Condition:
-        if self.piece in tuple(Unit):
+        if self.piece in tuple(PredicateUnit):
             return self.predicate()
         if self.piece == "in":
-            return self.surroundings()
+            return self.token_state()
         if self.piece not in ("after", "before", "position", "start", "line"):
-            self.fail("`token`, `word`, `after`, `before`, `position`, `start of`, `line begins with` or `in`")
+            self.fail(
+                "`token`, `word`, `after`, `before`, `position`, `start of`, `line begins with` or"
+                " `in`"
+            )
         keyword = self.take()
         if keyword in ("after", "before"):
             return self.neighbour(After if keyword == "after" else Before)
@@ -80,14 +89,14 @@ class Parser:
             self.expect("of")
             if self.piece not in ("line", "word"):
                 self.fail("`line` or `word`")
-            return State(f"start of {self.take()}")
+            return TokenState(f"start of {self.take()}")
         self.expect("begins", "with")
         return LineBegins(self.predicate())
 
     def predicate(self) -> Predicate:
-        if self.piece not in tuple(Unit):
+        if self.piece not in tuple(PredicateUnit):
             self.fail("`token` or `word`")
-        unit = Unit(self.take())
+        unit = PredicateUnit(self.take())
         if self.accept("in"):
             self.expect("{")
             start = self.start
@@ -113,17 +122,17 @@ class Parser:
         return self.checked(lambda span: kind(*span, predicate), (nearest, farthest), start)
 
     def position(self) -> Position:
-        if self.piece not in tuple(Comparison):
+        if self.piece not in tuple(PositionComparison):
             self.fail("one of < <= = >= >")
-        return Position(Comparison(self.take()), self.whole_number())
+        return Position(PositionComparison(self.take()), self.whole_number())
 
-    def surroundings(self) -> State:
+    def token_state(self) -> TokenState:
         self.take()
-        if f"in {self.piece}" not in tuple(State):
+        if f"in {self.piece}" not in tuple(TokenState):
             self.fail("`comment`, `string` or `brackets`")
-        return State(f"in {self.take()}")
+        return TokenState(f"in {self.take()}")
 
-    def regex(self, unit: Unit) -> Matches:
+    def regex(self, unit: PredicateUnit) -> Matches:
         if self.kind != "regex":
             self.fail("a regular expression between slashes")
         start = self.start
@@ -134,7 +143,9 @@ class Parser:
         if self.kind != "string":
             self.fail('a string in double quotes, such as " raise"')
         start = self.start
-        return self.checked(lambda source: str(json.loads(source, strict=False)), self.take(), start)
+        return self.checked(
+            lambda source: str(json.loads(source, strict=False)), self.take(), start
+        )
 
     def number(self) -> float:
         if self.kind != "number":
@@ -161,7 +172,10 @@ class Parser:
             self.fail_at(start, str(refused))
 
     def accept(self, piece: str) -> bool:
-        """Take this keyword or sign if it comes next; a string or regex that spells the same is not it."""
+        """Take this keyword or sign if it comes next.
+
+        A string or regex that spells the same is not it.
+        """
         found = self.piece == piece and self.kind in ("name", "sign")
         if found:
             self.advance()
@@ -181,7 +195,11 @@ class Parser:
         found = PIECES.match(self.text, self.end)
         if found is None or found.lastgroup is None:
             start = len(self.text) - len(self.text[self.end :].lstrip())
-            self.fail_at(start, "this cannot be read; strings stand in double quotes, regular expressions between slashes")
+            self.fail_at(
+                start,
+                "this cannot be read; strings stand in double quotes, regular expressions between"
+                " slashes",
+            )
         self.kind, self.piece = found.lastgroup, found[found.lastgroup]
         self.start, self.end = found.start(found.lastgroup), found.end()
 
@@ -190,4 +208,7 @@ class Parser:
 
     def fail_at(self, start: int, problem: str) -> NoReturn:
         before, after = self.text[max(0, start - 30) : start], self.text[start : start + 30]
-        raise BadInput(f"rule, column {start + 1}: {problem}; the text reads {before!r} and then {after or 'ends'!r}")
+        raise BadInput(
+            f"rule, column {start + 1}: {problem}; the text reads {before!r} and then"
+            f" {after or 'ends'!r}"
+        )

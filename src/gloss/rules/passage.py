@@ -1,4 +1,7 @@
-"""A text as rules read it: token ids in sequences, and everything that predicates ask of them, worked out once."""
+"""A text as rules read it: token ids in sequences, and all that predicates ask of them.
+
+Everything is worked out once.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,13 +11,16 @@ from jaxtyping import Bool, Int32, Int64, UInt64
 from numpy import ndarray
 
 from gloss.records import PADDING, Contexts
-from gloss.rules.lexicon import Lexicon, lexicon_of
-from gloss.rules.surroundings import Surroundings, surroundings
+from gloss.rules.lexicon import Lexicon, recent_lexicon
+from gloss.rules.syntax_states import SyntaxStates, syntax_states
 
 
 @dataclass(frozen=True)
-class Words:
-    """For every token the word that it belongs to, up to that token, as an id into the words' own lexicon."""
+class PassageWords:
+    """For every token the word that it belongs to, up to that token.
+
+    Each is an id into the words' own lexicon.
+    """
 
     ids: Int32[ndarray, " token"]
     lexicon: Lexicon
@@ -25,27 +31,34 @@ class Passage:
     """Sequences of tokens, end to end; no predicate sees across a sequence's edge."""
 
     ids: Int32[ndarray, " token"]
-    offsets: Int64[ndarray, " sequence_and_end"]  # of each sequence's first token, then the number of tokens
+    # of each sequence's first token, then the number of tokens
+    offsets: Int64[ndarray, " sequence_and_end"]
     strings: tuple[str, ...]  # of every id
-    firsts: Int64[ndarray, " sequence"] | None = (
-        None  # place of each sequence's first token, where sequences are cut out of longer ones
-    )
+    # position of each sequence's first token, where sequences are cut out of longer ones
+    firsts: Int64[ndarray, " sequence"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @staticmethod
     def of_contexts(contexts: Contexts, strings: tuple[str, ...]) -> "Passage":
-        """One sequence a context; tokens stay in the order of `contexts.tokens[contexts.tokens != PADDING]`."""
+        """One sequence a context.
+
+        Tokens stay in the order of `contexts.tokens[contexts.tokens != PADDING]`.
+        """
         real = contexts.tokens != PADDING
         offsets = np.concatenate([[0], np.cumsum(real.sum(axis=1))]).astype(np.int64)
-        firsts = None if contexts.places is None else np.maximum(contexts.places, 0)
+        firsts = (
+            None
+            if contexts.sequence_positions is None
+            else np.maximum(contexts.sequence_positions, 0)
+        )
         return Passage(contexts.tokens[real], offsets, strings, firsts)
 
     @property
     def lexicon(self) -> Lexicon:
         """What is known of every token by itself."""
-        return lexicon_of(self.strings)
+        return recent_lexicon(self.strings)
 
     @cached_property
     def reach(self) -> Int32[ndarray, " token"]:
@@ -56,11 +69,13 @@ class Passage:
     @cached_property
     def remaining(self) -> Int32[ndarray, " token"]:
         """How many tokens of the same sequence follow each token."""
-        return (np.repeat(np.diff(self.offsets), np.diff(self.offsets)) - 1).astype(np.int32) - self.reach
+        return (np.repeat(np.diff(self.offsets), np.diff(self.offsets)) - 1).astype(
+            np.int32
+        ) - self.reach
 
     @cached_property
-    def places(self) -> Int64[ndarray, " token"]:
-        """Each token's place in the sequence that the subject read, from 0."""
+    def sequence_positions(self) -> Int64[ndarray, " token"]:
+        """Each token's position in the sequence that the subject read, from 0."""
         if self.firsts is None:
             return self.reach.astype(np.int64)
         return self.reach + np.repeat(self.firsts, np.diff(self.offsets))
@@ -74,7 +89,10 @@ class Passage:
 
     @cached_property
     def line_heads(self) -> Int64[ndarray, " token"]:
-        """Index of the first token of the line that is more than blanks, if it is this one or one before; -1 otherwise."""
+        """Index of the first token of the line that is more than blanks.
+
+        It is this token or one before; -1 otherwise.
+        """
         lines = np.cumsum(self.line_starts)
         spoken = np.flatnonzero(~self.lexicon.all_space[self.ids])
         numbers, first = np.unique(lines[spoken], return_index=True)
@@ -84,21 +102,26 @@ class Passage:
         return np.where(found <= np.arange(len(self)), found, -1)
 
     @cached_property
-    def surroundings(self) -> Surroundings:
+    def syntax_states(self) -> SyntaxStates:
         """Whether each token begins in a comment, a string, brackets."""
-        return surroundings(self.ids, self.offsets, self.strings, self.lexicon.states)
+        return syntax_states(self.ids, self.offsets, self.strings, self.lexicon.states)
 
     @cached_property
     def word_starts(self) -> Int64[ndarray, " token"]:
         """Index of the token with which each token's word begins."""
         starts = np.ones(len(self), bool)
-        starts[1:] = ~(self.lexicon.ends_word[self.ids[:-1]] & self.lexicon.begins_word[self.ids[1:]])
+        starts[1:] = ~(
+            self.lexicon.ends_word[self.ids[:-1]] & self.lexicon.begins_word[self.ids[1:]]
+        )
         starts |= self.reach == 0
         return np.maximum.accumulate(np.where(starts, np.arange(len(self)), 0))
 
     @cached_property
     def word_hashes(self) -> UInt64[ndarray, " token"]:
-        """Equal where the pieces of the word up to the token are equal, but for what surrounds the first piece's letters."""
+        """Equal where the pieces of the word up to the token are equal.
+
+        What surrounds the first piece's letters does not count.
+        """
         hashes = self.lexicon.cores[self.ids].astype(np.uint64)
         continuing = np.append(self.word_starts != np.arange(len(self)), False)
         frontier = np.flatnonzero(~continuing[:-1] & continuing[1:]) + 1
@@ -114,10 +137,12 @@ class Passage:
         return hashes
 
     @cached_property
-    def words(self) -> Words:
+    def words(self) -> PassageWords:
         """The word of each token as far as it has been read."""
         _, first, ids = np.unique(self.word_hashes, return_index=True, return_inverse=True)
-        return Words(ids.astype(np.int32), Lexicon(tuple(self.word_at(int(position)) for position in first)))
+        return PassageWords(
+            ids.astype(np.int32), Lexicon(tuple(self.word_at(int(position)) for position in first))
+        )
 
     def word_at(self, position: int) -> str:
         """The word that the token at this position belongs to, up to the token."""

@@ -1,16 +1,18 @@
-"""Finds what in a run's folder is not as it was written, and deletes it, so that it is made again."""
+"""Find what in a run's folder is not as it was written, and delete it, so that it is made again."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gloss.errors import Damaged
-from gloss.store.atomic import remove
-from gloss.store.results import Part, shards
-from gloss.store.sealed import damaged
+from gloss.store.atomic import remove_path
+from gloss.store.results import Part, shard_numbers
+from gloss.store.sealed_json import damage_error
 
-READ_AT_START = 2**28  # bytes of results that are held against their hashes whenever a run goes on; of the others, sizes
-UNITS = frozenset({"corpus", "activations", "dictionary"})  # folders that were written as one, and are made as one
+# bytes of results that are held against their hashes whenever a run goes on; of the others, sizes
+READ_AT_START = 2**28
+# folders that were written as one, and are made as one
+UNITS = frozenset({"corpus", "activations", "dictionary"})
 
 
 @dataclass(frozen=True)
@@ -22,24 +24,26 @@ class Damage:
     part: Part  # which vouches for it
 
     def delete(self) -> None:
-        """Delete the file, or the folder that it is a piece of, and the marker: then the shard counts as not done.
+        """Delete the file, or the folder that it is a piece of, and the marker: then the shard
+        counts as not done.
 
         Raises Unwritable.
         """
-        remove(self.part.marker)
+        remove_path(self.part.marker)
         first = self.path.relative_to(self.part.folder).parts[0]
-        remove(self.part.folder / first if first in UNITS else self.path)
+        remove_path(self.part.folder / first if first in UNITS else self.path)
 
 
-def damages(places: Iterable[Path], limit: int | None = READ_AT_START) -> Iterator[Damage]:
+def find_damage(folders: Iterable[Path], limit: int | None = READ_AT_START) -> Iterator[Damage]:
     """What is not as it was written in the folders of stages' results.
 
-    Sizes are compared, and the content of files, smallest first, that hold `limit` bytes together; of all for None.
+    Sizes are compared, and the content of files, smallest first, that hold `limit` bytes together;
+    of all for None.
     """
-    parts = [Part(place, shard) for place in places for shard in shards(place)]
+    parts = [Part(folder, shard) for folder in folders for shard in shard_numbers(folder)]
     sizes: dict[Part, int] = {}
     for part in parts:
-        if found := part.differing(whole=False):
+        if found := part.changed_files(whole=False):
             yield from (Damage(path, why, part) for path, why in found.items())
         else:
             sizes[part] = sum(size for size, _ in part.files.values())
@@ -47,16 +51,18 @@ def damages(places: Iterable[Path], limit: int | None = READ_AT_START) -> Iterat
     for part, size in sorted(sizes.items(), key=lambda each: each[1]):
         read += size
         if limit is None or read <= limit:
-            yield from (Damage(path, why, part) for path, why in part.differing(whole=True).items())
+            yield from (
+                Damage(path, why, part) for path, why in part.changed_files(whole=True).items()
+            )
 
 
-def require_whole(places: Iterable[Path]) -> None:
+def require_undamaged(folders: Iterable[Path]) -> None:
     """Raise Damaged, naming the first file that is not as it was written."""
-    for found in damages(places):
-        raise damaged(found.path, found.why)
+    for found in find_damage(folders):
+        raise damage_error(found.path, found.why)
 
 
-def readable(part: Part) -> bool:
+def is_readable_part(part: Part) -> bool:
     """Whether a shard is done and its marker can be read."""
     try:
         return part.is_done and bool(part.note())

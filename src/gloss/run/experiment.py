@@ -1,4 +1,7 @@
-"""An experiment: a TOML file with one table a verb, checked whole before anything runs."""
+"""An experiment: a TOML file with one table a verb, checked whole before anything runs.
+
+And the one of `gloss demo`.
+"""
 
 import os
 import re
@@ -8,34 +11,43 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from gloss.attribute.reasons import Reasoning
+from gloss.attribute.methods.token_attribution import TokenAttributionSettings
 from gloss.errors import BadInput, BadSettings, require_at_least
-from gloss.intervene.settings import Intervening
-from gloss.models.chat import Chat
-from gloss.models.counting import MULTIPLE, SPECIAL, Asked, require_known, require_multiple
+from gloss.intervene.settings import InterventionSettings
+from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.prices import Prices
 from gloss.models.local_chat import LocalChat
-from gloss.models.machine import AUTO, check_names
-from gloss.models.prices import Prices
-from gloss.run.methods import Checks, build, check_kind, method, suggestion
-from gloss.sample.examples import Sampling
+from gloss.models.model_settings import (
+    AUTO,
+    MASSIVE_MULTIPLE,
+    SPECIAL,
+    LeaveOut,
+    check_device_and_dtype,
+    require_leave_out,
+    require_massive_multiple,
+)
+from gloss.run.methods import Checks, build_dataclass, build_method, require_kind, suggestion
+from gloss.sample.examples import SamplingSettings
 
 DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near
 RULES, JUDGE, NO_COLLISIONS = "rules", "judge", "none"  # who finds collisions
 TRAINED, RANDOM = "trained", "random"  # weights of a subject
 NO_TOKEN = "none"  # no token starts a sequence
 EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
-LARGEST = 2**20  # bytes of an experiment file
-NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")  # of a method or a dictionary: it becomes the name of a folder and of rows
+LARGEST_FILE = 2**20  # bytes of an experiment file
+# of a method or a dictionary: it becomes the name of a folder and of rows
+NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
 
 
 @dataclass(frozen=True)
-class Run:
+class RunSettings:
     """How much is done, and where."""
 
     folder: str = "runs/experiment"
     seed: int = 0
     features: int = 400  # drawn at random from the live ones; 0 takes every live feature
-    minimum_activations: int = 20  # a feature that is active in fewer places counts as dead in this corpus
+    # a feature that is active in fewer places counts as dead in this corpus
+    minimum_activations: int = 20
     features_per_shard: int = 32
     processes: int = 2
 
@@ -43,20 +55,30 @@ class Run:
         require_at_least(1, self, "features_per_shard", "processes")
         require_at_least(0, self, "features", "seed", "minimum_activations")
         whole = "" if "\0" in self.folder else os.path.realpath(self.folder.strip() or "/")
-        if whole in ("", "/", os.path.realpath(os.path.expanduser("~"))):  # noqa: PTH111  Path raises where no home is known
-            raise ValueError(f"folder is {self.folder!r}; give a folder for this run alone, for example runs/mine")
+        home = os.path.expanduser("~")  # noqa: PTH111  Path raises where no home is known
+        if whole in ("", "/", os.path.realpath(home)):
+            raise ValueError(
+                f"folder is {self.folder!r}; give a folder for this run alone, for example"
+                " runs/mine"
+            )
 
 
 def require_start_token(token: object) -> None:
-    """Raise BadSettings where the start of a text is neither a word that is known here nor the number of a token."""
+    """Raise BadSettings where the start of a text is neither a word that is known here nor the
+    number of a token.
+    """
     number = type(token) is int and token >= 0
     if not number and token not in (AUTO, NO_TOKEN):
-        raise BadSettings(f"start_token must be {AUTO!r}, {NO_TOKEN!r} or the number of a token, got {token!r}")
+        raise BadSettings(
+            f"start_token must be {AUTO!r}, {NO_TOKEN!r} or the number of a token, got {token!r}"
+        )
 
 
 @dataclass(frozen=True)
 class SubjectSettings:
-    """The language model that is read: a folder, a GGUF file, a name on the hub, or the embedded one."""
+    """The language model that is read: a folder, a GGUF file, a name on the hub, or the embedded
+    one.
+    """
 
     model: str = EMBEDDED
     revision: str = ""
@@ -70,45 +92,60 @@ class SubjectSettings:
 
     def __post_init__(self) -> None:
         if not self.model:
-            raise ValueError('model is empty; give a folder, a GGUF file, a name on the hub, or "embedded"')
-        check_names(self.device, self.dtype)
+            raise ValueError(
+                'model is empty; give a folder, a GGUF file, a name on the hub, or "embedded"'
+            )
+        check_device_and_dtype(self.device, self.dtype)
         require_start_token(self.start_token)
         if self.weights not in (TRAINED, RANDOM):
             raise ValueError(f"weights must be {TRAINED!r} or {RANDOM!r}, got {self.weights!r}")
 
 
-def asked(model: str, device: str = AUTO, dtype: str = AUTO, adapter: str = "") -> SubjectSettings:
+def subject_settings(
+    model: str, device: str = AUTO, dtype: str = AUTO, adapter: str = ""
+) -> SubjectSettings:
     """The settings that a command line's flags stand for. Raises BadSettings."""
-    return build(SubjectSettings, {"model": model, "device": device, "dtype": dtype, "adapter": adapter}, "the model")
+    return build_dataclass(
+        SubjectSettings,
+        {"model": model, "device": device, "dtype": dtype, "adapter": adapter},
+        "the model",
+    )
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CollectSettings:
     """The text that the subject reads, and how it is cut."""
 
     texts: tuple[str, ...] = ("stdlib",)
     column: str = "text"
-    split: str = "auto"  # what separates documents inside a text: end-of-text tokens, or this string; "" nothing
+    # what separates documents inside a text: end-of-text tokens, or this string; "" nothing
+    split: str = "auto"
     context_length: int = 256
     max_tokens: int = 400_000  # 0 takes all
-    leave_out: Asked = SPECIAL  # tokens whose activations count nowhere; or "none", or a list
-    massive: float = MULTIPLE  # a token whose vector is so many times longer than the median counts nowhere; 0 finds none
+    leave_out: LeaveOut = SPECIAL  # tokens whose activations count nowhere; or "none", or a list
+    # a token whose vector is so many times longer than the median counts nowhere; 0 finds none
+    massive: float = MASSIVE_MULTIPLE
 
-    checks: ClassVar[Checks] = {"leave_out": require_known}
+    checks: ClassVar[Checks] = {"leave_out": require_leave_out}
 
     def __post_init__(self) -> None:
-        require_known(self.leave_out)
-        require_multiple(self.massive)
+        require_leave_out(self.leave_out)
+        require_massive_multiple(self.massive)
         require_at_least(2, self, "context_length")
         require_at_least(0, self, "max_tokens")
 
 
 @dataclass(frozen=True)
 class NeighbourSettings:
-    """Which features count as near: for negatives, for scorers that show near features, for collisions."""
+    """Which features count as near: for negatives, for scorers that show near features, for
+    collisions.
+    """
 
-    by: str = DECODER  # the cosine of what features write; or encoder, of what they read; or cooccurrence, of where they fire
-    most_activations: int = 2**25  # of the shown split that co-occurrence is counted on; of more, tokens are drawn at random
+    # the cosine of what features write; or encoder, of what they read; or cooccurrence, of where
+    # they fire
+    by: str = DECODER
+    # of the train split that co-occurrence is counted on; of more, tokens are drawn at random
+    most_activations: int = 2**25
 
     def __post_init__(self) -> None:
         if self.by not in (DECODER, ENCODER, COOCCURRENCE):
@@ -119,15 +156,20 @@ class NeighbourSettings:
 
 @dataclass(frozen=True)
 class EmbeddingSettings:
-    """What embeds windows of the held-out split for negatives that are similar, and how many of them."""
+    """What embeds windows of the held-out split for negatives that are similar, and how many of
+    them.
+    """
 
-    model: str = ""  # a folder, or what the endpoint calls it; "" takes the model of the extra `embed`
+    # a folder, or what the endpoint calls it; "" takes the model of the extra `embed`
+    model: str = ""
     base_url: str = ""  # of an endpoint; "" embeds on this machine
     most_windows: int = 2**16  # of more, so many are drawn at random
 
     def __post_init__(self) -> None:
         if self.base_url and not self.model:
-            raise ValueError(f"{self.base_url} has models by name; give the one that embeds as model")
+            raise ValueError(
+                f"{self.base_url} has models by name; give the one that embeds as model"
+            )
         if self.most_windows < 1:
             raise ValueError(f"most_windows must be 1 or more, got {self.most_windows}")
 
@@ -151,23 +193,32 @@ class CollisionSettings:
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """How a judge is measured, for each method of scoring that can be corrected by its errors, or asked in several ways."""
+    """How a judge is measured, for each method of scoring that can be corrected by its errors, or
+    asked in several ways.
+    """
 
-    anchors: int = 0  # contexts of known truth to ask about; 0 measures and corrects nothing
+    # contexts of known truth to ask about; 0 measures and corrects nothing
+    calibration_items: int = 0
     rules: int = 20  # that they are spread over
-    packing: int = 96  # contexts of known truth by which it is found how many a request may hold; 0 takes 25
+    # contexts of known truth by which it is found how many a request may hold; 0 takes 25
+    packing: int = 96
 
     def __post_init__(self) -> None:
         if self.packing != 0 and self.packing < 8:
             raise ValueError(f"packing must be 0, or 8 or more contexts, got {self.packing}")
-        if self.anchors < 0 or self.rules < 1 or 0 < self.anchors < 2 * self.rules:
+        if (
+            self.calibration_items < 0
+            or self.rules < 1
+            or 0 < self.calibration_items < 2 * self.rules
+        ):
             raise ValueError(
-                f"anchors must be 0 or at least two for each rule, and rules 1 or more, got {self.anchors} and {self.rules}"
+                "calibration_items must be 0 or at least two for each rule, and rules 1 or more,"
+                f" got {self.calibration_items} and {self.rules}"
             )
 
 
 @dataclass(frozen=True)
-class Browse:
+class BrowseSettings:
     """What the pages show beyond the records."""
 
     wrong: int = 6  # held-out contexts of each kind that a rule got wrong
@@ -177,78 +228,105 @@ class Browse:
 
 
 @dataclass(frozen=True)
-class Controls:
+class ControlSettings:
     """Whole runs beside the run, of what has not been trained."""
 
     random_dictionary: bool = False  # random directions that fire as often as the run's features
     random_subject: bool = False  # the same architecture with random weights
     features: int = 50  # of each; 0 takes every live feature
-    training_tokens: int = 1_000_000  # for the random subject's dictionary, where the run's own was given
+    # for the random subject's dictionary, where the run's own was given
+    training_tokens: int = 1_000_000
 
     def __post_init__(self) -> None:
         require_at_least(0, self, "features")
         require_at_least(1, self, "training_tokens")
 
 
-Table = dict[str, Any]
+SettingsTable = dict[str, Any]
 
-# The tables that hold one method or several, and the method that stands in for a table that is left out.
-METHODS: Mapping[str, tuple[Table, ...]] = {
+# The tables that hold one method or several, and the method of a table that is left out.
+DEFAULT_METHODS: Mapping[str, tuple[SettingsTable, ...]] = {
     "sample": ({"method": "quantiles"},),
     "explain": ({"method": "rule"},),
     "score": ({"method": "execution"},),
 }
-PLAIN: Mapping[str, type] = {
-    "run": Run,
+SETTINGS_CLASSES: Mapping[str, type] = {
+    "run": RunSettings,
     "subject": SubjectSettings,
-    "collect": Corpus,
+    "collect": CollectSettings,
     "neighbours": NeighbourSettings,
     "embeddings": EmbeddingSettings,
     "collisions": CollisionSettings,
     "judge": JudgeSettings,
-    "browse": Browse,
-    "controls": Controls,
+    "browse": BrowseSettings,
+    "controls": ControlSettings,
 }
-OTHER = ("decompose", "contexts", "chat", "intervene", "attribute")
+UNTYPED_TABLES = ("decompose", "contexts", "chat", "intervene", "attribute")
 BACKENDS: Mapping[str, type] = {"endpoint": Chat, "transformers": LocalChat}
+# settings that have got another name, by table
+RENAMED_SETTINGS: Mapping[str, Mapping[str, str]] = {
+    "contexts": {
+        "shown": "train",
+        "silent_shown": "inactive_train",
+        "silent_held_out": "inactive_held_out",
+    },
+    "intervene": {"shown_kl": "train_kl", "shown_prompts": "train_prompts"},
+    "attribute": {"stand_ins": "replacement_tokens"},
+    "judge": {"anchors": "calibration_items"},
+}
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Every setting of a run, resolved. Tables of methods are kept as tables, so that keys and files show what was asked."""
+    """Every setting of a run, resolved.
 
-    run: Run
+    Tables of methods are kept as tables, so that keys and files show what was asked.
+    """
+
+    run: RunSettings
     subject: SubjectSettings
-    collect: Corpus
-    decompose: Table = field(default_factory=lambda: {"dictionary": EMBEDDED})
+    collect: CollectSettings
+    decompose: SettingsTable = field(default_factory=lambda: {"dictionary": EMBEDDED})
     neighbours: NeighbourSettings = field(default_factory=NeighbourSettings)
     embeddings: EmbeddingSettings = field(default_factory=EmbeddingSettings)
-    contexts: Table = field(default_factory=dict)
-    sample: tuple[Table, ...] = METHODS["sample"]
-    intervene: Table | None = None  # no table: nothing is changed inside the subject
-    attribute: Table | None = None  # no table: nobody asks why features fire
-    explain: tuple[Table, ...] = METHODS["explain"]
-    score: tuple[Table, ...] = METHODS["score"]
+    contexts: SettingsTable = field(default_factory=dict)
+    sample: tuple[SettingsTable, ...] = DEFAULT_METHODS["sample"]
+    intervene: SettingsTable | None = None  # no table: nothing is changed inside the subject
+    attribute: SettingsTable | None = None  # no table: nobody asks why features fire
+    explain: tuple[SettingsTable, ...] = DEFAULT_METHODS["explain"]
+    score: tuple[SettingsTable, ...] = DEFAULT_METHODS["score"]
     collisions: CollisionSettings = field(default_factory=CollisionSettings)
-    chat: Table = field(default_factory=dict)
+    chat: SettingsTable = field(default_factory=dict)
     judge: JudgeSettings = field(default_factory=JudgeSettings)
-    browse: Browse = field(default_factory=Browse)
-    controls: Controls = field(default_factory=Controls)
+    browse: BrowseSettings = field(default_factory=BrowseSettings)
+    controls: ControlSettings = field(default_factory=ControlSettings)
 
     @classmethod
     def read(cls, path: Path) -> "Experiment":
-        """Read an experiment file. Raises BadInput for a file that is not TOML, BadSettings for what it cannot say."""
+        """Read an experiment file.
+
+        Raises BadInput for a file that is not TOML, BadSettings for what it cannot say.
+        """
         try:
             with path.open("rb") as file:
-                content = file.read(LARGEST + 1)
-            if len(content) > LARGEST:
-                raise BadInput(f"{path} holds more than {LARGEST:,} bytes; give an experiment file (TOML), which is small")
-            return cls.of(tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")))
+                content = file.read(LARGEST_FILE + 1)
+            if len(content) > LARGEST_FILE:
+                raise BadInput(
+                    f"{path} holds more than {LARGEST_FILE:,} bytes; give an experiment file"
+                    " (TOML), which is small"
+                )
+            return cls.of(
+                tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n"))
+            )
         except OSError as problem:
-            raise BadInput(f"{path} cannot be read: {problem.strerror}; give the path of an experiment file (TOML)") from problem
+            raise BadInput(
+                f"{path} cannot be read: {problem.strerror}; give the path of an experiment file"
+                " (TOML)"
+            ) from problem
         except RecursionError as problem:
             raise BadInput(
-                f"{path} is nested too deeply; an experiment has tables of settings and lists, nothing deeper"
+                f"{path} is nested too deeply; an experiment has tables of settings and lists,"
+                " nothing deeper"
             ) from problem
         except ValueError as problem:  # of TOML, of UTF-8, and of numbers with thousands of digits
             first_line, _, _ = str(problem).partition("\n")
@@ -256,80 +334,116 @@ class Experiment:
 
     @classmethod
     def of(cls, tables: Mapping[str, Any]) -> "Experiment":
-        """Make an experiment from tables; every unknown table or key is refused with a suggestion."""
+        """Make an experiment from tables.
+
+        Every unknown table or key is refused with a suggestion.
+        """
         known = {f.name: f for f in fields(cls)}
         for name, content in tables.items():
             if name not in known:
                 raise BadSettings(f"an experiment has no table [{name}]{suggestion(name, known)}")
-            if not isinstance(content, dict) and not (name in METHODS and isinstance(content, list | tuple)):
-                raise BadSettings(f"{name} must be a table: write [{name}] on a line of its own, got {content!r}")
+            if not isinstance(content, dict) and not (
+                name in DEFAULT_METHODS and isinstance(content, list | tuple)
+            ):
+                raise BadSettings(
+                    f"{name} must be a table: write [{name}] on a line of its own, got {content!r}"
+                )
+            if isinstance(content, dict):
+                require_new_names(name, content)
         chosen: dict[str, Any] = {}
-        for name, kind in PLAIN.items():
-            chosen[name] = build(kind, tables.get(name, {}), f"[{name}]")
-        for name in METHODS:
+        for name, kind in SETTINGS_CLASSES.items():
+            chosen[name] = build_dataclass(kind, tables.get(name, {}), f"[{name}]")
+        for name in DEFAULT_METHODS:
             if name in tables:
-                chosen[name] = (tables[name],) if isinstance(tables[name], dict) else tuple(tables[name])
+                chosen[name] = (
+                    (tables[name],) if isinstance(tables[name], dict) else tuple(tables[name])
+                )
                 if others := [entry for entry in chosen[name] if not isinstance(entry, dict)]:
-                    raise BadSettings(f"[[{name}]] must be a table for each method, got {others[0]!r}")
-        chosen |= {name: tables[name] for name in OTHER if name in tables}
+                    raise BadSettings(
+                        f"[[{name}]] must be a table for each method, got {others[0]!r}"
+                    )
+        chosen |= {name: tables[name] for name in UNTYPED_TABLES if name in tables}
         experiment = cls(**chosen)
         experiment.check()
         return experiment
 
     def check(self) -> None:
-        """Build every method once, so that a wrong setting stops the run before it has cost anything."""
-        for verb in METHODS:
+        """Build every method once, so that a wrong setting stops the run before it has cost
+        anything.
+        """
+        for verb in DEFAULT_METHODS:
             if not getattr(self, verb):
-                raise BadSettings(f"[{verb}] names no method; leave {verb} out for the default one, {METHODS[verb][0]['method']}")
+                raise BadSettings(
+                    f"[{verb}] names no method; leave {verb} out for the default one,"
+                    f" {DEFAULT_METHODS[verb][0]['method']}"
+                )
             for settings in getattr(self, verb):
                 if "method" not in settings:
-                    raise BadSettings(f"[{verb}] names no method; add one, for example method = {METHODS[verb][0]['method']!r}")
-                if getattr(method(verb, settings), "reads_effects", False) and self.intervene is None:
                     raise BadSettings(
-                        f"[{verb}] {settings['method']} reads effects of interventions, and there are none; "
-                        "add a table [intervene], empty for the defaults"
+                        f"[{verb}] names no method; add one, for example method ="
+                        f" {DEFAULT_METHODS[verb][0]['method']!r}"
                     )
-                check_name(settings.get("name", settings["method"]), f"[{verb}].name")
-            names = [called(settings) for settings in getattr(self, verb)]
+                if (
+                    getattr(build_method(verb, settings), "reads_effects", False)
+                    and self.intervene is None
+                ):
+                    raise BadSettings(
+                        f"[{verb}] {settings['method']} reads effects of interventions, and there"
+                        " are none; add a table [intervene], empty for the defaults"
+                    )
+                require_folder_name(settings.get("name", settings["method"]), f"[{verb}].name")
+            names = [method_label(settings) for settings in getattr(self, verb)]
             if twice := {name for name in names if names.count(name) > 1}:
                 raise BadSettings(
-                    f"[[{verb}]] has {min(twice)!r} twice; give each a name, as in name = {min(twice) + '-again'!r}"
+                    f"[[{verb}]] has {min(twice)!r} twice; give each a name, as in name ="
+                    f" {min(twice) + '-again'!r}"
                 )
         self.sampling  # noqa: B018 refuses what it cannot be
         if self.intervene is not None:
-            build(Intervening, self.intervene, "[intervene]")
+            build_dataclass(InterventionSettings, self.intervene, "[intervene]")
         if self.attribute is not None:
-            build(Reasoning, self.attribute, "[attribute]")
-        settings_of(self.chat)
+            build_dataclass(TokenAttributionSettings, self.attribute, "[attribute]")
+        chat_settings(self.chat)
         if len(self.sample) != 1:
-            raise BadSettings(f"[sample] must be one table, got {len(self.sample)}: each run draws its contexts once")
+            raise BadSettings(
+                f"[sample] must be one table, got {len(self.sample)}: each run draws its contexts"
+                " once"
+            )
         self.check_dictionary()
 
     def check_dictionary(self) -> None:
         """Either a dictionary that exists, or a method and a site to train one."""
         given = self.decompose
         if "name" in given:
-            check_name(given["name"], "[decompose].name")
+            require_folder_name(given["name"], "[decompose].name")
         if "method" in given:
             if not isinstance(given.get("site"), str):
-                raise BadSettings('[decompose] trains a dictionary, so it needs a site, for example site = "resid_post.2"')
-            method("decompose", self.trainer)
+                raise BadSettings(
+                    "[decompose] trains a dictionary, so it needs a site, for example site ="
+                    ' "resid_post.2"'
+                )
+            build_method("decompose", self.trainer)
             return
         if "dictionary" not in given:
-            raise BadSettings('[decompose] needs dictionary = "PATH" for one that exists, or method = "topk" to train one')
+            raise BadSettings(
+                '[decompose] needs dictionary = "PATH" for one that exists, or method = "topk" to'
+                " train one"
+            )
         for key, value in given.items():
             if key not in ("dictionary", "site", "name"):
-                known: Table = {"dictionary": 0, "site": 0, "name": 0, "method": 0}
-                raise BadSettings(f"[decompose] with a dictionary has no setting {key!r}{suggestion(key, known)}")
-            check_kind(value, "", f"[decompose].{key}")
+                known: SettingsTable = {"dictionary": 0, "site": 0, "name": 0, "method": 0}
+                raise BadSettings(
+                    f"[decompose] with a dictionary has no setting {key!r}{suggestion(key, known)}"
+                )
+            require_kind(value, "", f"[decompose].{key}")
 
     @property
-    def sampling(self) -> Sampling:
+    def sampling(self) -> SamplingSettings:
         """How many contexts of each kind a feature gets, and which. Raises BadSettings."""
-        return build(Sampling, self.contexts, "[contexts]")
+        return build_dataclass(SamplingSettings, self.contexts, "[contexts]")
 
     @property
-    def trainer(self) -> Table:
+    def trainer(self) -> SettingsTable:
         """The settings of [decompose] that belong to its method."""
         return {key: value for key, value in self.decompose.items() if key != "site"}
 
@@ -337,34 +451,81 @@ class Experiment:
     def folder(self) -> Path:
         return Path(self.run.folder)
 
-    def tables(self) -> Table:
+    def tables(self) -> SettingsTable:
         """Every setting, defaults included."""
         return {name: table for name, table in asdict(self).items() if table is not None}
 
 
-def check_name(name: object, where: str) -> None:
+def require_new_names(table: str, settings: Mapping[str, Any]) -> None:
+    """Refuse a setting by the name that it had, and say its name."""
+    for old, new in RENAMED_SETTINGS.get(table, {}).items():
+        if old in settings:
+            raise BadSettings(f"[{table}].{old} is called {new} now; rename it")
+
+
+def require_folder_name(name: object, where: str) -> None:
     """Refuse what cannot be the name of a folder inside the run's."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         shown = name if not isinstance(name, str) or len(name) <= 80 else name[:77] + "..."
-        raise BadSettings(f"{where} is {shown!r}; give 1 to 64 letters, digits, dots, hyphens or underscores")
+        raise BadSettings(
+            f"{where} is {shown!r}; give 1 to 64 letters, digits, dots, hyphens or underscores"
+        )
 
 
-def called(settings: Table) -> str:
-    """What a run calls a method: its own name, or one that tells it from another use of the same method."""
+def method_label(settings: SettingsTable) -> str:
+    """What a run calls a method: its own name, or one that tells it from another use of the same
+    method.
+    """
     return str(settings.get("name", settings["method"]))
 
 
-def settings_of(chat: Table) -> Chat | LocalChat:
+def chat_settings(chat: SettingsTable) -> Chat | LocalChat:
     """The language model of a [chat] table; `prices` is a table of its own. Raises BadSettings."""
     given = dict(chat)
     backend = given.pop("backend", "endpoint")
     if not isinstance(backend, str) or backend not in BACKENDS:
         raise BadSettings(f"[chat] has no backend {backend!r}{suggestion(str(backend), BACKENDS)}")
     if "weights" in given and backend == "endpoint":
-        check_kind(given.pop("weights"), "", "[chat].weights")
+        require_kind(given.pop("weights"), "", "[chat].weights")
     if "prices" in given:
-        check_kind(given["prices"], {}, "[chat.prices]")
+        require_kind(given["prices"], {}, "[chat.prices]")
         for name, price in given["prices"].items():
-            check_kind(price, 0.0, f"[chat.prices].{name}")
-        given["prices"] = build(Prices, given["prices"], "[chat.prices]")
-    return build(BACKENDS[backend], given, "[chat]")
+            require_kind(price, 0.0, f"[chat.prices].{name}")
+        given["prices"] = build_dataclass(Prices, given["prices"], "[chat.prices]")
+    return build_dataclass(BACKENDS[backend], given, "[chat]")
+
+
+def with_precision(asked: Experiment, precision: float) -> Experiment:
+    """The same with this `precision` in every score that can stop early.
+
+    Raises BadSettings where none can.
+    """
+    can = [
+        "precision" in build_method("score", settings).__dataclass_fields__
+        for settings in asked.score
+    ]
+    if not any(can):
+        raise BadSettings(
+            "no score of this experiment asks a judge until a precision is reached; detection and"
+            " fuzzing can"
+        )
+    scores = [
+        settings | {"precision": precision} if one else settings
+        for one, settings in zip(can, asked.score, strict=True)
+    ]
+    return Experiment.of(asked.tables() | {"score": scores})
+
+
+def demo_experiment(folder: Path, features: int) -> Experiment:
+    """Everything embedded, nothing downloaded, no language model asked."""
+    return Experiment.of(
+        {
+            "run": {"folder": str(folder), "features": features},
+            "collect": {"texts": ["stdlib"], "max_tokens": 400_000},
+            "decompose": {"dictionary": "embedded", "name": "demo"},
+            "sample": {"method": "quantiles"},
+            "contexts": {"train": 200, "inactive_train": 2000},
+            "explain": {"method": "rule"},
+            "score": {"method": "execution"},
+        }
+    )

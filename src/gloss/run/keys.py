@@ -1,4 +1,6 @@
-"""What a result depends on, as a short hash: equal keys mean that a finished result may be used again."""
+"""What a result depends on, as a short hash: equal keys mean that a finished result may be used
+again.
+"""
 
 import hashlib
 import json
@@ -7,46 +9,59 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from gloss.models.hub import is_path, snapshot
-from gloss.store.digests import known_digest
+from gloss.models.pretrained.hub import hub_snapshot, is_local_path
+from gloss.store.digests import cached_file_digest
 
 
-def key(*parts: Any) -> str:
+def result_key(*parts: Any) -> str:
     """Twelve hexadecimal digits that stand for these values and for the version of gloss."""
     content = json.dumps([version("gloss"), *parts], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def fingerprint(path: Path, *, deep: bool = True) -> str:
-    """A hash of a file's whole content, or of the names and contents of all files in a folder, or only right in it.
+    """A hash of a file's whole content, or of the names and contents of all files in a folder, or
+    only right in it.
 
-    What is neither file nor folder, such as a device, counts by its name and is not read. Raises BadInput.
+    What is neither file nor folder, such as a device, counts by its name and is not read. Raises
+    BadInput.
     """
     whole = hashlib.sha256()
     inside = path.rglob("*") if deep else path.iterdir()
     for file in sorted(inside) if path.is_dir() else [path]:
         if file.is_file():
-            whole.update(f"{file.relative_to(path) if path.is_dir() else file.name}\0{known_digest(file)}\0".encode())
+            name = file.relative_to(path) if path.is_dir() else file.name
+            whole.update(f"{name}\0{cached_file_digest(file)}\0".encode())
         elif not file.is_dir():
             whole.update(f"{file}\0".encode())
     return whole.hexdigest()
 
 
-def of_source(source: str) -> str:
-    """What stands behind a source: the hash of a file or folder, also where `#column` is behind it; otherwise its name."""
+def source_hash(source: str) -> str:
+    """What stands behind a source: the hash of a file or folder, also where `#column` is behind it.
+
+    Otherwise its name.
+    """
     found = [path for path in (source, source.partition("#")[0]) if os.path.exists(path)]  # noqa: PTH110  Path raises for some names
     return fingerprint(Path(found[0])) if found else source
 
 
-def of_model(source: str, revision: str = "") -> str:
-    """What stands behind a model: the hash of its file or folder, or the commit that the revision of a name on the hub is now.
+def model_hash(source: str, revision: str = "") -> str:
+    """What stands behind a model: the hash of its file or folder, or the commit that the revision
+    of a name on the hub is now.
 
     Raises BadInput where the hub gives none.
     """
-    return of_weights(source) if is_path(source) else snapshot(source, revision or None).name
+    return (
+        weights_hash(source)
+        if is_local_path(source)
+        else hub_snapshot(source, revision or None).name
+    )
 
 
-def of_weights(folder: str) -> str:
-    """The hash of a model or an adapter: of a file, or of all files right in a folder, where everything that is read lies."""
+def weights_hash(folder: str) -> str:
+    """The hash of a model or an adapter: of a file, or of all files right in a folder, where
+    everything that is read lies.
+    """
     path = os.path.expanduser(folder)  # noqa: PTH111
     return fingerprint(Path(path), deep=False) if os.path.exists(path) else folder  # noqa: PTH110

@@ -1,4 +1,6 @@
-"""Methods by name: found through entry points, ours and strangers' alike, and built from a table of settings."""
+"""Methods by name: found through entry points, ours and strangers' alike, and built from a table of
+settings.
+"""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -9,85 +11,121 @@ from typing import Any
 
 from gloss.errors import BadSettings
 
-Table = Mapping[str, Any]
-Checks = Mapping[str, Callable[[object], None]]  # of settings that may be of several kinds: each raises BadSettings
-ROOM = ("answer_tokens", "thinking_tokens")  # settings of every method that asks: how long its answers may be
+SettingsMapping = Mapping[str, Any]
+# of settings that may be of several kinds: each raises BadSettings
+Checks = Mapping[str, Callable[[object], None]]
+# settings of every method that asks: how long its answers may be
+ROOM = ("answer_tokens", "thinking_tokens")
 
 LARGEST = 2**53  # from here on floats skip whole numbers; nothing that is counted comes near
 
 
-def method(verb: str, settings: Mapping[str, Any]) -> Any:
-    """The method that `settings["method"]` names, made with the other settings. Raises BadSettings with a suggestion."""
+def build_method(verb: str, settings: Mapping[str, Any]) -> Any:
+    """The method that `settings["method"]` names, made with the other settings.
+
+    Raises BadSettings with a suggestion.
+    """
     chosen = dict(settings)
     chosen.pop("name", None)  # what the run calls it; no setting of the method
     room = {setting: chosen.pop(setting) for setting in ROOM if setting in chosen}
     name = chosen.pop("method")
-    found = installed(verb)
+    found = installed_methods(verb)
     if not isinstance(name, str) or name not in found:
         raise BadSettings(f"[{verb}] has no method {name!r}{suggestion(str(name), found)}")
     kind, where = found[name].load(), f"[{verb}] {name}"
-    made = {part: method(of, table) for part, of, table in parts(kind, chosen) if not any(setting in table for setting in ROOM)}
-    if missing := next((part for part, _, _ in parts(kind, chosen) if part not in made), None):
-        raise BadSettings(f"{where}.{missing} has {' or '.join(ROOM)}; set it for the whole method, beside {missing}")
-    built = build(kind, chosen | made, where)
+    made = {
+        part: build_method(of, table)
+        for part, of, table in wrapped_methods(kind, chosen)
+        if not any(setting in table for setting in ROOM)
+    }
+    if missing := next(
+        (part for part, _, _ in wrapped_methods(kind, chosen) if part not in made), None
+    ):
+        raise BadSettings(
+            f"{where}.{missing} has {' or '.join(ROOM)}; set it for the whole method, beside"
+            f" {missing}"
+        )
+    built = build_dataclass(kind, chosen | made, where)
     if room and not getattr(built, "asks", False):
         raise BadSettings(f"{where} asks no language model; leave {min(room)} out")
     for setting, tokens in room.items():
-        check_kind(tokens, 0, f"{where}.{setting}")
+        require_kind(tokens, 0, f"{where}.{setting}")
         if tokens < 0:
             raise BadSettings(f"{where}.{setting} is {tokens}, wants 0 or more")
     return built
 
 
-def parts(kind: type, settings: Mapping[str, Any]) -> list[tuple[str, str, Table]]:
-    """The methods that a method is made of: the setting that names each, its verb, and its own table.
+def wrapped_methods(
+    kind: type, settings: Mapping[str, Any]
+) -> list[tuple[str, str, SettingsMapping]]:
+    """The methods that a method is made of: the setting that names each, its verb, and its own
+    table.
 
-    The class variable `wraps` says which settings those are; a name alone stands for a table with nothing else in it.
+    The class variable `wraps` says which settings those are; a name alone stands for a table with
+    nothing else in it.
     """
     defaults = {field.name: field.default for field in fields(kind)} if is_dataclass(kind) else {}
-    found: list[tuple[str, str, Table]] = []
+    found: list[tuple[str, str, SettingsMapping]] = []
     for part, verb in getattr(kind, "wraps", {}).items():
         given = settings.get(part, defaults[part])
         if not isinstance(given, str) and not (isinstance(given, Mapping) and "method" in given):
             raise BadSettings(
-                f'{part} must be the name of a method, or a table with one, as in {{method = "..."}}; got {given!r}'
+                f"{part} must be the name of a method, or a table with one, as in {{method ="
+                f' "..."}}; got {given!r}'
             )
         found.append((part, verb, {"method": given} if isinstance(given, str) else given))
     return found
 
 
-def asks(verb: str, settings: Table) -> bool:
+def method_asks(verb: str, settings: SettingsMapping) -> bool:
     """Whether the method with these settings asks a language model, itself or by a part of it."""
-    return bool(getattr(method(verb, settings), "asks", False))
+    return bool(getattr(build_method(verb, settings), "asks", False))
 
 
-def packs(verb: str, settings: Table) -> bool:
-    """Whether the method asks about several contexts in one request, in a form that may be chosen."""
-    return verb == "score" and bool(getattr(installed(verb)[settings["method"]].load(), "packs", False))
+def method_packs(verb: str, settings: SettingsMapping) -> bool:
+    """Whether the method asks about several contexts in one request, in a form that is open."""
+    return verb == "score" and bool(
+        getattr(installed_methods(verb)[settings["method"]].load(), "packs", False)
+    )
 
 
-def left_open(settings: Table) -> bool:
+def is_packing_open(settings: SettingsMapping) -> bool:
     """Whether settings leave it to the run how many contexts a request holds, and in which form."""
     return not settings.get("contexts_per_question") and settings.get("form", "auto") == "auto"
 
 
-def unpacked(verb: str, settings: Table) -> list[str]:
+def open_packings(verb: str, settings: SettingsMapping) -> list[str]:
     """The methods whose packing is left to the run: this one, and those that it is made of."""
-    own = [settings["method"]] if packs(verb, settings) and left_open(settings) else []
-    kind = installed(verb)[settings["method"]].load()
-    return sorted({*own, *(name for _, of, table in parts(kind, settings) for name in unpacked(of, table))})
+    own = [settings["method"]] if method_packs(verb, settings) and is_packing_open(settings) else []
+    kind = installed_methods(verb)[settings["method"]].load()
+    return sorted(
+        {
+            *own,
+            *(
+                name
+                for _, of, table in wrapped_methods(kind, settings)
+                for name in open_packings(of, table)
+            ),
+        }
+    )
 
 
 @cache
-def installed(verb: str) -> Mapping[str, EntryPoint]:
+def installed_methods(verb: str) -> Mapping[str, EntryPoint]:
     """Every method of a verb, by name."""
     return {point.name: point for point in entry_points(group=f"gloss.{verb}")}
 
 
-def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
-    """An instance of the dataclass `kind`; every key must be one of its fields and every value of the field's type."""
+def build_dataclass(kind: type, settings: Mapping[str, Any], where: str) -> Any:
+    """An instance of the dataclass `kind`.
+
+    Every key must be one of its fields and every value of the field's type.
+    """
     if not is_dataclass(kind):
-        raise BadSettings(f"{where}: {kind.__name__} is no dataclass, so it takes no settings; a method must be one")
+        raise BadSettings(
+            f"{where}: {kind.__name__} is no dataclass, so it takes no settings; a method must"
+            " be one"
+        )
     known = {field.name: field for field in fields(kind) if field.init}
     checks: Checks = getattr(kind, "checks", {})
     given: dict[str, Any] = {}
@@ -98,19 +136,19 @@ def build(kind: type, settings: Mapping[str, Any], where: str) -> Any:
         factory = known[key].default_factory
         if key not in getattr(kind, "wraps", {}):
             default = known[key].default if factory is MISSING else factory()
-            given[key] = as_kind(value, default)
+            given[key] = convert_kind(value, default)
             if key in checks:
-                said_of(where, checks[key], given[key])
+                call_naming_table(where, checks[key], given[key])
             else:
-                check_kind(value, default, f"{where}.{key}")
-                check_numbers(value, default, f"{where}.{key}")
+                require_kind(value, default, f"{where}.{key}")
+                require_usable_numbers(value, default, f"{where}.{key}")
     for name, field in known.items():
         if field.default is MISSING and field.default_factory is MISSING and name not in settings:
             raise BadSettings(f"{where} needs the setting {name!r}, which has no default")
-    return said_of(where, partial(kind, **given))
+    return call_naming_table(where, partial(kind, **given))
 
 
-def said_of(where: str, call: Callable[..., Any], *given: Any) -> Any:
+def call_naming_table(where: str, call: Callable[..., Any], *given: Any) -> Any:
     """What a call returns; what it finds wrong is said of the table that the values stand in."""
     try:
         return call(*given)
@@ -119,14 +157,27 @@ def said_of(where: str, call: Callable[..., Any], *given: Any) -> Any:
         raise BadSettings(said if said.startswith(where) else f"{where}: {said}") from problem
 
 
-def check_kind(value: Any, default: Any, where: str) -> None:
-    """Refuse a value of another kind than the default's: a number for a number, text for text, a list of the same for one."""
+def require_kind(value: Any, default: Any, where: str) -> None:
+    """Refuse a value of another kind than the default's: a number for a number, text for text, a
+    list of the same for one.
+    """
     if isinstance(default, tuple):
         numbers = bool(default) and isinstance(default[0], int | float)
-        kind, wanted, mend = ((int, float), "numbers", "brackets") if numbers else (str, "texts", "brackets and quotes")
+        kind, wanted, mend = (
+            ((int, float), "numbers", "brackets")
+            if numbers
+            else (str, "texts", "brackets and quotes")
+        )
         if not (isinstance(value, tuple | list) and all(isinstance(item, kind) for item in value)):
-            raise BadSettings(f"{where} must be a list of {wanted}, got {value!r}; put them in {mend}")
-    for kind, name in ((bool, "true or false"), ((int, float), "a number"), (str, "text"), (Mapping, "a table")):
+            raise BadSettings(
+                f"{where} must be a list of {wanted}, got {value!r}; put them in {mend}"
+            )
+    for kind, name in (
+        (bool, "true or false"),
+        ((int, float), "a number"),
+        (str, "text"),
+        (Mapping, "a table"),
+    ):
         if isinstance(default, kind):
             if not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool):
                 raise BadSettings(f"{where} must be {name}, got {value!r}")
@@ -135,17 +186,21 @@ def check_kind(value: Any, default: Any, where: str) -> None:
             return
 
 
-def as_kind(value: Any, default: Any) -> Any:
-    """The value as its default is: a whole number as a float where the default is one, a list as a tuple."""
+def convert_kind(value: Any, default: Any) -> Any:
+    """The value as its default is: a whole number as a float where the default is one, a list as a
+    tuple.
+    """
     if isinstance(value, list | tuple):
         first = default[0] if isinstance(default, tuple) and default else None
-        return tuple(as_kind(item, first) for item in value)
+        return tuple(convert_kind(item, first) for item in value)
     whole = isinstance(value, int) and not isinstance(value, bool)
     return float(value) if whole and isinstance(default, float) else value
 
 
-def check_numbers(value: Any, default: Any, where: str) -> None:
-    """Refuse numbers that no setting can mean: not finite, beyond LARGEST, or below 0 where the default is not."""
+def require_usable_numbers(value: Any, default: Any, where: str) -> None:
+    """Refuse numbers that no setting can mean: not finite, beyond LARGEST, or below 0 where the
+    default is not.
+    """
     for number in value if isinstance(value, list | tuple) else [value]:
         if isinstance(number, bool) or not isinstance(number, int | float):
             continue
@@ -160,4 +215,6 @@ def suggestion(given: str, known: Mapping[str, Any]) -> str:
     """What was probably meant, and everything that is there."""
     near = difflib.get_close_matches(given, known, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else "."
-    return f"{meant} There {'are' if len(known) != 1 else 'is'}: {', '.join(sorted(known)) or 'none'}."
+    return (
+        f"{meant} There {'are' if len(known) != 1 else 'is'}: {', '.join(sorted(known)) or 'none'}."
+    )

@@ -1,4 +1,6 @@
-"""What a run will do and where each result goes: one folder a stage, named by the key of all that it depends on."""
+"""What a run will do and where each result goes: one folder a stage, named by the key of all that
+it depends on.
+"""
 
 import json
 import sys
@@ -12,16 +14,24 @@ import numpy as np
 
 from gloss.errors import BadInput, Damaged
 from gloss.records import FeatureId, Neighbour
-from gloss.run.experiment import DECODER, EMBEDDED, JUDGE, NO_COLLISIONS, Experiment, Table, called
-from gloss.run.keys import key, of_model, of_source, of_weights
-from gloss.run.methods import asks, installed, parts, unpacked
-from gloss.sample.neighbours import WANT_EMBEDDINGS
+from gloss.run.experiment import (
+    DECODER,
+    EMBEDDED,
+    JUDGE,
+    NO_COLLISIONS,
+    Experiment,
+    SettingsTable,
+    method_label,
+)
+from gloss.run.keys import model_hash, result_key, source_hash, weights_hash
+from gloss.run.methods import installed_methods, method_asks, open_packings, wrapped_methods
+from gloss.sample.negatives import WANT_EMBEDDINGS
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
 from gloss.store.embeddings import Embeddings
-from gloss.store.evidence import Reader
-from gloss.store.results import Part, Row, read
-from gloss.store.sealed import unsealed
+from gloss.store.evidence import NewTextReader
+from gloss.store.results import Part, Row, read_rows
+from gloss.store.sealed_json import read_sealed_json
 
 RESOLVED = "experiment.json"  # every setting, seed, version and key of a run
 SUBJECT_RECORD = "subject.json"  # in which type of number, and where, a run's subject is computed
@@ -44,14 +54,21 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment and the places of its results. Cheap to make and to send to another process."""
+    """An experiment and the folders of its results.
+
+    Cheap to make and to send to another process.
+    """
 
     experiment: Experiment
-    known: tuple[tuple[str, str], ...] = ()  # the keys of a run that exists; worked out where they are left out
+    # the keys of a run that exists; worked out where they are left out
+    known: tuple[tuple[str, str], ...] = ()
 
     def __reduce__(self) -> tuple[Callable[[str, str], "Plan"], tuple[str, str]]:
-        """Travels to another process as its settings and keys; there, all shards share one plan and what it has opened."""
-        return shared, (json.dumps(self.experiment.tables()), json.dumps(self.keys))
+        """Travels to another process as its settings and keys.
+
+        There, all shards share one plan and what it has opened.
+        """
+        return shared_plan, (json.dumps(self.experiment.tables()), json.dumps(self.keys))
 
     @property
     def folder(self) -> Path:
@@ -59,8 +76,10 @@ class Plan:
 
     @cached_property
     def keys(self) -> dict[str, str]:
-        """The key of each stage, and of each method of a stage that has several, by its name as in `explain.rule`."""
-        return dict(self.known) or worked_out(self.experiment)
+        """The key of each stage, and of each method of a stage that has several, by its name as in
+        `explain.rule`.
+        """
+        return dict(self.known) or stage_keys(self.experiment)
 
     def place(self, stage: str) -> Path:
         """The folder of a stage's results, or of one of its methods' as in `explain.rule`."""
@@ -79,23 +98,29 @@ class Plan:
 
     @cached_property
     def corpus(self) -> Corpus:
-        return replace(Corpus.open(self.place("collect") / "corpus"), left_out=self.activations.left_out)
+        return replace(
+            Corpus.open(self.place("collect") / "corpus"), left_out=self.activations.left_out
+        )
 
     @cached_property
     def activations(self) -> Activations:
         return Activations.open(self.place("collect") / "activations")
 
     @cached_property
-    def reader(self) -> Reader:
-        """Reads new texts with the run's subject and dictionary, which are loaded here and nowhere else after `collect`."""
-        from gloss.run.stages.collect import reader_of
+    def reader(self) -> NewTextReader:
+        """Reads new texts with the run's subject and dictionary, which are loaded here and nowhere
+        else after `collect`.
+        """
+        from gloss.run.stages.collect import open_text_reader
 
-        return reader_of(self)
+        return open_text_reader(self)
 
     @cached_property
     def described(self) -> dict[int, Row]:
-        """What the dictionary's directions say, by feature: the tokens that each raises and lowers, and its neighbours."""
-        return {row["feature"]: row for row in read([self.place("decompose")], "features")}
+        """What the dictionary's directions say, by feature: the tokens that each raises and lowers,
+        and its neighbours.
+        """
+        return {row["feature"]: row for row in read_rows([self.place("decompose")], "features")}
 
     @cached_property
     def live(self) -> np.ndarray:
@@ -104,7 +129,9 @@ class Plan:
 
     @cached_property
     def features(self) -> list[FeatureId]:
-        """The features that this run treats: drawn at random from the live ones, then in the order of their indices."""
+        """The features that this run treats: drawn at random from the live ones, then in the order
+        of their indices.
+        """
         wanted = self.experiment.run.features
         live = self.live
         if 0 < wanted < len(live):
@@ -113,11 +140,19 @@ class Plan:
 
     @cached_property
     def near(self) -> dict[int, list[tuple[int, float]]]:
-        """The features that are near each one, by what [neighbours] says, and how near they are, nearest first."""
+        """The features that are near each one, by what [neighbours] says, and how near they are,
+        nearest first.
+        """
         if "neighbours" in self.keys:
-            rows = read([self.place("neighbours")], "neighbours")
-            return {row["feature"]: [(near["feature"], near["closeness"]) for near in row["neighbours"]] for row in rows}
-        return {i: [(near["feature"], near["cosine"]) for near in row["neighbours"]] for i, row in self.described.items()}
+            rows = read_rows([self.place("neighbours")], "neighbours")
+            return {
+                row["feature"]: [(near["feature"], near["closeness"]) for near in row["neighbours"]]
+                for row in rows
+            }
+        return {
+            i: [(near["feature"], near["cosine"]) for near in row["neighbours"]]
+            for i, row in self.described.items()
+        }
 
     @cached_property
     def embeddings(self) -> Embeddings:
@@ -127,10 +162,16 @@ class Plan:
     @cached_property
     def collision_groups(self) -> dict[str, dict[FeatureId, tuple[FeatureId, ...]]]:
         """For each explainer, the group of each feature that shares its explanation with others."""
-        rows = read([self.place("collisions")], "collision_groups") if "collisions" in self.keys else []
+        rows = (
+            read_rows([self.place("collisions")], "collision_groups")
+            if "collisions" in self.keys
+            else []
+        )
         members: dict[tuple[str, int], list[FeatureId]] = {}
         for row in rows:
-            members.setdefault((row["explained_by"], row["group"]), []).append(FeatureId(row["dictionary"], row["feature"]))
+            members.setdefault((row["explained_by"], row["group"]), []).append(
+                FeatureId(row["dictionary"], row["feature"])
+            )
         found: dict[str, dict[FeatureId, tuple[FeatureId, ...]]] = {}
         for (explainer, _), group in members.items():
             found.setdefault(explainer, {}).update(dict.fromkeys(group, tuple(group)))
@@ -144,7 +185,9 @@ class Plan:
         if index not in self.near:
             raise BadInput(f"the neighbours of feature {index} could not be found")
         return tuple(
-            Neighbour(FeatureId(self.dictionary_name, other), closeness, self.activations.feature(other))
+            Neighbour(
+                FeatureId(self.dictionary_name, other), closeness, self.activations.feature(other)
+            )
             for other, closeness in self.near[index]
         )
 
@@ -163,135 +206,237 @@ class Plan:
         return self.features[number * size : (number + 1) * size]
 
     def generator(self, *purpose: str | int) -> np.random.Generator:
-        """A stream of random numbers for one purpose, the same in every process and every attempt."""
-        return np.random.default_rng([self.experiment.run.seed, *key(*purpose).encode()])
+        """A stream of random numbers for one purpose, the same in every process and attempt."""
+        return np.random.default_rng([self.experiment.run.seed, *result_key(*purpose).encode()])
 
 
-def plan_of(folder: Path) -> Plan:
+def load_plan(folder: Path) -> Plan:
     """The plan of a run that exists, with its keys, wherever it and its texts are now.
 
     Raises BadInput where there is none, and Damaged.
     """
     path = folder / RESOLVED
     if not path.exists():
-        raise BadInput(f"{folder} holds no run ({RESOLVED} is missing); give the folder that `gloss run` wrote to")
-    written = unsealed(path)
+        raise BadInput(
+            f"{folder} holds no run ({RESOLVED} is missing); give the folder that `gloss run`"
+            " wrote to"
+        )
+    written = read_sealed_json(path)
     try:
         written["experiment"]["run"]["folder"] = str(folder)
         return Plan(Experiment.of(written["experiment"]), tuple(written["keys"].items()))
     except (LookupError, TypeError, AttributeError) as problem:
-        raise BadInput(f"{path} is not of a run; give the folder that `gloss run` wrote to") from problem
+        raise BadInput(
+            f"{path} is not of a run; give the folder that `gloss run` wrote to"
+        ) from problem
 
 
 @lru_cache(maxsize=1)
-def shared(tables: str, keys: str) -> Plan:
+def shared_plan(tables: str, keys: str) -> Plan:
     """The plan of these settings, one for a whole process."""
     return Plan(Experiment.of(json.loads(tables)), tuple(json.loads(keys).items()))
 
 
-def worked_out(asked: Experiment) -> dict[str, str]:
+def stage_keys(asked: Experiment) -> dict[str, str]:
     """The keys of an experiment on the texts and weights that are there now."""
-    adapter = of_weights(asked.subject.adapter) if asked.subject.adapter else ""
-    subject = key(asdict(asked.subject), model_content(asked.subject.model, asked.subject.revision), adapter)
-    text = key(asdict(asked.collect), [of_source(source) for source in asked.collect.texts], sys.version_info[:3])
-    given = asked.decompose.get("dictionary")
-    existing = text if given is None else of_source(str(embedded("dictionary")) if given == EMBEDDED else given)
-    keys = {"decompose": key(subject, asked.decompose, existing, asked.run.seed)}
-    keys["collect"] = key(text, keys["decompose"])
-    chosen = (asked.run.seed, asked.run.features, asked.run.minimum_activations, asked.run.features_per_shard)
-    if asked.neighbours.by != DECODER:
-        keys["neighbours"] = key(keys["collect"], asdict(asked.neighbours), chosen)
-    if asked.sampling.negatives in WANT_EMBEDDINGS:
-        weights = of_source(asked.embeddings.model) if asked.embeddings.model else ""
-        keys["embeddings"] = key(text, subject, asdict(asked.embeddings), weights, asked.sampling.context_length, asked.run.seed)
-    keys["sample"] = key(keys["collect"], keys.get("neighbours"), keys.get("embeddings"), asked.sample, asked.contexts, chosen)
+    keys = sample_keys(asked)
     if asked.intervene is not None:
-        keys["intervene"] = key(keys["sample"], asked.intervene)
+        keys["intervene"] = result_key(keys["sample"], asked.intervene)
     if asked.attribute is not None:
-        keys["attribute"] = key(keys["sample"], asked.attribute)
+        keys["attribute"] = result_key(keys["sample"], asked.attribute)
     if asked.judge.packing:
-        for name in unpacked_in(asked):
+        for name in experiment_packings(asked):
             measured = (asked.judge.packing, asked.contexts, asked.run.seed)
-            keys[f"packing.{name}"] = key(keys["collect"], *measured, asking(asked, "score", {"method": name}))
+            keys[f"packing.{name}"] = result_key(
+                keys["collect"], *measured, answer_dependencies(asked, "score", {"method": name})
+            )
     for settings in asked.explain:
-        reads = [keys["sample"], *causes_read("explain", settings, keys), *packings_read("explain", settings, keys)]
-        keys[named("explain", settings)] = key(*reads, settings, asking(asked, "explain", settings))
-    explained = [keys[named("explain", settings)] for settings in asked.explain]
+        reads = [
+            keys["sample"],
+            *cause_keys("explain", settings, keys),
+            *packing_keys("explain", settings, keys),
+        ]
+        keys[stage_name("explain", settings)] = result_key(
+            *reads, settings, answer_dependencies(asked, "explain", settings)
+        )
+    explained = [keys[stage_name("explain", settings)] for settings in asked.explain]
     for settings in asked.score:
-        reads = [explained, *causes_read("score", settings, keys), *packings_read("score", settings, keys)]
-        if asked.judge.anchors and getattr(installed("score")[settings["method"]].load(), "correctable", False):
-            measured = (asdict(asked.judge), asked.contexts, asked.run.seed, *packings_read("score", settings, keys))
-            keys[named("judge", settings)] = key(keys["collect"], measured, settings, asking(asked, "score", settings))
-            reads.append(keys[named("judge", settings)])
-        weights = [of_source(settings["model"])] if settings.get("model") else []  # of what embeds
-        keys[named("score", settings)] = key(*reads, settings, asking(asked, "score", settings), *weights)
+        keys |= score_keys(asked, settings, explained, keys)
     if asked.collisions.by != NO_COLLISIONS:
-        who = asking(asked, "score", {"method": "discrimination"}) if asked.collisions.by == JUDGE else []
-        keys["collisions"] = key(explained, asdict(asked.collisions), who)
+        who = (
+            answer_dependencies(asked, "score", {"method": "discrimination"})
+            if asked.collisions.by == JUDGE
+            else []
+        )
+        keys["collisions"] = result_key(explained, asdict(asked.collisions), who)
     return keys
 
 
-def causes_read(verb: str, settings: Table, keys: dict[str, str]) -> list[str]:
-    """The keys of the effects and of the reasons that a method reads; nothing for one that reads none."""
-    kind = installed(verb)[settings["method"]].load()
+def sample_keys(asked: Experiment) -> dict[str, str]:
+    """The keys of the stages up to `sample`, on which all others rest."""
+    adapter = weights_hash(asked.subject.adapter) if asked.subject.adapter else ""
+    subject = result_key(
+        asdict(asked.subject), model_content(asked.subject.model, asked.subject.revision), adapter
+    )
+    text = result_key(
+        asdict(asked.collect),
+        [source_hash(source) for source in asked.collect.texts],
+        sys.version_info[:3],
+    )
+    given = asked.decompose.get("dictionary")
+    existing = (
+        text
+        if given is None
+        else source_hash(str(embedded_folder("dictionary")) if given == EMBEDDED else given)
+    )
+    keys = {"decompose": result_key(subject, asked.decompose, existing, asked.run.seed)}
+    keys["collect"] = result_key(text, keys["decompose"])
+    chosen = (
+        asked.run.seed,
+        asked.run.features,
+        asked.run.minimum_activations,
+        asked.run.features_per_shard,
+    )
+    if asked.neighbours.by != DECODER:
+        keys["neighbours"] = result_key(keys["collect"], asdict(asked.neighbours), chosen)
+    if asked.sampling.negatives in WANT_EMBEDDINGS:
+        weights = source_hash(asked.embeddings.model) if asked.embeddings.model else ""
+        keys["embeddings"] = result_key(
+            text,
+            subject,
+            asdict(asked.embeddings),
+            weights,
+            asked.sampling.context_length,
+            asked.run.seed,
+        )
+    keys["sample"] = result_key(
+        keys["collect"],
+        keys.get("neighbours"),
+        keys.get("embeddings"),
+        asked.sample,
+        asked.contexts,
+        chosen,
+    )
+    return keys
+
+
+def score_keys(
+    asked: Experiment, settings: SettingsTable, explained: list[str], keys: dict[str, str]
+) -> dict[str, str]:
+    """The key of a score, and before it that of its judge's errors, where these are measured."""
+    found: dict[str, str] = {}
+    reads = [
+        explained,
+        *cause_keys("score", settings, keys),
+        *packing_keys("score", settings, keys),
+    ]
+    if asked.judge.calibration_items and getattr(
+        installed_methods("score")[settings["method"]].load(), "correctable", False
+    ):
+        measured = (
+            asdict(asked.judge),
+            asked.contexts,
+            asked.run.seed,
+            *packing_keys("score", settings, keys),
+        )
+        found[stage_name("judge", settings)] = result_key(
+            keys["collect"], measured, settings, answer_dependencies(asked, "score", settings)
+        )
+        reads.append(found[stage_name("judge", settings)])
+    # of what embeds
+    weights = [source_hash(settings["model"])] if settings.get("model") else []
+    found[stage_name("score", settings)] = result_key(
+        *reads, settings, answer_dependencies(asked, "score", settings), *weights
+    )
+    return found
+
+
+def cause_keys(verb: str, settings: SettingsTable, keys: dict[str, str]) -> list[str]:
+    """The keys of the effects and of the token attributions that a method reads.
+
+    Nothing for one that reads none.
+    """
+    kind = installed_methods(verb)[settings["method"]].load()
     reads = [keys["intervene"]] if getattr(kind, "reads_effects", False) else []
-    return [*reads, keys["attribute"]] if getattr(kind, "reads_reasons", False) and "attribute" in keys else reads
+    return (
+        [*reads, keys["attribute"]]
+        if getattr(kind, "reads_token_attributions", False) and "attribute" in keys
+        else reads
+    )
 
 
-def unpacked_in(asked: Experiment) -> list[str]:
+def experiment_packings(asked: Experiment) -> list[str]:
     """The methods of an experiment whose packing is left to the run."""
-    tables = [(verb, settings) for verb in ("explain", "score") for settings in getattr(asked, verb)]
-    return sorted({name for verb, settings in tables for name in unpacked(verb, settings)})
+    tables = [
+        (verb, settings) for verb in ("explain", "score") for settings in getattr(asked, verb)
+    ]
+    return sorted({name for verb, settings in tables for name in open_packings(verb, settings)})
 
 
-def packings_read(verb: str, settings: Table, keys: dict[str, str]) -> list[str]:
+def packing_keys(verb: str, settings: SettingsTable, keys: dict[str, str]) -> list[str]:
     """The keys of the measured packings that a method asks by."""
-    stages = (f"packing.{name}" for name in unpacked(verb, settings))
+    stages = (f"packing.{name}" for name in open_packings(verb, settings))
     return [keys[stage] for stage in stages if stage in keys]
 
 
-def asking(asked: Experiment, verb: str, settings: Table) -> list[object]:
-    """What the answers of a method that asks a language model depend on besides its settings: the model and the prompts."""
+def answer_dependencies(asked: Experiment, verb: str, settings: SettingsTable) -> list[object]:
+    """What the answers of a method that asks a language model depend on besides its settings: the
+    model and the prompts.
+    """
     name = settings["method"]
-    if not asks(verb, settings):
+    if not method_asks(verb, settings):
         return []
-    point = installed(verb)[name]
+    point = installed_methods(verb)[name]
     prompts = files(point.value.rpartition(":")[0].rpartition(".")[0]) / "prompts" / f"{name}.yaml"
     here = asked.chat.get("backend") == "transformers"
     weights = model_content(asked.chat["model"], asked.chat.get("revision", "")) if here else ""
     return [
-        *(asked.chat.get(setting) for setting in ("model", "revision", "base_url", "extra", "dtype")),
-        *({name: asked.chat[name]} for name in ("answer_tokens", "thinking_tokens") if name in asked.chat),
+        *(
+            asked.chat.get(setting)
+            for setting in ("model", "revision", "base_url", "extra", "dtype")
+        ),
+        *(
+            {name: asked.chat[name]}
+            for name in ("answer_tokens", "thinking_tokens")
+            if name in asked.chat
+        ),
         weights,
         prompts.read_text("utf-8") if prompts.is_file() else "",
-        *(each for _, of, table in parts(point.load(), settings) for each in asking(asked, of, dict(table))),
+        *(
+            each
+            for _, of, table in wrapped_methods(point.load(), settings)
+            for each in answer_dependencies(asked, of, dict(table))
+        ),
     ]
 
 
-def named(verb: str, settings: Table) -> str:
+def stage_name(verb: str, settings: SettingsTable) -> str:
     """How a method is called among a run's stages."""
-    return f"{verb}.{called(settings)}"
+    return f"{verb}.{method_label(settings)}"
 
 
-def dtype_taken(place: Path) -> str | None:
-    """In which type of number a run computes its subject, by the record in the place of its dictionary; None before it began.
+def recorded_dtype(folder: Path) -> str | None:
+    """In which type of number a run computes its subject, by the record in the folder of its
+    dictionary; None before it began.
 
     Raises BadInput for a record that is none.
     """
-    record = place / SUBJECT_RECORD
+    record = folder / SUBJECT_RECORD
     if not record.exists():
         return None
     try:
-        return str(unsealed(record)["dtype"])
+        return str(read_sealed_json(record)["dtype"])
     except (Damaged, LookupError) as error:
-        raise BadInput(f"{record} is damaged; remove it, and the run measures again which type is faster") from error
+        raise BadInput(
+            f"{record} is damaged; remove it, and the run measures again which type is faster"
+        ) from error
 
 
-def embedded(what: str) -> Path:
+def embedded_folder(what: str) -> Path:
     """The folder of the subject or the dictionary that come with gloss."""
     return Path(str(files("gloss.models") / "embedded" / what))
 
 
 def model_content(source: str, revision: str = "") -> str:
     """What stands behind a model's name in settings, where "embedded" is one."""
-    return of_model(str(embedded("subject")) if source == EMBEDDED else source, revision)
+    return model_hash(str(embedded_folder("subject")) if source == EMBEDDED else source, revision)

@@ -18,26 +18,28 @@ from gloss.store.progress import Progress as Report
 EVERY = 30.0  # seconds between lines where there is no terminal
 
 
-class Told(Console):
-    """A console whose reader may go away, as `head` does: the rest is not shown, and the work goes on."""
+class TolerantConsole(Console):
+    """A console whose reader may go away, as `head` does: the rest is not shown, and the work goes
+    on.
+    """
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
-console = Told(stderr=True)
-out = Told()
+console = TolerantConsole(stderr=True)
+out = TolerantConsole()
 
 
-def tell(*lines: str) -> None:
+def print_notes(*lines: str) -> None:
     """Lines for people on standard error, as they are: a name in them may look like markup."""
     for line in lines:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @dataclass
-class State:
+class ProgressState:
     """How far something is."""
 
     title: str
@@ -72,17 +74,21 @@ class State:
     @property
     def pace(self) -> str:
         """Rate, time elapsed and time left, as far as they are known."""
-        parts = [f"{self.rate:,.3g}/s" if self.rate < 100 else f"{self.rate:,.0f}/s"] if self.rate > 0 else []
-        parts.append(f"elapsed {clock(self.elapsed)}")
+        parts = (
+            [f"{self.rate:,.3g}/s" if self.rate < 100 else f"{self.rate:,.0f}/s"]
+            if self.rate > 0
+            else []
+        )
+        parts.append(f"elapsed {clock_time(self.elapsed)}")
         if self.total is not None and self.rate > 0 and self.done < self.total:
-            parts.append(f"left {clock((self.total - self.done) / self.rate)}")
+            parts.append(f"left {clock_time((self.total - self.done) / self.rate)}")
         return " · ".join(parts)
 
 
-class Pace(ProgressColumn):
+class PaceColumn(ProgressColumn):
     """Rate and times of a state."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: ProgressState) -> None:
         super().__init__(table_column=Column(no_wrap=True))
         self.state = state
 
@@ -91,36 +97,48 @@ class Pace(ProgressColumn):
 
 
 @contextmanager
-def bar(title: str, unit: str = "") -> Generator[Report]:
-    """A line of progress; gives what to call with the number done and the total, where it is known."""
-    state = State(title, unit)
-    with drawn(state) if console.is_terminal else told(state):
+def progress_bar(title: str, unit: str = "") -> Generator[Report]:
+    """A line of progress; gives what to call with the number done and, if known, the total."""
+    state = ProgressState(title, unit)
+    with draw_bar(state) if console.is_terminal else print_periodically(state):
         yield state.report
     if not console.is_terminal:
         console.print(f"{title}: {state.done:,} {unit} in {state.elapsed:.1f} s", highlight=False)
 
 
 @contextmanager
-def drawn(state: State) -> Generator[None]:
+def draw_bar(state: ProgressState) -> Generator[None]:
     """A bar that moves, on a terminal."""
-    columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn(f"{state.title:<18}"), BarColumn(20), Pace(state))
+    columns = (
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn(f"{state.title:<18}"),
+        BarColumn(20),
+        PaceColumn(state),
+    )
     with Progress(*columns, console=console) as progress:
         line = progress.add_task(state.title, total=None)
-        with again_and_again(0.1, lambda: progress.update(line, completed=state.done, total=state.total)):
+        with repeat_in_thread(
+            0.1, lambda: progress.update(line, completed=state.done, total=state.total)
+        ):
             yield
         progress.update(line, total=max(state.done, 1), completed=max(state.done, 1))
 
 
-def told(state: State) -> AbstractContextManager[None]:
+def print_periodically(state: ProgressState) -> AbstractContextManager[None]:
     """A line every half minute, also while one step takes longer than that."""
-    return again_and_again(
-        EVERY, lambda: console.print(f"{state.title}: {state.counted} · {state.pace}", highlight=False, soft_wrap=True)
+    return repeat_in_thread(
+        EVERY,
+        lambda: console.print(
+            f"{state.title}: {state.counted} · {state.pace}", highlight=False, soft_wrap=True
+        ),
     )
 
 
 @contextmanager
-def again_and_again(seconds: float, do: Callable[[], None]) -> Generator[None]:
-    """Do something in a thread of its own, each time so many seconds have passed, until the block ends."""
+def repeat_in_thread(seconds: float, do: Callable[[], None]) -> Generator[None]:
+    """Do something in a thread of its own, each time so many seconds have passed, until the block
+    ends.
+    """
     stop = threading.Event()
 
     def follow() -> None:
@@ -136,7 +154,7 @@ def again_and_again(seconds: float, do: Callable[[], None]) -> Generator[None]:
         follower.join()
 
 
-def clock(seconds: int | float) -> str:
+def clock_time(seconds: int | float) -> str:
     """Hours, minutes and seconds: 0:55, 12:07, 1:02:03."""
     minutes, left = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

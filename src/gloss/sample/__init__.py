@@ -1,4 +1,6 @@
-"""Stage 3: choose the contexts that show a feature, split by document, and contexts where it is silent."""
+"""Stage 3: choose the contexts that show a feature, split by document, and contexts where it is
+inactive.
+"""
 
 from typing import Protocol, runtime_checkable
 
@@ -6,15 +8,20 @@ import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from gloss.sample.choice import Choice
+from gloss.sample.samplers import WindowChoice
 
-__all__ = ["Choice", "Sampler"]
+__all__ = ["Sampler", "WindowChoice"]
 
 
 @runtime_checkable
 class Sampler(Protocol):
     """A way to choose among the windows of one split in which a feature fires."""
 
-    def choose(self, maxima: Float32[ndarray, " window"], number: int, rng: np.random.Generator) -> Choice:
-        """Choose `number` windows, given the strongest activation of each; all of them where there are fewer."""
+    def choose(
+        self, maxima: Float32[ndarray, " window"], number: int, rng: np.random.Generator
+    ) -> WindowChoice:
+        """Choose `number` windows, given the strongest activation of each.
+
+        All of them where there are fewer.
+        """
         ...

@@ -1,4 +1,6 @@
-"""Which features fire at the same tokens: Jaccard indices, counted feature by feature in memory that does not grow with pairs."""
+"""Which features fire at the same tokens: Jaccard indices, counted feature by feature in memory
+that does not grow with pairs.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +15,11 @@ PAIRS = 2**20  # that are in memory at a time
 
 
 @dataclass(frozen=True, eq=False)
-class ByToken:
+class FeaturesByToken:
     """The features that fire at each counted token."""
 
-    rows: Int32[ndarray, " token"]  # of each token of the corpus among those that are counted; -1 where it is not
+    # of each token of the corpus among those that are counted; -1 where it is not
+    rows: Int32[ndarray, " token"]
     offsets: Int64[ndarray, " row_and_end"]  # where each row's features begin
     features: Int32[ndarray, " nonzero"]
     counts: Int64[ndarray, " feature"]  # the counted tokens at which each feature fires
@@ -28,16 +31,22 @@ class ByToken:
         eligible: Bool[ndarray, " token"],
         most: int,
         rng: np.random.Generator,
-    ) -> "ByToken":
-        """Count the eligible tokens, or so many of them, drawn at random, as hold about `most` activations.
+    ) -> "FeaturesByToken":
+        """Count the eligible tokens, or so many of them, drawn at random, as hold about `most`
+        activations.
 
-        Reads every feature twice. Holds 4 bytes for each counted activation, and some 30 for each token of the corpus.
+        Reads every feature twice. Holds 4 bytes for each counted activation, and some 30 for each
+        token of the corpus.
         """
         active = np.zeros(len(eligible), np.int32)
         for feature in range(width):
             active[fires(feature).positions] += 1
         held = int(active[eligible].sum())
-        counted = eligible & (rng.random(len(eligible), dtype=np.float32) < most / held) if held > most else eligible
+        counted = (
+            eligible & (rng.random(len(eligible), dtype=np.float32) < most / held)
+            if held > most
+            else eligible
+        )
         rows = np.where(counted, np.cumsum(counted, dtype=np.int32) - 1, -1).astype(np.int32)
         offsets = np.concatenate([[0], np.cumsum(active[counted], dtype=np.int64)])
         features, counts = np.empty(offsets[-1], np.int32), np.zeros(width, np.int64)
@@ -48,12 +57,16 @@ class ByToken:
             features[free[there]] = feature
             free[there] += 1
             counts[feature] = len(there)
-        return ByToken(rows, offsets, features, counts)
+        return FeaturesByToken(rows, offsets, features, counts)
 
-    def nearest(self, own: FeatureActivations, feature: int, number: int = 10) -> list[tuple[int, float]]:
-        """The features with the largest Jaccard index, and the index: tokens at which both fire over those at which either does.
+    def nearest(
+        self, own: FeatureActivations, feature: int, number: int = 10
+    ) -> list[tuple[int, float]]:
+        """The features with the largest Jaccard index, and the index: tokens at which both fire
+        over those at which either does.
 
-        Nearest first, among equals the first in the dictionary; fewer where fewer ever fire together.
+        Nearest first, among equals the first in the dictionary; fewer where fewer ever fire
+        together.
         """
         both = np.zeros(len(self.counts), np.int64)
         there = self.rows[own.positions]
@@ -62,7 +75,10 @@ class ByToken:
         pieces = np.cumsum(lengths) // PAIRS
         for piece in np.unique(pieces):
             chosen = slice(*np.searchsorted(pieces, [piece, piece + 1]))
-            both += np.bincount(self.features[spans(self.offsets[there[chosen]], lengths[chosen])], minlength=len(both))
+            both += np.bincount(
+                self.features[span_indices(self.offsets[there[chosen]], lengths[chosen])],
+                minlength=len(both),
+            )
         both[feature] = 0
         others = np.flatnonzero(both)
         jaccard = both[others] / (self.counts[feature] + self.counts[others] - both[others])
@@ -70,7 +86,9 @@ class ByToken:
         return list(zip(others[order].tolist(), jaccard[order].tolist(), strict=True))
 
 
-def spans(starts: Int64[ndarray, " span"], lengths: Int64[ndarray, " span"]) -> Int64[ndarray, " index"]:
+def span_indices(
+    starts: Int64[ndarray, " span"], lengths: Int64[ndarray, " span"]
+) -> Int64[ndarray, " index"]:
     """The indices of all spans, one after the other."""
     ends = np.cumsum(lengths)
     return np.repeat(starts - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)

@@ -1,75 +1,89 @@
-"""Windows in which a feature is silent: any, or those that hold a token at which it often fires."""
+"""Windows in which a feature is inactive: any, with its top tokens, where near features fire, or
+whose text is similar.
+"""
 
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt64
+from jaxtyping import Bool, Float32, Float64, Int64, UInt64
 from numpy import ndarray
 
+from gloss.errors import BadInput
 from gloss.records import FeatureActivations, Negative, Neighbour, Split
-from gloss.sample.windows import Placement, apart, spaced
-from gloss.store.contexts import Tiles, first_of_each, prints_of, tiles_of
-from gloss.store.corpus import Corpus
+from gloss.sample.windows import Placement, overlap_keys, select_disjoint
+from gloss.store.contexts import (
+    FixedWindows,
+    corpus_windows,
+    is_first_of_equals,
+    window_fingerprints,
+)
+from gloss.store.corpus import Corpus, token_occurrences
 from gloss.store.embeddings import Embeddings
-from gloss.store.occurrences import occurrences_of
 
-SILENT, NEAR_MISS = int(Negative.RANDOM), int(Negative.SAME_TOKEN)
+RANDOM_LABEL, SAME_TOKEN_LABEL = int(Negative.RANDOM), int(Negative.SAME_TOKEN)
+LEAST_OVERLAP = 0.05  # of the tokens of two features, from which on they count as siblings
 
 
 @dataclass(frozen=True)
-class Near:
+class NegativeSources:
     """What lies near a feature and its contexts; hard negatives come from there."""
 
     neighbours: tuple[Neighbour, ...] = ()  # nearest first
-    embeddings: Embeddings | None = None  # of windows of the corpus, as wide as those that are asked for
+    # of windows of the corpus, as wide as those that are asked for
+    embeddings: Embeddings | None = None
 
 
-NOTHING_NEAR = Near()
+NO_SOURCES = NegativeSources()
 
 
 @dataclass(frozen=True)
-class Ground:
+class SearchContext:
     """Where the windows of one feature are looked for."""
 
     corpus: Corpus
     activations: FeatureActivations
     placement: Placement
     width: int
-    near: Near = NOTHING_NEAR
-    taken: UInt64[ndarray, " window"] = field(default_factory=lambda: np.empty(0, np.uint64))  # prints of windows that are used
+    sources: NegativeSources = NO_SOURCES
+    # prints of windows that are used
+    taken: UInt64[ndarray, " window"] = field(default_factory=lambda: np.empty(0, np.uint64))
 
     @property
-    def tiles(self) -> Tiles:
+    def windows(self) -> FixedWindows:
         """The aligned windows of the corpus."""
-        return tiles_of(self.corpus, self.width)
+        return corpus_windows(self.corpus, self.width)
 
-    def spaced(self, starts: Int64[ndarray, " window"]) -> Int64[ndarray, " window"]:
+    def overlap_keys(self, starts: Int64[ndarray, " window"]) -> Int64[ndarray, " window"]:
         """Numbers that are less than the width apart exactly where the windows overlap."""
-        return spaced(starts, self.corpus.sequences_of(starts), self.width)
+        return overlap_keys(starts, self.corpus.sequences_of(starts), self.width)
 
-    def is_silent(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
-        """Whether the feature is silent in the whole window that begins there."""
-        ends = np.minimum(starts + self.width, self.corpus.offsets[self.corpus.sequences_of(starts) + 1])
-        return np.searchsorted(self.activations.positions, starts) == np.searchsorted(self.activations.positions, ends)
+    def is_inactive(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
+        """Whether the feature is inactive in the whole window that begins there."""
+        ends = np.minimum(
+            starts + self.width, self.corpus.offsets[self.corpus.sequences_of(starts) + 1]
+        )
+        return np.searchsorted(self.activations.positions, starts) == np.searchsorted(
+            self.activations.positions, ends
+        )
 
-    def prints(self, starts: Int64[ndarray, " window"]) -> UInt64[ndarray, " window"]:
+    def fingerprints(self, starts: Int64[ndarray, " window"]) -> UInt64[ndarray, " window"]:
         """A number for what each window holds."""
-        tiles = self.tiles
-        held = tiles.holding(starts)
-        own = tiles.starts[held] != starts
-        found = tiles.prints[held]
-        found[own] = prints_of(self.corpus, starts[own], self.width)
+        windows = self.windows
+        held = windows.holding(starts)
+        own = windows.starts[held] != starts
+        found = windows.fingerprints[held]
+        found[own] = window_fingerprints(self.corpus, starts[own], self.width)
         return found
 
-    def fresh(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
+    def is_fresh(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
         """Whether no window of the same tokens is taken already or stands before it here."""
-        found = self.prints(starts)
-        return first_of_each(found) & ~np.isin(found, self.taken)
+        found = self.fingerprints(starts)
+        return is_first_of_equals(found) & ~np.isin(found, self.taken)
 
 
 @dataclass(frozen=True, slots=True)
-class Silent:
+class InactiveWindows:
     """Windows that hold no activation, and the label of how each was found, a Negative."""
 
     starts: Int64[ndarray, " window"]
@@ -77,92 +91,324 @@ class Silent:
 
 
 @runtime_checkable
-class Negatives(Protocol):
-    """A way to find windows in which a feature is silent."""
+class NegativeFinder(Protocol):
+    """A way to find windows in which a feature is inactive."""
 
-    def choose(self, ground: Ground, split: Split, number: int, rng: np.random.Generator) -> Silent:
-        """`number` windows of the split, or as many as there are; no two overlap or hold the same tokens, none is taken."""
+    def choose(
+        self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
+    ) -> InactiveWindows:
+        """`number` windows of the split, or as many as there are.
+
+        No two overlap or hold the same tokens, none is taken.
+        """
         ...
 
 
 @dataclass(frozen=True)
-class RandomSilent:
-    """Draw tiles uniformly without replacement from all tiles of the split in which the feature is silent."""
-
-    def choose(self, ground: Ground, split: Split, number: int, rng: np.random.Generator) -> Silent:
-        """`number` silent tiles, or all there are; of tiles that hold the same tokens the first stands for all."""
-        tiles, drawable = ground.tiles, ground.tiles.drawable[split]
-        firing = tiles.firing(ground.activations)
-        fires = tiles.ranks[firing[(tiles.shown[firing] == (split is Split.SHOWN)) & tiles.distinct[firing]]]
-        silent = len(drawable) - len(fires)
-        drawn = rng.choice(silent, min(2 * number, silent), replace=False)  # some may be taken
-        # The r-th silent tile stands behind as many firing ones as have at most r silent ones before them.
-        ranks = drawn + np.searchsorted(fires - np.arange(len(fires)), drawn, side="right")
-        starts = tiles.starts[drawable[ranks]]
-        starts = starts[ground.fresh(starts)][:number]
-        return Silent(starts, np.full(len(starts), SILENT))
-
-
-@dataclass(frozen=True)
-class SameToken:
-    """Draw silent windows around the feature's favourite tokens, each token in proportion to how often the feature fires there.
-
-    The favourites are the tokens at which it fires most often in the shown split.
+class RandomNegatives:
+    """Draw fixed windows uniformly without replacement from all of the split in which the feature
+    is inactive.
     """
 
-    favourites: int = 5
+    def choose(
+        self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
+    ) -> InactiveWindows:
+        """`number` inactive windows, or all there are.
 
-    def choose(self, ground: Ground, split: Split, number: int, rng: np.random.Generator) -> Silent:
-        """`number` silent windows that hold a favourite token, or as many as were found; fewer is no error."""
-        found, keys = [np.empty(0, np.int64)], [np.empty(0)]
-        for token, count in zip(*favourites(ground, self.favourites), strict=True):
-            found.append(silent_around(ground, split, int(token), 2 * number, rng))
-            keys.append(np.log(rng.random(len(found[-1]))) * len(found[-1]) / count)  # (Efraimidis & Spirakis, 2006)
-        starts, order = np.concatenate(found), np.argsort(np.concatenate(found), kind="stable")
-        starts = starts[order]
-        kept = apart(starts, ground.corpus.sequences_of(starts), np.concatenate(keys)[order], ground.width)
-        kept = kept[ground.fresh(starts[kept])][:number]
-        return Silent(starts[kept], np.full(len(kept), NEAR_MISS))
+        Of windows that hold the same tokens the first stands for all.
+        """
+        windows, drawable = search.windows, search.windows.drawable[split]
+        firing = windows.firing(search.activations)
+        fires = windows.ranks[
+            firing[(windows.in_train[firing] == (split is Split.TRAIN)) & windows.distinct[firing]]
+        ]
+        inactive = len(drawable) - len(fires)
+        drawn = rng.choice(inactive, min(2 * number, inactive), replace=False)  # some may be taken
+        # The r-th inactive window stands behind as many firing ones as have at most r inactive ones
+        # before them.
+        ranks = drawn + np.searchsorted(fires - np.arange(len(fires)), drawn, side="right")
+        starts = windows.starts[drawable[ranks]]
+        starts = starts[search.is_fresh(starts)][:number]
+        return InactiveWindows(starts, np.full(len(starts), RANDOM_LABEL))
 
 
 @dataclass(frozen=True)
-class HalfSameToken:
+class SameTokenNegatives:
+    """Draw inactive windows around the feature's top tokens, each token in proportion to how often
+    the feature fires there.
+
+    Its top tokens are those at which it fires most often in the train split.
+    """
+
+    top_tokens: int = 5
+
+    def choose(
+        self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
+    ) -> InactiveWindows:
+        """`number` inactive windows that hold a top token, or as many as were found.
+
+        Fewer is no error.
+        """
+        found, keys = [np.empty(0, np.int64)], [np.empty(0)]
+        for token, count in zip(*count_top_tokens(search, self.top_tokens), strict=True):
+            found.append(inactive_windows_around(search, split, int(token), 2 * number, rng))
+            # (Efraimidis & Spirakis, 2006)
+            keys.append(np.log(rng.random(len(found[-1]))) * len(found[-1]) / count)
+        starts, order = np.concatenate(found), np.argsort(np.concatenate(found), kind="stable")
+        starts = starts[order]
+        kept = select_disjoint(
+            starts, search.corpus.sequences_of(starts), np.concatenate(keys)[order], search.width
+        )
+        kept = kept[search.is_fresh(starts[kept])][:number]
+        return InactiveWindows(starts[kept], np.full(len(kept), SAME_TOKEN_LABEL))
+
+
+@dataclass(frozen=True)
+class MixedNegatives:
     """Half `same_token`, as far as they are found, and the rest `random`."""
 
-    favourites: int = 5
+    top_tokens: int = 5
 
-    def choose(self, ground: Ground, split: Split, number: int, rng: np.random.Generator) -> Silent:
-        """`number` silent windows, or all there are; those with a favourite token come first."""
-        near = SameToken(self.favourites).choose(ground, split, number // 2, rng)
-        # Each near miss overlaps two tiles at most, so that enough remain when those are left out.
-        return joined(ground, near, RandomSilent().choose(ground, split, number + len(near.starts), rng), number)
+    def choose(
+        self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
+    ) -> InactiveWindows:
+        """`number` inactive windows, or all there are; those with a top token come first."""
+        near = SameTokenNegatives(self.top_tokens).choose(search, split, number // 2, rng)
+        # Each near miss overlaps two fixed windows at most: enough remain when those are left out.
+        return append_disjoint_windows(
+            search,
+            near,
+            RandomNegatives().choose(search, split, number + len(near.starts), rng),
+            number,
+        )
 
 
-def joined(ground: Ground, first: Silent, others: Silent, number: int) -> Silent:
-    """The first windows, and then others that overlap none of them and hold other tokens, up to `number` in all."""
-    distances = np.abs(ground.spaced(others.starts)[:, None] - ground.spaced(first.starts)[None, :])
-    copies = np.isin(ground.prints(others.starts), ground.prints(first.starts))
-    alone = np.flatnonzero((distances >= ground.width).all(axis=1) & ~copies)[: number - len(first.starts)]
-    return Silent(np.concatenate([first.starts, others.starts[alone]]), np.concatenate([first.labels, others.labels[alone]]))
+def append_disjoint_windows(
+    search: SearchContext, first: InactiveWindows, others: InactiveWindows, number: int
+) -> InactiveWindows:
+    """The first windows, and then others that overlap none of them and hold other tokens, up to
+    `number` in all.
+    """
+    distances = np.abs(
+        search.overlap_keys(others.starts)[:, None] - search.overlap_keys(first.starts)[None, :]
+    )
+    copies = np.isin(search.fingerprints(others.starts), search.fingerprints(first.starts))
+    alone = np.flatnonzero((distances >= search.width).all(axis=1) & ~copies)[
+        : number - len(first.starts)
+    ]
+    return InactiveWindows(
+        np.concatenate([first.starts, others.starts[alone]]),
+        np.concatenate([first.labels, others.labels[alone]]),
+    )
 
 
-def favourites(ground: Ground, number: int) -> tuple[Int64[ndarray, " token"], Int64[ndarray, " token"]]:
-    """The tokens at which the feature fires most often in the shown split, and how often it does."""
-    positions = ground.activations.positions
-    fired = ground.corpus.tokens[positions[ground.corpus.shown[positions]]]
+def count_top_tokens(
+    search: SearchContext, number: int
+) -> tuple[Int64[ndarray, " token"], Int64[ndarray, " token"]]:
+    """The tokens at which the feature fires most often in the train split, and how often."""
+    positions = search.activations.positions
+    fired = search.corpus.tokens[positions[search.corpus.in_train[positions]]]
     tokens, counts = np.unique(fired, return_counts=True)
     most = np.argsort(-counts, kind="stable")[:number]
     return tokens[most].astype(np.int64), counts[most]
 
 
-def silent_around(ground: Ground, split: Split, token: int, number: int, rng: np.random.Generator) -> Int64[ndarray, " window"]:
-    """Distinct silent windows around random occurrences of the token that count: at least `number`, or all there are."""
-    places = occurrences_of(ground.corpus).of(token)
-    of_split = ground.corpus.shown[places] == (split is Split.SHOWN)
-    places = rng.permutation(places[of_split & ground.corpus.counted[places]])
+def inactive_windows_around(
+    search: SearchContext, split: Split, token: int, number: int, rng: np.random.Generator
+) -> Int64[ndarray, " window"]:
+    """Distinct inactive windows around random occurrences of the token that count: at least
+    `number`, or all there are.
+    """
+    places = token_occurrences(search.corpus).of(token)
+    of_split = search.corpus.in_train[places] == (split is Split.TRAIN)
+    places = rng.permutation(places[of_split & search.corpus.counted[places]])
     found, taken, size = np.empty(0, np.int64), 0, 4 * number
     while taken < len(places) and len(found) < number:
-        starts = ground.placement.around(places[taken : taken + size], ground.corpus, ground.width)
-        found = np.union1d(found, starts[ground.is_silent(starts)])
+        starts = search.placement.around(places[taken : taken + size], search.corpus, search.width)
+        found = np.union1d(found, starts[search.is_inactive(starts)])
         taken, size = taken + size, 4 * size
     return found
+
+
+@dataclass(frozen=True)
+class SimilarNegatives:
+    """The inactive windows nearest to each of those in which the feature fires, by their
+    embeddings; the firing ones take turns.
+
+    Only what lies closer than the nearest of as many unlike windows would lie by chance.
+    """
+
+    firing: int = 64  # windows that inactive ones are compared with, drawn at random
+
+    def choose(
+        self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
+    ) -> InactiveWindows:
+        """`number` inactive windows, or as many as are close; fewer is no error.
+
+        Raises BadInput where nothing is embedded.
+        """
+        index = search.sources.embeddings
+        if index is None:
+            raise BadInput(
+                'negatives = "similar" looks windows up in an index of embeddings, got none; give'
+                " NegativeSources one"
+            )
+        of_split = search.corpus.in_train[index.starts] == (split is Split.TRAIN)
+        is_inactive = search.is_inactive(index.starts)
+        drawn = rng.permutation(np.flatnonzero(of_split & ~is_inactive))[: self.firing]
+        inactive = of_split & is_inactive
+        inactive[inactive] = search.is_fresh(index.starts[inactive])
+        rows = np.empty(0, np.int64)
+        if number and len(drawn) and inactive.any():
+            rows = nearest_by_turn(
+                index.cosines(drawn), inactive, number, index.least(int(inactive.sum()))
+            )
+        return InactiveWindows(index.starts[rows], np.full(len(rows), int(Negative.SIMILAR)))
+
+
+def nearest_by_turn(
+    cosines: Float32[ndarray, "firing window"],
+    inactive: Bool[ndarray, " window"],
+    number: int,
+    least: float,
+) -> Int64[ndarray, " chosen"]:
+    """The inactive window nearest to each firing one, then the second nearest of each, and so on.
+
+    None twice, none too far.
+    """
+    cosines = np.where(inactive, cosines, np.float32(-2))
+    most = min(number, int(inactive.sum()))
+    nearest = np.argpartition(-cosines, most - 1, axis=1)[:, :most]
+    close = np.take_along_axis(cosines, nearest, axis=1)
+    order = np.argsort(-close, axis=1, kind="stable")
+    nearest, close = (np.take_along_axis(each, order, axis=1) for each in (nearest, close))
+    turns = nearest.T[least < close.T]
+    return turns[np.sort(np.unique(turns, return_index=True)[1])][:number]
+
+
+@dataclass(frozen=True)
+class NeighbourNegatives:
+    """Windows in which a feature with a near direction fires and this one is inactive.
+
+    The nearest features take turns.
+    """
+
+    nearest: int = 10
+
+    def choose(
+        self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
+    ) -> InactiveWindows:
+        """`number` inactive windows of neighbours, or as many as were found; fewer is no error."""
+        places = [
+            neighbour.activations.positions
+            for neighbour in search.sources.neighbours[: self.nearest]
+        ]
+        return draw_by_turn(search, split, places, number, Negative.NEIGHBOURS, rng)
+
+
+@dataclass(frozen=True)
+class SiblingNegatives:
+    """Windows in which a near feature fires at a token at which this one fires elsewhere, while
+    this one is inactive.
+
+    Siblings are the neighbours that fire at the same tokens: their overlap, the sum over tokens of
+    the smaller of both shares of firings in the train split, is at least a twentieth. They take
+    turns, those with the largest overlap first.
+    """
+
+    most: int = 10
+
+    def choose(
+        self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
+    ) -> InactiveWindows:
+        """`number` inactive windows of siblings, or as many as were found; fewer is no error."""
+        own = token_profile(search.corpus, search.activations)
+        found = [neighbour.activations for neighbour in search.sources.neighbours]
+        overlaps = np.array(
+            [np.minimum(own, token_profile(search.corpus, each)).sum() for each in found]
+        )
+        order = [
+            row
+            for row in np.argsort(-overlaps, kind="stable")[: self.most]
+            if overlaps[row] >= LEAST_OVERLAP
+        ]
+        tokens = np.flatnonzero(own)
+        places = [found[row].positions for row in order]
+        shared = [each[np.isin(search.corpus.tokens[each], tokens)] for each in places]
+        return draw_by_turn(search, split, shared, number, Negative.SIBLINGS, rng)
+
+
+@dataclass(frozen=True)
+class HardNegatives:
+    """A sixth each of siblings, neighbours and inactive top tokens, as far as they are found, and
+    the rest random.
+    """
+
+    def choose(
+        self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
+    ) -> InactiveWindows:
+        """`number` inactive windows, or all there are; the hardest come first."""
+        found = InactiveWindows(np.empty(0, np.int64), np.empty(0, np.int64))
+        for method in (SiblingNegatives(), NeighbourNegatives(), SameTokenNegatives()):
+            more = method.choose(search, split, number // 6 + 2 * len(found.starts), rng)
+            found = append_disjoint_windows(search, found, more, len(found.starts) + number // 6)
+        return append_disjoint_windows(
+            search,
+            found,
+            RandomNegatives().choose(search, split, number + len(found.starts), rng),
+            number,
+        )
+
+
+def token_profile(corpus: Corpus, activations: FeatureActivations) -> Float64[ndarray, " id"]:
+    """At which tokens the feature fires in the train split: the share of each.
+
+    All 0 where it never does.
+    """
+    fired = corpus.tokens[activations.positions[corpus.in_train[activations.positions]]]
+    return np.bincount(fired, minlength=len(corpus.vocabulary)) / max(len(fired), 1)
+
+
+def draw_by_turn(
+    search: SearchContext,
+    split: Split,
+    places: list[Int64[ndarray, " _"]],
+    number: int,
+    label: Negative,
+    rng: np.random.Generator,
+) -> InactiveWindows:
+    """Inactive windows around these global token indices, drawn at random from one list after the
+    other.
+    """
+    starts, turns = [np.empty(0, np.int64)], [np.empty(0)]
+    for each in places:
+        there = each[search.corpus.in_train[each] == (split is Split.TRAIN)]
+        around = np.unique(search.placement.around(there, search.corpus, search.width))
+        inactive = rng.permutation(around[search.is_inactive(around)])[: 2 * number]
+        starts.append(inactive)
+        turns.append(
+            np.arange(len(inactive), dtype=np.float64) + 0.5 * float(rng.random())
+        )  # whose turn comes first within a round is drawn
+    found = np.concatenate(starts)
+    order = np.argsort(found, kind="stable")
+    kept = select_disjoint(
+        found[order],
+        search.corpus.sequences_of(found[order]),
+        -np.concatenate(turns)[order],
+        search.width,
+    )
+    kept = kept[search.is_fresh(found[order][kept])][:number]
+    return InactiveWindows(found[order][kept], np.full(len(kept), int(label)))
+
+
+WANT_NEIGHBOURS = frozenset({"neighbours", "siblings", "hard"})
+WANT_EMBEDDINGS = frozenset({"similar"})
+NEGATIVES: dict[str, NegativeFinder] = {
+    "random": RandomNegatives(),
+    "same_token": SameTokenNegatives(),
+    "mix": MixedNegatives(),
+    "neighbours": NeighbourNegatives(),
+    "siblings": SiblingNegatives(),
+    "hard": HardNegatives(),
+    "similar": SimilarNegatives(),
+}

@@ -1,4 +1,4 @@
-"""Where windows stand: on the tiles of each sequence, or around what makes the feature fire."""
+"""Where windows stand: on a grid in each sequence, or around what makes the feature fire."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -8,13 +8,16 @@ from jaxtyping import Float, Float32, Int64
 from numpy import ndarray
 
 from gloss.records import FeatureActivations
-from gloss.store.contexts import tiles_of
+from gloss.store.contexts import corpus_windows
 from gloss.store.corpus import Corpus
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
-    """Windows in which a feature fires, in the order of the corpus; no two of them overlap, each begins inside its sequence."""
+class FiringWindows:
+    """Windows in which a feature fires, in the order of the corpus.
+
+    No two of them overlap, each begins inside its sequence.
+    """
 
     starts: Int64[ndarray, " window"]  # global index of the first position
     maxima: Float32[ndarray, " window"]  # the strongest activation
@@ -27,73 +30,99 @@ class Windows:
 class Placement(Protocol):
     """A way to lay windows over the corpus."""
 
-    def firing(self, activations: FeatureActivations, corpus: Corpus, width: int) -> Windows:
+    def firing(self, activations: FeatureActivations, corpus: Corpus, width: int) -> FiringWindows:
         """All windows in which the feature fires."""
         ...
 
-    def around(self, positions: Int64[ndarray, " position"], corpus: Corpus, width: int) -> Int64[ndarray, " position"]:
+    def around(
+        self, positions: Int64[ndarray, " position"], corpus: Corpus, width: int
+    ) -> Int64[ndarray, " position"]:
         """Where the window begins that shows each of these global token indices."""
         ...
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """Windows are the tiles of each sequence, counted from its first token: a peak may stand anywhere in its window."""
+    """Windows stand side by side from each sequence's first token: a peak may stand anywhere in
+    its window.
+    """
 
-    def firing(self, activations: FeatureActivations, corpus: Corpus, width: int) -> Windows:
-        """All tiles in which the feature fires."""
-        tiles = tiles_of(corpus, width)
-        held = tiles.holding(activations.positions)
+    def firing(self, activations: FeatureActivations, corpus: Corpus, width: int) -> FiringWindows:
+        """All windows in which the feature fires."""
+        windows = corpus_windows(corpus, width)
+        held = windows.holding(activations.positions)
         first = np.flatnonzero(np.diff(held, prepend=-1))
-        maxima = np.maximum.reduceat(activations.values, first) if len(first) else np.empty(0, np.float32)
-        return Windows(tiles.starts[held[first]], maxima)
+        maxima = (
+            np.maximum.reduceat(activations.values, first)
+            if len(first)
+            else np.empty(0, np.float32)
+        )
+        return FiringWindows(windows.starts[held[first]], maxima)
 
-    def around(self, positions: Int64[ndarray, " position"], corpus: Corpus, width: int) -> Int64[ndarray, " position"]:
-        """Where the tile of each position begins."""
-        tiles = tiles_of(corpus, width)
-        return tiles.starts[tiles.holding(positions)]
+    def around(
+        self, positions: Int64[ndarray, " position"], corpus: Corpus, width: int
+    ) -> Int64[ndarray, " position"]:
+        """Where the window of each position begins."""
+        windows = corpus_windows(corpus, width)
+        return windows.starts[windows.holding(positions)]
 
 
 @dataclass(frozen=True)
 class Centred:
-    """The peak stands at index width // 2; near a sequence's edge the window slides back inside, and the peak moves instead.
+    """The peak stands at index width // 2.
 
-    A peak is the strongest activation of its own window. Peaks are taken greedily from the strongest; one whose window
-    would overlap a stronger one's is not taken again. Only a sequence that is shorter than the window is padded, at its end.
+    Near a sequence's edge the window slides back inside, and the peak moves instead.
+
+    A peak is the strongest activation of its own window. Peaks are taken greedily from the
+    strongest; one whose window would overlap a stronger one's is not taken again. Only a sequence
+    that is shorter than the window is padded, at its end.
     """
 
-    def firing(self, activations: FeatureActivations, corpus: Corpus, width: int) -> Windows:
+    def firing(self, activations: FeatureActivations, corpus: Corpus, width: int) -> FiringWindows:
         """A window for every peak that overlaps no stronger one."""
         starts = self.around(activations.positions, corpus, width)
         sequences = corpus.sequences_of(starts)
         ends = np.minimum(starts + width, corpus.offsets[sequences + 1])
         peaks = np.flatnonzero(activations.values == strongest_between(activations, starts, ends))
-        kept = peaks[np.sort(apart(starts[peaks], sequences[peaks], activations.values[peaks], width))]
-        return Windows(starts[kept], activations.values[kept])
+        kept = peaks[
+            np.sort(
+                select_disjoint(starts[peaks], sequences[peaks], activations.values[peaks], width)
+            )
+        ]
+        return FiringWindows(starts[kept], activations.values[kept])
 
-    def around(self, positions: Int64[ndarray, " position"], corpus: Corpus, width: int) -> Int64[ndarray, " position"]:
-        """Where the window begins that has each position in its middle, or as near to it as the sequence allows."""
+    def around(
+        self, positions: Int64[ndarray, " position"], corpus: Corpus, width: int
+    ) -> Int64[ndarray, " position"]:
+        """Where the window begins that has each position in its middle, or as near to it as the
+        sequence allows.
+        """
         sequences = corpus.sequences_of(positions)
         firsts, ends = corpus.offsets[sequences], corpus.offsets[sequences + 1]
         return np.maximum(np.minimum(positions - width // 2, ends - width), firsts)
 
 
 def strongest_between(
-    activations: FeatureActivations, starts: Int64[ndarray, " window"], ends: Int64[ndarray, " window"]
+    activations: FeatureActivations,
+    starts: Int64[ndarray, " window"],
+    ends: Int64[ndarray, " window"],
 ) -> Float32[ndarray, " window"]:
     """The strongest activation from each start to before its end. Wants one in every window."""
     bounds = np.searchsorted(activations.positions, np.stack([starts, ends], axis=1).reshape(-1))
     return np.maximum.reduceat(np.append(activations.values, np.float32(0)), bounds)[::2]
 
 
-def apart(
+def select_disjoint(
     starts: Int64[ndarray, " window"],
     sequences: Int64[ndarray, " window"],
     strengths: Float[ndarray, " window"],
     width: int,
 ) -> Int64[ndarray, " kept"]:
-    """Rows of windows that do not overlap, taken greedily from the strongest, in that order. Wants `starts` ascending."""
-    keys = spaced(starts, sequences, width)
+    """Rows of windows that do not overlap, taken greedily from the strongest, in that order.
+
+    Wants `starts` ascending.
+    """
+    keys = overlap_keys(starts, sequences, width)
     lows = np.searchsorted(keys, keys - width, side="right").tolist()
     highs = np.searchsorted(keys, keys + width, side="left").tolist()
     free = bytearray(b"\1" * len(keys))
@@ -105,8 +134,12 @@ def apart(
     return np.array(kept, np.int64)
 
 
-def spaced(starts: Int64[ndarray, " window"], sequences: Int64[ndarray, " window"], width: int) -> Int64[ndarray, " window"]:
-    """Numbers that are less than `width` apart exactly where windows overlap: those of two sequences never do."""
+def overlap_keys(
+    starts: Int64[ndarray, " window"], sequences: Int64[ndarray, " window"], width: int
+) -> Int64[ndarray, " window"]:
+    """Numbers that are less than `width` apart exactly where windows overlap: those of two
+    sequences never do.
+    """
     return starts + sequences * width
 
 

@@ -1,54 +1,81 @@
-"""Features whose explanations are interchangeable: from the words of either, nobody can tell which of the two is meant.
+"""Features whose explanations are interchangeable: from the words of either, nobody can tell which
+of the two is meant.
 
-Descriptive collision: detection with random negatives cannot see it (arXiv 2605.12874).
+Descriptive collision: detection with random negatives cannot see it (arXiv 2605.12874). Decided by
+a judge, or without one by where the rules of both fire on held-out text.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Float64, Int64
+from numpy import ndarray
 
-from gloss.models.prompts import Conversation
-from gloss.records import Estimate, Explanation, FeatureId, Neighbour, Reason, Verdict
-from gloss.score.choices import lost
+from gloss.models.chat_models.prompts import Conversation
+from gloss.records import (
+    Estimate,
+    Explanation,
+    FeatureActivations,
+    FeatureId,
+    Neighbour,
+    Reason,
+    Verdict,
+)
+from gloss.rules import parse_rule
 from gloss.score.discrimination import Discrimination
-from gloss.score.intervals import wilson
+from gloss.score.execution import held_out_tokens
+from gloss.score.intervals import estimate_from_draws, small_sample_tail, wilson_interval
+from gloss.score.judge.multiple_choice import count_unanswered
+from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
 
 GUESSING = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two near features, and how often a judge found the one that an explanation of either belongs to."""
+class CollisionPair:
+    """Two near features, and how often a judge found the one that an explanation of either belongs
+    to.
+    """
 
     first: FeatureId
     second: FeatureId
     told_apart: Estimate  # missing where each fires only where the other does
-    n: int = 0  # riddles, or held-out tokens at which either fires
+    n: int = 0  # questions, or held-out tokens at which either fires
     failed: int = 0
     same_words: bool = False
     whole: bool = True  # no request was lost, so that nothing is to be asked again
 
     @property
     def collides(self) -> bool:
-        """Whether the explanations may be exchanged: the interval reaches down to what guessing gets."""
+        """Whether the explanations may be exchanged: the interval reaches down to what guessing
+        gets.
+        """
         return self.same_words or self.told_apart.low <= GUESSING
 
 
 @dataclass(frozen=True)
-class Explained:
+class ExplainedFeature:
     """A feature with its words and its evidence."""
 
     explanation: Explanation
     evidence: Evidence
 
 
-def compare(one: Explained, other: Explained, discrimination: Discrimination, rng: np.random.Generator) -> Conversation[Pair]:
-    """Ask of either explanation which of the two features it means. Equal words are not asked about."""
+def compare_by_judge(
+    one: ExplainedFeature,
+    other: ExplainedFeature,
+    discrimination: Discrimination,
+    rng: np.random.Generator,
+) -> Conversation[CollisionPair]:
+    """Ask of either explanation which of the two features it means.
+
+    Equal words are not asked about.
+    """
     features = one.explanation.feature, other.explanation.feature
-    if bare(one.explanation.text) == bare(other.explanation.text):
-        return alike(*features)
+    if wording_key(one.explanation.text) == wording_key(other.explanation.text):
+        return same_words_pair(*features)
     verdicts: list[Verdict] = []
     for mine, theirs in ((one, other), (other, one)):
         sibling = Neighbour(theirs.explanation.feature, np.nan, theirs.evidence.activations)
@@ -56,23 +83,28 @@ def compare(one: Explained, other: Explained, discrimination: Discrimination, rn
         pools = discrimination.pools(evidence)
         if len(pools) == 2:
             verdicts += yield from discrimination.ask(mine.explanation, evidence, pools, rng)
-    told_apart = wilson(sum(verdict.answer is True for verdict in verdicts), len(verdicts))
+    told_apart = wilson_interval(sum(verdict.answer is True for verdict in verdicts), len(verdicts))
     whole = not any(verdict.reason is Reason.REQUEST_ERROR for verdict in verdicts)
-    return Pair(*features, told_apart, len(verdicts), lost(verdicts), whole=whole)
+    return CollisionPair(
+        *features, told_apart, len(verdicts), count_unanswered(verdicts), whole=whole
+    )
 
 
-def alike(first: FeatureId, second: FeatureId) -> Pair:
+def same_words_pair(first: FeatureId, second: FeatureId) -> CollisionPair:
     """Two features that are explained by the same words."""
-    return Pair(first, second, Estimate(GUESSING, GUESSING, GUESSING), same_words=True)
+    return CollisionPair(first, second, Estimate(GUESSING, GUESSING, GUESSING), same_words=True)
 
 
-def bare(text: str) -> str:
+def wording_key(text: str) -> str:
     """A text without what does not change its meaning."""
     return " ".join(text.lower().split()).rstrip(".")
 
 
-def groups(pairs: Iterable[Pair]) -> list[tuple[FeatureId, ...]]:
-    """The features that share an explanation, as far as collisions connect them; largest groups first."""
+def group_collisions(pairs: Iterable[CollisionPair]) -> list[tuple[FeatureId, ...]]:
+    """The features that share an explanation, as far as collisions connect them.
+
+    Largest groups first.
+    """
     member: dict[FeatureId, set[FeatureId]] = {}
     for pair in pairs:
         if pair.collides:
@@ -80,3 +112,97 @@ def groups(pairs: Iterable[Pair]) -> list[tuple[FeatureId, ...]]:
             member |= dict.fromkeys(union, union)
     distinct = {id(group): tuple(sorted(group)) for group in member.values()}
     return sorted(distinct.values(), key=lambda group: (-len(group), group))
+
+
+TokenIndices = Int64[ndarray, " _"]  # held-out tokens, counted from 0, ascending
+
+
+@dataclass(frozen=True, eq=False)
+class RuleClaims:
+    """An explanation with a rule: where it says that its feature fires among the held-out tokens,
+    and where it does.
+    """
+
+    explanation: Explanation
+    claimed: TokenIndices
+    fires: TokenIndices
+
+    @staticmethod
+    def of(
+        explanation: Explanation, corpus: Corpus, activations: FeatureActivations
+    ) -> "RuleClaims":
+        """Run the rule over the held-out split. Raises BadInput for a rule that cannot be read."""
+        held_out = held_out_tokens(corpus)
+        strengths = held_out.predicted(parse_rule(explanation.rule or ""))
+        return RuleClaims(
+            explanation, np.flatnonzero(strengths > 0), np.flatnonzero(held_out.dense(activations))
+        )
+
+
+def compare_by_rule(
+    one: RuleClaims,
+    other: RuleClaims,
+    corpus: Corpus,
+    rng: np.random.Generator,
+    resamples: int = 500,
+) -> CollisionPair:
+    """How often somebody who takes either rule at its word finds its feature among the two.
+
+    Shown a token at which the feature fires, and one at which the other fires and the feature is
+    inactive, they pick the one at which the rule fires, and guess where it fires at both or
+    neither: they are right in 1/2 + (p - q) / 2, with p and q the shares of such tokens at which it
+    fires. The mean of both directions, as far as there are such tokens, over all held-out text; the
+    interval resamples documents (Poisson bootstrap).
+    """
+    features = one.explanation.feature, other.explanation.feature
+    directions = [
+        (mine, np.setdiff1d(theirs.fires, mine.fires, assume_unique=True))
+        for mine, theirs in ((one, other), (other, one))
+    ]
+    documents = held_out_tokens(corpus).documents
+    touched, numbers = np.unique(documents[np.union1d(one.fires, other.fires)], return_inverse=True)
+
+    def counted(places: TokenIndices) -> Float64[ndarray, " document"]:
+        return np.bincount(
+            np.searchsorted(touched, documents[places]), minlength=len(touched)
+        ).astype(np.float64)
+
+    sums = [
+        np.stack(
+            [
+                counted(each)
+                for own in (mine.fires, alone)
+                for each in (np.intersect1d(own, mine.claimed, True), own)
+            ]
+        )
+        for mine, alone in directions
+        if len(mine.fires) and len(alone)
+    ]
+    if not sums:
+        return CollisionPair(*features, Estimate.missing(), len(numbers))
+    value = float(share_answered_rightly(sums, np.ones((1, len(touched))))[0])
+    if len(touched) < 2:
+        return CollisionPair(*features, Estimate(value, np.nan, np.nan), len(numbers))
+    draws = share_answered_rightly(
+        sums, rng.poisson(1.0, (resamples, len(touched))).astype(np.float64)
+    )
+    return CollisionPair(
+        *features,
+        estimate_from_draws(value, draws, outside=small_sample_tail(len(touched))),
+        len(numbers),
+    )
+
+
+def share_answered_rightly(
+    sums: list[Float64[ndarray, "4 document"]], drawn: Float64[ndarray, "draw document"]
+) -> Float64[ndarray, " draw"]:
+    """The share of right answers in every draw of documents.
+
+    Not a number where a draw lacks tokens of one kind.
+    """
+    shares: list[Float64[ndarray, " draw"]] = []
+    for each in sums:
+        hits, own, wrong, alone = each @ drawn.T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares.append(0.5 + (hits / own - wrong / alone) / 2)
+    return np.mean(shares, axis=0)

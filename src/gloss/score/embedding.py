@@ -1,50 +1,151 @@
-"""Do contexts in which the feature fires lie closer to the explanation? The cosine of their embeddings (Paulo et al., 2024)."""
+"""Do contexts in which the feature fires lie closer to the explanation, or to each other?
+
+Both are answered by cosines of embeddings.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
-from gloss.models.embedder import Embedder, embedder
-from gloss.models.prompts import Conversation
-from gloss.records import Estimate, Explanation, Failure, Negative, Score
-from gloss.score.ranking import headline, ranked
-from gloss.score.verdicts import too_few
+from gloss.models.chat_models.prompts import Conversation
+from gloss.models.embedder import Embedder, load_embedder
+from gloss.records import Contexts, Estimate, Explanation, Failure, Negative, Reason, Score
+from gloss.score.judge.verdict_metrics import too_few_contexts
+from gloss.score.ranking import ranking_estimates, ranking_headline
+from gloss.store.context_text import context_texts
 from gloss.store.evidence import Evidence
-from gloss.store.whole import texts_of
+
+EXAMPLE_EMBEDDING = "example_embedding"
+MOST_EMBEDDED = 100  # train contexts of either kind that are embedded
+SIDE_NAMES = ("firing held-out", "inactive held-out", "firing train", "inactive train")
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """Ranks held-out contexts by how close they lie to the explanation, with a model here or behind an endpoint."""
+    """Ranks held-out contexts by how close they lie to the explanation, with a model here or behind
+    an endpoint.
+    """
 
-    model: str = ""  # a folder, or what the endpoint calls it; "" takes the model of the extra `embed`
+    # a folder, or what the endpoint calls it; "" takes the model of the extra `embed`
+    model: str = ""
     base_url: str = ""  # of an endpoint; "" embeds on this machine
     instruction: str = ""  # put before the explanation, for models that want one
 
-    def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
+    def score(
+        self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator
+    ) -> Conversation[Score | Failure]:
         """AUROC and AUPRC of the cosines. Yields no prompts."""
         yield from ()
-        return self.ranked(embedder(self.model, self.base_url), explanation, evidence, rng)
+        return self.score_with(load_embedder(self.model, self.base_url), explanation, evidence, rng)
 
-    def ranked(self, chosen: Embedder, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Score | Failure:
+    def score_with(
+        self,
+        chosen: Embedder,
+        explanation: Explanation,
+        evidence: Evidence,
+        rng: np.random.Generator,
+    ) -> Score | Failure:
         """The same with this embedder."""
         examples, vocabulary = evidence.examples, evidence.corpus.vocabulary
-        firing, silent = examples.held_out, examples.silent_held_out
-        if len(firing) == 0 or len(silent) == 0:
-            return too_few(explanation, len(firing), len(silent))
-        texts = tuple(text for side in (firing, silent) for text in texts_of(side, vocabulary))
-        close = (embedded(chosen, texts) @ chosen.embed([self.instruction + explanation.text])[0]).astype(np.float64)
+        firing, inactive = examples.held_out, examples.inactive_held_out
+        if len(firing) == 0 or len(inactive) == 0:
+            return too_few_contexts(explanation, len(firing), len(inactive))
+        texts = tuple(
+            text for side in (firing, inactive) for text in context_texts(side, vocabulary)
+        )
+        close = (
+            embed_texts(chosen, texts) @ chosen.embed([self.instruction + explanation.text])[0]
+        ).astype(np.float64)
         near, far = close[: len(firing)], close[len(firing) :]
-        hard = silent.quantiles != Negative.RANDOM
-        estimates = ranked(near, far, hard, examples.share_held_out, rng)
+        hard = inactive.quantiles != Negative.RANDOM
+        estimates = ranking_estimates(near, far, hard, examples.share_held_out, rng)
         estimates["auprc_of_guessing"] = Estimate(*[len(firing) / len(texts)] * 3)
-        return Score(examples.feature, "embedding", explanation.method, len(texts), 0, estimates, headline(hard))
+        return Score(
+            examples.feature,
+            "embedding",
+            explanation.method,
+            len(texts),
+            0,
+            estimates,
+            ranking_headline(hard),
+        )
 
 
 @lru_cache(maxsize=4)
-def embedded(chosen: Embedder, texts: tuple[str, ...]) -> Float32[ndarray, "text d"]:
-    """The texts' embeddings; kept, because a feature's contexts are scored with several explanations in turn."""
+def embed_texts(chosen: Embedder, texts: tuple[str, ...]) -> Float32[ndarray, "text d"]:
+    """The texts' embeddings.
+
+    Kept, because a feature's contexts are scored with several explanations in turn.
+    """
     return chosen.embed(texts)
+
+
+@dataclass(frozen=True)
+class ExampleEmbedding:
+    """Ranks held-out contexts by how much closer they lie to train contexts that fire than to train
+    contexts that are inactive.
+    """
+
+    reads_explanation: ClassVar[bool] = False
+    # a folder, or what the endpoint calls it; "" takes the model of the extra `embed`
+    model: str = ""
+    base_url: str = ""  # of an endpoint; "" embeds on this machine
+
+    def score(
+        self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator
+    ) -> Conversation[Score | Failure]:
+        """AUROC and AUPRC of the differences, whatever the explanation. Yields no prompts."""
+        yield from ()
+        return self.score_with(load_embedder(self.model, self.base_url), explanation, evidence, rng)
+
+    def score_with(
+        self,
+        chosen: Embedder,
+        explanation: Explanation,
+        evidence: Evidence,
+        rng: np.random.Generator,
+    ) -> Score | Failure:
+        """The same with this embedder.
+
+        A failure where there is nothing to compare, or nothing to compare with.
+        """
+        examples = evidence.examples
+        at_random = examples.inactive_train[examples.inactive_train.quantiles == Negative.RANDOM]
+        sides = (
+            examples.held_out,
+            examples.inactive_held_out,
+            examples.train.spaced(MOST_EMBEDDED),
+            at_random.spaced(MOST_EMBEDDED),
+        )
+        if min(map(len, sides)) == 0:
+            found = ", ".join(
+                f"{len(side)} {name}" for side, name in zip(sides, SIDE_NAMES, strict=True)
+            )
+            return Failure(
+                examples.feature,
+                "score",
+                Reason.TOO_FEW_EXAMPLES,
+                f"{found} contexts, wants at least 1 of each",
+            )
+        firing, inactive, shown, others = (embed_contexts(chosen, side, evidence) for side in sides)
+        towards = shown.mean(0, dtype=np.float64) - others.mean(0, dtype=np.float64)
+        hard = examples.inactive_held_out.quantiles != Negative.RANDOM
+        estimates = ranking_estimates(
+            firing @ towards, inactive @ towards, hard, examples.share_held_out, rng
+        )
+        n = len(firing) + len(inactive)
+        estimates["auprc_of_guessing"] = Estimate(*[len(firing) / n] * 3)
+        return Score(
+            examples.feature, EXAMPLE_EMBEDDING, explanation.method, n, 0, estimates, "auroc"
+        )
+
+
+def embed_contexts(
+    chosen: Embedder, contexts: Contexts, evidence: Evidence
+) -> Float32[ndarray, "context d"]:
+    """Each context as plain text: marks would tell where it fires."""
+    return chosen.embed(context_texts(contexts, evidence.corpus.vocabulary))

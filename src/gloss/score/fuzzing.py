@@ -1,4 +1,7 @@
-"""Are these the tokens on which the feature fires? Asked of a judge who knows only the explanation (Paulo et al., 2024)."""
+"""Are these the tokens on which the feature fires?
+
+Asked of a judge who knows only the explanation (Paulo et al., 2024).
+"""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,18 +9,27 @@ from typing import ClassVar
 import numpy as np
 
 from gloss.errors import BadSettings
-from gloss.models.marks import Marks, above, numbered, quoted, spell_all, suitable
-from gloss.models.prompts import Conversation, prompt_file
+from gloss.models.chat_models.prompts import Conversation, prompt_file
+from gloss.models.chat_models.token_marks import (
+    Marks,
+    json_string,
+    numbered_lines,
+    spell_contexts,
+    suitable_marks,
+    where_above,
+)
 from gloss.records import Explanation, Failure, Score
-from gloss.score.asking import Asking, Item, judge
-from gloss.score.marks import Marked, marked_alike
-from gloss.score.verdicts import scored, too_few
+from gloss.score.judge.questions import JudgedItem, QuestionSettings, ask_judge
+from gloss.score.judge.verdict_metrics import too_few_contexts, verdict_score
+from gloss.score.mark_matching import MarkedItem, match_marks
 from gloss.store.evidence import Evidence
 
 
 @dataclass(frozen=True)
 class Fuzzing:
-    """Shows held-out contexts with marked tokens: those on which the feature fires, or others where it is silent."""
+    """Shows held-out contexts with marked tokens: those on which the feature fires, or others where
+    it is inactive.
+    """
 
     asks: ClassVar[bool] = True
     correctable: ClassVar[bool] = True
@@ -25,50 +37,67 @@ class Fuzzing:
     contexts_per_question: int = 0  # as for detection
     form: str = "auto"  # as for detection
     threshold: float = 0.3  # of a context's maximum, above which a token is marked
-    alternatives: int = 5  # asked for at each token of an answer; gives probabilities where the server gives log-probabilities
-    precision: float = 0.0  # stops asking when balanced accuracy is known to within this; 0 asks about every item
+    # asked for at each token of an answer; gives probabilities where the server gives
+    # log-probabilities
+    alternatives: int = 5
+    # stops asking when balanced accuracy is known to within this; 0 asks about every item
+    precision: float = 0.0
 
     def __post_init__(self) -> None:
-        self.asking()
+        self.question_settings()
         if not 0 <= self.threshold < 1:
-            raise BadSettings(f"fuzzing was given threshold={self.threshold}, wants a threshold from 0 to below 1")
+            raise BadSettings(
+                f"fuzzing was given threshold={self.threshold}, wants a threshold from 0 to below 1"
+            )
 
-    def asking(self) -> Asking:
+    def question_settings(self) -> QuestionSettings:
         """How the judge is asked."""
-        return Asking("fuzzing", self.contexts_per_question, self.form, self.alternatives, self.precision)
+        return QuestionSettings(
+            "fuzzing", self.contexts_per_question, self.form, self.alternatives, self.precision
+        )
 
-    def score(self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator) -> Conversation[Score | Failure]:
+    def score(
+        self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator
+    ) -> Conversation[Score | Failure]:
         """Ask about items; the score, or a failure where a side is empty."""
         examples = evidence.examples
         items = self.items(evidence, rng)
         firing = sum(item.firing for item in items)
         if firing == 0 or firing == len(items):
-            return too_few(explanation, firing, len(items) - firing)
-        marks = suitable([(item.spelled.pieces, item.marks) for item in items])
+            return too_few_contexts(explanation, firing, len(items) - firing)
+        marks = suitable_marks([(item.spelled.pieces, item.marks) for item in items])
         file = prompt_file("gloss.score", "fuzzing")
-        said = yield from judge(
-            [self.shown(item, marks, evidence) for item in items],
+        said = yield from ask_judge(
+            [self.judged_item(item, marks, evidence) for item in items],
             lambda texts, form, again: file.fill(
-                explanation=quoted(explanation.text),
-                contexts=numbered(texts),
+                explanation=json_string(explanation.text),
+                contexts=numbered_lines(texts),
                 open=marks.open,
                 close=marks.close,
                 form=form,
                 again=again,
             ),
-            self.asking(),
+            self.question_settings(),
             rng,
         )
-        return scored("fuzzing", explanation, said, examples, rng)
+        return verdict_score("fuzzing", explanation, said, examples, rng)
 
-    def items(self, evidence: Evidence, rng: np.random.Generator) -> list[Marked]:
-        """What the judge is shown: firing contexts with their own marks, silent ones with marks of the same law."""
+    def items(self, evidence: Evidence, rng: np.random.Generator) -> list[MarkedItem]:
+        """What the judge is shown: firing contexts with their own marks, inactive ones with marks
+        of the same law.
+        """
         vocabulary = evidence.corpus.vocabulary
-        firing = spell_all(evidence.examples.held_out, vocabulary)
-        silent = spell_all(evidence.examples.silent_held_out, vocabulary)
-        return marked_alike([(spelled, above(spelled, self.threshold)) for spelled in firing], silent, rng)
+        firing = spell_contexts(evidence.examples.held_out, vocabulary)
+        inactive = spell_contexts(evidence.examples.inactive_held_out, vocabulary)
+        return match_marks(
+            [(spelled, where_above(spelled, self.threshold)) for spelled in firing], inactive, rng
+        )
 
-    def shown(self, item: Marked, marks: Marks, evidence: Evidence) -> Item:
+    def judged_item(self, item: MarkedItem, marks: Marks, evidence: Evidence) -> JudgedItem:
         """The item as the judge reads it."""
-        contexts = evidence.examples.held_out if item.firing else evidence.examples.silent_held_out
-        return Item(int(contexts.starts[item.row]), item.firing, marks.wrap(item.spelled.pieces, item.marks))
+        contexts = (
+            evidence.examples.held_out if item.firing else evidence.examples.inactive_held_out
+        )
+        return JudgedItem(
+            int(contexts.starts[item.row]), item.firing, marks.wrap(item.spelled.pieces, item.marks)
+        )

@@ -1,4 +1,6 @@
-"""95 % intervals: the percentile bootstrap (Efron, 1979; Hesterberg, 2015), Wilson's score (1927), Jeffreys' prior."""
+"""95 % intervals: the percentile bootstrap (Efron, 1979; Hesterberg, 2015), Wilson's score (1927),
+Jeffreys' prior.
+"""
 
 import math
 from collections.abc import Callable
@@ -22,16 +24,21 @@ def bootstrap(
     rng: np.random.Generator,
     resamples: int = 1000,
 ) -> Estimate:
-    """The statistic of paired arrays, with the percentile interval of its values on items drawn with replacement.
+    """The statistic of paired arrays, with the percentile interval of its values on items drawn
+    with replacement.
 
-    `statistic` is given the arrays with any leading axes and works along the last: `lambda x: x.mean(axis=-1)`. Items must
-    be independent: resample documents or contexts, not neighbouring tokens. Resamples on which the statistic is not a number
-    (no positive was drawn) are left out; with fewer than two items, or no number at all, the estimate is missing.
-    Raises ValueError where the arrays differ in length.
+    `statistic` is given the arrays with any leading axes and works along the last: `lambda x:
+    x.mean(axis=-1)`. Items must be independent: resample documents or contexts, not neighbouring
+    tokens. Resamples on which the statistic is not a number (no positive was drawn) are left out;
+    with fewer than two items, or no number at all, the estimate is missing. Raises ValueError where
+    the arrays differ in length.
     """
     lengths = {len(array) for array in arrays}
     if len(lengths) != 1:
-        raise ValueError(f"bootstrap was given arrays of lengths {sorted(lengths)}, wants one or more of equal length")
+        raise ValueError(
+            f"bootstrap was given arrays of lengths {sorted(lengths)}, wants one or more of equal"
+            " length"
+        )
     items = lengths.pop()
     if items < 2:
         return Estimate.missing()
@@ -42,15 +49,19 @@ def bootstrap(
         while left > 0:
             rows = min(left, max(1, MOST_DRAWN_AT_ONCE // items))
             drawn = rng.integers(0, items, size=(rows, items))
-            draws.append(np.asarray(statistic(*(array[drawn] for array in arrays)), dtype=np.float64))
+            draws.append(
+                np.asarray(statistic(*(array[drawn] for array in arrays)), dtype=np.float64)
+            )
             left -= rows
-    return from_draws(value, np.concatenate(draws), outside=widened(items))
+    return estimate_from_draws(value, np.concatenate(draws), outside=small_sample_tail(items))
 
 
-def drawn_apart(
+def resample_by_side(
     firing: Bool[ndarray, " context"], rng: np.random.Generator, resamples: int = 1000
 ) -> Float64[ndarray, "draw context"]:
-    """How often each context is drawn with replacement, as many firing and as many silent ones as there are."""
+    """How often each context is drawn with replacement, as many firing and as many inactive ones as
+    there are.
+    """
     counts = np.zeros((resamples, len(firing)))
     for side in (firing, ~firing):
         if number := int(side.sum()):
@@ -58,15 +69,22 @@ def drawn_apart(
     return counts
 
 
-def widened(items: int) -> float:
-    """The tail to cut off so that few items cover 95 % too: resampled spread is sqrt((n-1)/n) too narrow, and not Student's."""
+def small_sample_tail(items: int) -> float:
+    """The tail to cut off so that few items cover 95 % too: resampled spread is sqrt((n-1)/n) too
+    narrow, and not Student's.
+    """
     z, freedom = NORMAL_QUANTILE, items - 1
     student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
     return NormalDist().cdf(-math.sqrt(items / freedom) * student)
 
 
-def from_draws(value: float, draws: Float64[ndarray, " draw"], *, outside: float = OUTSIDE) -> Estimate:
-    """The value with the draws' interval, `outside` of them cut off at each end; widened where it would leave the value out."""
+def estimate_from_draws(
+    value: float, draws: Float64[ndarray, " draw"], *, outside: float = OUTSIDE
+) -> Estimate:
+    """The value with the draws' interval, `outside` of them cut off at each end.
+
+    Widened where it would leave the value out.
+    """
     finite = draws[np.isfinite(draws)]
     if not math.isfinite(value) or len(finite) == 0:
         return Estimate.missing()
@@ -74,7 +92,7 @@ def from_draws(value: float, draws: Float64[ndarray, " draw"], *, outside: float
     return Estimate(value, min(float(low), value), max(float(high), value))
 
 
-def wilson(successes: int, trials: int) -> Estimate:
+def wilson_interval(successes: int, trials: int) -> Estimate:
     """A share of independent trials with its Wilson interval; missing where there were none."""
     if trials == 0:
         return Estimate.missing()
@@ -85,35 +103,52 @@ def wilson(successes: int, trials: int) -> Estimate:
     return Estimate(share, min(max(0.0, centre - half), share), max(min(1.0, centre + half), share))
 
 
-def rate_draws(successes: int, trials: int, *, rng: np.random.Generator, draws: int = 2000) -> Float64[ndarray, " draw"]:
-    """Rates that could lie behind the count: Beta(successes + 1/2, failures + 1/2), so that 20 of 20 is not certainty."""
+def draw_rates(
+    successes: int, trials: int, *, rng: np.random.Generator, draws: int = 2000
+) -> Float64[ndarray, " draw"]:
+    """Rates that could lie behind the count: Beta(successes + 1/2, failures + 1/2), so that 20 of
+    20 is not certainty.
+    """
     return rng.beta(successes + 0.5, trials - successes + 0.5, size=draws)
 
 
 def student_quantile(freedom: float) -> float:
-    """What Student's t exceeds on either side in 5 % of cases: 12.71 with one degree of freedom, 1.96 with very many."""
-    angles = np.linspace(0.0, math.pi / 2, 20_001)  # t = sqrt(freedom) tan(angle) has a density of cos(angle) ** (freedom - 1)
+    """What Student's t exceeds on either side in 5 % of cases: 12.71 with one degree of freedom,
+    1.96 with very many.
+    """
+    # t = sqrt(freedom) tan(angle) has a density of cos(angle) ** (freedom - 1)
+    angles = np.linspace(0.0, math.pi / 2, 20_001)
     density = np.cos(angles) ** (freedom - 1)
     mass = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
     return math.sqrt(freedom) * math.tan(float(np.interp(1 - 2 * OUTSIDE, mass / mass[-1], angles)))
 
 
-def by_student(values: Float64[ndarray, " run"]) -> Estimate:
-    """The mean of a few independent numbers, with Student's interval; missing for fewer than two."""
+def student_interval(values: Float64[ndarray, " run"]) -> Estimate:
+    """The mean of a few independent numbers, with Student's interval.
+
+    Missing for fewer than two.
+    """
     if len(values) < 2:
         return Estimate.missing()
-    mean, half = float(values.mean()), student_quantile(len(values) - 1.0) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    mean, half = (
+        float(values.mean()),
+        student_quantile(len(values) - 1.0) * float(values.std(ddof=1)) / math.sqrt(len(values)),
+    )
     return Estimate(mean, mean - half, mean + half)
 
 
-def difference_by_student(one: Float64[ndarray, " run"], other: Float64[ndarray, " run_"]) -> Estimate:
-    """The difference of two means of independent numbers, with Welch's interval (1947); missing for fewer than two of either."""
+def welch_interval(one: Float64[ndarray, " run"], other: Float64[ndarray, " run_"]) -> Estimate:
+    """The difference of two means of independent numbers, with Welch's interval (1947); missing for
+    fewer than two of either.
+    """
     if min(len(one), len(other)) < 2:
         return Estimate.missing()
     parts = [float(values.var(ddof=1)) / len(values) for values in (one, other)]
     difference, variance = float(one.mean() - other.mean()), sum(parts)
     if variance == 0:
         return Estimate(difference, difference, difference)
-    freedom = variance**2 / sum(part**2 / (len(v) - 1) for part, v in zip(parts, (one, other), strict=True))
+    freedom = variance**2 / sum(
+        part**2 / (len(v) - 1) for part, v in zip(parts, (one, other), strict=True)
+    )
     half = student_quantile(freedom) * math.sqrt(variance)
     return Estimate(difference, difference - half, difference + half)

@@ -1,4 +1,6 @@
-"""How well numbers rank firing contexts above silent ones, as mixed and at the feature's true rate, with intervals."""
+"""How well numbers rank firing contexts above inactive ones, as mixed and at the feature's true
+rate, with intervals.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,67 +10,83 @@ from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from gloss.records import Estimate
-from gloss.score.intervals import from_draws
+from gloss.score.intervals import estimate_from_draws
 
 DRAWS = 2000
-END = 0.25  # of an item, at either end of the ranking; with a half, intervals of nearly perfect rankings lie too low
+# of an item, at either end of the ranking; with a half, intervals of nearly perfect rankings lie
+# too low
+END = 0.25
 
-Weights = Float64[ndarray, "draw level"]  # how much of a side stands at each level, the highest level first
+# how much of a side stands at each level, the highest level first
+LevelWeights = Float64[ndarray, "draw level"]
 
 
-def ranked(
+def ranking_estimates(
     firing: Float64[ndarray, " firing"],
-    silent: Float64[ndarray, " silent"],
-    hard: Bool[ndarray, " silent"],
+    inactive: Float64[ndarray, " inactive"],
+    hard: Bool[ndarray, " inactive"],
     share_firing: float,
     rng: np.random.Generator,
 ) -> dict[str, Estimate]:
-    """AUROC and AUPRC (average precision) of values that should be higher where the feature fires; missing where a side is empty.
+    """AUROC and AUPRC (average precision) of values that should be higher where the feature fires;
+    missing where a side is empty.
 
-    A value that is not a number failed: it loses against every context of the other side, and claims nothing for precision.
-    `auprc_at_base_rate` weighs firing contexts and silent ones drawn at random (not `hard`) as they come in text,
-    `share_firing` of them firing.
+    A value that is not a number failed: it loses against every context of the other side, and
+    claims nothing for precision. `auprc_at_base_rate` weighs firing contexts and inactive ones
+    drawn at random (not `hard`) as they come in text, `share_firing` of them firing.
     """
-    found, wrong = with_failed(firing, -np.inf), with_failed(silent, -np.inf)
-    mixed = len(firing) / max(1, len(firing) + len(silent))
+    found, wrong = fill_failed(firing, -np.inf), fill_failed(inactive, -np.inf)
+    mixed = len(firing) / max(1, len(firing) + len(inactive))
     return {
-        "auroc": estimated(area, found, with_failed(silent, np.inf), rng),
-        "auprc": estimated(partial(average_precision, share=mixed), found, wrong, rng),
-        "auprc_at_base_rate": estimated(partial(average_precision, share=share_firing), found, wrong[~hard], rng),
+        "auroc": estimate_by_weights(area_under_roc, found, fill_failed(inactive, np.inf), rng),
+        "auprc": estimate_by_weights(
+            partial(average_precision_at_share, share=mixed), found, wrong, rng
+        ),
+        "auprc_at_base_rate": estimate_by_weights(
+            partial(average_precision_at_share, share=share_firing), found, wrong[~hard], rng
+        ),
     }
 
 
-def headline(hard: Bool[ndarray, " silent"]) -> str:
-    """The metric to show first: the one that sees explanations that are too broad, where silent contexts were drawn at random."""
+def ranking_headline(hard: Bool[ndarray, " inactive"]) -> str:
+    """The metric to show first: the one that sees explanations that are too broad, where inactive
+    contexts were drawn at random.
+    """
     return "auroc" if hard.all() else "auprc_at_base_rate"
 
 
-def with_failed(values: Float64[ndarray, " context"], value: float) -> Float64[ndarray, " context"]:
+def fill_failed(values: Float64[ndarray, " context"], value: float) -> Float64[ndarray, " context"]:
     """The values, with this one where there is none."""
     return np.where(np.isnan(values), value, values)
 
 
-def estimated(
-    measure: Callable[[Weights, Weights], Float64[ndarray, " draw"]],
+def estimate_by_weights(
+    measure: Callable[[LevelWeights, LevelWeights], Float64[ndarray, " draw"]],
     firing: Float64[ndarray, " firing"],
-    silent: Float64[ndarray, " silent"],
+    inactive: Float64[ndarray, " inactive"],
     rng: np.random.Generator,
 ) -> Estimate:
-    """The measure of both sides with the interval of a Bayesian bootstrap (Rubin, 1981); missing where a side is empty.
+    """The measure of both sides with the interval of a Bayesian bootstrap (Rubin, 1981); missing
+    where a side is empty.
 
-    A quarter of an item is added at each end of either side: the rate above any threshold is then drawn from
-    Beta(k + 1/4, n - k + 1/4), so that a perfect ranking of few is not certain.
+    A quarter of an item is added at each end of either side: the rate above any threshold is then
+    drawn from Beta(k + 1/4, n - k + 1/4), so that a perfect ranking of few is not certain.
     """
-    if len(firing) == 0 or len(silent) == 0:
+    if len(firing) == 0 or len(inactive) == 0:
         return Estimate.missing()
-    levels = np.unique(np.concatenate([firing, silent]))[::-1]
-    sides = [np.searchsorted(-levels, -side) + 1 for side in (firing, silent)]  # 0 and the last level hold the ends
-    counts = [np.bincount(side, minlength=len(levels) + 2)[None].astype(np.float64) for side in sides]
-    drawn = [weights(side, len(levels) + 2, rng) for side in sides]
-    return from_draws(float(measure(counts[0], counts[1])[0]), measure(drawn[0], drawn[1]))
+    levels = np.unique(np.concatenate([firing, inactive]))[::-1]
+    # 0 and the last level hold the ends
+    sides = [np.searchsorted(-levels, -side) + 1 for side in (firing, inactive)]
+    counts = [
+        np.bincount(side, minlength=len(levels) + 2)[None].astype(np.float64) for side in sides
+    ]
+    drawn = [draw_level_weights(side, len(levels) + 2, rng) for side in sides]
+    return estimate_from_draws(float(measure(counts[0], counts[1])[0]), measure(drawn[0], drawn[1]))
 
 
-def weights(levels: Int64[ndarray, " item"], number: int, rng: np.random.Generator) -> Weights:
+def draw_level_weights(
+    levels: Int64[ndarray, " item"], number: int, rng: np.random.Generator
+) -> LevelWeights:
     """How much of a side could lie at each level, from the levels of its items."""
     drawn = np.zeros((DRAWS, number))
     np.add.at(drawn.T, levels, rng.standard_exponential((len(levels), DRAWS)))
@@ -76,15 +94,19 @@ def weights(levels: Int64[ndarray, " item"], number: int, rng: np.random.Generat
     return drawn
 
 
-def area(firing: Weights, silent: Weights) -> Float64[ndarray, " draw"]:
-    """The chance that a firing context stands above a silent one; half where they tie."""
-    below = silent.sum(1, keepdims=True) - np.cumsum(silent, axis=1) + silent / 2
-    return (firing * below).sum(1) / (firing.sum(1) * silent.sum(1))
+def area_under_roc(firing: LevelWeights, inactive: LevelWeights) -> Float64[ndarray, " draw"]:
+    """The chance that a firing context stands above an inactive one; half where they tie."""
+    below = inactive.sum(1, keepdims=True) - np.cumsum(inactive, axis=1) + inactive / 2
+    return (firing * below).sum(1) / (firing.sum(1) * inactive.sum(1))
 
 
-def average_precision(firing: Weights, silent: Weights, share: float) -> Float64[ndarray, " draw"]:
-    """The sum over levels, from the top, of gained recall times precision where this share of contexts fires."""
+def average_precision_at_share(
+    firing: LevelWeights, inactive: LevelWeights, share: float
+) -> Float64[ndarray, " draw"]:
+    """The sum over levels, from the top, of gained recall times precision where this share of
+    contexts fires.
+    """
     right = share * np.cumsum(firing, axis=1) / firing.sum(1, keepdims=True)
-    wrong = (1 - share) * np.cumsum(silent, axis=1) / silent.sum(1, keepdims=True)
+    wrong = (1 - share) * np.cumsum(inactive, axis=1) / inactive.sum(1, keepdims=True)
     precision = np.divide(right, right + wrong, out=np.zeros_like(right), where=right > 0)
     return (firing * precision).sum(1) / firing.sum(1)

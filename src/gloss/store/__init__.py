@@ -1,1 +1,3 @@
-"""Where records rest: the corpus, the activations, results in Parquet parts, and the manifests that make a run resumable."""
+"""Where records rest: the corpus, the activations, results in Parquet parts, and the manifests that
+make a run resumable.
+"""

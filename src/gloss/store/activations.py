@@ -1,4 +1,6 @@
-"""Where each feature fires, and how strongly: one Parquet file sorted by feature, of which a reader opens only what it needs."""
+"""Where each feature fires, and how strongly: one Parquet file sorted by feature, of which a reader
+opens only what it needs.
+"""
 
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +14,16 @@ from numpy import ndarray
 
 from gloss.errors import BadInput
 from gloss.records import FeatureActivations
-from gloss.store.digests import digest
-from gloss.store.parquet import opened, read_table, readable, require_footers
-from gloss.store.sealed import CHANGED, damaged, unsealed
+from gloss.store.digests import file_digest
+from gloss.store.parquet import open_parquet, parquet_errors, read_table, require_footers
+from gloss.store.sealed_json import CHANGED_CONTENT, damage_error, read_sealed_json
 
 ACTIVATIONS = "activations.parquet"
 QUANTILES = np.linspace(0.0, 1.0, 11)  # of a feature's non-zero values
 BINS_PER_OCTAVE, LOWEST_OCTAVE, OCTAVES = 4, -12, 32
 BINS = BINS_PER_OCTAVE * OCTAVES
-HISTOGRAM_EDGES = 2.0 ** (LOWEST_OCTAVE + np.arange(BINS + 1) / BINS_PER_OCTAVE)  # the outermost bins take what lies beyond
+# the outermost bins take what lies beyond
+HISTOGRAM_EDGES = 2.0 ** (LOWEST_OCTAVE + np.arange(BINS + 1) / BINS_PER_OCTAVE)
 
 STATISTICS = pa.schema(
     [
@@ -39,16 +42,21 @@ STATISTICS = pa.schema(
 )
 
 
-def bins_of(values: Float32[ndarray, " value"]) -> Int64[ndarray, " value"]:
+def histogram_bins(values: Float32[ndarray, " value"]) -> Int64[ndarray, " value"]:
     """The histogram bin of each value's magnitude."""
     octaves = np.log2(np.abs(values).astype(np.float64)) - LOWEST_OCTAVE
     return np.clip(np.floor(octaves * BINS_PER_OCTAVE), 0, BINS - 1).astype(np.int64)
 
 
 class Activations:
-    """The activations of every feature of one dictionary over one corpus. Open them with `Activations.open(folder)`."""
+    """The activations of every feature of one dictionary over one corpus.
 
-    def __init__(self, folder: Path, manifest: dict[str, Any], indptr: Int64[ndarray, " feature_and_end"]) -> None:
+    Open them with `Activations.open(folder)`.
+    """
+
+    def __init__(
+        self, folder: Path, manifest: dict[str, Any], indptr: Int64[ndarray, " feature_and_end"]
+    ) -> None:
         self.folder, self.manifest, self.indptr = folder, manifest, indptr
         self.width: int = manifest["width"]  # features
         self.tokens: int = manifest["tokens"]  # of the corpus
@@ -59,13 +67,14 @@ class Activations:
         """What `collect` wrote. Raises BadInput where there is none, and Damaged."""
         if not (folder / "manifest.json").is_file():
             raise BadInput(
-                f"{folder} holds no activations; collect them first, or give the folder `activations` of a finished collect"
+                f"{folder} holds no activations; collect them first, or give the folder"
+                " `activations` of a finished collect"
             )
-        manifest = unsealed(folder / "manifest.json")
+        manifest = read_sealed_json(folder / "manifest.json")
         require_footers(folder, manifest.get("footers", {}))
         for name, content in manifest.get("arrays", {}).items():
-            if not (folder / name).exists() or digest(folder / name) != content:
-                raise damaged(folder / name, CHANGED)
+            if not (folder / name).exists() or file_digest(folder / name) != content:
+                raise damage_error(folder / name, CHANGED_CONTENT)
         return Activations(folder, manifest, np.load(folder / "indptr.npy"))
 
     @property
@@ -75,7 +84,9 @@ class Activations:
 
     @cached_property
     def left_out(self) -> Int64[ndarray, " left_out"]:
-        """Global indices of the tokens at which nothing is stored, ascending: special and massive ones."""
+        """Global indices of the tokens at which nothing is stored, ascending: special and massive
+        ones.
+        """
         return np.load(self.folder / "left_out.npy")
 
     @cached_property
@@ -92,9 +103,14 @@ class Activations:
         return scales.to_numpy().astype(np.float32, copy=False)
 
     def feature(self, index: int) -> FeatureActivations:
-        """Every place where this feature fires. Raises IndexError for a feature that does not exist."""
+        """Every place where this feature fires.
+
+        Raises IndexError for a feature that does not exist.
+        """
         if not 0 <= index < self.width:
-            raise IndexError(f"feature {index}: the dictionary has {self.width}, 0 to {self.width - 1}")
+            raise IndexError(
+                f"feature {index}: the dictionary has {self.width}, 0 to {self.width - 1}"
+            )
         begin, end = int(self.indptr[index]), int(self.indptr[index + 1])
         rows: int = self.manifest["rows_per_group"]
         positions, values = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
@@ -106,9 +122,12 @@ class Activations:
         return FeatureActivations(np.concatenate(positions), np.concatenate(values))
 
     def group(self, number: int) -> tuple[ndarray, ndarray]:
-        """Tokens and stored values of one row group; the last one stays in memory, because neighbours share it."""
+        """Tokens and stored values of one row group.
+
+        The last one stays in memory, because neighbours share it.
+        """
         if self.last_group is None or self.last_group[0] != number:
-            with readable(self.folder / ACTIVATIONS):
+            with parquet_errors(self.folder / ACTIVATIONS):
                 table = self.file.read_row_group(number, use_threads=False)
             self.last_group = (number, table["token"].to_numpy(), table["value"].to_numpy())
         return self.last_group[1:]
@@ -116,8 +135,10 @@ class Activations:
     @cached_property
     def file(self) -> pq.ParquetFile:
         """The open file, whose metadata is read once."""
-        return opened(self.folder / ACTIVATIONS, memory_map=True)
+        return open_parquet(self.folder / ACTIVATIONS, memory_map=True)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the open file, so that another process can have a copy."""
-        return {name: value for name, value in vars(self).items() if name not in ("file", "last_group")} | {"last_group": None}
+        return {
+            name: value for name, value in vars(self).items() if name not in ("file", "last_group")
+        } | {"last_group": None}

@@ -16,48 +16,52 @@ from gloss.errors import Unwritable
 PARTIAL = ".partial"  # how names end of what is being written
 
 
-def partial_of(path: Path) -> Path:
-    """A name beside `path` that no other writer has; `store/lock.py` clears away what killed ones left."""
+def partial_path(path: Path) -> Path:
+    """A name beside `path` that no other writer has.
+
+    `store/lock.py` clears away what killed ones left.
+    """
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, flush it to the disk and rename it; makes the folders above.
+    """Let `write` fill a temporary file beside `path`, flush it to the disk and rename it.
 
-    The temporary name is this writer's own. Raises Unwritable.
+    Makes the folders above. The temporary name is this writer's own. Raises Unwritable.
     """
-    temporary = partial_of(path)
-    with disk(path):
+    temporary = partial_path(path)
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(temporary)
-            flush(temporary)
+            flush_to_disk(temporary)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        flush(path.parent)
+        flush_to_disk(path.parent)
 
 
 @contextmanager
 def new_folder(path: Path) -> Generator[Path]:
-    """Give a temporary folder beside `path` that becomes `path` when the block ends, and is removed when it fails.
+    """Give a temporary folder beside `path` that becomes `path` when the block ends, and is removed
+    when it fails.
 
     Raises Unwritable; errors of the block that are not about writing pass unchanged.
     """
-    temporary = partial_of(path)
+    temporary = partial_path(path)
     made = [folder for folder in path.parents if not folder.exists()]
-    with disk(path):
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
     try:
         yield temporary
-        with disk(path):
+        with disk_errors(path):
             for file in sorted(temporary.rglob("*")):
-                flush(file)
-            flush(temporary)
+                flush_to_disk(file)
+            flush_to_disk(temporary)
             temporary.replace(path)
-            flush(path.parent)
+            flush_to_disk(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         for folder in made:
@@ -66,14 +70,15 @@ def new_folder(path: Path) -> Generator[Path]:
 
 
 @contextmanager
-def disk(path: Path) -> Generator[None]:
+def disk_errors(path: Path) -> Generator[None]:
     """Say in one sentence what the operating system refused; wrap only what writes."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
         raise Unwritable(
-            f"cannot write {path}: {reason[:1].lower()}{reason[1:]}; give a folder that can be written and has room"
+            f"cannot write {path}: {reason[:1].lower()}{reason[1:]}; give a folder that can be"
+            " written and has room"
         ) from error
 
 
@@ -83,13 +88,16 @@ def write_bytes(path: Path, content: bytes | memoryview) -> None:
 
 
 def write_array(path: Path, array: ndarray) -> None:
-    """Write an array as .npy atomically, from memory, so that a full disk is told as such. Raises Unwritable."""
+    """Write an array as .npy atomically, from memory, so that a full disk is told as such.
+
+    Raises Unwritable.
+    """
     content = io.BytesIO()
     np.save(content, array)
     write_bytes(path, content.getbuffer())
 
 
-def flush(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
     """Have the disk confirm a file's content, or a folder's list of names."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -98,9 +106,12 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def remove(path: Path) -> None:
-    """Remove a file or a folder, of a link the link alone; nothing where nothing is. Raises Unwritable."""
-    with disk(path):
+def remove_path(path: Path) -> None:
+    """Remove a file or a folder, of a link the link alone; nothing where nothing is.
+
+    Raises Unwritable.
+    """
+    with disk_errors(path):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

@@ -1,8 +1,10 @@
-"""The tokens that were read, cut into the sequences that the subject saw, each inside one document."""
+"""The tokens that were read, cut into the sequences that the subject saw, each inside one document;
+and where each token of the vocabulary stands.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,48 +14,59 @@ from numpy import ndarray
 
 from gloss.errors import BadInput
 from gloss.records import Split
-from gloss.store.parquet import opened, read_table, require_footers
-from gloss.store.sealed import unsealed
+from gloss.store.parquet import open_parquet, read_table, require_footers
+from gloss.store.sealed_json import read_sealed_json
 from gloss.store.vocabulary import Vocabulary
 
-SHOWN_SHARE = 0.5  # of the documents, by hash
+TRAIN_SHARE = 0.5  # of the documents, by hash
 GROUPS = "groups.parquet"
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Text tokens in reading order. Start tokens are not among them: the subject gets one before each sequence.
+    """Text tokens in reading order.
 
-    A sequence is what one row of a forward pass held. Contexts and rules stay inside a sequence, because the subject
-    saw nothing beyond it; splits go by document, because sequences of one document resemble each other, and by group of
-    documents that are near copies.
+    Start tokens are not among them: the subject gets one before each sequence. A sequence is what
+    one row of a forward pass held. Contexts and rules stay inside a sequence, because the subject
+    saw nothing beyond it; splits go by document, because sequences of one document resemble each
+    other, and by group of documents that are near copies.
     """
 
     tokens: Int32[ndarray, " token"]
-    offsets: Int64[ndarray, " sequence_and_end"]  # of each sequence's first token, then the number of tokens
-    documents: Int64[ndarray, " sequence"]  # the document that each sequence comes from, counted from 0
+    # of each sequence's first token, then the number of tokens
+    offsets: Int64[ndarray, " sequence_and_end"]
+    # the document that each sequence comes from, counted from 0
+    documents: Int64[ndarray, " sequence"]
     hashes: UInt64[ndarray, " document"]  # of each document's text
     names: tuple[str, ...]  # of each document, for people
     vocabulary: Vocabulary
-    left_out: Int64[ndarray, " left_out"] = field(default_factory=lambda: np.empty(0, np.int64))  # tokens without activations
-    near_copies: Int64[ndarray, " document"] | None = None  # the first document of each one's group; None: none is a copy
+    # tokens without activations
+    left_out: Int64[ndarray, " left_out"] = field(default_factory=lambda: np.empty(0, np.int64))
+    # the first document of each one's group; None: none is a copy
+    near_copies: Int64[ndarray, " document"] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     @cached_property
     def groups(self) -> Int64[ndarray, " document"]:
-        """The number of the first document of each one's group: documents that share most of their text are one group."""
+        """The number of the first document of each one's group: documents that share most of their
+        text are one group.
+        """
         return np.arange(len(self.hashes)) if self.near_copies is None else self.near_copies
 
     @cached_property
-    def document_splits(self) -> Bool[ndarray, " document"]:
-        """Whether each document is shown: by the hash of its group's first text, so that no near copy is on the other side."""
-        return self.hashes[self.groups] < np.uint64(int(SHOWN_SHARE * 2**64))
+    def documents_in_train(self) -> Bool[ndarray, " document"]:
+        """Whether each document is in the train split: by the hash of its group's first text, so
+        that no near copy is on the other side.
+        """
+        return self.hashes[self.groups] < np.uint64(int(TRAIN_SHARE * 2**64))
 
     @cached_property
     def counted(self) -> Bool[ndarray, " token"]:
-        """Whether each token counts: all but those that are left out, where nobody knows what fires."""
+        """Whether each token counts: all but those that are left out, where nobody knows what
+        fires.
+        """
         counted = np.ones(len(self.tokens), dtype=bool)
         counted[self.left_out] = False
         return counted
@@ -63,38 +76,46 @@ class Corpus:
         return np.searchsorted(self.offsets, positions, side="right") - 1
 
     @cached_property
-    def shown(self) -> Bool[ndarray, " token"]:
-        """Whether each token belongs to the shown split."""
-        return np.repeat(self.document_splits[self.documents], np.diff(self.offsets))
+    def in_train(self) -> Bool[ndarray, " token"]:
+        """Whether each token belongs to the train split."""
+        return np.repeat(self.documents_in_train[self.documents], np.diff(self.offsets))
 
     def in_split(self, split: Split) -> Bool[ndarray, " token"]:
         """Whether each token belongs to the split."""
-        return self.shown if split is Split.SHOWN else ~self.shown
+        return self.in_train if split is Split.TRAIN else ~self.in_train
 
     @staticmethod
     def open(folder: Path) -> "Corpus":
         """Read a corpus that `collect` wrote. Raises BadInput where there is none, and Damaged."""
         if not (folder / "tokens.parquet").is_file():
             raise BadInput(
-                f"{folder} holds no corpus; collect one there first, or give the folder `corpus` of a finished collect"
+                f"{folder} holds no corpus; collect one there first, or give the folder `corpus` of"
+                " a finished collect"
             )
-        known = unsealed(folder / "manifest.json").get("footers", {}) if (folder / "manifest.json").exists() else {}
+        known = (
+            read_sealed_json(folder / "manifest.json").get("footers", {})
+            if (folder / "manifest.json").exists()
+            else {}
+        )
         require_footers(folder, known)
         if not (folder / GROUPS).exists():
             raise BadInput(
-                f"{folder} was collected by a former version of gloss, which did not keep near copies on one side of the split; "
-                f"delete {folder.parent} and run its experiment again"
+                f"{folder} was collected by a former version of gloss, which did not keep near"
+                f" copies on one side of the split; delete {folder.parent} and run its experiment"
+                " again"
             )
-        tokens = column(folder / "tokens.parquet", "token").astype(np.int32, copy=False)
-        sequences, documents, vocabulary = (folder / f"{name}.parquet" for name in ("sequences", "documents", "vocabulary"))
+        tokens = read_column(folder / "tokens.parquet", "token").astype(np.int32, copy=False)
+        sequences, documents, vocabulary = (
+            folder / f"{name}.parquet" for name in ("sequences", "documents", "vocabulary")
+        )
         return Corpus(
             tokens=tokens,
-            offsets=np.append(column(sequences, "offset"), len(tokens)),
-            documents=column(sequences, "document"),
-            hashes=column(documents, "hash"),
+            offsets=np.append(read_column(sequences, "offset"), len(tokens)),
+            documents=read_column(sequences, "document"),
+            hashes=read_column(documents, "hash"),
             names=tuple(read_table(documents, documents, ["name"])["name"].to_pylist()),
             vocabulary=Vocabulary(tuple(read_table(vocabulary, vocabulary)["piece"].to_pylist())),
-            near_copies=column(folder / GROUPS, "group"),
+            near_copies=read_column(folder / GROUPS, "group"),
         )
 
 
@@ -108,9 +129,12 @@ class Stretch:
     lengths: Int64[ndarray, " sequence"]
 
 
-def stretches(folder: Path, tokens_each: int) -> Iterator[Stretch]:
-    """Cut a stored corpus after the sequence that brings a stretch to `tokens_each`; memory does not grow with the corpus."""
-    with opened(folder / "tokens.parquet") as file:
+def corpus_stretches(folder: Path, tokens_each: int) -> Iterator[Stretch]:
+    """Cut a stored corpus after the sequence that brings a stretch to `tokens_each`.
+
+    Memory does not grow with the corpus.
+    """
+    with open_parquet(folder / "tokens.parquet") as file:
         stream, total, number = TokenStream(file), file.metadata.num_rows, 0
         starts: list[int] = []
         for offset in offsets_and_end(folder, total):
@@ -123,7 +147,7 @@ def stretches(folder: Path, tokens_each: int) -> Iterator[Stretch]:
 
 def offsets_and_end(folder: Path, total: int) -> Iterator[int]:
     """Where each sequence begins, then the number of tokens."""
-    with opened(folder / "sequences.parquet") as file:
+    with open_parquet(folder / "sequences.parquet") as file:
         for batch in file.iter_batches(columns=["offset"]):
             yield from batch["offset"].to_pylist()
     yield total
@@ -133,7 +157,9 @@ class TokenStream:
     """Reads a column of tokens from front to back, some at a time."""
 
     def __init__(self, file: pq.ParquetFile) -> None:
-        self.groups = (file.read_row_group(i)["token"].to_numpy() for i in range(file.num_row_groups))
+        self.groups = (
+            file.read_row_group(i)["token"].to_numpy() for i in range(file.num_row_groups)
+        )
         self.rest = np.empty(0, np.int32)
 
     def take(self, number: int) -> Int32[ndarray, " token"]:
@@ -147,6 +173,31 @@ class TokenStream:
         return whole[:number]
 
 
-def column(path: Path, name: str) -> ndarray:
+def read_column(path: Path, name: str) -> ndarray:
     """One column of a Parquet file, whole."""
     return read_table(path, path, [name])[name].to_numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Occurrences:
+    """Where each token of the vocabulary stands in the corpus."""
+
+    order: Int64[ndarray, " token"]  # global token indices, by token and then ascending
+    offsets: Int64[ndarray, " id_and_end"]
+
+    def of(self, token: int) -> Int64[ndarray, " position"]:
+        """The global token indices at which this token stands, ascending."""
+        return self.order[self.offsets[token] : self.offsets[token + 1]]
+
+    def of_any(self, tokens: Int64[ndarray, " id"]) -> Int64[ndarray, " position"]:
+        """The global token indices at which one of these tokens stands, ascending."""
+        return np.sort(np.concatenate([np.empty(0, np.int64), *map(self.of, tokens.tolist())]))
+
+
+@lru_cache(maxsize=2)
+def token_occurrences(corpus: Corpus) -> Occurrences:
+    """The index of a corpus; worked out once for all features."""
+    counts = np.bincount(corpus.tokens, minlength=len(corpus.vocabulary))
+    return Occurrences(
+        np.argsort(corpus.tokens, kind="stable"), np.concatenate([[0], np.cumsum(counts)])
+    )

@@ -1,4 +1,6 @@
-"""Writes a corpus as it is read: memory does not grow with the number of tokens, and equal texts make equal bytes."""
+"""Writes a corpus as it is read: memory does not grow with the number of tokens, and equal texts
+make equal bytes.
+"""
 
 import hashlib
 import json
@@ -12,16 +14,18 @@ import pyarrow as pa
 from jaxtyping import Int32, Int64
 from numpy import ndarray
 
-from gloss.store.atomic import disk
-from gloss.store.parquet import ROWS, GroupWriter, footers
-from gloss.store.sealed import sealed
+from gloss.store.atomic import disk_errors
+from gloss.store.parquet import ROWS, GroupWriter, footer_digests
+from gloss.store.sealed_json import seal_json
 from gloss.store.vocabulary import Vocabulary
 
 SEQUENCES = pa.schema([("offset", pa.int64()), ("document", pa.int64())])
 DOCUMENTS = pa.schema([("name", pa.string()), ("hash", pa.uint64())])
 PIECES = pa.schema([("piece", pa.binary())])
 GROUPS = pa.schema([("group", pa.int64())])
-FILES = tuple(f"{name}.parquet" for name in ("tokens", "sequences", "documents", "vocabulary", "groups"))
+FILES = tuple(
+    f"{name}.parquet" for name in ("tokens", "sequences", "documents", "vocabulary", "groups")
+)
 HELD = 2**12  # sequences and documents that wait to be written
 
 
@@ -53,26 +57,39 @@ class CorpusDigest:
 
 
 class CorpusWriter(CorpusDigest):
-    """Takes sequences and ends of documents in reading order. Use it in a `with` block. Raises Unwritable."""
+    """Takes sequences and ends of documents in reading order.
+
+    Use it in a `with` block. Raises Unwritable.
+    """
 
     def __init__(
-        self, folder: Path, vocabulary: Vocabulary, grouped: Callable[[Path], Int64[ndarray, " document"]] | None = None
+        self,
+        folder: Path,
+        vocabulary: Vocabulary,
+        group_documents: Callable[[Path], Int64[ndarray, " document"]] | None = None,
     ) -> None:
-        """`grouped` is given the folder at the end and says which documents are near copies; without it none is."""
+        """`group_documents` gets the folder at the end and says which documents are near copies.
+
+        Without it none is.
+        """
         super().__init__(vocabulary)
-        self.folder, self.held, self.grouped = folder, ExitStack(), grouped
+        self.folder, self.held, self.group_documents = folder, ExitStack(), group_documents
         kind = pa.uint16() if len(vocabulary) <= 2**16 else pa.int32()
-        self.token_file = self.opened("tokens", pa.schema([("token", kind)]))
+        self.token_file = self.open_table("tokens", pa.schema([("token", kind)]))
         encodings = {"offset": "DELTA_BINARY_PACKED", "document": "DELTA_BINARY_PACKED"}
-        self.sequence_file = self.opened("sequences", SEQUENCES, encodings)
-        self.document_file = self.opened("documents", DOCUMENTS)
+        self.sequence_file = self.open_table("sequences", SEQUENCES, encodings)
+        self.document_file = self.open_table("documents", DOCUMENTS)
         self.pieces = vocabulary.pieces
         self.waiting_tokens: list[ndarray] = []
         self.waiting_offsets: list[tuple[int, int]] = []
         self.waiting_documents: list[tuple[str, int]] = []
 
-    def opened(self, name: str, schema: pa.Schema, encodings: dict[str, str] | None = None) -> GroupWriter:
-        return self.held.enter_context(GroupWriter(self.folder / f"{name}.parquet", schema, encodings, ROWS))
+    def open_table(
+        self, name: str, schema: pa.Schema, encodings: dict[str, str] | None = None
+    ) -> GroupWriter:
+        return self.held.enter_context(
+            GroupWriter(self.folder / f"{name}.parquet", schema, encodings, ROWS)
+        )
 
     def sequence(self, tokens: Int32[ndarray, " token"]) -> None:
         self.waiting_tokens.append(tokens)
@@ -101,7 +118,12 @@ class CorpusWriter(CorpusDigest):
     def __enter__(self) -> "CorpusWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if kind is not None:
             self.held.__exit__(kind, error, trace)
             return
@@ -109,10 +131,20 @@ class CorpusWriter(CorpusDigest):
             self.hand_on()
             with GroupWriter(self.folder / "vocabulary.parquet", PIECES) as file:
                 file.add(piece=list(self.pieces))
-        groups = np.arange(self.documents) if self.grouped is None else self.grouped(self.folder)
+        groups = (
+            np.arange(self.documents)
+            if self.group_documents is None
+            else self.group_documents(self.folder)
+        )
         with GroupWriter(self.folder / "groups.parquet", GROUPS) as file:
             file.add(group=groups)
-        counts: dict[str, str | int] = {"digest": self.hexadecimal, "tokens": self.tokens, "sequences": self.sequences}
+        counts: dict[str, str | int] = {
+            "digest": self.hexadecimal,
+            "tokens": self.tokens,
+            "sequences": self.sequences,
+        }
         counts |= {"documents": self.documents, "empty": self.empty}
-        with disk(self.folder):
-            (self.folder / "manifest.json").write_bytes(sealed(counts | {"footers": footers(self.folder, FILES)}))
+        with disk_errors(self.folder):
+            (self.folder / "manifest.json").write_bytes(
+                seal_json(counts | {"footers": footer_digests(self.folder, FILES)})
+            )

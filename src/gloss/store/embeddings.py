@@ -1,4 +1,6 @@
-"""What windows of the corpus say, as directions: one index for all features, kept as 16-bit floats and mapped, not read."""
+"""What windows of the corpus say, as directions: one index for all features, kept as 16-bit floats
+and mapped, not read.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +12,7 @@ from numpy import ndarray
 from scipy.special import ndtr, ndtri
 
 from gloss.errors import BadInput
-from gloss.store.sealed import damaged
+from gloss.store.sealed_json import damage_error
 
 STARTS = "starts.npy"
 COMPARED = 1024  # windows, each with each, from which chance is told
@@ -26,26 +28,38 @@ class Embeddings:
 
     @staticmethod
     def open(folder: Path) -> "Embeddings":
-        """Map an index. Raises BadInput where it is not whole, and Damaged where a file of it is not."""
+        """Map an index. Raises BadInput where it is not whole, and Damaged where a file of it is
+        not.
+        """
         try:
             starts = np.load(folder / STARTS) if (folder / STARTS).exists() else None
-            parts = tuple(np.load(path, mmap_mode="r") for path in sorted(folder.glob("part-*.npy")))
+            parts = tuple(
+                np.load(path, mmap_mode="r") for path in sorted(folder.glob("part-*.npy"))
+            )
         except (ValueError, EOFError) as problem:
-            raise damaged(folder, "its arrays cannot be read") from problem
+            raise damage_error(folder, "its arrays cannot be read") from problem
         if starts is None or sum(map(len, parts)) != len(starts):
-            raise BadInput(f"{folder} holds no whole index of windows; run the experiment again to go on with it")
+            raise BadInput(
+                f"{folder} holds no whole index of windows; run the experiment again to go on"
+                " with it"
+            )
         return Embeddings(starts, parts)
 
     def of(self, rows: Int64[ndarray, " row"]) -> Float32[ndarray, "row d"]:
         """The vectors of these windows."""
         begins = np.cumsum([0, *map(len, self.parts)])
         where = np.searchsorted(begins, rows, side="right") - 1
-        return np.array([self.parts[part][row - begins[part]] for part, row in zip(where, rows, strict=True)], np.float32)
+        return np.array(
+            [self.parts[part][row - begins[part]] for part, row in zip(where, rows, strict=True)],
+            np.float32,
+        )
 
     def cosines(self, rows: Int64[ndarray, " row"]) -> Float32[ndarray, "row window"]:
         """How close each of these windows lies to each of all."""
         vectors = self.of(rows)
-        return np.concatenate([vectors @ np.asarray(part, np.float32).T for part in self.parts], axis=1)
+        return np.concatenate(
+            [vectors @ np.asarray(part, np.float32).T for part in self.parts], axis=1
+        )
 
     @cached_property
     def chance(self) -> tuple[float, float]:
@@ -53,7 +67,9 @@ class Embeddings:
 
         The spread is that of the lower half: pairs that are alike lie in the upper one.
         """
-        some = self.of(np.linspace(0, len(self.starts) - 1, min(COMPARED, len(self.starts))).astype(np.int64))
+        some = self.of(
+            np.linspace(0, len(self.starts) - 1, min(COMPARED, len(self.starts))).astype(np.int64)
+        )
         pairs = (some @ some.T)[np.triu_indices(len(some), 1)]
         if not len(pairs):
             return 1.0, 0.0
@@ -61,6 +77,8 @@ class Embeddings:
         return float(median), float(median - low)
 
     def least(self, number: int) -> float:
-        """The cosine that the nearest of so many windows exceeds in one case of twenty, where no two say alike."""
+        """The cosine that the nearest of so many windows exceeds in one case of twenty, where no
+        two say alike.
+        """
         median, spread = self.chance
         return median + spread * float(ndtri(1 - BY_CHANCE / max(number, 1)))

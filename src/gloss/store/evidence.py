@@ -1,39 +1,168 @@
-"""Everything that an explanation of one feature may be judged by."""
+"""Everything that an explanation of one feature may be judged by, and the same of the train split
+alone.
+
+The train split is taken for a whole corpus and split again, so that explanations can be chosen
+without what is held out.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 
-from gloss.records import Effect, Examples, FeatureActivations, Neighbour
+from gloss.records import Contexts, Effect, Examples, FeatureActivations, Neighbour, Split
+from gloss.store.contexts import corpus_windows
 from gloss.store.corpus import Corpus
+from gloss.store.stored_examples import (
+    inactive_share_with_tokens,
+    strongest_train_activation,
+    train_top_tokens,
+)
 
-NOWHERE = FeatureActivations(np.empty(0, np.int64), np.empty(0, np.float32))  # of a feature that never fires
+# of a feature that never fires
+NO_ACTIVATIONS = FeatureActivations(np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 @runtime_checkable
-class Reader(Protocol):
-    """Runs the subject over text that the corpus does not hold, in the way in which the corpus was collected."""
+class NewTextReader(Protocol):
+    """Runs the subject over text that the corpus does not hold, in the way in which the corpus was
+    collected.
+    """
 
     def encode(self, text: str) -> Int32[ndarray, " token"]:
         """The text's tokens, cut off where a sequence of the corpus would end."""
         ...
 
-    def read(self, sequences: Sequence[Int32[ndarray, " _"]], feature: int) -> list[Float32[ndarray, " _"]]:
-        """The feature's activation at every token of each sequence, each read by itself; none may be empty."""
+    def read(
+        self, sequences: Sequence[Int32[ndarray, " _"]], feature: int
+    ) -> list[Float32[ndarray, " _"]]:
+        """The feature's activation at every token of each sequence, each read by itself.
+
+        None may be empty.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One feature's sampled contexts, and the whole corpus with its true activations everywhere in it."""
+    """One feature's sampled contexts, and the whole corpus with its true activations everywhere in
+    it.
+    """
 
     examples: Examples
     corpus: Corpus
     activations: FeatureActivations
-    neighbours: tuple[Neighbour, ...] = ()  # nearest first; for scorers that say `reads_neighbours = True`
-    reader: Reader | None = None  # for scorers that say `reads_texts = True`
-    effects: tuple[Effect, ...] = ()  # after held-out contexts, controls among them; for scorers that say `reads_effects = True`
+    # nearest first; for scorers that say `reads_neighbours = True`
+    neighbours: tuple[Neighbour, ...] = ()
+    reader: NewTextReader | None = None  # for scorers that say `reads_texts = True`
+    # after held-out contexts, controls among them; for scorers that say `reads_effects = True`
+    effects: tuple[Effect, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class TrainCorpus:
+    """The documents of the train split alone, and where each of its tokens has gone."""
+
+    corpus: Corpus
+    in_train: Bool[ndarray, " token"]  # of the tokens of the whole corpus
+    new_indices: Int64[ndarray, " token"]  # the new index of each token of the train split
+    documents: Int64[ndarray, " document"]  # the new number of each document of the train split
+
+    def activations(self, activations: FeatureActivations) -> FeatureActivations:
+        """Those in the train split."""
+        inside = self.in_train[activations.positions]
+        return FeatureActivations(
+            self.new_indices[activations.positions[inside]], activations.values[inside]
+        )
+
+    def contexts(self, contexts: Contexts) -> Contexts:
+        """Contexts of the train split, where they are now."""
+        assert contexts.sequence_positions is not None
+        # of their sequences; a context may begin in front of its own
+        firsts = contexts.starts - contexts.sequence_positions
+        documents, groups = self.documents[contexts.documents], self.documents[contexts.units]
+        return replace(
+            contexts,
+            starts=self.new_indices[firsts] + contexts.sequence_positions,
+            documents=documents,
+            groups=groups,
+        )
+
+
+def validation_evidence(evidence: Evidence) -> Evidence:
+    """What an explainer may choose its explanation by: the evidence as if the train split were all
+    that there is.
+
+    Its documents are split in two by their hashes; the half that is held out here is what
+    explanations are chosen on, and nothing that is held out of the whole is anywhere in it.
+    """
+    within, examples = train_corpus(evidence.corpus), evidence.examples
+    corpus, activations = within.corpus, within.activations(evidence.activations)
+    firing, inactive = within.contexts(examples.train), within.contexts(examples.inactive_train)
+    active_in_train, inactive_in_train = (
+        corpus.documents_in_train[each.documents] for each in (firing, inactive)
+    )
+    width = firing.tokens.shape[1]
+    windows = corpus_windows(corpus, width)
+    fired = windows.firing(activations)
+    top_tokens = train_top_tokens(corpus, activations)
+    chosen = Examples(
+        examples.feature,
+        train=firing[active_in_train],
+        held_out=firing[~active_in_train],
+        inactive_train=inactive[inactive_in_train],
+        inactive_held_out=inactive[~inactive_in_train],
+        strongest=strongest_train_activation(corpus, activations),
+        share_train=windows.share(fired, Split.TRAIN),
+        share_held_out=windows.share(fired, Split.HELD_OUT),
+        output_tokens=examples.output_tokens,
+        top_tokens=top_tokens,
+        share_near=inactive_share_with_tokens(corpus, activations, width, top_tokens),
+    )
+    neighbours = tuple(
+        replace(near, activations=within.activations(near.activations))
+        for near in evidence.neighbours
+    )
+    return Evidence(chosen, corpus, activations, neighbours, evidence.reader)
+
+
+def exchange_splits(evidence: Evidence) -> Evidence:
+    """The evidence with the contexts of both splits exchanged, for a judge of contexts that an
+    explainer has seen.
+    """
+    e = evidence.examples
+    turned = replace(
+        e,
+        train=e.held_out,
+        held_out=e.train,
+        inactive_train=e.inactive_held_out,
+        inactive_held_out=e.inactive_train,
+        share_train=e.share_held_out,
+        share_held_out=e.share_train,
+    )
+    return replace(evidence, examples=turned)
+
+
+@lru_cache(maxsize=2)
+def train_corpus(corpus: Corpus) -> TrainCorpus:
+    """The train split of a corpus; worked out once for all features."""
+    in_train, kept = corpus.in_train, corpus.documents_in_train
+    sequences = kept[corpus.documents]
+    documents = np.cumsum(kept) - 1
+    alone = Corpus(
+        tokens=corpus.tokens[in_train],
+        offsets=np.append(0, np.cumsum(np.diff(corpus.offsets)[sequences])).astype(np.int64),
+        documents=documents[corpus.documents[sequences]],
+        hashes=corpus.hashes[kept] << np.uint64(1),  # the next bit decides; copies stay on one side
+        names=tuple(
+            name for name, inside in zip(corpus.names, kept.tolist(), strict=True) if inside
+        ),
+        vocabulary=corpus.vocabulary,
+        left_out=np.flatnonzero(~corpus.counted[in_train]),
+        near_copies=documents[corpus.groups[kept]],
+    )
+    return TrainCorpus(alone, in_train, np.cumsum(in_train) - 1, documents)

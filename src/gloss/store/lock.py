@@ -1,4 +1,6 @@
-"""One writer a folder: a lock that goes with the process which holds it, and what killed writers left is cleared away."""
+"""One writer a folder: a lock that goes with the process which holds it, and what killed writers
+left is cleared away.
+"""
 
 import errno
 import json
@@ -12,38 +14,46 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gloss.errors import Busy, Unwritable
-from gloss.store.atomic import PARTIAL, disk, remove, remove_if_empty, write_bytes
+from gloss.store.atomic import PARTIAL, disk_errors, remove_if_empty, remove_path, write_bytes
 
 LOCK = ".lock"
 POLL_SECONDS = 0.2
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)  # of file systems without locks
-OF_THEIR_OWN = frozenset({"page", "controls"})  # folders that hold no partial files, or are locked by themselves
+# of file systems without locks
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
+# folders that hold no partial files, or are locked by themselves
+OF_THEIR_OWN = frozenset({"page", "controls"})
 
 
 @contextmanager
 def sole_writer(folder: Path, *, wait: bool = False, of: str = "") -> Generator[None]:
-    """Keep every other writer out of the folder, which is made, until the block ends or the process does.
+    """Keep every other writer out of the folder, which is made, until the block ends or the process
+    does.
 
-    `of` locks one of several things in a folder, by its name. With `wait`, waits for another writer to end; otherwise
-    raises Busy, which says who it is. The same thread may lock a folder again. Raises Unwritable.
+    `of` locks one of several things in a folder, by its name. With `wait`, waits for another writer
+    to end; otherwise raises Busy, which says who it is. The same thread may lock a folder again.
+    Raises Unwritable.
     """
     made = [each for each in (folder, *folder.parents) if not each.exists()]
-    with disk(folder):
+    with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         path = folder.absolute() / f"{LOCK}{of and f'-{of}'}"
-        # The file stays: on a network file system, who waits for one that is removed may lock another than who comes next.
+        # The file stays: on a network file system, who waits for one that is removed may lock
+        # another than who comes next.
         lock = FileLock(path, is_singleton=True, preserve_lock_file=True)
         nested = lock.is_locked
-        acquire(lock, holder_of(path), folder, wait=wait)
+        acquire_lock(lock, lock_holder_file(path), folder, wait=wait)
     try:
         if not nested:
-            write_bytes(holder_of(path), json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
-            sweep(folder, of)
+            write_bytes(
+                lock_holder_file(path),
+                json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode(),
+            )
+            remove_partial_files(folder, of)
         yield
     finally:
         if not nested:
             with suppress(OSError):  # the folder may have been removed meanwhile
-                holder_of(path).unlink()
+                lock_holder_file(path).unlink()
                 if made and [*folder.iterdir()] == [folder / path.name]:  # nothing came of it
                     path.unlink()
         lock.release()
@@ -51,15 +61,16 @@ def sole_writer(folder: Path, *, wait: bool = False, of: str = "") -> Generator[
             remove_if_empty(each)
 
 
-def acquire(lock: FileLock, holder: Path, folder: Path, *, wait: bool) -> None:
+def acquire_lock(lock: FileLock, holder: Path, folder: Path, *, wait: bool) -> None:
     """Take the lock, at once or when it is free."""
     try:
         lock.acquire(timeout=0)
     except Timeout as taken:
-        who = described(holder)
+        who = describe_lock_holder(holder)
         if not wait:
             raise Busy(
-                f"{who} works in {folder}; wait until it is done (--wait does), stop it, or give another folder"
+                f"{who} works in {folder}; wait until it is done (--wait does), stop it, or give"
+                " another folder"
             ) from taken
         print(f"gloss: waiting for {who}, which works in {folder}", file=sys.stderr)
         lock.acquire(poll_interval=POLL_SECONDS)
@@ -67,17 +78,18 @@ def acquire(lock: FileLock, holder: Path, folder: Path, *, wait: bool) -> None:
         if problem.errno not in NO_LOCKS:
             raise
         raise Unwritable(
-            f"{folder} is on a file system that grants no locks ({(problem.strerror or str(problem)).lower()}), so nothing would "
-            "keep a second gloss out; give a folder on a local disk, or have locks turned on where it is mounted"
+            f"{folder} is on a file system that grants no locks"
+            f" ({(problem.strerror or str(problem)).lower()}), so nothing would keep a second gloss"
+            " out; give a folder on a local disk, or have locks turned on where it is mounted"
         ) from problem
 
 
-def holder_of(lock: Path) -> Path:
+def lock_holder_file(lock: Path) -> Path:
     """The file that says who holds a lock."""
     return lock.with_name(f"{lock.name}.json")
 
 
-def described(holder: Path) -> str:
+def describe_lock_holder(holder: Path) -> str:
     """Who holds a lock, as far as it is known."""
     try:
         found = json.loads(holder.read_text("utf-8"))
@@ -86,11 +98,16 @@ def described(holder: Path) -> str:
         return "another gloss"
 
 
-def sweep(folder: Path, of: str) -> None:
-    """Remove the partial files and folders that killed writers left: nobody else writes here now."""
+def remove_partial_files(folder: Path, of: str) -> None:
+    """Remove the partial files and folders that killed writers left.
+
+    Nobody else writes here now.
+    """
     for above, folders, files in os.walk(folder):
         for name in (*folders, *files):
             if name.endswith(PARTIAL) and of in name:
                 with suppress(Unwritable):  # on a network file system somebody may still read it
-                    remove(Path(above) / name)
-        folders[:] = [name for name in folders if not name.endswith(PARTIAL) and name not in OF_THEIR_OWN]
+                    remove_path(Path(above) / name)
+        folders[:] = [
+            name for name in folders if not name.endswith(PARTIAL) and name not in OF_THEIR_OWN
+        ]

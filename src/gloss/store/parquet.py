@@ -1,4 +1,6 @@
-"""Parquet written piece by piece, such that the bytes depend on the rows alone, and read such that damage is noticed."""
+"""Parquet written piece by piece, such that the bytes depend on the rows alone, and read such that
+damage is noticed.
+"""
 
 import hashlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
@@ -11,92 +13,121 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy import ndarray
 
-from gloss.store.atomic import disk
-from gloss.store.sealed import damaged
+from gloss.store.atomic import disk_errors
+from gloss.store.sealed_json import damage_error
 
 ROWS = 2**17  # in a row group: small enough to read one feature fast, large enough to compress well
 
 
 class GroupWriter:
-    """Writes row groups of one exact size, whatever the sizes of the pieces that arrive. Use it in a `with` block.
+    """Writes row groups of one exact size, whatever the sizes of the pieces that arrive.
 
-    With `encodings`, every column needs one; without, Parquet chooses. Raises Unwritable.
+    Use it in a `with` block. With `encodings`, every column needs one; without, Parquet chooses.
+    Raises Unwritable.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, encodings: Mapping[str, str] | None = None, rows: int = ROWS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: pa.Schema,
+        encodings: Mapping[str, str] | None = None,
+        rows: int = ROWS,
+    ) -> None:
         self.path, self.schema, self.rows = path, schema, rows
         self.pending = schema.empty_table()
-        settings: dict[str, Any] = {"column_encoding": dict(encodings), "use_dictionary": False} if encodings else {}
-        with disk(path):
-            self.writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True, **settings)
+        settings: dict[str, Any] = (
+            {"column_encoding": dict(encodings), "use_dictionary": False} if encodings else {}
+        )
+        with disk_errors(path):
+            self.writer = pq.ParquetWriter(
+                path, schema, compression="zstd", write_page_checksum=True, **settings
+            )
 
     def add(self, **columns: ndarray | pa.Array | list[object]) -> None:
         """Append rows, given as one array a column."""
         arrays = [pa.array(columns[field.name], field.type) for field in self.schema]
-        self.pending = pa.concat_tables([self.pending, pa.Table.from_arrays(arrays, schema=self.schema)])
+        self.pending = pa.concat_tables(
+            [self.pending, pa.Table.from_arrays(arrays, schema=self.schema)]
+        )
         while self.pending.num_rows >= self.rows:
             self.write(self.pending.slice(0, self.rows))
             self.pending = self.pending.slice(self.rows)
 
     def write(self, group: pa.Table) -> None:
-        with disk(self.path):
+        with disk_errors(self.path):
             self.writer.write_table(group.combine_chunks(), row_group_size=self.rows)
 
     def __enter__(self) -> "GroupWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is not None:  # what was written will be thrown away, so a second complaint would only hide the first
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # what was written will be thrown away, so a second complaint would only hide the first
+        if kind is not None:
             with suppress(OSError):
                 self.writer.close()
             return
         if self.pending.num_rows:
             self.write(self.pending)
-        with disk(self.path):
+        with disk_errors(self.path):
             self.writer.close()
 
 
 @contextmanager
-def readable(path: Path) -> Generator[None]:
+def parquet_errors(path: Path) -> Generator[None]:
     """Raise Damaged where Parquet that was written whole is not to be read any more."""
     try:
         yield
     except FileNotFoundError as problem:
-        raise damaged(path, "it is missing") from problem
+        raise damage_error(path, "it is missing") from problem
     except (pa.ArrowException, OSError) as problem:
-        raise damaged(path, "it is not the Parquet that was written") from problem
+        raise damage_error(path, "it is not the Parquet that was written") from problem
 
 
 def read_table(
-    source: Path | bytes, path: Path, columns: Sequence[str] | None = None, schema: pa.Schema | None = None
+    source: Path | bytes,
+    path: Path,
+    columns: Sequence[str] | None = None,
+    schema: pa.Schema | None = None,
 ) -> pa.Table:
-    """A table, from the file or from its bytes, whose pages are held against their checksums. Raises Damaged."""
+    """A table, from the file or from its bytes, whose pages are held against their checksums.
+
+    Raises Damaged.
+    """
     given = pa.BufferReader(source) if isinstance(source, bytes) else source
-    with readable(path):
+    with parquet_errors(path):
         return pq.read_table(given, columns=columns, schema=schema, page_checksum_verification=True)
 
 
-def opened(path: Path, *, memory_map: bool = False) -> pq.ParquetFile:
+def open_parquet(path: Path, *, memory_map: bool = False) -> pq.ParquetFile:
     """A file of which row groups are read, and held against their checksums. Raises Damaged."""
-    with readable(path):
+    with parquet_errors(path):
         return pq.ParquetFile(path, memory_map=memory_map, page_checksum_verification=True)
 
 
-def footers(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """A hash of the footer of each file: with the pages' checksums, it vouches for the whole without reading it."""
-    return {name: footer(folder / name) for name in names}
+def footer_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """A hash of the footer of each file: with the pages' checksums, it vouches for the whole
+    without reading it.
+    """
+    return {name: footer_digest(folder / name) for name in names}
 
 
 def require_footers(folder: Path, expected: Mapping[str, str]) -> None:
     """Raise Damaged if a file does not end as it was written."""
     for name, digest in expected.items():
-        with readable(folder / name):
-            if footer(folder / name) != digest:
-                raise damaged(folder / name, "its end is not what was written")
+        with parquet_errors(folder / name):
+            if footer_digest(folder / name) != digest:
+                raise damage_error(folder / name, "its end is not what was written")
 
 
-def footer(path: Path) -> str:
-    """The SHA-256 of the metadata at the end of a Parquet file, of its length and of the size of the file."""
+def footer_digest(path: Path) -> str:
+    """The SHA-256 of the metadata at the end of a Parquet file, of its length and of the size of
+    the file.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(0, size - 8))

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 
 Progress = Callable[[int, int | None], None]
-"""Called with what is done and what there is in all, or None while that is unknown; the unit is the task's own."""
+"""Called with what is done and what there is in all, or None while that is unknown.
+
+The unit is the task's own.
+"""
 
 
-def silent(done: int, total: int | None) -> None:
+def ignore_progress(done: int, total: int | None) -> None:
     """Say nothing."""

@@ -5,13 +5,28 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 FEATURE = [("dictionary", pa.string()), ("feature", pa.int64())]
-ESTIMATES = pa.list_(pa.struct([("metric", pa.string()), ("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64())]))
+ESTIMATES = pa.list_(
+    pa.struct(
+        [
+            ("metric", pa.string()),
+            ("value", pa.float64()),
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+        ]
+    )
+)
 WEIGHTED_TOKENS = pa.list_(pa.struct([("token", pa.string()), ("value", pa.float32())]))
 
 ESTIMATE = pa.struct([("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64())])
 SHIFTS = pa.list_(
     pa.struct(
-        [("token", pa.int64()), ("text", pa.string()), ("change", ESTIMATE), ("clean", pa.float64()), ("edited", pa.float64())]
+        [
+            ("token", pa.int64()),
+            ("text", pa.string()),
+            ("change", ESTIMATE),
+            ("clean", pa.float64()),
+            ("edited", pa.float64()),
+        ]
     )
 )
 
@@ -19,48 +34,75 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "features": pa.schema(
         [
             *FEATURE,
-            ("top_tokens", WEIGHTED_TOKENS),  # whose logits the feature raises, strongest first
-            ("bottom_tokens", WEIGHTED_TOKENS),
-            ("chance_logit", pa.float32()),  # that the first token of one random direction in a hundred exceeds
-            ("neighbours", pa.list_(pa.struct([("feature", pa.int64()), ("cosine", pa.float32())]))),
+            # whose logits the feature raises, strongest first
+            ("promoted_tokens", WEIGHTED_TOKENS),
+            ("suppressed_tokens", WEIGHTED_TOKENS),
+            # that the first token of one random direction in a hundred exceeds
+            ("chance_logit", pa.float32()),
+            (
+                "neighbours",
+                pa.list_(pa.struct([("feature", pa.int64()), ("cosine", pa.float32())])),
+            ),
         ]
     ),
     "neighbours": pa.schema(
-        [*FEATURE, ("neighbours", pa.list_(pa.struct([("feature", pa.int64()), ("closeness", pa.float32())])))]
+        [
+            *FEATURE,
+            (
+                "neighbours",
+                pa.list_(pa.struct([("feature", pa.int64()), ("closeness", pa.float32())])),
+            ),
+        ]
     ),
     "effects": pa.schema(
         [
             *FEATURE,
             ("split", pa.string()),
             ("control", pa.string()),
-            ("deed", pa.string()),
+            ("edit", pa.string()),
             ("target", pa.float64()),  # nats
             ("strength", pa.float64()),
-            ("divergence", ESTIMATE),  # nats
+            ("kl", ESTIMATE),  # nats
             ("passes", pa.int64()),
             ("n", pa.int64()),
             ("choosing", pa.int64()),
             ("risen", SHIFTS),
             ("fallen", SHIFTS),
             ("ranking", pa.list_(pa.int32())),
-            ("completions", pa.list_(pa.struct([("prompt", pa.string()), ("clean", pa.string()), ("edited", pa.string())]))),
+            (
+                "completions",
+                pa.list_(
+                    pa.struct(
+                        [("prompt", pa.string()), ("clean", pa.string()), ("edited", pa.string())]
+                    )
+                ),
+            ),
         ]
     ),
-    "reasons": pa.schema(
+    "token_attributions": pa.schema(
         [
             *FEATURE,
             ("context", pa.int64()),  # global index of its first position
             ("peak", pa.int64()),  # and of the token at which the feature is strongest
-            ("offsets", pa.list_(pa.int32())),  # of the tokens that are kept together, from the peak; empty for none of them
+            # of the tokens that are kept together, from the peak; empty for none of them
+            ("offsets", pa.list_(pa.int32())),
             ("tokens", pa.list_(pa.string())),  # what these say
             ("value", pa.float64()),  # that they add to the activation
-            ("share", pa.float64()),  # of the variation over masks that all sets of this context account for
-            ("players", pa.list_(pa.string())),  # the tokens up to the peak that were kept or not, that one last
+            # of the variation over masks that all sets of this context account for
+            ("share", pa.float64()),
+            # the tokens up to the peak that were kept or not, that one last
+            ("players", pa.list_(pa.string())),
             ("n", pa.int64()),  # masks
         ]
     ),
     "explanations": pa.schema(
-        [*FEATURE, ("text", pa.string()), ("method", pa.string()), ("rule", pa.string()), ("prompt_hash", pa.string())]
+        [
+            *FEATURE,
+            ("text", pa.string()),
+            ("method", pa.string()),
+            ("rule", pa.string()),
+            ("prompt_hash", pa.string()),
+        ]
     ),
     "candidates": pa.schema(
         [
@@ -71,7 +113,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("rule", pa.string()),
             ("chosen", pa.bool_()),
             ("scorer", pa.string()),
-            ("headline", pa.string()),  # on the selection split, and its value there
+            ("headline", pa.string()),  # on the validation split, and its value there
             ("value", pa.float64()),
             ("low", pa.float64()),
             ("high", pa.float64()),
@@ -80,7 +122,9 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("reason", pa.string()),  # why there is no score
         ]
     ),
-    "failures": pa.schema([*FEATURE, *((name, pa.string()) for name in ("stage", "reason", "detail", "explained_by"))]),
+    "failures": pa.schema(
+        [*FEATURE, *((name, pa.string()) for name in ("stage", "reason", "detail", "explained_by"))]
+    ),
     "scores": pa.schema(
         [
             *FEATURE,
@@ -88,7 +132,8 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("explained_by", pa.string()),
             ("control", pa.string()),
             ("headline", pa.string()),
-            ("value", pa.float64()),  # of the headline, so that a query need not unpack the estimates
+            # of the headline, so that a query need not unpack the estimates
+            ("value", pa.float64()),
             ("low", pa.float64()),
             ("high", pa.float64()),
             ("n", pa.int64()),
@@ -126,14 +171,18 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("reason", pa.string()),
             ("probability", pa.float64()),
             ("question", pa.int64()),
-            ("place", pa.int64()),  # in its question
+            ("position", pa.int64()),  # in its question
         ]
     ),
-    "anchors": pa.schema(
+    "calibration_items": pa.schema(
         [
             ("method", pa.string()),
             ("rule", pa.string()),
-            *((f"{side}_{answer}", pa.int64()) for side in ("covered", "others") for answer in ("yes", "no", "failed")),
+            *(
+                (f"{side}_{answer}", pa.int64())
+                for side in ("covered", "others")
+                for answer in ("yes", "no", "failed")
+            ),
         ]
     ),
     "packings": pa.schema(
@@ -143,11 +192,21 @@ SCHEMAS: Mapping[str, pa.Schema] = {
             ("form", pa.string()),
             ("chosen", pa.bool_()),
             *((name, pa.int64()) for name in ("n", "failed", "yes")),
-            *((f"{metric}{end}", pa.float64()) for metric in ("balanced", "auroc") for end in ("", "_low", "_high")),
+            *(
+                (f"{metric}{end}", pa.float64())
+                for metric in ("balanced", "auroc")
+                for end in ("", "_low", "_high")
+            ),
             *((name, pa.int64()) for name in ("requests", "prompt_tokens", "completion_tokens")),
         ]
     ),
     "examples": pa.schema(
-        [*FEATURE, ("role", pa.string()), ("context", pa.int64()), ("quantile", pa.int64()), ("width", pa.int64())]
+        [
+            *FEATURE,
+            ("role", pa.string()),
+            ("context", pa.int64()),
+            ("quantile", pa.int64()),
+            ("width", pa.int64()),
+        ]
     ),
-}  # fmt: skip
+}

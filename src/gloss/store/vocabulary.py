@@ -1,4 +1,6 @@
-"""What each token of a tokenizer says, as bytes, so that text is put together exactly and without the tokenizer."""
+"""What each token of a tokenizer says, as bytes, so that text is put together exactly and without
+the tokenizer.
+"""
 
 import codecs
 from collections.abc import Iterable, Sequence
@@ -15,7 +17,10 @@ CONTINUATIONS = frozenset(CONTINUATION[i : i + 1] for i in range(len(CONTINUATIO
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The bytes of every token, by id; a token that stands for no text (a special token) has its name instead."""
+    """The bytes of every token, by id.
+
+    A token that stands for no text (a special token) has its name instead.
+    """
 
     pieces: tuple[bytes, ...]
 
@@ -24,7 +29,10 @@ class Vocabulary:
 
     @cached_property
     def strings(self) -> tuple[str, ...]:
-        """Each token read by itself; bytes that are part of a character stand as `\\xe4`. What rules match against."""
+        """Each token read by itself; bytes that are part of a character stand as `\\xe4`.
+
+        What rules match against.
+        """
         return tuple(piece.decode("utf-8", errors="backslashreplace") for piece in self.pieces)
 
     def text(self, ids: Iterable[int]) -> str:
@@ -32,10 +40,11 @@ class Vocabulary:
         return b"".join(self.pieces[i] for i in ids if i >= 0).decode("utf-8", errors="replace")
 
     def texts(self, ids: Sequence[int], edges: tuple[bytes, bytes] | None = None) -> list[str]:
-        """One string a position, which together are `text(ids)`: a character cut across tokens belongs to the last of them.
+        """One string a position, which together are `text(ids)`: a character cut across tokens
+        belongs to the last of them.
 
-        `edges` are the bytes before and behind that complete the first and the last character of a window; of a character that
-        they do not complete nothing is shown.
+        `edges` are the bytes before and behind that complete the first and the last character of a
+        window; of a character that they do not complete nothing is shown.
         """
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         pieces = [self.pieces[i] if i >= 0 else b"" for i in ids]
@@ -57,9 +66,15 @@ class Vocabulary:
     @cached_property
     def begins_inside(self) -> Bool[ndarray, " token"]:
         """Whether each token begins inside a character."""
-        return np.fromiter((piece[:1] in CONTINUATIONS for piece in self.pieces), bool, len(self.pieces))
+        return np.fromiter(
+            (piece[:1] in CONTINUATIONS for piece in self.pieces), bool, len(self.pieces)
+        )
 
     @cached_property
     def ends_inside(self) -> Bool[ndarray, " token"]:
-        """Whether each token may end inside a character: its last three bytes are not whole characters by themselves."""
-        return np.fromiter((bool(piece) and piece[-1] >= 0x80 for piece in self.pieces), bool, len(self.pieces))
+        """Whether each token may end inside a character: its last three bytes are not whole
+        characters by themselves.
+        """
+        return np.fromiter(
+            (bool(piece) and piece[-1] >= 0x80 for piece in self.pieces), bool, len(self.pieces)
+        )

@@ -1,4 +1,7 @@
-"""Checkpoints that SAELens and sparsify wrote, with what they make of them, lie in `fixtures`; see tests/interop."""
+"""Checkpoints that SAELens and sparsify wrote, with what they make of them, lie in `fixtures`.
+
+See tests/interop.
+"""
 
 import json
 import resource
@@ -13,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from gloss.errors import BadInput, BadSettings, Mismatch, Unwritable
 from gloss.models.dictionary import Card, SparseCoder, Weights
 from gloss.models.formats import load_dictionary, save_dictionary
-from gloss.models.selection import AboveThreshold, LargestK, Positive
 from gloss.models.sites import Site
+from gloss.models.sparse_codes import AboveThreshold, LargestK, Positive
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CHECKPOINTS = sorted(path.parent for path in FIXTURES.rglob("cfg.json"))
@@ -37,8 +40,12 @@ def changed(kind: str, tmp_path: Path, **entries: object) -> Path:
 @pytest.mark.parametrize("folder", CHECKPOINTS, ids=name_of)
 def test_codes_and_reconstructions_are_those_of_the_library(folder: Path) -> None:
     expected, dictionary = load_file(folder / "expected.safetensors"), load_dictionary(folder)
-    torch.testing.assert_close(dictionary.encode(expected["x"]).dense(dictionary.width), expected["encoded"], **NEAR)
-    torch.testing.assert_close(dictionary.reconstruct(expected["x"]), expected["reconstructed"], **NEAR)
+    torch.testing.assert_close(
+        dictionary.encode(expected["x"]).dense(dictionary.width), expected["encoded"], **NEAR
+    )
+    torch.testing.assert_close(
+        dictionary.reconstruct(expected["x"]), expected["reconstructed"], **NEAR
+    )
 
 
 @pytest.mark.parametrize("folder", CHECKPOINTS, ids=name_of)
@@ -60,7 +67,15 @@ def test_sites_come_from_hook_names_and_from_the_folder() -> None:
 
 
 def test_the_card_survives_both_formats(tmp_path: Path) -> None:
-    card = Card(fvu=0.25, l0=4.0, dead_share=0.01, cross_entropy_recovered=0.9, tokens=1000, corpus="stories", model="tiny")
+    card = Card(
+        fvu=0.25,
+        l0=4.0,
+        dead_share=0.01,
+        cross_entropy_recovered=0.9,
+        tokens=1000,
+        corpus="stories",
+        model="tiny",
+    )
     dictionary = tiny(card=card)
     for format in ("sae_lens", "sparsify"):  # noqa: A001
         save_dictionary(dictionary, tmp_path / format, format)
@@ -69,12 +84,19 @@ def test_the_card_survives_both_formats(tmp_path: Path) -> None:
 
 def test_halves_on_disk_are_whole_in_memory(tmp_path: Path) -> None:
     save_dictionary(tiny(), tmp_path / "halves", dtype=torch.float16)
-    assert load_file(tmp_path / "halves" / "sae_weights.safetensors")["W_dec"].dtype == torch.float16
-    assert load_dictionary(tmp_path / "halves").atoms.dtype == torch.float32
+    assert (
+        load_file(tmp_path / "halves" / "sae_weights.safetensors")["W_dec"].dtype == torch.float16
+    )
+    assert load_dictionary(tmp_path / "halves").decoder_directions.dtype == torch.float32
 
 
 def test_a_number_too_large_for_halves_is_refused(tmp_path: Path) -> None:
-    huge = SparseCoder(SITE, SITE, Weights(torch.ones(4, 2), torch.zeros(4), torch.full((4, 2), 1e5), torch.zeros(2)), Positive())
+    huge = SparseCoder(
+        SITE,
+        SITE,
+        Weights(torch.ones(4, 2), torch.zeros(4), torch.full((4, 2), 1e5), torch.zeros(2)),
+        Positive(),
+    )
     with pytest.raises(Mismatch, match=r"W_dec holds 100000, too large for torch.float16"):
         save_dictionary(huge, tmp_path / "halves", dtype=torch.float16)
     assert not (tmp_path / "halves").exists()
@@ -82,18 +104,34 @@ def test_a_number_too_large_for_halves_is_refused(tmp_path: Path) -> None:
 
 def test_a_flat_configuration_from_before_version_6_is_read(tmp_path: Path) -> None:
     folder = changed("topk", tmp_path)
-    flat = {"d_in": 6, "d_sae": 16, "hook_point": "blocks.1.hook_resid_post", "activation_fn_str": "topk"}
-    flat |= {"activation_fn_kwargs": {"k": 4}, "normalize_activations": False, "architecture": "standard"}
+    flat = {
+        "d_in": 6,
+        "d_sae": 16,
+        "hook_point": "blocks.1.hook_resid_post",
+        "activation_fn_str": "topk",
+    }
+    flat |= {
+        "activation_fn_kwargs": {"k": 4},
+        "normalize_activations": False,
+        "architecture": "standard",
+    }
     (folder / "cfg.json").write_text(json.dumps(flat))
     expected, dictionary = load_file(folder / "expected.safetensors"), load_dictionary(folder)
     assert dictionary.selection == LargestK(4)
-    torch.testing.assert_close(dictionary.reconstruct(expected["x"]), expected["reconstructed"], **NEAR)
+    torch.testing.assert_close(
+        dictionary.reconstruct(expected["x"]), expected["reconstructed"], **NEAR
+    )
 
 
 def test_an_input_scale_is_folded_into_the_weights(tmp_path: Path) -> None:
     plain = load_dictionary(FIXTURES / "sae_lens" / "standard")
     scaled = load_dictionary(
-        changed("standard", tmp_path, normalize_activations="expected_average_only_in", norm_scaling_factor=2.0)
+        changed(
+            "standard",
+            tmp_path,
+            normalize_activations="expected_average_only_in",
+            norm_scaling_factor=2.0,
+        )
     )
     x = load_file(FIXTURES / "sae_lens" / "standard" / "expected.safetensors")["x"]
     torch.testing.assert_close(scaled.encode(x).dense(16), plain.encode(2 * x).dense(16), **NEAR)
@@ -101,15 +139,27 @@ def test_an_input_scale_is_folded_into_the_weights(tmp_path: Path) -> None:
 
 
 def test_an_unstated_input_scale_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"neither cfg.json \(norm_scaling_factor\) nor activation_scaler.json says by what"):
-        load_dictionary(changed("standard", tmp_path, normalize_activations="expected_average_only_in"))
+    with pytest.raises(
+        BadInput,
+        match=r"neither cfg.json \(norm_scaling_factor\) nor activation_scaler.json says by what",
+    ):
+        load_dictionary(
+            changed("standard", tmp_path, normalize_activations="expected_average_only_in")
+        )
 
 
 def test_an_input_scale_in_the_file_beside_is_folded_into_the_weights(tmp_path: Path) -> None:
     stated = load_dictionary(
-        changed("standard", tmp_path / "stated", normalize_activations="expected_average_only_in", norm_scaling_factor=0.4)
+        changed(
+            "standard",
+            tmp_path / "stated",
+            normalize_activations="expected_average_only_in",
+            norm_scaling_factor=0.4,
+        )
     )
-    folder = changed("standard", tmp_path / "beside", normalize_activations="expected_average_only_in")
+    folder = changed(
+        "standard", tmp_path / "beside", normalize_activations="expected_average_only_in"
+    )
     (folder / "activation_scaler.json").write_text('{"scaling_factor": 0.4}')
     beside = load_dictionary(folder)
     assert torch.equal(beside.weights.encoder, stated.weights.encoder)
@@ -118,17 +168,27 @@ def test_an_input_scale_in_the_file_beside_is_folded_into_the_weights(tmp_path: 
 
 def test_a_dictionary_of_centred_residuals_reads_plain_ones(tmp_path: Path) -> None:
     plain = load_dictionary(FIXTURES / "sae_lens" / "standard")
-    metadata = {"hook_name": "blocks.1.hook_resid_post", "model_from_pretrained_kwargs": {"center_writing_weights": True}}
+    metadata = {
+        "hook_name": "blocks.1.hook_resid_post",
+        "model_from_pretrained_kwargs": {"center_writing_weights": True},
+    }
     centred = load_dictionary(changed("standard", tmp_path, metadata=metadata))
     x = load_file(FIXTURES / "sae_lens" / "standard" / "expected.safetensors")["x"] + 5
     mean = x.mean(dim=1, keepdim=True)
-    torch.testing.assert_close(centred.encode(x).dense(16), plain.encode(x - mean).dense(16), atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(centred.reconstruct(x), plain.reconstruct(x - mean) + mean, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        centred.encode(x).dense(16), plain.encode(x - mean).dense(16), atol=1e-4, rtol=1e-4
+    )
+    torch.testing.assert_close(
+        centred.reconstruct(x), plain.reconstruct(x - mean) + mean, atol=1e-4, rtol=1e-4
+    )
 
 
 def test_a_k_that_was_written_with_a_decimal_point_is_read(tmp_path: Path) -> None:
     plain = load_dictionary(FIXTURES / "sae_lens" / "topk")
-    assert load_dictionary(changed("topk", tmp_path, k=float(plain.selection.k))).selection == plain.selection
+    assert (
+        load_dictionary(changed("topk", tmp_path, k=float(plain.selection.k))).selection
+        == plain.selection
+    )
 
 
 def test_thresholds_that_training_keeps_as_logarithms_are_read(tmp_path: Path) -> None:
@@ -137,7 +197,9 @@ def test_thresholds_that_training_keeps_as_logarithms_are_read(tmp_path: Path) -
     tensors = load_file(folder / "sae_weights.safetensors")
     tensors["log_threshold"] = tensors.pop("threshold").log()
     save_file(tensors, folder / "sae_weights.safetensors")
-    torch.testing.assert_close(load_dictionary(folder).selection.thresholds, plain.selection.thresholds)
+    torch.testing.assert_close(
+        load_dictionary(folder).selection.thresholds, plain.selection.thresholds
+    )
 
 
 def test_tensors_that_nothing_reads_are_refused(tmp_path: Path) -> None:
@@ -148,7 +210,9 @@ def test_tensors_that_nothing_reads_are_refused(tmp_path: Path) -> None:
         load_dictionary(folder)
 
 
-@pytest.mark.parametrize("name,format_", [("ae.pt", "dictionary_learning"), ("params.npz", "Gemma Scope")])
+@pytest.mark.parametrize(
+    "name,format_", [("ae.pt", "dictionary_learning"), ("params.npz", "Gemma Scope")]
+)
 def test_formats_that_cannot_be_read_are_named(tmp_path: Path, name: str, format_: str) -> None:
     (tmp_path / name).write_bytes(b"never opened")
     with pytest.raises(BadInput, match=f"is in the format of {format_}"):
@@ -165,7 +229,10 @@ def test_formats_that_cannot_be_read_are_named(tmp_path: Path, name: str, format
         ({"architecture": "topk", "k": 5000}, "states k = 5000 of 16 features"),
         ({"architecture": "topk", "k": True}, "states k = True; wanted a whole number"),
         ({"architecture": "gated"}, "SAELens' kind 'gated'"),
-        ({"normalize_activations": "covariance_whitening"}, "normalises its input by 'covariance_whitening'"),
+        (
+            {"normalize_activations": "covariance_whitening"},
+            "normalises its input by 'covariance_whitening'",
+        ),
         ({"d_sae": 17}, r"W_enc has the shape \(6, 16\) and cfg.json asks for \(6, 17\)"),
         ({"metadata": {}}, "does not say where its dictionary belongs; give the site"),
     ],
@@ -176,12 +243,16 @@ def test_what_cannot_be_read_is_said(entries: dict, message: str, tmp_path: Path
 
 
 def test_a_given_site_must_be_the_stated_one() -> None:
-    with pytest.raises(Mismatch, match=r"belongs to resid_post\.1 .*, and resid_post\.2 was asked for"):
+    with pytest.raises(
+        Mismatch, match=r"belongs to resid_post\.1 .*, and resid_post\.2 was asked for"
+    ):
         load_dictionary(FIXTURES / "sae_lens" / "topk", Site("resid_post", 2))
 
 
 def test_a_given_site_serves_where_none_is_stated(tmp_path: Path) -> None:
-    assert load_dictionary(changed("topk", tmp_path, metadata={}), Site("mlp_out", 3)).reads == Site("mlp_out", 3)
+    assert load_dictionary(
+        changed("topk", tmp_path, metadata={}), Site("mlp_out", 3)
+    ).reads == Site("mlp_out", 3)
 
 
 def test_a_sparsify_folder_of_another_name_wants_a_site(tmp_path: Path) -> None:
@@ -219,7 +290,10 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="sparsify holds TopK and GroupMax, not AboveThreshold"):
         save_dictionary(tiny(AboveThreshold(torch.ones(8))), tmp_path, "sparsify")
     transcoder = load_dictionary(FIXTURES / "sparsify" / "transcoder" / "layers.1.mlp")
-    with pytest.raises(BadSettings, match=r"no architecture for a dictionary from mlp_in\.1 to mlp_raw\.1 with LargestK"):
+    with pytest.raises(
+        BadSettings,
+        match=r"no architecture for a dictionary from mlp_in\.1 to mlp_raw\.1 with LargestK",
+    ):
         save_dictionary(transcoder, tmp_path, "sae_lens")
     with pytest.raises(BadSettings, match="there is no format 'pickle'"):
         save_dictionary(tiny(), tmp_path, "pickle")
@@ -229,7 +303,9 @@ def test_a_kept_bias_is_folded_for_sparsify(tmp_path: Path) -> None:
     dictionary = tiny(subtracts_bias=False)
     save_dictionary(dictionary, tmp_path / "layers.0", "sparsify")
     x = torch.randn(5, 4, generator=torch.Generator().manual_seed(3))
-    torch.testing.assert_close(load_dictionary(tmp_path / "layers.0").reconstruct(x), dictionary.reconstruct(x), **NEAR)
+    torch.testing.assert_close(
+        load_dictionary(tmp_path / "layers.0").reconstruct(x), dictionary.reconstruct(x), **NEAR
+    )
 
 
 SITE = Site("resid_post", 0)
@@ -247,7 +323,9 @@ def tiny(selection: object = None, **settings: object) -> SparseCoder:
 def test_a_place_that_cannot_be_written_is_told_in_one_sentence(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unwritable, match=r"cannot write .*; give a folder that can be written"):
-        save_dictionary(load_dictionary(FIXTURES / "sae_lens" / "topk"), tmp_path / "file" / "dictionary", name)
+        save_dictionary(
+            load_dictionary(FIXTURES / "sae_lens" / "topk"), tmp_path / "file" / "dictionary", name
+        )
 
 
 def test_a_full_disk_leaves_no_half_a_dictionary(tmp_path: Path) -> None:

@@ -24,26 +24,35 @@ FOREIGN: Mapping[str, str] = MappingProxyType(
 
 
 def load_dictionary(path: str | Path, site: Site | None = None) -> SparseCoder:
-    """Read a dictionary's folder. `site` is wanted where the folder does not say where the dictionary belongs.
+    """Read a dictionary's folder.
 
-    Raises BadInput for a folder that holds no dictionary, or one of a kind that is not known, and Mismatch where the
-    folder names another site than the one given.
+    `site` is wanted where the folder does not say where the dictionary belongs.
+
+    Raises BadInput for a folder that holds no dictionary, or one of a kind that is not known, and
+    Mismatch where the folder names another site than the one given.
     """
     folder = Path(path)
     if not folder.is_dir():
-        found = "is a file" if folder.exists() else "is no folder here, and names of the hub are not fetched"
-        raise BadInput(f"{folder} {found}; give the folder that holds the dictionary's cfg.json and weights")
+        found = (
+            "is a file"
+            if folder.exists()
+            else "is no folder here, and names of the hub are not fetched"
+        )
+        raise BadInput(
+            f"{folder} {found}; give the folder that holds the dictionary's cfg.json and weights"
+        )
     for known in (sae_lens, sparsify):
         if (folder / known.WEIGHTS).is_file() and (folder / "cfg.json").is_file():
             return known.read(folder, site)
     found = sorted(entry.name for entry in folder.iterdir())
     if foreign := [FOREIGN[name] for name in found if name in FOREIGN]:
         raise BadInput(
-            f"{folder} is in the format of {foreign[0]}, which gloss cannot read yet; convert it to SAELens' format or sparsify's"
+            f"{folder} is in the format of {foreign[0]}, which gloss cannot read yet; convert it to"
+            " SAELens' format or sparsify's"
         )
     raise BadInput(
-        f"{folder} holds {', '.join(found[:8]) or 'nothing'}, and a dictionary is cfg.json with {sae_lens.WEIGHTS} (SAELens) "
-        f"or with {sparsify.WEIGHTS} (sparsify); give that folder"
+        f"{folder} holds {', '.join(found[:8]) or 'nothing'}, and a dictionary is cfg.json with"
+        f" {sae_lens.WEIGHTS} (SAELens) or with {sparsify.WEIGHTS} (sparsify); give that folder"
     )
 
 
@@ -54,10 +63,13 @@ def save_dictionary(
     *,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write the dictionary into the folder, for `load_dictionary` and for the library that the format belongs to.
+    """Write the dictionary into the folder, for `load_dictionary` and for the library that the
+    format belongs to.
 
     Raises BadSettings where the format cannot hold the dictionary; `torch.float16` halves the file.
     """
     if format not in FORMATS:
-        raise BadSettings(f'there is no format {format!r} of dictionaries; choose "sae_lens" or "sparsify"')
+        raise BadSettings(
+            f'there is no format {format!r} of dictionaries; choose "sae_lens" or "sparsify"'
+        )
     FORMATS[format].write(dictionary, Path(path), dtype)

@@ -1,4 +1,7 @@
-"""SAELens' format: cfg.json and sae_weights.safetensors; versions from 6 on, and the flat cfg.json of those before."""
+"""SAELens' format: cfg.json and sae_weights.safetensors.
+
+Versions from 6 on, and the flat cfg.json of those before.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,21 +13,21 @@ from torch import Tensor
 
 from gloss.errors import BadInput, BadSettings
 from gloss.models.dictionary import Normalisation, SparseCoder, Weights
-from gloss.models.formats.checkpoint import (
-    CONFIGURATION,
-    Stated,
-    card_of,
-    in_dtype,
-    largest_k,
+from gloss.models.formats.dictionary_folder import (
+    CONFIGURATION_FILE,
+    StatedSettings,
+    card_entries,
+    cast_tensors,
+    read_card,
     read_tensors,
     require_all_used,
-    settled_site,
-    stated_card,
-    tensor,
+    require_tensor,
+    resolve_site,
+    stated_k,
     write_files,
 )
-from gloss.models.selection import AboveThreshold, LargestK, Positive, Selection
 from gloss.models.sites import TRANSFORMER_LENS, Site
+from gloss.models.sparse_codes import AboveThreshold, LargestK, Positive, Selection
 
 WEIGHTS = "sae_weights.safetensors"
 LOWEST_VERSION = "6.0.0"  # that reads what is written here
@@ -32,52 +35,81 @@ LOWEST_VERSION = "6.0.0"  # that reads what is written here
 SAES = ("standard", "topk", "jumprelu")
 TRANSCODERS = ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
 SCALER = "activation_scaler.json"
-METADATA = ("model_name", "hook_name", "hook_head_index", "norm_scaling_factor", "model_from_pretrained_kwargs")
-RENAMED_IN_6 = {"hook_point": "hook_name", "hook_point_head_index": "hook_head_index", "activation_fn_str": "activation_fn"}
+METADATA = (
+    "model_name",
+    "hook_name",
+    "hook_head_index",
+    "norm_scaling_factor",
+    "model_from_pretrained_kwargs",
+)
+RENAMED_IN_6 = {
+    "hook_point": "hook_name",
+    "hook_point_head_index": "hook_head_index",
+    "activation_fn_str": "activation_fn",
+}
 
 
 def read(folder: Path, site: Site | None) -> SparseCoder:
-    """The dictionary in the folder. Raises BadInput for architectures other than TopK, JumpReLU and ReLU."""
-    configuration = _modernised(Stated.read(folder / CONFIGURATION))
+    """The dictionary in the folder.
+
+    Raises BadInput for architectures other than TopK, JumpReLU and ReLU.
+    """
+    configuration = _modernised(StatedSettings.read(folder / CONFIGURATION_FILE))
     architecture, metadata = configuration.text("architecture"), configuration.table("metadata")
     if architecture not in SAES + TRANSCODERS:
-        raise BadInput(f"{folder} is a dictionary of SAELens' kind {architecture!r}; {', '.join(SAES + TRANSCODERS)} can be read")
+        raise BadInput(
+            f"{folder} is a dictionary of SAELens' kind {architecture!r};"
+            f" {', '.join(SAES + TRANSCODERS)} can be read"
+        )
     _require_plain(configuration, metadata)
     d_in, width = configuration.count("d_in"), configuration.count("d_sae")
     d_out = configuration.count("d_out", d_in) if architecture in TRANSCODERS else d_in
     tensors = _folded(read_tensors(folder / WEIGHTS), configuration, folder)
     used = ["W_enc", "b_enc", "W_dec", "b_dec", *(["W_skip"] if "skip" in architecture else [])]
-    require_all_used(tensors, [*used, *(["threshold"] if "jumprelu" in architecture else [])], folder)
+    require_all_used(
+        tensors, [*used, *(["threshold"] if "jumprelu" in architecture else [])], folder
+    )
     weights = Weights(
-        tensor(tensors, "W_enc", (d_in, width), folder).T.contiguous(),
-        tensor(tensors, "b_enc", (width,), folder),
-        tensor(tensors, "W_dec", (width, d_out), folder),
-        tensor(tensors, "b_dec", (d_out,), folder),
-        tensor(tensors, "W_skip", (d_out, d_in), folder) if "skip" in architecture else None,
+        require_tensor(tensors, "W_enc", (d_in, width), folder).T.contiguous(),
+        require_tensor(tensors, "b_enc", (width,), folder),
+        require_tensor(tensors, "W_dec", (width, d_out), folder),
+        require_tensor(tensors, "b_dec", (d_out,), folder),
+        (
+            require_tensor(tensors, "W_skip", (d_out, d_in), folder)
+            if "skip" in architecture
+            else None
+        ),
     )
     subtracts_bias = configuration.flag("apply_b_dec_to_input", True) and architecture in SAES
     if metadata.table("model_from_pretrained_kwargs").flag("center_writing_weights", False):
         weights = _centred(weights, subtracts_bias)
-    reads = settled_site(metadata.text("hook_name"), site, folder)
+    reads = resolve_site(metadata.text("hook_name"), site, folder)
     return SparseCoder(
         reads=reads,
-        writes=settled_site(metadata.text("hook_name_out"), None, folder) if architecture in TRANSCODERS else reads,
+        writes=(
+            resolve_site(metadata.text("hook_name_out"), None, folder)
+            if architecture in TRANSCODERS
+            else reads
+        ),
         weights=weights,
         selection=_selection(configuration, tensors, width, folder),
         subtracts_bias=subtracts_bias,
         normalisation=_normalisation(configuration, folder),
-        card=card_of(metadata.table("card"), metadata.text("model_name")),
+        card=read_card(metadata.table("card"), metadata.text("model_name")),
     )
 
 
 def write(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) -> None:
-    """Write the dictionary's two files. Raises BadSettings for what SAELens has no architecture for."""
+    """Write the dictionary's two files.
+
+    Raises BadSettings for what SAELens has no architecture for.
+    """
     weights, selection = dictionary.weights, dictionary.selection
     architecture = _architecture(dictionary)
     tensors = {
         "W_enc": weights.encoder.T,
         "b_enc": weights.encoder_bias,
-        "W_dec": weights.atoms,
+        "W_dec": weights.decoder_directions,
         "b_dec": weights.bias,
     }
     if weights.skip is not None:
@@ -99,45 +131,64 @@ def write(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) -> None:
         configuration |= {"k": selection.k, "rescale_acts_by_decoder_norm": False}
     if architecture in TRANSCODERS:
         configuration["d_out"] = dictionary.d_out
-    write_files(folder, WEIGHTS, in_dtype(tensors, dtype), configuration)
+    write_files(folder, WEIGHTS, cast_tensors(tensors, dtype), configuration)
 
 
-def _modernised(stated: Stated) -> Stated:
+def _modernised(stated: StatedSettings) -> StatedSettings:
     """A configuration from before version 6 as if version 6 had written it."""
     if "metadata" in stated.values:
         return stated
     renamed = {RENAMED_IN_6.get(name, name): value for name, value in stated.values.items()}
     modern: dict[str, Any] = {"architecture": "standard", "apply_b_dec_to_input": True} | renamed
     if modern.get("activation_fn") == "topk":
-        modern |= {"architecture": "topk", "k": stated.table("activation_fn_kwargs").values.get("k")}
+        modern |= {
+            "architecture": "topk",
+            "k": stated.table("activation_fn_kwargs").values.get("k"),
+        }
     if isinstance(normalised := modern.get("normalize_activations"), bool):
         modern["normalize_activations"] = "expected_average_only_in" if normalised else "none"
-    return Stated(stated.file, modern | {"metadata": {name: renamed.get(name) for name in METADATA}})
+    return StatedSettings(
+        stated.file, modern | {"metadata": {name: renamed.get(name) for name in METADATA}}
+    )
 
 
-def _require_plain(configuration: Stated, metadata: Stated) -> None:
+def _require_plain(configuration: StatedSettings, metadata: StatedSettings) -> None:
     """Raise BadInput for settings that change what is computed and that are not read here."""
     for stated in (configuration, metadata):
         activation = stated.values.get("activation_fn", stated.values.get("activation_fn_str"))
         if activation not in (None, "relu", "topk"):
-            raise BadInput(f"{stated.file} states the activation {activation!r}; relu, topk and jumprelu can be read")
+            raise BadInput(
+                f"{stated.file} states the activation {activation!r}; relu, topk and jumprelu can"
+                " be read"
+            )
         if stated.values.get("hook_head_index") is not None:
             raise BadInput(
-                f"{stated.file} states hook_head_index = {stated.values['hook_head_index']}: it reads one head's columns of z, "
-                "and dictionaries of all heads together can be read"
+                f"{stated.file} states hook_head_index = {stated.values['hook_head_index']}: it"
+                " reads one head's columns of z, and dictionaries of all heads together can be"
+                " read"
             )
 
 
-def _folded(tensors: dict[str, Tensor], configuration: Stated, folder: Path) -> dict[str, Tensor]:
-    """The tensors with decoder norms and the input's scale worked in, as SAELens does when it exports a dictionary."""
+def _folded(
+    tensors: dict[str, Tensor], configuration: StatedSettings, folder: Path
+) -> dict[str, Tensor]:
+    """The tensors with decoder norms and the input's scale worked in, as SAELens does when it
+    exports a dictionary.
+    """
     if bool((tensors.pop("scaling_factor", torch.ones(())) != 1).any()):
-        raise BadInput(f"{folder} has a fine-tuned scaling_factor, which is no longer in use; fold it into W_dec first")
+        raise BadInput(
+            f"{folder} has a fine-tuned scaling_factor, which is no longer in use; fold it into"
+            " W_dec first"
+        )
     if "log_threshold" in tensors and "threshold" not in tensors:  # of a checkpoint of training
         tensors["threshold"] = tensors.pop("log_threshold").exp()
     if configuration.flag("rescale_acts_by_decoder_norm", False) and "W_dec" in tensors:
         norms = tensors["W_dec"].norm(dim=1)
         if tuple(norms.shape) != tuple(tensors["b_enc"].shape) or not bool((norms > 0).all()):
-            raise BadInput(f"{folder} scales codes by decoder norms, and these do not fit: fetch the dictionary again")
+            raise BadInput(
+                f"{folder} scales codes by decoder norms, and these do not fit: fetch the"
+                " dictionary again"
+            )
         tensors |= {
             "W_enc": tensors["W_enc"] * norms,
             "b_enc": tensors["b_enc"] * norms,
@@ -145,19 +196,28 @@ def _folded(tensors: dict[str, Tensor], configuration: Stated, folder: Path) -> 
         }
     if configuration.text("normalize_activations") == "expected_average_only_in":
         scale = _input_scale(configuration, folder)
-        tensors |= {"W_enc": tensors["W_enc"] * scale, "W_dec": tensors["W_dec"] / scale, "b_dec": tensors["b_dec"] / scale}
+        tensors |= {
+            "W_enc": tensors["W_enc"] * scale,
+            "W_dec": tensors["W_dec"] / scale,
+            "b_dec": tensors["b_dec"] / scale,
+        }
     return tensors
 
 
-def _input_scale(configuration: Stated, folder: Path) -> float:
-    """By what inputs are multiplied to a mean norm of sqrt(d_in): from cfg.json, or from the file beside it."""
-    scale = configuration.table("metadata").number("norm_scaling_factor") or configuration.number("norm_scaling_factor")
+def _input_scale(configuration: StatedSettings, folder: Path) -> float:
+    """By what inputs are multiplied to a mean norm of sqrt(d_in): from cfg.json, or from the file
+    beside it.
+    """
+    scale = configuration.table("metadata").number("norm_scaling_factor") or configuration.number(
+        "norm_scaling_factor"
+    )
     if scale is None and (folder / SCALER).is_file():
-        scale = Stated.read(folder / SCALER).number("scaling_factor")
+        scale = StatedSettings.read(folder / SCALER).number("scaling_factor")
     if scale is None:
         raise BadInput(
-            f"{folder} reads inputs scaled to a mean norm of sqrt(d_in), and neither cfg.json (norm_scaling_factor) nor {SCALER} "
-            "says by what; add the factor, or set normalize_activations to none if it is folded into the weights"
+            f"{folder} reads inputs scaled to a mean norm of sqrt(d_in), and neither cfg.json"
+            f" (norm_scaling_factor) nor {SCALER} says by what; add the factor, or set"
+            " normalize_activations to none if it is folded into the weights"
         )
     return scale
 
@@ -165,33 +225,36 @@ def _input_scale(configuration: Stated, folder: Path) -> float:
 def _centred(weights: Weights, subtracts_bias: bool) -> Weights:
     """The same dictionary for a residual stream whose mean over dimensions has not been taken out.
 
-    TransformerLens centres what is written to the stream (`center_writing_weights`), which takes the mean out of every
-    vector and changes nothing else that the model computes. Here the encoder takes the mean out, and it goes round the
-    features by the skip path.
+    TransformerLens centres what is written to the stream (`center_writing_weights`), which takes
+    the mean out of every vector and changes nothing else that the model computes. Here the encoder
+    takes the mean out, and it goes round the features by the skip path.
     """
-    d_in, d_out = weights.encoder.shape[1], weights.atoms.shape[1]
+    d_in, d_out = weights.encoder.shape[1], weights.decoder_directions.shape[1]
     encoder = weights.encoder - weights.encoder.mean(dim=1, keepdim=True)
     shift = (weights.encoder - encoder) @ weights.bias if subtracts_bias else 0.0
     around = torch.full((d_out, d_in), 1 / d_in) + (0.0 if weights.skip is None else weights.skip)
     return replace(weights, encoder=encoder, encoder_bias=weights.encoder_bias - shift, skip=around)
 
 
-def _selection(configuration: Stated, tensors: Mapping[str, Tensor], width: int, folder: Path) -> Selection:
+def _selection(
+    configuration: StatedSettings, tensors: Mapping[str, Tensor], width: int, folder: Path
+) -> Selection:
     architecture = configuration.text("architecture") or ""
     if "jumprelu" in architecture:
-        return AboveThreshold(tensor(tensors, "threshold", (width,), folder))
+        return AboveThreshold(require_tensor(tensors, "threshold", (width,), folder))
     if architecture != "topk":
         return Positive()
-    return LargestK(largest_k(configuration, width))
+    return LargestK(stated_k(configuration, width))
 
 
-def _normalisation(configuration: Stated, folder: Path) -> Normalisation:
+def _normalisation(configuration: StatedSettings, folder: Path) -> Normalisation:
     stated = configuration.text("normalize_activations") or "none"
     if stated == "expected_average_only_in":  # folded by now
         return Normalisation.NONE
     if stated not in list(Normalisation):
         raise BadInput(
-            f"{folder} normalises its input by {stated!r}; {', '.join(Normalisation)} can be read; fold it with SAELens first"
+            f"{folder} normalises its input by {stated!r}; {', '.join(Normalisation)} can be read;"
+            " fold it with SAELens first"
         )
     return Normalisation(stated)
 
@@ -204,24 +267,33 @@ def _architecture(dictionary: SparseCoder) -> str:
         if isinstance(selection, Positive):
             return f"{skip}transcoder"
     if dictionary.reads == dictionary.writes and not skip:
-        for kind, architecture in ((LargestK, "topk"), (AboveThreshold, "jumprelu"), (Positive, "standard")):
+        for kind, architecture in (
+            (LargestK, "topk"),
+            (AboveThreshold, "jumprelu"),
+            (Positive, "standard"),
+        ):
             if isinstance(selection, kind):
                 return architecture
     raise BadSettings(
-        f"SAELens has no architecture for a dictionary from {dictionary.reads} to {dictionary.writes} with "
-        f"{type(selection).__name__}{' and a skip path' if skip else ''}; save it in sparsify's format"
+        f"SAELens has no architecture for a dictionary from {dictionary.reads} to"
+        f" {dictionary.writes} with {type(selection).__name__}{' and a skip path' if skip else ''};"
+        " save it in sparsify's format"
     )
 
 
 def _metadata(dictionary: SparseCoder) -> dict[str, Any]:
-    metadata: dict[str, Any] = {"sae_lens_version": LOWEST_VERSION, "hook_name": _hook_name(dictionary.reads)}
+    metadata: dict[str, Any] = {
+        "sae_lens_version": LOWEST_VERSION,
+        "hook_name": _hook_name(dictionary.reads),
+    }
     if dictionary.writes != dictionary.reads:
         metadata["hook_name_out"] = _hook_name(dictionary.writes)
     if dictionary.card.model is not None:
         metadata["model_name"] = dictionary.card.model
-    return metadata | {"card": stated_card(dictionary.card)}
+    return metadata | {"card": card_entries(dictionary.card)}
 
 
 def _hook_name(site: Site) -> str:
     """The site's first name in TransformerLens."""
-    return f"blocks.{site.layer}.{next(hook for hook, kind in TRANSFORMER_LENS.items() if kind == site.kind)}"
+    name = next(hook for hook, kind in TRANSFORMER_LENS.items() if kind == site.kind)
+    return f"blocks.{site.layer}.{name}"

@@ -7,38 +7,47 @@ import torch
 
 from gloss.errors import BadInput, BadSettings
 from gloss.models.dictionary import Normalisation, SparseCoder, Weights
-from gloss.models.formats.checkpoint import (
-    CONFIGURATION,
-    Stated,
-    card_of,
-    in_dtype,
-    largest_k,
+from gloss.models.formats.dictionary_folder import (
+    CONFIGURATION_FILE,
+    StatedSettings,
+    card_entries,
+    cast_tensors,
+    read_card,
     read_tensors,
     require_all_used,
-    settled_site,
-    stated_card,
-    tensor,
+    require_tensor,
+    resolve_site,
+    stated_k,
     write_files,
 )
-from gloss.models.selection import LargestK, LargestOfGroups, Selection
 from gloss.models.sites import Site
+from gloss.models.sparse_codes import LargestK, LargestOfGroups, Selection
 
 WEIGHTS = "sae.safetensors"
 DEFAULT_K, DEFAULT_EXPANSION = 32, 32
 
-# A transcoder reads its module's input and writes its output; a sparse autoencoder reads and writes the output.
+# A transcoder reads its module's input and writes its output; a sparse autoencoder reads and writes
+# the output.
 INPUTS = {"resid_post": "resid_pre", "mlp_raw": "mlp_in", "mlp_out": "mlp_in"}
 OWN_ENTRY = "gloss"  # in cfg.json; sparsify drops entries that it does not know
 
 
 def read(folder: Path, site: Site | None) -> SparseCoder:
     """The dictionary in the folder. `site` is the module's output, also for a transcoder."""
-    configuration = Stated.read(folder / CONFIGURATION)
+    configuration = StatedSettings.read(folder / CONFIGURATION_FILE)
     d = configuration.count("d_in")
     if configuration.flag("signed", False):
-        raise BadInput(f"{folder} is a signed dictionary of an early version of sparsify, which cannot be read; train it again")
-    named = configuration.values.get("num_latents")  # 0 or none of a dictionary whose width follows from its expansion
-    width = configuration.count("num_latents") if named else d * configuration.count("expansion_factor", DEFAULT_EXPANSION)
+        raise BadInput(
+            f"{folder} is a signed dictionary of an early version of sparsify, which cannot be"
+            " read; train it again"
+        )
+    # 0 or none of a dictionary whose width follows from its expansion
+    named = configuration.values.get("num_latents")
+    width = (
+        configuration.count("num_latents")
+        if named
+        else d * configuration.count("expansion_factor", DEFAULT_EXPANSION)
+    )
     tensors = read_tensors(folder / WEIGHTS)
     skips = configuration.flag("skip_connection", False)
     used = ["encoder.weight", "encoder.bias", "W_dec", "b_dec", *(["W_skip"] if skips else [])]
@@ -50,15 +59,15 @@ def read(folder: Path, site: Site | None) -> SparseCoder:
         reads=_read_site(writes, folder) if transcodes else writes,
         writes=writes,
         weights=Weights(
-            tensor(tensors, "encoder.weight", (width, d), folder),
-            tensor(tensors, "encoder.bias", (width,), folder),
-            tensor(tensors, "W_dec", (width, d), folder),
-            tensor(tensors, "b_dec", (d,), folder),
-            tensor(tensors, "W_skip", (d, d), folder) if skips else None,
+            require_tensor(tensors, "encoder.weight", (width, d), folder),
+            require_tensor(tensors, "encoder.bias", (width,), folder),
+            require_tensor(tensors, "W_dec", (width, d), folder),
+            require_tensor(tensors, "b_dec", (d,), folder),
+            require_tensor(tensors, "W_skip", (d, d), folder) if skips else None,
         ),
         selection=_selection(configuration, width, folder),
         subtracts_bias=not transcodes,
-        card=card_of(own.table("card")),
+        card=read_card(own.table("card")),
     )
 
 
@@ -68,13 +77,19 @@ def write(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) -> None:
     weights, selection = dictionary.weights, dictionary.selection
     transcodes = dictionary.reads != dictionary.writes
     encoder_bias = weights.encoder_bias
-    if dictionary.subtracts_bias == transcodes:  # sparsify subtracts the bias from an autoencoder's input and from no other
+    # sparsify subtracts the bias from an autoencoder's input and from no other
+    if dictionary.subtracts_bias == transcodes:
         shift = weights.encoder @ weights.bias
         encoder_bias = encoder_bias - shift if transcodes else encoder_bias + shift
-    tensors = {"encoder.weight": weights.encoder, "encoder.bias": encoder_bias, "W_dec": weights.atoms, "b_dec": weights.bias}
+    tensors = {
+        "encoder.weight": weights.encoder,
+        "encoder.bias": encoder_bias,
+        "W_dec": weights.decoder_directions,
+        "b_dec": weights.bias,
+    }
     if weights.skip is not None:
         tensors["W_skip"] = weights.skip
-    unit = bool(torch.allclose(weights.atoms.norm(dim=1), torch.ones(()), atol=1e-3))
+    unit = bool(torch.allclose(weights.decoder_directions.norm(dim=1), torch.ones(()), atol=1e-3))
     configuration: dict[str, Any] = {
         "activation": "topk" if isinstance(selection, LargestK) else "groupmax",
         "expansion_factor": dictionary.width // dictionary.d_in,
@@ -85,34 +100,38 @@ def write(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) -> None:
         "skip_connection": weights.skip is not None,
         "transcode": transcodes,
         "d_in": dictionary.d_in,
-        OWN_ENTRY: {"writes": str(dictionary.writes), "card": stated_card(dictionary.card)},
+        OWN_ENTRY: {"writes": str(dictionary.writes), "card": card_entries(dictionary.card)},
     }
-    write_files(folder, WEIGHTS, in_dtype(tensors, dtype), configuration)
+    write_files(folder, WEIGHTS, cast_tensors(tensors, dtype), configuration)
 
 
 def _written_site(own: str | None, given: Site | None, folder: Path) -> Site:
     """From our own entry, or from the folder's name where it is a module's."""
     if own is not None:
-        return settled_site(own, given, folder)
+        return resolve_site(own, given, folder)
     try:
-        return settled_site(folder.resolve().name, given, folder)
+        return resolve_site(folder.resolve().name, given, folder)
     except BadInput as error:
         raise BadInput(
-            f"the folder {folder.resolve().name!r} is not named after a module, as sparsify's are (layers.5, layers.5.mlp); "
-            "rename it or give the site, for example resid_post.5"
+            f"the folder {folder.resolve().name!r} is not named after a module, as sparsify's are"
+            " (layers.5, layers.5.mlp); rename it or give the site, for example resid_post.5"
         ) from error
 
 
 def _read_site(writes: Site, folder: Path) -> Site:
     if writes.kind not in INPUTS:
         raise BadInput(
-            f"{folder} is a transcoder of {writes}, whose input is no known site; those of layers and MLPs can be read"
+            f"{folder} is a transcoder of {writes}, whose input is no known site; those of layers"
+            " and MLPs can be read"
         )
     return Site(INPUTS[writes.kind], writes.layer)
 
 
-def _selection(configuration: Stated, width: int, folder: Path) -> Selection:
-    activation, k = configuration.text("activation") or "topk", largest_k(configuration, width, default=DEFAULT_K)
+def _selection(configuration: StatedSettings, width: int, folder: Path) -> Selection:
+    activation, k = (
+        configuration.text("activation") or "topk",
+        stated_k(configuration, width, default=DEFAULT_K),
+    )
     if activation == "topk":
         return LargestK(k)
     if activation == "groupmax":
@@ -123,17 +142,24 @@ def _selection(configuration: Stated, width: int, folder: Path) -> Selection:
 def _require_writable(dictionary: SparseCoder) -> None:
     if not isinstance(dictionary.selection, LargestK | LargestOfGroups):
         raise BadSettings(
-            f"sparsify holds TopK and GroupMax, not {type(dictionary.selection).__name__}; save it in SAELens' format"
+            f"sparsify holds TopK and GroupMax, not {type(dictionary.selection).__name__}; save it"
+            " in SAELens' format"
         )
     if dictionary.normalisation is not Normalisation.NONE:
         raise BadSettings(
-            f"sparsify does not normalise inputs, and this dictionary does by {dictionary.normalisation}; save as sae_lens"
+            "sparsify does not normalise inputs, and this dictionary does by"
+            f" {dictionary.normalisation}; save as sae_lens"
         )
     if dictionary.d_in != dictionary.d_out:
         raise BadSettings(
-            f"sparsify's inputs and outputs are equally long, not {dictionary.d_in} and {dictionary.d_out}; save as sae_lens"
+            f"sparsify's inputs and outputs are equally long, not {dictionary.d_in} and"
+            f" {dictionary.d_out}; save as sae_lens"
         )
-    if dictionary.reads != dictionary.writes and INPUTS.get(dictionary.writes.kind) != dictionary.reads.kind:
+    if (
+        dictionary.reads != dictionary.writes
+        and INPUTS.get(dictionary.writes.kind) != dictionary.reads.kind
+    ):
         raise BadSettings(
-            f"sparsify's transcoders read their module's input, not {dictionary.reads} for {dictionary.writes}; save as sae_lens"
+            f"sparsify's transcoders read their module's input, not {dictionary.reads} for"
+            f" {dictionary.writes}; save as sae_lens"
         )

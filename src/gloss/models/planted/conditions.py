@@ -1,4 +1,6 @@
-"""What a planted feature fires on, worked out by plain numpy so that it does not depend on the rule language that it tests."""
+"""What a planted feature fires on, worked out by plain numpy so that it does not depend on the rule
+language that it tests.
+"""
 
 import json
 import re
@@ -9,8 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 
-from gloss.store.corpus import Corpus
-from gloss.store.occurrences import occurrences_of
+from gloss.store.corpus import Corpus, token_occurrences
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,11 @@ class Fits:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """The token belongs to a lexical class of the rule language; the pattern says which strings of the planted text do."""
+class TokenKind:
+    """The token belongs to a lexical class of the rule language.
+
+    The pattern says which strings of the planted text do.
+    """
 
     name: str
     pattern: str
@@ -62,35 +66,44 @@ class Kind:
         return re.fullmatch(self.pattern, string) is not None
 
 
-Test = Among | Fits | Kind
-NUMBER = Kind("number", r" ?[0-9]+")
-CAPITALISED = Kind("capitalised", r" ?[A-Z][a-z]+")
-PUNCTUATION = Kind("punctuation", r" ?[^\w\s]+")
+TokenTest = Among | Fits | TokenKind
+NUMBER = TokenKind("number", r" ?[0-9]+")
+CAPITALISED = TokenKind("capitalised", r" ?[A-Z][a-z]+")
+PUNCTUATION = TokenKind("punctuation", r" ?[^\w\s]+")
 
 
 @dataclass(frozen=True)
-class Near:
-    """One of the tokens `nearest` to `farthest` before (side -1) or after (side 1) passes the test, or none does."""
+class NearbyTest:
+    """One of the tokens `nearest` to `farthest` before (side -1) or after (side 1) passes the test,
+    or none does.
+    """
 
     side: int
     nearest: int
     farthest: int
-    test: Test
+    test: TokenTest
     negated: bool = False
 
     @property
     def source(self) -> str:
-        """The condition in the rule language, where `after` means that the other token comes before."""
+        """The condition in the rule language, where `after` means that the other token comes
+        before.
+        """
         reach = f"{self.farthest}" if self.nearest == 1 else f"{self.nearest}..{self.farthest}"
-        return f"{'not ' if self.negated else ''}{'after' if self.side < 0 else 'before'}({reach}, {self.test.source})"
+        return (
+            f"{'not ' if self.negated else ''}{'after' if self.side < 0 else 'before'}({reach},"
+            f" {self.test.source})"
+        )
 
 
 @dataclass(frozen=True)
-class Case:
-    """All conditions hold of a token: its own test, what stands near, and its place in the sequence."""
+class RuleCase:
+    """All conditions hold of a token: its own test, what stands near, and its place in the
+    sequence.
+    """
 
-    test: Test | None = None
-    near: tuple[Near, ...] = ()
+    test: TokenTest | None = None
+    near: tuple[NearbyTest, ...] = ()
     before_position: int | None = None  # the place in the sequence, from 0, is below this
     strength: float = 1.0
 
@@ -103,19 +116,19 @@ class Case:
         return " and ".join(terms) + ("" if self.strength == 1 else f" -> {self.strength}")
 
 
-def source(cases: tuple[Case, ...]) -> str:
+def source_of_cases(cases: tuple[RuleCase, ...]) -> str:
     """The rule: one of the cases holds."""
     return " or ".join(case.source for case in cases)
 
 
 @dataclass(frozen=True, eq=False)
-class Text:
+class PlantedText:
     """The planted text, with what every truth asks of it."""
 
     corpus: Corpus
 
     @cached_property
-    def firsts(self) -> Int64[ndarray, " token"]:
+    def starts(self) -> Int64[ndarray, " token"]:
         """Global index of the first token of each token's sequence."""
         return np.repeat(self.corpus.offsets[:-1], np.diff(self.corpus.offsets))
 
@@ -124,33 +137,37 @@ class Text:
         """Global index behind the last token of each token's sequence."""
         return np.repeat(self.corpus.offsets[1:], np.diff(self.corpus.offsets))
 
-    def table(self, test: Test) -> Bool[ndarray, " vocabulary"]:
+    def table(self, test: TokenTest) -> Bool[ndarray, " vocabulary"]:
         """Whether the test holds of each string of the vocabulary."""
         return np.array([test.holds(string) for string in self.corpus.vocabulary.strings])
 
-    def passing(self, test: Test) -> Int64[ndarray, " position"]:
+    def passing(self, test: TokenTest) -> Int64[ndarray, " position"]:
         """Every global token index whose token passes the test, ascending."""
-        return occurrences_of(self.corpus).of_any(np.flatnonzero(self.table(test)))
+        return token_occurrences(self.corpus).of_any(np.flatnonzero(self.table(test)))
 
-    def positions(self, case: Case) -> Int64[ndarray, " nonzero"]:
+    def positions(self, case: RuleCase) -> Int64[ndarray, " nonzero"]:
         """Every global token index at which the case holds, ascending."""
         found = self.passing(case.test) if case.test else np.arange(len(self.corpus))
         if case.before_position is not None:
-            found = found[found - self.firsts[found] < case.before_position]
+            found = found[found - self.starts[found] < case.before_position]
         for near in case.near:
             found = found[self.is_near(near, found) ^ near.negated]
         return found
 
-    def is_near(self, near: Near, positions: Int64[ndarray, " position"]) -> Bool[ndarray, " position"]:
+    def is_near(
+        self, near: NearbyTest, positions: Int64[ndarray, " position"]
+    ) -> Bool[ndarray, " position"]:
         """Whether a token near each position, in the same sequence, passes the test."""
         table, held = self.table(near.test), np.zeros(len(positions), bool)
         for distance in range(near.nearest, near.farthest + 1):
             others = positions + near.side * distance
-            inside = (others >= self.firsts[positions]) & (others < self.ends[positions])
+            inside = (others >= self.starts[positions]) & (others < self.ends[positions])
             held[inside] |= table[self.corpus.tokens[others[inside]]]
         return held
 
-    def strengths(self, cases: tuple[Case, ...]) -> tuple[Int64[ndarray, " nonzero"], Float32[ndarray, " nonzero"]]:
+    def strengths(
+        self, cases: tuple[RuleCase, ...]
+    ) -> tuple[Int64[ndarray, " nonzero"], Float32[ndarray, " nonzero"]]:
         """Where one of the cases holds, and the strength of the strongest that does."""
         found = [self.positions(case) for case in cases]
         positions = np.unique(np.concatenate(found))

@@ -1,38 +1,73 @@
-"""Judges who know what an explanation covers, err at known rates and have habits: their verdicts on contexts in any order."""
+"""Judges of whom all is known: one that executes a rule, and some that err at known rates or lean
+on positions.
+"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float32
+from numpy import ndarray
 
-from gloss.records import Verdict
+from gloss.records import PADDING, Contexts, Verdict
+from gloss.rules.execute import execute
+from gloss.rules.parser import parse_rule
+from gloss.rules.passage import Passage
 
-Yes = Callable[[bool, float, bool | None], float]
-"""P(yes) from the truth, the place in the request from 0 to 1, and the answer before, if any."""
+
+@dataclass(frozen=True)
+class RuleJudge:
+    """Answers for contexts by executing a rule.
+
+    Sees no more than each context, as a reader does not.
+    """
+
+    rule: str  # source text in the rule language
+    strings: tuple[str, ...]  # of the vocabulary
+
+    def strengths(self, contexts: Contexts) -> Float32[ndarray, "context position"]:
+        """The strength that the rule predicts at every position; 0 at padding.
+
+        Raises BadInput where it is no rule.
+        """
+        predicted = np.zeros(contexts.tokens.shape, np.float32)
+        predicted[contexts.tokens != PADDING] = execute(
+            parse_rule(self.rule), Passage.of_contexts(contexts, self.strings)
+        )
+        return predicted
+
+    def fires_in(self, contexts: Contexts) -> Bool[ndarray, " context"]:
+        """Whether the rule fires anywhere in each context."""
+        return np.asarray(self.strengths(contexts).max(axis=1, initial=0) > 0)
 
 
-def clean(truth: bool, along: float, before: bool | None) -> float:
+YesProbability = Callable[[bool, float, bool | None], float]
+"""P(yes) from the truth, the position in the request from 0 to 1, and the answer before, if any."""
+
+
+def clean_judge(truth: bool, along: float, before: bool | None) -> float:
     """Errs in 15 of 100, wherever a context stands."""
     return 0.85 if truth else 0.15
 
 
-def leaning(truth: bool, along: float, before: bool | None) -> float:
+def leaning_judge(truth: bool, along: float, before: bool | None) -> float:
     """Says yes more often at the start of a request, and less at its end."""
-    return clean(truth, along, before) + 0.3 * (0.5 - along)
+    return clean_judge(truth, along, before) + 0.3 * (0.5 - along)
 
 
-def tiring(truth: bool, along: float, before: bool | None) -> float:
+def tiring_judge(truth: bool, along: float, before: bool | None) -> float:
     """Errs more often at the end."""
-    return 0.5 + (clean(truth, along, before) - 0.5) * (1 - 0.6 * along)
+    return 0.5 + (clean_judge(truth, along, before) - 0.5) * (1 - 0.6 * along)
 
 
-def copying(truth: bool, along: float, before: bool | None) -> float:
+def copying_judge(truth: bool, along: float, before: bool | None) -> float:
     """Repeats its last answer in a tenth of the cases."""
-    own = clean(truth, along, before)
+    own = clean_judge(truth, along, before)
     return own if before is None else 0.9 * own + 0.1 * before
 
 
-def verdicts(
-    judge: Yes,
+def planted_verdicts(
+    judge: YesProbability,
     rng: np.random.Generator,
     items: int = 100,
     size: int = 20,
@@ -40,19 +75,23 @@ def verdicts(
     *,
     shuffled: bool = True,
 ) -> list[Verdict]:
-    """One score, asked in requests of `size` contexts: half of the contexts fire, of which the explanation covers this share.
+    """One score, asked in requests of `size` contexts: half of the contexts fire, of which the
+    explanation covers this share.
 
-    Not `shuffled`, each request shows its firing contexts first. A context that is alone in its request stands in the middle.
+    Not `shuffled`, each request shows its firing contexts first. A context that is alone in its
+    request stands in the middle.
     """
     truths = rng.permutation(np.arange(items) % 2 == 0)
     if not shuffled:
-        truths = np.concatenate([np.sort(truths[row : row + size])[::-1] for row in range(0, items, size)])
+        truths = np.concatenate(
+            [np.sort(truths[row : row + size])[::-1] for row in range(0, items, size)]
+        )
     found: list[Verdict] = []
     before = None
     for row, truth in enumerate(truths.tolist()):
-        place = row % size
+        position = row % size
         fits = truth and bool(rng.random() < covered)
-        along = place / (size - 1) if size > 1 else 0.5
-        before = bool(rng.random() < judge(fits, along, before if place else None))
-        found.append(Verdict(row, truth, before, question=row // size, place=place))
+        along = position / (size - 1) if size > 1 else 0.5
+        before = bool(rng.random() < judge(fits, along, before if position else None))
+        found.append(Verdict(row, truth, before, question=row // size, position=position))
     return found

@@ -1,1 +1,1 @@
-"""Behind `gloss attribute`: which game is meant, who attributes it, and what is told of the outcome."""
+"""Behind `gloss attribute`: which game is meant, who attributes it, what is printed and kept."""

@@ -4,30 +4,32 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from gloss.attribute.games.components import Ablation
-from gloss.attribute.games.parts import Removal, Unit
+from gloss.attribute.players.model_components import Ablation
+from gloss.attribute.players.prompt_parts import PromptUnit, Removal
 from gloss.errors import BadSettings
-from gloss.models.machine import AUTO
-from gloss.run.experiment import SubjectSettings, asked
+from gloss.models.model_settings import AUTO
+from gloss.run.experiment import SubjectSettings, subject_settings
 from gloss.run.methods import suggestion
 
 
-class Value(StrEnum):
+class AttributedValue(StrEnum):
     """What is read after the prompt."""
 
     LOG_PROBABILITY = "log_probability"  # of the answer, in nats
     LOG_ODDS = "log_odds"  # of the answer
     DIFFERENCE = "difference"  # how much likelier the answer is than the other one, in nats
-    DIVERGENCE = "divergence"  # KL from the clean prediction, in nats
+    KL = "kl"  # KL from the clean prediction, in nats
     ACTIVATION = "activation"  # of a feature at the prompt's last token
 
 
-COMPONENTS = ("heads", "mlps", "layers")
+COMPONENT_KINDS = ("heads", "mlps", "layers")
 
 
 @dataclass(frozen=True)
-class Players:
-    """Whose part in the value is asked for: pieces of the prompt, unless one of the others is named."""
+class PlayerSettings:
+    """Whose part in the value is asked for: pieces of the prompt, unless one of the others is
+    named.
+    """
 
     unit: str = "words"
     removal: str = "remove"  # or `mask`, `infill`; of components `mean`, `zero`, `resample`
@@ -36,18 +38,27 @@ class Players:
     data: str = ""  # a table of masks and values
 
     def __post_init__(self) -> None:
-        if len(given := [name for name in ("components", "features", "data") if getattr(self, name)]) > 1:
-            raise BadSettings(f"--{given[0]} and --{given[1]} name different players; give one of them")
-        one_of("--unit", self.unit, list(Unit))
+        if (
+            len(
+                given := [
+                    name for name in ("components", "features", "data") if getattr(self, name)
+                ]
+            )
+            > 1
+        ):
+            raise BadSettings(
+                f"--{given[0]} and --{given[1]} name different players; give one of them"
+            )
+        require_choice("--unit", self.unit, list(PromptUnit))
         if self.components:
-            one_of("--components", self.components, COMPONENTS)
+            require_choice("--components", self.components, COMPONENT_KINDS)
         of_parts = bool(self.components or self.features)
         if self.removal != "remove" or not of_parts:
-            one_of("--removal", self.removal, list(Ablation) if of_parts else list(Removal))
+            require_choice("--removal", self.removal, list(Ablation) if of_parts else list(Removal))
 
 
 @dataclass(frozen=True)
-class Place:
+class LoadingSettings:
     """How the model is computed, as in the table [subject] of an experiment."""
 
     device: str = AUTO
@@ -56,7 +67,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Question:
+class AttributionQuestion:
     """A model, a prompt, and the value whose reasons are wanted."""
 
     model: str = "embedded"
@@ -66,38 +77,53 @@ class Question:
     feature: str = ""  # DICTIONARY@3
     base_url: str = ""  # of an endpoint; "" runs the model here
     value: str = ""  # worked out from the others where it is left out
-    players: Players = field(default_factory=Players)
-    place: Place = field(default_factory=Place)
+    players: PlayerSettings = field(default_factory=PlayerSettings)
+    loading: LoadingSettings = field(default_factory=LoadingSettings)
 
     def __post_init__(self) -> None:
         if not self.prompt and not self.players.data:
-            raise BadSettings('there is nothing to attribute; give --prompt "a text", or --data TABLE')
+            raise BadSettings(
+                'there is nothing to attribute; give --prompt "a text", or --data TABLE'
+            )
         if self.value:
-            one_of("--value", self.value, list(Value))
-        if self.kind is Value.DIFFERENCE and not (self.answer and self.other):
+            require_choice("--value", self.value, list(AttributedValue))
+        if self.kind is AttributedValue.DIFFERENCE and not (self.answer and self.other):
             raise BadSettings("a difference needs --answer and --other")
-        if self.kind is Value.ACTIVATION and not self.feature:
+        if self.kind is AttributedValue.ACTIVATION and not self.feature:
             raise BadSettings("an activation needs --feature DICTIONARY@INDEX")
-        if self.base_url and (not self.answer or self.players.unit == Unit.TOKENS or self.players.components or self.feature):
-            raise BadSettings("an endpoint shows words, sentences or lines and an --answer; the rest needs a model here")
+        if self.base_url and (
+            not self.answer
+            or self.players.unit == PromptUnit.TOKENS
+            or self.players.components
+            or self.feature
+        ):
+            raise BadSettings(
+                "an endpoint shows words, sentences or lines and an --answer; the rest needs a"
+                " model here"
+            )
 
     @property
     def subject(self) -> SubjectSettings:
-        """The model, to be loaded here. Raises BadSettings for a device or a type that there is not."""
-        return asked(self.model, self.place.device, self.place.dtype, self.place.adapter)
+        """The model, to be loaded here.
+
+        Raises BadSettings for a device or a type that there is not.
+        """
+        return subject_settings(
+            self.model, self.loading.device, self.loading.dtype, self.loading.adapter
+        )
 
     @property
-    def kind(self) -> Value:
+    def kind(self) -> AttributedValue:
         """What is read, as asked for or as the other settings suggest."""
         if self.value:
-            return Value(self.value)
+            return AttributedValue(self.value)
         if self.feature:
-            return Value.ACTIVATION
-        return Value.DIFFERENCE if self.other else Value.LOG_PROBABILITY
+            return AttributedValue.ACTIVATION
+        return AttributedValue.DIFFERENCE if self.other else AttributedValue.LOG_PROBABILITY
 
 
 @dataclass(frozen=True)
-class Way:
+class AttributionSettings:
     """How the question is answered, and where the outcome is kept."""
 
     method: str = "auto"
@@ -107,7 +133,9 @@ class Way:
     seed: int = 0
 
 
-def one_of(option: str, given: str, known: tuple[str, ...] | list[str]) -> None:
+def require_choice(option: str, given: str, known: tuple[str, ...] | list[str]) -> None:
     """Raises BadSettings for a word that is not among those known."""
     if given not in list(known):
-        raise BadSettings(f"{option} {given}: there is no such choice{suggestion(given, dict.fromkeys(known))}")
+        raise BadSettings(
+            f"{option} {given}: there is no such choice{suggestion(given, dict.fromkeys(known))}"
+        )

@@ -1,1 +1,1 @@
-"""What a run's report says, section by section; each is there only where the run has what it speaks of."""
+"""What a run tells of itself: the pages of its features and the sections of its report."""

@@ -1,49 +1,76 @@
-"""Which explanations may be exchanged: how many features share one, and the largest groups of them."""
+"""Which explanations may be exchanged: how many features share one, and the largest groups."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
-from gloss.browse.sections import Cell, Grid, Section
-from gloss.run.reporting.material import Material
-from gloss.score.intervals import wilson
-from gloss.store.results import Row, read
+from gloss.pages.report_sections import Cell, Grid, Section
+from gloss.run.reporting.run_data import RunData
+from gloss.score.intervals import wilson_interval
+from gloss.store.results import Row, read_rows
 
 LARGEST = 8  # groups that are listed
 MEMBERS = 12  # features of a group that are named
 
 
-def collisions(found: Material) -> Section | None:
+def collisions_section(found: RunData) -> Section | None:
     """The share of explained features that collide, by explainer, and their groups."""
     if "collisions" not in found.plan.keys:
         return None
-    place = found.plan.place("collisions")
-    pairs, grouped = read([place], "collisions"), read([place], "collision_groups")
+    folder = found.plan.place("collisions")
+    pairs, grouped = read_rows([folder], "collisions"), read_rows([folder], "collision_groups")
     explainers = sorted({explainer for explainer, _ in found.texts})
-    shares = tuple(shared(found, explainer, pairs, grouped) for explainer in explainers)
-    listed = tuple(line for explainer in explainers for line in largest(found, explainer, grouped))
+    shares = tuple(
+        collision_share_row(found, explainer, pairs, grouped) for explainer in explainers
+    )
+    listed = tuple(
+        line for explainer in explainers for line in largest_group_rows(found, explainer, grouped)
+    )
     if not shares:
         return None
     uncompared = sum(note["uncompared"] for note in found.notes("collisions"))
-    note = f"{uncompared:,} pairs of near features were not compared, because one has no rule." if uncompared else ""
-    blocks = [Grid(("explained by", "features", "share that collides", "pairs compared", "groups"), shares, note)]
+    note = (
+        f"{uncompared:,} pairs of near features were not compared, because one has no rule."
+        if uncompared
+        else ""
+    )
+    blocks = [
+        Grid(
+            ("explained by", "features", "share that collides", "pairs compared", "groups"),
+            shares,
+            note,
+        )
+    ]
     if listed:
-        blocks.append(Grid(("explained by", "features of a group", "its first explanation"), listed))
+        blocks.append(
+            Grid(("explained by", "features of a group", "its first explanation"), listed)
+        )
     lead = (
-        "Features collide where their explanations may be exchanged: the words are the same, or whoever takes them at their word "
-        "cannot tell near features apart. Detection with random negatives does not see it."
+        "Features collide where their explanations may be exchanged: the words are the same, or"
+        " whoever takes them at their word cannot tell near features apart. Detection with random"
+        " negatives does not see it."
     )
     return Section("Collisions", lead, tuple(blocks), brief=True)
 
 
-def shared(found: Material, explainer: str, pairs: Sequence[Row], grouped: Sequence[Row]) -> tuple[Cell, ...]:
+def collision_share_row(
+    found: RunData, explainer: str, pairs: Sequence[Row], grouped: Sequence[Row]
+) -> tuple[Cell, ...]:
     """How many of an explainer's features share their explanation."""
     features = sum(method == explainer for method, _ in found.texts)
     members = [row["group"] for row in grouped if row["explained_by"] == explainer]
     compared = sum(row["explained_by"] == explainer for row in pairs)
-    return explainer, f"{features:,}", wilson(len(members), features), f"{compared:,}", f"{len(set(members)):,}"
+    return (
+        explainer,
+        f"{features:,}",
+        wilson_interval(len(members), features),
+        f"{compared:,}",
+        f"{len(set(members)):,}",
+    )
 
 
-def largest(found: Material, explainer: str, grouped: Sequence[Row]) -> list[tuple[Cell, ...]]:
+def largest_group_rows(
+    found: RunData, explainer: str, grouped: Sequence[Row]
+) -> list[tuple[Cell, ...]]:
     """The largest groups of features that share an explanation."""
     groups: dict[int, list[int]] = defaultdict(list)
     for row in grouped:

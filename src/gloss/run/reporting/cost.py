@@ -2,39 +2,57 @@
 
 from collections.abc import Iterator
 
-from gloss.browse.sections import Block, Grid, Section
-from gloss.models.ledger import Ledger, Spent
-from gloss.run.clock import seconds
-from gloss.run.reporting.material import Material
+from gloss.models.chat_models.ledger import Ledger, ModelSpending
+from gloss.pages.report_sections import Grid, ReportBlock, Section
+from gloss.run.execute.stage_times import stage_seconds
+from gloss.run.reporting.run_data import RunData
 
 
-def cost(found: Material) -> Section | None:
+def cost_section(found: RunData) -> Section | None:
     """Requests, tokens and money, in all and by feature; seconds by stage."""
-    blocks: list[Block] = []
+    blocks: list[ReportBlock] = []
     path = found.plan.folder / "answers.sqlite"
     if path.exists():
         with Ledger(path) as ledger:
-            rows = tuple(row for spent in ledger.totals() for row in asked(spent, len(found.plan.features)))
+            rows = tuple(
+                row
+                for spent in ledger.totals()
+                for row in ledger_rows(spent, len(found.plan.features))
+            )
         columns = ("model", "", "requests", "prompt tokens", "answer tokens", "money")
         if rows:
             blocks.append(
-                Grid(columns, rows, "All answers in the run’s ledger, those of settings that were changed since included.")
+                Grid(
+                    columns,
+                    rows,
+                    "All answers in the run’s ledger, those of settings that were changed since"
+                    " included.",
+                )
             )
-    times = seconds(found.plan)
-    places = {stage: str(found.plan.place(stage).relative_to(found.plan.folder)) for stage in found.plan.keys}
-    spent = {stage: times[place] for stage, place in places.items() if place in times}
+    times = stage_seconds(found.plan)
+    folders = {
+        stage: str(found.plan.place(stage).relative_to(found.plan.folder))
+        for stage in found.plan.keys
+    }
+    spent = {stage: times[folder] for stage, folder in folders.items() if folder in times}
     if spent:
         number = max(1, len(found.plan.features))
-        rows = tuple((stage, f"{taken:.1f}", f"{taken / number:.3f}") for stage, taken in spent.items())
+        rows = tuple(
+            (stage, f"{taken:.1f}", f"{taken / number:.3f}") for stage, taken in spent.items()
+        )
         total = sum(spent.values())
         rows = (*rows, ("all", f"{total:.1f}", f"{total / number:.3f}"))
         blocks.append(
-            Grid(("stage", "seconds", "seconds a feature"), rows, "Wall-clock time; attempts that were killed are not counted.")
+            Grid(
+                ("stage", "seconds", "seconds a feature"),
+                rows,
+                "Wall-clock time; attempts that were killed are not counted.",
+            )
         )
     return Section("Cost", "What a second run would cost.", tuple(blocks)) if blocks else None
 
 
-def asked(spent: Spent, features: int) -> Iterator[tuple[str, ...]]:
+def ledger_rows(spent: ModelSpending, features: int) -> Iterator[tuple[str, ...]]:
     """One line for all that a model was asked, and one by feature."""
     numbers = (spent.requests, spent.prompt_tokens, spent.completion_tokens)
     money = f"{spent.money:,.4f}" if spent.priced else "unknown"

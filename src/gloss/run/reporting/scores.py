@@ -1,111 +1,164 @@
-"""What the scores say: distributions beside their controls, metrics with what they cannot see, failures, both ends."""
+"""What the scores say: distributions beside controls, what each metric can see, sensitivity by
+strength, failures, extremes.
+"""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
-from gloss.browse import words
-from gloss.browse.sections import Cell, Distributions, Facts, Grid, Line, Section
-from gloss.records import NOBODY, Control, Estimate, Reason
-from gloss.run.reporting.material import Material, Scored, headline, metric
-from gloss.score.sanity import Sanity, sanity
-from gloss.store.results import Row
+from gloss.models.planted.judges import RuleJudge
+from gloss.pages import page_text
+from gloss.pages.report_sections import Cell, DistributionLine, Distributions, Facts, Grid, Section
+from gloss.records import NOBODY, Control, Estimate, Examples, Failure, Reason
+from gloss.run.opened_run import stored_examples
+from gloss.run.reporting.run_data import RunData, Scored, Values, headline_values, metric_values
+from gloss.score.metric_sanity import MetricSanity, sanity_of_metric
+from gloss.store.results import Row, read_rows
+from gloss.store.vocabulary import Vocabulary
 
 ENDS = 8  # features at either end
-CONTROLS = {Control.RANDOM_EXPLANATION: "of a random feature", Control.SHUFFLED_EXPLANATION: "shuffled"}
+CONTROLS = {
+    Control.RANDOM_EXPLANATION: "of a random feature",
+    Control.SHUFFLED_EXPLANATION: "shuffled",
+}
 
 
-def distributions(found: Material) -> Section | None:
-    """Each headline over features: the explanation's own, the same with failures as 0, and under each control."""
-    blocks = tuple(Distributions(called(rows, scored), tuple(lines(found, rows, scored)), trouble(found, rows, scored))
-                   for scored, rows in found.scores.items())  # fmt: skip
+def scores_section(found: RunData) -> Section | None:
+    """Each headline over features: the explanation's own, the same with failures as 0, and under
+    each control.
+    """
+    blocks = tuple(
+        Distributions(
+            headline_label(rows, scored),
+            tuple(distribution_lines(found, rows, scored)),
+            unscored_note(found, rows, scored),
+        )
+        for scored, rows in found.scores.items()
+    )
     lead = (
-        "On held-out text. “Or 0” counts a feature without an explanation as 0. Controls exchange the explanation for another "
-        "feature’s: what they earn is not owed to the words."
+        "On held-out text. “Or 0” counts a feature without an explanation as 0. Controls exchange"
+        " the explanation for another feature’s: what they earn is not owed to the words."
     )
     return Section("Scores", lead, blocks, brief=True) if blocks else None
 
 
-def called(rows: Sequence[Row], scored: Scored) -> str:
+def headline_label(rows: Sequence[Row], scored: Scored) -> str:
     """A headline's metric with its scorer and explainer."""
     method, explained_by = scored
-    name = f"{words.metric(rows[0]['headline'])} by {method}"
+    name = f"{page_text.metric_label(rows[0]['headline'])} by {method}"
     return name if explained_by == NOBODY else f"{name} of {explained_by}"
 
 
-def lines(found: Material, rows: Sequence[Row], scored: Scored) -> Iterator[Line]:
-    own = headline(rows, Control.NONE)
-    yield Line("none is needed" if scored[1] == NOBODY else "its own", own, found.median(own))
+def distribution_lines(
+    found: RunData, rows: Sequence[Row], scored: Scored
+) -> Iterator[DistributionLine]:
+    own = headline_values(rows, Control.NONE)
+    yield DistributionLine(
+        "none is needed" if scored[1] == NOBODY else "its own", own, found.median(own)
+    )
     if scored[1] == NOBODY:
         return
     padded = np.concatenate([own, np.zeros(max(0, found.examined - len(own)))])
-    yield Line("its own, or 0", padded, found.median(padded))
+    yield DistributionLine("its own, or 0", padded, found.median(padded))
     for control, label in CONTROLS.items():
-        values = headline(rows, control)
+        values = headline_values(rows, control)
         if len(values):
-            yield Line(label, values, found.median(values), control=True)
+            yield DistributionLine(label, values, found.median(values), control=True)
 
 
-def trouble(found: Material, rows: Sequence[Row], scored: Scored) -> str:
+def unscored_note(found: RunData, rows: Sequence[Row], scored: Scored) -> str:
     """What could not be scored, and why."""
     own = [row for row in rows if row["control"] == Control.NONE]
     items, failed = sum(row["n"] for row in own), sum(row["failed"] for row in own)
     said = [f"{items:,} items judged, {failed:,} of them without an answer that could be read"]
     stage, by = f"score.{scored[0]}", scored[1]
-    reasons = Counter(row["reason"] for row in found.failures if (row["stage"], row["explained_by"] or by) == (stage, by))
-    said += [f"{number} features not scored: {reason.replace('_', ' ')}" for reason, number in sorted(reasons.items())]
+    reasons = Counter(
+        row["reason"]
+        for row in found.failures
+        if (row["stage"], row["explained_by"] or by) == (stage, by)
+    )
+    said += [
+        f"{number} features not scored: {reason.replace('_', ' ')}"
+        for reason, number in sorted(reasons.items())
+    ]
     return "; ".join(said) + "."
 
 
-def metrics(found: Material) -> Section | None:
-    """Every metric beside its control, and whether it can see explanations that claim too little or too much."""
+def metrics_section(found: RunData) -> Section | None:
+    """Every metric beside its control, and whether it can see explanations that claim too little or
+    too much.
+    """
     columns = ("metric", "its own", "shuffled", "claims too little", "claims too much")
-    blocks = tuple(Grid(columns, tuple(measured(found, rows)), called_by(scored)) for scored, rows in found.scores.items())
+    blocks = tuple(
+        Grid(columns, tuple(metric_rows(found, rows)), scorer_note(scored))
+        for scored, rows in found.scores.items()
+    )
     lead = (
-        "Medians over features. A metric that passes falls when half of the right claims are taken away (“too little”) and when "
-        "as many again are made at random (“too much”), on features that fire rarely. One that fails a test cannot stand alone: "
-        "a label 100 times too broad may still earn a balanced accuracy of .95. After Oikarinen et al. (2025)."
+        "Medians over features. A metric that passes falls when half of the right claims are taken"
+        " away (“too little”) and when as many again are made at random (“too much”), on features"
+        " that fire rarely. One that fails a test cannot stand alone: a label 100 times too broad"
+        " may still earn a balanced accuracy of .95. After Oikarinen et al. (2025)."
     )
     return Section("What each metric can see", lead, blocks) if blocks else None
 
 
-def called_by(scored: Scored) -> str:
+def scorer_note(scored: Scored) -> str:
     return f"By {scored[0]}." if scored[1] == NOBODY else f"By {scored[0]}, of {scored[1]}."
 
 
-def measured(found: Material, rows: Sequence[Row]) -> Iterator[tuple[Cell, ...]]:
-    """One line a metric, sound ones first; what is no claim about a feature's places has no tests."""
-    names = {e["metric"]: sanity(e["metric"], {e["metric"] for e in rows[0]["estimates"]}) for e in rows[0]["estimates"]}
-    for name, passes in sorted(names.items(), key=lambda item: order(item[1])):
-        own, shuffled = metric(rows, name, Control.NONE), metric(rows, name, Control.SHUFFLED_EXPLANATION)
-        label = words.metric(name) + (", the headline" if name == rows[0]["headline"] else "")
-        yield label, shown(found, own), shown(found, shuffled), *marks(passes)
+def metric_rows(found: RunData, rows: Sequence[Row]) -> Iterator[tuple[Cell, ...]]:
+    """One line a metric, sound ones first.
+
+    What is no claim about where a feature fires has no tests.
+    """
+    names = {
+        e["metric"]: sanity_of_metric(e["metric"], {e["metric"] for e in rows[0]["estimates"]})
+        for e in rows[0]["estimates"]
+    }
+    for name, passes in sorted(names.items(), key=lambda item: sanity_rank(item[1])):
+        own, shuffled = (
+            metric_values(rows, name, Control.NONE),
+            metric_values(rows, name, Control.SHUFFLED_EXPLANATION),
+        )
+        label = page_text.metric_label(name) + (
+            ", the headline" if name == rows[0]["headline"] else ""
+        )
+        yield label, median_cell(found, own), median_cell(found, shuffled), *sanity_cells(passes)
 
 
-def order(passes: Sanity | None) -> int:
+def sanity_rank(passes: MetricSanity | None) -> int:
     return 3 if passes is None else 2 - passes.missing - passes.extra
 
 
-def shown(found: Material, values: np.ndarray) -> Estimate | str:
+def median_cell(found: RunData, values: np.ndarray) -> Estimate | str:
     return found.median(values) if len(values) else "–"
 
 
-def marks(passes: Sanity | None) -> tuple[str, str]:
+def sanity_cells(passes: MetricSanity | None) -> tuple[str, str]:
     if passes is None:
         return "no such test", "no such test"
-    return "sees it" if passes.missing else "cannot see it", "sees it" if passes.extra else "cannot see it"
+    return "sees it" if passes.missing else "cannot see it", (
+        "sees it" if passes.extra else "cannot see it"
+    )
 
 
-def failures(found: Material) -> Section | None:
+def failures_section(found: RunData) -> Section | None:
     """What was not treated, by stage and reason."""
     reasons = Counter(
-        (stage, reason) for stage, reason, _ in {(row["stage"], row["reason"], row["feature"]) for row in found.failures}
+        (stage, reason)
+        for stage, reason, _ in {
+            (row["stage"], row["reason"], row["feature"]) for row in found.failures
+        }
     )
     lines = tuple(
         (
             f"{stage}: {reason.replace('_', ' ')}",
-            f"{number:,} of {len(found.plan.features):,} features. {words.REASONS[Reason(reason)]}",
+            (
+                f"{number:,} of {len(found.plan.features):,} features."
+                f" {page_text.REASONS[Reason(reason)]}"
+            ),
         )
         for (stage, reason), number in sorted(reasons.items())
     )
@@ -113,26 +166,133 @@ def failures(found: Material) -> Section | None:
     return Section("Failures", lead, (Facts(lines),), brief=True) if lines else None
 
 
-def ends(found: Material) -> Section | None:
+def extremes_section(found: RunData) -> Section | None:
     """The best and the worst features by the first score that reads an explanation."""
     of_words = {scored: rows for scored, rows in found.scores.items() if scored[1] != NOBODY}
     if not of_words:
         return None
     scored, rows = next(iter(of_words.items()))
     own = sorted(
-        (row for row in rows if row["control"] == Control.NONE and np.isfinite(row["value"])), key=lambda row: -row["value"]
+        (row for row in rows if row["control"] == Control.NONE and np.isfinite(row["value"])),
+        key=lambda row: -row["value"],
     )
     best = own[:ENDS]
     worst = own[len(best) :][-ENDS:][::-1]
-    columns = ("feature", called(rows, scored), "explanation")
+    columns = ("feature", headline_label(rows, scored), "explanation")
     grids = (
-        Grid(columns, tuple(end(found, row) for row in rows_), note)
-        for rows_, note in ((best, "The best."), (worst, "The worst."))
-        if rows_
+        Grid(columns, tuple(extreme_row(found, row) for row in end), note)
+        for end, note in ((best, "The best."), (worst, "The worst."))
+        if end
     )
-    return Section("The best and the worst", "Chosen by their scores, so that these are extremes and no sample.", tuple(grids))
+    return Section(
+        "The best and the worst",
+        "Chosen by their scores, so that these are extremes and no sample.",
+        tuple(grids),
+    )
 
 
-def end(found: Material, row: Row) -> tuple[Cell, ...]:
+def extreme_row(found: RunData, row: Row) -> tuple[Cell, ...]:
     said = found.texts.get((row["explained_by"], row["feature"]), "")
     return found.link(row["feature"]), Estimate(row["value"], row["low"], row["high"]), said
+
+
+# by quantile: of each feature's firing contexts there, the share that was found
+Shares = dict[int, Values]
+
+
+def sensitivity_section(found: RunData) -> Section | None:
+    """The share of firing held-out contexts that is found, by the quantile of their strength."""
+    columns = {name: shares for name, shares in verdict_shares(found) if len(shares) > 1}
+    columns |= {name: shares for name, shares in rule_shares(found) if len(shares) > 1}
+    if not columns:
+        return None
+    quantiles = sorted(set[int]().union(*columns.values()))
+    rows = tuple(
+        (quantile_label(quantile, quantiles), *quantile_cells(found, columns.values(), quantile))
+        for quantile in quantiles
+    )
+    lead = (
+        "Of the held-out contexts in which a feature fires, the share that is found with the"
+        " explanation, by how strongly it fires there: means over features. An answer that could"
+        " not be read finds nothing."
+    )
+    return Section("Sensitivity by strength", lead, (Grid(("quantile", *columns), rows),))
+
+
+def quantile_label(quantile: int, quantiles: Sequence[int]) -> str:
+    ends = {quantiles[0]: ", the strongest", quantiles[-1]: ", the weakest"}
+    return f"{quantile + 1} of {quantiles[-1] + 1}{ends.get(quantile, '')}"
+
+
+def quantile_cells(found: RunData, columns: Iterable[Shares], quantile: int) -> Iterator[Cell]:
+    for shares in columns:
+        yield found.mean(shares[quantile]) if quantile in shares else "–"
+
+
+def verdict_shares(found: RunData) -> Iterator[tuple[str, Shares]]:
+    """What the verdicts of each scorer say; those on multiple choices are of no single context."""
+    quantiles = {
+        (row["feature"], row["context"]): row["quantile"]
+        for row in read_rows([found.plan.place("sample")], "examples")
+        if row["role"] == "held_out"
+    }
+    said: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in read_rows(found.plan.places("score"), "verdicts"):
+        if row["control"] == Control.NONE and row["truth"]:
+            said[row["method"], row["explained_by"]].append(row)
+    for scored, rows in sorted(said.items()):
+        if scored in found.scores and not any(
+            each["metric"] == "chance" for each in found.scores[scored][0]["estimates"]
+        ):
+            hits: dict[tuple[int, int], list[bool]] = defaultdict(list)
+            for row in rows:
+                quantile = quantiles.get((row["feature"], row["context"]))
+                if quantile is not None:
+                    hits[quantile, row["feature"]].append(row["answer"] is True)
+            yield f"{scored[0]} of {scored[1]}", quantile_shares(hits)
+
+
+def rule_shares(found: RunData) -> Iterator[tuple[str, Shares]]:
+    """Where the rules of explanations fire, read in each context alone as a judge would."""
+    rules: dict[int, dict[str, str]] = defaultdict(dict)
+    for row in read_rows(found.plan.places("explain"), "explanations"):
+        if row["rule"]:
+            rules[row["feature"]][row["method"]] = row["rule"]
+    hits: dict[str, dict[tuple[int, int], list[bool]]] = defaultdict(lambda: defaultdict(list))
+    for shard in range(found.plan.shards if rules else 0):
+        for feature, restore in stored_examples(found.plan, shard).items():
+            if feature.index not in rules:
+                continue
+            said = found.guard.attempt(
+                feature,
+                partial(rule_hits, found.plan.corpus.vocabulary, rules[feature.index], restore),
+            )
+            for method, quantile, hit in [] if isinstance(said, Failure) else said:
+                hits[method][quantile, feature.index].append(hit)
+    for method, of_method in sorted(hits.items()):
+        yield f"the rule of {method}", quantile_shares(of_method)
+
+
+def rule_hits(
+    vocabulary: Vocabulary, rules: Mapping[str, str], restore: Callable[[], Examples]
+) -> list[tuple[str, int, bool]]:
+    """By method: the quantile of each firing held-out context of a feature, and whether the
+    method's rule fires in it.
+    """
+    held_out = restore().held_out
+    quantiles = held_out.quantiles.tolist()
+    return [
+        (method, quantile, hit)
+        for method, rule in rules.items()
+        for quantile, hit in zip(
+            quantiles, RuleJudge(rule, vocabulary.strings).fires_in(held_out).tolist(), strict=True
+        )
+    ]
+
+
+def quantile_shares(hits: dict[tuple[int, int], list[bool]]) -> Shares:
+    """Each feature's share, by quantile."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for (quantile, _), each in hits.items():
+        found[quantile].append(float(np.mean(each)))
+    return {quantile: np.array(shares) for quantile, shares in found.items()}

@@ -1,20 +1,22 @@
-"""What was done: subject, dictionary, texts, sampler, negatives, judge and seeds, and how often the features fire."""
+"""What was done: subject, dictionary, texts, sampler, negatives, judge and seeds, and how often the
+features fire.
+"""
 
 import json
 from collections import Counter
 
 import numpy as np
 
-from gloss.browse.figures import one_in, percent
-from gloss.browse.sections import Distributions, Facts, Line, Section
-from gloss.collect.sides import Sides
-from gloss.run.experiment import EMBEDDED, Table
+from gloss.collect.split_counts import SplitCounts
+from gloss.pages.number_format import format_one_in, format_percent
+from gloss.pages.report_sections import DistributionLine, Distributions, Facts, Section
+from gloss.run.experiment import EMBEDDED, SettingsTable
 from gloss.run.plan import RESOLVED, Plan
-from gloss.run.reporting.material import Material
+from gloss.run.reporting.run_data import RunData
 from gloss.store.activations import Activations
-from gloss.store.copied import Copied, copied_windows
+from gloss.store.window_shares import CopiedWindows, count_copied_windows
 
-KINDS = {
+NEGATIVE_WORDS = {
     "random": "at random",
     "same_token": "same token",
     "neighbours": "neighbour fires",
@@ -23,83 +25,125 @@ KINDS = {
 }
 
 
-def done(found: Material) -> Section:
+def setup_section(found: RunData) -> Section:
     """Everything that somebody else would need to do the same."""
-    lines = (*subject(found.plan), *contexts(found), *methods(found.plan))
-    return Section("What was done", "Everything that a second run would need to be the same.", (Facts(lines),))
+    lines = (*subject_facts(found.plan), *sampling_facts(found), *method_facts(found.plan))
+    return Section(
+        "What was done", "Everything that a second run would need to be the same.", (Facts(lines),)
+    )
 
 
-def subject(plan: Plan) -> tuple[tuple[str, str], ...]:
+def subject_facts(plan: Plan) -> tuple[tuple[str, str], ...]:
     asked, activations, corpus = plan.experiment, plan.activations, plan.corpus
     revision = f", revision {asked.subject.revision}" if asked.subject.revision else ""
-    trained = settings(asked.decompose | {"method": f"trained here by {asked.decompose.get('method')}"}, "method")
+    trained = method_with_settings(
+        asked.decompose | {"method": f"trained here by {asked.decompose.get('method')}"}, "method"
+    )
     given = asked.decompose.get("dictionary")
     name = "the embedded dictionary" if given == EMBEDDED else given or trained
     l0 = activations.manifest["nonzeros"] / max(1, corpus.counted.sum())
-    shown = corpus.shown.mean()
+    train = corpus.in_train.mean()
     return (
-        ("subject", ("the embedded language model" if asked.subject.model == EMBEDDED else asked.subject.model) + revision),
+        (
+            "subject",
+            (
+                "the embedded language model"
+                if asked.subject.model == EMBEDDED
+                else asked.subject.model
+            )
+            + revision,
+        ),
         ("dictionary", f"{name}; {activations.width:,} features, L0 {l0:.1f}"),
         ("site", activations.manifest["made_from"]["site"]),
         ("texts", ", ".join(asked.collect.texts)),
         (
             "corpus",
-            f"{len(corpus):,} tokens of {len(corpus.hashes):,} documents, read {asked.collect.context_length} at a time; "
-            f"{percent(shown)} of the tokens may be shown, the others are held out, split by document",
+            (
+                f"{len(corpus):,} tokens of {len(corpus.hashes):,} documents, read"
+                f" {asked.collect.context_length} at a time; {format_percent(train)} of the tokens"
+                " are the train split, the others are held out, split by document"
+            ),
         ),
-        ("split", f"{Sides.of(plan.place('collect') / 'corpus')}; {copied_of(plan)}"),
-        ("left out", left_out_of(activations)),
+        ("split", f"{SplitCounts.of(plan.place('collect') / 'corpus')}; {held_out_copies(plan)}"),
+        ("left out", left_out_summary(activations)),
         (
             "features",
-            f"{len(plan.features):,} drawn from {len(plan.live):,} that fire at {asked.run.minimum_activations} tokens or more; "
-            f"{activations.width - len(plan.live):,} of {activations.width:,} fire more rarely or never",
+            (
+                f"{len(plan.features):,} drawn from {len(plan.live):,} that fire at"
+                f" {asked.run.minimum_activations} tokens or more;"
+                f" {activations.width - len(plan.live):,} of {activations.width:,} fire more rarely"
+                " or never"
+            ),
         ),
     )
 
 
-def copied_of(plan: Plan) -> Copied:
-    """The held-out windows that stand in the shown split, too."""
-    return copied_windows(plan.corpus, plan.experiment.sampling.context_length)
+def held_out_copies(plan: Plan) -> CopiedWindows:
+    """The held-out windows that stand in the train split, too."""
+    return count_copied_windows(plan.corpus, plan.experiment.sampling.context_length)
 
 
-def left_out_of(activations: Activations) -> str:
+def left_out_summary(activations: Activations) -> str:
     """How many tokens count nowhere, of which kind, in words."""
     known = activations.manifest
     massive, every = known["massive"], known["tokens"]
     special, multiple = known["left_out"] - massive, known["made_from"]["settings"]["massive"]
-    told = f"longer than {multiple:g} times the median, {known['median_length']:.4g}" if multiple else "not looked for"
-    share = percent(known["left_out"] / max(1, every))
-    return f"{share} of the tokens count nowhere: {special:,} by what they are (leave_out), {massive:,} massive ({told})"
+    massive_rule = (
+        f"longer than {multiple:g} times the median, {known['median_length']:.4g}"
+        if multiple
+        else "not looked for"
+    )
+    share = format_percent(known["left_out"] / max(1, every))
+    return (
+        f"{share} of the tokens count nowhere: {special:,} by what they are (leave_out),"
+        f" {massive:,} massive ({massive_rule})"
+    )
 
 
-def contexts(found: Material) -> tuple[tuple[str, str], ...]:
-    """How contexts were chosen, and which silent ones were found."""
+def sampling_facts(found: RunData) -> tuple[tuple[str, str], ...]:
+    """How contexts were chosen, and which inactive ones were found."""
     plan = found.plan
     sampling = plan.experiment.sampling
     kinds: Counter[str] = Counter()
     for note in found.notes("sample"):
         kinds.update(note.get("negatives", {}))
-    counts = "; ".join(f"{number:,} {KINDS.get(kind, kind.replace('_', ' '))}" for kind, number in kinds.items())
+    counts = "; ".join(
+        f"{number:,} {NEGATIVE_WORDS.get(kind, kind.replace('_', ' '))}"
+        for kind, number in kinds.items()
+    )
     return (
-        ("sampler", settings(plan.experiment.sample[0], "method")),
+        ("sampler", method_with_settings(plan.experiment.sample[0], "method")),
         (
             "windows",
-            f"{sampling.context_length} tokens, {sampling.placement}; up to {sampling.shown} firing and {sampling.silent_shown} "
-            f"silent ones shown, {sampling.held_out} firing and {sampling.silent_held_out} silent ones held out",
+            (
+                f"{sampling.context_length} tokens, {sampling.placement}; up to {sampling.train}"
+                f" firing and {sampling.inactive_train} inactive ones to explain with,"
+                f" {sampling.held_out} firing and {sampling.inactive_held_out} inactive ones held"
+                " out"
+            ),
         ),
         ("negatives", f"asked for: {sampling.negatives}; held-out ones found: {counts or 'none'}"),
     )
 
 
-def methods(plan: Plan) -> tuple[tuple[str, str], ...]:
-    """Who explained and who judged, with every setting that is not the default, and what the run was made with."""
+def method_facts(plan: Plan) -> tuple[tuple[str, str], ...]:
+    """Who explained and who judged, with every setting that is not the default, and what the run
+    was made with.
+    """
     asked = plan.experiment
     chat = asked.chat
-    judge = f"{chat.get('model', '?')} at {chat['base_url']}" if chat.get("base_url") else str(chat.get("model", ""))
+    judge = (
+        f"{chat.get('model', '?')} at {chat['base_url']}"
+        if chat.get("base_url")
+        else str(chat.get("model", ""))
+    )
     versions = json.loads((plan.folder / RESOLVED).read_text("utf-8")).get("versions", {})
     return (
-        ("explained by", "; ".join(settings(table, "method") for table in asked.explain)),
-        ("scored by", "; ".join(settings(table, "method") for table in asked.score)),
+        (
+            "explained by",
+            "; ".join(method_with_settings(table, "method") for table in asked.explain),
+        ),
+        ("scored by", "; ".join(method_with_settings(table, "method") for table in asked.score)),
         ("judge", judge or "no language model was asked"),
         ("seed", str(asked.run.seed)),
         ("made with", ", ".join(f"{name} {number}" for name, number in versions.items())),
@@ -107,21 +151,27 @@ def methods(plan: Plan) -> tuple[tuple[str, str], ...]:
     )
 
 
-def settings(table: Table, name: str) -> str:
+def method_with_settings(table: SettingsTable, name: str) -> str:
     """A method's name with its other settings in brackets."""
     others = ", ".join(f"{key} = {value}" for key, value in table.items() if key != name)
     return f"{table[name]} ({others})" if others else str(table[name])
 
 
-def base_rates(found: Material) -> Section:
+def base_rates_section(found: RunData) -> Section:
     """How often the features fire, which every score must be read beside."""
     plan = found.plan
-    shares = plan.activations.counts[[feature.index for feature in plan.features]] / max(1, plan.corpus.counted.sum())
+    shares = plan.activations.counts[[feature.index for feature in plan.features]] / max(
+        1, plan.corpus.counted.sum()
+    )
     logs = np.log10(np.maximum(shares, 1e-12))
-    low, middle, high = (float(q) for q in np.quantile(shares, (0.05, 0.5, 0.95))) if len(shares) else (np.nan,) * 3
-    line = Line("log₁₀ of the share of tokens", logs, found.median(logs))
+    low, middle, high = (
+        (float(q) for q in np.quantile(shares, (0.05, 0.5, 0.95))) if len(shares) else (np.nan,) * 3
+    )
+    line = DistributionLine("log₁₀ of the share of tokens", logs, found.median(logs))
     lead = (
-        f"The median feature fires at {percent(middle)} of the tokens ({one_in(middle)}); nine of ten lie between {percent(low)} "
-        f"and {percent(high)}. A metric that weighs firing and silent text equally cannot be read at such rates."
+        f"The median feature fires at {format_percent(middle)} of the tokens"
+        f" ({format_one_in(middle)}); nine of ten lie between {format_percent(low)} and"
+        f" {format_percent(high)}. A metric that weighs firing and inactive text equally cannot be"
+        " read at such rates."
     )
     return Section("Base rates", lead, (Distributions("How often features fire", (line,)),))

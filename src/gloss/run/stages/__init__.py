@@ -1,1 +1,4 @@
-"""What each stage does with a plan; every result is a part with a marker, so that a run goes on where it was killed."""
+"""What each stage does with a plan.
+
+Every result is a part with a marker, so that a run goes on where it was killed.
+"""

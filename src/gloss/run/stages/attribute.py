@@ -1,4 +1,6 @@
-"""Stage `attribute`: which of the last tokens, alone or together, make each feature fire in its strongest shown contexts."""
+"""Stage `attribute`: which of the last tokens, alone or together, make each feature fire in its
+strongest train contexts.
+"""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,55 +9,77 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from gloss.attribute.games.endings import Ending
-from gloss.attribute.reasons import Reasoning
+from gloss.attribute.methods.token_attribution import TokenAttributionSettings
+from gloss.attribute.players.prompt_games import LastTokensGame
 from gloss.models.dictionary import Dictionary
 from gloss.models.subject import Subject
 from gloss.records import Contexts, Examples, Failure
-from gloss.run.methods import build
-from gloss.run.mishaps import Watch
+from gloss.run.execute.feature_errors import FeatureGuard
+from gloss.run.methods import build_dataclass
+from gloss.run.opened_run import stored_examples
 from gloss.run.plan import Plan
-from gloss.run.restored import stored_examples
-from gloss.store.reasons import Reasons, reason_rows
 from gloss.store.results import failure_row
+from gloss.store.token_attributions import TokenAttribution, token_attribution_rows
 
 
-def attribute(plan: Plan, read_with: tuple[Subject, Dictionary], shard: int) -> None:
-    """Find the reasons of one shard's features that have contexts."""
-    asked = build(Reasoning, plan.experiment.attribute or {}, "[attribute]")
-    watch, found, failures = Watch(plan, "attribute", shard), list[Reasons](), list[Failure]()
+def attribute_shard(plan: Plan, read_with: tuple[Subject, Dictionary], shard: int) -> None:
+    """Attribute the activations of one shard's features that have contexts to tokens."""
+    asked = build_dataclass(
+        TokenAttributionSettings, plan.experiment.attribute or {}, "[attribute]"
+    )
+    guard, found, failures = (
+        FeatureGuard(plan, "attribute", shard),
+        list[TokenAttribution](),
+        list[Failure](),
+    )
 
-    def why(restore: Callable[[], Examples]) -> list[Reasons]:
-        return list(reasons(plan, read_with, restore(), asked))
+    def why(restore: Callable[[], Examples]) -> list[TokenAttribution]:
+        return list(feature_token_attributions(plan, read_with, restore(), asked))
 
     for feature, restore in stored_examples(plan, shard).items():
-        one = watch.treated(feature, partial(why, restore))
+        one = guard.attempt(feature, partial(why, restore))
         if isinstance(one, Failure):
             failures.append(one)
         else:
             found += one
-    rows = [row for one in found for row in reason_rows(one)]
-    watch.write({"reasons": rows, "failures": map(failure_row, failures)})
+    rows = [row for one in found for row in token_attribution_rows(one)]
+    guard.write({"token_attributions": rows, "failures": map(failure_row, failures)})
 
 
-def reasons(plan: Plan, read_with: tuple[Subject, Dictionary], examples: Examples, asked: Reasoning) -> Iterator[Reasons]:
-    """One record for each of the strongest shown contexts."""
+def feature_token_attributions(
+    plan: Plan,
+    read_with: tuple[Subject, Dictionary],
+    examples: Examples,
+    asked: TokenAttributionSettings,
+) -> Iterator[TokenAttribution]:
+    """One record for each of the strongest train contexts."""
     rng, corpus = plan.generator("attribute", examples.feature.index), plan.corpus
-    for row in strongest(examples.shown, asked.contexts):
-        start = int(examples.shown.starts[row])
-        peak = start + int(examples.shown.activations[row].argmax())
+    for row in strongest_context_rows(examples.train, asked.contexts):
+        start = int(examples.train.starts[row])
+        peak = start + int(examples.train.activations[row].argmax())
         first = int(corpus.offsets[corpus.sequences_of(np.array([peak]))[0]])
         begin = max(first, peak + 1 - asked.tokens)
-        before, tokens = (corpus.tokens[slice(*ends)].astype(np.int64) for ends in ((first, begin), (begin, peak + 1)))
-        stand_ins = drawn(corpus.tokens[corpus.shown & corpus.counted], (asked.stand_ins, len(tokens)), rng)
-        found = asked.account(Ending(*read_with, examples.feature.index, before, tokens, stand_ins))
+        before, tokens = (
+            corpus.tokens[slice(*ends)].astype(np.int64)
+            for ends in ((first, begin), (begin, peak + 1))
+        )
+        replacement_tokens = draw_replacement_tokens(
+            corpus.tokens[corpus.in_train & corpus.counted],
+            (asked.replacement_tokens, len(tokens)),
+            rng,
+        )
+        found = asked.fit_game(
+            LastTokensGame(*read_with, examples.feature.index, before, tokens, replacement_tokens)
+        )
         last = len(tokens) - 1
-        values = {tuple(player - last for player in one): value for one, value in found.values.items()}
+        values = {
+            tuple(player - last for player in one): value for one, value in found.values.items()
+        }
         names = tuple(corpus.vocabulary.strings[token] for token in tokens.tolist())
-        yield Reasons(examples.feature, start, peak, names, values, found.share, found.n)
+        yield TokenAttribution(examples.feature, start, peak, names, values, found.share, found.n)
 
 
-def strongest(contexts: Contexts, number: int) -> list[int]:
+def strongest_context_rows(contexts: Contexts, number: int) -> list[int]:
     """The rows of the strongest contexts, no two with the same tokens."""
     rows: dict[bytes, int] = {}
     for row in np.argsort(-contexts.maxima, kind="stable").tolist():
@@ -63,6 +87,8 @@ def strongest(contexts: Contexts, number: int) -> list[int]:
     return list(rows.values())[:number]
 
 
-def drawn(tokens: ndarray, shape: tuple[int, int], rng: np.random.Generator) -> Int64[ndarray, "row player"]:
-    """Tokens as often as they come in the shown split, without those that are left out."""
+def draw_replacement_tokens(
+    tokens: ndarray, shape: tuple[int, int], rng: np.random.Generator
+) -> Int64[ndarray, "row player"]:
+    """Tokens as often as they come in the train split, without those that are left out."""
     return rng.choice(tokens, shape).astype(np.int64)

@@ -1,20 +1,22 @@
-"""Stage `neighbours`: which features are near each one, where they are asked for by what they read or by where they fire."""
+"""Stage `neighbours`: which features are near each one, where they are asked for by what they read
+or by where they fire.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 
 from gloss.errors import BadSettings
 from gloss.records import Failure, FeatureId
+from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import COOCCURRENCE, ENCODER
-from gloss.run.mishaps import Watch
 from gloss.run.plan import Plan
-from gloss.sample.cooccurrence import ByToken
-from gloss.store.results import Row, failure_row, identity
+from gloss.sample.cooccurrence import FeaturesByToken
+from gloss.store.results import Row, failure_row, feature_columns
 
 Found = Iterable[tuple[int, float]]  # feature and closeness, nearest first
 
 
-class FindNeighbours:
+class NeighbourFinder:
     """Finds the neighbours of a shard's features; what all shards need is made at the first."""
 
     def __init__(self, plan: Plan) -> None:
@@ -22,45 +24,65 @@ class FindNeighbours:
 
     def __call__(self, shard: int) -> None:
         """Write one shard."""
-        watch, near = Watch(self.plan, "neighbours", shard, after=()), self.near
+        guard, near = FeatureGuard(self.plan, "neighbours", shard, after=()), self.near
 
         def row(feature: FeatureId) -> Row:
-            found = [{"feature": other, "closeness": closeness} for other, closeness in near(feature.index)]
-            return identity(feature) | {"neighbours": found}
+            found = [
+                {"feature": other, "closeness": closeness}
+                for other, closeness in near(feature.index)
+            ]
+            return feature_columns(feature) | {"neighbours": found}
 
-        rows = [watch.treated(feature, partial(row, feature)) for feature in self.plan.shard(shard)]
+        rows = [guard.attempt(feature, partial(row, feature)) for feature in self.plan.shard(shard)]
         failures = [failure_row(one) for one in rows if isinstance(one, Failure)]
-        watch.write({"neighbours": [one for one in rows if not isinstance(one, Failure)], "failures": failures})
+        guard.write(
+            {
+                "neighbours": [one for one in rows if not isinstance(one, Failure)],
+                "failures": failures,
+            }
+        )
 
     @cached_property
     def near(self) -> Callable[[int], Found]:
         """What gives the neighbours of a feature."""
-        return WAYS[self.plan.experiment.neighbours.by](self.plan)
+        return NEIGHBOUR_SEARCHES[self.plan.experiment.neighbours.by](self.plan)
 
 
-def by_encoder(plan: Plan) -> Callable[[int], Found]:
-    """By the cosine of the directions that features read. Raises BadSettings where they read none."""
+def search_by_encoder(plan: Plan) -> Callable[[int], Found]:
+    """By the cosine of the directions that features read.
+
+    Raises BadSettings where they read none.
+    """
     from torch.nn.functional import normalize
 
-    from gloss.decompose.directions import nearest
+    from gloss.decompose.direction_description import nearest_directions
     from gloss.models.dictionary import HasEncoder
-    from gloss.run.stages.decompose import load, load_subject
+    from gloss.run.stages.decompose import load_run_dictionary, load_run_subject
 
-    dictionary = load(plan, load_subject(plan))
+    dictionary = load_run_dictionary(plan, load_run_subject(plan))
     if not isinstance(dictionary, HasEncoder):
         raise BadSettings(
-            f'[neighbours] by = "encoder" wants features that read along directions, not {type(dictionary).__name__}; '
-            'take by = "decoder" or by = "cooccurrence"'
+            '[neighbours] by = "encoder" wants features that read along directions, not'
+            f' {type(dictionary).__name__}; take by = "decoder" or by = "cooccurrence"'
         )
     unit = normalize(dictionary.encoder.float(), dim=1)
-    return lambda index: next(nearest(unit, [index]))
+    return lambda index: next(nearest_directions(unit, [index]))
 
 
-def by_cooccurrence(plan: Plan) -> Callable[[int], Found]:
-    """By the tokens of the shown split at which both fire."""
+def search_by_cooccurrence(plan: Plan) -> Callable[[int], Found]:
+    """By the tokens of the train split at which both fire."""
     activations, most = plan.activations, plan.experiment.neighbours.most_activations
-    counted = ByToken.of(activations.feature, activations.width, plan.corpus.shown, most, plan.generator("neighbours"))
+    counted = FeaturesByToken.of(
+        activations.feature,
+        activations.width,
+        plan.corpus.in_train,
+        most,
+        plan.generator("neighbours"),
+    )
     return lambda index: counted.nearest(activations.feature(index), index)
 
 
-WAYS: Mapping[str, Callable[[Plan], Callable[[int], Found]]] = {ENCODER: by_encoder, COOCCURRENCE: by_cooccurrence}
+NEIGHBOUR_SEARCHES: Mapping[str, Callable[[Plan], Callable[[int], Found]]] = {
+    ENCODER: search_by_encoder,
+    COOCCURRENCE: search_by_cooccurrence,
+}

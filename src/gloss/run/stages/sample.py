@@ -4,43 +4,56 @@ from collections import Counter
 from functools import partial
 
 from gloss.records import Examples, Failure, FeatureId, Negative
-from gloss.run.methods import method
-from gloss.run.mishaps import Watch
+from gloss.run.execute.feature_errors import FeatureGuard
+from gloss.run.methods import build_method
 from gloss.run.plan import Plan
-from gloss.sample.examples import gather
-from gloss.sample.negatives import Near
-from gloss.sample.neighbours import WANT_EMBEDDINGS, WANT_NEIGHBOURS
-from gloss.store.examples import reference_rows
+from gloss.sample.examples import gather_examples
+from gloss.sample.negatives import WANT_EMBEDDINGS, WANT_NEIGHBOURS, NegativeSources
 from gloss.store.results import Row, failure_row
+from gloss.store.stored_examples import reference_rows
 
 
-def sample(plan: Plan, shard: int) -> None:
-    """Choose the contexts of one shard's features. A feature with too few of them is a failure with that reason."""
+def sample_shard(plan: Plan, shard: int) -> None:
+    """Choose the contexts of one shard's features.
+
+    A feature with too few of them is a failure with that reason.
+    """
     references: list[Row] = []
     failures: list[Row] = []
     negatives: Counter[int] = Counter()
-    watch = Watch(plan, "sample", shard, after=("neighbours",))
+    guard = FeatureGuard(plan, "sample", shard, after=("neighbours",))
     for feature in plan.shard(shard):
-        found = watch.treated(feature, partial(contexts_of, plan, feature))
+        found = guard.attempt(feature, partial(sample_feature, plan, feature))
         if isinstance(found, Failure):
             failures.append(failure_row(found))
         else:
             references += reference_rows(found)
-            negatives.update(found.silent_held_out.quantiles.tolist())
-    watch.write({"examples": references, "failures": failures}, note={"negatives": named(negatives)})
+            negatives.update(found.inactive_held_out.quantiles.tolist())
+    guard.write(
+        {"examples": references, "failures": failures},
+        note={"negatives": negative_counts(negatives)},
+    )
 
 
-def named(negatives: Counter[int]) -> dict[str, int]:
-    """How many silent held-out contexts of each kind were found."""
+def negative_counts(negatives: Counter[int]) -> dict[str, int]:
+    """How many inactive held-out contexts of each kind were found."""
     return {kind.name.lower(): negatives[kind] for kind in Negative if negatives[kind]}
 
 
-def contexts_of(plan: Plan, feature: FeatureId) -> Examples | Failure:
+def sample_feature(plan: Plan, feature: FeatureId) -> Examples | Failure:
     sampling = plan.experiment.sampling
-    sampler = method("sample", plan.experiment.sample[0])
+    sampler = build_method("sample", plan.experiment.sample[0])
     activations = plan.activations.feature(feature.index)
-    near = Near(
+    near = NegativeSources(
         plan.neighbours(feature.index) if sampling.negatives in WANT_NEIGHBOURS else (),
         plan.embeddings if sampling.negatives in WANT_EMBEDDINGS else None,
     )
-    return gather(feature, activations, plan.corpus, sampler, sampling, plan.generator("sample", feature.index), near)
+    return gather_examples(
+        feature,
+        activations,
+        plan.corpus,
+        sampler,
+        sampling,
+        plan.generator("sample", feature.index),
+        near,
+    )

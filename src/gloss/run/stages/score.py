@@ -1,124 +1,184 @@
-"""Stage `score`: every explanation against held-out text, and beside it what other features' explanations would have got."""
+"""Stage `score`: every explanation against held-out text, and beside it what other features'
+explanations would have got.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from gloss.models.prompts import Conversation
-from gloss.records import NOBODY, Control, Effect, Examples, Explanation, Failure, FeatureId, Reason, Score, Split
-from gloss.run.dialogue import Dialogue
-from gloss.run.doubts import NOTE
-from gloss.run.experiment import called
-from gloss.run.methods import method
-from gloss.run.mishaps import Watch
-from gloss.run.plan import Plan, named
-from gloss.run.restored import effects_of, explanations_of, stored_examples
-from gloss.run.stages.judge import anchors_of
-from gloss.run.stages.packing import settled
-from gloss.score.correction import with_corrections
-from gloss.score.doubts import tally
+from gloss.models.chat_models.prompts import Conversation
+from gloss.records import (
+    NOBODY,
+    Control,
+    Effect,
+    Examples,
+    Explanation,
+    Failure,
+    FeatureId,
+    Reason,
+    Score,
+    Split,
+)
+from gloss.run.chat_clients import ChatClient
+from gloss.run.execute.feature_errors import FeatureGuard
+from gloss.run.experiment import method_label
+from gloss.run.judge_doubts import TALLY_NOTE
+from gloss.run.methods import build_method
+from gloss.run.opened_run import run_explanations, shard_effects, stored_examples
+from gloss.run.plan import Plan, stage_name
+from gloss.run.stages.judge import judge_calibration
+from gloss.run.stages.packing import with_measured_packing
+from gloss.score.judge.doubts import tally_scores
+from gloss.score.judge.error_correction import add_corrections
 from gloss.store.evidence import Evidence
 from gloss.store.results import failure_row, score_row, verdict_rows
 
 Exchanged = tuple[Control, Explanation]
 
 
-def score(plan: Plan, number: int, dialogue: Dialogue, shard: int) -> None:
-    """Score one shard's explanations by the method with this number in the experiment, with both controls."""
+def score_shard(plan: Plan, number: int, client: ChatClient, shard: int) -> None:
+    """Score one shard's explanations by the method with this number in the experiment, with both
+    controls.
+    """
     settings = plan.experiment.score[number]
-    scorer, stage = method("score", settled(plan, "score", settings)), named("score", settings)
-    assigned = Assignment(plan)
+    scorer, stage = (
+        build_method("score", with_measured_packing(plan, "score", settings)),
+        stage_name("score", settings),
+    )
+    assigned = ControlAssignment(plan)
     tried: list[tuple[Control, str]] = []
-    anchors = anchors_of(plan, settings)
+    calibration_items = judge_calibration(plan, settings)
     reads_effects = getattr(scorer, "reads_effects", False)
-    effects = effects_of(plan, shard) if reads_effects else {}
-    watch = Watch(plan, stage, shard, after=("sample", "intervene") if reads_effects else ("sample",))
+    effects = shard_effects(plan, shard) if reads_effects else {}
+    guard = FeatureGuard(
+        plan, stage, shard, after=("sample", "intervene") if reads_effects else ("sample",)
+    )
     lost: list[Failure] = []  # before anything could be asked
 
-    def scored(explanation: Explanation, control: Control, evidence: Evidence) -> Conversation[Score | Failure]:
+    def scored(
+        explanation: Explanation, control: Control, evidence: Evidence
+    ) -> Conversation[Score | Failure]:
         purpose = (stage, evidence.examples.feature.index, control, explanation.method)
         score = yield from scorer.score(explanation, evidence, plan.generator("score", *purpose))
         if not isinstance(score, Score | Failure):
             raise TypeError(f"{type(scorer).__name__} gave {score!r}, and not a Score or a Failure")
-        if isinstance(score, Score) and anchors is not None:
+        if isinstance(score, Score) and calibration_items is not None:
             purpose = (stage, evidence.examples.feature.index, control, score.explained_by)
-            score = with_corrections(score, evidence.examples, anchors, plan.generator("correction", *purpose))
-        return score if isinstance(score, Failure) else replace(score, control=control, method=called(settings))
+            score = add_corrections(
+                score, evidence.examples, calibration_items, plan.generator("correction", *purpose)
+            )
+        return (
+            score
+            if isinstance(score, Failure)
+            else replace(score, control=control, method=method_label(settings))
+        )
 
     def evidence_for(feature: FeatureId, restore: Callable[[], Examples]) -> Evidence:
-        return evidence_of(plan, scorer, restore(), effects.get(feature.index, ()))
+        return scorer_evidence(plan, scorer, restore(), effects.get(feature.index, ()))
 
     def conversations() -> Iterator[Conversation[Score | Failure]]:
         for feature, restore in stored_examples(plan, shard).items():
-            evidence = watch.treated(feature, partial(evidence_for, feature, restore))
+            evidence = guard.attempt(feature, partial(evidence_for, feature, restore))
             if isinstance(evidence, Failure):
                 lost.append(evidence)
                 continue
-            for control, explanation in assigned.to(feature) if reads_explanation(scorer) else nobodys(feature):
+            for control, explanation in (
+                assigned.to(feature) if reads_explanation(scorer) else empty_explanations(feature)
+            ):
                 tried.append((control, explanation.method))
-                yield watch.talk(feature, partial(scored, explanation, control, evidence))
+                yield guard.conversation(feature, partial(scored, explanation, control, evidence))
 
-    found = list(zip(dialogue.hold(conversations()), tried, strict=True))
+    found = list(zip(client.run(conversations()), tried, strict=True))
     scores = [one for one, _ in found if isinstance(one, Score)]
-    # That a control could not be scored says nothing about the feature, but an error is told wherever it comes from.
+    # That a control could not be scored says nothing about the feature, but an error is kept
+    # wherever it comes from.
     failures = lost + [
         replace(f, stage=stage, explained_by=by)
         for f, (control, by) in found
         if isinstance(f, Failure) and (control is Control.NONE or f.reason is Reason.ERROR)
     ]
-    watch.write(
+    guard.write(
         {
             "scores": map(score_row, scores),
             "verdicts": [row for s in scores for row in verdict_rows(s)],
             "failures": map(failure_row, failures),
         },
-        whole=is_whole(plan, [one for one, _ in found]),
-        note=requests(scores) | ({NOTE: tally(scores)} if getattr(scorer, "correctable", False) else {}),
+        whole=is_all_answered(plan, [one for one, _ in found]),
+        note=request_counts(scores)
+        | ({TALLY_NOTE: tally_scores(scores)} if getattr(scorer, "correctable", False) else {}),
     )
 
 
-def requests(scores: Sequence[Score]) -> dict[str, Any]:
+def request_counts(scores: Sequence[Score]) -> dict[str, Any]:
     """How many requests the verdicts took, and how many a wanted precision spared."""
-    asked = sum(len({verdict.question for verdict in score.verdicts if verdict.question is not None}) for score in scores)
+    asked = sum(
+        len({verdict.question for verdict in score.verdicts if verdict.question is not None})
+        for score in scores
+    )
     return {"requests": asked, "spared": sum(score.spared for score in scores)}
 
 
-def is_whole(plan: Plan, found: Sequence[Score | Failure]) -> bool:
-    """Whether nothing is to be asked again: no request was lost, neither here nor by an explainer."""
-    reasons = {one.reason for result in found for one in (result.verdicts if isinstance(result, Score) else (result,))}
+def is_all_answered(plan: Plan, found: Sequence[Score | Failure]) -> bool:
+    """Whether nothing is to be asked again: no request was lost here or by an explainer."""
+    reasons = {
+        one.reason
+        for result in found
+        for one in (result.verdicts if isinstance(result, Score) else (result,))
+    }
     lost = Reason.REQUEST_ERROR in reasons
-    judged = all(plan.part(stage, 0).is_done for verb in ("packing", "judge") for stage in plan.stages(verb))
-    explained = all(plan.part(stage, s).is_done for stage in plan.stages("explain") for s in range(plan.shards))
+    judged = all(
+        plan.part(stage, 0).is_done for verb in ("packing", "judge") for stage in plan.stages(verb)
+    )
+    explained = all(
+        plan.part(stage, s).is_done for stage in plan.stages("explain") for s in range(plan.shards)
+    )
     return not lost and judged and explained
 
 
-def evidence_of(plan: Plan, scorer: Any, examples: Examples, effects: tuple[Effect, ...] = ()) -> Evidence:
-    """What the scorer gets to see of a feature; its neighbours and the subject only where it asks for them."""
+def scorer_evidence(
+    plan: Plan, scorer: Any, examples: Examples, effects: tuple[Effect, ...] = ()
+) -> Evidence:
+    """What the scorer gets to see of a feature.
+
+    Its neighbours and the subject only where it asks for them.
+    """
     index = examples.feature.index
     neighbours = plan.neighbours(index) if getattr(scorer, "reads_neighbours", False) else ()
     reader = plan.reader if getattr(scorer, "reads_texts", False) else None
     held_out = tuple(effect for effect in effects if effect.split is Split.HELD_OUT)
-    return Evidence(examples, plan.corpus, plan.activations.feature(index), neighbours, reader, held_out)
+    return Evidence(
+        examples, plan.corpus, plan.activations.feature(index), neighbours, reader, held_out
+    )
 
 
 def reads_explanation(scorer: Any) -> bool:
-    """Whether the score depends on the explanation; one that does not is made once a feature, and has no controls."""
+    """Whether the score depends on the explanation.
+
+    One that does not is made once a feature, and has no controls.
+    """
     return getattr(scorer, "reads_explanation", True)
 
 
-def nobodys(feature: FeatureId) -> Iterator[Exchanged]:
+def empty_explanations(feature: FeatureId) -> Iterator[Exchanged]:
     """For scores of the feature itself: no explanation, by nobody."""
     yield Control.NONE, Explanation(feature, "", NOBODY)
 
 
-class Assignment:
-    """Which explanations a feature is scored with: its own, a random one, and its part of a permutation without fixed points."""
+class ControlAssignment:
+    """Which explanations a feature is scored with: its own, a random one, and its part of a
+    permutation without fixed points.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.by_method = {stage: {e.feature: e for e in found} for stage, found in explanations_of(plan).items()}
-        self.shuffled = {stage: self.derangement(stage, list(found.values())) for stage, found in self.by_method.items()}
+        self.by_method = {
+            stage: {e.feature: e for e in found} for stage, found in run_explanations(plan).items()
+        }
+        self.shuffled = {
+            stage: self.derangement(stage, list(found.values()))
+            for stage, found in self.by_method.items()
+        }
 
     def to(self, feature: FeatureId) -> Iterator[Exchanged]:
         """Each explanation to try on a feature, as if it were the feature's own."""
@@ -128,12 +188,23 @@ class Assignment:
             yield Control.NONE, found[feature]
             others = [e for e in found.values() if e.feature != feature]
             if others:
-                drawn = others[self.plan.generator("random explanation", stage, feature.index).integers(len(others))]
+                drawn = others[
+                    self.plan.generator("random explanation", stage, feature.index).integers(
+                        len(others)
+                    )
+                ]
                 yield Control.RANDOM_EXPLANATION, replace(drawn, feature=feature)
-                yield Control.SHUFFLED_EXPLANATION, replace(self.shuffled[stage][feature], feature=feature)
+                yield (
+                    Control.SHUFFLED_EXPLANATION,
+                    replace(self.shuffled[stage][feature], feature=feature),
+                )
 
     def derangement(self, stage: str, explanations: list[Explanation]) -> dict:
-        """Every explanation given to the next feature along a random circle: a permutation that leaves none at home."""
+        """Every explanation given to the next feature along a random circle: a permutation that
+        leaves none at home.
+        """
         order = self.plan.generator("shuffled explanation", stage).permutation(len(explanations))
         circle = [explanations[i] for i in order]
-        return {mine.feature: other for mine, other in zip(circle, circle[1:] + circle[:1], strict=True)}
+        return {
+            mine.feature: other for mine, other in zip(circle, circle[1:] + circle[:1], strict=True)
+        }

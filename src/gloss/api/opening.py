@@ -1,0 +1,86 @@
+"""Models, dictionaries, experiments and runs by the names that every other surface takes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gloss.api.runs import Run
+    from gloss.models.dictionary import SparseCoder
+    from gloss.models.subject import Subject
+    from gloss.run.experiment import Experiment
+
+
+def load_model(
+    name: str | Path = "embedded",
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    adapter: str = "",
+) -> "Subject":
+    """The language model of a folder, of a GGUF file, of a name on the hub, or the embedded one.
+
+    Raises BadInput where there is none, or where its parts contradict each other.
+
+        >>> model = gloss.load_model()
+        >>> model.layers
+        4
+    """
+    from gloss.run.experiment import subject_settings
+    from gloss.run.subject_loading import load_named_subject
+
+    return load_named_subject(subject_settings(str(name), device, dtype, adapter))
+
+
+def load_dictionary(name: str | Path = "embedded", site: str = "") -> "SparseCoder":
+    """The dictionary of a folder in a known format, or the embedded one.
+
+    `site` says where it belongs, as in "resid_post.2", where its files do not. Raises BadInput for
+    a folder that holds no dictionary, Mismatch where the folder names another site.
+
+        >>> gloss.load_dictionary().width
+        2048
+    """
+    from gloss.models.formats import load_dictionary as load
+    from gloss.models.sites import parse_site
+    from gloss.run.plan import embedded_folder
+
+    folder = embedded_folder("dictionary") if name == "embedded" else Path(name).expanduser()
+    return load(folder, parse_site(site) if site else None)
+
+
+def open_run(folder: str | Path) -> "Run":
+    """The run in a folder, with its features. Nothing is computed and no weights are loaded.
+
+    Raises BadInput where there is none, and Damaged.
+
+        >>> run = gloss.open("runs/demo")
+    """
+    from gloss.api.runs import Run
+
+    return Run.open(Path(folder).expanduser())
+
+
+def run_experiment(
+    experiment: "str | Path | Mapping[str, Any] | Experiment", *, wait: bool = False
+) -> "Run":
+    """Run an experiment (its file, its tables, or the object) to its pages, and open it.
+
+    What is done already is not done again. With `wait`, waits for another process that writes into
+    its folder; without, raises Busy. Raises BadSettings and BadInput as `gloss run` does.
+
+        >>> run = gloss.run({"run": {"folder": "runs/small", "features": 8}})
+    """
+    from gloss.api.runs import Run
+    from gloss.run.experiment import Experiment
+    from gloss.run.pipeline import run_all
+
+    match experiment:
+        case Experiment():
+            asked = experiment
+        case Mapping():
+            asked = Experiment.of(experiment)
+        case _:
+            asked = Experiment.read(Path(experiment).expanduser())
+    run_all(asked, wait=wait)
+    return Run.open(asked.folder)

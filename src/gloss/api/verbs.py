@@ -1,0 +1,122 @@
+"""What is done to one feature: explain it, score words about it, steer a model along it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gloss.api.runs import Feature
+    from gloss.models.dictionary import SparseCoder
+    from gloss.models.subject import Subject
+    from gloss.records import Effect, Explanation, Failure, Score
+    from gloss.run.chat_clients import ChatClient
+
+
+def explain(feature: "Feature", method: str = "rule", **settings: Any) -> "Explanation | Failure":
+    """Explain a feature of a run by a method and its settings; see `docs/explain.md`.
+
+    A method that asks a language model uses the one of the run's [chat]. Raises BadSettings.
+
+        >>> gloss.explain(gloss.open("runs/demo")[999], method="rule").text
+    """
+    from gloss.run.methods import build_method
+    from gloss.run.stages.explain import explain_feature
+
+    plan, table = feature.run.plan, {"method": method, **settings}
+    explainer = build_method("explain", table)
+    conversation = explain_feature(plan, explainer, feature.examples)
+    (choice,) = _client(feature, "explain", table).run([conversation])
+    return choice.explanation
+
+
+def score(
+    feature: "Feature",
+    explanation: "str | Explanation | None" = None,
+    method: str = "",
+    **settings: Any,
+) -> "Score | Failure":
+    """Score an explanation of a feature, by default the run's own, on text that made none of it.
+
+    Without a `method`, a rule (also one that is given as text) is executed, and words are judged
+    by the language model of the run's [chat]. Raises BadSettings where there is none.
+
+        >>> gloss.score(gloss.open("runs/demo")[999], 'token in {"Error"}').estimates["f1"]
+    """
+    from gloss.errors import BadSettings
+    from gloss.run.methods import build_method
+    from gloss.run.stages.score import scorer_evidence
+
+    plan, said = feature.run.plan, _explanation(feature, explanation)
+    if not method and said.rule is None and not plan.experiment.chat:
+        raise BadSettings(
+            f"{said.text!r} is no rule that can be executed, and the run has no [chat] with a"
+            ' judge of words; give a rule, or a method that asks nobody, as in method="embedding"'
+        )
+    table = {"method": method or ("execution" if said.rule is not None else "detection")}
+    table |= settings
+    scorer = build_method("score", table)
+    evidence = scorer_evidence(plan, scorer, feature.examples)
+    rng = plan.generator("score", table["method"], feature.index, "none", said.method)
+    (found,) = _client(feature, "score", table).run([scorer.score(said, evidence, rng)])
+    return found
+
+
+def steer(
+    model: "Subject",
+    dictionary: "SparseCoder",
+    feature: int,
+    prompts: str | Sequence[str],
+    *,
+    kl: float | None = None,
+    strength: float | None = None,
+    edit: str = "add",
+    new_tokens: int = 24,
+) -> "Effect":
+    """What the model writes with a feature changed, beside what it writes by itself.
+
+    Give one of `kl`, in nats, and `strength`, in units of the feature's activation. Raises
+    BadInput, BadSettings and Mismatch as `gloss steer` does.
+
+        >>> gloss.steer(model, dictionary, 999, "def f(", kl=1).completions[0].edited
+    """
+    from gloss.intervene.baseline import Baseline, prompt_tokens
+    from gloss.intervene.edits import FeatureEdit
+    from gloss.models.dictionary import require_fit
+    from gloss.records import EditKind, FeatureId
+    from gloss.run.commands.steer import SteeringSettings, steered_effect
+
+    asked = SteeringSettings(edit, strength, kl, new_tokens)
+    require_fit(dictionary, model)
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    baseline = Baseline.of(model, prompt_tokens(model, texts), dictionary.writes)
+    intervention = FeatureEdit(dictionary.to(model.device), feature, EditKind(edit))
+    return steered_effect(baseline, intervention, FeatureId("dictionary", feature), asked)
+
+
+def _explanation(feature: "Feature", given: "str | Explanation | None") -> "Explanation":
+    from gloss.errors import BadInput, BadSettings
+    from gloss.records import Explanation
+    from gloss.rules import parse_rule
+
+    if isinstance(given, Explanation):
+        return given
+    if given is None:
+        if (own := feature.explanation) is None:
+            raise BadSettings(f"feature {feature.index} has no explanation; give one as text")
+        return own
+    try:
+        parse_rule(given)
+    except BadInput:
+        return Explanation(feature.id, given, "given")
+    return Explanation(feature.id, given, "given", rule=given)
+
+
+def _client(feature: "Feature", verb: str, table: dict[str, Any]) -> "ChatClient":
+    from gloss.run.methods import method_asks
+
+    if not method_asks(verb, table):
+        from gloss.run.chat_clients import NoClient
+
+        return NoClient()
+    from gloss.run.pipeline import chat_client
+
+    return chat_client(feature.run.plan, table)

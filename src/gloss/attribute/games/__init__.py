@@ -1,1 +1,0 @@
-"""Games on models: what the players are, what it means to remove one, and which value is read."""

@@ -1,0 +1,95 @@
+"""Banzhaf values: what each player adds to a random half of the others, from masks that serve all
+players at once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
+
+from gloss.attribute.bases import Basis, PlayerSet
+from gloss.attribute.game import Evaluations, Game, ValuedMasks, as_evaluations
+from gloss.attribute.methods.faithful import Faithful, regress_on_sets
+from gloss.attribute.result.faithfulness import FEWEST_VALUES, hold_out_masks, measure_faithfulness
+from gloss.attribute.result.interactions import Interactions
+from gloss.errors import require_at_least
+from gloss.records import Estimate
+
+APPROACHES = ("regression", "sampling")
+RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class Banzhaf:
+    """One value a player: the slope of the linear function that comes closest over all masks
+    (Hammer & Holzman, 1992).
+
+    `regression` fits that function; `sampling` takes the difference of means with and without each
+    player (Wang & Jia, 2023): it makes do with fewer masks than players, and needs more for the
+    same precision.
+    """
+
+    budget: int = 2000  # masks, an eighth of them held out
+    approach: str = "regression"
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "budget")
+        if self.approach not in APPROACHES:
+            raise ValueError(
+                f"approach is {self.approach!r}; banzhaf takes {' or '.join(APPROACHES)}"
+            )
+
+    def attribute(self, game: Game, rng: np.random.Generator) -> Interactions:
+        """Möbius coefficients of single players.
+
+        Raises BadInput for a budget with too few masks.
+        """
+        known = as_evaluations(game)
+        if self.approach == "regression":
+            return regress_on_sets("banzhaf", known, Faithful(self.budget, 1, "banzhaf"), rng)
+        return banzhaf_by_sampling(known, self.budget, rng)
+
+
+def banzhaf_by_sampling(game: Evaluations, budget: int, rng: np.random.Generator) -> Interactions:
+    """Differences of means, with the interval of a bootstrap over masks."""
+    held_out, left = hold_out_masks(game, budget, FEWEST_VALUES, rng)
+    used = game.uniform(left, rng)
+    counts = np.ones((1, len(used.values)))
+    values = mean_differences(used, counts)[0]
+    drawn = rng.multinomial(
+        len(used.values), np.full(len(used.values), 1 / len(used.values)), RESAMPLES
+    )
+    lows, highs = np.nanquantile(
+        mean_differences(used, drawn.astype(np.float64)), (0.025, 0.975), axis=0
+    )
+    constant = float(used.values.mean() - values.sum() / 2)
+    coefficients: dict[PlayerSet, float] = {(): constant} | {
+        (player,): value for player, value in enumerate(values.tolist())
+    }
+    intervals = zip(
+        values.tolist(),
+        np.minimum(lows, values).tolist(),
+        np.maximum(highs, values).tolist(),
+        strict=True,
+    )
+    return Interactions(
+        players=game.players,
+        coefficients=coefficients,
+        basis=Basis.MOBIUS,
+        method="banzhaf",
+        faithfulness=measure_faithfulness(coefficients, Basis.MOBIUS, held_out, rng),
+        evaluations=len(used.values) + len(held_out.values),
+        failed=used.failed + held_out.failed,
+        stability={(player,): Estimate(*three) for player, three in enumerate(intervals)},
+    )
+
+
+def mean_differences(
+    used: ValuedMasks, counts: Float64[ndarray, "draw mask"]
+) -> Float64[ndarray, "draw player"]:
+    """The mean value with each player less that without, each mask counted as often as drawn."""
+    kept, removed = used.masks.astype(np.float64), (~used.masks).astype(np.float64)
+    weighted = counts * used.values
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return weighted @ kept / (counts @ kept) - weighted @ removed / (counts @ removed)

@@ -1,0 +1,101 @@
+"""Shapley values by sampling: what each player adds when all join in random orders (Shapley, 1953),
+or by weighted regression.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gloss.attribute.bases import Basis, PlayerSet
+from gloss.attribute.estimates import approximate_student_quantile
+from gloss.attribute.game import Evaluations, Game, as_evaluations
+from gloss.attribute.methods.faithful import Faithful, regress_on_sets
+from gloss.attribute.result.faithfulness import (
+    empty_and_full_values,
+    hold_out_masks,
+    measure_faithfulness,
+)
+from gloss.attribute.result.interactions import Interactions
+from gloss.errors import BadInput, require_at_least
+from gloss.records import Estimate
+
+APPROACHES = ("regression", "permutations")
+
+
+@dataclass(frozen=True)
+class Shapley:
+    """One value a player, which add up to the difference between everybody and nobody.
+
+    `regression` is KernelSHAP with paired coalitions (Lundberg & Lee, 2017; Covert & Lee, 2021);
+    `permutations` follows random orders and their reverses (Castro et al., 2009; Mitchell et al.,
+    2022), without bias at any budget.
+    """
+
+    budget: int = 2000  # masks, an eighth of them held out
+    approach: str = "regression"
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "budget")
+        if self.approach not in APPROACHES:
+            raise ValueError(
+                f"approach is {self.approach!r}; shapley takes {' or '.join(APPROACHES)}"
+            )
+
+    def attribute(self, game: Game, rng: np.random.Generator) -> Interactions:
+        """Möbius coefficients of single players.
+
+        Raises BadInput for a budget that does not reach all players once.
+        """
+        known = as_evaluations(game)
+        if self.approach == "regression":
+            return regress_on_sets("shapley", known, Faithful(self.budget, 1, "shapley"), rng)
+        return shapley_by_permutations(known, self.budget, rng)
+
+
+def shapley_by_permutations(
+    game: Evaluations, budget: int, rng: np.random.Generator
+) -> Interactions:
+    """The mean of what each player adds over random orders and their reverses, with Student's
+    interval over such pairs.
+    """
+    n = len(game.players)
+    each = max(1, 2 * (n - 1))  # masks that a pair of orders takes
+    held_out, left = hold_out_masks(game, budget, 2 * each + 2, rng)
+    nobody, everybody = empty_and_full_values(game)
+    forth = np.stack([rng.permutation(n) for _ in range((left - 2) // each)])
+    orders = np.stack([forth, forth[:, ::-1]], axis=1)  # pair, direction, place
+    places = orders.argsort(axis=2)
+    masks = places[:, :, None, :] < np.arange(1, n)[:, None]
+    values = game.values(masks.reshape(-1, n)).reshape(len(forth), 2, n - 1)
+    ends = (
+        np.broadcast_to([[nobody]], (len(forth), 2, 1)),
+        np.broadcast_to([[everybody]], (len(forth), 2, 1)),
+    )
+    added = np.diff(np.concatenate([ends[0], values, ends[1]], axis=2), axis=2)
+    gains = np.take_along_axis(added, places, axis=2).mean(axis=1)
+    whole = gains[np.isfinite(gains).all(axis=1)]
+    if len(whole) < 2:
+        raise BadInput(
+            f"the game gave all values for {len(whole)} of {len(forth)} pairs of orders, and 2 are"
+            " needed; use auto"
+        )
+    means = whole.mean(axis=0)
+    half = (
+        approximate_student_quantile(len(whole) - 1)
+        * whole.std(axis=0, ddof=1)
+        / np.sqrt(len(whole))
+    )
+    coefficients: dict[PlayerSet, float] = {(): nobody} | {
+        (player,): value for player, value in enumerate(means.tolist())
+    }
+    intervals = zip(means.tolist(), (means - half).tolist(), (means + half).tolist(), strict=True)
+    return Interactions(
+        players=game.players,
+        coefficients=coefficients,
+        basis=Basis.MOBIUS,
+        method="shapley",
+        faithfulness=measure_faithfulness(coefficients, Basis.MOBIUS, held_out, rng),
+        evaluations=len(whole) * each + 2 + len(held_out.values),
+        failed=held_out.failed + (len(forth) - len(whole)) * each,
+        stability={(player,): Estimate(*three) for player, three in enumerate(intervals)},
+    )

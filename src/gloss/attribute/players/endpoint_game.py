@@ -1,0 +1,135 @@
+"""The game of a prompt whose value is asked of an endpoint: how likely an answer is there, or how
+often it is given.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy import ndarray
+
+from gloss.attribute.players.prompt_parts import PromptUnit, unit_spans
+from gloss.errors import BadInput
+from gloss.models.chat_models.prompts import PLAIN, Answer, Conversation, Message, Prompt
+
+T = TypeVar("T")
+
+
+class ValueSource(StrEnum):
+    """How the value is had, from what an endpoint gives."""
+
+    # the log-probability of the answer after the prompt: needs those of a text's own tokens
+    OWN_TEXT = "own_text"
+    # of the first generated token that says the answer's beginning: needs log-probabilities in a
+    # chat
+    LOGPROBS = "logprobs"
+    SAMPLES = "samples"  # the share of sampled replies that hold the answer: any endpoint gives it
+
+
+@runtime_checkable
+class ConversationRunner(Protocol):
+    """Holds many conversations at once, through a ledger, so that no answer is paid for twice."""
+
+    def run(self, conversations: Iterable[Conversation[T]]) -> list[T]: ...
+
+
+@dataclass(frozen=True)
+class EndpointGame:
+    """What an endpoint says of an answer when only some parts of a prompt are left.
+
+    They are put together as they stood.
+
+    A request that fails, or whose reply does not say, makes a value that is not a number.
+    """
+
+    client: ConversationRunner
+    text: str
+    answer: str
+    unit: PromptUnit = PromptUnit.WORDS
+    value_source: ValueSource = ValueSource.SAMPLES
+    samples: int = 8
+    question: str = ""  # stands behind the text and always stays
+
+    def __post_init__(self) -> None:
+        if not self.answer.strip():
+            raise BadInput(
+                "the answer is empty; give the text that the endpoint is expected to say"
+            )
+        unit_spans(self.text, self.unit)
+
+    @property
+    def players(self) -> tuple[str, ...]:
+        """The parts of the text."""
+        return tuple(
+            self.text[begin:end].strip() for begin, end in unit_spans(self.text, self.unit)
+        )
+
+    def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
+        """One value a mask; all are asked for at once."""
+        return np.array(
+            self.client.run(self.ask(self.remaining(mask)) for mask in masks), dtype=np.float64
+        )
+
+    def remaining(self, kept: Bool[ndarray, " player"]) -> str:
+        """The text of the players that are kept, and the question."""
+        spans = unit_spans(self.text, self.unit)
+        rest = "".join(
+            self.text[begin:end] for (begin, end), keep in zip(spans, kept, strict=True) if keep
+        )
+        return "\n\n".join(part for part in (rest.strip(), self.question) if part) or "."
+
+    def stretches(self) -> tuple[tuple[str, int], ...]:
+        """The text in pieces, and the player that each is."""
+        return tuple(
+            (self.text[begin:end], index)
+            for index, (begin, end) in enumerate(unit_spans(self.text, self.unit))
+        )
+
+    def ask(self, prompt: str) -> Conversation[float]:
+        """The value of one text."""
+        if self.value_source is ValueSource.OWN_TEXT:
+            whole = Prompt((Message(PLAIN, prompt + self.answer),), max_tokens=1, prompt_logprobs=0)
+            answers = yield [whole]
+            return own_text_log_probability(answers[0], len(prompt))
+        chat = (Message("user", prompt),)
+        if self.value_source is ValueSource.LOGPROBS:
+            answers = yield [
+                Prompt(chat, max_tokens=1, top_logprobs=20, needs_logprobs=True, cut_short=True)
+            ]
+            return first_token_log_probability(answers[0], self.answer)
+        # Each sample is a prompt of its own; equal ones would be asked once.
+        wanted = [
+            Prompt(chat, max_tokens=40 + number, temperature=1.0, cut_short=True)
+            for number in range(self.samples)
+        ]
+        answers = yield wanted
+        said = [self.answer.lower() in one.text.lower() for one in answers if one.text is not None]
+        return float(np.mean(said)) if said else float("nan")
+
+
+def own_text_log_probability(answer: Answer, start: int) -> float:
+    """The log-probability, in nats, of the text from this character on."""
+    tokens = [one for one in answer.prompt_logprobs or () if one.end > start]
+    values = [one.logprob for one in tokens if one.logprob is not None]
+    return float(sum(values)) if tokens and len(values) == len(tokens) else float("nan")
+
+
+def first_token_log_probability(answer: Answer, wanted: str) -> float:
+    """The log-probability, in nats, that the reply begins as wanted.
+
+    Where no alternative does, that of the least likely one.
+    """
+    if not answer.logprobs:
+        return float("nan")
+    first = answer.logprobs[0]
+    offered = {first.token: first.logprob, **dict(first.alternatives)}
+    beginning = wanted.strip().lower()
+    fit = [
+        value
+        for token, value in offered.items()
+        if token.strip() and beginning.startswith(token.strip().lower())
+    ]
+    return float(np.logaddexp.reduce(fit)) if fit else min(offered.values())

@@ -1,0 +1,3 @@
+"""What was found: interactions and their indices, how faithful they are, which terms to read, and
+words for them.
+"""

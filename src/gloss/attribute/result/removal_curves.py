@@ -1,0 +1,116 @@
+"""What becomes of a game's value when players go, or come, in the order that an attribution gives
+them: the test in practice.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy import ndarray
+
+from gloss.attribute.game import Evaluations
+from gloss.attribute.result.interactions import Interactions
+
+CURVE_STEPS = 20  # points of a curve, the first not counted
+RANDOM_ORDERS = 8  # orders that stand for chance
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalCurve:
+    """Values along an order: of all players when the first so many are removed, and of none when
+    they are added.
+    """
+
+    name: str
+    counts: tuple[int, ...]  # players that are gone, or there
+    removal: Float64[ndarray, " point"]
+    insertion: Float64[ndarray, " point"]
+
+
+def method_curves(
+    game: Evaluations, found: Sequence[Interactions], rng: np.random.Generator
+) -> list[RemovalCurve]:
+    """One curve for each attribution, by its method's name, and one for chance: the mean over
+    random orders.
+
+    Players that raise the value go, and come, first: a good order falls early and rises early.
+    Values that could not be had are not a number.
+    """
+    n = len(game.players)
+    counts = tuple(np.unique(np.linspace(0, n, min(n, CURVE_STEPS) + 1).astype(int)).tolist())
+    own_curves = [
+        RemovalCurve(
+            each.method,
+            counts,
+            values_along_curve(game, greedy_masks(each, counts, removing=True)),
+            values_along_curve(game, greedy_masks(each, counts, removing=False)),
+        )
+        for each in found
+    ]
+    drawn = [rng.permutation(n) for _ in range(RANDOM_ORDERS)]
+    chance = [
+        np.mean(
+            [
+                values_along_curve(game, masks_along_order(one, counts, removing=removing))
+                for one in drawn
+            ],
+            axis=0,
+        )
+        for removing in (True, False)
+    ]
+    return [*own_curves, RemovalCurve("random order", counts, chance[0], chance[1])]
+
+
+def values_along_curve(
+    game: Evaluations, masks: Bool[ndarray, "point player"]
+) -> Float64[ndarray, " point"]:
+    """The game's value at each point."""
+    return game.values(masks)
+
+
+def masks_along_order(
+    order: ndarray, counts: Sequence[int], *, removing: bool
+) -> Bool[ndarray, "point player"]:
+    """Which players are kept when the first so many of the order are removed, or are alone."""
+    rank = np.argsort(order)
+    first = rank[None, :] < np.array(counts)[:, None]
+    return ~first if removing else first
+
+
+def greedy_masks(
+    found: Interactions, counts: Sequence[int], *, removing: bool
+) -> Bool[ndarray, "point player"]:
+    """The masks of a way through what the attribution predicts, found from its end: what matters
+    least is put off longest.
+
+    To remove, it starts with nobody there and lets in whoever raises the value least: the last ones
+    in are the first to go. To insert, it starts with all and takes out whoever lowers the value
+    least. So partners come together, and doubles go together.
+    """
+    now = np.full(len(found.players), not removing)
+    masks = [now.copy()]
+    for later, earlier in pairwise(reversed(counts)):
+        for player in rank_by_least_effect(found.predicted, now, removing=removing)[
+            : later - earlier
+        ]:
+            now[player] = removing
+        masks.append(now.copy())
+    return np.array(masks[::-1])
+
+
+def rank_by_least_effect(
+    predicted: Callable[[Bool[ndarray, "mask player"]], Float64[ndarray, " mask"]],
+    now: Bool[ndarray, " player"],
+    *,
+    removing: bool,
+) -> list[int]:
+    """The players that can still change, first the one that raises the value least, or lowers it
+    least.
+    """
+    left = np.flatnonzero(now != removing)
+    tried = np.repeat(now[None], len(left), axis=0)
+    tried[np.arange(len(left)), left] = removing
+    values = predicted(tried)
+    return left[np.argsort(values if removing else -values, kind="stable")].tolist()

@@ -1,0 +1,1 @@
+"""Solvers: how a game's coefficients are found from masks and values."""

@@ -1,0 +1,379 @@
+"""Whether a dictionary fits its subject: sparsity, reconstruction, and what the subject loses when
+it runs on reconstructions.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from numpy import ndarray
+from torch import Tensor
+
+from gloss.decompose.estimates import ratio_with_interval
+from gloss.errors import BadInput
+from gloss.models.dictionary import Card, Dictionary, require_fit
+from gloss.models.massive_tokens import MEASURED_TOKENS, VectorLengths
+from gloss.models.model_settings import MASSIVE_MULTIPLE, require_massive_multiple
+from gloss.models.sites import Site
+from gloss.models.subject import Subject
+from gloss.records import PADDING, Estimate
+
+CARD_TOLERANCE = 0.1  # share by which a card may differ: it was measured on other text
+
+
+@dataclass(frozen=True, slots=True)
+class DictionaryCheck:
+    """What was measured on text, with 95 % intervals over sequences.
+
+    Cross-entropies are in nats for each token.
+    """
+
+    sequences: int
+    tokens: int  # of text; start tokens and what is left out are neither encoded nor replaced
+    massive: int  # of these, with a vector many times longer than the median
+    median_length: float  # of the vectors that are read
+    l0: Estimate  # active features for each token
+    fvu: Estimate  # squared error over squared distance from the mean
+    fvu_normal: Estimate  # the same without massive tokens, which hide all others
+    dead_share: float  # of the features, those that were active at none of these tokens
+    clean: Estimate  # cross-entropy of the subject as it is
+    spliced: Estimate  # with reconstructions in place of the vectors
+    zero_ablated: Estimate  # with zeros in their place
+    mean_ablated: Estimate  # with their mean in their place
+    recovered: Estimate  # (zero_ablated - spliced) / (zero_ablated - clean)
+    recovered_over_mean: Estimate  # the same against mean_ablated, which is the harder test
+    recovered_normal: Estimate  # as `recovered`, with massive tokens left as they are
+
+    @property
+    def fits(self) -> bool:
+        """Whether the dictionary explains any normal token: with a wrong site or scale it is worse
+        than the mean.
+        """
+        return self.fvu_normal.value < 1
+
+
+@dataclass(frozen=True, slots=True)
+class CardComparison:
+    """One number of the card beside the one that was measured."""
+
+    name: str
+    measured: float
+    stated: float
+    agrees: bool
+
+
+def check_dictionary(
+    subject: Subject,
+    dictionary: Dictionary,
+    batches: Sequence[Int64[Tensor, "_ position"]],
+    rng: np.random.Generator,
+    left_out: frozenset[int] = frozenset(),
+    massive: float = MASSIVE_MULTIPLE,
+) -> DictionaryCheck:
+    """Measure a dictionary on batches of sequences, each with its start token in front, and padded
+    at the end.
+
+    Tokens in `left_out` do not count. Those whose vectors are longer than `massive` times the
+    median (0: none) are counted apart. Raises Mismatch for a dictionary of another width or site
+    than the subject has, and BadInput where there is no text.
+    """
+    found = measure_reconstruction(subject, dictionary, batches, left_out, massive)
+    every, normal = found.every, found.normal
+    losses = _measure_losses(subject, dictionary, batches, every)
+    others = _measure_losses(subject, dictionary, batches, normal) if found.massive else losses
+    predicted = losses.pop("predicted")
+    return DictionaryCheck(
+        sequences=len(every.tokens),
+        tokens=int(every.tokens.sum()),
+        massive=found.massive,
+        median_length=found.median_length,
+        l0=ratio_with_interval(every.active, every.tokens, rng),
+        fvu=ratio_with_interval(every.errors, every.distances, rng),
+        fvu_normal=ratio_with_interval(normal.errors, normal.distances, rng),
+        dead_share=float((~every.fired).float().mean()),
+        recovered=_share_recovered(losses, "zero_ablated", rng),
+        recovered_over_mean=_share_recovered(losses, "mean_ablated", rng),
+        recovered_normal=_share_recovered(others, "zero_ablated", rng),
+        **{name: ratio_with_interval(loss, predicted, rng) for name, loss in losses.items()},
+    )
+
+
+def _share_recovered(
+    losses: Mapping[str, Float64[ndarray, " sequence"]], ablated: str, rng: np.random.Generator
+) -> Estimate:
+    return ratio_with_interval(
+        losses[ablated] - losses["spliced"], losses[ablated] - losses["clean"], rng
+    )
+
+
+def compare_with_card(measured: DictionaryCheck, card: Card) -> tuple[CardComparison, ...]:
+    """Each number that the card states beside the measured one.
+
+    They agree within the interval or a tenth.
+    """
+    estimates = {"fvu": measured.fvu, "fvu_normal": measured.fvu_normal, "l0": measured.l0}
+    estimates |= {"cross_entropy_recovered": measured.recovered}
+    compared: list[CardComparison] = []
+    for name, estimate in estimates.items():
+        stated: float | None = getattr(card, name)
+        if stated is not None:
+            near = abs(estimate.value - stated) <= CARD_TOLERANCE * abs(stated)
+            compared.append(
+                CardComparison(
+                    name, estimate.value, stated, near or estimate.low <= stated <= estimate.high
+                )
+            )
+    return tuple(compared)
+
+
+def splice_edits(
+    dictionary: Dictionary, text: Bool[Tensor, "sequence position"]
+) -> Mapping[Site, Callable[[Tensor], Tensor]]:
+    """The edits that put reconstructions in the place of the vectors, where the sequences hold
+    text.
+    """
+    seen: list[Tensor] = []
+
+    def remember(x: Tensor) -> Tensor:
+        seen[:] = [x]
+        return x
+
+    def replaced(source: Tensor, x: Tensor) -> Tensor:
+        chosen, edited = text.to(x.device), x.clone()
+        edited[chosen] = dictionary.reconstruct(source[chosen]).to(x.dtype)
+        return edited
+
+    if dictionary.reads == dictionary.writes:
+        return {dictionary.writes: lambda x: replaced(x, x)}
+    return {dictionary.reads: remember, dictionary.writes: lambda x: replaced(seen.pop(), x)}
+
+
+def text_positions(
+    tokens: Int64[Tensor, "sequence position"],
+    start_token: int | None,
+    left_out: frozenset[int] = frozenset(),
+) -> Bool[Tensor, "sequence position"]:
+    """Which positions count: neither padding, nor the start token in front, whose vectors are
+    unlike all others, nor left out.
+    """
+    text = (tokens != PADDING) & ~torch.isin(
+        tokens, torch.tensor(sorted(left_out), dtype=tokens.dtype, device=tokens.device)
+    )
+    if start_token is not None:
+        text[:, 0] &= tokens[:, 0] != start_token
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class ReconstructionSums:
+    """What the vectors of some positions amount to, sequence by sequence."""
+
+    masks: tuple[Bool[Tensor, "_ _"], ...]  # the positions, a mask for each batch
+    tokens: Float64[ndarray, " sequence"]
+    active: Float64[ndarray, " sequence"]  # features
+    errors: Float64[ndarray, " sequence"]  # squared, of the reconstructions
+    distances: Float64[ndarray, " sequence"]  # squared, from the mean
+    mean: Float64[Tensor, " d_out"]
+    fired: Bool[Tensor, " feature"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """How well vectors are reconstructed: of every token that counts, and of those that are not
+    massive.
+    """
+
+    every: ReconstructionSums
+    normal: ReconstructionSums
+    median_length: float
+
+    @property
+    def massive(self) -> int:
+        """How many tokens are massive."""
+        return int(self.every.tokens.sum() - self.normal.tokens.sum())
+
+
+def measure_reconstruction(
+    subject: Subject,
+    dictionary: Dictionary,
+    batches: Sequence[Int64[Tensor, "_ position"]],
+    left_out: frozenset[int],
+    massive: float,
+) -> Reconstruction:
+    """Encode and decode every token that counts.
+
+    What is usual is the median length of the first 4,096 of them.
+    """
+    require_massive_multiple(massive)
+    require_fit(dictionary, subject)
+    texts = tuple(text_positions(tokens, subject.start_token, left_out) for tokens in batches)
+    if not any(bool(text.any()) for text in texts):
+        raise BadInput(
+            "there is no text to check the dictionary on; give at least one sequence of two tokens"
+        )
+    lengths = _measure_lengths(subject, dictionary.reads, batches, texts, massive)
+    parts = [
+        _sum_batch(subject, dictionary, tokens, text, lengths)
+        for tokens, text in zip(batches, texts, strict=True)
+    ]
+    every, normal = zip(*parts, strict=True)
+    return Reconstruction(
+        _join_batches(texts, every),
+        _join_batches(tuple(part.text for part in normal), normal),
+        lengths.median,
+    )
+
+
+def _measure_lengths(
+    subject: Subject,
+    site: Site,
+    batches: Sequence[Int64[Tensor, "_ position"]],
+    texts: Sequence[Bool[Tensor, "_ position"]],
+    massive: float,
+) -> VectorLengths:
+    """The median length of the first vectors."""
+    vectors: list[Tensor] = []
+    for tokens, text in zip(batches, texts, strict=True):
+        vectors.append(
+            subject.run(tokens, read=(site,))
+            .activations[site][text.to(subject.device)]
+            .float()
+            .cpu()
+        )
+        if sum(map(len, vectors)) >= MEASURED_TOKENS:
+            break
+    return VectorLengths.of(torch.cat(vectors), massive)
+
+
+@dataclass(frozen=True, slots=True)
+class _BatchSums:
+    """One batch's sums over some positions, sequence by sequence."""
+
+    text: Bool[Tensor, "sequence position"]
+    tokens: Float64[ndarray, " sequence"]
+    active: Float64[ndarray, " sequence"]
+    errors: Float64[ndarray, " sequence"]
+    squares: Float64[ndarray, " sequence"]
+    vectors: Float64[Tensor, "sequence d_out"]
+    fired: Bool[Tensor, " feature"]
+
+
+def _join_batches(
+    masks: Sequence[Bool[Tensor, "_ position"]], parts: Sequence[_BatchSums]
+) -> ReconstructionSums:
+    """All batches together; distances are from the mean of all their vectors."""
+    tokens, squares = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("tokens", "squares")
+    )
+    vectors = torch.cat([part.vectors for part in parts])
+    mean = vectors.sum(0) / max(1.0, tokens.sum())
+    distances = squares - 2 * (vectors @ mean).numpy() + tokens * float(mean.square().sum())
+    active, errors = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("active", "errors")
+    )
+    return ReconstructionSums(
+        tuple(masks),
+        tokens,
+        active,
+        errors,
+        distances,
+        mean,
+        torch.stack([part.fired for part in parts]).any(0),
+    )
+
+
+@torch.no_grad()
+def _sum_batch(
+    subject: Subject,
+    dictionary: Dictionary,
+    tokens: Int64[Tensor, "sequence position"],
+    text: Bool[Tensor, "sequence position"],
+    lengths: VectorLengths,
+) -> tuple[_BatchSums, _BatchSums]:
+    """One batch's sums over every position of text, and over those that are not massive."""
+    found = subject.run(tokens, read=(dictionary.reads, dictionary.writes)).activations
+    inputs, targets = (
+        found[site][text.to(found[site].device)].float()
+        for site in (dictionary.reads, dictionary.writes)
+    )
+    codes = dictionary.encode(inputs)
+    errors, squares = (
+        (x.square().sum(1)).double().cpu()
+        for x in (dictionary.reconstruct(inputs) - targets, targets)
+    )
+    normal = ~lengths.massive(inputs).cpu()
+    where = text.nonzero()
+
+    def part(chosen: Bool[Tensor, " token"]) -> _BatchSums:
+        rows = where[chosen][:, 0]
+
+        def by_sequence(values: Float[Tensor, " token"]) -> Float64[ndarray, " sequence"]:
+            return np.bincount(
+                rows.numpy(), weights=values[chosen].numpy(), minlength=len(tokens)
+            ).astype(np.float64)
+
+        mask = torch.zeros_like(text)
+        mask[tuple(where[chosen].T)] = True
+        fired = torch.zeros(dictionary.width, dtype=torch.bool)
+        fired[codes.indices.cpu()[chosen][codes.used.cpu()[chosen]]] = True
+        vectors = torch.zeros(len(tokens), targets.shape[1], dtype=torch.float64)
+        vectors.index_add_(0, rows, targets.double().cpu()[chosen])
+        active = by_sequence(codes.used.sum(1).double().cpu())
+        return _BatchSums(
+            mask,
+            mask.sum(1).double().numpy(),
+            active,
+            by_sequence(errors),
+            by_sequence(squares),
+            vectors,
+            fired,
+        )
+
+    return part(torch.ones_like(normal)), part(normal)
+
+
+@torch.no_grad()
+def _measure_losses(
+    subject: Subject,
+    dictionary: Dictionary,
+    batches: Sequence[Int64[Tensor, "_ position"]],
+    edited: ReconstructionSums,
+) -> dict[str, Float64[ndarray, " sequence"]]:
+    """Each sequence's summed cross-entropy under each edit of these positions, and of how many
+    tokens.
+
+    Predictions from other positions, and of tokens there, stay out.
+    """
+    losses: dict[str, list[ndarray]] = {
+        name: [] for name in ("predicted", "clean", "spliced", "zero_ablated", "mean_ablated")
+    }
+    for tokens, text in zip(batches, edited.masks, strict=True):
+        tried = text[:, :-1] & text[:, 1:]
+        edits = {
+            "clean": {},
+            "spliced": splice_edits(dictionary, text),
+            "zero_ablated": {
+                dictionary.writes: _constant_edit(torch.zeros_like(edited.mean), text)
+            },
+            "mean_ablated": {dictionary.writes: _constant_edit(edited.mean, text)},
+        }
+        losses["predicted"].append(tried.sum(1).double().numpy())
+        for name, edit in edits.items():
+            logits = subject.run(tokens, edits=edit, logits=True).logits
+            assert logits is not None
+            nats = torch.nn.functional.cross_entropy(
+                logits[:, :-1].float().transpose(1, 2).cpu(),
+                tokens[:, 1:].clamp_min(0).cpu(),
+                reduction="none",
+            )
+            losses[name].append((nats * tried).sum(1).double().numpy())
+    return {name: np.concatenate(parts) for name, parts in losses.items()}
+
+
+def _constant_edit(
+    value: Float64[Tensor, " d_out"], text: Bool[Tensor, "sequence position"]
+) -> Callable[[Tensor], Tensor]:
+    """The edit that puts one vector everywhere that holds text."""
+    return lambda x: torch.where(text.to(x.device)[..., None], value.to(x), x)

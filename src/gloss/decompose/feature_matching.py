@@ -1,0 +1,125 @@
+"""Which features two dictionaries share: one-to-one partners by encoder and by decoder that agree
+(Paulo and Belrose, 2025).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int64
+from numpy import ndarray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from gloss.errors import BadInput, Mismatch
+from gloss.models.dictionary import Dictionary, SparseCoder
+
+# cosine from which on partners count as the same feature, in encoder and decoder (2501.16615,
+# section 3)
+SHARED_COSINE = 0.7
+# features that are assigned: the cosines of so many fill 1 GiB, and the time grows with the cube
+MOST = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class UnitDirections:
+    """Where each feature of a dictionary reads and writes, as vectors of length 1."""
+
+    reads: Float32[ndarray, "feature d_in"]
+    writes: Float32[ndarray, "feature d_out"]
+
+    def __len__(self) -> int:
+        return len(self.writes)
+
+    @staticmethod
+    def of(dictionary: Dictionary) -> "UnitDirections":
+        """The rows of encoder and decoder.
+
+        A dictionary without an encoder of its own reads where it writes.
+        """
+        decoder_directions = unit_row_array(dictionary.decoder_directions)
+        return UnitDirections(
+            (
+                unit_row_array(dictionary.weights.encoder)
+                if isinstance(dictionary, SparseCoder)
+                else decoder_directions
+            ),
+            decoder_directions,
+        )
+
+    def random_twin(self, rng: np.random.Generator) -> "UnitDirections":
+        """As many directions drawn at random, of the same length.
+
+        Each reads where it writes, which flatters chance.
+        """
+        drawn = rng.standard_normal(
+            (len(self), max(self.reads.shape[1], self.writes.shape[1])), dtype=np.float32
+        )
+        reads, writes = (
+            torch.from_numpy(drawn[:, : side.shape[1]]) for side in (self.reads, self.writes)
+        )
+        return UnitDirections(unit_row_array(reads), unit_row_array(writes))
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePartners:
+    """The feature of the right dictionary that goes with each of the left: every feature has one
+    partner at most.
+    """
+
+    by_reading: Int64[ndarray, " left"]  # -1 where the right dictionary has fewer features
+    by_writing: Int64[ndarray, " left"]
+    # cosine with the partner by reading; not a number where there is none
+    reading: Float32[ndarray, " left"]
+    writing: Float32[ndarray, " left"]
+
+    def shared(self, cosine: float = SHARED_COSINE) -> Bool[ndarray, " left"]:
+        """Which features are in both: both assignments give them the same partner, and neither
+        cosine lies below this one.
+        """
+        near = (self.reading >= cosine) & (self.writing >= cosine)
+        return (self.by_writing >= 0) & (self.by_reading == self.by_writing) & near
+
+
+def match_features(left: UnitDirections, right: UnitDirections) -> FeaturePartners:
+    """Assign the features of one dictionary to those of the other so that the cosines add up to the
+    most (Kuhn, 1955).
+
+    Raises Mismatch for dictionaries of different sites' widths, and BadInput for more features than
+    can be assigned.
+    """
+    for name, mine, other in (
+        ("read", left.reads, right.reads),
+        ("write", left.writes, right.writes),
+    ):
+        if mine.shape[1] != other.shape[1]:
+            raise Mismatch(
+                f"one dictionary's features {name} vectors of {mine.shape[1]} numbers and the"
+                f" other's of {other.shape[1]}; compare dictionaries of sites of the same width"
+            )
+    if max(len(left), len(right)) > MOST:
+        raise BadInput(
+            f"dictionaries of {len(left):,} and {len(right):,} features cannot be compared,"
+            f" {MOST:,} is the most"
+        )
+    (by_reading, reading), (by_writing, writing) = (
+        assign_by_cosine(left.reads, right.reads),
+        assign_by_cosine(left.writes, right.writes),
+    )
+    return FeaturePartners(by_reading, by_writing, reading, writing)
+
+
+def assign_by_cosine(
+    left: Float32[ndarray, "left d"], right: Float32[ndarray, "right d"]
+) -> tuple[Int64[ndarray, " left"], Float32[ndarray, " left"]]:
+    """Each row's partner, and the cosine with it."""
+    cosines = left @ right.T
+    rows, columns = linear_sum_assignment(cosines, maximize=True)
+    partner, cosine = np.full(len(left), -1, np.int64), np.full(len(left), np.nan, np.float32)
+    partner[rows], cosine[rows] = columns, cosines[rows, columns]
+    return partner, cosine
+
+
+def unit_row_array(rows: Tensor) -> Float32[ndarray, "feature d"]:
+    """The rows, of length 1."""
+    return torch.nn.functional.normalize(rows.detach().float().cpu(), dim=1).numpy()

@@ -1,0 +1,295 @@
+"""The conditions that are tried: those with a set of strings, and those that need none (classes,
+patterns, positions, states).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from numpy import ndarray
+
+from gloss.explain.rule_search.description_length import (
+    CHARACTER_BITS,
+    CLASS_BITS,
+    DISTANCE_BITS,
+    KIND_BITS,
+    NUMBER_BITS,
+)
+from gloss.explain.rule_search.term_candidates import (
+    SetFamily,
+    TermCandidate,
+    UncoveredRows,
+    best_conditions,
+)
+from gloss.rules.language import (
+    After,
+    Before,
+    Condition,
+    IsClass,
+    LineBegins,
+    Matches,
+    OneOf,
+    Position,
+    PositionComparison,
+    Predicate,
+    PredicateUnit,
+    TokenState,
+)
+from gloss.rules.lexical_classes import CLASSES
+from gloss.rules.lexicon import Lexicon
+from gloss.rules.passage import Passage
+from gloss.rules.patterns import literal_pattern, match_strings
+
+BACK = (1, 2, 3, 4, 5, 8)  # how far back `after` is tried
+AHEAD = (1, 2, 3, 4)  # how far on `before` is tried
+POSITIONS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 100, 128)
+LETTERS = 6  # the longest beginning or end of a token that is tried as a pattern
+NUMBER = r"\s*\d+\s*"
+SHARED_BY = 2  # a pattern that fewer strings of the vocabulary share says no more than the string
+
+
+def own_families(rows: UncoveredRows) -> Iterator[SetFamily]:
+    """The token itself, and its word so far."""
+    passage, every = rows.train_windows.passage, np.arange(len(rows))
+    strings = passage.strings
+    yield SetFamily(
+        every,
+        passage.ids[rows.indices].astype(np.int64),
+        len(strings),
+        KIND_BITS,
+        ("token",),
+        partial(token_set_predicate, strings),
+    )
+    items, words = rows.train_windows.words
+    universe = max(len(strings), len(words))
+    yield SetFamily(
+        every,
+        items[rows.indices],
+        universe,
+        KIND_BITS + 1,
+        ("word",),
+        partial(word_set_predicate, words),
+    )
+
+
+def nearby_families(rows: UncoveredRows) -> Iterator[SetFamily]:
+    """Tokens before and after, and the one that begins the line."""
+    passage, at = rows.train_windows.passage, rows.indices
+    strings = passage.strings
+    heads = passage.line_heads[at]
+    begun = np.flatnonzero(heads >= 0)
+    items = passage.ids[heads[begun]].astype(np.int64)
+    yield SetFamily(
+        begun,
+        items,
+        len(strings),
+        KIND_BITS,
+        ("line",),
+        lambda chosen: LineBegins(token_set_predicate(strings, chosen)),
+    )
+    for back in (-offset for offset in rows.train_windows.offsets if offset < -1):
+        near = np.flatnonzero(passage.reach[at] >= back)
+        condition = partial(token_at_distance, back, strings)
+        items = passage.ids[at[near] - back].astype(np.int64)
+        yield SetFamily(
+            near,
+            items,
+            len(strings),
+            KIND_BITS + 2 * DISTANCE_BITS,
+            ("After", back, back),
+            condition,
+        )
+    for direction, reach, farthest in ((-1, passage.reach, BACK), (1, passage.remaining, AHEAD)):
+        kind = After if direction < 0 else Before
+        near, items, distance = nearby_token_pairs(
+            rows, direction, reach[at].astype(np.int64), farthest[-1]
+        )
+        for far in farthest:
+            close = distance <= far
+            condition = partial(token_within_distance, kind, far, strings)
+            yield SetFamily(
+                near[close],
+                items[close],
+                len(strings),
+                KIND_BITS + DISTANCE_BITS,
+                (kind.__name__, far),
+                condition,
+            )
+
+
+def token_set_predicate(strings: tuple[str, ...], chosen: list[int]) -> Predicate:
+    """The token is one of these."""
+    return OneOf(PredicateUnit.TOKEN, tuple(dict.fromkeys(strings[i] for i in chosen)))
+
+
+def word_set_predicate(words: tuple[str, ...], chosen: list[int]) -> Predicate:
+    """The word so far is one of these."""
+    return OneOf(PredicateUnit.WORD, tuple(words[i] for i in chosen))
+
+
+def token_within_distance(
+    kind: type[After] | type[Before], far: int, strings: tuple[str, ...], chosen: list[int]
+) -> Condition:
+    """One of these tokens is at most so far away."""
+    return kind(1, far, token_set_predicate(strings, chosen))
+
+
+def token_at_distance(back: int, strings: tuple[str, ...], chosen: list[int]) -> Condition:
+    """One of these tokens is just so far back."""
+    return After(back, back, token_set_predicate(strings, chosen))
+
+
+def nearby_token_pairs(
+    rows: UncoveredRows, direction: int, reach: Int64[ndarray, " row"], far: int
+) -> tuple[Int64[ndarray, " pair"], Int64[ndarray, " pair"], Int64[ndarray, " pair"]]:
+    """Tokens up to `far` away on one side: row, token, and the distance at which that token stands
+    first; sorted by row.
+    """
+    ids, distances = rows.train_windows.passage.ids, np.arange(1, far + 1)
+    row, distance = np.nonzero(distances[None, :] <= reach[:, None])
+    items = ids[rows.indices[row] + direction * (distance + 1)].astype(np.int64)
+    size = int(items.max(initial=0)) + 1
+    key = np.sort((row * size + items) * (far + 1) + distance)
+    pair = key // (far + 1)
+    fresh = np.flatnonzero(np.diff(pair, prepend=-1))
+    row, items = np.divmod(pair[fresh], size)
+    return row, items, key[fresh] % (far + 1) + 1
+
+
+def lexical_candidates(rows: UncoveredRows) -> Iterator[TermCandidate]:
+    """Classes of the token and of its neighbours, its beginnings and ends, its position and what
+    surrounds it.
+    """
+    passage, at = rows.train_windows.passage, rows.indices
+    weights = np.stack([rows.firing, rows.inactive], axis=1)
+    conditions: list[tuple[Condition, float]] = []
+    totals: list[Float64[ndarray, "condition 2"]] = []
+    for costs, held in (
+        class_conditions(passage, at),
+        state_conditions(passage, at),
+        position_conditions(passage, at),
+    ):
+        conditions += costs
+        totals.append(held.astype(np.float64) @ weights)
+    both = np.concatenate(totals)
+    yield from best_conditions(rows, conditions, both[:, 0], both[:, 1])
+    yield from affix_candidates(rows)
+
+
+HeldConditions = tuple[list[tuple[Condition, float]], Bool[ndarray, "condition row"]]
+
+
+def class_conditions(passage: Passage, at: Int64[ndarray, " row"]) -> HeldConditions:
+    """The token, its neighbours and the line's first token by their lexical classes."""
+    predicates = [IsClass(PredicateUnit.TOKEN, name) for name in CLASSES]
+    table = class_tables(passage.lexicon)
+    last = len(passage) - 1
+    heads = passage.line_heads[at]
+    held = (
+        table[:, passage.ids[at]],
+        table[:, passage.ids[np.maximum(at - 1, 0)]] & (passage.reach[at] > 0),
+        table[:, passage.ids[np.minimum(at + 1, last)]] & (passage.remaining[at] > 0),
+        table[:, passage.ids[heads]] & (heads >= 0),
+    )
+    own, near = KIND_BITS + CLASS_BITS, KIND_BITS + CLASS_BITS + DISTANCE_BITS
+    conditions: list[tuple[Condition, float]] = [(predicate, own) for predicate in predicates]
+    conditions += [(After(1, 1, predicate), near) for predicate in predicates]
+    conditions += [(Before(1, 1, predicate), near) for predicate in predicates]
+    conditions += [(LineBegins(predicate), near) for predicate in predicates]
+    return conditions, np.concatenate(held)
+
+
+def state_conditions(passage: Passage, at: Int64[ndarray, " row"]) -> HeldConditions:
+    """What the token begins, and what it begins in."""
+    around = passage.syntax_states
+    states = (
+        (TokenState.IN_COMMENT, around.comment),
+        (TokenState.IN_STRING, around.string),
+        (TokenState.IN_BRACKETS, around.brackets),
+    )
+    places = (
+        (TokenState.START_OF_LINE, passage.line_starts),
+        (TokenState.START_OF_WORD, passage.word_starts == np.arange(len(passage))),
+    )
+    return [(state, KIND_BITS) for state, _ in (*places, *states)], np.stack(
+        [held[at] for _, held in (*places, *states)]
+    )
+
+
+def position_conditions(passage: Passage, at: Int64[ndarray, " row"]) -> HeldConditions:
+    """The token's position in its sequence, where that is known."""
+    if passage.firsts is None:
+        return [], np.empty((0, len(at)), bool)
+    places, numbers = passage.sequence_positions[at], np.array(POSITIONS)[:, None]
+    cost = KIND_BITS + NUMBER_BITS
+    conditions: list[tuple[Condition, float]] = [
+        (Position(PositionComparison.LESS, number), cost) for number in POSITIONS
+    ]
+    return conditions, places < numbers
+
+
+@lru_cache(maxsize=2)
+def class_tables(lexicon: Lexicon) -> Bool[ndarray, "class vocabulary"]:
+    """Every lexical class of every string."""
+    return np.stack([lexicon.class_table(name) for name in CLASSES])
+
+
+@dataclass(frozen=True)
+class SharedAffixes:
+    """Beginnings and ends that tokens of a vocabulary share: pairs of affix and token."""
+
+    conditions: list[tuple[Condition, float]]
+    affixes: Int64[ndarray, " pair"]
+    tokens: Int64[ndarray, " pair"]
+
+
+def affix_candidates(rows: UncoveredRows) -> Iterator[TermCandidate]:
+    """The best beginning or end of the token."""
+    passage = rows.train_windows.passage
+    known = find_shared_affixes(passage.lexicon)
+    if not known.conditions:
+        return
+    ids, size = passage.ids[rows.indices], len(passage.strings)
+    firing, inactive = (
+        np.bincount(ids, weights, size)[known.tokens] for weights in (rows.firing, rows.inactive)
+    )
+    hits = np.bincount(known.affixes, firing, len(known.conditions)).astype(np.float64)
+    false_positives = np.bincount(known.affixes, inactive, len(known.conditions)).astype(np.float64)
+    yield from best_conditions(rows, known.conditions, hits, false_positives)
+
+
+@lru_cache(maxsize=2)
+def find_shared_affixes(lexicon: Lexicon) -> SharedAffixes:
+    """What tokens of the lexicon begin and end with, up to some letters, where several tokens share
+    it.
+
+    Blanks around a token do not count, neither here nor in the patterns.
+    """
+    members: dict[str, list[int]] = {}
+    numbers = match_strings(NUMBER, lexicon.strings)
+    for i, string in enumerate(lexicon.strings):
+        core = string.strip()
+        for length in range(1, min(LETTERS, len(core)) + 1):
+            first, last = core[:length], core[-length:]
+            if not first[-1].isspace():
+                members.setdefault(rf"\s*{literal_pattern(first)}.*", []).append(i)
+            if not last[0].isspace():
+                members.setdefault(rf".*{literal_pattern(last)}\s*", []).append(i)
+        if numbers[i]:
+            for digits in range(len(core), LETTERS + 1):
+                members.setdefault(rf"\s*\d{{1,{digits}}}\s*", []).append(i)
+            members.setdefault(rf"\s*\d{{{len(core)}}}\s*", []).append(i)
+    shared = {pattern: tokens for pattern, tokens in members.items() if len(tokens) >= SHARED_BY}
+    costs = [
+        KIND_BITS + CHARACTER_BITS * (len(pattern.replace(r"\s*", "")) - 2) for pattern in shared
+    ]
+    return SharedAffixes(
+        [
+            (Matches(PredicateUnit.TOKEN, pattern), cost)
+            for pattern, cost in zip(shared, costs, strict=True)
+        ],
+        np.repeat(np.arange(len(shared)), [len(tokens) for tokens in shared.values()]),
+        np.array([token for tokens in shared.values() for token in tokens], np.int64),
+    )

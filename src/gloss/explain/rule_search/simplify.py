@@ -1,0 +1,321 @@
+"""Makes a rule shorter where that costs next to nothing of its F1 score (reduced error pruning:
+Cohen, 1995).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from numpy import ndarray
+
+from gloss.explain.rule_search.train_windows import TrainWindows
+from gloss.rules.execute import where_condition_holds
+from gloss.rules.language import (
+    After,
+    Before,
+    Condition,
+    IsClass,
+    LineBegins,
+    Matches,
+    OneOf,
+    Predicate,
+    PredicateUnit,
+    RuleTerm,
+)
+from gloss.rules.lexicon import Lexicon
+from gloss.rules.passage import Passage
+
+STEP = 0.012  # of the F1 score, that a term or an alternative must be good for
+TAIL = 0.006  # of the F1 score, that all strings which are dropped may cost together
+
+TermTuple = tuple[RuleTerm, ...]
+
+
+def simplify_alternatives(found: list[TermTuple], train_windows: TrainWindows) -> list[TermTuple]:
+    """The alternatives without the terms, alternatives and strings that hardly matter.
+
+    Strings that matter most come first.
+    """
+    draft = RuleDraft([merge_token_terms(terms) for terms in found], train_windows)
+    draft.drop_parts()
+    draft.drop_strings()
+    return [merge_token_terms(terms) for terms in draft.alternatives]
+
+
+def merge_token_terms(terms: TermTuple) -> TermTuple:
+    """The same with all that is said of the token put into its set of strings, if there is one."""
+    own = [
+        term
+        for term in terms
+        if isinstance(term.condition, OneOf | Matches | IsClass)
+        and term.condition.unit is PredicateUnit.TOKEN
+    ]
+    base = next(
+        (term for term in own if isinstance(term.condition, OneOf) and not term.negated), None
+    )
+    if base is None or len(own) == 1:
+        return terms
+    assert isinstance(base.condition, OneOf)
+    lexicon = Lexicon(base.condition.strings)
+    kept = np.ones(len(lexicon.strings), bool)
+    for term in own:
+        assert isinstance(term.condition, OneOf | Matches | IsClass)
+        kept &= lexicon.table(term.condition) ^ term.negated
+    if not kept.any():
+        return terms
+    strings = tuple(string for string, stays in zip(lexicon.strings, kept, strict=True) if stays)
+    return (
+        RuleTerm(OneOf(PredicateUnit.TOKEN, strings)),
+        *(term for term in terms if term not in own),
+    )
+
+
+class RuleDraft:
+    """A rule while parts of it are taken away, with what is left of its F1 score."""
+
+    def __init__(self, alternatives: list[TermTuple], train_windows: TrainWindows) -> None:
+        self.alternatives = alternatives
+        self.train_windows = train_windows
+        self.firing = train_windows.weights * train_windows.fires
+        self.wanted = float(self.firing.sum())
+        self.masks: dict[RuleTerm, Bool[ndarray, " token"]] = {}
+
+    def f1(self, held: Bool[ndarray, " token"]) -> float:
+        """The F1 score of a rule that holds there."""
+        predicted = float(self.train_windows.weights[held].sum())
+        return 2 * float(self.firing[held].sum()) / max(predicted + self.wanted, 1e-9)
+
+    def mask(self, term: RuleTerm) -> Bool[ndarray, " token"]:
+        """Where the term holds."""
+        if term not in self.masks:
+            self.masks[term] = (
+                where_condition_holds(term.condition, self.train_windows.passage) ^ term.negated
+            )
+        return self.masks[term]
+
+    def held_by(self, terms: TermTuple) -> Bool[ndarray, " token"]:
+        """Where all the terms hold."""
+        held = np.ones(len(self.firing), bool)
+        for term in terms:
+            held &= self.mask(term)
+        return held
+
+    def held_by_all(self, alternatives: list[TermTuple]) -> Bool[ndarray, " token"]:
+        """Where one of the alternatives holds."""
+        held = np.zeros(len(self.firing), bool)
+        for terms in alternatives:
+            held |= self.held_by(terms)
+        return held
+
+    def drop_parts(self) -> None:
+        """Take away the term or alternative that costs least, while one costs almost nothing."""
+        score = self.f1(self.held_by_all(self.alternatives))
+        while shorter := list(self.shorter_rules()):
+            left = [self.f1(self.held_by_all(alternatives)) for alternatives in shorter]
+            best = int(np.argmax(left))
+            if left[best] < (1 - STEP) * score:
+                return
+            self.alternatives, score = shorter[best], left[best]
+
+    def shorter_rules(self) -> Iterator[list[TermTuple]]:
+        """The rule without one of its alternatives, or without one of its terms."""
+        for i, terms in enumerate(self.alternatives):
+            before, after = self.alternatives[:i], self.alternatives[i + 1 :]
+            if before or after:
+                yield [*before, *after]
+            if len(terms) > 1:
+                for j in range(len(terms)):
+                    yield [*before, (*terms[:j], *terms[j + 1 :]), *after]
+                for joined in self.with_joined_sets(terms):
+                    yield [*before, joined, *after]
+
+    def with_joined_sets(self, terms: TermTuple) -> Iterator[TermTuple]:
+        """The terms with one set in place of two that speak of the token and of its word: that of
+        those strings which hold.
+        """
+        own = [term for term in terms if isinstance(term.condition, OneOf)]
+        if len(own) != 2 or all(term.negated for term in own):
+            return
+        held = self.held_by(terms)
+        for term in own:
+            if not term.negated:
+                members = SetMembers.of(term.condition, self.train_windows.passage)
+                whole, part = (
+                    np.bincount(
+                        members.ranks[members.ids],
+                        self.train_windows.weights * where,
+                        len(members.strings) + 1,
+                    )
+                    for where in (self.mask(term), held)
+                )
+                if len(kept := np.flatnonzero(part[:-1] * 2 > whole[:-1])):
+                    strings = tuple(members.strings[k] for k in kept.tolist())
+                    one = RuleTerm(replace_condition_strings(term.condition, strings))
+                    yield (one, *(each for each in terms if each not in own))
+
+    def drop_strings(self) -> None:
+        """Take strings out of the sets, those that matter least first.
+
+        The others are put in order.
+        """
+        least = (1 - TAIL) * self.f1(self.held_by_all(self.alternatives))
+        places = [(i, j) for i, terms in enumerate(self.alternatives) for j in range(len(terms))]
+        for i, j in sorted(
+            places,
+            key=lambda place: (
+                -len(condition_strings(self.alternatives[place[0]][place[1]].condition))
+            ),
+        ):
+            terms = self.alternatives[i]
+            if condition_strings(terms[j].condition):
+                term = self.shorten_set(i, j, least)
+                self.alternatives[i] = (*terms[:j], term, *terms[j + 1 :])
+
+    def shorten_set(self, i: int, j: int, least: float) -> RuleTerm:
+        """The term with fewer strings, so that the rule's F1 score stays at `least`.
+
+        Where it is below, only put in order.
+        """
+        terms = self.alternatives[i]
+        term = terms[j]
+        others = self.held_by((*terms[:j], *terms[j + 1 :]))
+        elsewhere = self.held_by_all(self.alternatives[:i] + self.alternatives[i + 1 :])
+        held = where_condition_holds(term.condition, self.train_windows.passage)
+        rows = np.flatnonzero(others & held & ~elsewhere)
+        members = SetMembers.of(term.condition, self.train_windows.passage)
+        mass = self.train_windows.weights[rows] * (
+            ~self.train_windows.fires[rows]
+            if term.negated
+            else self.train_windows.activations[rows]
+        )
+        order = members.by_mass(rows, mass)
+        members = members.in_order(order)
+        first = members.first_ranks(rows)
+        hits = np.bincount(first, self.firing[rows], len(order))
+        predicted = np.bincount(first, self.train_windows.weights[rows], len(order))
+        rule = self.held_by_all(self.alternatives)
+        now = float(self.firing[rule].sum()), float(self.train_windows.weights[rule].sum())
+        kept = self.worth_keeping(hits, predicted, now, least, sign=1 if term.negated else -1)
+        strings = [members.strings[k] for k in kept]
+        return replace(term, condition=replace_condition_strings(term.condition, tuple(strings)))
+
+    def worth_keeping(
+        self,
+        hits: Float64[ndarray, " string"],
+        predicted: Float64[ndarray, " string"],
+        now: tuple[float, float],
+        least: float,
+        *,
+        sign: int,
+    ) -> list[int]:
+        """Which strings stay, where each adds (`sign` 1) or takes away so many hits and predicted
+        tokens when it is dropped.
+        """
+        total = 2 * now[0] / max(now[1] + self.wanted, 1e-9)
+        harm = -sign * (2 * hits - total * predicted)
+        order = np.argsort(harm, kind="stable")
+        found, said = (
+            now[0] + sign * np.cumsum(hits[order]),
+            now[1] + sign * np.cumsum(predicted[order]),
+        )
+        left = 2 * found / np.maximum(said + self.wanted, 1e-9)
+        dropped = int(np.count_nonzero(np.logical_and.accumulate(left >= least)))
+        return sorted(order[min(dropped, len(order) - 1) :].tolist())
+
+
+@dataclass(frozen=True)
+class SetMembers:
+    """The strings of a set, and where each of them stands as the set's condition sees it."""
+
+    strings: tuple[str, ...]
+    # of every token or word: its place among the strings; their number where it is none of them
+    ranks: Int64[ndarray, " unit"]
+    ids: Int64[ndarray, " token"]  # of the token or word at every token
+    condition: Condition
+    passage: Passage
+
+    @staticmethod
+    def of(condition: Condition, passage: Passage) -> "SetMembers":
+        """The strings of the condition's set, in their order."""
+        predicate = condition_predicate(condition)
+        assert isinstance(predicate, OneOf)
+        is_word = predicate.unit is PredicateUnit.WORD
+        lexicon = passage.words.lexicon if is_word else passage.lexicon
+        ranks = np.full(len(lexicon.strings), len(predicate.strings), np.int64)
+        for rank, string in enumerate(predicate.strings):
+            ranks[list(lexicon.ids_of.get(string, ()))] = rank
+        ids = (passage.words.ids if is_word else passage.ids).astype(np.int64)
+        return SetMembers(predicate.strings, ranks, ids, condition, passage)
+
+    def ranks_seen(self, rows: Int64[ndarray, " row"]) -> Iterator[Int64[ndarray, " row"]]:
+        """For every place that the condition looks at, the rank of the string that stands there."""
+        none = len(self.strings)
+        match self.condition:
+            case After(nearest, farthest, _):
+                for distance in range(nearest, farthest + 1):
+                    seen = self.ranks[self.ids[np.maximum(rows - distance, 0)]]
+                    yield np.where(self.passage.reach[rows] >= distance, seen, none)
+            case Before(nearest, farthest, _):
+                for distance in range(nearest, farthest + 1):
+                    seen = self.ranks[self.ids[np.minimum(rows + distance, len(self.ids) - 1)]]
+                    yield np.where(self.passage.remaining[rows] >= distance, seen, none)
+            case LineBegins():
+                yield self.ranks[self.ids[self.passage.line_heads[rows]]]
+            case _:
+                yield self.ranks[self.ids[rows]]
+
+    def by_mass(self, rows: Int64[ndarray, " row"], mass: Float64[ndarray, " row"]) -> list[int]:
+        """The ranks of the strings, first the one with most mass at the rows where it is seen."""
+        total = np.zeros(len(self.strings) + 1)
+        for ranks in self.ranks_seen(rows):
+            total += np.bincount(ranks, mass, len(total))
+        return np.argsort(-total[:-1], kind="stable").tolist()
+
+    def in_order(self, order: list[int]) -> "SetMembers":
+        """The same strings in another order."""
+        places = np.append(np.argsort(order), len(order))
+        return replace(
+            self, strings=tuple(self.strings[k] for k in order), ranks=places[self.ranks]
+        )
+
+    def first_ranks(self, rows: Int64[ndarray, " row"]) -> Int64[ndarray, " row"]:
+        """The first of the strings that each row sees."""
+        best = np.full(len(rows), len(self.strings) - 1)
+        for ranks in self.ranks_seen(rows):
+            best = np.minimum(best, ranks)
+        return best
+
+
+def condition_predicate(condition: Condition) -> Predicate | None:
+    """What the condition says of a token or word, its own or another; None where it says nothing of
+    any.
+    """
+    match condition:
+        case After(_, _, predicate) | Before(_, _, predicate) | LineBegins(predicate):
+            return predicate
+        case OneOf() | Matches() | IsClass():
+            return condition
+        case _:
+            return None
+
+
+def condition_strings(condition: Condition) -> tuple[str, ...]:
+    """The strings of the condition's set; none where it has no set."""
+    predicate = condition_predicate(condition)
+    return predicate.strings if isinstance(predicate, OneOf) else ()
+
+
+def replace_condition_strings(condition: Condition, strings: tuple[str, ...]) -> Condition:
+    """The same condition with these strings as its set."""
+    match condition:
+        case OneOf():
+            return replace(condition, strings=strings)
+        case (
+            After(_, _, OneOf() as predicate)
+            | Before(_, _, OneOf() as predicate)
+            | LineBegins(OneOf() as predicate)
+        ):
+            return replace(condition, predicate=replace(predicate, strings=strings))
+        case _:
+            return condition

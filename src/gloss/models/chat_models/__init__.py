@@ -1,0 +1,1 @@
+"""Language models that are asked: prompts, clients, what each can do, what it answered and cost."""

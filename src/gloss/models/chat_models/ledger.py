@@ -1,0 +1,321 @@
+"""Every answer that was paid for, kept in SQLite under the hash of its whole request, so that
+nothing is asked twice.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gloss.errors import BadInput
+from gloss.models.chat_models.prompts import Answer, PromptToken, TokenLogprob
+from gloss.records import Reason
+
+WAIT_MILLISECONDS = 60_000  # for another process that is writing
+PAUSE_SECONDS = 0.02  # between attempts to get a lock that SQLite does not wait for
+FOR_ITS_OWNER = 0o600  # answers are nobody else's
+# the model's own doing; a request that failed is asked again
+KEPT_REASONS = (None, Reason.REFUSED, Reason.UNPARSABLE)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (
+    key TEXT PRIMARY KEY,
+    model TEXT NOT NULL,
+    text TEXT,
+    reason TEXT,
+    detail TEXT NOT NULL,
+    logprobs TEXT,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    money REAL,
+    asked_at REAL NOT NULL
+) WITHOUT ROWID
+"""
+# What was sent counts, answered or not: so that a run that goes on knows what it may still spend.
+SPENDING = """
+CREATE TABLE IF NOT EXISTS spending (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    requests INTEGER NOT NULL,
+    money REAL NOT NULL
+)
+"""
+BEGUN = "INSERT OR IGNORE INTO spending SELECT 1, count(*), coalesce(sum(money), 0) FROM answers"
+# tokens that the answer was allowed; unknown of ledgers of former versions
+ROOM = "ALTER TABLE answers ADD COLUMN room INTEGER"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpending:
+    """What the answers of one model have cost."""
+
+    model: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    money: float  # as far as it is known
+    priced: bool  # whether it is known of every answer
+
+
+def request_key(body: Mapping[str, Any]) -> str:
+    """The SHA-256 of a whole request: model, messages and every sampling parameter.
+
+    The address is not part of it, so that a server may move. Keep one ledger for one meaning of
+    each model's name.
+    """
+    text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
+
+
+class Ledger:
+    """Answers by the key of their request. `None` for the path keeps them in memory, for one run.
+
+    Each answer is committed before `put` returns: a process that is killed loses none of those it
+    handed on. Several processes may share one file on a local disk; they wait for each other.
+    Raises BadInput where the file cannot be used.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        with self._explained():
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT, FOR_ITS_OWNER))
+            self._connection = sqlite3.connect(
+                ":memory:" if path is None else path,
+                isolation_level=None,
+                timeout=WAIT_MILLISECONDS / 1000,
+            )
+        try:
+            with self._explained():
+                self._write_ahead()
+                # outlives the process; a power cut may take the last
+                self._connection.execute("PRAGMA synchronous=NORMAL")
+                self._prepare()
+        except BadInput:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        """Make the tables where there are none, and bring those of former versions up to date."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute(SCHEMA)
+        self._connection.execute(SPENDING)
+        self._connection.execute(BEGUN)
+        if "room" not in {row[1] for row in self._connection.execute("PRAGMA table_info(answers)")}:
+            self._connection.execute(ROOM)
+        self._connection.execute("COMMIT")
+
+    def _write_ahead(self) -> None:
+        """Turn the write-ahead log on.
+
+        SQLite does not wait for this lock by itself, so that two who open at once would clash.
+        """
+        deadline = time.monotonic() + WAIT_MILLISECONDS / 1000
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+            time.sleep(PAUSE_SECONDS)
+
+    def get(self, key: str, room: int = 0, wanted: int = 0) -> Answer | None:
+        """The answer to that request, if there is one that would not come out otherwise today.
+
+        An answer that could not be read is none where it was allowed fewer tokens than `room`. Of
+        an answer that a former version kept nobody knows whether it was cut off: it is none if it
+        used up the `wanted` tokens.
+        """
+        columns = "text, reason, detail, logprobs, prompt_tokens, completion_tokens, money, room"
+        with self._explained():
+            row = self._connection.execute(
+                f"SELECT {columns} FROM answers WHERE key = ?", (key,)
+            ).fetchone()
+        if row is None:
+            return None
+        text, reason, detail, logprobs, prompt_tokens, completion_tokens, money, allowed = row
+        if reason == Reason.UNPARSABLE and (allowed or 0) < room:
+            return None
+        if allowed is None and 0 < wanted <= completion_tokens:
+            return None
+        generated, own = (None, None) if logprobs is None else logprobs_from_json(logprobs)
+        return Answer(
+            text=text,
+            reason=None if reason is None else Reason(reason),
+            detail=detail,
+            logprobs=generated,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            money=money,
+            prompt_logprobs=own,
+        )
+
+    def put(self, key: str, model: str, answer: Answer, room: int | None = None) -> bool:
+        """Keep an answer, if it is one: a request that failed is not kept.
+
+        `room`: how many tokens it was allowed. The first answer to a request stays, unless it could
+        not be read or may have been cut off; what both cost is added up.
+        """
+        if answer.reason not in KEPT_REASONS:
+            return False
+        row = {
+            "key": key,
+            "model": model,
+            "text": answer.text,
+            "reason": None if answer.reason is None else answer.reason.value,
+            "detail": answer.detail,
+            "logprobs": logprobs_to_json(answer),
+            "prompt_tokens": answer.prompt_tokens,
+            "completion_tokens": answer.completion_tokens,
+            "money": answer.money,
+            "asked_at": time.time(),
+            "room": room,
+        }
+        replaced = ", ".join(
+            f"{name} = excluded.{name}"
+            for name in ("text", "reason", "detail", "logprobs", "asked_at", "room")
+        )
+        added = ", ".join(
+            f"{name} = answers.{name} + excluded.{name}"
+            for name in ("prompt_tokens", "completion_tokens", "money")
+        )
+        otherwise = f"answers.reason = '{Reason.UNPARSABLE}' OR answers.room IS NULL AND :room"
+        with self._explained():
+            self._connection.execute(
+                f"INSERT INTO answers ({', '.join(row)}) VALUES"
+                f" ({', '.join(f':{name}' for name in row)}) ON CONFLICT (key) DO UPDATE SET"
+                f" {replaced}, {added} WHERE {otherwise}",
+                row,
+            )
+        return True
+
+    def request(self, most: int = 0) -> bool:
+        """Count one request that is about to be sent; False, and nothing counted, where `most` have
+        been (0 for no bound).
+        """
+        with self._explained():
+            sent = self._connection.execute(
+                "UPDATE spending SET requests = requests + 1 WHERE requests < :most OR :most = 0",
+                {"most": most},
+            )
+        return sent.rowcount == 1
+
+    def spend(self, money: float) -> None:
+        """Count money that a request has cost."""
+        if money:
+            with self._explained():
+                self._connection.execute("UPDATE spending SET money = money + ?", (money,))
+
+    def spending(self) -> tuple[int, float]:
+        """How many requests were sent, and what they have cost as far as it is known."""
+        with self._explained():
+            requests, money = self._connection.execute(
+                "SELECT requests, money FROM spending"
+            ).fetchone()
+        return int(requests), float(money)
+
+    def __len__(self) -> int:
+        with self._explained():
+            return int(self._connection.execute("SELECT count(*) FROM answers").fetchone()[0])
+
+    def spent(self) -> float:
+        """The money that all answers here have cost, as far as it is known."""
+        with self._explained():
+            return float(
+                self._connection.execute("SELECT coalesce(sum(money), 0) FROM answers").fetchone()[
+                    0
+                ]
+            )
+
+    def totals(self) -> list[ModelSpending]:
+        """What each model's answers here have cost."""
+        asked = (
+            "model, count(*), sum(prompt_tokens), sum(completion_tokens), coalesce(sum(money), 0),"
+            " count(*) = count(money)"
+        )
+        with self._explained():
+            rows = self._connection.execute(
+                f"SELECT {asked} FROM answers GROUP BY model"
+            ).fetchall()
+        return [ModelSpending(*row[:4], money=float(row[4]), priced=bool(row[5])) for row in rows]
+
+    def close(self) -> None:
+        """Close the file; the ledger cannot be used after that."""
+        self._connection.close()
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _explained(self) -> Generator[None, None, None]:
+        """Say in one sentence why the file cannot be used."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise BadInput(
+                f"{self.path}: answers cannot be kept there ({error}); give a writable file on a"
+                " local disk with space left"
+            ) from error
+
+
+def logprobs_to_json(answer: Answer) -> str | None:
+    """The log-probabilities of an answer as JSON; None where there are none."""
+    if answer.logprobs is None and answer.prompt_logprobs is None:
+        return None
+    generated = answer.logprobs and [
+        [one.token, one.logprob, one.alternatives] for one in answer.logprobs
+    ]
+    own = answer.prompt_logprobs and [
+        [o.start, o.end, o.token, o.logprob, o.alternatives] for o in answer.prompt_logprobs
+    ]
+    return json.dumps({"generated": generated, "prompt": own})
+
+
+def logprobs_from_json(
+    text: str,
+) -> tuple[tuple[TokenLogprob, ...] | None, tuple[PromptToken, ...] | None]:
+    """Log-probabilities of the generated tokens and of the prompt's own, out of JSON.
+
+    A bare list holds generated ones.
+    """
+    kept: Any = json.loads(text)
+    generated, own = (kept, None) if isinstance(kept, list) else (kept["generated"], kept["prompt"])
+    return (
+        (
+            None
+            if generated is None
+            else tuple(
+                TokenLogprob(token, value, alternative_pairs(others))
+                for token, value, others in generated
+            )
+        ),
+        (
+            None
+            if own is None
+            else tuple(
+                PromptToken(a, b, token, value, alternative_pairs(others))
+                for a, b, token, value, others in own
+            )
+        ),
+    )
+
+
+def alternative_pairs(alternatives: list[Any]) -> tuple[tuple[str, float], ...]:
+    """Alternatives out of JSON."""
+    return tuple((token, logprob) for token, logprob in alternatives)

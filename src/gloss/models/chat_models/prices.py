@@ -1,0 +1,131 @@
+"""What answers cost: prices, what has been spent, and what would be, before anything is asked."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gloss.errors import BadSettings
+from gloss.models.chat_models.prompts import Answer, Conversation, Prompt
+from gloss.records import Reason
+
+CHARACTERS_A_TOKEN = 4  # of English and code, roughly, by most tokenizers
+TOKENS_A_MESSAGE = 4  # that chat templates put around each turn, roughly
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Money for a million tokens, in the currency of your provider; None where it is not known."""
+
+    prompt_per_million: float | None = None
+    completion_per_million: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("prompt_per_million", "completion_per_million"):
+            price = getattr(self, name)
+            if price is not None and not 0 <= price < math.inf:
+                raise BadSettings(f"{name} is {price}, wants 0 or more")
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing costs anything."""
+        return self.of(1, 1) == 0
+
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """What these tokens cost, or None where a price is missing."""
+        if self.prompt_per_million is None or self.completion_per_million is None:
+            return None
+        return (
+            prompt_tokens * self.prompt_per_million
+            + completion_tokens * self.completion_per_million
+        ) / 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run has asked so far."""
+
+    conversations: int = 0  # finished
+    answered: int = 0  # prompts that the endpoint answered in this run
+    reused: int = 0  # prompts whose answer was there already
+    failed: int = 0  # prompts that got no answer at all, after every attempt
+    retries: int = 0  # attempts beyond the first
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    money: float = 0.0
+    unpriced: int = 0  # answers without a known price, which `money` leaves out
+    unread: int = 0  # answers that were cut off, or that could not be read
+
+
+@dataclass(frozen=True, slots=True)
+class CostEstimate:
+    """What a run would ask.
+
+    Answers are as long as they may be at most; prompts are as long as `exact` says.
+    """
+
+    requests: int
+    prompt_tokens: int
+    completion_tokens_at_most: int
+    money_at_most: float | None  # None where a price is missing
+    exact: bool  # whether a tokenizer counted, rather than characters divided by four
+
+
+def estimate_cost(
+    conversations: Iterable[Conversation[Any]],
+    prices: Prices = Prices(),
+    count_tokens: Callable[[str], int] | None = None,
+    room: Callable[[Prompt], int] = lambda prompt: prompt.max_tokens,
+) -> CostEstimate:
+    """What the first round of each conversation would ask, without asking it.
+
+    Equal prompts count once.
+
+    Methods that ask one round (all that come with gloss) are counted whole. Without `count_tokens`
+    a token is taken to be four characters, which is an approximation and is marked as one. `room`:
+    how many tokens an answer may have.
+    """
+    asked: set[int] = set()
+    prompt_tokens = completion_tokens = 0
+    for conversation in conversations:
+        for prompt in first_round(conversation):
+            if (mark := hash(prompt)) in asked:
+                continue
+            asked.add(mark)
+            prompt_tokens += prompt_token_count(prompt, count_tokens)
+            completion_tokens += room(prompt)
+    money = prices.of(prompt_tokens, completion_tokens)
+    return CostEstimate(
+        len(asked), prompt_tokens, completion_tokens, money, count_tokens is not None
+    )
+
+
+def first_round(conversation: Conversation[Any]) -> list[Prompt]:
+    """The prompts that a conversation opens with; it is closed after that."""
+    try:
+        return next(conversation)
+    except StopIteration:
+        return []
+    finally:
+        conversation.close()
+
+
+def prompt_token_count(prompt: Prompt, count_tokens: Callable[[str], int] | None) -> int:
+    """How many tokens a prompt holds, its turns' wrapping included."""
+    count = count_tokens or (lambda text: -(-len(text) // CHARACTERS_A_TOKEN))
+    return sum(count(message.text) + TOKENS_A_MESSAGE for message in prompt.messages)
+
+
+def add_answer(usage: Usage, answer: Answer, retries: int) -> Usage:
+    """The usage with one more prompt that was asked of the endpoint."""
+    failed = answer.reason is Reason.REQUEST_ERROR
+    return replace(
+        usage,
+        answered=usage.answered + (not failed),
+        failed=usage.failed + failed,
+        retries=usage.retries + retries,
+        prompt_tokens=usage.prompt_tokens + answer.prompt_tokens,
+        completion_tokens=usage.completion_tokens + answer.completion_tokens,
+        money=usage.money + (answer.money or 0.0),
+        unpriced=usage.unpriced + (answer.money is None and answer.text is not None),
+    )

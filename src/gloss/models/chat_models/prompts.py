@@ -1,0 +1,223 @@
+"""What is asked of a language model and what comes back.
+
+Prompts are YAML files beside the methods that speak them.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from itertools import islice
+from typing import Any, TypeVar
+
+import yaml
+from jinja2 import Environment, StrictUndefined, Template
+
+from gloss.records import Reason
+
+PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation.
+
+    `role` is system, user or assistant, or plain: a text as it stands, in no template.
+    """
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One request, whole: two equal prompts to the same model are asked once.
+
+    Log-probabilities of the prompt's own text are had of plain text only: a chat template would put
+    its tokens in between.
+    """
+
+    messages: tuple[Message, ...]
+    max_tokens: int = 500
+    temperature: float = 0.0
+    top_logprobs: int = 0  # alternatives wanted for each generated token; 0 asks for none
+    needs_logprobs: bool = False  # whether a server that gives no `top_logprobs` is refused
+    # alternatives wanted at each token of the plain text itself; None asks for nothing
+    prompt_logprobs: int | None = None
+    schema: str | None = None  # of JSON, that the answer is held to by endpoints that can
+    # so few tokens are asked for on purpose that an answer which they end is whole
+    cut_short: bool = False
+    reads: Callable[[str], object] | None = field(default=None, compare=False, repr=False)
+    """Reads an answer as the method will, and gives None where it cannot.
+
+    It stops a run that is paid for in vain.
+    """
+
+    def __post_init__(self) -> None:
+        if self.plain is None and (
+            self.prompt_logprobs is not None or any(one.role == PLAIN for one in self.messages)
+        ):
+            raise ValueError(
+                "a plain text stands alone, and only a plain text has log-probabilities of its own"
+            )
+
+    @property
+    def plain(self) -> str | None:
+        """The text of a prompt that is no chat."""
+        return (
+            self.messages[0].text
+            if len(self.messages) == 1 and self.messages[0].role == PLAIN
+            else None
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A generated token, its log-probability, and those of its alternatives, in nats."""
+
+    token: str
+    logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PromptToken:
+    """A token of the prompt's own text: where it stands there, in characters, and how likely it was
+    after what comes before.
+    """
+
+    start: int
+    end: int
+    token: str
+    logprob: float | None  # None for a first token that nothing precedes
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply, or the reason why there is none."""
+
+    text: str | None
+    reason: Reason | None = None
+    detail: str = ""
+    logprobs: tuple[TokenLogprob, ...] | None = None  # None where the server gave none
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    money: float | None = None  # that it cost, where a price is known
+    # of the whole text that was asked about; None where there are none
+    prompt_logprobs: tuple[PromptToken, ...] | None = None
+    cut: bool = False  # whether its tokens were used up before it was over
+    thought: bool = False  # whether the model was seen to think first
+
+    def __post_init__(self) -> None:
+        if (self.text is None) == (self.reason is None):
+            raise ValueError(
+                f"an answer has a text or a reason, got text={self.text!r} and reason={self.reason}"
+            )
+
+
+def list_schema(number: int, allowed: Sequence[int]) -> str:
+    """The schema of `{"answers": [...]}` with so many of these numbers."""
+    answers = {
+        "type": "array",
+        "items": {"type": "integer", "enum": list(allowed)},
+        "minItems": number,
+        "maxItems": number,
+    }
+    return object_schema({"answers": answers})
+
+
+def numbered_schema(number: int, allowed: Sequence[int]) -> str:
+    """The schema of `{"1": ..., "2": ...}`, so many fields with one of these numbers each."""
+    return object_schema(
+        {str(field): {"type": "integer", "enum": list(allowed)} for field in range(1, number + 1)}
+    )
+
+
+def object_schema(fields: dict[str, Any]) -> str:
+    """The schema of an object with these fields, in this order, and no other."""
+    return json.dumps(
+        {
+            "type": "object",
+            "properties": fields,
+            "required": list(fields),
+            "additionalProperties": False,
+        }
+    )
+
+
+def response_format(schema: str) -> dict[str, Any]:
+    """The field of a request that holds the answer to a schema."""
+    named = {"name": "answer", "schema": json.loads(schema), "strict": True}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+T = TypeVar("T")
+Conversation = Generator[list[Prompt], list[Answer], T]
+"""Yields prompts, is sent their answers in the same order, returns a record.
+
+It asks nothing itself and waits for nothing.
+"""
+
+
+def join_conversations(conversations: Iterable[Conversation[T]]) -> Conversation[list[T]]:
+    """Several conversations as one, which asks in each round what all of them ask.
+
+    It returns what they returned, in their order.
+    """
+    talking = list(conversations)
+    results: dict[int, T] = {}
+    said: dict[int, list[Answer] | None] = dict.fromkeys(range(len(talking)))
+    while said:
+        asked: dict[int, list[Prompt]] = {}
+        for number, answers in said.items():
+            try:
+                asked[number] = (
+                    next(talking[number]) if answers is None else talking[number].send(answers)
+                )
+            except StopIteration as over:
+                results[number] = over.value
+        if not asked:
+            break
+        replies = iter((yield [prompt for prompts in asked.values() for prompt in prompts]))
+        said = {number: list(islice(replies, len(prompts))) for number, prompts in asked.items()}
+    return [results[number] for number in range(len(talking))]
+
+
+@dataclass(frozen=True)
+class PromptFile:
+    """A list of turns with holes, and the hash of the file that holds it."""
+
+    turns: tuple[tuple[str, str], ...]
+    sha256: str
+
+    def fill(self, **holes: Any) -> tuple[Message, ...]:
+        """The turns with every hole filled, less empty ones.
+
+        Raises jinja2.UndefinedError where a hole has no value.
+        """
+        filled = (
+            (role, compile_template(text).render(**holes).strip()) for role, text in self.turns
+        )
+        return tuple(Message(role, text) for role, text in filled if text)
+
+
+ENVIRONMENT = Environment(
+    undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
+)
+
+
+@cache
+def compile_template(text: str) -> Template:
+    """A turn, compiled once rather than for every feature."""
+    return ENVIRONMENT.from_string(text)
+
+
+@cache
+def prompt_file(package: str, name: str) -> PromptFile:
+    """Read `prompts/<name>.yaml` beside the package: a list of `{role, text}`."""
+    source = files(package).joinpath("prompts", f"{name}.yaml").read_text("utf-8")
+    turns = tuple((turn["role"], turn["text"]) for turn in yaml.safe_load(source))
+    return PromptFile(turns, hashlib.sha256(source.encode()).hexdigest())

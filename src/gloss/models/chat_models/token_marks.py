@@ -1,0 +1,149 @@
+"""How tokens are marked inside a text that a language model reads, so that text which holds the
+marks itself stays clear.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from numpy import ndarray
+
+from gloss.records import Contexts
+from gloss.store.context_text import context_pieces
+from gloss.store.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True)
+class SpelledContext:
+    """A context as people read it: one piece of text and one activation for each position.
+
+    The pieces together are the text. A token that ends inside a character spells nothing by itself:
+    its activation stands at the token that completes the character, so that every activation stands
+    at text that can be marked.
+    """
+
+    pieces: tuple[str, ...]
+    activations: Float32[ndarray, " position"]
+    # whether a token is spelled there that fires or is inactive, and is not left out
+    counted: Bool[ndarray, " position"]
+
+    @property
+    def text(self) -> str:
+        """The whole context, unmarked."""
+        return "".join(self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What stands before and after each run of marked tokens."""
+
+    open: str
+    close: str
+
+    def wrap(self, pieces: Sequence[str], marked: Bool[ndarray, " position"]) -> str:
+        """The text with every maximal run of marked pieces between marks."""
+        parts: list[str] = []
+        inside = False
+        for piece, wanted in zip(pieces, marked, strict=True):
+            if piece and wanted != inside:
+                parts.append(self.close if inside else self.open)
+                inside = bool(wanted)
+            parts.append(piece)
+        return "".join([*parts, self.close]) if inside else "".join(parts)
+
+    def read(self, text: str) -> list[tuple[str, bool]]:
+        """The stretches of a marked text, and whether each is marked.
+
+        What `wrap` wrote, if the marks suit the text.
+        """
+        stretches: list[tuple[str, bool]] = []
+        inside = False
+        for part in re.split(f"({re.escape(self.open)}|{re.escape(self.close)})", text):
+            if part in (self.open, self.close):
+                inside = part == self.open
+            elif part:
+                stretches.append((part, inside))
+        return stretches
+
+    def suit(self, pieces: Sequence[str], marked: Bool[ndarray, " position"]) -> bool:
+        """Whether a reader can tell these marks from the text itself."""
+        text = "".join(pieces)
+        if self.open in text or self.close in text:
+            return False
+        return self.read(self.wrap(pieces, marked)) == marked_stretches(pieces, marked)
+
+
+MARK_PAIRS = (Marks("<<", ">>"), Marks("⟦", "⟧"), Marks("⟪", "⟫"), Marks("⦅", "⦆"))
+
+
+def suitable_marks(items: Sequence[tuple[Sequence[str], Bool[ndarray, " position"]]]) -> Marks:
+    """The first pair of marks that all these texts can bear: `<<` and `>>`, unless a text holds
+    something like them.
+    """
+    numbered = (Marks(f"⟦{number}:", f":{number}⟧") for number in count(1))
+    for candidates in (MARK_PAIRS, numbered):
+        for marks in candidates:
+            if all(marks.suit(pieces, marked) for pieces, marked in items):
+                return marks
+    raise AssertionError("numbers do not end")
+
+
+def marked_stretches(
+    pieces: Sequence[str], marked: Bool[ndarray, " position"]
+) -> list[tuple[str, bool]]:
+    """The text cut where marked and unmarked meet."""
+    cut: list[tuple[str, bool]] = []
+    for piece, wanted in zip(pieces, marked, strict=True):
+        if piece and cut and cut[-1][1] == bool(wanted):
+            cut[-1] = (cut[-1][0] + piece, bool(wanted))
+        elif piece:
+            cut.append((piece, bool(wanted)))
+    return cut
+
+
+def spell_context(
+    pieces: Sequence[str],
+    activations: Float32[ndarray, " position"],
+    counted: Bool[ndarray, " position"],
+) -> SpelledContext:
+    """Put a context into text, with each activation at the piece that shows it."""
+    moved, counted = activations.copy(), counted.copy()
+    for position in range(len(pieces) - 1):
+        if not pieces[position] and counted[position]:
+            counted[position], counted[position + 1] = False, True
+        if not pieces[position] and moved[position]:
+            moved[position + 1] = max(moved[position], moved[position + 1])
+            moved[position] = 0
+    return SpelledContext(tuple(pieces), moved, counted)
+
+
+def spell_contexts(contexts: Contexts, vocabulary: Vocabulary) -> list[SpelledContext]:
+    """Each context in text."""
+    rows = zip(contexts.activations, contexts.counted, strict=True)
+    return [
+        spell_context(context_pieces(contexts, number, vocabulary), *row)
+        for number, row in enumerate(rows)
+    ]
+
+
+def where_above(spelled: SpelledContext, threshold: float) -> Bool[ndarray, " position"]:
+    """Where the activation exceeds this share of the context's maximum.
+
+    Nowhere in an inactive context.
+    """
+    shown = spelled.activations * np.array([bool(piece) for piece in spelled.pieces], dtype=bool)
+    return (shown > threshold * spelled.activations.max(initial=0.0)) & (shown > 0)
+
+
+def json_string(text: str) -> str:
+    """A text as a JSON string: on one line, whatever it holds, and read in one way only."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def numbered_lines(texts: Iterable[str]) -> list[str]:
+    """One line for each text: its number from 1, and the text as a JSON string."""
+    return [f"{number}: {json_string(text)}" for number, text in enumerate(texts, start=1)]

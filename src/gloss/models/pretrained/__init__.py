@@ -1,0 +1,1 @@
+"""A stranger's files made into a model and a tokenizer."""

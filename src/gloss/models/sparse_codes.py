@@ -1,0 +1,151 @@
+"""Which pre-activations of a dictionary count as active, as sparse codes from the first."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from gloss.errors import BadSettings, Mismatch
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """The active features of each token.
+
+    Unused slots have value 0, at any index; no used slot has value 0.
+    """
+
+    indices: Int64[Tensor, "token active"]
+    values: Float[Tensor, "token active"]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def used(self) -> Bool[Tensor, "token active"]:
+        """Which slots hold an activation."""
+        return self.values != 0
+
+    def dense(self, width: int) -> Float[Tensor, "token feature"]:
+        """Every feature's activation, zeros included: for tests and for few tokens."""
+        return self.values.new_zeros(len(self), width).scatter_add_(1, self.indices, self.values)
+
+
+@runtime_checkable
+class Selection(Protocol):
+    """How active features are told from inactive ones."""
+
+    def select(self, pre: Float[Tensor, "token feature"]) -> Codes:
+        """The codes of these pre-activations."""
+        ...
+
+    def to(self, device: torch.device | str) -> "Selection":
+        """The same on another device."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LargestK:
+    """TopK: a token's `k` largest pre-activations, as far as they are positive (Gao et al., 2024).
+
+    Taking the largest before or after the ReLU gives the same codes, because unused slots hold 0
+    either way.
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise BadSettings(
+                f"a dictionary with k={self.k} has no active features; k must be 1 or more"
+            )
+
+    def select(self, pre: Float[Tensor, "token feature"]) -> Codes:
+        """The k largest, strongest first."""
+        largest = pre.topk(self.k, dim=1)
+        return Codes(largest.indices, largest.values.relu())
+
+    def to(self, device: torch.device | str) -> "LargestK":
+        """The same on another device."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class LargestOfGroups:
+    """GroupMax: the features in `k` groups of neighbours, and of each group the largest, as far as
+    it is positive.
+    """
+
+    k: int
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise BadSettings(
+                f"a dictionary with k={self.k} groups has no active features; k must be 1 or more"
+            )
+
+    def select(self, pre: Float[Tensor, "token feature"]) -> Codes:
+        """One for each group. Raises Mismatch where the groups would be of unequal size."""
+        size, left = divmod(pre.shape[1], self.k)
+        if left:
+            raise Mismatch(
+                f"{pre.shape[1]} features cannot be cut into k={self.k} equal groups; k must divide"
+                " the width"
+            )
+        largest = pre.unflatten(1, (self.k, size)).max(dim=2)
+        return Codes(
+            largest.indices + torch.arange(self.k, device=pre.device) * size, largest.values.relu()
+        )
+
+    def to(self, device: torch.device | str) -> "LargestOfGroups":
+        """The same on another device."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class AboveThreshold:
+    """JumpReLU: pre-activations above the feature's threshold, and above 0 (Rajamanoharan et al.,
+    2024).
+
+    A BatchTopK dictionary is this with one threshold for all features.
+    """
+
+    thresholds: Float[Tensor, " feature"]
+
+    def select(self, pre: Float[Tensor, "token feature"]) -> Codes:
+        """Those above, in the order of their indices."""
+        return _packed(pre, (pre > self.thresholds) & (pre > 0))
+
+    def to(self, device: torch.device | str) -> "AboveThreshold":
+        """The same on another device."""
+        return AboveThreshold(self.thresholds.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class Positive:
+    """ReLU: every pre-activation above 0."""
+
+    def select(self, pre: Float[Tensor, "token feature"]) -> Codes:
+        """Those above 0, in the order of their indices."""
+        return _packed(pre, pre > 0)
+
+    def to(self, device: torch.device | str) -> "Positive":
+        """The same on another device."""
+        return self
+
+
+def _packed(pre: Float[Tensor, "token feature"], active: Bool[Tensor, "token feature"]) -> Codes:
+    """The active entries, moved to the front of each row.
+
+    Rows are as long as the fullest one, and at least 1.
+    """
+    counts = active.sum(1)
+    rows, columns = active.nonzero(as_tuple=True)
+    slots = torch.arange(len(rows), device=pre.device) - (counts.cumsum(0) - counts)[rows]
+    shape = (len(pre), max(1, int(counts.max())) if len(pre) else 1)
+    indices = torch.zeros(shape, dtype=torch.int64, device=pre.device)
+    indices[rows, slots] = columns
+    values = pre.new_zeros(shape).index_put((rows, slots), pre[rows, columns])
+    return Codes(indices, values)

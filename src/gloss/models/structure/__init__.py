@@ -1,0 +1,1 @@
+"""How the sites of a model are found, proven and reached."""

@@ -1,0 +1,90 @@
+"""Pages that need nothing beside them; reports are such pages.
+
+Each is a template filled in, with its style sheet inside, written whole or not at all.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from gloss.pages import number_format, page_text
+from gloss.pages.charts import RIDGE_HEIGHT, RIDGE_WIDTH, Whisker, falls_below_zero, ridges, whisker
+from gloss.pages.report_sections import Cell, Grid, Link, ReportPage
+from gloss.records import Estimate
+from gloss.store.atomic import write_bytes
+
+HERE = Path(__file__).parent
+
+
+def write_single_page(path: Path, name: str, **values: Any) -> Path:
+    """Fill templates/`name`.html, with `name`.css beside it, and write it. Raises Unwritable."""
+    sheets = (
+        HERE / "static" / "style.css",
+        HERE / "templates" / "report.css",
+        HERE / "templates" / f"{name}.css",
+    )
+    style = "\n".join(sheet.read_text("utf-8") for sheet in dict.fromkeys(sheets))
+    html = page_templates().get_template(f"{name}.html").render(style=Markup(style), **values)
+    write_bytes(path, html.encode("utf-8", errors="replace"))
+    return path
+
+
+def page_templates() -> Environment:
+    """All templates, with the filters that they use."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        auto_reload=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = ("decimal", "interval", "percent", "one_in", "whole", "strength")
+    environment.filters.update(
+        {name: getattr(number_format, f"format_{name}") for name in names}
+        | {"short": number_format.short_name, "prose": page_text.prose}
+    )
+    return environment
+
+
+def write_report_page(path: Path, report: ReportPage) -> Path:
+    """Write the page; what it looks like stands in it, so that one file can be handed on.
+
+    Raises Unwritable.
+    """
+    return write_single_page(
+        path,
+        "report",
+        report=report,
+        ridges=ridges,
+        grid_cells=grid_cells,
+        finite=math.isfinite,
+        width=RIDGE_WIDTH,
+        height=RIDGE_HEIGHT,
+    )
+
+
+def grid_cells(grid: Grid) -> list[list[dict[str, Any]]]:
+    """The cells of a table, each with what the template needs to set it."""
+    estimates = [cell for row in grid.rows for cell in row if isinstance(cell, Estimate)]
+    signed = any(falls_below_zero(estimate) for estimate in estimates)
+    beyond = any(
+        math.isfinite(estimate.value) and abs(estimate.value) > 1 for estimate in estimates
+    )
+
+    def scale(cell: Cell) -> Whisker | None:
+        return whisker(cell, signed=signed) if isinstance(cell, Estimate) and not beyond else None
+
+    return [[cell_setting(cell, scale(cell)) for cell in row] for row in grid.rows]
+
+
+def cell_setting(cell: Cell, scale: Whisker | None) -> dict[str, Any]:
+    """How one cell is set: words, a link, or a number with its interval."""
+    if isinstance(cell, Estimate):
+        return {"kind": "estimate", "estimate": cell, "scale": scale}
+    if isinstance(cell, Link):
+        return {"kind": "link" if cell.target else "text", "text": cell.text, "target": cell.target}
+    return {"kind": "text", "text": cell}

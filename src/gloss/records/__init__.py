@@ -1,0 +1,34 @@
+"""The nouns that stages hand to each other: frozen, checked when made, free of torch."""
+
+from gloss.records.contexts import PADDING, Contexts, Negative, Split
+from gloss.records.effects import Completion, EditKind, Effect, RankedToken, Shift
+from gloss.records.examples import Examples
+from gloss.records.explanations import NOBODY, Explanation, ExplanationCandidate, is_text
+from gloss.records.features import Failure, FeatureActivations, FeatureId, Neighbour, Reason
+from gloss.records.scores import Control, Estimate, Score, Verdict
+
+__all__ = [
+    "NOBODY",
+    "PADDING",
+    "Completion",
+    "Contexts",
+    "Control",
+    "EditKind",
+    "Effect",
+    "Estimate",
+    "Examples",
+    "Explanation",
+    "ExplanationCandidate",
+    "Failure",
+    "FeatureActivations",
+    "FeatureId",
+    "Negative",
+    "Neighbour",
+    "RankedToken",
+    "Reason",
+    "Score",
+    "Shift",
+    "Split",
+    "Verdict",
+    "is_text",
+]

@@ -1,0 +1,93 @@
+"""Scores, their estimates and the verdicts that they come from."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from numbers import Real
+
+from gloss.records.features import FeatureId, Reason
+
+
+class Control(StrEnum):
+    """What an explanation or an edit was exchanged for.
+
+    A sound score falls to chance under every control.
+    """
+
+    NONE = "none"
+    RANDOM_EXPLANATION = "random_explanation"  # the explanation of another feature, drawn at random
+    # a permutation: each explanation serves exactly one other feature
+    SHUFFLED_EXPLANATION = "shuffled_explanation"
+    RANDOM_DIRECTION = "random_direction"  # an edit along a random direction, at the same KL
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 95 % interval.
+
+    An estimate that cannot be made is not a number in all three.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(number, Real) for number in (self.value, self.low, self.high)):
+            raise TypeError(
+                f"an estimate is three numbers, got {self.value!r}, {self.low!r} and {self.high!r}"
+            )
+
+    @staticmethod
+    def missing() -> "Estimate":
+        return Estimate(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a judge, or the subject itself, said of one context.
+
+    A missing answer is there, too, with its reason.
+    """
+
+    # global index of the context's first position; of a text that is not the corpus's, its number
+    context: int
+    truth: bool
+    answer: bool | None
+    reason: Reason | None = None
+    probability: float | None = None  # that the answer is yes, where the judge gives one
+    question: int | None = None  # the request that asked, counted from 0 in each score
+    position: int | None = None  # in that request, from 0
+
+    def __post_init__(self) -> None:
+        if (self.answer is None) == (self.reason is None):
+            raise ValueError(
+                f"a verdict has an answer or a reason, got answer={self.answer} and"
+                f" reason={self.reason}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well an explanation predicts its feature, by one scorer."""
+
+    feature: FeatureId
+    method: str  # of the scorer
+    explained_by: str  # the explainer's method
+    n: int  # items judged, failed ones included
+    failed: int
+    estimates: Mapping[str, Estimate]  # by name of metric: "balanced_accuracy", "f1", ...
+    headline: str  # the metric to show first
+    control: Control = Control.NONE
+    verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
+    spared: int = 0  # requests that were not needed, because the interval was narrow enough without
+
+    def __post_init__(self) -> None:
+        if self.headline not in self.estimates:
+            raise ValueError(
+                f"{self.method}: headline {self.headline!r} is not among the estimates"
+                f" {sorted(self.estimates)}"
+            )
+        if not 0 <= self.failed <= self.n:
+            raise ValueError(f"{self.method}: {self.failed} failed of {self.n}")

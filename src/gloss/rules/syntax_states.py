@@ -1,0 +1,103 @@
+"""What a token begins in - a comment, a string, brackets - by the lexical rules of Python."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from jaxtyping import Bool, Int64, Integer
+from numpy import ndarray
+
+DEPTHS = 10  # brackets deeper than this count as this deep
+
+
+class Mode(IntEnum):
+    """What the reader is inside of."""
+
+    CODE = 0
+    COMMENT = 1
+    SINGLE = 2  # '...'
+    DOUBLE = 3  # "..."
+    SINGLE_TRIPLE = 4
+    DOUBLE_TRIPLE = 5
+    WORD = 6  # code, right after a letter: there `'` is an apostrophe
+
+
+PREFIXES = frozenset("bfruBFRU")  # letters that may stand before a string's quote
+OPENED_BY = {
+    "'": Mode.SINGLE,
+    '"': Mode.DOUBLE,
+    "'''": Mode.SINGLE_TRIPLE,
+    '"""': Mode.DOUBLE_TRIPLE,
+}
+CLOSED_BY = {mode: quote for quote, mode in OPENED_BY.items()}
+
+
+@dataclass(frozen=True)
+class SyntaxStates:
+    """What each token begins in."""
+
+    comment: Bool[ndarray, " token"]
+    string: Bool[ndarray, " token"]
+    brackets: Bool[ndarray, " token"]
+
+
+def syntax_states(
+    ids: Integer[ndarray, " token"],
+    offsets: Int64[ndarray, " sequence_and_end"],
+    strings: tuple[str, ...],
+    known: dict[tuple[int, int], int],
+) -> SyntaxStates:
+    """Read every sequence from its left edge; a sequence is taken to begin in code.
+
+    `known` remembers the state after a state and a token: pass the same one for the same strings.
+    """
+    states: list[int] = []
+    tokens = ids.tolist()
+    for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        state = 0
+        for token in tokens[start:end]:
+            states.append(state)
+            place = (state, token)
+            if place not in known:
+                known[place] = advance_state(state, strings[token])
+            state = known[place]
+    mode, depth = np.divmod(np.array(states, np.int64), DEPTHS)
+    string = (mode >= Mode.SINGLE) & (mode <= Mode.DOUBLE_TRIPLE)
+    return SyntaxStates(comment=mode == Mode.COMMENT, string=string, brackets=depth > 0)
+
+
+def advance_state(state: int, text: str) -> int:
+    """The state after the text, `mode * DEPTHS + depth`, from the state before it."""
+    mode, depth = Mode(state // DEPTHS), state % DEPTHS
+    place = 0
+    while place < len(text):
+        letter, step = text[place], 1
+        if mode in (Mode.CODE, Mode.WORD):
+            depth = min(max(depth + (letter in "([{") - (letter in ")]}"), 0), DEPTHS - 1)
+            mode, step = enter_mode(mode, text, place)
+        elif mode is Mode.COMMENT:
+            mode = Mode.CODE if letter == "\n" else mode
+        elif letter == "\\":
+            step = 2
+        elif text.startswith(CLOSED_BY[mode], place):
+            mode, step = Mode.CODE, len(CLOSED_BY[mode])
+        elif letter == "\n" and mode in (Mode.SINGLE, Mode.DOUBLE):
+            mode = Mode.CODE
+        place += step
+    return mode * DEPTHS + depth
+
+
+def enter_mode(mode: Mode, text: str, place: int) -> tuple[Mode, int]:
+    """What begins at this place of code, and how many characters that takes."""
+    letter = text[place]
+    if letter.isalnum() or letter == "_":
+        return (mode if letter in PREFIXES else Mode.WORD), 1
+    if mode is Mode.WORD and letter == "'" and not text.startswith("'''", place):
+        return Mode.CODE, 1
+    if letter == "#":
+        return Mode.COMMENT, 1
+    if letter not in ("'", '"'):
+        return Mode.CODE, 1
+    if text.startswith(letter * 3, place):
+        return OPENED_BY[letter * 3], 3
+    return (Mode.CODE, 2) if text.startswith(letter * 2, place) else (OPENED_BY[letter], 1)

@@ -1,0 +1,254 @@
+"""Attributes, prints what was found and keeps it: a record, a page, every value paid for."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy import ndarray
+from rich.text import Text
+
+from gloss.attribute.bases import Basis
+from gloss.attribute.game import Evaluations, Game, TableGame
+from gloss.attribute.methods.lasso import Lasso
+from gloss.attribute.players.endpoint_game import EndpointGame
+from gloss.attribute.result.interaction_terms import Truncation, choose_truncation
+from gloss.attribute.result.interactions import Interactions
+from gloss.attribute.result.removal_curves import RemovalCurve, method_curves
+from gloss.attribute.result.wording import attribution_paragraph, distinct_player_names
+from gloss.errors import BadInput
+from gloss.pages.attribution_page import AttributionPage, CurveLine, write_attribution_page
+from gloss.run.attributing.named_games import NamedGame, build_named_game
+from gloss.run.attributing.question import AttributionQuestion, AttributionSettings
+from gloss.run.attributing.terminal_view import shaded_prompt, strongest_sets_table
+from gloss.run.keys import result_key, source_hash, weights_hash
+from gloss.run.methods import build_method, installed_methods
+from gloss.run.plan import model_content
+from gloss.run.progress import out, progress_bar
+from gloss.store.atomic import write_bytes
+from gloss.store.lock import sole_writer
+from gloss.store.progress import Progress
+
+NEARLY_ALL = 0.995  # share of what was found from which on nothing is said of the rest
+FEWEST_BESIDE_LASSO = 64  # masks from which LASSO is drawn beside another method
+MOST_SETS_PRINTED = 12  # strongest sets in the terminal
+
+
+@dataclass(frozen=True)
+class CountingGame:
+    """A game that says how many masks it has valued."""
+
+    game: Game
+    progress: Progress
+    done: list[int]
+
+    @property
+    def players(self) -> tuple[str, ...]:
+        """The game's own."""
+        return self.game.players
+
+    def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
+        """The game's own, counted."""
+        found = self.game.values(masks)
+        self.done[0] += len(masks)
+        self.progress(self.done[0], None)
+        return found
+
+
+def report_attribution(
+    question: AttributionQuestion, options: AttributionSettings, *, wait: bool = False
+) -> None:
+    """Attribute, print, and write the record and the page.
+
+    Raises BadInput, BadSettings, Mismatch, and Busy for one at a time.
+    """
+    attributor = build_method("attribute", attributor_settings(options))
+    named_game = build_named_game(question, options)
+    name = result_key(asdict(question), question_content_hashes(question))
+    values = options.folder / f"values-{name}"
+    with sole_writer(options.folder, wait=wait, of=name):
+        with progress_bar("attribute", "masks") as progress:
+            known = Evaluations(count_masks(named_game.game, progress), values)
+            found = attributor.attribute(known, np.random.default_rng(options.seed))
+        truncation = choose_truncation(found)
+        print_attribution(named_game, found, truncation)
+        lines = curves_beside_lasso(named_game, found, values, options)
+        record = options.folder / f"{options.method}-{name}.json"
+        write_bytes(
+            record,
+            json.dumps(attribution_record(question, options, named_game, found), indent=1).encode(),
+        )
+        page = record.with_suffix(".html")
+        write_attribution_page(page, attribution_page(question, named_game, truncation, lines))
+    where = f"record in {record}, page in {page.resolve().as_uri()}"
+    out.print(
+        f"{known.paid:,} values were new; {where}", highlight=False, markup=False, soft_wrap=True
+    )
+
+
+def attributor_settings(options: AttributionSettings) -> dict[str, Any]:
+    """The method's settings, as far as it has them.
+
+    Raises BadInput for a budget or an order where the method has none.
+    """
+    chosen: dict[str, Any] = {"method": options.method}
+    known = installed_methods("attribute")
+    for name in ("budget", "order"):
+        if (given := getattr(options, name)) is None:
+            continue
+        if options.method in known and name not in {
+            field.name for field in fields(known[options.method].load())
+        }:
+            raise BadInput(
+                f"{options.method} takes no --{name}; leave it out, or choose another --method"
+            )
+        chosen[name] = given
+    return chosen
+
+
+def count_masks(game: Game, progress: Progress) -> Game:
+    """The game with a count.
+
+    A table, and a game with slopes, stay what they are, because methods look for that.
+    """
+    return (
+        game
+        if isinstance(game, TableGame) or hasattr(game, "gradients")
+        else CountingGame(game, progress, [0])
+    )
+
+
+def question_content_hashes(question: AttributionQuestion) -> list[str]:
+    """What stands behind the names in a question: hashes of local files, so that other weights have
+    values of their own.
+    """
+    dictionaries = [
+        name.rpartition("@")[0] for name in (question.feature, question.players.features)
+    ]
+    model = (
+        question.model
+        if question.base_url or question.players.data
+        else model_content(question.model)
+    )
+    adapter = question.loading.adapter and weights_hash(question.loading.adapter)
+    return [
+        model,
+        adapter,
+        *(source and source_hash(source) for source in (*dictionaries, question.players.data)),
+    ]
+
+
+def print_attribution(named_game: NamedGame, found: Interactions, truncation: Truncation) -> None:
+    """The sentence, coloured, then what acts together, then how far to trust it."""
+    own = truncation.found
+    out.print(Text(named_game.value, "bold"))
+    if named_game.text:
+        parts = {player: own.coefficients.get((player,), 0.0) for player in range(len(own.players))}
+        out.print(shaded_prompt(named_game.text, parts))
+    out.print(strongest_sets_table(own, MOST_SETS_PRINTED))
+    if truncation.share < NEARLY_ALL:
+        small = (
+            "Players alone"
+            if truncation.order == 1
+            else f"Sets of up to {truncation.order} players"
+        )
+        out.print(
+            f"{small}, as above, make up {truncation.share:.0%} of what was found.", highlight=False
+        )
+    out.print(attribution_paragraph(found, named_game.value), highlight=False, markup=False)
+
+
+def curves_beside_lasso(
+    named_game: NamedGame, found: Interactions, values: Path, options: AttributionSettings
+) -> list[RemovalCurve]:
+    """Removal and insertion, beside first-order LASSO and chance.
+
+    Not where each value costs money or cannot be asked for.
+    """
+    if isinstance(named_game.game, TableGame | EndpointGame):
+        return []
+    known = Evaluations(named_game.game, values)
+    rng = np.random.default_rng(options.seed)
+    if found.method == "lasso" or found.evaluations < FEWEST_BESIDE_LASSO:
+        return method_curves(known, [found], rng)
+    lasso = Lasso(budget=min(found.evaluations, 2000), order=1).attribute(known, rng)
+    return method_curves(known, [found, lasso], rng)
+
+
+def attribution_record(
+    question: AttributionQuestion,
+    options: AttributionSettings,
+    named_game: NamedGame,
+    found: Interactions,
+) -> Mapping[str, Any]:
+    """All that was asked and found, as JSON holds it."""
+    own = found.into(Basis.MOBIUS)
+    trust = found.faithfulness
+    return {
+        "question": asdict(question),
+        "settings": asdict(options) | {"folder": str(options.folder)},
+        "value": named_game.value,
+        "players": list(found.players),
+        "coefficients": {
+            "mobius": coefficient_rows(own),
+            "fourier": coefficient_rows(found.into(Basis.FOURIER)),
+        },
+        "method": found.method,
+        "evaluations": found.evaluations,
+        "failed": found.failed,
+        "held_out_r2": {
+            "value": trust.r2.value,
+            "low": trust.r2.low,
+            "high": trust.r2.high,
+            "n": trust.n,
+        },
+        "explained": trust.explained,
+        "said": found.summary_sentence(),
+    }
+
+
+def coefficient_rows(found: Interactions) -> list[dict[str, Any]]:
+    """Every set with its coefficient, the strongest first."""
+    return [
+        {"players": list(each), "value": value}
+        for each, value in found.strongest(len(found.coefficients), least_order=0)
+    ]
+
+
+def attribution_page(
+    question: AttributionQuestion,
+    named_game: NamedGame,
+    truncation: Truncation,
+    lines: list[RemovalCurve],
+) -> AttributionPage:
+    """What the page shows."""
+    found = truncation.found
+    facts = {
+        "model": question.model,
+        "value": named_game.value,
+        "method": found.method,
+        "players": f"{len(found.players):,} {question.players.components or question.players.unit}",
+        "evaluations": f"{found.evaluations:,}, {found.failed} failed",
+        "shown": (
+            f"sets of up to {truncation.order} players, {truncation.share:.0%} of what was found"
+        ),
+    }
+    drawn = tuple(
+        CurveLine(
+            each.name, each.counts, tuple(each.removal.tolist()), tuple(each.insertion.tolist())
+        )
+        for each in lines
+    )
+    return AttributionPage(
+        title=named_game.value,
+        facts=facts,
+        text=named_game.text,
+        players=distinct_player_names(found.players),
+        coefficients=dict(truncation.found.coefficients),
+        said=found.summary_sentence(),
+        explained=found.faithfulness.explained,
+        curves=drawn,
+    )

@@ -1,0 +1,108 @@
+"""Games whose values come from elsewhere: from an endpoint, or from a table that somebody has
+measured.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from gloss.attribute.game import TableGame
+from gloss.attribute.players.endpoint_game import EndpointGame, ValueSource
+from gloss.attribute.players.prompt_parts import PromptUnit
+from gloss.errors import BadInput
+from gloss.models.chat_models.capabilities import Capabilities
+from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.prompts import Conversation
+from gloss.run.attributing.question import AttributionQuestion, AttributionSettings
+from gloss.run.chat_capabilities import print_key_use
+
+T = TypeVar("T")
+VALUE_COLUMN = "value"  # the column that is no player
+
+
+@dataclass(frozen=True)
+class EndpointWithLedger:
+    """An endpoint with the ledger of its answers, so that none is paid for twice."""
+
+    chat: Chat
+    ledger: Path
+    known: Capabilities
+
+    def run(self, conversations: Iterable[Conversation[T]]) -> list[T]:
+        """What each conversation returned."""
+        return self.chat.run(
+            conversations, np.random.default_rng(0), ledger=self.ledger, capabilities=self.known
+        )
+
+
+def endpoint_game(question: AttributionQuestion, options: AttributionSettings) -> EndpointGame:
+    """The game of a prompt whose answer an endpoint gives, read as exactly as it allows."""
+    chat = Chat(question.model, question.base_url)
+    print_key_use(chat.base_url, chat.api_key_env)
+    known = chat.capabilities(np.random.default_rng(options.seed))
+    client = EndpointWithLedger(chat, options.folder / "answers.sqlite", known)
+    return EndpointGame(
+        client,
+        question.prompt,
+        question.answer,
+        PromptUnit(question.players.unit),
+        best_value_source(known),
+    )
+
+
+def best_value_source(can: Capabilities) -> ValueSource:
+    """The best that an endpoint allows."""
+    if can.own_text.missing is None:
+        return ValueSource.OWN_TEXT
+    return ValueSource.LOGPROBS if can.logprobs else ValueSource.SAMPLES
+
+
+def load_table_game(path: Path) -> TableGame:
+    """A game from a file: `.npz` with `masks`, `values` and perhaps `players`, or `.csv` or
+    `.parquet` with a column a player.
+
+    The columns of players hold 0 and 1; the column `value` holds the values. Raises BadInput where
+    it is none of these.
+    """
+    try:
+        if path.suffix == ".npz":
+            return table_game_from_arrays(path)
+        content = pq.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
+        if VALUE_COLUMN not in content.column_names:
+            raise BadInput(
+                f"{path} has no column {VALUE_COLUMN!r}; it has"
+                f" {', '.join(content.column_names[:8])}"
+            )
+        players = tuple(name for name in content.column_names if name != VALUE_COLUMN)
+        masks = np.stack([content[name].to_numpy() for name in players], axis=1)
+        return checked_table_game(path, players, masks, content[VALUE_COLUMN].to_numpy())
+    except (OSError, ValueError, KeyError, pa.ArrowInvalid) as problem:
+        raise BadInput(
+            f"{path} cannot be read as a table of masks and values: {problem}"
+        ) from problem
+
+
+def table_game_from_arrays(path: Path) -> TableGame:
+    """The arrays of a `.npz` file."""
+    with np.load(path, allow_pickle=False) as arrays:
+        masks, values = arrays["masks"], arrays["values"]
+        names = arrays["players"].tolist() if "players" in arrays else range(masks.shape[1])
+        return checked_table_game(path, tuple(map(str, names)), masks, values)
+
+
+def checked_table_game(
+    path: Path, players: tuple[str, ...], masks: np.ndarray, values: np.ndarray
+) -> TableGame:
+    """Raises BadInput for masks that are not made of 0 and 1."""
+    if len(wrong := masks[~np.isin(masks, (0, 1))]):
+        raise BadInput(
+            f"{path}: masks hold {float(wrong[0]):g}; write 1 for a player that is kept and 0 for"
+            " one that is not"
+        )
+    return TableGame(players, masks.astype(np.bool_), values.astype(np.float64))

@@ -1,0 +1,228 @@
+"""SQL over a run's Parquet files, through DuckDB.
+
+Nothing is loaded that the query does not touch.
+"""
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gloss.errors import BadInput, BadSettings
+from gloss.run.damage import require_undamaged
+from gloss.run.plan import Plan, load_plan
+from gloss.run.progress import out
+from gloss.store.activations import STATISTICS
+from gloss.store.corpus_writer import DOCUMENTS, PIECES, SEQUENCES
+from gloss.store.schemas import SCHEMAS
+
+CORPUS: Mapping[str, pa.Schema] = {
+    "documents": DOCUMENTS,
+    "sequences": SEQUENCES,
+    "vocabulary": PIECES,
+}
+TABLES: Mapping[str, pa.Schema] = {**SCHEMAS, "statistics": STATISTICS, **CORPUS}
+UNSEEN = {
+    code: f"\\x{code:02x}"
+    for code in (*range(32), 127, *range(128, 160))
+    if chr(code) not in "\t\n"
+}
+LOCKED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": False,
+    "python_enable_replacements": False,
+}
+
+Row = Sequence[Any]
+
+
+class AnswerFormat(StrEnum):
+    """How an answer is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"  # a list of objects, one a line
+    PARQUET = "parquet"
+
+
+def print_query_answer(
+    folder: Path, sql: str, form: str = AnswerFormat.TABLE, external: bool = False
+) -> None:
+    """Write the answer to standard output, every cell whole.
+
+    The query sees the run's tables and nothing else: no file, no network, no extension, unless
+    `external` allows them. Raises BadSettings for a query that DuckDB refuses, also while it gives
+    rows, and Damaged.
+    """
+    if form not in list(AnswerFormat):
+        raise BadSettings(
+            f"--format {form}: there is no such format; choose {', '.join(AnswerFormat)}"
+        )
+    if not sql.strip(" \t\n;"):
+        raise BadSettings('there is no query; give one, for example "SELECT * FROM scores LIMIT 5"')
+    plan = load_plan(folder)
+    if form == AnswerFormat.PARQUET and sys.stdout.isatty():
+        raise BadSettings(
+            "Parquet is no text for a terminal; send it to a file, as in --format parquet >"
+            " answer.parquet"
+        )
+    require_undamaged(plan.place(stage) for stage in plan.keys)
+    with duckdb.connect(config={} if external else LOCKED) as connection:
+        for name, schema in TABLES.items():
+            connection.register(name, open_table(name, table_files(plan, name), schema))
+        connection.execute("SET lock_configuration = true")
+        try:
+            if form == AnswerFormat.PARQUET:
+                if relation := connection.sql(sql):
+                    pq.write_table(
+                        relation.to_arrow_table().rename_columns(
+                            distinct_column_names(relation.columns)
+                        ),
+                        sys.stdout.buffer,
+                    )
+                return
+            answer = connection.execute(sql)
+            if answer and answer.description:  # a comment alone has no answer
+                write_answer(answer, [name for name, *_ in answer.description], AnswerFormat(form))
+        # the last two of dates beyond Python's
+        except (duckdb.Error, pa.ArrowException, OverflowError, ValueError) as problem:
+            # and then the query again, with a caret
+            message, _, _ = str(problem).strip().partition("\n\nLINE ")
+            raise BadSettings(f"the query failed: {' '.join(message.split())}") from problem
+
+
+def table_files(plan: Plan, table: str) -> list[Path]:
+    """The Parquet files that hold a table's rows."""
+    collected = plan.place("collect")
+    if table == "statistics":
+        return sorted(collected.glob("activations/statistics.parquet"))
+    if table in CORPUS:
+        return sorted(collected.glob(f"corpus/{table}.parquet"))
+    return sorted(
+        file for stage in plan.keys for file in (plan.place(stage) / table).glob("*.parquet")
+    )
+
+
+def open_table(table: str, files: Sequence[Path], schema: pa.Schema) -> ds.Dataset | pa.Table:
+    """All the files as one table, also where there are none.
+
+    A column that older parts do not have is null there.
+    """
+    if not files:
+        return schema.empty_table()
+    try:
+        whole = pa.unify_schemas(
+            [schema, *(pq.read_schema(file) for file in files[:1])], promote_options="permissive"
+        )
+        return ds.dataset([str(file) for file in files], format="parquet", schema=whole)
+    except (OSError, pa.ArrowException) as problem:
+        raise BadInput(
+            f"table {table} cannot be read: {problem}; `gloss verify` says which part is damaged"
+        ) from problem
+
+
+def write_answer(
+    answer: duckdb.DuckDBPyConnection, columns: Sequence[str], form: AnswerFormat
+) -> None:
+    """The rows as a table (wrapped on a terminal, unbroken elsewhere), as CSV, or as JSON objects,
+    one a line.
+    """
+    match form:
+        case AnswerFormat.TABLE:
+            print_answer_table(columns, answer.fetchall())
+        case AnswerFormat.CSV:
+            lines = csv.writer(sys.stdout, lineterminator="\n")
+            lines.writerow(distinct_column_names(columns))
+            lines.writerows([csv_cell(cell) for cell in row] for row in fetch_rows(answer))
+        case _:
+            begun, names = False, distinct_column_names(columns)
+            for row in fetch_rows(answer):
+                content = json.dumps(
+                    dict(zip(names, map(json_value, row), strict=True)), ensure_ascii=False
+                )
+                sys.stdout.write(f"{',' if begun else '['}\n{content}")
+                begun = True
+            sys.stdout.write("\n]\n" if begun else "[]\n")
+
+
+def distinct_column_names(columns: Sequence[str]) -> list[str]:
+    """The names of columns, with a number after those that came before: none hides another."""
+    found: list[str] = []
+    for name in columns:
+        free = (
+            each
+            for each in chain([name], (f"{name}_{number}" for number in count(1)))
+            if each not in found
+        )
+        found.append(next(free))
+    return found
+
+
+def fetch_rows(answer: duckdb.DuckDBPyConnection) -> Iterator[Row]:
+    """The rows, a thousand at a time in memory."""
+    while rows := answer.fetchmany(1000):
+        yield from rows
+
+
+def print_answer_table(columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """A table whose cells are whole: wrapped on a terminal, a line a row elsewhere."""
+    table = Table()
+    for name in columns:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        texts = [f"{cell:.6g}" if isinstance(cell, float) else cell_text(cell) for cell in row]
+        table.add_row(*(Text(text.translate(UNSEEN)) for text in texts))
+    if out.is_terminal:
+        out.print(table)
+    else:
+        widest = Console(file=sys.stdout, width=2**20, no_color=True)
+        widest.print(table, crop=False, overflow="ignore")
+
+
+def csv_cell(cell: Any) -> Any:
+    """What a cell of CSV holds: numbers and text as they are, lists and structs as JSON."""
+    return (
+        json.dumps(json_value(cell), ensure_ascii=False)
+        if isinstance(cell, list | dict)
+        else json_value(cell)
+    )
+
+
+def cell_text(cell: Any) -> str:
+    """A cell as a person reads it."""
+    return "NULL" if cell is None else str(csv_cell(cell))
+
+
+def json_value(cell: Any) -> Any:
+    """A value as JSON has it: no NaN, no bytes, no dates."""
+    match cell:
+        case float() if not math.isfinite(cell):
+            return None
+        case None | bool() | int() | float() | str():
+            return cell
+        case Decimal():
+            return json_value(float(cell))
+        case bytes():
+            return cell.decode("utf-8", "backslashreplace")
+        case list() | tuple():
+            return [json_value(item) for item in cell]
+        case dict():
+            return {str(name): json_value(item) for name, item in cell.items()}
+        case date():
+            return cell.isoformat()
+        case _:
+            return str(cell)

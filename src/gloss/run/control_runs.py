@@ -1,0 +1,106 @@
+"""Whole runs beside a run, of a random dictionary and of a random subject: what is left of its
+scores without training?
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gloss.run.chat_capabilities import CONTROL
+from gloss.run.experiment import RANDOM, Experiment, SettingsTable
+from gloss.run.keys import result_key
+from gloss.run.plan import Plan, recorded_dtype
+from gloss.run.stages.packing import with_measured_packing
+from gloss.store.atomic import write_bytes
+from gloss.store.results import Part
+from gloss.store.sealed_json import read_sealed_json, seal_json
+
+RANDOM_DICTIONARY, RANDOM_SUBJECT = "random_dictionary", "random_subject"
+MARKER = CONTROL  # says which run it is a control of
+SAMPLE_TOKENS = 2**15  # on which thresholds are set
+
+
+def wanted_controls(plan: Plan) -> tuple[str, ...]:
+    """The controls that an experiment asks for."""
+    asked = plan.experiment.controls
+    return tuple(name for name in (RANDOM_DICTIONARY, RANDOM_SUBJECT) if getattr(asked, name))
+
+
+def control_folder(plan: Plan, name: str) -> Path:
+    return plan.folder / "controls" / name
+
+
+def control_experiment(plan: Plan, name: str) -> Experiment:
+    """The experiment of a control: the run's own, of fewer features, on another dictionary or
+    another subject.
+    """
+    tables = plan.experiment.tables()
+    tables["run"] |= {
+        "folder": str(control_folder(plan, name)),
+        "features": plan.experiment.controls.features,
+    }
+    tables["controls"] = {}
+    tables["subject"]["dtype"] = (
+        recorded_dtype(plan.place("decompose")) or tables["subject"]["dtype"]
+    )
+    for verb in ("explain", "score"):  # the same judge: what it can bear is known
+        tables[verb] = [with_measured_packing(plan, verb, settings) for settings in tables[verb]]
+    if name == RANDOM_DICTIONARY:
+        tables["decompose"] = {"dictionary": str(make_random_dictionary(plan)), "name": name}
+    else:
+        tables["subject"]["weights"] = RANDOM
+        tables["decompose"] = random_subject_decompose(plan)
+    experiment = Experiment.of(tables)
+    write_bytes(control_folder(plan, name) / MARKER, seal_json({"of": control_identity(plan)}))
+    return experiment
+
+
+def control_identity(plan: Plan) -> str:
+    """Changes with everything that a control shares with its run."""
+    return result_key(plan.keys, vars(plan.experiment.controls))
+
+
+def started_controls(plan: Plan) -> Iterator[tuple[str, Path]]:
+    """The controls of this run, with its present settings, that have been begun."""
+    for name in wanted_controls(plan):
+        marker = control_folder(plan, name) / MARKER
+        if marker.exists() and read_sealed_json(marker)["of"] == control_identity(plan):
+            yield name, control_folder(plan, name)
+
+
+def random_subject_decompose(plan: Plan) -> SettingsTable:
+    """How the random subject gets its dictionary: as the run got its own, or trained with the same
+    shape where that was given.
+    """
+    asked = plan.experiment.decompose
+    if "method" in asked or asked.get("dictionary") == "neurons":
+        return asked | {"name": RANDOM_SUBJECT}
+    activations = plan.activations
+    return {
+        "method": "topk",
+        "name": RANDOM_SUBJECT,
+        "site": activations.manifest["made_from"]["site"],
+        "width": activations.width,
+        "k": max(
+            1,
+            round(
+                activations.manifest["nonzeros"]
+                / max(1, activations.tokens - len(activations.left_out))
+            ),
+        ),
+        "tokens": plan.experiment.controls.training_tokens,
+    }
+
+
+def make_random_dictionary(plan: Plan) -> Path:
+    """The folder of the random dictionary that is like the run's; made where it is not there."""
+    folder = (
+        control_folder(plan, RANDOM_DICTIONARY)
+        / f"dictionary-{result_key(plan.keys['collect'], plan.experiment.run.seed)}"
+    )
+    part = Part(folder, 0)
+    if not part.is_done or part.changed_files(whole=True):
+        from gloss.run.stages.decompose import save_random_dictionary
+
+        save_random_dictionary(plan, folder, SAMPLE_TOKENS)
+        part.write({}, beside=[file for file in folder.iterdir() if file != part.marker])
+    return folder

@@ -1,0 +1,104 @@
+"""What a run says against its own judges: answers that are no better than chance, and position
+biases.
+"""
+
+import math
+from collections import defaultdict
+
+from gloss.records import Estimate, Verdict
+from gloss.run.experiment import SettingsTable, method_label
+from gloss.run.plan import Plan, stage_name
+from gloss.score.judge.doubts import Tally, doubts_about_judge, sum_tallies, tallied_answers
+from gloss.score.judge.position_bias import is_noticeable, measure_position_bias
+from gloss.store.results import read_rows, verdict_from_row
+
+TALLY_NOTE = "answers"  # in the notes of a scorer's parts
+NO_BETTER_THAN_CHANCE = (
+    "is seen no better than chance on contexts of known truth, one at a time or many; its scores"
+    " say little"
+)
+
+
+def stage_answer_tally(plan: Plan, stage: str) -> Tally:
+    """The answers of one scorer's judge, over the shards that are done.
+
+    Empty for a scorer that gives no verdicts.
+    """
+    parts = [plan.part(stage, shard) for shard in range(plan.shards)]
+    return sum_tallies(part.note().get(TALLY_NOTE, {}) for part in parts if part.is_done)
+
+
+def judge_doubts(plan: Plan) -> tuple[str, ...]:
+    """A sentence for everything that speaks against a judge; none where nothing does."""
+    found: list[str] = []
+    for settings in plan.experiment.score:
+        stage, tells = stage_name("score", settings), judge_beats_chance(plan, settings)
+        if stage in plan.keys and (tally := stage_answer_tally(plan, stage)):
+            said = list(doubts_about_judge(tally, tells=tells is True))
+            # which is no better than chance anyway
+            constant = any(doubt.startswith("said ") for doubt in said)
+            found += [
+                f"The judge of {method_label(settings)} {doubt}."
+                for doubt in ([NO_BETTER_THAN_CHANCE] if tells is False and not constant else [])
+                + said
+            ]
+    return tuple(found)
+
+
+def judge_beats_chance(plan: Plan, settings: SettingsTable) -> bool | None:
+    """Whether the judge was seen to tell right from wrong on contexts of known truth; None where
+    that was not measured.
+    """
+    stage = f"packing.{settings['method']}"
+    if stage not in plan.keys or not plan.part(stage, 0).is_done:
+        return None
+    return plan.part(stage, 0).note().get("tells")
+
+
+def yes_share_line(plan: Plan, stage: str) -> str:
+    """The share of yes in one line; nothing where nobody was asked for yes or no."""
+    said = tallied_answers(stage_answer_tally(plan, stage))
+    if not said.yes + said.no:
+        return ""
+    return (
+        f"the judge said yes to {said.yes:,} of {said.yes + said.no:,} contexts"
+        f" ({100 * said.share:.0f} %)"
+    )
+
+
+def judge_position_biases(plan: Plan, stage: str) -> dict[str, Estimate]:
+    """Each position bias of one scorer's judge, over all features, explanations and controls."""
+    scores: dict[tuple[int, str, str], list[Verdict]] = defaultdict(list)
+    for row in read_rows([plan.place(stage)], "verdicts"):
+        if row["position"] is not None:
+            scores[row["feature"], row["explained_by"], row["control"]].append(
+                verdict_from_row(row)
+            )
+    return measure_position_bias(scores.values())
+
+
+def position_bias_line(plan: Plan, stage: str) -> str:
+    """All of them in one line, with what is suspected.
+
+    Nothing where no request held several contexts.
+    """
+    found = {
+        name: bias
+        for name, bias in judge_position_biases(plan, stage).items()
+        if not math.isnan(bias.value)
+    }
+    if not found:
+        return ""
+    line = ", ".join(
+        f"{spaced_name(name)} {bias.value:+.3f} ({bias.low:+.3f} to {bias.high:+.3f})"
+        for name, bias in found.items()
+    )
+    suspected = [spaced_name(name) for name, bias in found.items() if is_noticeable(bias)]
+    return (
+        "the judge's position biases:"
+        f" {line}{'; take care: ' + ' and '.join(suspected) if suspected else ''}"
+    )
+
+
+def spaced_name(name: str) -> str:
+    return name.replace("_", " ")

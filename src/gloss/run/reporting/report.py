@@ -1,0 +1,137 @@
+"""A run's report: the page behind a paper, and its short sections in the terminal."""
+
+from collections.abc import Callable, Sequence
+
+from rich.table import Table
+
+from gloss.errors import BadInput
+from gloss.pages.report_sections import (
+    Cell,
+    Distributions,
+    Grid,
+    Link,
+    ReportBlock,
+    ReportPage,
+    Section,
+)
+from gloss.pages.single_page import write_report_page
+from gloss.records import Estimate
+from gloss.run.judge_doubts import judge_doubts
+from gloss.run.plan import Plan
+from gloss.run.progress import out, print_notes
+from gloss.run.reporting import (
+    collisions,
+    cost,
+    interventions,
+    judges,
+    scores,
+    selection_optimism,
+    setup,
+    untrained_controls,
+)
+from gloss.run.reporting.run_data import RunData
+
+REPORT = "report.html"
+
+# In the order of the page; each gives nothing where the run has nothing to say.
+SECTIONS: Sequence[Callable[[RunData], Section | None]] = (
+    scores.scores_section,
+    untrained_controls.untrained_controls_section,
+    selection_optimism.optimism_section,
+    scores.metrics_section,
+    scores.sensitivity_section,
+    judges.judges_section,
+    interventions.interventions_section,
+    collisions.collisions_section,
+    scores.failures_section,
+    scores.extremes_section,
+    setup.base_rates_section,
+    cost.cost_section,
+    setup.setup_section,
+)
+
+
+def write_run_report(plan: Plan) -> ReportPage:
+    """Write the page and give what it says.
+
+    Raises BadInput for a run that has not collected yet.
+    """
+    if not plan.part("collect", 0).is_done:
+        raise BadInput(
+            f"{plan.folder} has nothing to report yet: its stage collect is not done; run `gloss"
+            " run` on its experiment"
+        )
+    found = RunData(plan)
+    title = f"{plan.folder.resolve().name}: how far its explanations can be trusted"
+    report = ReportPage(title, report_summary(found), report_sections(found), judge_doubts(plan))
+    write_report_page(plan.folder / REPORT, report)
+    print_notes(*(f"  {line}" for line in found.guard.summary_lines()))
+    return report
+
+
+def report_sections(found: RunData) -> tuple[Section, ...]:
+    made = (section(found) for section in SECTIONS)
+    return tuple(section for section in made if section is not None)
+
+
+def report_summary(found: RunData) -> str:
+    """The run in three sentences."""
+    plan = found.plan
+    explained = len({feature for _, feature in found.texts})
+    site = plan.activations.manifest["made_from"]["site"]
+    return (
+        f"{len(plan.features):,} of the {plan.activations.width:,} features of a dictionary at"
+        f" `{site}` were read from {len(plan.corpus):,} tokens; {explained:,} have an explanation."
+        f" {setup.held_out_copies(plan)}. Every number stands beside its interval, its failures and"
+        " its controls."
+    )
+
+
+def print_report(report: ReportPage) -> None:
+    """Print the sections that are short enough for a terminal."""
+    for section in report.sections:
+        if section.brief:
+            print_section(section)
+
+
+def print_section(section: Section) -> None:
+    """Print a section's blocks as tables."""
+    for block in section.blocks:
+        out.print(block_table(section, block))
+
+
+def block_table(section: Section, block: ReportBlock) -> Table:
+    """A block as a table for a terminal."""
+    if isinstance(block, Distributions):
+        table = Table(
+            block.title,
+            "features",
+            "median",
+            "95 % interval",
+            title=section.title,
+            caption=block.note,
+        )
+        for line in block.lines:
+            table.add_row(line.label, str(len(line.values)), *estimate_cells(line.median))
+    elif isinstance(block, Grid):
+        table = Table(*block.columns, title=section.title, caption=block.note or None)
+        for row in block.rows:
+            table.add_row(*map(terminal_cell, row))
+    else:
+        table = Table("", "", title=section.title, show_header=False)
+        for line in block.lines:
+            table.add_row(*map(terminal_cell, line))
+    return table
+
+
+def terminal_cell(cell: Cell) -> str:
+    if isinstance(cell, Estimate):
+        value, interval = estimate_cells(cell)
+        return f"{value} ({interval})"
+    return (cell.text if isinstance(cell, Link) else cell).replace("[", r"\[")
+
+
+def estimate_cells(estimate: Estimate) -> tuple[str, str]:
+    if estimate.value != estimate.value:
+        return "-", "-"
+    return f"{estimate.value:.3f}", f"{estimate.low:.3f} to {estimate.high:.3f}"

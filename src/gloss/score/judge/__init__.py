@@ -1,0 +1,1 @@
+"""A judge: how it is asked and read, what its answers add up to, how far they can be trusted."""

@@ -1,0 +1,114 @@
+"""Examples as references into the corpus: where each context begins is kept, and the rest is read
+again.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gloss.records import Contexts, Examples, FeatureActivations, FeatureId, Split
+from gloss.store.contexts import corpus_windows, cut_contexts
+from gloss.store.corpus import Corpus, token_occurrences
+
+ROLES = ("train", "held_out", "inactive_train", "inactive_held_out")
+
+
+def reference_rows(examples: Examples) -> list[dict[str, Any]]:
+    """One row a context, in order: its feature, role, first position, quantile and width."""
+    width = examples.train.tokens.shape[1]
+    return [
+        {
+            "dictionary": examples.feature.dictionary,
+            "feature": examples.feature.index,
+            "role": role,
+            "context": start,
+            "quantile": quantile,
+            "width": width,
+        }
+        for role in ROLES
+        for start, quantile in zip(*starts_and_quantiles(getattr(examples, role)), strict=True)
+    ]
+
+
+def starts_and_quantiles(contexts: Contexts) -> tuple[list[int], list[int]]:
+    return contexts.starts.tolist(), contexts.quantiles.tolist()
+
+
+def restore_examples(
+    feature: FeatureId,
+    rows: Sequence[Mapping[str, Any]],
+    corpus: Corpus,
+    activations: FeatureActivations,
+    output_tokens: tuple[str, ...] = (),
+) -> Examples:
+    """The examples that these rows refer to, equal to those that were stored.
+
+    Raises ValueError where there is no row.
+    """
+    if not rows:
+        raise ValueError(f"{feature}: no contexts were stored, so its examples cannot be restored")
+    width = int(rows[0]["width"])
+    train, held_out, inactive_train, inactive_held_out = (
+        restore_contexts(role, rows, corpus, activations, width) for role in ROLES
+    )
+    windows = corpus_windows(corpus, width)
+    firing = windows.firing(activations)
+    top_tokens = train_top_tokens(corpus, activations)
+    return Examples(
+        feature,
+        train,
+        held_out,
+        inactive_train,
+        inactive_held_out,
+        strongest=strongest_train_activation(corpus, activations),
+        share_train=windows.share(firing, Split.TRAIN),
+        share_held_out=windows.share(firing, Split.HELD_OUT),
+        output_tokens=output_tokens,
+        top_tokens=top_tokens,
+        share_near=inactive_share_with_tokens(corpus, activations, width, top_tokens),
+    )
+
+
+def restore_contexts(
+    role: str,
+    rows: Sequence[Mapping[str, Any]],
+    corpus: Corpus,
+    activations: FeatureActivations,
+    width: int,
+) -> Contexts:
+    """The contexts of one role, in the order of their rows."""
+    chosen = [(row["context"], row["quantile"]) for row in rows if row["role"] == role]
+    starts, quantiles = np.array(chosen, np.int64).reshape(-1, 2).T
+    return cut_contexts(corpus, activations, starts.copy(), width, quantiles.copy())
+
+
+def strongest_train_activation(corpus: Corpus, activations: FeatureActivations) -> float:
+    """The feature's largest activation in the train split; 0 where it has none."""
+    return float(activations.values[corpus.in_train[activations.positions]].max(initial=0.0))
+
+
+def train_top_tokens(
+    corpus: Corpus, activations: FeatureActivations, number: int = 5
+) -> tuple[int, ...]:
+    """The tokens at which the feature fires most often in the train split."""
+    tokens, counts = np.unique(
+        corpus.tokens[activations.positions[corpus.in_train[activations.positions]]],
+        return_counts=True,
+    )
+    return tuple(tokens[np.argsort(-counts, kind="stable")[:number]].tolist())
+
+
+def inactive_share_with_tokens(
+    corpus: Corpus, activations: FeatureActivations, width: int, top_tokens: tuple[int, ...]
+) -> float:
+    """Of the train split's inactive windows, the share that hold one of these tokens; 0 where none
+    is inactive.
+    """
+    windows = corpus_windows(corpus, width)
+    inactive = windows.in_train.copy()
+    inactive[windows.firing(activations)] = False
+    holding = np.zeros(len(inactive), bool)
+    places = token_occurrences(corpus).of_any(np.array(top_tokens, np.int64))
+    holding[windows.holding(places[corpus.counted[places]])] = True
+    return float(np.count_nonzero(holding & inactive) / max(np.count_nonzero(inactive), 1))
