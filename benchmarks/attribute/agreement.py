@@ -34,7 +34,7 @@ from gloss.attribute.result.indices import Index
 from gloss.attribute.result.interactions import Interactions
 from gloss.models.subject import Subject
 from gloss.records import PADDING
-from gloss.score.intervals import wilson_interval
+from gloss.statistics.intervals import wilson_interval
 
 KINDS = ("simple", "nounpp", "within_rc")
 

@@ -17,7 +17,7 @@ from gloss.attribute.bases import PlayerSet
 from gloss.attribute.game import Game
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.result.indices import Index
-from gloss.score.intervals import student_interval, wilson_interval
+from gloss.statistics.intervals import student_interval, wilson_interval
 
 
 class Pairs(NamedTuple):

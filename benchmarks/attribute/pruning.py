@@ -24,7 +24,7 @@ from gloss.attribute.bases import all_masks
 from gloss.attribute.game import Evaluations, FunctionGame, Game
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.lasso import Lasso
-from gloss.score.intervals import student_interval
+from gloss.statistics.intervals import student_interval
 
 SIZES = (2, 3, 4, 6, 8)
 SEEDS = 5

@@ -31,7 +31,7 @@ from gloss.attribute.methods.shapley import Shapley
 from gloss.attribute.methods.spex import Spex
 from gloss.attribute.result.interactions import Interactions
 from gloss.errors import GlossError
-from gloss.score.intervals import student_interval
+from gloss.statistics.intervals import student_interval
 
 MOST_EXHAUSTED = 12
 FRESH = 2000

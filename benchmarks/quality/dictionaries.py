@@ -21,7 +21,7 @@ from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Quantiles
 from gloss.score.detection import Detection
 from gloss.score.execution import held_out_tokens
-from gloss.score.intervals import bootstrap, wilson_interval
+from gloss.statistics.intervals import bootstrap, wilson_interval
 from gloss.store.evidence import Evidence
 
 EXPERIMENT = "5 dictionaries"

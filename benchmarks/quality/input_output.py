@@ -46,9 +46,9 @@ from gloss.records import (
 from gloss.run.plan import embedded_folder
 from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Quantiles
-from gloss.score.intervals import wilson_interval
 from gloss.score.intervention_surprisal import InterventionSurprisal
 from gloss.score.intervention_tokens import InterventionTokens, named_tokens
+from gloss.statistics.intervals import wilson_interval
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import NO_ACTIVATIONS, Evidence
 

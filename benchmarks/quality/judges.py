@@ -22,12 +22,12 @@ from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Random
 from gloss.score.detection import Detection
 from gloss.score.fuzzing import Fuzzing
-from gloss.score.intervals import estimate_from_draws, wilson_interval
 from gloss.score.judge.calibration_items import CalibrationCounts
 from gloss.score.judge.error_correction import corrected_estimates
 from gloss.score.judge.position_bias import BIASES, is_noticeable, measure_position_bias
 from gloss.score.judge.questions import MOST_CONTEXTS, count_next_questions
 from gloss.score.judge.verdict_metrics import VerdictCounts
+from gloss.statistics.intervals import estimate_from_draws, wilson_interval
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
 from gloss.store.vocabulary import Vocabulary

@@ -16,8 +16,8 @@ from numpy import ndarray
 
 from benchmarks.quality.data import found
 from benchmarks.quality.rows import Row
-from gloss.score.intervals import wilson_interval
 from gloss.score.simulation_metrics import correlation_with_failures
+from gloss.statistics.intervals import wilson_interval
 
 EXPERIMENT = "10 modular addition"
 MODULUS = 113

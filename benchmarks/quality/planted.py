@@ -20,7 +20,7 @@ from gloss.records import Estimate, Examples, Explanation, FeatureActivations, F
 from gloss.rules import Passage, execute, parse_rule
 from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Quantiles
-from gloss.score.intervals import bootstrap, wilson_interval
+from gloss.statistics.intervals import bootstrap, wilson_interval
 
 FOUND = 0.95  # held-out F1 from which on a rule counts as found
 

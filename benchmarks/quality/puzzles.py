@@ -27,7 +27,7 @@ from gloss.records import (
     Score,
 )
 from gloss.score.embedding import Embedding
-from gloss.score.intervals import bootstrap
+from gloss.statistics.intervals import bootstrap
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
 from gloss.store.vocabulary import Vocabulary

@@ -30,10 +30,10 @@ from gloss.score.detection import Detection
 from gloss.score.discrimination import Discrimination
 from gloss.score.execution import Execution, held_out_tokens
 from gloss.score.fuzzing import Fuzzing
-from gloss.score.intervals import wilson_interval
 from gloss.score.intruder import Intruder
 from gloss.score.simulation import Simulation, SimulationByToken, SimulationJson
 from gloss.score.surprisal import Surprisal
+from gloss.statistics.intervals import wilson_interval
 from gloss.store.contexts import corpus_windows, cut_contexts
 from gloss.store.evidence import Evidence
 

@@ -13,8 +13,8 @@ from gloss.records import Contexts, Examples, FeatureActivations, FeatureId
 from gloss.sample import Sampler
 from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Mix, Quantiles, Random, Top
-from gloss.score.intervals import bootstrap
 from gloss.score.judge.verdict_metrics import VerdictCounts, verdict_estimates
+from gloss.statistics.intervals import bootstrap
 
 EXPERIMENT = "4 samplers"
 SAMPLERS: dict[str, Sampler] = {

@@ -25,12 +25,13 @@ from gloss.records import (
     FeatureId,
     Score,
 )
-from gloss.score import execution, ranking, simulation_metrics
+from gloss.score import execution, simulation_metrics
 from gloss.score.detection import Detection
-from gloss.score.intervals import wilson_interval
 from gloss.score.judge.verdict_metrics import VerdictCounts, verdict_estimates
 from gloss.score.metric_sanity import MetricSanity, sanity_of_metric
-from gloss.score.scale_calibration import apply_scale, fit_scale
+from gloss.statistics import ranking
+from gloss.statistics.intervals import wilson_interval
+from gloss.statistics.scale_calibration import apply_scale, fit_scale
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
 from gloss.store.vocabulary import Vocabulary

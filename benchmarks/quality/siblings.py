@@ -20,7 +20,7 @@ from gloss.sample.windows import Aligned
 from gloss.score.collisions import RuleClaims, compare_by_rule, group_collisions
 from gloss.score.detection import Detection
 from gloss.score.discrimination import Discrimination
-from gloss.score.intervals import bootstrap, wilson_interval
+from gloss.statistics.intervals import bootstrap, wilson_interval
 from gloss.store.contexts import cut_contexts
 from gloss.store.evidence import Evidence
 

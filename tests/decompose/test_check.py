@@ -7,13 +7,13 @@ from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from gloss.decompose.dictionary_check import DictionaryCheck, check_dictionary, compare_with_card
-from gloss.decompose.estimates import ratio_with_interval
 from gloss.errors import BadInput, Mismatch
 from gloss.models.dictionary import Card, SparseCoder, Weights
 from gloss.models.neurons import Neurons
 from gloss.models.sites import Site
 from gloss.models.sparse_codes import AboveThreshold, LargestK
 from gloss.models.subject import Subject
+from gloss.statistics.intervals import ratio_with_interval
 
 SITE = Site("resid_post", 1)
 D_MODEL = 16

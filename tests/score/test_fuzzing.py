@@ -10,8 +10,8 @@ from gloss.models.chat_models.token_marks import spell_contexts, where_above
 from gloss.records import Failure
 from gloss.score import Scorer
 from gloss.score.fuzzing import Fuzzing
-from gloss.score.intervals import wilson_interval
 from gloss.score.mark_matching import MarkedItem, match_marks
+from gloss.statistics.intervals import wilson_interval
 from gloss.store.vocabulary import Vocabulary
 from score.one_word import VOCABULARY, contexts, evidence, explained
 from score.test_detection import judged

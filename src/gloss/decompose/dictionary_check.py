@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from gloss.decompose.estimates import ratio_with_interval
 from gloss.errors import BadInput
 from gloss.models.dictionary import Card, Dictionary, require_fit
 from gloss.models.massive_tokens import MEASURED_TOKENS, VectorLengths
@@ -19,6 +18,7 @@ from gloss.models.model_settings import MASSIVE_MULTIPLE, require_massive_multip
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
 from gloss.records import PADDING, Estimate
+from gloss.statistics.intervals import ratio_with_interval
 
 CARD_TOLERANCE = 0.1  # share by which a card may differ: it was measured on other text
 

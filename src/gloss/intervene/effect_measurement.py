@@ -13,9 +13,9 @@ from torch import Tensor
 from gloss.errors import BadInput
 from gloss.intervene.baseline import Baseline, first_text_positions
 from gloss.intervene.edits import Intervention
-from gloss.intervene.estimates import mean_with_interval
 from gloss.intervene.strength_calibration import StrengthCalibration
 from gloss.records import PADDING, Completion, Effect, FeatureId, RankedToken, Shift
+from gloss.statistics.intervals import mean_with_interval
 
 # prompts; with fewer none are set aside to choose tokens, as too few would be left to measure them
 FEWEST_APART = 8

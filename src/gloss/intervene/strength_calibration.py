@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from gloss.errors import BadSettings
 from gloss.intervene.baseline import Baseline
 from gloss.intervene.edits import Intervention
-from gloss.intervene.estimates import mean_with_interval
 from gloss.records import EditKind, Estimate, Failure, FeatureId, Reason
+from gloss.statistics.intervals import mean_with_interval
 
 PASSES = 12  # over all prompts, the clean one not counted
 TOLERANCE = 0.1  # share of the target by which the KL may differ

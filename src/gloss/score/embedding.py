@@ -15,7 +15,7 @@ from gloss.models.chat_models.prompts import Conversation
 from gloss.models.embedder import Embedder, load_embedder
 from gloss.records import Contexts, Estimate, Explanation, Failure, Negative, Reason, Score
 from gloss.score.judge.verdict_metrics import too_few_contexts
-from gloss.score.ranking import ranking_estimates, ranking_headline
+from gloss.statistics.ranking import ranking_estimates, ranking_headline
 from gloss.store.context_text import context_texts
 from gloss.store.evidence import Evidence
 

@@ -22,7 +22,7 @@ from gloss.records import (
     Split,
 )
 from gloss.rules import Passage, Rule, execute, parse_rule
-from gloss.score.intervals import estimate_from_draws, small_sample_tail
+from gloss.statistics.intervals import estimate_from_draws, small_sample_tail
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
 

@@ -19,7 +19,7 @@ from gloss.models.chat_models.prompts import Conversation
 from gloss.records import Control, Effect, Estimate, Explanation, Failure, Reason, Score
 from gloss.rules import parse_rule
 from gloss.rules.language import After, Before, LineBegins, OneOf, Rule
-from gloss.score.intervals import draw_rates, estimate_from_draws
+from gloss.statistics.intervals import draw_rates, estimate_from_draws
 from gloss.store.evidence import Evidence
 from gloss.store.vocabulary import Vocabulary
 

@@ -11,8 +11,8 @@ from numpy import ndarray
 
 from gloss.models.chat_models.prompts import Answer
 from gloss.records import Estimate, Reason, Split, Verdict
-from gloss.score.intervals import bootstrap, draw_rates, estimate_from_draws, wilson_interval
-from gloss.score.ranking import area_under_roc, estimate_by_weights, fill_failed
+from gloss.statistics.intervals import bootstrap, draw_rates, estimate_from_draws, wilson_interval
+from gloss.statistics.ranking import area_under_roc, estimate_by_weights, fill_failed
 from gloss.store.evidence import Evidence
 from gloss.store.window_shares import firing_window_share
 

@@ -14,9 +14,9 @@ from numpy import ndarray
 from gloss.models.chat_models.prompts import Answer, Conversation, Prompt
 from gloss.models.chat_models.token_marks import SpelledContext, spell_contexts
 from gloss.records import Contexts, Estimate, Explanation, Failure, Negative, Reason, Score, Verdict
-from gloss.score.intervals import estimate_from_draws, resample_by_side, small_sample_tail
 from gloss.score.judge.verdict_metrics import too_few_contexts
-from gloss.score.scale_calibration import apply_scale, fit_scale
+from gloss.statistics.intervals import estimate_from_draws, resample_by_side, small_sample_tail
+from gloss.statistics.scale_calibration import apply_scale, fit_scale
 from gloss.store.evidence import Evidence
 
 HIGHEST = 10

@@ -23,9 +23,9 @@ from gloss.models.chat_models.prompts import (
 )
 from gloss.models.chat_models.token_marks import json_string
 from gloss.records import Estimate, Explanation, Failure, Negative, Reason, Score, Verdict
-from gloss.score.intervals import bootstrap
 from gloss.score.judge.verdict_metrics import too_few_contexts
-from gloss.score.ranking import ranking_estimates, ranking_headline
+from gloss.statistics.intervals import bootstrap
+from gloss.statistics.ranking import ranking_estimates, ranking_headline
 from gloss.store.context_text import context_texts
 from gloss.store.evidence import Evidence
 

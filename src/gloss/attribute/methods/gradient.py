@@ -10,9 +10,9 @@ from jaxtyping import Float32, Float64
 from numpy import ndarray
 
 from gloss.attribute.bases import Basis, PlayerSet, evaluate_coefficients
-from gloss.attribute.estimates import r2
 from gloss.attribute.game import Game, as_evaluations
 from gloss.attribute.result.interactions import Faithfulness, Interactions
+from gloss.attribute.result.prediction_r2 import r2
 from gloss.errors import BadInput, BadSettings
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from gloss.attribute.bases import Basis, PlayerSet
-from gloss.attribute.estimates import approximate_student_quantile
 from gloss.attribute.game import Evaluations, Game, as_evaluations
 from gloss.attribute.methods.faithful import Faithful, regress_on_sets
 from gloss.attribute.result.faithfulness import (
@@ -18,6 +17,7 @@ from gloss.attribute.result.faithfulness import (
 from gloss.attribute.result.interactions import Interactions
 from gloss.errors import BadInput, require_at_least
 from gloss.records import Estimate
+from gloss.statistics.intervals import student_quantile
 
 APPROACHES = ("regression", "permutations")
 
@@ -80,11 +80,7 @@ def shapley_by_permutations(
             " needed; use auto"
         )
     means = whole.mean(axis=0)
-    half = (
-        approximate_student_quantile(len(whole) - 1)
-        * whole.std(axis=0, ddof=1)
-        / np.sqrt(len(whole))
-    )
+    half = student_quantile(len(whole) - 1) * whole.std(axis=0, ddof=1) / np.sqrt(len(whole))
     coefficients: dict[PlayerSet, float] = {(): nobody} | {
         (player,): value for player, value in enumerate(means.tolist())
     }

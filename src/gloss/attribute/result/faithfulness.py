@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from gloss.attribute.bases import Basis, PlayerSet, evaluate_coefficients
-from gloss.attribute.estimates import r2
 from gloss.attribute.game import Evaluations, ValuedMasks
 from gloss.attribute.result.interactions import Faithfulness, Interactions
+from gloss.attribute.result.prediction_r2 import r2
 from gloss.attribute.solve.sparse_regression import (
     WeightedFits,
     coefficient_intervals,

@@ -23,7 +23,7 @@ from gloss.records import Estimate
 from gloss.run.experiment import EMBEDDED
 from gloss.run.plan import embedded_folder
 from gloss.run.progress import out
-from gloss.score.intervals import wilson_interval
+from gloss.statistics.intervals import wilson_interval
 
 COSINES = (0.5, SHARED_COSINE, 0.9)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from gloss.pages.report_sections import Cell, Grid, Section
 from gloss.run.reporting.run_data import RunData
-from gloss.score.intervals import wilson_interval
+from gloss.statistics.intervals import wilson_interval
 from gloss.store.results import Row, read_rows
 
 LARGEST = 8  # groups that are listed

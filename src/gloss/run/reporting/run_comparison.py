@@ -15,7 +15,7 @@ from gloss.records import NOBODY, Control
 from gloss.run.experiment import SettingsTable
 from gloss.run.plan import load_plan
 from gloss.run.reporting.run_data import RunData, Scored, headline_values
-from gloss.score.intervals import student_interval, welch_interval
+from gloss.statistics.intervals import student_interval, welch_interval
 from gloss.store.results import Row
 
 # seeds of each dictionary: the fewest that have a spread; the interval of so few is wide, as it

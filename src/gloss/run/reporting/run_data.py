@@ -15,7 +15,7 @@ from gloss.pages.report_sections import Link
 from gloss.records import Control, Estimate, Reason
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.plan import Plan
-from gloss.score.intervals import bootstrap
+from gloss.statistics.intervals import bootstrap
 from gloss.store.results import Part, Row, read_rows
 
 Values = Float64[ndarray, " feature"]

@@ -21,7 +21,6 @@ from gloss.collect.tokens import read_texts
 from gloss.decompose.checkpoints import Checkpoints
 from gloss.decompose.dictionary_check import measure_reconstruction
 from gloss.decompose.direction_description import describe_directions
-from gloss.decompose.estimates import ratio_with_interval
 from gloss.decompose.random_dictionary import random_dictionary_like
 from gloss.errors import BadSettings
 from gloss.intervene.vocabulary_projection import INTO_THE_STREAM, chance_logit, direction_logits
@@ -40,6 +39,7 @@ from gloss.run.methods import build_method
 from gloss.run.plan import Plan, embedded_folder
 from gloss.run.progress import print_notes, progress_bar
 from gloss.run.subject_loading import load_recorded_subject
+from gloss.statistics.intervals import ratio_with_interval
 from gloss.store.corpus import Corpus
 from gloss.store.progress import Progress
 from gloss.store.results import Row

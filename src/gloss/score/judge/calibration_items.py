@@ -28,8 +28,8 @@ from gloss.records import (
     Split,
     Verdict,
 )
-from gloss.score.intervals import wilson_interval
 from gloss.score.judge.verdict_metrics import VerdictCounts, count_verdicts
+from gloss.statistics.intervals import wilson_interval
 from gloss.store.contexts import corpus_windows, cut_contexts
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import NO_ACTIVATIONS, Evidence

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gloss.records import Control, Estimate, Score, Verdict
-from gloss.score.intervals import NORMAL_QUANTILE
+from gloss.statistics.intervals import NORMAL_QUANTILE
 
 FEWEST = 20  # answers, or pairs on either side, before anything is said against a judge
 # share of yes, from which a judge says yes to everything; much of no is what narrow explanations

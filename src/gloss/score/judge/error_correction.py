@@ -9,7 +9,6 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from gloss.records import Estimate, Examples, Score
-from gloss.score.intervals import estimate_from_draws
 from gloss.score.judge.calibration_items import CalibrationCounts
 from gloss.score.judge.verdict_metrics import (
     VerdictCounts,
@@ -17,6 +16,7 @@ from gloss.score.judge.verdict_metrics import (
     harmonic_f1,
     precision_at_share,
 )
+from gloss.statistics.intervals import estimate_from_draws
 
 Rates = Float64[ndarray, " draw"]
 RATES = ("balanced_accuracy", "true_positive_rate", "true_negative_rate")

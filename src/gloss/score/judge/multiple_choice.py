@@ -17,9 +17,9 @@ from gloss.models.chat_models.prompts import (
     numbered_schema,
 )
 from gloss.records import Estimate, Reason, Verdict
-from gloss.score.intervals import wilson_interval
 from gloss.score.judge.answer_parsing import first_answer_word, parse_answers
 from gloss.score.judge.questions import TOKENS_AN_ANSWER, TOKENS_AROUND
+from gloss.statistics.intervals import wilson_interval
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from numpy import ndarray
 
 from gloss.models.chat_models.prompts import Conversation
 from gloss.records import Estimate, Failure, Reason, Score, Verdict
-from gloss.score.intervals import NORMAL_QUANTILE, draw_rates, estimate_from_draws
 from gloss.score.judge.questions import MOST_CONTEXTS, QuestionForm
-from gloss.score.ranking import ranking_estimates
+from gloss.statistics.intervals import NORMAL_QUANTILE, draw_rates, estimate_from_draws
+from gloss.statistics.ranking import ranking_estimates
 
 SIZES = (MOST_CONTEXTS, 5)  # contexts in a request, besides one
 CHANCE = 0.5

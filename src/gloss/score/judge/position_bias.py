@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from gloss.records import Estimate, Verdict
-from gloss.score.intervals import NORMAL_QUANTILE
+from gloss.statistics.intervals import NORMAL_QUANTILE
 
 BIASES = ("yes_by_position", "errors_by_position", "copying")
 # standard errors: of 1,000 judges without a bias, ten are suspected of one all the same

@@ -26,7 +26,6 @@ from gloss.models.chat_models.prompts import (
     numbered_schema,
 )
 from gloss.records import Reason, Verdict
-from gloss.score.intervals import NORMAL_QUANTILE
 from gloss.score.judge.answer_parsing import (
     AnswersByItem,
     first_answer_word,
@@ -34,6 +33,7 @@ from gloss.score.judge.answer_parsing import (
     yes_or_no,
     yes_probability,
 )
+from gloss.statistics.intervals import NORMAL_QUANTILE
 
 # contexts in a request, where neither a setting nor a measurement says another number
 MOST_CONTEXTS = 25

@@ -8,9 +8,9 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from gloss.records import Estimate, Examples, Explanation, Failure, Negative, Reason, Score, Verdict
-from gloss.score.intervals import draw_rates, estimate_from_draws
 from gloss.score.judge.questions import JudgeVerdicts
-from gloss.score.ranking import ranking_estimates
+from gloss.statistics.intervals import draw_rates, estimate_from_draws
+from gloss.statistics.ranking import ranking_estimates
 
 HARD = tuple(kind for kind in Negative if kind is not Negative.RANDOM)
 

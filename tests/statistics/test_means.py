@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from gloss.intervene.estimates import mean_with_interval, tabulated_student_quantile
+from gloss.statistics.intervals import mean_with_interval, student_quantile
 
 
 @pytest.mark.parametrize(
     ("freedom", "quantile"), [(1, 12.706), (5, 2.571), (10, 2.228), (30, 2.042), (1000, 1.962)]
 )
 def test_quantiles_are_those_of_the_tables(freedom: int, quantile: float):
-    assert tabulated_student_quantile(freedom) == pytest.approx(quantile, abs=1e-3)
+    assert student_quantile(freedom) == pytest.approx(quantile, abs=1e-3)
 
 
 @pytest.mark.parametrize("prompts", [2, 4, 40])

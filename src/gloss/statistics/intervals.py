@@ -1,5 +1,6 @@
-"""95 % intervals: the percentile bootstrap (Efron, 1979; Hesterberg, 2015), Wilson's score (1927),
-Jeffreys' prior.
+"""95 % intervals: the bootstrap, Student's t (1908), Welch's (1947), Wilson's (1927), Jeffreys'.
+
+The bootstrap is the percentile one (Efron, 1979; Hesterberg, 2015).
 """
 
 import math
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
 from numpy import ndarray
+from scipy.special import stdtrit
 
 from gloss.records import Estimate
 
@@ -73,9 +75,8 @@ def small_sample_tail(items: int) -> float:
     """The tail to cut off so that few items cover 95 % too: resampled spread is sqrt((n-1)/n) too
     narrow, and not Student's.
     """
-    z, freedom = NORMAL_QUANTILE, items - 1
-    student = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-    return NormalDist().cdf(-math.sqrt(items / freedom) * student)
+    freedom = items - 1
+    return NormalDist().cdf(-math.sqrt(items / freedom) * student_quantile(freedom))
 
 
 def estimate_from_draws(
@@ -112,15 +113,11 @@ def draw_rates(
     return rng.beta(successes + 0.5, trials - successes + 0.5, size=draws)
 
 
-def student_quantile(freedom: float) -> float:
+def student_quantile(freedom: int | float) -> float:
     """What Student's t exceeds on either side in 5 % of cases: 12.71 with one degree of freedom,
     1.96 with very many.
     """
-    # t = sqrt(freedom) tan(angle) has a density of cos(angle) ** (freedom - 1)
-    angles = np.linspace(0.0, math.pi / 2, 20_001)
-    density = np.cos(angles) ** (freedom - 1)
-    mass = np.concatenate([[0.0], np.cumsum(density[1:] + density[:-1])])
-    return math.sqrt(freedom) * math.tan(float(np.interp(1 - 2 * OUTSIDE, mass / mass[-1], angles)))
+    return float(stdtrit(freedom, 1 - OUTSIDE))
 
 
 def student_interval(values: Float64[ndarray, " run"]) -> Estimate:
@@ -152,3 +149,39 @@ def welch_interval(one: Float64[ndarray, " run"], other: Float64[ndarray, " run_
     )
     half = student_quantile(freedom) * math.sqrt(variance)
     return Estimate(difference, difference - half, difference + half)
+
+
+RATIO_RESAMPLES = 1000
+
+
+def ratio_with_interval(
+    numerators: Float64[ndarray, " sequence"],
+    denominators: Float64[ndarray, " sequence"],
+    rng: np.random.Generator,
+) -> Estimate:
+    """The sum of the numerators over that of the denominators; missing where the latter is 0."""
+    total = denominators.sum()
+    if total == 0:
+        return Estimate.missing()
+    drawn = rng.multinomial(
+        len(numerators), np.full(len(numerators), 1 / len(numerators)), size=RATIO_RESAMPLES
+    )
+    below = drawn @ denominators
+    ratios = (drawn @ numerators)[below != 0] / below[below != 0]
+    low, high = np.quantile(ratios, [OUTSIDE, 1 - OUTSIDE])
+    return Estimate(float(numerators.sum() / total), float(low), float(high))
+
+
+def mean_with_interval(values: Float64[ndarray, " prompt"], least: float = -math.inf) -> Estimate:
+    """The mean of independent values, none of which can be below `least`.
+
+    One value bounds nothing: its interval has no end. A mean that is not a number, because a value
+    is not, is a missing estimate.
+    """
+    mean = float(values.mean())
+    if not math.isfinite(mean):
+        return Estimate.missing()
+    if len(values) == 1:
+        return Estimate(mean, least, math.inf)
+    half = student_quantile(len(values) - 1) * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Estimate(mean, max(least, mean - half), mean + half)

@@ -2,18 +2,15 @@
 resampled by mask.
 """
 
-import math
-from statistics import NormalDist
-
 import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
 from gloss.records import Estimate
+from gloss.statistics.intervals import small_sample_tail
 
 RESAMPLES = 1000
 MOST_AT_ONCE = 1 << 22
-NORMAL_QUANTILE = 1.959963984540054
 
 
 def r2(
@@ -32,7 +29,9 @@ def r2(
         return Estimate.missing()
     error = (values - predicted) ** 2
     point = 1 - float(error.sum() / (spread**2).sum())
-    low, high = np.quantile(draws(error, spread, rng), (tail := widened(len(values)), 1 - tail))
+    low, high = np.quantile(
+        draws(error, spread, rng), (tail := small_sample_tail(len(values)), 1 - tail)
+    )
     return Estimate(point, min(float(low), point), max(float(high), point))
 
 
@@ -50,18 +49,3 @@ def draws(
         found.append(1 - (counts @ error)[variance > 0] / variance[variance > 0])
         left -= rows
     return np.concatenate(found)
-
-
-def widened(items: int) -> float:
-    """The tail to cut off at each end, so that few items cover 95 % too (Hesterberg, 2015)."""
-    return NormalDist().cdf(
-        -math.sqrt(items / (items - 1)) * approximate_student_quantile(items - 1)
-    )
-
-
-def approximate_student_quantile(freedom: int) -> float:
-    """What a tail of 2.5 % lies beyond, by an expansion (Fisher, 1926) that is too small below
-    three degrees of freedom.
-    """
-    z = NORMAL_QUANTILE
-    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)

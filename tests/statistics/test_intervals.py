@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gloss.score.intervals import (
+from gloss.statistics.intervals import (
     bootstrap,
     draw_rates,
     estimate_from_draws,

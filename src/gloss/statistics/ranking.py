@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from gloss.records import Estimate
-from gloss.score.intervals import estimate_from_draws
+from gloss.statistics.intervals import estimate_from_draws
 
 DRAWS = 2000
 # of an item, at either end of the ranking; with a half, intervals of nearly perfect rankings lie

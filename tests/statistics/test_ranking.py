@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from gloss.score.ranking import ranking_estimates
+from gloss.statistics.ranking import ranking_estimates
 
 
 def rank(firing, inactive, share=0.5, *, hard=0):
