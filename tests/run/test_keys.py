@@ -10,6 +10,7 @@ from gloss.run.attributing.question import AttributionQuestion
 from gloss.run.experiment import Experiment
 from gloss.run.keys import fingerprint, model_hash, result_key, source_hash
 from gloss.run.plan import Plan
+from gloss.store import schemas
 
 
 def test_a_key_changes_with_every_part():
@@ -122,3 +123,11 @@ def test_a_model_of_the_hub_counts_by_its_commit(tmp_path, monkeypatch):
     assert keys[0] == keys[2] != keys[1]
     assert model_hash("some/model", "b" * 40) == "b" * 40
     hub_snapshot.cache_clear()
+
+
+def test_tables_with_other_columns_are_other_results(monkeypatch):
+    before = Plan(Experiment.of({})).keys
+    monkeypatch.setattr(schemas, "TABLES_FORMAT", "another")
+    after = Plan(Experiment.of({})).keys
+    assert before.keys() == after.keys()
+    assert not [stage for stage in before if before[stage] == after[stage]]

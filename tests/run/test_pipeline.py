@@ -5,12 +5,15 @@ import shutil
 import signal
 import time
 
+import pytest
 from small import SMALL, contents, start
 
+from gloss.errors import BadInput
 from gloss.records import Control, Split
 from gloss.run.opened_run import run_explanations, shard_examples
 from gloss.run.pipeline import load_plan
 from gloss.store.results import read_rows
+from gloss.store.sealed_json import read_sealed_json, seal_json
 
 
 def test_a_run_leaves_pages_records_and_its_resolved_settings(small_run):
@@ -102,3 +105,17 @@ def test_an_empty_query_is_refused(small_run):
     _, err = process.communicate(timeout=200)
     assert process.returncode == 2
     assert "there is no query" in err
+
+
+def test_a_run_whose_tables_have_other_columns_is_refused_and_made_anew(small_run, tmp_path):
+    shutil.copytree(small_run, tmp_path / "older")
+    resolved = tmp_path / "older" / "out" / "experiment.json"
+    written = read_sealed_json(resolved)
+    del written["tables"]
+    resolved.write_bytes(seal_json(written))
+    with pytest.raises(BadInput, match="another version of gloss, whose tables have other columns"):
+        load_plan(resolved.parent)
+    process = start(tmp_path / "older", "run", "experiment.toml")
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err + out
+    assert contents(resolved.parent) == contents(small_run / "out")

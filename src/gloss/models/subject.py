@@ -102,8 +102,8 @@ class Subject:
         """
         from gloss.models.model_settings import AUTO
         from gloss.models.pretrained.consistency import input_rows
-        from gloss.models.pretrained.library_noise import silence_libraries
         from gloss.models.pretrained.loading import load_model, resolve_device
+        from gloss.models.pretrained.quiet import silence_libraries
 
         loaded = load_model(path_or_name, revision, dtype, resolve_device(device or AUTO), adapter)
         rows = input_rows(loaded.model)

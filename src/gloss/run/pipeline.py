@@ -42,6 +42,7 @@ from gloss.run.stages.score import score_shard
 from gloss.store.atomic import write_bytes
 from gloss.store.lock import sole_writer
 from gloss.store.results import Part
+from gloss.store.schemas import TABLES_FORMAT
 from gloss.store.sealed_json import seal_json
 
 # stages that run only where the experiment has their table
@@ -127,6 +128,7 @@ def write_resolved(plan: Plan) -> None:
     content = {
         "experiment": plan.experiment.tables(),
         "keys": plan.keys,
+        "tables": TABLES_FORMAT,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in VERSIONED_PACKAGES},

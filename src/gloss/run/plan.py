@@ -26,6 +26,7 @@ from gloss.run.experiment import (
 from gloss.run.keys import model_hash, result_key, source_hash, weights_hash
 from gloss.run.methods import installed_methods, method_asks, open_packings, wrapped_methods
 from gloss.sample.negatives import WANT_EMBEDDINGS
+from gloss.store import schemas
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
 from gloss.store.embeddings import Embeddings
@@ -222,6 +223,11 @@ def load_plan(folder: Path) -> Plan:
             " wrote to"
         )
     written = read_sealed_json(path)
+    if "keys" in written and written.get("tables") != schemas.TABLES_FORMAT:
+        raise BadInput(
+            f"{folder} was written by another version of gloss, whose tables have other columns;"
+            " run its experiment again, or read it with that version"
+        )
     try:
         written["experiment"]["run"]["folder"] = str(folder)
         return Plan(Experiment.of(written["experiment"]), tuple(written["keys"].items()))
@@ -289,7 +295,12 @@ def sample_keys(asked: Experiment) -> dict[str, str]:
         if given is None
         else source_hash(str(embedded_folder("dictionary")) if given == EMBEDDED else given)
     )
-    keys = {"decompose": result_key(subject, asked.decompose, existing, asked.run.seed)}
+    # Every later key follows from this one, so that tables with other columns are made anew.
+    keys = {
+        "decompose": result_key(
+            subject, asked.decompose, existing, asked.run.seed, schemas.TABLES_FORMAT
+        )
+    }
     keys["collect"] = result_key(text, keys["decompose"])
     chosen = (
         asked.run.seed,

@@ -1,5 +1,6 @@
 """The columns of every table of records."""
 
+import hashlib
 from collections.abc import Mapping
 
 import pyarrow as pa
@@ -210,3 +211,9 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         ]
     ),
 }
+
+# What the tables look like, as a short hash: a run's results are reused and read only by those who
+# write the same columns.
+TABLES_FORMAT = hashlib.sha256(
+    "\n".join(f"{name}\n{schema}" for name, schema in SCHEMAS.items()).encode()
+).hexdigest()[:12]

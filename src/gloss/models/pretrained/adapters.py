@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from gloss.errors import BadInput
-from gloss.models.pretrained.library_noise import silence_libraries
+from gloss.models.pretrained.quiet import silence_libraries
 from gloss.models.structure.forward_pass import compute_logits
 from gloss.models.structure.recording import probe_tokens
 from gloss.models.structure.transformers_types import PreTrainedModel

@@ -27,7 +27,7 @@ from gloss.models.pretrained.consistency import (
     try_on_english,
 )
 from gloss.models.pretrained.hub import GGUF, hub_snapshot, is_local_path
-from gloss.models.pretrained.library_noise import silence_libraries
+from gloss.models.pretrained.quiet import silence_libraries
 from gloss.models.pretrained.special_tokens import ROLES, SpecialTokens
 from gloss.models.pretrained.tokenizer import PlainTokenizer, load_tokenizer, read_json
 from gloss.models.structure.transformers_types import PreTrainedConfig, PreTrainedModel

@@ -172,7 +172,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
             )
     from transformers import AutoTokenizer
 
-    from gloss.models.pretrained.library_noise import silence_libraries
+    from gloss.models.pretrained.quiet import silence_libraries
 
     with silence_libraries(
         f"{folder} holds no tokenizer.json, and no tokenizer can be made from its other files"
