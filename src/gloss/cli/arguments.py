@@ -1,0 +1,33 @@
+"""Arguments and options that several verbs take."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ExperimentFile = Annotated[
+    Path,
+    typer.Argument(metavar="EXPERIMENT.toml", help="One table per verb; see docs/experiments.md."),
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+Wait = Annotated[
+    bool,
+    typer.Option("--wait", help="Where another gloss works in the folder, wait until it is done."),
+]
+
+Device = Annotated[
+    str, typer.Option(help="Where the model is computed: `auto`, `cpu`, `cuda`, `cuda:1`.")
+]
+Dtype = Annotated[
+    str, typer.Option(help="In which type of number: `auto`, `float32`, `bfloat16`, `float16`.")
+]
+Adapter = Annotated[
+    str, typer.Option(help="The folder of a PEFT adapter that is added to the model's weights.")
+]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A folder, a name on the hub, or `embedded`.")
+]
+Dictionary = Annotated[
+    str, typer.Argument(metavar="DICTIONARY", help="A folder in a known format, or `embedded`.")
+]
+Site = Annotated[str, typer.Option(help="Where the dictionary reads, if its files do not say.")]

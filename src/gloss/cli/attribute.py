@@ -1,0 +1,85 @@
+"""What acts together to make a model say what it does?"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gloss.cli.arguments import Adapter, Device, Dtype, Wait
+
+
+def attribute(
+    prompt: Annotated[str, typer.Option(help="The text whose parts are asked about.")] = "",
+    answer: Annotated[
+        str, typer.Option(help="What the model says next; its own likeliest token if left out.")
+    ] = "",
+    other: Annotated[
+        str, typer.Option(help="Another answer, for the difference between the two.")
+    ] = "",
+    feature: Annotated[
+        str, typer.Option(help="Or why this feature fires at the end: DICTIONARY@INDEX.")
+    ] = "",
+    value: Annotated[
+        str, typer.Option(help="log_probability, log_odds, difference, kl or activation.")
+    ] = "",
+    unit: Annotated[
+        str, typer.Option(help="What is removed as a whole: words, sentences, lines or tokens.")
+    ] = "words",
+    removal: Annotated[
+        str, typer.Option(help="remove, mask or infill; of components mean, zero or resample.")
+    ] = "remove",
+    components: Annotated[
+        str, typer.Option(help="Ask about parts of the model instead: heads, mlps or layers.")
+    ] = "",
+    features: Annotated[
+        str, typer.Option(help="Or about features at a site: DICTIONARY@3,17,40.")
+    ] = "",
+    data: Annotated[
+        str, typer.Option(help="Or about a table of masks and values: .csv, .parquet or .npz.")
+    ] = "",
+    model: Annotated[
+        str, typer.Option(help="A folder, a name on the hub, or `embedded`.")
+    ] = "embedded",
+    base_url: Annotated[
+        str, typer.Option(help="Of an endpoint that has the model, if it is not to run here.")
+    ] = "",
+    method: Annotated[str, typer.Option(help="Who attributes; see docs/attribute.md.")] = "auto",
+    budget: Annotated[int | None, typer.Option(min=1, help="How many masks may be valued.")] = None,
+    order: Annotated[
+        int | None, typer.Option(min=1, help="Of the largest sets that are looked for.")
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where values, records and pages are kept.")] = Path(
+        "runs/attribute"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Of the masks that are drawn.")] = 0,
+    wait: Wait = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    adapter: Adapter = "",
+) -> None:
+    """Say which words, heads, features or training examples **act together** to make the model say
+    what it does.
+    """
+    from gloss.run.attributing.attribution_report import report_attribution
+    from gloss.run.attributing.question import (
+        AttributionQuestion,
+        AttributionSettings,
+        LoadingSettings,
+        PlayerSettings,
+    )
+
+    players = PlayerSettings(unit, removal, components, features, data)
+    question = AttributionQuestion(
+        model,
+        prompt,
+        answer,
+        other,
+        feature,
+        base_url,
+        value,
+        players,
+        LoadingSettings(device, dtype, adapter),
+    )
+    report_attribution(
+        question, AttributionSettings(method, budget, order, folder, seed), wait=wait
+    )

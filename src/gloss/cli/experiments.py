@@ -1,0 +1,97 @@
+"""The verbs that take an experiment: they run it, wholly or up to a stage, or say what it would
+ask.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gloss.cli.arguments import ExperimentFile, Wait
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the run is kept.")] = Path("runs/demo"),
+    features: Annotated[
+        int,
+        typer.Option(
+            min=0, help="How many of the dictionary's live features to explain; 0 for all."
+        ),
+    ] = 400,
+    wait: Wait = False,
+) -> None:
+    """Explain and score features of the **embedded language model**, offline, and write pages to
+    look at.
+    """
+    from gloss.run.experiment import demo_experiment
+    from gloss.run.pipeline import run_all
+
+    run_all(demo_experiment(folder, features), wait=wait)
+
+
+Precision = Annotated[
+    float | None,
+    typer.Option(
+        help=(
+            "Stop asking a judge once its balanced accuracy is known to within this, for all scores"
+            " that can."
+        )
+    ),
+]
+
+
+def run(path: ExperimentFile, precision: Precision = None, wait: Wait = False) -> None:
+    """Run **every stage** of an experiment; what is already done is not done again."""
+    from gloss.run.experiment import Experiment, with_precision
+    from gloss.run.pipeline import run_all
+
+    experiment = Experiment.read(path)
+    run_all(experiment if precision is None else with_precision(experiment, precision), wait=wait)
+
+
+def stage_verb(name: str, what: str) -> Callable[..., None]:
+    """The verb that runs an experiment up to one stage."""
+
+    def verb(path: ExperimentFile, wait: Wait = False) -> None:
+        from gloss.run.experiment import Experiment
+        from gloss.run.pipeline import run_until
+
+        run_until(Experiment.read(path), name, wait=wait)
+
+    verb.__name__ = name
+    verb.__doc__ = f"{what}\n\nEarlier stages that are not done run first."
+    return verb
+
+
+STAGE_VERBS = (
+    stage_verb("decompose", "Load or train the **dictionary** of features."),
+    stage_verb("collect", "Run the subject over the texts and keep every **activation**."),
+    stage_verb("sample", "Choose the **contexts** that show each feature, to train and held out."),
+    stage_verb("intervene", "**Amplify** each feature in the subject and measure what that does."),
+    stage_verb("explain", "**Explain** each feature in words."),
+    stage_verb("score", "**Score** each explanation on text that it never saw, with controls."),
+    stage_verb("collisions", "Find features whose explanations nobody can **tell apart**."),
+)
+
+
+def cost(path: ExperimentFile) -> None:
+    """Say what an experiment would **ask of a language model**: requests, tokens, money.
+
+    Asks nothing.
+    """
+    from gloss.run.commands.cost import print_cost_estimate
+    from gloss.run.experiment import Experiment
+
+    print_cost_estimate(Experiment.read(path))
+
+
+def probe(path: ExperimentFile) -> None:
+    """Try out what an experiment's **language model can do**: chats, log-probabilities, JSON.
+
+    In a few short requests.
+    """
+    from gloss.run.chat_capabilities import print_capabilities
+    from gloss.run.experiment import Experiment
+
+    print_capabilities(Experiment.read(path))
