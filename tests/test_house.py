@@ -133,7 +133,7 @@ def test_everything_that_is_installed_with_gloss_is_pinned():
         for line in (ROOT / "constraints.txt").read_text().splitlines()
     ]
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
-    wanted, seen = [("gloss", extra) for extra in ("", "test", "llama-cpp")], set()
+    wanted, seen = [("gloss", extra) for extra in ("", "test", "docs", "llama-cpp")], set()
     while wanted:
         name, extra = wanted.pop()
         if (name, extra) in seen or (found := next(iter(distributions(name=name)), None)) is None:
