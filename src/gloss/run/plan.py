@@ -24,7 +24,13 @@ from gloss.run.experiment import (
     method_label,
 )
 from gloss.run.keys import model_hash, result_key, source_hash, weights_hash
-from gloss.run.methods import installed_methods, method_asks, open_packings, wrapped_methods
+from gloss.run.methods import (
+    SettingsMapping,
+    installed_methods,
+    method_asks,
+    open_packings,
+    wrapped_methods,
+)
 from gloss.sample.negatives import WANT_EMBEDDINGS
 from gloss.store import schemas
 from gloss.store.activations import Activations
@@ -252,7 +258,7 @@ def stage_keys(asked: Experiment) -> dict[str, str]:
         keys["attribute"] = result_key(keys["sample"], asked.attribute)
     if asked.judge.packing:
         for name in experiment_packings(asked):
-            measured = (asked.judge.packing, asked.contexts, asked.run.seed)
+            measured = (asked.judge.packing, asked.sampling.context_length, asked.run.seed)
             keys[f"packing.{name}"] = result_key(
                 keys["collect"], *measured, answer_dependencies(asked, "score", {"method": name})
             )
@@ -263,7 +269,10 @@ def stage_keys(asked: Experiment) -> dict[str, str]:
             *packing_keys("explain", settings, keys),
         ]
         keys[stage_name("explain", settings)] = result_key(
-            *reads, settings, answer_dependencies(asked, "explain", settings)
+            *reads,
+            settings,
+            answer_dependencies(asked, "explain", settings),
+            *embedder_weights("explain", settings),
         )
     explained = [keys[stage_name("explain", settings)] for settings in asked.explain]
     for settings in asked.score:
@@ -346,7 +355,7 @@ def score_keys(
     ):
         measured = (
             asdict(asked.judge),
-            asked.contexts,
+            asked.sampling.context_length,
             asked.run.seed,
             *packing_keys("score", settings, keys),
         )
@@ -354,12 +363,20 @@ def score_keys(
             keys["collect"], measured, settings, answer_dependencies(asked, "score", settings)
         )
         reads.append(found[stage_name("judge", settings)])
-    # of what embeds
-    weights = [source_hash(settings["model"])] if settings.get("model") else []
     found[stage_name("score", settings)] = result_key(
-        *reads, settings, answer_dependencies(asked, "score", settings), *weights
+        *reads,
+        settings,
+        answer_dependencies(asked, "score", settings),
+        *embedder_weights("score", settings),
     )
     return found
+
+
+def embedder_weights(verb: str, settings: SettingsMapping) -> list[str]:
+    """The hashes of the models that a method and its parts embed with, by their setting `model`."""
+    own = [source_hash(settings["model"])] if settings.get("model") else []
+    parts = wrapped_methods(installed_methods(verb)[settings["method"]].load(), settings)
+    return [*own, *(each for _, of, table in parts for each in embedder_weights(of, table))]
 
 
 def cause_keys(verb: str, settings: SettingsTable, keys: dict[str, str]) -> list[str]:
