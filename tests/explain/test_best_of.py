@@ -13,7 +13,7 @@ from gloss.explain.best_of import BestOf, draw_example_share
 from gloss.explain.candidate_selection import ChoosingExplainer
 from gloss.explain.rule_search.search import RuleSearch
 from gloss.models.chat_models.prompts import join_conversations
-from gloss.records import Explanation, Failure, Reason
+from gloss.records import Explanation, Failure, Reason, needs_of
 from gloss.run.methods import build_method, method_asks
 from gloss.score.detection import Detection
 from gloss.score.embedding import Embedding
@@ -103,7 +103,7 @@ def test_a_run_makes_it_from_names_and_tables():
         },
     )
     assert (made.explainer, made.scorer, made.n) == (RuleSearch(), Embedding(instruction="x"), 4)
-    assert not made.asks
+    assert not needs_of(made).asks
     assert method_asks("explain", {"method": "best_of"})
     assert method_asks("explain", {"method": "best_of", "explainer": "rule"})
     assert not method_asks(

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from gloss.errors import BadSettings
-from gloss.models.chat_models.capabilities import Capabilities, Need
+from gloss.models.chat_models.capabilities import Capabilities
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.prompts import Message, Prompt
 from gloss.models.local_chat import LocalChat
 from gloss.models.subject import Subject
+from gloss.records import Ability
 from gloss.run.plan import embedded_folder
 from gloss.score.detection import Detection
 from gloss.score.fuzzing import Fuzzing
@@ -79,7 +80,7 @@ def test_what_it_can_do_is_seen(found):
     assert found.weights.holds
     assert found.weights.median < 1e-3
     assert 'a model in this process ([chat] backend = "transformers")' in found.missing(
-        Need.OWN_TEXT
+        Ability.OWN_TEXT
     )
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from gloss.errors import BadInput, BadSettings
+from gloss.records import needs_of
 from gloss.run.experiment import RENAMED_SETTINGS, Experiment
 from gloss.run.methods import build_method
 from gloss.run.plan import Plan
@@ -170,7 +171,7 @@ def test_room_for_answers_is_a_setting_of_every_method_that_asks():
         build_method(
             "explain", {"method": "best_of", "scorer": {"method": "detection", "answer_tokens": 5}}
         )
-    assert build_method("explain", {"method": "best_of", "answer_tokens": 5}).asks
+    assert needs_of(build_method("explain", {"method": "best_of", "answer_tokens": 5})).asks
 
 
 def test_room_for_answers_is_part_of_what_answers_depend_on():

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from small import SMALL, start
 
-from gloss.models.chat_models.capabilities import Need
-from gloss.run.chat_capabilities import method_needs
+from gloss.records import Ability, needs_of
 from gloss.run.methods import build_method
 from gloss.run.plan import embedded_folder
 from models.text_server import serve_texts
@@ -85,17 +84,17 @@ def test_an_endpoint_that_does_nothing_at_all_is_refused_with_its_own_words(tmp_
 
 
 def test_what_a_method_needs_includes_what_the_methods_that_it_wraps_need():
-    def needs(verb: str, **settings: object) -> set[Need]:
-        return set(method_needs(build_method(verb, settings)))
+    def needs(verb: str, **settings: object) -> set[Ability]:
+        return set(needs_of(build_method(verb, settings)).asks)
 
-    assert needs("score", method="detection") == {Need.CHAT}
+    assert needs("score", method="detection") == {Ability.CHAT}
     assert (
         needs("score", method="surprisal")
         == needs("score", method="intervention")
-        == {Need.OWN_TEXT}
+        == {Ability.OWN_TEXT}
     )
     assert needs("explain", method="best_of", explainer="rule", scorer="surprisal") == {
-        Need.OWN_TEXT
+        Ability.OWN_TEXT
     }
-    assert needs("explain", method="repair", explainer="rule", scorer="execution") == {Need.CHAT}
+    assert needs("explain", method="repair", explainer="rule", scorer="execution") == {Ability.CHAT}
     assert needs("explain", method="best_of", explainer="rule", scorer="execution") == set()

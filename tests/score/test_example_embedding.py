@@ -62,7 +62,7 @@ def scored(rng, held_out: list[int], inactive: list[int], shown: list[int], othe
 
 def test_it_is_a_scorer_that_needs_no_explanation():
     assert isinstance(ExampleEmbedding(), Scorer)
-    assert not ExampleEmbedding.reads_explanation
+    assert not ExampleEmbedding.needs.explanation
 
 
 def test_the_ranking_is_the_one_worked_out_by_hand(rng):

@@ -1,6 +1,5 @@
 """Explains several times and keeps what scores best on documents that made no candidate."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -9,6 +8,7 @@ import numpy as np
 from gloss.errors import BadSettings
 from gloss.explain import Explainer
 from gloss.explain.candidate_selection import (
+    EXPLAINER_AND_SCORER,
     CandidateScorer,
     ChoosingExplainer,
     ExplanationChoice,
@@ -18,7 +18,7 @@ from gloss.explain.candidate_selection import (
     validation_score,
 )
 from gloss.models.chat_models.prompts import Conversation, join_conversations
-from gloss.records import Contexts, Examples, Explanation, Failure
+from gloss.records import Contexts, Examples, Explanation, Failure, Needs
 from gloss.store.evidence import Evidence
 
 
@@ -31,7 +31,7 @@ class BestOf:
     run makes them.
     """
 
-    wraps: ClassVar[Mapping[str, str]] = {"explainer": "explain", "scorer": "score"}
+    needs: ClassVar[Needs] = Needs(parts=EXPLAINER_AND_SCORER)
     explainer: Explainer | ChoosingExplainer | str = "max_activating"
     scorer: CandidateScorer | str = "detection"
     n: int = 4
@@ -44,11 +44,6 @@ class BestOf:
                 f"best_of was given n={self.n} and share={self.share}, wants at least 1 and a share"
                 " above 0, up to 1"
             )
-
-    @property
-    def asks(self) -> bool:
-        """Whether one of its parts asks a language model."""
-        return any(getattr(part, "asks", False) for part in (self.explainer, self.scorer))
 
     @property
     def tries(self) -> int:

@@ -2,7 +2,7 @@
 it was not made from.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -11,10 +11,12 @@ import numpy as np
 from gloss.errors import BadSettings
 from gloss.explain import Explainer
 from gloss.models.chat_models.prompts import Conversation, join_conversations
-from gloss.records import Explanation, ExplanationCandidate, Failure, Reason, Score
+from gloss.records import Explanation, ExplanationCandidate, Failure, Reason, Score, needs_of
 from gloss.store.evidence import Evidence
 
 JUDGED_CONTEXTS = 50  # contexts of either kind
+# the settings that name the parts of an explainer that chooses, each with its verb
+EXPLAINER_AND_SCORER: Mapping[str, str] = {"explainer": "explain", "scorer": "score"}
 
 
 @runtime_checkable
@@ -33,11 +35,6 @@ class ChoosingExplainer(Protocol):
     """An explainer made of others: it has candidates explained, and chooses among them on a part of
     the train split.
     """
-
-    @property
-    def asks(self) -> bool:
-        """Whether it, or one of its parts, asks a language model."""
-        ...
 
     @property
     def scorer(self) -> "CandidateScorer | str":
@@ -67,12 +64,12 @@ def require_parts(name: str, explainer: object, scorer: object) -> None:
             " another explainer"
         )
     for part in (explainer, scorer):
-        if getattr(part, "reads_effects", False):
+        if needs_of(part).effects:
             raise BadSettings(
                 f"{name} cannot be made of {type(part).__name__}: effects are not measured on the"
                 " validation split"
             )
-    if not getattr(scorer, "reads_explanation", True):
+    if not needs_of(scorer).explanation:
         raise BadSettings(
             f"{name} cannot choose by {type(scorer).__name__}, which scores features without their"
             " explanations"
@@ -83,7 +80,7 @@ def limit_evidence(evidence: Evidence, selector: CandidateScorer) -> Evidence:
     """The evidence that a selector judges: all of it, but for a language model no more contexts
     than a score has by default.
     """
-    if not getattr(selector, "asks", False):
+    if not needs_of(selector).asks:
         return evidence
     firing, inactive = (
         evidence.examples.held_out.spaced(JUDGED_CONTEXTS),

@@ -19,7 +19,7 @@ from gloss.models.chat_models.token_marks import (
     suitable_marks,
     where_above,
 )
-from gloss.records import Examples, Explanation, Failure, Reason
+from gloss.records import Ability, Examples, Explanation, Failure, Needs, Reason
 from gloss.store.vocabulary import Vocabulary
 
 
@@ -30,8 +30,7 @@ class InputOutput:
     Asks for one sentence on both.
     """
 
-    asks: ClassVar[bool] = True
-    reads_effects: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,), effects=True)
     contexts: int = 40
     threshold: float = 0.3  # of a context's maximum, above which a token is marked
     strengths: bool = True

@@ -21,7 +21,7 @@ from gloss.models.chat_models.token_marks import (
     suitable_marks,
     where_above,
 )
-from gloss.records import Examples, Explanation, Failure, Reason
+from gloss.records import Ability, Examples, Explanation, Failure, Needs, Reason
 from gloss.store.vocabulary import Vocabulary
 
 STRENGTHS = 10  # of the strongest activation; an integer is shorter than a float and says enough
@@ -32,7 +32,7 @@ ANSWER_TOKENS = 500
 class MaxActivating:
     """Shows contexts with their firing tokens between marks, and asks for one sentence."""
 
-    asks: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,))
     contexts: int = 40  # shown at most; drawn evenly from those that were sampled
     threshold: float = 0.3  # of a context's maximum, above which a token is marked
     strengths: bool = True  # list the marked tokens with integer strengths from 0 to 10

@@ -11,7 +11,7 @@ import numpy as np
 from gloss.errors import require_at_least
 from gloss.models.chat_models.prompts import Conversation
 from gloss.models.chat_models.token_marks import json_string
-from gloss.records import Control, Effect, Examples, Explanation, Failure, Reason, Shift
+from gloss.records import Control, Effect, Examples, Explanation, Failure, Needs, Reason, Shift
 from gloss.store.vocabulary import Vocabulary
 
 TOKEN_CHANGE = "token_change"
@@ -32,7 +32,7 @@ class TokenChange:
     Fails where nothing rises on other prompts than those that chose it.
     """
 
-    reads_effects: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(effects=True)
     tokens: int = 10  # named at most
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@ is better elsewhere.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ import numpy as np
 from gloss.errors import BadSettings
 from gloss.explain import Explainer
 from gloss.explain.candidate_selection import (
+    EXPLAINER_AND_SCORER,
     CandidateScorer,
     ChoosingExplainer,
     ExplanationChoice,
@@ -32,11 +33,13 @@ from gloss.models.chat_models.token_marks import (
     where_above,
 )
 from gloss.records import (
+    Ability,
     Contexts,
     Estimate,
     Explanation,
     ExplanationCandidate,
     Failure,
+    Needs,
     Reason,
     Score,
     Verdict,
@@ -56,8 +59,7 @@ class Repair:
     until a run makes them.
     """
 
-    wraps: ClassVar[Mapping[str, str]] = {"explainer": "explain", "scorer": "score"}
-    asks: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,), parts=EXPLAINER_AND_SCORER)
     explainer: Explainer | ChoosingExplainer | str = "max_activating"
     scorer: CandidateScorer | str = "detection"  # one that gives a verdict on each context
     rounds: int = 2

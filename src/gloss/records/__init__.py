@@ -5,11 +5,13 @@ from gloss.records.effects import Completion, EditKind, Effect, RankedToken, Shi
 from gloss.records.examples import Examples
 from gloss.records.explanations import NOBODY, Explanation, ExplanationCandidate, is_text
 from gloss.records.features import Failure, FeatureActivations, FeatureId, Neighbour, Reason
+from gloss.records.needs import Ability, Needs, needs_of
 from gloss.records.scores import Control, Estimate, Score, Verdict
 
 __all__ = [
     "NOBODY",
     "PADDING",
+    "Ability",
     "Completion",
     "Contexts",
     "Control",
@@ -22,6 +24,7 @@ __all__ = [
     "Failure",
     "FeatureActivations",
     "FeatureId",
+    "Needs",
     "Negative",
     "Neighbour",
     "RankedToken",
@@ -31,4 +34,5 @@ __all__ = [
     "Split",
     "Verdict",
     "is_text",
+    "needs_of",
 ]

@@ -33,7 +33,7 @@ class Examples:
     share_near: float = math.nan
     # of the tokens that drive it at its peaks (0 the peak, -1 the one before), weightiest first
     offsets: tuple[int, ...] = ()
-    # of interventions after train contexts; for explainers that say `reads_effects = True`
+    # of interventions after train contexts; for explainers that need them
     effects: tuple[Effect, ...] = ()
 
     def for_explainer(self) -> "Examples":

@@ -14,15 +14,16 @@ from rich.table import Table as Printed
 from rich.text import Text
 
 from gloss.errors import BadSettings, Damaged, Mismatch
-from gloss.models.chat_models.capabilities import Agreement, Capabilities, Need, OwnText
+from gloss.models.chat_models.capabilities import Agreement, Capabilities, OwnText
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.completions import OwnTextForm
 from gloss.models.chat_models.connection import key_use_sentence
 from gloss.models.chat_models.manner import Manner
 from gloss.models.local_chat import LocalChat
+from gloss.records import Ability, needs_of
 from gloss.run.experiment import EMBEDDED, Experiment, SettingsTable, chat_settings
 from gloss.run.keys import weights_hash
-from gloss.run.methods import build_method, method_asks
+from gloss.run.methods import build_method
 from gloss.run.plan import Plan, embedded_folder, stage_name
 from gloss.run.progress import out, print_notes
 from gloss.store.atomic import write_bytes
@@ -32,10 +33,10 @@ CAPABILITIES_FILE, LEDGER = "capabilities.json", "answers.sqlite"
 CONTROL = "control.json"  # in the folder of a run that is a control of another
 # of [chat]: what the findings are about
 IDENTIFYING_SETTINGS = ("backend", "model", "revision", "base_url", "extra", "weights")
-NEED_WORDS: Mapping[Need, str] = {
-    Need.CHAT: "answers chats",
-    Need.LOGPROBS: "log-probabilities of what it generates",
-    Need.OWN_TEXT: "log-probabilities of a prompt's own text",
+NEED_WORDS: Mapping[Ability, str] = {
+    Ability.CHAT: "answers chats",
+    Ability.LOGPROBS: "log-probabilities of what it generates",
+    Ability.OWN_TEXT: "log-probabilities of a prompt's own text",
 }
 
 
@@ -55,12 +56,12 @@ def print_capabilities(experiment: Experiment) -> None:
     for need, words in NEED_WORDS.items():
         users = ", ".join(
             stage
-            for stage, needs in needs_by_stage(experiment, ("explain", "score"))
+            for stage, needs in abilities_by_stage(experiment, ("explain", "score"))
             if need in needs
         )
         how = (
             f"yes, by {found.own_text.form}"
-            if need is Need.OWN_TEXT and found.own_text.form
+            if need is Ability.OWN_TEXT and found.own_text.form
             else "yes"
         )
         lacks = found.missing(need)
@@ -112,15 +113,19 @@ def require_capabilities(plan: Plan, verbs: Iterable[str]) -> None:
     """
     stages = [
         (stage, needs)
-        for stage, needs in needs_by_stage(plan.experiment, verbs)
+        for stage, needs in abilities_by_stage(plan.experiment, verbs)
         if not is_method_finished(plan, stage)
     ]
     if not plan.experiment.chat or not stages:
         return
     found = known_capabilities(plan)
-    if found is None or (found.weights and not found.weights.holds) or missing_needs(found, stages):
+    if (
+        found is None
+        or (found.weights and not found.weights.holds)
+        or missing_abilities(found, stages)
+    ):
         found = try_out_model(plan)  # servers are mended
-    if lacks := missing_needs(found, stages):
+    if lacks := missing_abilities(found, stages):
         stage, what = lacks[0]
         raise BadSettings(
             f"{stage} cannot be had of {chat_label(plan.experiment.chat)}, which {what}"
@@ -134,33 +139,20 @@ def is_method_finished(plan: Plan, stage: str) -> bool:
     )
 
 
-def needs_by_stage(
+def abilities_by_stage(
     experiment: Experiment, verbs: Iterable[str]
-) -> list[tuple[str, tuple[Need, ...]]]:
+) -> list[tuple[str, tuple[Ability, ...]]]:
     """The methods that ask, each with what it needs."""
-    found: list[tuple[str, tuple[Need, ...]]] = []
-    for verb in verbs:
-        for settings in getattr(experiment, verb):
-            if method_asks(verb, settings):
-                found.append(
-                    (stage_name(verb, settings), method_needs(build_method(verb, settings)))
-                )
-    return found
+    found = (
+        (stage_name(verb, settings), needs_of(build_method(verb, settings)).asks)
+        for verb in verbs
+        for settings in getattr(experiment, verb)
+    )
+    return [(stage, asks) for stage, asks in found if asks]
 
 
-def method_needs(chosen: Any) -> tuple[Need, ...]:
-    """What a method needs of a language model, the methods that it wraps included.
-
-    A chat where it asks and says no more.
-    """
-    parts = [getattr(chosen, name) for name in getattr(chosen, "wraps", ())]
-    inner = [need for part in parts if getattr(part, "asks", False) for need in method_needs(part)]
-    own = (Need.CHAT,) if getattr(type(chosen), "asks", False) is True else ()
-    return (*getattr(chosen, "needs", own), *inner)
-
-
-def missing_needs(
-    found: Capabilities, stages: Iterable[tuple[str, tuple[Need, ...]]]
+def missing_abilities(
+    found: Capabilities, stages: Iterable[tuple[str, tuple[Ability, ...]]]
 ) -> list[tuple[str, str]]:
     """The methods that cannot be had, each with the reason."""
     return [

@@ -26,6 +26,7 @@ from gloss.models.model_settings import (
     require_leave_out,
     require_massive_multiple,
 )
+from gloss.records import needs_of
 from gloss.run.methods import Checks, build_dataclass, build_method, require_kind, suggestion
 from gloss.sample.examples import SamplingSettings
 
@@ -383,10 +384,7 @@ class Experiment:
                         f"[{verb}] names no method; add one, for example method ="
                         f" {DEFAULT_METHODS[verb][0]['method']!r}"
                     )
-                if (
-                    getattr(build_method(verb, settings), "reads_effects", False)
-                    and self.intervene is None
-                ):
+                if needs_of(build_method(verb, settings)).effects and self.intervene is None:
                     raise BadSettings(
                         f"[{verb}] {settings['method']} reads effects of interventions, and there"
                         " are none; add a table [intervene], empty for the defaults"

@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from gloss.errors import BadSettings
+from gloss.records import Needs, needs_of
 
 SettingsMapping = Mapping[str, Any]
 # of settings that may be of several kinds: each raises BadSettings
@@ -46,7 +47,11 @@ def build_method(verb: str, settings: Mapping[str, Any]) -> Any:
             f" {missing}"
         )
     built = build_dataclass(kind, chosen | made, where)
-    if room and not getattr(built, "asks", False):
+    try:
+        needs = needs_of(built)
+    except TypeError as problem:
+        raise BadSettings(f"{where}: {problem}") from problem
+    if room and not needs.asks:
         raise BadSettings(f"{where} asks no language model; leave {min(room)} out")
     for setting, tokens in room.items():
         require_kind(tokens, 0, f"{where}.{setting}")
@@ -61,12 +66,12 @@ def wrapped_methods(
     """The methods that a method is made of: the setting that names each, its verb, and its own
     table.
 
-    The class variable `wraps` says which settings those are; a name alone stands for a table with
-    nothing else in it.
+    `needs.parts` says which settings those are; a name alone stands for a table with nothing else
+    in it.
     """
     defaults = {field.name: field.default for field in fields(kind)} if is_dataclass(kind) else {}
     found: list[tuple[str, str, SettingsMapping]] = []
-    for part, verb in getattr(kind, "wraps", {}).items():
+    for part, verb in needs_of(kind).parts.items():
         given = settings.get(part, defaults[part])
         if not isinstance(given, str) and not (isinstance(given, Mapping) and "method" in given):
             raise BadSettings(
@@ -77,16 +82,19 @@ def wrapped_methods(
     return found
 
 
+def method_needs(verb: str, settings: SettingsMapping) -> Needs:
+    """What the method that these settings name needs of itself, whatever it is made of."""
+    return needs_of(installed_methods(verb)[settings["method"]].load())
+
+
 def method_asks(verb: str, settings: SettingsMapping) -> bool:
     """Whether the method with these settings asks a language model, itself or by a part of it."""
-    return bool(getattr(build_method(verb, settings), "asks", False))
+    return bool(needs_of(build_method(verb, settings)).asks)
 
 
 def method_packs(verb: str, settings: SettingsMapping) -> bool:
     """Whether the method asks about several contexts in one request, in a form that is open."""
-    return verb == "score" and bool(
-        getattr(installed_methods(verb)[settings["method"]].load(), "packs", False)
-    )
+    return verb == "score" and method_needs(verb, settings).packs
 
 
 def is_packing_open(settings: SettingsMapping) -> bool:
@@ -129,12 +137,13 @@ def build_dataclass(kind: type, settings: Mapping[str, Any], where: str) -> Any:
     known = {field.name: field for field in fields(kind) if field.init}
     checks: Checks = getattr(kind, "checks", {})
     given: dict[str, Any] = {}
+    parts = needs_of(kind).parts
     for key, value in settings.items():
         if key not in known:
             raise BadSettings(f"{where} has no setting {key!r}{suggestion(key, known)}")
         given[key] = value
         factory = known[key].default_factory
-        if key not in getattr(kind, "wraps", {}):
+        if key not in parts:
             default = known[key].default if factory is MISSING else factory()
             given[key] = convert_kind(value, default)
             if key in checks:

@@ -28,6 +28,7 @@ from gloss.run.methods import (
     SettingsMapping,
     installed_methods,
     method_asks,
+    method_needs,
     open_packings,
     wrapped_methods,
 )
@@ -350,9 +351,7 @@ def score_keys(
         *cause_keys("score", settings, keys),
         *packing_keys("score", settings, keys),
     ]
-    if asked.judge.calibration_items and getattr(
-        installed_methods("score")[settings["method"]].load(), "correctable", False
-    ):
+    if asked.judge.calibration_items and method_needs("score", settings).correctable:
         measured = (
             asdict(asked.judge),
             asked.sampling.context_length,
@@ -384,12 +383,10 @@ def cause_keys(verb: str, settings: SettingsTable, keys: dict[str, str]) -> list
 
     Nothing for one that reads none.
     """
-    kind = installed_methods(verb)[settings["method"]].load()
-    reads = [keys["intervene"]] if getattr(kind, "reads_effects", False) else []
+    needs = method_needs(verb, settings)
+    reads = [keys["intervene"]] if needs.effects else []
     return (
-        [*reads, keys["attribute"]]
-        if getattr(kind, "reads_token_attributions", False) and "attribute" in keys
-        else reads
+        [*reads, keys["attribute"]] if needs.token_attributions and "attribute" in keys else reads
     )
 
 

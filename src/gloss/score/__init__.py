@@ -14,12 +14,8 @@ from gloss.store.evidence import Evidence
 class Scorer(Protocol):
     """Judges an explanation by evidence that it was not made from.
 
-    Class variables say what it needs: `asks = True` a language model, and `needs` what that must be
-    able to do if not a chat alone; `reads_neighbours = True` the evidence of near features,
-    `reads_texts = True` the subject, to run it over other texts than the corpus, `reads_explanation
-    = False` no explanation, so that it is made once a feature and has no controls. `correctable =
-    True` says that its verdicts are a judge's yes or no on contexts of known truth, so that the
-    judge's errors can be measured and taken out.
+    Its class variable `needs` (`gloss.records.Needs`) says what else a run must give it: a language
+    model to ask, near features, effects of interventions, new texts that the subject reads.
     """
 
     def score(

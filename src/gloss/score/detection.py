@@ -11,7 +11,7 @@ import numpy as np
 
 from gloss.models.chat_models.prompts import Conversation, prompt_file
 from gloss.models.chat_models.token_marks import json_string, numbered_lines
-from gloss.records import Contexts, Explanation, Failure, Score
+from gloss.records import Ability, Contexts, Explanation, Failure, Needs, Score
 from gloss.score.judge.questions import JudgedItem, QuestionSettings, ask_judge
 from gloss.score.judge.verdict_metrics import too_few_contexts, verdict_score
 from gloss.store.context_text import context_texts
@@ -23,9 +23,7 @@ from gloss.store.vocabulary import Vocabulary
 class Detection:
     """Shows held-out contexts as plain text, firing and inactive ones mixed."""
 
-    asks: ClassVar[bool] = True
-    correctable: ClassVar[bool] = True
-    packs: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,), correctable=True, packs=True)
     contexts_per_question: int = 0  # 0: 25, or what a run finds to be as good as one at a time
     form: str = "auto"  # of the question: numbered, list, single; auto is measured with it
     # asked for at each token of an answer; gives probabilities where the server gives

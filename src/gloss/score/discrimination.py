@@ -21,7 +21,17 @@ from gloss.models.chat_models.token_marks import (
     suitable_marks,
     where_above,
 )
-from gloss.records import Contexts, Explanation, Failure, Neighbour, Reason, Score, Verdict
+from gloss.records import (
+    Ability,
+    Contexts,
+    Explanation,
+    Failure,
+    Needs,
+    Neighbour,
+    Reason,
+    Score,
+    Verdict,
+)
 from gloss.score.judge.multiple_choice import (
     ChoiceItem,
     accuracy_estimates,
@@ -45,8 +55,7 @@ class Discrimination:
     fires only where the feature does is passed over. Trials draw new contexts and a new order.
     """
 
-    asks: ClassVar[bool] = True
-    reads_neighbours: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,), neighbours=True)
     k: int = 5
     trials: int = 10
     contexts_each: int = 2

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from gloss.models.chat_models.prompts import Conversation
 from gloss.models.embedder import Embedder, load_embedder
-from gloss.records import Contexts, Estimate, Explanation, Failure, Negative, Reason, Score
+from gloss.records import Contexts, Estimate, Explanation, Failure, Needs, Negative, Reason, Score
 from gloss.score.judge.verdict_metrics import too_few_contexts
 from gloss.statistics.ranking import ranking_estimates, ranking_headline
 from gloss.store.context_text import context_texts
@@ -90,7 +90,7 @@ class ExampleEmbedding:
     contexts that are inactive.
     """
 
-    reads_explanation: ClassVar[bool] = False
+    needs: ClassVar[Needs] = Needs(explanation=False)
     # a folder, or what the endpoint calls it; "" takes the model of the extra `embed`
     model: str = ""
     base_url: str = ""  # of an endpoint; "" embeds on this machine

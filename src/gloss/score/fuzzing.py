@@ -18,7 +18,7 @@ from gloss.models.chat_models.token_marks import (
     suitable_marks,
     where_above,
 )
-from gloss.records import Explanation, Failure, Score
+from gloss.records import Ability, Explanation, Failure, Needs, Score
 from gloss.score.judge.questions import JudgedItem, QuestionSettings, ask_judge
 from gloss.score.judge.verdict_metrics import too_few_contexts, verdict_score
 from gloss.score.mark_matching import MarkedItem, match_marks
@@ -31,9 +31,7 @@ class Fuzzing:
     it is inactive.
     """
 
-    asks: ClassVar[bool] = True
-    correctable: ClassVar[bool] = True
-    packs: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,), correctable=True, packs=True)
     contexts_per_question: int = 0  # as for detection
     form: str = "auto"  # as for detection
     threshold: float = 0.3  # of a context's maximum, above which a token is marked

@@ -13,7 +13,7 @@ import numpy as np
 from gloss.errors import BadSettings
 from gloss.models.chat_models.prompts import Answer, Conversation, Prompt, prompt_file
 from gloss.models.chat_models.token_marks import json_string
-from gloss.records import Explanation, Failure, Reason, Score
+from gloss.records import Ability, Explanation, Failure, Needs, Reason, Score
 from gloss.score.new_texts import (
     TextAttempt,
     active_in_new_texts,
@@ -35,8 +35,7 @@ class Generation:
     The subject reads both.
     """
 
-    asks: ClassVar[bool] = True
-    reads_texts: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,), texts=True)
     texts: int = 20  # of either kind
     temperature: float = 1.0
     # the description that the contrast is written from

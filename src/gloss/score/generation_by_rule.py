@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from gloss.errors import BadInput, BadSettings
 from gloss.models.chat_models.prompts import Conversation
-from gloss.records import PADDING, Explanation, Failure, Reason, Score
+from gloss.records import PADDING, Explanation, Failure, Needs, Reason, Score
 from gloss.rules import Passage, Rule, execute, parse_rule
 from gloss.rules.language import (
     After,
@@ -47,7 +47,7 @@ class GenerationByRule:
     places for contrast.
     """
 
-    reads_texts: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(texts=True)
     texts: int = 30  # of either kind
     tries: int = 20  # ways to make the rule hold in one context
 

@@ -11,16 +11,17 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from gloss.errors import BadSettings, require_at_least
-from gloss.models.chat_models.capabilities import Need
 from gloss.models.chat_models.prompts import Conversation, prompt_file
 from gloss.models.chat_models.token_marks import json_string
 from gloss.records import (
+    Ability,
     Completion,
     Control,
     Effect,
     Estimate,
     Explanation,
     Failure,
+    Needs,
     Reason,
     Score,
     Verdict,
@@ -36,9 +37,7 @@ class InterventionSurprisal:
     clean one?
     """
 
-    asks: ClassVar[bool] = True
-    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_TEXT,)
-    reads_effects: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(asks=(Ability.OWN_TEXT,), effects=True)
     kl: float = 1.0  # of the headline, in nats; one of [intervene]
     worked_examples: int = 3  # in the prompt, three at most
 

@@ -21,7 +21,7 @@ from gloss.models.chat_models.token_marks import (
     suitable_marks,
     where_above,
 )
-from gloss.records import Estimate, Explanation, Failure, Reason, Score, Verdict
+from gloss.records import Ability, Estimate, Explanation, Failure, Needs, Reason, Score, Verdict
 from gloss.score.judge.multiple_choice import (
     ChoiceItem,
     accuracy_estimates,
@@ -43,8 +43,7 @@ class Intruder:
     of marks are those of `k` firing contexts, and who looks at the marks alone finds one in `k`.
     """
 
-    asks: ClassVar[bool] = True
-    reads_explanation: ClassVar[bool] = False
+    needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,), explanation=False)
     k: int = 5
     trials: int = 50
     sets_per_question: int = 10

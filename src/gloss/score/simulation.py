@@ -11,7 +11,6 @@ from typing import ClassVar
 import numpy as np
 
 from gloss.errors import BadSettings
-from gloss.models.chat_models.capabilities import Need
 from gloss.models.chat_models.prompts import (
     PLAIN,
     Answer,
@@ -21,7 +20,7 @@ from gloss.models.chat_models.prompts import (
     prompt_file,
 )
 from gloss.models.chat_models.token_marks import json_string, numbered_lines
-from gloss.records import Explanation, Failure, Reason, Score
+from gloss.records import Ability, Explanation, Failure, Needs, Reason, Score
 from gloss.score.simulation_metrics import (
     HIGHEST,
     TokenPredictions,
@@ -45,8 +44,7 @@ class Simulation:
     text says `?`.
     """
 
-    asks: ClassVar[bool] = True
-    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_TEXT,)
+    needs: ClassVar[Needs] = Needs(asks=(Ability.OWN_TEXT,))
     contexts: int = 100  # held out, half of them firing
     worked_examples: int = 3  # in the prompt, three at most
     highest: int = HIGHEST  # 9 for tokenizers that write 10 as two tokens
@@ -126,8 +124,7 @@ class SimulationByToken:
     the prompt.
     """
 
-    asks: ClassVar[bool] = True
-    needs: ClassVar[tuple[Need, ...]] = (Need.CHAT, Need.LOGPROBS)
+    needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT, Ability.LOGPROBS))
     contexts: int = 10  # held out, half of them firing
     alternatives: int = 20  # the most that chat completions give
 
@@ -196,7 +193,7 @@ class SimulationJson:
     are not 0.
     """
 
-    asks: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,))
     contexts: int = 100  # held out, half of them firing
 
     def __post_init__(self) -> None:

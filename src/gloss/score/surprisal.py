@@ -11,7 +11,6 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from gloss.errors import BadSettings
-from gloss.models.chat_models.capabilities import Need
 from gloss.models.chat_models.prompts import (
     PLAIN,
     Answer,
@@ -22,7 +21,17 @@ from gloss.models.chat_models.prompts import (
     prompt_file,
 )
 from gloss.models.chat_models.token_marks import json_string
-from gloss.records import Estimate, Explanation, Failure, Negative, Reason, Score, Verdict
+from gloss.records import (
+    Ability,
+    Estimate,
+    Explanation,
+    Failure,
+    Needs,
+    Negative,
+    Reason,
+    Score,
+    Verdict,
+)
 from gloss.score.judge.verdict_metrics import too_few_contexts
 from gloss.statistics.intervals import bootstrap
 from gloss.statistics.ranking import ranking_estimates, ranking_headline
@@ -34,8 +43,7 @@ from gloss.store.evidence import Evidence
 class Surprisal:
     """Two requests a context: after the explanation, and after a description that fits anything."""
 
-    asks: ClassVar[bool] = True
-    needs: ClassVar[tuple[Need, ...]] = (Need.OWN_TEXT,)
+    needs: ClassVar[Needs] = Needs(asks=(Ability.OWN_TEXT,))
     worked_examples: int = 3  # in the prompt, three at most
     fits_anything: str = "Various unrelated texts."
 

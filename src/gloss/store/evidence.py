@@ -56,10 +56,10 @@ class Evidence:
     examples: Examples
     corpus: Corpus
     activations: FeatureActivations
-    # nearest first; for scorers that say `reads_neighbours = True`
+    # nearest first; for scorers that need them
     neighbours: tuple[Neighbour, ...] = ()
-    reader: NewTextReader | None = None  # for scorers that say `reads_texts = True`
-    # after held-out contexts, controls among them; for scorers that say `reads_effects = True`
+    reader: NewTextReader | None = None  # for scorers that need new texts
+    # after held-out contexts, controls among them; for scorers that need them
     effects: tuple[Effect, ...] = ()
 
 

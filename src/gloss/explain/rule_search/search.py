@@ -20,7 +20,7 @@ from gloss.explain.rule_search.simplify import simplify_alternatives
 from gloss.explain.rule_search.term_candidates import TermCandidate, UncoveredRows, choose_sets
 from gloss.explain.rule_search.train_windows import TrainWindows
 from gloss.models.chat_models.prompts import Conversation
-from gloss.records import Examples, Explanation, Failure, Reason
+from gloss.records import Examples, Explanation, Failure, Needs, Reason
 from gloss.rules.execute import where_alternative_holds
 from gloss.rules.language import Alternative, Rule, RuleTerm
 from gloss.store.vocabulary import Vocabulary
@@ -47,7 +47,7 @@ class RuleSearch:
     beam: int = 2  # first terms from which an alternative is grown
     fewest_firing: int = 8  # train contexts
     # tokens just as far back as those that drive the feature are tried, where these are known
-    reads_token_attributions: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(token_attributions=True)
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "max_alternatives", "max_terms", "beam", "fewest_firing")

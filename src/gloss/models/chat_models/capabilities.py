@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from statistics import median
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ from gloss.models.chat_models.prompts import (
     list_schema,
     response_format,
 )
+from gloss.records import Ability
 
 SAMPLE = (
     "The keeper of the old lighthouse wrote down the names of all ships, one line each:\n\ndef"
@@ -41,21 +41,13 @@ LocalLogprobs = Callable[[str], Sequence[PromptToken]]
 """How likely each token of a text is by weights that are here."""
 
 
-class Need(StrEnum):
-    """What a method that asks can need; without a word of its own it needs a chat."""
-
-    CHAT = "chat"
-    LOGPROBS = "logprobs"  # of tokens that are generated in a chat
-    OWN_TEXT = "own_text"  # log-probabilities of a prompt's own text
-
-
-NEED_REMEDIES: Mapping[Need, str] = {
-    Need.CHAT: (
+ABILITY_REMEDIES: Mapping[Ability, str] = {
+    Ability.CHAT: (
         "use a model with a chat template, or a score that asks in plain text (simulation,"
         " surprisal)"
     ),
-    Need.LOGPROBS: "use a server that gives them, or simulation_json, which needs none",
-    Need.OWN_TEXT: (
+    Ability.LOGPROBS: "use a server that gives them, or simulation_json, which needs none",
+    Ability.OWN_TEXT: (
         'use a server that does (vLLM), a model in this process ([chat] backend = "transformers"), '
         "or a score that needs none (simulation_json, detection, fuzzing)"
     ),
@@ -114,18 +106,18 @@ class Capabilities:
     weights: Agreement | None = None
     manner: Manner = PLAIN_MANNER  # how it wants to be asked
 
-    def missing(self, need: Need) -> str | None:
-        """What lacks for this need and what to do about it, as the end of a sentence; None where
+    def missing(self, ability: Ability) -> str | None:
+        """What lacks for this ability and what to do about it, as the end of a sentence; None where
         nothing does.
         """
         lacks = {
-            Need.CHAT: None if self.chat else "answers no chats",
-            Need.LOGPROBS: (
+            Ability.CHAT: None if self.chat else "answers no chats",
+            Ability.LOGPROBS: (
                 None if self.logprobs else "gives no log-probabilities of what it generates"
             ),
-            Need.OWN_TEXT: self.own_text.missing,
-        }[need]
-        return lacks and f"{lacks}; {NEED_REMEDIES[need]}"
+            Ability.OWN_TEXT: self.own_text.missing,
+        }[ability]
+        return lacks and f"{lacks}; {ABILITY_REMEDIES[ability]}"
 
 
 def probe_endpoint(

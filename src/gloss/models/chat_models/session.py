@@ -13,9 +13,8 @@ import numpy as np
 from gloss.errors import BadSettings, Unreachable
 from gloss.models.chat_models.account import EndpointAccount, RequestGate
 from gloss.models.chat_models.capabilities import (
-    NEED_REMEDIES,
+    ABILITY_REMEDIES,
     Capabilities,
-    Need,
     OwnText,
     Probe,
     probe_own_text,
@@ -42,7 +41,7 @@ from gloss.models.chat_models.replies import (
     error_message,
     read_refusal,
 )
-from gloss.records import Reason
+from gloss.records import Ability, Reason
 
 T = TypeVar("T")
 
@@ -333,7 +332,7 @@ class Session:
         if prompt.needs_logprobs and answer.logprobs is None:
             raise BadSettings(
                 f"{self.connection.where} gives no log-probabilities of what it generates, which"
-                f" this score needs; {NEED_REMEDIES[Need.LOGPROBS]}"
+                f" this score needs; {ABILITY_REMEDIES[Ability.LOGPROBS]}"
             )
         return answer
 
@@ -354,7 +353,7 @@ class Session:
         if self.own_text.missing or self.own_text.form is None:
             raise BadSettings(
                 f"{self.connection.where} {self.own_text.missing}, which this score needs;"
-                f" {NEED_REMEDIES[Need.OWN_TEXT]}"
+                f" {ABILITY_REMEDIES[Ability.OWN_TEXT]}"
             )
         return self.own_text.form
 

@@ -14,7 +14,7 @@ from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.manner import Manner
 from gloss.models.chat_models.prices import CostEstimate, estimate_cost
 from gloss.models.chat_models.prompts import Conversation, Prompt
-from gloss.records import Examples, Explanation, Failure, FeatureId
+from gloss.records import Examples, Explanation, Failure, FeatureId, needs_of
 from gloss.run.chat_capabilities import known_capabilities
 from gloss.run.chat_clients import NoClient
 from gloss.run.control_runs import wanted_controls
@@ -28,7 +28,7 @@ from gloss.run.progress import out, print_notes
 from gloss.run.stages.collisions import CollisionFinder
 from gloss.run.stages.judge import calibration_conversations, given_conversation
 from gloss.run.stages.packing import measured_packing, packing_conversations, with_measured_packing
-from gloss.run.stages.score import empty_explanations, reads_explanation, scorer_evidence
+from gloss.run.stages.score import empty_explanations, scorer_evidence
 from gloss.score.judge.questions import MOST_CONTEXTS
 from gloss.store.evidence import validation_evidence
 
@@ -249,7 +249,7 @@ def scoring_conversations(
 ) -> Iterator[Conversation[Any]]:
     """The conversations about one feature, with what stands in for the explanations of these."""
     evidence = scorer_evidence(plan, scorer, examples)
-    if not reads_explanation(scorer):
+    if not needs_of(scorer).explanation:
         for _, explanation in empty_explanations(examples.feature):
             yield scorer.score(
                 explanation, evidence, plan.generator("cost", examples.feature.index)

@@ -9,7 +9,7 @@ from typing import Any
 
 from gloss.explain.candidate_selection import ChoosingExplainer, ExplanationChoice
 from gloss.models.chat_models.prompts import Conversation
-from gloss.records import Examples, Explanation, Failure, FeatureId
+from gloss.records import Examples, Explanation, Failure, FeatureId, needs_of
 from gloss.run.chat_clients import ChatClient
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import method_label
@@ -21,9 +21,6 @@ from gloss.run.stages.score import scorer_evidence
 from gloss.store.evidence import validation_evidence
 from gloss.store.results import candidate_rows, explanation_row, failure_row
 from gloss.store.token_attributions import weightiest_offsets
-
-# stages, and what says that a method reads them
-CAUSE_FLAGS = {"intervene": "reads_effects", "attribute": "reads_token_attributions"}
 
 
 def explain_shard(plan: Plan, number: int, client: ChatClient, shard: int) -> None:
@@ -41,7 +38,9 @@ def explain_shard(plan: Plan, number: int, client: ChatClient, shard: int) -> No
     measured = [
         name for name in open_packings("explain", settings) if f"packing.{name}" in plan.keys
     ]
-    reads = [stage for stage, flag in CAUSE_FLAGS.items() if getattr(explainer, flag, False)]
+    needs = needs_of(explainer)
+    wanted = {"intervene": needs.effects, "attribute": needs.token_attributions}
+    reads = [stage for stage, reads_it in wanted.items() if reads_it]
     effects = shard_effects(plan, shard) if "intervene" in reads else {}
     attributions = shard_token_attributions(plan, shard) if "attribute" in reads else {}
     guard = FeatureGuard(plan, stage, shard, after=("sample", *reads))

@@ -19,6 +19,7 @@ from gloss.records import (
     Reason,
     Score,
     Split,
+    needs_of,
 )
 from gloss.run.chat_clients import ChatClient
 from gloss.run.execute.feature_errors import FeatureGuard
@@ -49,10 +50,10 @@ def score_shard(plan: Plan, number: int, client: ChatClient, shard: int) -> None
     assigned = ControlAssignment(plan)
     tried: list[tuple[Control, str]] = []
     calibration_items = judge_calibration(plan, settings)
-    reads_effects = getattr(scorer, "reads_effects", False)
-    effects = shard_effects(plan, shard) if reads_effects else {}
+    needs = needs_of(scorer)
+    effects = shard_effects(plan, shard) if needs.effects else {}
     guard = FeatureGuard(
-        plan, stage, shard, after=("sample", "intervene") if reads_effects else ("sample",)
+        plan, stage, shard, after=("sample", "intervene") if needs.effects else ("sample",)
     )
     lost: list[Failure] = []  # before anything could be asked
 
@@ -84,7 +85,7 @@ def score_shard(plan: Plan, number: int, client: ChatClient, shard: int) -> None
                 lost.append(evidence)
                 continue
             for control, explanation in (
-                assigned.to(feature) if reads_explanation(scorer) else empty_explanations(feature)
+                assigned.to(feature) if needs.explanation else empty_explanations(feature)
             ):
                 tried.append((control, explanation.method))
                 yield guard.conversation(feature, partial(scored, explanation, control, evidence))
@@ -106,7 +107,7 @@ def score_shard(plan: Plan, number: int, client: ChatClient, shard: int) -> None
         },
         whole=is_all_answered(plan, [one for one, _ in found]),
         note=request_counts(scores)
-        | ({TALLY_NOTE: tally_scores(scores)} if getattr(scorer, "correctable", False) else {}),
+        | ({TALLY_NOTE: tally_scores(scores)} if needs.correctable else {}),
     )
 
 
@@ -144,20 +145,13 @@ def scorer_evidence(
     Its neighbours and the subject only where it asks for them.
     """
     index = examples.feature.index
-    neighbours = plan.neighbours(index) if getattr(scorer, "reads_neighbours", False) else ()
-    reader = plan.reader if getattr(scorer, "reads_texts", False) else None
+    needs = needs_of(scorer)
+    neighbours = plan.neighbours(index) if needs.neighbours else ()
+    reader = plan.reader if needs.texts else None
     held_out = tuple(effect for effect in effects if effect.split is Split.HELD_OUT)
     return Evidence(
         examples, plan.corpus, plan.activations.feature(index), neighbours, reader, held_out
     )
-
-
-def reads_explanation(scorer: Any) -> bool:
-    """Whether the score depends on the explanation.
-
-    One that does not is made once a feature, and has no controls.
-    """
-    return getattr(scorer, "reads_explanation", True)
 
 
 def empty_explanations(feature: FeatureId) -> Iterator[Exchanged]:

@@ -1,0 +1,53 @@
+"""What a method wants besides the contexts of a feature, declared once on the method."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+
+class Ability(StrEnum):
+    """What a language model must be able to do for a method that asks it."""
+
+    CHAT = "chat"
+    LOGPROBS = "logprobs"  # of tokens that are generated in a chat
+    OWN_TEXT = "own_text"  # log-probabilities of a prompt's own text
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The class variable `needs` of an explainer or a scorer; a method without one needs nothing.
+
+    A run gives what is named here, and makes it first where that takes a stage of its own. Each
+    method names only what it uses: effects want a table [intervene], new texts load the subject.
+
+    Example::
+
+        @dataclass(frozen=True)
+        class Plain:
+            needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,))
+    """
+
+    asks: tuple[Ability, ...] = ()  # of a language model; nothing: it asks none
+    effects: bool = False  # what interventions did
+    token_attributions: bool = False  # what drives a feature at its peaks, where a run found out
+    neighbours: bool = False  # the evidence of near features
+    texts: bool = False  # the subject, to read texts of its own
+    explanation: bool = True  # False: it scores the feature itself, once, without controls
+    # the settings that name the methods that it is made of, each with its verb
+    parts: Mapping[str, str] = field(default_factory=dict[str, str])
+    correctable: bool = False  # its verdicts are a judge's yes or no on contexts of known truth
+    packs: bool = False  # how many contexts a request holds may be measured
+
+
+def needs_of(method: object) -> Needs:
+    """What a method needs, given as its class or as built.
+
+    As built, it asks what its parts ask, too. Raises TypeError where `needs` is no Needs.
+    """
+    own = getattr(method, "needs", Needs())
+    if not isinstance(own, Needs):
+        raise TypeError(f"`needs` must be a gloss.records.Needs, got {own!r}")
+    asked = [
+        ability for part in own.parts for ability in needs_of(getattr(method, part, None)).asks
+    ]
+    return replace(own, asks=tuple(dict.fromkeys([*own.asks, *asked])))
