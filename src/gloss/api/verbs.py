@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gloss.api.runs import Feature
-    from gloss.models.dictionary import SparseCoder
+    from gloss.models.formats import StoredDictionary
     from gloss.models.subject import Subject
     from gloss.records import Effect, Explanation, Failure, Score
     from gloss.run.chat_clients import ChatClient
@@ -62,7 +62,7 @@ def score(
 
 def steer(
     model: "Subject",
-    dictionary: "SparseCoder",
+    dictionary: "StoredDictionary",
     feature: int,
     prompts: str | Sequence[str],
     *,

@@ -17,10 +17,13 @@ def compare(
         int,
         typer.Option(min=0, help="Of the random dictionaries that tell what chance would share."),
     ] = 0,
+    matcher: Annotated[
+        str, typer.Option(help="Who finds partners; see docs/compare.md.")
+    ] = "hungarian",
 ) -> None:
     """Say which share of their **features two dictionaries have in common**, beside what chance
     would share.
     """
     from gloss.run.commands.compare import print_dictionary_comparison
 
-    print_dictionary_comparison(dictionaries, site, seed)
+    print_dictionary_comparison(dictionaries, site, seed, matcher)

@@ -3,6 +3,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from gloss.errors import BadInput, Mismatch
-from gloss.models.dictionary import Dictionary, SparseCoder
+from gloss.models.dictionary import Dictionary, HasEncoder
 
 # cosine from which on partners count as the same feature, in encoder and decoder (2501.16615,
 # section 3)
@@ -40,8 +41,8 @@ class UnitDirections:
         decoder_directions = unit_row_array(dictionary.decoder_directions)
         return UnitDirections(
             (
-                unit_row_array(dictionary.weights.encoder)
-                if isinstance(dictionary, SparseCoder)
+                unit_row_array(dictionary.encoder)
+                if isinstance(dictionary, HasEncoder)
                 else decoder_directions
             ),
             decoder_directions,
@@ -81,12 +82,46 @@ class FeaturePartners:
         return (self.by_writing >= 0) & (self.by_reading == self.by_writing) & near
 
 
-def match_features(left: UnitDirections, right: UnitDirections) -> FeaturePartners:
-    """Assign the features of one dictionary to those of the other so that the cosines add up to the
-    most (Kuhn, 1955).
+@runtime_checkable
+class Matcher(Protocol):
+    """Finds partners for the features of one dictionary among those of another."""
 
-    Raises Mismatch for dictionaries of different sites' widths, and BadInput for more features than
-    can be assigned.
+    def match(self, left: UnitDirections, right: UnitDirections) -> FeaturePartners:
+        """The partners.
+
+        Raises BadInput for dictionaries that cannot be matched in this way. Both read vectors of
+        the same length, and so they write.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Hungarian:
+    """Assigns features one to one so that the cosines add up to the most (Kuhn, 1955)."""
+
+    def match(self, left: UnitDirections, right: UnitDirections) -> FeaturePartners:
+        """The partners by encoder, and by decoder.
+
+        Raises BadInput for more features than can be assigned.
+        """
+        if max(len(left), len(right)) > MOST:
+            raise BadInput(
+                f"dictionaries of {len(left):,} and {len(right):,} features cannot be compared,"
+                f" {MOST:,} is the most"
+            )
+        (by_reading, reading), (by_writing, writing) = (
+            assign_by_cosine(left.reads, right.reads),
+            assign_by_cosine(left.writes, right.writes),
+        )
+        return FeaturePartners(by_reading, by_writing, reading, writing)
+
+
+def match_features(
+    left: UnitDirections, right: UnitDirections, matcher: Matcher = Hungarian()
+) -> FeaturePartners:
+    """The features of one dictionary with their partners in the other.
+
+    Raises Mismatch for dictionaries of different sites' widths.
     """
     for name, mine, other in (
         ("read", left.reads, right.reads),
@@ -97,16 +132,7 @@ def match_features(left: UnitDirections, right: UnitDirections) -> FeaturePartne
                 f"one dictionary's features {name} vectors of {mine.shape[1]} numbers and the"
                 f" other's of {other.shape[1]}; compare dictionaries of sites of the same width"
             )
-    if max(len(left), len(right)) > MOST:
-        raise BadInput(
-            f"dictionaries of {len(left):,} and {len(right):,} features cannot be compared,"
-            f" {MOST:,} is the most"
-        )
-    (by_reading, reading), (by_writing, writing) = (
-        assign_by_cosine(left.reads, right.reads),
-        assign_by_cosine(left.writes, right.writes),
-    )
-    return FeaturePartners(by_reading, by_writing, reading, writing)
+    return matcher.match(left, right)
 
 
 def assign_by_cosine(

@@ -8,7 +8,7 @@ from jaxtyping import Float, Float32, Float64
 from numpy import ndarray
 from torch import Tensor
 
-from gloss.models.dictionary import Dictionary, SparseCoder, Weights
+from gloss.models.dictionary import Dictionary, HasEncoder, SparseCoder, Weights
 from gloss.models.sparse_codes import AboveThreshold
 
 FEATURES_AT_ONCE = 1024
@@ -34,8 +34,8 @@ def random_dictionary_like(
     d_out, writes = dictionary.decoder_directions.shape[1], dictionary.writes
     decoder_norms = dictionary.decoder_directions.float().norm(dim=1, keepdim=True).cpu()
     reading_norms = (
-        dictionary.weights.encoder.norm(dim=1, keepdim=True).cpu()
-        if isinstance(dictionary, SparseCoder)
+        dictionary.encoder.float().norm(dim=1, keepdim=True).cpu()
+        if isinstance(dictionary, HasEncoder)
         else decoder_norms
     )
     directions = draw_unit_directions(width, d_in, rng)

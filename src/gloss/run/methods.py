@@ -5,11 +5,12 @@ settings.
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
-from functools import cache, partial
-from importlib.metadata import EntryPoint, entry_points
+from functools import partial
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from gloss.errors import BadSettings
+from gloss.installed import installed, load_installed
 from gloss.records import Needs, needs_of
 
 SettingsMapping = Mapping[str, Any]
@@ -33,7 +34,7 @@ def build_method(verb: str, settings: Mapping[str, Any]) -> Any:
     found = installed_methods(verb)
     if not isinstance(name, str) or name not in found:
         raise BadSettings(f"[{verb}] has no method {name!r}{suggestion(str(name), found)}")
-    kind, where = found[name].load(), f"[{verb}] {name}"
+    kind, where = load_installed(found[name]), f"[{verb}] {name}"
     made = {
         part: build_method(of, table)
         for part, of, table in wrapped_methods(kind, chosen)
@@ -84,7 +85,7 @@ def wrapped_methods(
 
 def method_needs(verb: str, settings: SettingsMapping) -> Needs:
     """What the method that these settings name needs of itself, whatever it is made of."""
-    return needs_of(installed_methods(verb)[settings["method"]].load())
+    return needs_of(load_installed(installed_methods(verb)[settings["method"]]))
 
 
 def method_asks(verb: str, settings: SettingsMapping) -> bool:
@@ -105,7 +106,7 @@ def is_packing_open(settings: SettingsMapping) -> bool:
 def open_packings(verb: str, settings: SettingsMapping) -> list[str]:
     """The methods whose packing is left to the run: this one, and those that it is made of."""
     own = [settings["method"]] if method_packs(verb, settings) and is_packing_open(settings) else []
-    kind = installed_methods(verb)[settings["method"]].load()
+    kind = load_installed(installed_methods(verb)[settings["method"]])
     return sorted(
         {
             *own,
@@ -118,10 +119,9 @@ def open_packings(verb: str, settings: SettingsMapping) -> list[str]:
     )
 
 
-@cache
 def installed_methods(verb: str) -> Mapping[str, EntryPoint]:
     """Every method of a verb, by name."""
-    return {point.name: point for point in entry_points(group=f"gloss.{verb}")}
+    return installed(f"gloss.{verb}")
 
 
 def build_dataclass(kind: type, settings: Mapping[str, Any], where: str) -> Any:

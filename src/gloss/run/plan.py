@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gloss.errors import BadInput, Damaged
+from gloss.installed import load_installed
 from gloss.records import FeatureId, Neighbour
 from gloss.run.experiment import (
     DECODER,
@@ -374,7 +375,7 @@ def score_keys(
 def embedder_weights(verb: str, settings: SettingsMapping) -> list[str]:
     """The hashes of the models that a method and its parts embed with, by their setting `model`."""
     own = [source_hash(settings["model"])] if settings.get("model") else []
-    parts = wrapped_methods(installed_methods(verb)[settings["method"]].load(), settings)
+    parts = wrapped_methods(load_installed(installed_methods(verb)[settings["method"]]), settings)
     return [*own, *(each for _, of, table in parts for each in embedder_weights(of, table))]
 
 
@@ -429,7 +430,7 @@ def answer_dependencies(asked: Experiment, verb: str, settings: SettingsTable) -
         prompts.read_text("utf-8") if prompts.is_file() else "",
         *(
             each
-            for _, of, table in wrapped_methods(point.load(), settings)
+            for _, of, table in wrapped_methods(load_installed(point), settings)
             for each in answer_dependencies(asked, of, dict(table))
         ),
     ]

@@ -1,18 +1,26 @@
-"""Dictionaries on disk: the formats of other libraries, told apart by the names of their files."""
+"""Dictionaries on disk, in every format that is installed: gloss' own and strangers'."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 
 import torch
 
-from gloss.errors import BadInput, BadSettings
-from gloss.models.dictionary import SparseCoder
-from gloss.models.formats import sae_lens, sparsify
+from gloss.errors import BadInput, BadSettings, GlossError, error_cause
+from gloss.installed import installed, listed, package_name
+from gloss.models.dictionary import HasSites, SparseCoder
+from gloss.models.formats.dictionary_format import (
+    GROUP,
+    DictionaryFormat,
+    DictionaryRequest,
+    StoredDictionary,
+    installed_formats,
+)
 from gloss.models.sites import Site
 
-FORMATS: Mapping[str, ModuleType] = MappingProxyType({"sae_lens": sae_lens, "sparsify": sparsify})
-# By which files formats are known that cannot be read.
+# By which files formats are known that cannot be read, unless somebody installs one that does.
 FOREIGN: Mapping[str, str] = MappingProxyType(
     {
         "ae.pt": "dictionary_learning",
@@ -21,39 +29,125 @@ FOREIGN: Mapping[str, str] = MappingProxyType(
         "hyperparams.json": "Llama Scope",
     }
 )
+# What a stored dictionary has.
+MEMBERS = (
+    *("reads", "writes", "width", "decoder_directions", "card"),
+    *("encode", "decode", "reconstruct", "to"),
+)
 
 
-def load_dictionary(path: str | Path, site: Site | None = None) -> SparseCoder:
-    """Read a dictionary's folder.
+def load_dictionary(
+    path: str | Path, site: Site | None = None, subject: HasSites | None = None
+) -> StoredDictionary:
+    """Read a dictionary's folder, in whichever installed format it is.
 
-    `site` is wanted where the folder does not say where the dictionary belongs.
+    `site` is wanted where the folder does not say where the dictionary belongs; `subject` where it
+    does not say how long that site's vectors are. A folder of several dictionaries takes the name
+    of one behind it: `folder#name`.
 
     Raises BadInput for a folder that holds no dictionary, or one of a kind that is not known, and
     Mismatch where the folder names another site than the one given.
     """
-    folder = Path(path)
+    folder, part = split_part(Path(path))
     if not folder.is_dir():
         found = (
             "is a file"
             if folder.exists()
             else "is no folder here, and names of the hub are not fetched"
         )
+        raise BadInput(f"{folder} {found}; give the folder that holds the dictionary's files")
+    name, format_ = recognised_format(folder)
+    with naming_package(name, folder):
+        part = chosen_part(format_, folder, part)
+        dictionary = format_.read(DictionaryRequest(folder, site, part, subject))
+    return require_stored(dictionary, name)
+
+
+@contextmanager
+def naming_package(name: str, folder: Path) -> Generator[None]:
+    """What goes wrong inside, and is no GlossError, becomes a BadInput that names the format's
+    package.
+    """
+    try:
+        yield
+    except GlossError:
+        raise
+    except Exception as problem:
         raise BadInput(
-            f"{folder} {found}; give the folder that holds the dictionary's cfg.json and weights"
+            f"{folder} cannot be read by the format {name} of"
+            f" {package_name(installed(GROUP)[name])} ({error_cause(problem)}); check the folder,"
+            " and mend or remove the package"
+        ) from problem
+
+
+def split_part(path: Path) -> tuple[Path, str]:
+    """The folder, and which of its dictionaries is meant: `folder#name`, as texts name a column."""
+    folder, sign, part = path.name.rpartition("#")
+    return (path, "") if not sign or path.exists() else (path.with_name(folder or "."), part)
+
+
+def recognised_format(folder: Path) -> tuple[str, DictionaryFormat]:
+    """The one format that knows the folder, with its name. Raises BadInput for none, or several."""
+    formats = installed_formats()
+    found = [name for name, format_ in formats.items() if is_recognised(format_, folder, name)]
+    if len(found) > 1:
+        raise BadInput(
+            f"{folder} is a dictionary in {len(found)} formats, {' and '.join(found)}; take the"
+            " files of all but one out of it"
         )
-    for known in (sae_lens, sparsify):
-        if (folder / known.WEIGHTS).is_file() and (folder / "cfg.json").is_file():
-            return known.read(folder, site)
-    found = sorted(entry.name for entry in folder.iterdir())
-    if foreign := [FOREIGN[name] for name in found if name in FOREIGN]:
+    if found:
+        return found[0], formats[found[0]]
+    there = sorted(entry.name for entry in folder.iterdir())
+    if foreign := [FOREIGN[name] for name in there if name in FOREIGN]:
         raise BadInput(
             f"{folder} is in the format of {foreign[0]}, which gloss cannot read yet; convert it to"
-            " SAELens' format or sparsify's"
+            f" the format of {listed(format_.title for format_ in formats.values())}"
         )
+    known = listed(f"{format_.files} ({format_.title})" for format_ in formats.values())
     raise BadInput(
-        f"{folder} holds {', '.join(found[:8]) or 'nothing'}, and a dictionary is cfg.json with"
-        f" {sae_lens.WEIGHTS} (SAELens) or with {sparsify.WEIGHTS} (sparsify); give that folder"
+        f"{folder} holds {', '.join(there[:8]) or 'nothing'}, and a dictionary is {known}; give"
+        " that folder"
     )
+
+
+def is_recognised(format_: DictionaryFormat, folder: Path, name: str) -> bool:
+    """Whether the format knows the folder. Raises BadInput where it fails to tell."""
+    with naming_package(name, folder):
+        return bool(format_.recognises(folder))
+
+
+def chosen_part(format_: DictionaryFormat, folder: Path, asked: str) -> str:
+    """Which dictionary of the folder is meant.
+
+    Raises BadInput where it holds none of that name, or several and none is named.
+    """
+    parts = tuple(format_.parts(folder))
+    if asked in parts or (not asked and len(parts) <= 1):
+        return asked or "".join(parts)
+    if not parts:
+        raise BadInput(f"{folder} holds one dictionary; leave #{asked} out")
+    shown = ", ".join(parts[:8]) + (", ..." if len(parts) > 8 else "")
+    raise BadInput(
+        f"{folder} holds {len(parts)} dictionaries ({shown}){f' and no {asked}' if asked else ''};"
+        f" name one, as in {folder}#{parts[0]}"
+    )
+
+
+def require_stored(dictionary: object, name: str) -> StoredDictionary:
+    """Raise BadInput for what a format gave that is no dictionary that gloss can work with."""
+    kind = type(dictionary).__name__
+    if not isinstance(dictionary, StoredDictionary):
+        wanted = listed(member for member in MEMBERS if not hasattr(dictionary, member))
+        raise BadInput(
+            f"the format {name} gave something of type {kind} without {wanted}; let it give a"
+            " SparseCoder, or what else is a StoredDictionary"
+        )
+    if not is_dataclass(dictionary) and not isinstance(dictionary, torch.nn.Module):
+        raise BadInput(
+            f"the format {name} gave something of type {kind}, by whose content results cannot be"
+            " told apart; make it a dataclass or a torch module"
+        )
+    return dictionary
 
 
 def save_dictionary(
@@ -68,8 +162,13 @@ def save_dictionary(
 
     Raises BadSettings where the format cannot hold the dictionary; `torch.float16` halves the file.
     """
-    if format not in FORMATS:
+    formats = installed_formats()
+    if format not in formats:
         raise BadSettings(
-            f'there is no format {format!r} of dictionaries; choose "sae_lens" or "sparsify"'
+            f"there is no format {format!r} of dictionaries; choose {listed(formats)}"
         )
-    FORMATS[format].write(dictionary, Path(path), dtype)
+    write = formats[format].write
+    if write is None:
+        writable = listed(name for name, each in formats.items() if each.write is not None)
+        raise BadSettings(f"the format {format} is only read; choose {writable}")
+    write(dictionary, Path(path), dtype)

@@ -98,6 +98,11 @@ class StatedSettings:
         return StatedSettings(self.file, value or {})
 
 
+def holds_files(folder: Path, weights: str) -> bool:
+    """Whether the folder holds cfg.json and that file of tensors."""
+    return (folder / weights).is_file() and (folder / CONFIGURATION_FILE).is_file()
+
+
 def require_all_used(tensors: Mapping[str, Tensor], used: Collection[str], folder: Path) -> None:
     """Raise BadInput for tensors that nothing would read: what they do would be missing from every
     number.

@@ -18,6 +18,7 @@ from gloss.models.formats.dictionary_folder import (
     StatedSettings,
     card_entries,
     cast_tensors,
+    holds_files,
     read_card,
     read_tensors,
     require_all_used,
@@ -26,6 +27,7 @@ from gloss.models.formats.dictionary_folder import (
     stated_k,
     write_files,
 )
+from gloss.models.formats.dictionary_format import DictionaryFormat, DictionaryRequest
 from gloss.models.sites import TRANSFORMER_LENS, Site
 from gloss.models.sparse_codes import AboveThreshold, LargestK, Positive, Selection
 
@@ -49,11 +51,12 @@ RENAMED_IN_6 = {
 }
 
 
-def read(folder: Path, site: Site | None) -> SparseCoder:
+def read_sae_lens(request: DictionaryRequest) -> SparseCoder:
     """The dictionary in the folder.
 
     Raises BadInput for architectures other than TopK, JumpReLU and ReLU.
     """
+    folder = request.folder
     configuration = _modernised(StatedSettings.read(folder / CONFIGURATION_FILE))
     architecture, metadata = configuration.text("architecture"), configuration.table("metadata")
     if architecture not in SAES + TRANSCODERS:
@@ -83,7 +86,7 @@ def read(folder: Path, site: Site | None) -> SparseCoder:
     subtracts_bias = configuration.flag("apply_b_dec_to_input", True) and architecture in SAES
     if metadata.table("model_from_pretrained_kwargs").flag("center_writing_weights", False):
         weights = _centred(weights, subtracts_bias)
-    reads = resolve_site(metadata.text("hook_name"), site, folder)
+    reads = resolve_site(metadata.text("hook_name"), request.site, folder)
     return SparseCoder(
         reads=reads,
         writes=(
@@ -99,7 +102,7 @@ def read(folder: Path, site: Site | None) -> SparseCoder:
     )
 
 
-def write(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) -> None:
+def write_sae_lens(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) -> None:
     """Write the dictionary's two files.
 
     Raises BadSettings for what SAELens has no architecture for.
@@ -297,3 +300,12 @@ def _hook_name(site: Site) -> str:
     """The site's first name in TransformerLens."""
     name = next(hook for hook, kind in TRANSFORMER_LENS.items() if kind == site.kind)
     return f"blocks.{site.layer}.{name}"
+
+
+FORMAT = DictionaryFormat(
+    "SAELens",
+    f"{CONFIGURATION_FILE} with {WEIGHTS}",
+    lambda folder: holds_files(folder, WEIGHTS),
+    read_sae_lens,
+    write_sae_lens,
+)

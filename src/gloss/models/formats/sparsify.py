@@ -12,6 +12,7 @@ from gloss.models.formats.dictionary_folder import (
     StatedSettings,
     card_entries,
     cast_tensors,
+    holds_files,
     read_card,
     read_tensors,
     require_all_used,
@@ -20,6 +21,7 @@ from gloss.models.formats.dictionary_folder import (
     stated_k,
     write_files,
 )
+from gloss.models.formats.dictionary_format import DictionaryFormat, DictionaryRequest
 from gloss.models.sites import Site
 from gloss.models.sparse_codes import LargestK, LargestOfGroups, Selection
 
@@ -32,8 +34,12 @@ INPUTS = {"resid_post": "resid_pre", "mlp_raw": "mlp_in", "mlp_out": "mlp_in"}
 OWN_ENTRY = "gloss"  # in cfg.json; sparsify drops entries that it does not know
 
 
-def read(folder: Path, site: Site | None) -> SparseCoder:
-    """The dictionary in the folder. `site` is the module's output, also for a transcoder."""
+def read_sparsify(request: DictionaryRequest) -> SparseCoder:
+    """The dictionary in the folder.
+
+    The site that is asked for is the module's output, also for a transcoder.
+    """
+    folder = request.folder
     configuration = StatedSettings.read(folder / CONFIGURATION_FILE)
     d = configuration.count("d_in")
     if configuration.flag("signed", False):
@@ -53,7 +59,7 @@ def read(folder: Path, site: Site | None) -> SparseCoder:
     used = ["encoder.weight", "encoder.bias", "W_dec", "b_dec", *(["W_skip"] if skips else [])]
     require_all_used(tensors, used, folder)
     own = configuration.table(OWN_ENTRY)
-    writes = _written_site(own.text("writes"), site, folder)
+    writes = _written_site(own.text("writes"), request.site, folder)
     transcodes = configuration.flag("transcode", False)
     return SparseCoder(
         reads=_read_site(writes, folder) if transcodes else writes,
@@ -71,7 +77,7 @@ def read(folder: Path, site: Site | None) -> SparseCoder:
     )
 
 
-def write(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) -> None:
+def write_sparsify(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) -> None:
     """Write the dictionary's two files. Raises BadSettings for what sparsify cannot hold."""
     _require_writable(dictionary)
     weights, selection = dictionary.weights, dictionary.selection
@@ -163,3 +169,12 @@ def _require_writable(dictionary: SparseCoder) -> None:
             f"sparsify's transcoders read their module's input, not {dictionary.reads} for"
             f" {dictionary.writes}; save as sae_lens"
         )
+
+
+FORMAT = DictionaryFormat(
+    "sparsify",
+    f"{CONFIGURATION_FILE} with {WEIGHTS}",
+    lambda folder: holds_files(folder, WEIGHTS),
+    read_sparsify,
+    write_sparsify,
+)

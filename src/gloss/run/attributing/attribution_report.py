@@ -20,6 +20,7 @@ from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.result.removal_curves import RemovalCurve, method_curves
 from gloss.attribute.result.wording import attribution_paragraph, distinct_player_names
 from gloss.errors import BadInput
+from gloss.installed import load_installed
 from gloss.pages.attribution_page import AttributionPage, CurveLine, write_attribution_page
 from gloss.run.attributing.named_games import NamedGame, build_named_game
 from gloss.run.attributing.question import AttributionQuestion, AttributionSettings
@@ -100,7 +101,7 @@ def attributor_settings(options: AttributionSettings) -> dict[str, Any]:
         if (given := getattr(options, name)) is None:
             continue
         if options.method in known and name not in {
-            field.name for field in fields(known[options.method].load())
+            field.name for field in fields(load_installed(known[options.method]))
         }:
             raise BadInput(
                 f"{options.method} takes no --{name}; leave it out, or choose another --method"

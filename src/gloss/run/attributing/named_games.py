@@ -229,7 +229,7 @@ def load_named_features(name: str, subject: Subject) -> tuple[Dictionary, tuple[
             " embedded@3,17"
         )
     dictionary = load_dictionary(
-        embedded_folder("dictionary") if source == EMBEDDED else Path(source)
+        embedded_folder("dictionary") if source == EMBEDDED else Path(source), subject=subject
     ).to(subject.device)
     require_fit(dictionary, subject)
     indices = tuple(int(number) for number in numbers.split(","))

@@ -48,7 +48,7 @@ def print_dictionary_check(
     subject, model = load_named_subject(asked), asked.model
     without = find_left_out_tokens(subject, leave_out)
     folder = embedded_folder("dictionary") if dictionary == EMBEDDED else Path(dictionary)
-    read = load_dictionary(folder, parse_site(site) if site else None).to(subject.device)
+    read = load_dictionary(folder, parse_site(site) if site else None, subject).to(subject.device)
     with tempfile.TemporaryDirectory() as scratch:
         length = min(CONTEXT, subject.context or CONTEXT)
         read_texts(

@@ -13,6 +13,7 @@ from rich.text import Text
 from gloss.decompose.feature_matching import (
     SHARED_COSINE,
     FeaturePartners,
+    Matcher,
     UnitDirections,
     match_features,
 )
@@ -21,6 +22,7 @@ from gloss.models.formats import load_dictionary
 from gloss.models.sites import parse_site
 from gloss.records import Estimate
 from gloss.run.experiment import EMBEDDED
+from gloss.run.methods import build_method
 from gloss.run.plan import embedded_folder
 from gloss.run.progress import out
 from gloss.statistics.intervals import wilson_interval
@@ -28,14 +30,19 @@ from gloss.statistics.intervals import wilson_interval
 COSINES = (0.5, SHARED_COSINE, 0.9)
 
 
-def print_dictionary_comparison(folders: Sequence[str], site: str, seed: int) -> None:
-    """Print every pair. Raises BadSettings for a single dictionary, and Mismatch where widths of
-    sites differ.
+def print_dictionary_comparison(
+    folders: Sequence[str], site: str, seed: int, matcher: str = "hungarian"
+) -> None:
+    """Print every pair.
+
+    Raises BadSettings for a single dictionary and a matcher that is not installed, and Mismatch
+    where widths of sites differ.
     """
     if len(folders) < 2:
         raise BadSettings(
             f"compare was given {len(folders)} dictionary, wants at least 2; name another folder"
         )
+    chosen: Matcher = build_method("match", {"method": matcher})
     rng = np.random.default_rng(seed)
     read = {folder: load_directions(folder, site) for folder in folders}
     table = Table(
@@ -48,8 +55,8 @@ def print_dictionary_comparison(folders: Sequence[str], site: str, seed: int) ->
         title="features in common",
     )
     for one, other in combinations(folders, 2):
-        found = match_features(read[one], read[other])
-        chance = match_features(read[one], read[other].random_twin(rng))
+        found = match_features(read[one], read[other], chosen)
+        chance = match_features(read[one], read[other].random_twin(rng), chosen)
         for number, cosine in enumerate(COSINES):
             name = f"{one}\n{other}" if number == 0 else ""
             share = shared_feature_share(found, cosine)

@@ -94,7 +94,7 @@ def load_run_dictionary(plan: Plan, subject: Subject) -> Dictionary:
             )
         return Neurons.of(subject, subject.site(site).layer)
     require_as_trained(plan)
-    return load_dictionary(dictionary_folder(plan), parse_site(site) if site else None).to(
+    return load_dictionary(dictionary_folder(plan), parse_site(site) if site else None, subject).to(
         subject.device
     )
 

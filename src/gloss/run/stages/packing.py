@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from gloss.errors import BadInput
+from gloss.installed import load_installed
 from gloss.models.chat_models.prompts import Conversation
 from gloss.records import Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
 from gloss.run.chat_capabilities import known_capabilities
@@ -186,7 +187,7 @@ def with_measured_packing(plan: Plan, verb: str, settings: SettingsTable) -> Set
     Where nothing was measured, as many contexts as usual are asked about in the form that suits the
     server.
     """
-    kind = installed_methods(verb)[settings["method"]].load()
+    kind = load_installed(installed_methods(verb)[settings["method"]])
     found = dict(settings)
     for part, of, table in wrapped_methods(kind, settings):
         inner = with_measured_packing(plan, of, dict(table))

@@ -1,0 +1,100 @@
+"""What a format of dictionaries is, gloss' own or a stranger's, and which are installed."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from gloss.errors import BadInput, BadSettings
+from gloss.installed import installed, load_installed, package_name
+from gloss.models.dictionary import Card, Dictionary, HasSites, SparseCoder
+from gloss.models.sites import Site
+
+GROUP = "gloss.format"
+
+
+@runtime_checkable
+class StoredDictionary(Dictionary, Protocol):
+    """A dictionary that a format reads: a dataclass or a torch module, so that results can be told
+    apart by its content.
+    """
+
+    @property
+    def card(self) -> Card:
+        """What its makers measured."""
+        ...
+
+    def to(self, device: torch.device | str) -> "StoredDictionary":
+        """The same on another device."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DictionaryRequest:
+    """Which dictionary is wanted: everything that a format may need to read one.
+
+    A new wish is a new field with a default here, so that formats stay as they are.
+    """
+
+    folder: Path
+    site: Site | None = None  # where it belongs, as the caller says; None where the files must say
+    part: str = ""  # which of several in the folder; "" where there is one
+    subject: HasSites | None = None  # the model that it is for, where that is loaded already
+
+    def width_at(self, site: Site) -> int:
+        """The length of the subject's vectors at a site, for files that do not state it.
+
+        Raises BadInput where no model is at hand.
+        """
+        if self.subject is None:
+            raise BadInput(
+                f"{self.folder} does not say how long the vectors at {site} are; open it beside its"
+                " model, as gloss check and gloss run do"
+            )
+        return self.subject.width(site)
+
+
+def one_part(_: Path) -> Sequence[str]:
+    """The parts of a folder that is one dictionary."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class DictionaryFormat:
+    """How dictionaries of one kind lie in a folder. An entry point of `gloss.format` names one.
+
+    `recognises` looks at names of files alone, or little more: it is asked of every folder. `read`
+    raises BadInput for files that it cannot read, and Mismatch for ones that contradict the
+    request. `parts` names the dictionaries where a folder holds several.
+    """
+
+    title: str  # what people call the format: "SAELens"
+    files: str  # what a folder of it holds, for errors: "cfg.json with sae_weights.safetensors"
+    recognises: Callable[[Path], bool]
+    read: Callable[[DictionaryRequest], StoredDictionary]
+    # raises BadSettings for dictionaries that the format cannot hold; None where it only reads
+    write: Callable[[SparseCoder, Path, torch.dtype], None] | None = None
+    parts: Callable[[Path], Sequence[str]] = one_part
+
+
+@cache
+def installed_formats() -> Mapping[str, DictionaryFormat]:
+    """Every format that can be imported, by name; each other one costs a line on standard error."""
+    found: dict[str, DictionaryFormat] = {}
+    for name, point in installed(GROUP).items():
+        try:
+            format_ = load_installed(point)
+            if not isinstance(format_, DictionaryFormat):
+                raise BadSettings(
+                    f"{name} ({GROUP}) of {package_name(point)} is of type"
+                    f" {type(format_).__name__}; make {point.value} a DictionaryFormat"
+                )
+            found[name] = format_
+        except BadSettings as problem:
+            print(f"note: {problem}", file=sys.stderr)
+    return MappingProxyType(found)
