@@ -121,7 +121,7 @@ def chosen_part(format_: DictionaryFormat, folder: Path, asked: str) -> str:
 
     Raises BadInput where it holds none of that name, or several and none is named.
     """
-    parts = tuple(format_.parts(folder))
+    parts: list[str] = list(format_.parts(folder))
     if asked in parts or (not asked and len(parts) <= 1):
         return asked or "".join(parts)
     if not parts:

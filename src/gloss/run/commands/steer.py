@@ -93,7 +93,9 @@ def print_steering(
     found = steered_effect(baseline, intervention, name, steering)
     print_effect(found, f"{steering.edit} feature {feature} at {dictionary.writes}")
     if steering.control:
-        instead = random_direction(intervention, dictionary.d_out, np.random.default_rng(1))
+        instead = random_direction(
+            intervention, dictionary.decoder_directions.shape[1], np.random.default_rng(1)
+        )
         print_effect(
             steered_effect(baseline, instead, name, steering),
             "control: a random direction of the same KL",
