@@ -84,9 +84,17 @@ class DictionaryFormat:
 
 @cache
 def installed_formats() -> Mapping[str, DictionaryFormat]:
-    """Every format that can be imported, by name; each other one costs a line on standard error."""
+    """Every format that can be imported, by name; each other one costs a line on standard error.
+
+    Raises BadSettings where not even gloss' own are installed.
+    """
     found: dict[str, DictionaryFormat] = {}
-    for name, point in installed(GROUP).items():
+    if not (points := installed(GROUP)):
+        raise BadSettings(
+            "no format of dictionaries is installed: gloss was installed before it had entry points"
+            " for them; install it again, as in pip install --editable ."
+        )
+    for name, point in points.items():
         try:
             format_ = load_installed(point)
             if not isinstance(format_, DictionaryFormat):
