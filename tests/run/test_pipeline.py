@@ -5,13 +5,17 @@ import shutil
 import signal
 import time
 
+import numpy as np
 import pytest
 from small import SMALL, contents, start
 
 from gloss.errors import BadInput
-from gloss.records import Control, Split
+from gloss.records import Control, FeatureId, Split
+from gloss.run.chat_clients import NoClient
 from gloss.run.opened_run import run_explanations, shard_examples
 from gloss.run.pipeline import load_plan
+from gloss.score.execution import Execution
+from gloss.store.evidence import Evidence
 from gloss.store.results import read_rows
 from gloss.store.sealed_json import read_sealed_json, seal_json
 
@@ -26,6 +30,38 @@ def test_a_run_leaves_pages_records_and_its_resolved_settings(small_run):
         assert {row["feature"] for row in scores if row["control"] == control} == {
             f.index for f in explained
         }
+
+
+def test_controls_are_the_scores_that_other_features_explanations_get(small_run):
+    plan = load_plan(small_run / "out")
+    explanations = run_explanations(plan)["explain.rule"]
+    scorer, given = Execution(resamples=1), set[FeatureId]()
+    told = {
+        (row["control"], row["feature"]): str([e["value"] for e in row["estimates"]])
+        for row in read_rows(plan.places("score"), "scores")
+    }
+    alone = 0
+    for shard in range(plan.shards):
+        for examples in shard_examples(plan, shard):
+            index = examples.feature.index
+            if (Control.NONE, index) not in told:
+                continue  # it has no explanation
+            evidence = Evidence(examples, plan.corpus, plan.activations.feature(index))
+            by_values: dict[str, list[FeatureId]] = {}
+            for each in explanations:
+                rng = np.random.default_rng(0)
+                [score] = NoClient().run([scorer.score(each, evidence, rng)])
+                values = str([one.value for one in score.estimates.values()])
+                by_values.setdefault(values, []).append(each.feature)
+            assert examples.feature in by_values[told[Control.NONE, index]]
+            alone += by_values[told[Control.NONE, index]] == [examples.feature]
+            for control in (Control.RANDOM_EXPLANATION, Control.SHUFFLED_EXPLANATION):
+                owners = by_values[told[control, index]]
+                assert owners != [examples.feature], control
+                if control == Control.SHUFFLED_EXPLANATION and len(owners) == 1:
+                    assert owners[0] not in given  # every explanation is given away once
+                    given.update(owners)
+    assert alone > len(explanations) / 2  # so that the values tell whose explanation it was
 
 
 def test_every_treated_feature_is_an_explanation_or_a_failure_with_its_reason(small_run):
