@@ -14,7 +14,7 @@ from gloss.errors import Mismatch
 from gloss.models.formats import save_dictionary
 from gloss.models.model_settings import leave_out_from_words
 from gloss.run.commands.check import print_dictionary_check
-from gloss.run.experiment import subject_settings
+from gloss.run.sources import model_and_dictionary
 
 TEMPLATE = "{% for m in messages %}<|turn|>{{ m.role }}: {{ m.content }}<|stop|>\n{% endfor %}"
 
@@ -55,11 +55,9 @@ def test_dialogues_are_put_as_text_and_their_marks_do_not_count(
         texts = (str(chat / "dialogues.jsonl#messages"),)
         with pytest.raises(Mismatch, match="explains less"):  # a random dictionary
             print_dictionary_check(
-                subject_settings(str(chat / "model")),
-                str(chat / "dictionary"),
+                *model_and_dictionary(str(chat / "model"), str(chat / "dictionary")),
                 texts,
                 50_000,
-                "",
                 leave_out_from_words(words),
                 0.0,
             )

@@ -11,9 +11,8 @@ import torch
 
 from gloss.errors import BadInput, BadSettings, GlossError, Mismatch
 from gloss.run.commands.steer import SteeringSettings, print_steering
-from gloss.run.experiment import SubjectSettings
+from gloss.run.sources import FeatureSource, feature_and_prompts
 
-EMBEDDED = (SubjectSettings(), "embedded")
 PROMPTS = ("def main(", "import os")
 
 
@@ -25,13 +24,18 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+def embedded(feature: int) -> FeatureSource:
+    source, _ = feature_and_prompts(["embedded", "embedded", str(feature)])
+    return source
+
+
 def printed(
     capsys: pytest.CaptureFixture[str],
     steering: SteeringSettings,
     prompts: tuple[str, ...] = PROMPTS,
     feature: int = 100,
 ) -> str:
-    print_steering(EMBEDDED, feature, prompts, steering)
+    print_steering(embedded(feature), prompts, steering)
     return capsys.readouterr().out
 
 
@@ -143,7 +147,7 @@ def test_what_cannot_be_steered_is_said(
     feature: int, prompts: tuple[str, ...], kl: float, kind: type[GlossError], said: str
 ):
     with pytest.raises(kind, match=said):
-        print_steering(EMBEDDED, feature, prompts, SteeringSettings(kl=kl))
+        print_steering(embedded(feature), prompts, SteeringSettings(kl=kl))
 
 
 @pytest.mark.parametrize(

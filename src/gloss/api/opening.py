@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gloss.api.runs import Run
-    from gloss.models.formats import StoredDictionary
+    from gloss.models.dictionary import Dictionary
     from gloss.models.subject import Subject
     from gloss.run.experiment import Experiment
 
@@ -18,7 +18,10 @@ def load_model(
     dtype: str = "auto",
     adapter: str = "",
 ) -> "Subject":
-    """The language model of a folder, of a GGUF file, of a name on the hub, or the embedded one.
+    """The language model of a folder, of a GGUF file, of a name on the hub, the embedded one, or
+    the subject of a run, by its folder.
+
+    What is left out is "auto", and of a run what its experiment says.
 
     Raises BadInput where there is none, or where its parts contradict each other.
 
@@ -26,14 +29,14 @@ def load_model(
         >>> model.layers
         4
     """
-    from gloss.run.experiment import subject_settings
-    from gloss.run.subject_loading import load_named_subject
+    from gloss.run.sources import ModelSource
 
-    return load_named_subject(subject_settings(str(name), device, dtype, adapter))
+    return ModelSource.of(str(name), device, dtype, adapter).load()
 
 
-def load_dictionary(name: str | Path = "embedded", site: str = "") -> "StoredDictionary":
-    """The dictionary of a folder in a known format, or the embedded one.
+def load_dictionary(name: str | Path = "embedded", site: str = "") -> "Dictionary":
+    """The dictionary of a folder in a known format, the embedded one, or that of a run, by its
+    folder.
 
     `site` says where it belongs, as in "resid_post.2", where its files do not. Raises BadInput for
     a folder that holds no dictionary, Mismatch where the folder names another site.
@@ -41,12 +44,9 @@ def load_dictionary(name: str | Path = "embedded", site: str = "") -> "StoredDic
         >>> gloss.load_dictionary().width
         2048
     """
-    from gloss.models.formats import load_dictionary as load
-    from gloss.models.sites import parse_site
-    from gloss.run.plan import embedded_folder
+    from gloss.run.sources import DictionarySource
 
-    folder = embedded_folder("dictionary") if name == "embedded" else Path(name).expanduser()
-    return load(folder, parse_site(site) if site else None)
+    return DictionarySource.of(str(name), site).load()
 
 
 def open_run(folder: str | Path) -> "Run":

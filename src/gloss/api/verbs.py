@@ -1,11 +1,11 @@
 """What is done to one feature: explain it, score words about it, steer a model along it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
     from gloss.api.runs import Feature
-    from gloss.models.formats import StoredDictionary
+    from gloss.models.dictionary import Dictionary
     from gloss.models.subject import Subject
     from gloss.records import Effect, Explanation, Failure, Score
     from gloss.run.chat_clients import ChatClient
@@ -60,36 +60,79 @@ def score(
     return found
 
 
+@overload
 def steer(
-    model: "Subject",
-    dictionary: "StoredDictionary",
-    feature: int,
+    feature: "Feature",
     prompts: str | Sequence[str],
+    /,
     *,
     kl: float | None = None,
     strength: float | None = None,
     edit: str = "add",
     new_tokens: int = 24,
+) -> "Effect": ...
+
+
+@overload
+def steer(
+    model: "Subject",
+    dictionary: "Dictionary",
+    feature: int,
+    prompts: str | Sequence[str],
+    /,
+    *,
+    kl: float | None = None,
+    strength: float | None = None,
+    edit: str = "add",
+    new_tokens: int = 24,
+) -> "Effect": ...
+
+
+def steer(
+    *what: Any,
+    kl: float | None = None,
+    strength: float | None = None,
+    edit: str = "add",
+    new_tokens: int = 24,
 ) -> "Effect":
-    """What the model writes with a feature changed, beside what it writes by itself.
+    """What a model writes with a feature changed, beside what it writes by itself.
 
-    Give one of `kl`, in nats, and `strength`, in units of the feature's activation. Raises
-    BadInput, BadSettings and Mismatch as `gloss steer` does.
+    Give a feature of a run and prompts; or a model, a dictionary, the feature's index and prompts.
+    Give one of `kl`, in nats, and `strength`, in units of the feature's activation. A feature of
+    a run loads the run's subject and dictionary each time. Raises BadInput, BadSettings and
+    Mismatch as `gloss steer` does.
 
-        >>> gloss.steer(model, dictionary, 999, "def f(", kl=1).completions[0].edited
+        >>> gloss.steer(run[999], "def f(", kl=1).completions[0].edited
+        >>> gloss.steer(model, dictionary, 999, "def f(", kl=1).kl.value
     """
+    from gloss.errors import BadSettings
     from gloss.intervene.baseline import Baseline, prompt_tokens
     from gloss.intervene.edits import FeatureEdit
-    from gloss.models.dictionary import require_fit
+    from gloss.models.dictionary import SparseCoder, require_fit
     from gloss.records import EditKind, FeatureId
     from gloss.run.commands.steer import SteeringSettings, steered_effect
+    from gloss.run.sources import DictionarySource, ModelSource
 
     asked = SteeringSettings(edit, strength, kl, new_tokens)
+    match what:
+        case (feature, prompts) if hasattr(feature, "run"):
+            folder = str(feature.run.plan.folder)
+            model, name = ModelSource.of(folder).load(), feature.id
+            dictionary = DictionarySource.of(folder).load(model)
+        case (model, dictionary, int(index), prompts):
+            name = FeatureId("dictionary", index)
+        case _:
+            raise BadSettings(
+                "steer takes a feature of a run and prompts, or a model, a dictionary, the"
+                f" feature's index and prompts; it was given {len(what)} things"
+            )
     require_fit(dictionary, model)
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     baseline = Baseline.of(model, prompt_tokens(model, texts), dictionary.writes)
-    intervention = FeatureEdit(dictionary.to(model.device), feature, EditKind(edit))
-    return steered_effect(baseline, intervention, FeatureId("dictionary", feature), asked)
+    if isinstance(dictionary, SparseCoder):
+        dictionary = dictionary.to(model.device)
+    intervention = FeatureEdit(dictionary, name.index, EditKind(edit))
+    return steered_effect(baseline, intervention, name, asked)
 
 
 def _explanation(feature: "Feature", given: "str | Explanation | None") -> "Explanation":

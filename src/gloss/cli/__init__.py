@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from gloss.cli import attribute, check, compare, experiments, runs, steer
+from gloss.cli import attribute, check, compare, experiments, init, runs, steer
 from gloss.errors import GlossError
 from gloss.stopping import say_stopped, stop_on_signals, was_stopped
 
@@ -54,6 +54,7 @@ def before_every_verb(
 PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Run an experiment": (
         experiments.demo,
+        init.init,
         experiments.run,
         experiments.cost,
         experiments.probe,

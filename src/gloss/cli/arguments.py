@@ -16,18 +16,15 @@ Wait = Annotated[
 ]
 
 Device = Annotated[
-    str, typer.Option(help="Where the model is computed: `auto`, `cpu`, `cuda`, `cuda:1`.")
+    str,
+    typer.Option(help="Where the model is computed: `auto`, `cpu`, `cuda`, `cuda:1`."),
 ]
 Dtype = Annotated[
-    str, typer.Option(help="In which type of number: `auto`, `float32`, `bfloat16`, `float16`.")
+    str,
+    typer.Option(help="In which type of number: `auto`, `float32`, `bfloat16`, `float16`."),
 ]
 Adapter = Annotated[
-    str, typer.Option(help="The folder of a PEFT adapter that is added to the model's weights.")
-]
-Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A folder, a name on the hub, or `embedded`.")
-]
-Dictionary = Annotated[
-    str, typer.Argument(metavar="DICTIONARY", help="A folder in a known format, or `embedded`.")
+    str,
+    typer.Option(help="The folder of a PEFT adapter that is added to the model's weights."),
 ]
 Site = Annotated[str, typer.Option(help="Where the dictionary reads, if its files do not say.")]

@@ -17,7 +17,8 @@ def attribute(
         str, typer.Option(help="Another answer, for the difference between the two.")
     ] = "",
     feature: Annotated[
-        str, typer.Option(help="Or why this feature fires at the end: DICTIONARY@INDEX.")
+        str,
+        typer.Option(help="Or why this feature fires at the end: RUN@INDEX or DICTIONARY@INDEX."),
     ] = "",
     value: Annotated[
         str, typer.Option(help="log_probability, log_odds, difference, kl or activation.")
@@ -32,14 +33,20 @@ def attribute(
         str, typer.Option(help="Ask about parts of the model instead: heads, mlps or layers.")
     ] = "",
     features: Annotated[
-        str, typer.Option(help="Or about features at a site: DICTIONARY@3,17,40.")
+        str, typer.Option(help="Or about features at a site: RUN@3,17,40 or DICTIONARY@3,17,40.")
     ] = "",
     data: Annotated[
         str, typer.Option(help="Or about a table of masks and values: .csv, .parquet or .npz.")
     ] = "",
     model: Annotated[
-        str, typer.Option(help="A folder, a name on the hub, or `embedded`.")
-    ] = "embedded",
+        str,
+        typer.Option(
+            help=(
+                "A folder, a name on the hub, `embedded`, or a RUN; left out, the RUN of a feature,"
+                " or `embedded`, which reads Python."
+            )
+        ),
+    ] = "",
     base_url: Annotated[
         str, typer.Option(help="Of an endpoint that has the model, if it is not to run here.")
     ] = "",
@@ -59,6 +66,10 @@ def attribute(
 ) -> None:
     """Say which words, heads, features or training examples **act together** to make the model say
     what it does.
+
+    `gloss attribute --prompt "for i in range(len("` asks the embedded model, which reads Python;
+    `gloss attribute --model MODEL --prompt "The keys to the cabinet" --answer " are" --other " is"`
+    asks another.
     """
     from gloss.run.attributing.attribution_report import report_attribution
     from gloss.run.attributing.question import (
@@ -67,7 +78,9 @@ def attribute(
         LoadingSettings,
         PlayerSettings,
     )
+    from gloss.run.sources import run_of_feature
 
+    model = model or run_of_feature(feature) or run_of_feature(features) or "embedded"
     players = PlayerSettings(unit, removal, components, features, data)
     question = AttributionQuestion(
         model,

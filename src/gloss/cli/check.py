@@ -4,12 +4,21 @@ from typing import Annotated
 
 import typer
 
-from gloss.cli.arguments import Adapter, Device, Dictionary, Dtype, Model, Site
+from gloss.cli.arguments import Adapter, Device, Dtype, Site
 
 
 def check(
-    model: Model,
-    dictionary: Dictionary,
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A folder, a name on the hub, `embedded`, or a RUN."),
+    ],
+    dictionary: Annotated[
+        str,
+        typer.Argument(
+            metavar="DICTIONARY",
+            help="A folder in a known format, `embedded`, or a RUN; left out, the model's RUN.",
+        ),
+    ] = "",
     texts: Annotated[
         list[str] | None, typer.Option(help="Where to read text; the standard library if left out.")
     ] = None,
@@ -33,12 +42,13 @@ def check(
 ) -> None:
     """Measure a dictionary's **L0, FVU and recovered cross-entropy** on real text, beside what its
     card says.
+
+    A RUN in place of both takes its own subject and dictionary: `gloss check runs/demo`.
     """
     from gloss.models.model_settings import leave_out_from_words
     from gloss.run.commands.check import print_dictionary_check
-    from gloss.run.experiment import subject_settings
+    from gloss.run.sources import model_and_dictionary
 
-    subject, read = subject_settings(model, device, dtype, adapter), tuple(texts or ("stdlib",))
-    print_dictionary_check(
-        subject, dictionary, read, tokens, site, leave_out_from_words(leave_out), massive
-    )
+    found = model_and_dictionary(model, dictionary, site, device, dtype, adapter)
+    read = tuple(texts or ("stdlib",))
+    print_dictionary_check(*found, read, tokens, leave_out_from_words(leave_out), massive)

@@ -8,7 +8,10 @@ import typer
 def compare(
     dictionaries: Annotated[
         list[str],
-        typer.Argument(metavar="DICTIONARY DICTIONARY...", help="Folders in a known format."),
+        typer.Argument(
+            metavar="DICTIONARY DICTIONARY...",
+            help="Folders in a known format, `embedded`, or RUNs, which stand for their own.",
+        ),
     ],
     site: Annotated[
         str, typer.Option(help="Where the dictionaries read, if their files do not say.")

@@ -4,19 +4,17 @@ from typing import Annotated
 
 import typer
 
-from gloss.cli.arguments import Adapter, Device, Dictionary, Dtype, Model, Site
+from gloss.cli.arguments import Adapter, Device, Dtype, Site
 
 
 def steer(
-    model: Model,
-    dictionary: Dictionary,
-    feature: Annotated[
-        int, typer.Argument(metavar="FEATURE", min=0, help="The feature's index in the dictionary.")
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN@FEATURE|MODEL DICTIONARY FEATURE PROMPT...",
+            help="A feature of a run, or of a dictionary in a model; then what to go on from.",
+        ),
     ],
-    prompts: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="PROMPT...", help="What to go on from; more give intervals."),
-    ] = None,
     strength: Annotated[
         float | None, typer.Option(help="How strongly, in units of the feature's activation.")
     ] = None,
@@ -37,14 +35,13 @@ def steer(
 ) -> None:
     """**Change a feature** inside the model and see what it writes then, beside what it writes by
     itself.
+
+    `gloss steer runs/demo@999 "def main(" --kl 1` takes the run's own subject and dictionary;
+    `gloss steer embedded embedded 999 "def main(" --kl 1` names them. Several prompts give
+    intervals.
     """
     from gloss.run.commands.steer import SteeringSettings, print_steering
-    from gloss.run.experiment import subject_settings
+    from gloss.run.sources import feature_and_prompts
 
-    print_steering(
-        (subject_settings(model, device, dtype, adapter), dictionary),
-        feature,
-        prompts or [],
-        SteeringSettings(edit, strength, kl, tokens, control),
-        site,
-    )
+    source, prompts = feature_and_prompts(words, site, device, dtype, adapter)
+    print_steering(source, prompts, SteeringSettings(edit, strength, kl, tokens, control))

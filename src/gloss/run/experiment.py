@@ -35,6 +35,7 @@ RULES, JUDGE, NO_COLLISIONS = "rules", "judge", "none"  # who finds collisions
 TRAINED, RANDOM = "trained", "random"  # weights of a subject
 NO_TOKEN = "none"  # no token starts a sequence
 EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
+NEURONS = "neurons"  # in place of a dictionary's folder
 LARGEST_FILE = 2**20  # bytes of an experiment file
 # of a method or a dictionary: it becomes the name of a folder and of rows
 NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")

@@ -31,6 +31,7 @@ from gloss.run.reporting.feature_pages import write_run_pages
 from gloss.run.reporting.report import REPORT, print_report, print_section, write_run_report
 from gloss.run.reporting.run_comparison import compare_runs
 from gloss.run.reporting.setup import held_out_copies
+from gloss.run.sources import dictionary_line
 from gloss.run.stages import packing
 from gloss.run.stages.collisions import CollisionFinder, write_collision_groups
 from gloss.run.stages.embeddings import embed_windows_by_part, embedding_parts, require_embedder
@@ -154,6 +155,7 @@ def run_decompose_stage(plan: Plan) -> None:
 
         with time_stage(plan, "decompose"):
             load_or_train_dictionary(plan, load_run_subject(plan))
+        print_notes(f"  {dictionary_line(plan)}")
 
 
 def run_shards(

@@ -25,10 +25,10 @@ from gloss.pages.attribution_page import AttributionPage, CurveLine, write_attri
 from gloss.run.attributing.named_games import NamedGame, build_named_game
 from gloss.run.attributing.question import AttributionQuestion, AttributionSettings
 from gloss.run.attributing.terminal_view import shaded_prompt, strongest_sets_table
-from gloss.run.keys import result_key, source_hash, weights_hash
+from gloss.run.keys import result_key, source_hash
 from gloss.run.methods import build_method, installed_methods
-from gloss.run.plan import model_content
 from gloss.run.progress import out, progress_bar
+from gloss.run.sources import DictionarySource
 from gloss.store.atomic import write_bytes
 from gloss.store.lock import sole_writer
 from gloss.store.progress import Progress
@@ -122,7 +122,7 @@ def count_masks(game: Game, progress: Progress) -> Game:
     )
 
 
-def question_content_hashes(question: AttributionQuestion) -> list[str]:
+def question_content_hashes(question: AttributionQuestion) -> list[object]:
     """What stands behind the names in a question: hashes of local files, so that other weights have
     values of their own.
     """
@@ -130,15 +130,12 @@ def question_content_hashes(question: AttributionQuestion) -> list[str]:
         name.rpartition("@")[0] for name in (question.feature, question.players.features)
     ]
     model = (
-        question.model
-        if question.base_url or question.players.data
-        else model_content(question.model)
+        question.model if question.base_url or question.players.data else question.source.content
     )
-    adapter = question.loading.adapter and weights_hash(question.loading.adapter)
     return [
         model,
-        adapter,
-        *(source and source_hash(source) for source in (*dictionaries, question.players.data)),
+        *(source and DictionarySource.of(source).content for source in dictionaries),
+        question.players.data and source_hash(question.players.data),
     ]
 
 

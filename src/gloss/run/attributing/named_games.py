@@ -37,13 +37,10 @@ from gloss.attribute.players.prompt_parts import (
 )
 from gloss.errors import BadInput, BadSettings
 from gloss.models.dictionary import Dictionary, require_fit
-from gloss.models.formats import load_dictionary
 from gloss.models.subject import Subject
 from gloss.run.attributing.external_games import endpoint_game, load_table_game
 from gloss.run.attributing.question import AttributedValue, AttributionQuestion, AttributionSettings
-from gloss.run.experiment import EMBEDDED
-from gloss.run.plan import embedded_folder
-from gloss.run.subject_loading import load_named_subject
+from gloss.run.sources import DictionarySource
 
 FILLER = "_"  # of a masked word
 
@@ -70,7 +67,7 @@ def build_named_game(question: AttributionQuestion, options: AttributionSettings
         return NamedGame(
             asked, f"{asked.value_source.replace('_', ' ')}: {question.answer!r}", asked.stretches()
         )
-    subject = load_named_subject(question.subject)
+    subject = question.source.load()
     answer = tuple(subject.encode(question.answer)) or likeliest_answer(subject, question.prompt)
     other = tuple(subject.encode(question.other))
     named = "".join(subject.vocabulary().texts(answer))
@@ -225,12 +222,10 @@ def load_named_features(name: str, subject: Subject) -> tuple[Dictionary, tuple[
     source, _, numbers = name.rpartition("@")
     if not source or not all(number.strip().isdecimal() for number in numbers.split(",")):
         raise BadSettings(
-            f"{name!r} names no feature; write DICTIONARY@INDEX, for example embedded@17 or"
-            " embedded@3,17"
+            f"{name!r} names no feature; write DICTIONARY@INDEX or RUN@INDEX, for example"
+            " embedded@17 or embedded@3,17"
         )
-    dictionary = load_dictionary(
-        embedded_folder("dictionary") if source == EMBEDDED else Path(source), subject=subject
-    ).to(subject.device)
+    dictionary = DictionarySource.of(source).load(subject)
     require_fit(dictionary, subject)
     indices = tuple(int(number) for number in numbers.split(","))
     if outside := [index for index in indices if index >= dictionary.width]:

@@ -8,8 +8,8 @@ from gloss.attribute.players.model_components import Ablation
 from gloss.attribute.players.prompt_parts import PromptUnit, Removal
 from gloss.errors import BadSettings
 from gloss.models.model_settings import AUTO
-from gloss.run.experiment import SubjectSettings, subject_settings
 from gloss.run.methods import suggestion
+from gloss.run.sources import ModelSource
 
 
 class AttributedValue(StrEnum):
@@ -34,7 +34,7 @@ class PlayerSettings:
     unit: str = "words"
     removal: str = "remove"  # or `mask`, `infill`; of components `mean`, `zero`, `resample`
     components: str = ""
-    features: str = ""  # DICTIONARY@3,17,40
+    features: str = ""  # DICTIONARY@3,17,40 or RUN@3,17,40
     data: str = ""  # a table of masks and values
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class AttributionQuestion:
     prompt: str = ""
     answer: str = ""
     other: str = ""
-    feature: str = ""  # DICTIONARY@3
+    feature: str = ""  # DICTIONARY@3 or RUN@3
     base_url: str = ""  # of an endpoint; "" runs the model here
     value: str = ""  # worked out from the others where it is left out
     players: PlayerSettings = field(default_factory=PlayerSettings)
@@ -103,12 +103,12 @@ class AttributionQuestion:
             )
 
     @property
-    def subject(self) -> SubjectSettings:
+    def source(self) -> ModelSource:
         """The model, to be loaded here.
 
         Raises BadSettings for a device or a type that there is not.
         """
-        return subject_settings(
+        return ModelSource.of(
             self.model, self.loading.device, self.loading.dtype, self.loading.adapter
         )
 

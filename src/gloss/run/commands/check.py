@@ -16,16 +16,12 @@ from gloss.collect.texts import open_texts
 from gloss.collect.tokens import read_texts
 from gloss.decompose.dictionary_check import DictionaryCheck, check_dictionary, compare_with_card
 from gloss.errors import BadInput, Mismatch
-from gloss.models.dictionary import Card
-from gloss.models.formats import load_dictionary
+from gloss.models.dictionary import Card, SparseCoder
 from gloss.models.model_settings import LeaveOut
-from gloss.models.sites import parse_site
 from gloss.records import PADDING, Estimate
 from gloss.run.corpus_texts import with_chat_template
-from gloss.run.experiment import EMBEDDED, SubjectSettings
-from gloss.run.plan import embedded_folder
 from gloss.run.progress import out
-from gloss.run.subject_loading import load_named_subject
+from gloss.run.sources import DictionarySource, ModelSource
 from gloss.store.corpus import Corpus
 
 CONTEXT = 256  # tokens of a sequence, where the subject takes so many
@@ -33,11 +29,10 @@ ROWS = 16  # sequences in one forward pass
 
 
 def print_dictionary_check(
-    asked: SubjectSettings,
-    dictionary: str,
+    model: ModelSource,
+    dictionary: DictionarySource,
     texts: tuple[str, ...],
     tokens: int,
-    site: str,
     leave_out: LeaveOut,
     massive: float,
 ) -> None:
@@ -45,10 +40,9 @@ def print_dictionary_check(
 
     Raises Mismatch for a dictionary that does not fit, by shape or by what it explains.
     """
-    subject, model = load_named_subject(asked), asked.model
+    subject, asked = model.load(), model.settings
     without = find_left_out_tokens(subject, leave_out)
-    folder = embedded_folder("dictionary") if dictionary == EMBEDDED else Path(dictionary)
-    read = load_dictionary(folder, parse_site(site) if site else None, subject).to(subject.device)
+    read = dictionary.load(subject)
     with tempfile.TemporaryDirectory() as scratch:
         length = min(CONTEXT, subject.context or CONTEXT)
         read_texts(
@@ -68,14 +62,15 @@ def print_dictionary_check(
         without,
         massive,
     )
-    print_check_table(measured, read.card, f"{dictionary} at {read.reads} of {model}")
+    card = read.card if isinstance(read, SparseCoder) else Card()
+    print_check_table(measured, card, f"{dictionary.name} at {read.reads} of {asked.model}")
     if special := int(np.isin(corpus.tokens, list(without)).sum()):
         out.print(f"{special:,} of {len(corpus):,} tokens are left out", highlight=False)
     if not measured.fits:
         raise Mismatch(
-            f"{dictionary} explains less at {read.reads} of {model} than the mean does (FVU"
-            f" {measured.fvu_normal.value:.2f}); give the site, the model and the revision that it"
-            " was trained on"
+            f"{dictionary.name} explains less at {read.reads} of {asked.model} than the mean does"
+            f" (FVU {measured.fvu_normal.value:.2f}); give the site, the model and the revision"
+            " that it was trained on"
         )
 
 

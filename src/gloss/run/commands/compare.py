@@ -4,7 +4,6 @@ cosines, beside chance.
 
 from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 from rich.table import Table
@@ -18,13 +17,10 @@ from gloss.decompose.feature_matching import (
     match_features,
 )
 from gloss.errors import BadSettings
-from gloss.models.formats import load_dictionary
-from gloss.models.sites import parse_site
 from gloss.records import Estimate
-from gloss.run.experiment import EMBEDDED
 from gloss.run.methods import build_method
-from gloss.run.plan import embedded_folder
 from gloss.run.progress import out
+from gloss.run.sources import DictionarySource
 from gloss.statistics.intervals import wilson_interval
 
 COSINES = (0.5, SHARED_COSINE, 0.9)
@@ -44,7 +40,9 @@ def print_dictionary_comparison(
         )
     chosen: Matcher = build_method("match", {"method": matcher})
     rng = np.random.default_rng(seed)
-    read = {folder: load_directions(folder, site) for folder in folders}
+    read = {
+        folder: UnitDirections.of(DictionarySource.of(folder, site).load()) for folder in folders
+    }
     table = Table(
         "dictionaries",
         "cosine",
@@ -84,12 +82,6 @@ def print_dictionary_comparison(
         "mean: cosine of partners by decoder; features: how many are shared, and of how many",
         highlight=False,
     )
-
-
-def load_directions(folder: str, site: str) -> UnitDirections:
-    """Where the features of the dictionary in a folder read and write."""
-    path = embedded_folder("dictionary") if folder == EMBEDDED else Path(folder)
-    return UnitDirections.of(load_dictionary(path, parse_site(site) if site else None))
 
 
 def shared_feature_share(found: FeaturePartners, cosine: float) -> Estimate:

@@ -10,6 +10,7 @@ from gloss.run.damage import find_damage, is_readable_part
 from gloss.run.execute.feature_errors import feature_error_lines
 from gloss.run.plan import STAGES, Plan, load_plan
 from gloss.run.progress import out
+from gloss.run.sources import dictionary_line
 from gloss.run.stages import embeddings
 from gloss.store.results import read_rows
 
@@ -30,6 +31,7 @@ def print_run_status(folder: Path) -> None:
             stage, *stage_progress(plan, stage), str(plan.place(stage).relative_to(plan.folder))
         )
     out.print(table)
+    out.print(dictionary_line(plan), highlight=False, markup=False, soft_wrap=True)
     failures = read_rows([plan.place(stage) for stage in plan.keys], "failures")
     reasons = Counter(
         (stage, reason)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from rich.table import Table
@@ -15,13 +14,9 @@ from gloss.intervene.edits import DirectionEdit, FeatureEdit, random_direction
 from gloss.intervene.effect_measurement import EffectOptions, measure_effect
 from gloss.intervene.strength_calibration import StrengthCalibration, calibrate_strength
 from gloss.models.dictionary import require_fit
-from gloss.models.formats import load_dictionary
-from gloss.models.sites import parse_site
 from gloss.records import Control, EditKind, Effect, Estimate, Failure, FeatureId, Shift
-from gloss.run.experiment import EMBEDDED, SubjectSettings
-from gloss.run.plan import embedded_folder
 from gloss.run.progress import out
-from gloss.run.subject_loading import load_named_subject
+from gloss.run.sources import FeatureSource
 
 LARGEST = 1e12  # strength: beyond it the vectors are all edit, and their squares overflow
 
@@ -64,32 +59,24 @@ class SteeringSettings:
 
 
 def print_steering(
-    sources: tuple[SubjectSettings, str],
-    feature: int,
-    prompts: Sequence[str],
-    steering: SteeringSettings,
-    site: str = "",
+    source: FeatureSource, prompts: Sequence[str], steering: SteeringSettings
 ) -> None:
-    """Steer and print. `sources` are the model and the dictionary.
+    """Steer and print.
 
     Raises BadInput for a feature that there is not or an empty prompt, Mismatch for a dictionary
     that does not fit, and BadSettings for a KL that no strength reaches.
     """
-    model, folder = sources
+    feature = source.index
     if not prompts or not all(prompts):
         raise BadInput(
             'there is no prompt to go on from, or an empty one; give a text, as in "def main("'
         )
-    dictionary = load_dictionary(
-        embedded_folder("dictionary") if folder == EMBEDDED else Path(folder),
-        parse_site(site) if site else None,
-    )
-    intervention = FeatureEdit(dictionary, feature, EditKind(steering.edit))
-    subject = load_named_subject(model)
+    subject = source.model.load()
+    dictionary = source.dictionary.load(subject)
     require_fit(dictionary, subject)
-    intervention = FeatureEdit(dictionary.to(subject.device), feature, EditKind(steering.edit))
+    intervention = FeatureEdit(dictionary, feature, EditKind(steering.edit))
     baseline = Baseline.of(subject, prompt_tokens(subject, prompts), dictionary.writes)
-    name = FeatureId(folder, feature)
+    name = FeatureId(source.dictionary.name, feature)
     found = steered_effect(baseline, intervention, name, steering)
     print_effect(found, f"{steering.edit} feature {feature} at {dictionary.writes}")
     if steering.control:

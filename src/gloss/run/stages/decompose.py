@@ -34,10 +34,11 @@ from gloss.models.subject import Subject, untrained_subject
 from gloss.records import Estimate
 from gloss.run.commands.check import sequence_batches
 from gloss.run.corpus_texts import open_run_texts
-from gloss.run.experiment import EMBEDDED, RANDOM, TRAINED
+from gloss.run.experiment import RANDOM, TRAINED
 from gloss.run.methods import build_method
-from gloss.run.plan import Plan, embedded_folder
+from gloss.run.plan import Plan
 from gloss.run.progress import print_notes, progress_bar
+from gloss.run.sources import dictionary_folder, reads_neurons
 from gloss.run.subject_loading import load_recorded_subject
 from gloss.statistics.intervals import ratio_with_interval
 from gloss.store.corpus import Corpus
@@ -45,7 +46,6 @@ from gloss.store.progress import Progress
 from gloss.store.results import Row
 from gloss.store.sealed_json import damage_error
 
-NEURONS = "neurons"  # in place of a dictionary's folder
 CARD_TOKENS = 2**13  # of the text, by which a trained dictionary's card is measured
 ENDLESS = 10**6  # epochs; the trainer stops by itself
 
@@ -86,7 +86,7 @@ def load_run_dictionary(plan: Plan, subject: Subject) -> Dictionary:
     trained.
     """
     site = plan.experiment.decompose.get("site")
-    if plan.experiment.decompose.get("dictionary") == NEURONS:
+    if reads_neurons(plan):
         if not site:
             raise BadSettings(
                 '[decompose] dictionary = "neurons" needs the site of a layer\'s neurons, such as'
@@ -105,14 +105,6 @@ def require_as_trained(plan: Plan) -> None:
     for path, why in part.changed_files(whole=True).items() if part.is_done else ():
         if path.parent == dictionary_folder(plan):
             raise damage_error(path, why)
-
-
-def dictionary_folder(plan: Plan) -> Path:
-    """Where the run's dictionary lies: the one that was asked for, or the one that it trained."""
-    given = plan.experiment.decompose.get("dictionary")
-    if given is None:
-        return plan.place("decompose") / "dictionary"
-    return embedded_folder("dictionary") if given == EMBEDDED else Path(given)
 
 
 def train_dictionary(plan: Plan, subject: Subject, progress: Progress) -> None:

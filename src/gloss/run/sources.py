@@ -1,0 +1,238 @@
+"""Models, dictionaries and features by the names that every verb takes. The folder of a run stands
+for the run's own: its subject with all its settings, and its dictionary, given or trained there.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gloss.errors import BadInput, BadSettings
+from gloss.run.experiment import AUTO, EMBEDDED, NEURONS, RANDOM, SubjectSettings, subject_settings
+from gloss.run.keys import source_hash, weights_hash
+from gloss.run.plan import (
+    RESOLVED,
+    Plan,
+    embedded_folder,
+    load_plan,
+    model_content,
+    recorded_dtype,
+)
+
+if TYPE_CHECKING:
+    from gloss.models.dictionary import Dictionary
+    from gloss.models.subject import Subject
+
+FEATURE_NAME = re.compile(r"(?P<source>.+)@(?P<index>[0-9]{1,18})", re.DOTALL)
+INDEX = re.compile(r"[0-9]{1,18}")
+STEER_USAGE = (
+    "give RUN@FEATURE PROMPT, as in runs/demo@999 'def main(', or MODEL DICTIONARY FEATURE PROMPT"
+)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that is not loaded yet, and the run that it is the subject of, where it is one's."""
+
+    settings: SubjectSettings
+    plan: Plan | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, device: str = AUTO, dtype: str = AUTO, adapter: str = ""
+    ) -> "ModelSource":
+        """The model of this name, or the subject of the run in this folder.
+
+        What is given besides takes the place of what the run's settings say. Raises BadInput and
+        BadSettings.
+        """
+        plain = subject_settings(name, device, dtype, adapter)
+        if (plan := run_plan(name)) is None:
+            return cls(plain)
+        own = plan.experiment.subject
+        if own.dtype == AUTO:
+            own = replace(own, dtype=recorded_dtype(plan.place("decompose")) or AUTO)
+        given = {"device": device, "dtype": dtype, "adapter": adapter}
+        return cls(
+            replace(
+                own, **{flag: value for flag, value in given.items() if value not in (AUTO, "")}
+            ),
+            plan,
+        )
+
+    @property
+    def content(self) -> list[object]:
+        """What decides its numbers: its weights, by their hash, and how they are loaded."""
+        adapter = weights_hash(self.settings.adapter) if self.settings.adapter else ""
+        seed = self.plan.experiment.run.seed if self.plan else 0
+        drawn = seed if self.settings.weights == RANDOM else ""
+        return [
+            model_content(self.settings.model, self.settings.revision),
+            adapter,
+            self.settings.start_token,
+            drawn,
+        ]
+
+    def load(self) -> "Subject":
+        """The model with its weights; as the run drew them, where it drew some."""
+        from gloss.models.subject import untrained_subject
+        from gloss.run.subject_loading import load_named_subject
+
+        subject = load_named_subject(self.settings)
+        if self.plan is None or self.settings.weights != RANDOM:
+            return subject
+        return untrained_subject(subject, self.plan.generator("random subject"))
+
+
+@dataclass(frozen=True)
+class DictionarySource:
+    """A dictionary that is not loaded yet, and the run that it is of, where it is one's."""
+
+    name: str
+    site: str = ""
+    plan: Plan | None = None
+
+    @classmethod
+    def of(cls, name: str, site: str = "") -> "DictionarySource":
+        """The dictionary of this name, or that of the run in this folder. Raises BadInput."""
+        plan = run_plan(name)
+        own = plan.experiment.decompose.get("site", "") if plan else ""
+        return cls(name, site or own, plan)
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        return dictionary_folder(self.plan) if self.plan else named_dictionary_folder(self.name)
+
+    @property
+    def content(self) -> str:
+        """The hash of its files; of neurons, and of what a run trains, the run's key."""
+        if self.plan and (reads_neurons(self.plan) or trains_dictionary(self.plan)):
+            return self.plan.keys["decompose"]
+        return source_hash(str(self.folder))
+
+    def load(self, subject: "Subject | None" = None) -> "Dictionary":
+        """The dictionary, beside the subject where one is given.
+
+        Raises BadInput for a folder without one, and where the run has not trained its own yet.
+        """
+        from gloss.models.formats import load_dictionary
+        from gloss.models.sites import parse_site
+        from gloss.run.stages.decompose import load_run_dictionary, require_as_trained
+
+        if self.plan and reads_neurons(self.plan):
+            return load_run_dictionary(self.plan, subject or ModelSource.of(self.name).load())
+        if self.plan and trains_dictionary(self.plan):
+            if not self.folder.is_dir():
+                raise BadInput(
+                    f"the run in {self.name} has not trained its dictionary yet; run its experiment"
+                    " first"
+                )
+            require_as_trained(self.plan)
+        site = parse_site(self.site) if self.site else None
+        dictionary = load_dictionary(self.folder, site, subject)
+        return dictionary if subject is None else dictionary.to(subject.device)
+
+
+def run_plan(name: str) -> Plan | None:
+    """The run in the folder of this name; None where it holds none. Raises BadInput for a damaged
+    or an old one.
+    """
+    folder = Path(name).expanduser()
+    return load_plan(folder) if (folder / RESOLVED).is_file() else None
+
+
+def trains_dictionary(plan: Plan) -> bool:
+    """Whether the run trains its dictionary, rather than taking one that is there."""
+    return "dictionary" not in plan.experiment.decompose
+
+
+def reads_neurons(plan: Plan) -> bool:
+    """Whether the run's dictionary is neurons of its subject, which have no files."""
+    return plan.experiment.decompose.get("dictionary") == NEURONS
+
+
+def dictionary_folder(plan: Plan) -> Path:
+    """Where the run's dictionary lies: the one that was asked for, or the one that it trains."""
+    if trains_dictionary(plan):
+        return plan.place("decompose") / "dictionary"
+    return named_dictionary_folder(plan.experiment.decompose["dictionary"])
+
+
+def named_dictionary_folder(name: str) -> Path:
+    """The folder of a dictionary by its name, where "embedded" is one."""
+    return embedded_folder("dictionary") if name == EMBEDDED else Path(name).expanduser()
+
+
+def dictionary_line(plan: Plan) -> str:
+    """Where the run's dictionary lies, in words."""
+    if reads_neurons(plan):
+        return f"the dictionary is the neurons of {plan.experiment.decompose.get('site')}"
+    return f"the dictionary lies in {dictionary_folder(plan)}"
+
+
+def model_and_dictionary(
+    model: str, dictionary: str = "", site: str = "", *flags: str
+) -> tuple[ModelSource, DictionarySource]:
+    """The two that a command line names; the `flags` are device, dtype and adapter.
+
+    Raises BadSettings where a dictionary is left out beside a model that is no run.
+    """
+    found = ModelSource.of(model, *flags)
+    if not dictionary and found.plan is None:
+        raise BadSettings(
+            f"{model} is no run, so a dictionary is needed beside it; give MODEL DICTIONARY, or the"
+            " folder of a run"
+        )
+    return found, DictionarySource.of(dictionary or model, site)
+
+
+def split_feature(name: str) -> tuple[str, int] | None:
+    """A run or dictionary and the feature in it, of SOURCE@INDEX; None for any other word."""
+    found = FEATURE_NAME.fullmatch(name)
+    return (found["source"], int(found["index"])) if found else None
+
+
+def run_of_feature(name: str) -> str:
+    """The run's folder in RUN@3 or RUN@3,17; nothing for a feature of a dictionary by itself."""
+    source, _, _ = name.rpartition("@")
+    return source if source and run_plan(source) else ""
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """A feature of a dictionary in a model, of which nothing is loaded yet."""
+
+    model: ModelSource
+    dictionary: DictionarySource
+    index: int
+
+
+def feature_and_prompts(
+    words: Sequence[str], site: str = "", *flags: str
+) -> tuple[FeatureSource, list[str]]:
+    """What the words of `gloss steer` name: `RUN@FEATURE PROMPT...`, `RUN FEATURE PROMPT...`, or
+    `MODEL DICTIONARY FEATURE PROMPT...`, where either may be a run and `DICTIONARY@FEATURE` is one
+    word. The `flags` are device, dtype and adapter.
+
+    Raises BadSettings for words that name no feature.
+    """
+    first, second, third, *_ = [*words, "", "", ""]
+    named, of_dictionary = split_feature(first), split_feature(second)
+    if named and run_plan(named[0]):
+        (model, index), dictionary, used = named, named[0], 1
+    elif INDEX.fullmatch(second) and run_plan(first):
+        model, dictionary, index, used = first, first, int(second), 2
+    elif of_dictionary:
+        model, (dictionary, index), used = first, of_dictionary, 2
+    elif INDEX.fullmatch(third):
+        model, dictionary, index, used = first, second, int(third), 3
+    elif named:
+        raise BadInput(f"{named[0]} holds no run; {STEER_USAGE}")
+    else:
+        raise BadSettings(f"there is no feature to change; {STEER_USAGE}")
+    source = FeatureSource(
+        ModelSource.of(model, *flags), DictionarySource.of(dictionary, site), index
+    )
+    return source, list(words[used:])
