@@ -12,8 +12,8 @@ import gloss
 from gloss.errors import BadInput, BadSettings
 from gloss.run.plan import load_plan
 from gloss.run.sources import (
-    DictionarySource,
-    ModelSource,
+    NamedDictionary,
+    NamedModel,
     feature_and_prompts,
     model_and_dictionary,
     run_of_feature,
@@ -40,7 +40,7 @@ def test_steering_a_runs_feature_is_steering_its_dictionary_in_its_model(run, tm
     index, how = feature(run), ("def main(", "--strength", "40", "--tokens", "3")
     told = done(tmp_path, "steer", f"{run}@{index}", *how)
     assert told == done(tmp_path, "steer", "embedded", "embedded", index, *how)
-    assert f"add feature {index} at resid_post.2" in told
+    assert f"add feature {index} at resid_post.2" in " ".join(told.split())
 
 
 def test_a_run_is_checked_by_its_name_alone(run, tmp_path):
@@ -74,7 +74,7 @@ def test_a_runs_feature_is_asked_about_in_the_runs_own_model(run, tmp_path):
 
 def test_status_says_where_the_dictionary_lies(run, tmp_path):
     said = done(tmp_path, "status", run).replace("\n", "")
-    assert f"the dictionary lies in {DictionarySource.of('embedded').folder}" in said
+    assert f"the dictionary lies in {NamedDictionary.of('embedded').folder}" in said
 
 
 def test_a_feature_of_a_run_is_steered_from_python(run):
@@ -89,10 +89,10 @@ def test_a_feature_of_a_run_is_steered_from_python(run):
 
 
 def test_settings_of_a_run_hold_unless_others_are_given(run):
-    own = ModelSource.of(str(run))
+    own = NamedModel.of(str(run))
     assert own.settings.dtype == "float32"  # as the run recorded it
-    assert ModelSource.of(str(run), dtype="bfloat16").settings.dtype == "bfloat16"
-    assert own.content == ModelSource.of("embedded").content
+    assert NamedModel.of(str(run), dtype="bfloat16").settings.dtype == "bfloat16"
+    assert own.content == NamedModel.of("embedded").content
 
 
 @pytest.mark.parametrize(

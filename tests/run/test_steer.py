@@ -11,7 +11,7 @@ import torch
 
 from gloss.errors import BadInput, BadSettings, GlossError, Mismatch
 from gloss.run.commands.steer import SteeringSettings, print_steering
-from gloss.run.sources import FeatureSource, feature_and_prompts
+from gloss.run.sources import NamedFeature, feature_and_prompts
 
 PROMPTS = ("def main(", "import os")
 
@@ -24,7 +24,7 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def embedded(feature: int) -> FeatureSource:
+def embedded(feature: int) -> NamedFeature:
     source, _ = feature_and_prompts(["embedded", "embedded", str(feature)])
     return source
 

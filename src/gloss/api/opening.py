@@ -29,9 +29,9 @@ def load_model(
         >>> model.layers
         4
     """
-    from gloss.run.sources import ModelSource
+    from gloss.run.sources import NamedModel
 
-    return ModelSource.of(str(name), device, dtype, adapter).load()
+    return NamedModel.of(str(name), device, dtype, adapter).load()
 
 
 def load_dictionary(name: str | Path = "embedded", site: str = "") -> "Dictionary":
@@ -44,9 +44,9 @@ def load_dictionary(name: str | Path = "embedded", site: str = "") -> "Dictionar
         >>> gloss.load_dictionary().width
         2048
     """
-    from gloss.run.sources import DictionarySource
+    from gloss.run.sources import NamedDictionary
 
-    return DictionarySource.of(str(name), site).load()
+    return NamedDictionary.of(str(name), site).load()
 
 
 def open_run(folder: str | Path) -> "Run":

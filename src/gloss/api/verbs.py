@@ -111,14 +111,14 @@ def steer(
     from gloss.models.dictionary import SparseCoder, require_fit
     from gloss.records import EditKind, FeatureId
     from gloss.run.commands.steer import SteeringSettings, steered_effect
-    from gloss.run.sources import DictionarySource, ModelSource
+    from gloss.run.sources import NamedDictionary, NamedModel
 
     asked = SteeringSettings(edit, strength, kl, new_tokens)
     match what:
         case (feature, prompts) if hasattr(feature, "run"):
             folder = str(feature.run.plan.folder)
-            model, name = ModelSource.of(folder).load(), feature.id
-            dictionary = DictionarySource.of(folder).load(model)
+            model, name = NamedModel.of(folder).load(), feature.id
+            dictionary = NamedDictionary.of(folder).load(model)
         case (model, dictionary, int(index), prompts):
             name = FeatureId("dictionary", index)
         case _:

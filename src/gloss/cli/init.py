@@ -55,10 +55,10 @@ def init(
     amounts that fit a laptop, and writes experiment.toml; then `gloss run experiment.toml`.
     """
     from gloss.run.commands.init import InitSettings, write_first_experiment
-    from gloss.run.sources import ModelSource
+    from gloss.run.sources import NamedModel
 
     write_first_experiment(
-        ModelSource.of(model, device, dtype, adapter),
+        NamedModel.of(model, device, dtype, adapter),
         tuple(texts or ("stdlib",)),
         output,
         InitSettings(dictionary, site, tokens, features, folder),

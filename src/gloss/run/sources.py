@@ -32,7 +32,7 @@ STEER_USAGE = (
 
 
 @dataclass(frozen=True)
-class ModelSource:
+class NamedModel:
     """A model that is not loaded yet, and the run that it is the subject of, where it is one's."""
 
     settings: SubjectSettings
@@ -41,7 +41,7 @@ class ModelSource:
     @classmethod
     def of(
         cls, name: str, device: str = AUTO, dtype: str = AUTO, adapter: str = ""
-    ) -> "ModelSource":
+    ) -> "NamedModel":
         """The model of this name, or the subject of the run in this folder.
 
         What is given besides takes the place of what the run's settings say. Raises BadInput and
@@ -86,7 +86,7 @@ class ModelSource:
 
 
 @dataclass(frozen=True)
-class DictionarySource:
+class NamedDictionary:
     """A dictionary that is not loaded yet, and the run that it is of, where it is one's."""
 
     name: str
@@ -94,7 +94,7 @@ class DictionarySource:
     plan: Plan | None = None
 
     @classmethod
-    def of(cls, name: str, site: str = "") -> "DictionarySource":
+    def of(cls, name: str, site: str = "") -> "NamedDictionary":
         """The dictionary of this name, or that of the run in this folder. Raises BadInput."""
         plan = run_plan(name)
         own = plan.experiment.decompose.get("site", "") if plan else ""
@@ -122,7 +122,7 @@ class DictionarySource:
         from gloss.run.stages.decompose import load_run_dictionary, require_as_trained
 
         if self.plan and reads_neurons(self.plan):
-            return load_run_dictionary(self.plan, subject or ModelSource.of(self.name).load())
+            return load_run_dictionary(self.plan, subject or NamedModel.of(self.name).load())
         if self.plan and trains_dictionary(self.plan):
             if not self.folder.is_dir():
                 raise BadInput(
@@ -174,18 +174,18 @@ def dictionary_line(plan: Plan) -> str:
 
 def model_and_dictionary(
     model: str, dictionary: str = "", site: str = "", *flags: str
-) -> tuple[ModelSource, DictionarySource]:
+) -> tuple[NamedModel, NamedDictionary]:
     """The two that a command line names; the `flags` are device, dtype and adapter.
 
     Raises BadSettings where a dictionary is left out beside a model that is no run.
     """
-    found = ModelSource.of(model, *flags)
+    found = NamedModel.of(model, *flags)
     if not dictionary and found.plan is None:
         raise BadSettings(
             f"{model} is no run, so a dictionary is needed beside it; give MODEL DICTIONARY, or the"
             " folder of a run"
         )
-    return found, DictionarySource.of(dictionary or model, site)
+    return found, NamedDictionary.of(dictionary or model, site)
 
 
 def split_feature(name: str) -> tuple[str, int] | None:
@@ -201,17 +201,17 @@ def run_of_feature(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class FeatureSource:
+class NamedFeature:
     """A feature of a dictionary in a model, of which nothing is loaded yet."""
 
-    model: ModelSource
-    dictionary: DictionarySource
+    model: NamedModel
+    dictionary: NamedDictionary
     index: int
 
 
 def feature_and_prompts(
     words: Sequence[str], site: str = "", *flags: str
-) -> tuple[FeatureSource, list[str]]:
+) -> tuple[NamedFeature, list[str]]:
     """What the words of `gloss steer` name: `RUN@FEATURE PROMPT...`, `RUN FEATURE PROMPT...`, or
     `MODEL DICTIONARY FEATURE PROMPT...`, where either may be a run and `DICTIONARY@FEATURE` is one
     word. The `flags` are device, dtype and adapter.
@@ -232,7 +232,5 @@ def feature_and_prompts(
         raise BadInput(f"{named[0]} holds no run; {STEER_USAGE}")
     else:
         raise BadSettings(f"there is no feature to change; {STEER_USAGE}")
-    source = FeatureSource(
-        ModelSource.of(model, *flags), DictionarySource.of(dictionary, site), index
-    )
+    source = NamedFeature(NamedModel.of(model, *flags), NamedDictionary.of(dictionary, site), index)
     return source, list(words[used:])

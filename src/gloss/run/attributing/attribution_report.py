@@ -28,7 +28,7 @@ from gloss.run.attributing.terminal_view import shaded_prompt, strongest_sets_ta
 from gloss.run.keys import result_key, source_hash
 from gloss.run.methods import build_method, installed_methods
 from gloss.run.progress import out, progress_bar
-from gloss.run.sources import DictionarySource
+from gloss.run.sources import NamedDictionary
 from gloss.store.atomic import write_bytes
 from gloss.store.lock import sole_writer
 from gloss.store.progress import Progress
@@ -134,7 +134,7 @@ def question_content_hashes(question: AttributionQuestion) -> list[object]:
     )
     return [
         model,
-        *(source and DictionarySource.of(source).content for source in dictionaries),
+        *(source and NamedDictionary.of(source).content for source in dictionaries),
         question.players.data and source_hash(question.players.data),
     ]
 

@@ -40,7 +40,7 @@ from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.subject import Subject
 from gloss.run.attributing.external_games import endpoint_game, load_table_game
 from gloss.run.attributing.question import AttributedValue, AttributionQuestion, AttributionSettings
-from gloss.run.sources import DictionarySource
+from gloss.run.sources import NamedDictionary
 
 FILLER = "_"  # of a masked word
 
@@ -225,7 +225,7 @@ def load_named_features(name: str, subject: Subject) -> tuple[Dictionary, tuple[
             f"{name!r} names no feature; write DICTIONARY@INDEX or RUN@INDEX, for example"
             " embedded@17 or embedded@3,17"
         )
-    dictionary = DictionarySource.of(source).load(subject)
+    dictionary = NamedDictionary.of(source).load(subject)
     require_fit(dictionary, subject)
     indices = tuple(int(number) for number in numbers.split(","))
     if outside := [index for index in indices if index >= dictionary.width]:

@@ -9,7 +9,7 @@ from gloss.attribute.players.prompt_parts import PromptUnit, Removal
 from gloss.errors import BadSettings
 from gloss.models.model_settings import AUTO
 from gloss.run.methods import suggestion
-from gloss.run.sources import ModelSource
+from gloss.run.sources import NamedModel
 
 
 class AttributedValue(StrEnum):
@@ -103,12 +103,12 @@ class AttributionQuestion:
             )
 
     @property
-    def source(self) -> ModelSource:
+    def source(self) -> NamedModel:
         """The model, to be loaded here.
 
         Raises BadSettings for a device or a type that there is not.
         """
-        return ModelSource.of(
+        return NamedModel.of(
             self.model, self.loading.device, self.loading.dtype, self.loading.adapter
         )
 

@@ -21,7 +21,7 @@ from gloss.models.model_settings import LeaveOut
 from gloss.records import PADDING, Estimate
 from gloss.run.corpus_texts import with_chat_template
 from gloss.run.progress import out
-from gloss.run.sources import DictionarySource, ModelSource
+from gloss.run.sources import NamedDictionary, NamedModel
 from gloss.store.corpus import Corpus
 
 CONTEXT = 256  # tokens of a sequence, where the subject takes so many
@@ -29,8 +29,8 @@ ROWS = 16  # sequences in one forward pass
 
 
 def print_dictionary_check(
-    model: ModelSource,
-    dictionary: DictionarySource,
+    model: NamedModel,
+    dictionary: NamedDictionary,
     texts: tuple[str, ...],
     tokens: int,
     leave_out: LeaveOut,

@@ -20,7 +20,7 @@ from gloss.errors import BadSettings
 from gloss.records import Estimate
 from gloss.run.methods import build_method
 from gloss.run.progress import out
-from gloss.run.sources import DictionarySource
+from gloss.run.sources import NamedDictionary
 from gloss.statistics.intervals import wilson_interval
 
 COSINES = (0.5, SHARED_COSINE, 0.9)
@@ -41,7 +41,7 @@ def print_dictionary_comparison(
     chosen: Matcher = build_method("match", {"method": matcher})
     rng = np.random.default_rng(seed)
     read = {
-        folder: UnitDirections.of(DictionarySource.of(folder, site).load()) for folder in folders
+        folder: UnitDirections.of(NamedDictionary.of(folder, site).load()) for folder in folders
     }
     table = Table(
         "dictionaries",

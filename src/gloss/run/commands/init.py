@@ -22,7 +22,7 @@ from gloss.models.sites import KINDS, Site
 from gloss.run.corpus_texts import subject_chat_template, with_chat_template
 from gloss.run.experiment import EMBEDDED, Experiment, SubjectSettings
 from gloss.run.progress import out
-from gloss.run.sources import DictionarySource, ModelSource
+from gloss.run.sources import NamedDictionary, NamedModel
 from gloss.store.atomic import write_bytes
 from gloss.store.corpus import Corpus
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CONTEXT = 256  # tokens of a sequence, where the model takes so many
 WINDOW = 32  # tokens of a context that an explainer sees
 # A laptop spends some minutes on this many multiplications by a weight: tokens times parameters.
-WORK = 2e13
+WORK = 20 * 10**12
 FEWEST_TOKENS, MOST_TOKENS = 20_000, 400_000
 PASSES = 2.5  # tokens to train on, for each token of text
 STEPS = 300  # of training, at least
@@ -62,7 +62,7 @@ class TextsSeen:
 
 
 def write_first_experiment(
-    model: ModelSource, texts: Sequence[str], path: Path, asked: InitSettings
+    model: NamedModel, texts: Sequence[str], path: Path, asked: InitSettings
 ) -> None:
     """Write the experiment into a new file and print what was found and how to go on.
 
@@ -78,7 +78,7 @@ def write_first_experiment(
     most = asked.tokens or affordable_tokens(subject)
     seen = look_at_texts(subject, model.settings, texts, length, most)
     folder = asked.folder or f"runs/{folder_word(model.settings.model)}"
-    facts = Facts(subject, model.settings, tuple(texts), seen, site, length, most, folder)
+    facts = ExperimentFacts(subject, model.settings, tuple(texts), seen, site, length, most, folder)
     content = experiment_text(facts, asked)
     Experiment.of(tomllib.loads(content))  # what is written can be read
     try:
@@ -91,7 +91,7 @@ def write_first_experiment(
 
 
 @dataclass(frozen=True)
-class Facts:
+class ExperimentFacts:
     """What the experiment is about, and the choices that follow from it."""
 
     subject: "Subject"
@@ -109,7 +109,7 @@ class Facts:
 
     @property
     def training_tokens(self) -> int:
-        return round_down(PASSES * self.seen.tokens)
+        return round_down(int(PASSES * self.seen.tokens))
 
     @property
     def batch(self) -> int:
@@ -130,13 +130,13 @@ class Facts:
 def affordable_tokens(subject: "Subject") -> int:
     """So much text that collecting takes a laptop some minutes."""
     parameters = sum(weight.numel() for weight in subject.model.parameters())
-    return round_down(min(MOST_TOKENS, max(FEWEST_TOKENS, WORK / parameters)))
+    return round_down(min(MOST_TOKENS, max(FEWEST_TOKENS, WORK // parameters)))
 
 
-def round_down(number: float) -> int:
+def round_down(number: int) -> int:
     """To two leading digits, which people can read."""
-    digits = max(0, len(str(int(number))) - 2)
-    return int(number) // 10**digits * 10**digits
+    digits = max(0, len(str(number)) - 2)
+    return number // 10**digits * 10**digits
 
 
 def choose_site(subject: "Subject", asked: InitSettings, settings: SubjectSettings) -> Site:
@@ -145,7 +145,7 @@ def choose_site(subject: "Subject", asked: InitSettings, settings: SubjectSettin
     """
     if asked.dictionary:
         name = asked.dictionary
-        dictionary = DictionarySource.of(name, asked.site).load(subject)
+        dictionary = NamedDictionary.of(name, asked.site).load(subject)
         require_fit(dictionary, subject)
         return dictionary.reads
     if asked.site:
@@ -196,7 +196,7 @@ def toml_string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def experiment_text(facts: Facts, asked: InitSettings) -> str:
+def experiment_text(facts: ExperimentFacts, asked: InitSettings) -> str:
     """The file: each setting that is worth knowing, with what it means."""
     return "\n".join(
         (
@@ -209,7 +209,7 @@ def experiment_text(facts: Facts, asked: InitSettings) -> str:
     )
 
 
-def run_lines(facts: Facts, asked: InitSettings) -> list[str]:
+def run_lines(facts: ExperimentFacts, asked: InitSettings) -> list[str]:
     return [
         "# What the features of a language model mean, and how far that can be trusted.",
         "# Each table is a verb and a page of the documentation; what is left out has a default.",
@@ -222,7 +222,7 @@ def run_lines(facts: Facts, asked: InitSettings) -> list[str]:
     ]
 
 
-def subject_lines(facts: Facts) -> list[str]:
+def subject_lines(facts: ExperimentFacts) -> list[str]:
     """The model: what it is, and how its texts begin."""
     subject = facts.subject
     size = f"{facts.parameters:,} parameters, {subject.layers} layers"
@@ -246,7 +246,7 @@ def subject_lines(facts: Facts) -> list[str]:
     return [*lines, ""]
 
 
-def collect_lines(facts: Facts) -> list[str]:
+def collect_lines(facts: ExperimentFacts) -> list[str]:
     """The text, and how much of it."""
     lines = [
         f"# The text that it reads: {facts.seen.documents}.",
@@ -266,7 +266,7 @@ def collect_lines(facts: Facts) -> list[str]:
     return [*lines, ""]
 
 
-def decompose_lines(facts: Facts, asked: InitSettings) -> list[str]:
+def decompose_lines(facts: ExperimentFacts, asked: InitSettings) -> list[str]:
     """The dictionary: given, or trained on the same text."""
     if asked.dictionary:
         lines = [
@@ -298,11 +298,11 @@ def decompose_lines(facts: Facts, asked: InitSettings) -> list[str]:
 
 def given_dictionary(name: str) -> str | Path:
     """The name of a dictionary in an experiment; of a run's, the folder in which it lies."""
-    source = DictionarySource.of(name)
+    source = NamedDictionary.of(name)
     return source.folder if source.plan else name
 
 
-def method_lines(facts: Facts) -> list[str]:
+def method_lines(facts: ExperimentFacts) -> list[str]:
     """Contexts, words and scores, and how a language model joins in."""
     contexts = [
         "# The contexts that show each feature.",
@@ -335,7 +335,7 @@ def method_lines(facts: Facts) -> list[str]:
     ]
 
 
-def print_first_steps(facts: Facts, path: Path) -> None:
+def print_first_steps(facts: ExperimentFacts, path: Path) -> None:
     """What was found and chosen, and the command that comes next."""
     rows = (
         f"model: {facts.parameters:,} parameters, {facts.subject.layers} layers, site {facts.site}",

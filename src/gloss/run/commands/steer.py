@@ -16,7 +16,7 @@ from gloss.intervene.strength_calibration import StrengthCalibration, calibrate_
 from gloss.models.dictionary import require_fit
 from gloss.records import Control, EditKind, Effect, Estimate, Failure, FeatureId, Shift
 from gloss.run.progress import out
-from gloss.run.sources import FeatureSource
+from gloss.run.sources import NamedFeature
 
 LARGEST = 1e12  # strength: beyond it the vectors are all edit, and their squares overflow
 
@@ -59,7 +59,7 @@ class SteeringSettings:
 
 
 def print_steering(
-    source: FeatureSource, prompts: Sequence[str], steering: SteeringSettings
+    source: NamedFeature, prompts: Sequence[str], steering: SteeringSettings
 ) -> None:
     """Steer and print.
 
