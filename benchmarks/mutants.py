@@ -1,0 +1,329 @@
+"""Small faults put into the code that results rest on, one at a time: does a test fail on each?
+
+`python -m benchmarks.mutants PLACE [--most 60] [--seed 0]` changes one operator, number, condition
+or call of a function, in a process of its own, and runs the tests that reach the function. What no
+test fails on is printed. Mutants are drawn at random where there are more than `--most`.
+"""
+
+import argparse
+import ast
+import copy
+import gc
+import io
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FunctionType
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "gloss"
+# What is changed, as patterns below src/gloss, and the tests that should notice.
+PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "statistics": (("statistics/*.py",), ("tests/statistics",)),
+    "keys": (
+        ("run/keys.py", "run/plan.py", "run/*keys*.py"),
+        ("tests/run/test_key_dependencies.py", "tests/run/test_keys.py"),
+    ),
+    "splits": (
+        (
+            "collect/near_copies.py",
+            "collect/split_counts.py",
+            "store/corpus.py",
+            "store/contexts.py",
+            "store/window_shares.py",
+            "sample/examples.py",
+            "sample/negatives.py",
+            "sample/samplers.py",
+            "sample/windows.py",
+        ),
+        (
+            "tests/collect/test_copies.py",
+            "tests/sample",
+            "tests/store/test_contexts.py",
+            "tests/store/test_occurrences.py",
+            "tests/store/test_selection.py",
+            "tests/store/test_share_of_windows.py",
+            "tests/store/test_stored_examples.py",
+        ),
+    ),
+    "scores": (
+        (
+            "score/collisions.py",
+            "score/execution.py",
+            "score/mark_matching.py",
+            "score/metric_sanity.py",
+            "score/simulation_metrics.py",
+        ),
+        (
+            "tests/score/test_execution.py",
+            "tests/score/test_base_rate.py",
+            "tests/score/test_collisions.py",
+            "tests/score/test_fuzzing.py",
+            "tests/score/test_rule_collisions.py",
+            "tests/score/test_sanity.py",
+            "tests/score/test_simulation.py",
+            "tests/score/test_tokens_left_out.py",
+        ),
+    ),
+    "judging": (
+        ("score/judge/*.py",),
+        (
+            "tests/score/test_answers.py",
+            "tests/score/test_base_rate.py",
+            "tests/score/test_correction.py",
+            "tests/score/test_detection.py",
+            "tests/score/test_doubts.py",
+            "tests/score/test_habits.py",
+            "tests/score/test_packing.py",
+            "tests/score/test_probabilities.py",
+            "tests/score/test_stopping.py",
+        ),
+    ),
+    "faithfulness": (
+        ("attribute/result/faithfulness.py", "attribute/result/prediction_r2.py"),
+        (
+            "tests/attribute/test_auto.py",
+            "tests/attribute/test_lasso.py",
+            "tests/attribute/test_spex.py",
+        ),
+    ),
+}
+COMPARISONS = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+}
+OPERATIONS = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Div,
+    ast.Div: ast.Mult,
+    ast.FloorDiv: ast.Div,
+    ast.Mod: ast.Mult,
+    ast.Pow: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.MatMult: ast.Sub,
+}
+CPU_SECONDS, PATIENCE = 60, 300  # of one mutant; and seconds until it counts as stuck
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one function."""
+
+    file: Path
+    function: str  # its qualified name
+    line: int
+    change: str
+    code: CodeType
+
+    def __str__(self) -> str:
+        return f"{self.file.relative_to(ROOT)}:{self.line} {self.function}: {self.change}"
+
+    def put_in(self) -> bool:
+        """Give every function that was made of this code the changed one."""
+        found = False
+        for one in gc.get_objects():
+            if (
+                isinstance(one, FunctionType)
+                and one.__code__.co_filename == str(self.file)
+                and one.__code__.co_qualname == self.function
+                and len(one.__code__.co_freevars) == len(self.code.co_freevars)
+            ):
+                one.__code__, found = self.code, True
+        return found
+
+
+def changes(node: ast.AST) -> Iterator[ast.AST]:
+    """Every other form of one node."""
+    match node:
+        case ast.Compare(ops=[op, *rest]) if type(op) in COMPARISONS:
+            yield ast.Compare(node.left, [COMPARISONS[type(op)](), *rest], node.comparators)
+        case ast.BinOp() if type(node.op) in OPERATIONS:
+            yield ast.BinOp(node.left, OPERATIONS[type(node.op)](), node.right)
+        case ast.BoolOp():
+            yield ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.Invert()):
+            yield node.operand
+        case ast.Constant(value=bool()):
+            yield ast.Constant(not node.value)
+        case ast.Constant(value=int() | float()):
+            yield ast.Constant(node.value + 1)
+        case ast.IfExp():
+            yield ast.IfExp(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
+        case ast.Call(keywords=[_, *_]):
+            for number, keyword in enumerate(node.keywords):
+                if keyword.arg is not None:
+                    rest = node.keywords[:number] + node.keywords[number + 1 :]
+                    yield ast.Call(node.func, node.args, rest)
+        case ast.Call(func=ast.Name(id="min" | "max" | "any" | "all" | "sorted")):
+            other = {"min": "max", "max": "min", "any": "all", "all": "any", "sorted": "list"}
+            yield ast.Call(ast.Name(other[node.func.id], ast.Load()), node.args, node.keywords)
+        case ast.Continue():
+            yield ast.Break()
+
+
+def mutants_of(file: Path) -> Iterator[Mutant]:
+    """Every mutant of the functions of a module."""
+    tree = ast.parse(file.read_text("utf-8"))
+    nodes = list(ast.walk(tree))
+    inside = {
+        id(child)
+        for node in nodes
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for statement in node.body
+        for child in ast.walk(statement)
+    }
+    before = dict(function_codes(compile(tree, str(file), "exec")))
+    for number, node in enumerate(nodes):
+        if id(node) not in inside:
+            continue
+        for other in changes(node):
+            changed = copy.deepcopy(tree)
+            place = list(ast.walk(changed))[number]
+            for parent in ast.walk(changed):
+                swap(parent, place, ast.copy_location(copy.deepcopy(other), place))
+            codes = function_codes(compile(ast.fix_missing_locations(changed), str(file), "exec"))
+            for name, code in codes:
+                if name in before and code != before[name]:
+                    change = f"{ast.unparse(node)[:70]} -> {ast.unparse(other)[:70]}"
+                    yield Mutant(file, name, node.lineno, " ".join(change.split()), code)
+
+
+def swap(parent: ast.AST, old: ast.AST, new: ast.AST) -> None:
+    """Put another node in the place of a parent's child."""
+    for name, value in ast.iter_fields(parent):
+        if value is old:
+            setattr(parent, name, new)
+        elif isinstance(value, list):
+            value[:] = [new if each is old else each for each in value]
+
+
+def function_codes(code: CodeType) -> Iterator[tuple[str, CodeType]]:
+    """The outermost functions and methods of a module, with their qualified names."""
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            if inner.co_flags & 0x2:  # a function's own names: no class body
+                yield inner.co_qualname, inner
+            else:
+                yield from function_codes(inner)
+
+
+class Reached:
+    """Which functions each test reaches, and how long it takes."""
+
+    def __init__(self, files: set[str]) -> None:
+        self.files, self.tests = files, dict[tuple[str, str], dict[str, float]]()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        met: set[tuple[str, str]] = set()
+
+        def look(frame, event, argument) -> None:
+            if event == "call" and frame.f_code.co_filename in self.files:
+                met.add((frame.f_code.co_filename, frame.f_code.co_qualname.split(".<locals>")[0]))
+
+        started = time.process_time()
+        sys.setprofile(look)
+        try:
+            return (yield)
+        finally:
+            sys.setprofile(None)
+            for one in met:
+                self.tests.setdefault(one, {})[item.nodeid] = time.process_time() - started
+
+
+def run_tests(tests: list[str], plugin: object = None) -> int:
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        settings = ["-x", "-n", "0", "-p", "no:cacheprovider", "--timeout", "0"]
+        settings += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        return int(pytest.main([*settings, *tests], plugins=[plugin] if plugin else []))
+
+
+def outcome(mutant: Mutant | None, tests: dict[str, float]) -> str:
+    """What the tests that reach a mutant say of it: killed, survived, unreached, stuck.
+
+    Of nothing changed they must say that it survived.
+    """
+    if not tests:
+        return "unreached"
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        quiet = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(quiet, 1)
+        os.dup2(quiet, 2)
+        status = 1
+        try:
+            if mutant is None or mutant.put_in():
+                status = run_tests(sorted(tests, key=tests.__getitem__))
+            else:
+                status = 9
+        finally:
+            os._exit(status)
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            code = os.waitstatus_to_exitcode(status)
+            return {0: "survived", 9: "unreached"}.get(code, "killed")
+        time.sleep(0.02)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return "stuck"
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__)
+    asked.add_argument("place", choices=PLACES)
+    asked.add_argument("--most", type=int, default=60)
+    asked.add_argument("--seed", type=int, default=0)
+    given = asked.parse_args()
+    patterns, tests = PLACES[given.place]
+    files = sorted({file for pattern in patterns for file in SOURCE.glob(pattern)})
+    os.chdir(ROOT)
+    reached = Reached({str(file) for file in files})
+    if run_tests([test for test in tests if Path(test).exists()], reached):
+        sys.exit("the tests fail without any change; mend them first")
+    quick = dict(sorted(max(reached.tests.values(), key=len).items(), key=lambda one: one[1])[:5])
+    if outcome(None, quick) != "survived":
+        sys.exit("a second run of the tests in one process fails without any change")
+    every = [mutant for file in files for mutant in mutants_of(file)]
+    drawn = np.random.default_rng(given.seed).permutation(len(every))[: given.most]
+    found: dict[str, list[Mutant]] = {}
+    for number in sorted(drawn.tolist()):
+        mutant = every[number]
+        said = outcome(mutant, reached.tests.get((str(mutant.file), mutant.function), {}))
+        found.setdefault(said, []).append(mutant)
+        if said != "killed":
+            print(f"{said}: {mutant}", flush=True)
+    from gloss.statistics.intervals import wilson_interval  # after pytest's hook for types
+
+    killed, n = len(found.get("killed", [])), len(drawn)
+    share, used = wilson_interval(killed, n), resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = time.process_time() + used.ru_utime + used.ru_stime
+    counts = ", ".join(f"{len(those)} {said}" for said, those in sorted(found.items()))
+    print(
+        f"{given.place}, seed {given.seed}: {n} of {len(every)} mutants, {counts};"
+        f" {share.value:.3f} killed ({share.low:.3f} to {share.high:.3f}), {spent:.0f} CPU s"
+    )
+
+
+if __name__ == "__main__":
+    main()
