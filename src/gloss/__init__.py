@@ -9,6 +9,7 @@ Everything here is loaded when it is first used, so that `import gloss` costs no
     run[999].explanation
 """
 
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"gloss has no {name!r}; it has {', '.join(sorted(_HOMES))}")
+    if "IPython" in sys.modules:
+        import_module("gloss.api.display").show_records_in_notebooks()
     module, _, called = _HOMES[name].partition(":")
     return getattr(import_module(module), called or name)
 

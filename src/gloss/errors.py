@@ -6,8 +6,13 @@ exits with code 2.
 class GlossError(Exception):
     """Something that the user gave cannot be used.
 
-    Says what was given, what was wanted and what to do.
+    Says what was given, what was wanted and what to do. A notebook shows that sentence, and not
+    the way to it.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints instead of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class BadInput(GlossError):

@@ -4,11 +4,16 @@ import asyncio
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import gloss
 from gloss.errors import BadInput, BadSettings
+from gloss.models.planted import plant
 from gloss.records import Explanation, Failure, Score
+from gloss.sample.examples import SamplingSettings, gather_examples
+from gloss.sample.samplers import Quantiles
+from gloss.store.evidence import Evidence
 
 LIGHT = ("GlossError", "explain", "load_dictionary", "load_model", "open", "run", "score", "steer")
 
@@ -63,16 +68,135 @@ def test_contexts_are_text_with_activations_strongest_first(feature):
     assert peaks == sorted(peaks, reverse=True)
     assert peaks[0] == max(one.max() for one in feature.contexts.activations)
     assert "<div" in top._repr_html_()
-    assert "<h4>Feature" in feature._repr_html_()
+    assert f"<h4>Feature {feature.index}" in feature._repr_html_()
 
 
 def test_a_feature_without_contexts_says_so(run):
     bare = next(one for one in run if not one._rows("examples"))
     assert bare.failures
-    assert bare.failures[0] in repr(bare)
+    assert bare.failures[0].detail in repr(bare)
     assert "<h4>" in bare._repr_html_()
     with pytest.raises(BadInput, match="the run has no contexts of feature"):
         bare.examples  # noqa: B018
+
+
+def test_contexts_say_what_each_token_is_and_which_split_they_are_of(feature):
+    contexts = feature.contexts
+    assert len(contexts.train) + len(contexts.held_out) == len(contexts)
+    assert len(contexts.train) == len(feature.examples.train)
+    for text, tokens, activations in zip(
+        contexts, contexts.tokens, contexts.activations, strict=True
+    ):
+        assert "".join(tokens) == text
+        assert len(tokens) == len(activations)
+    assert contexts[:2] == list(contexts)[:2]
+    token, peak = contexts.peaks[0]
+    assert peak == contexts.activations[0].max()
+    assert token == contexts.tokens[0][contexts.activations[0].argmax()]
+    assert 'class="context held"' in contexts.held_out._repr_html_()
+    assert 'class="context held"' not in contexts.train._repr_html_()
+    assert repr(contexts).count("\n") == min(20, len(contexts))
+
+
+def test_a_feature_says_what_it_raises_what_is_near_and_where_its_words_are_wrong(run, feature):
+    raised, lowered = feature.promoted_tokens, feature.suppressed_tokens
+    assert raised[0][1] > 0 > lowered[0][1]
+    near, cosine = feature.neighbours[0]
+    assert near.index != feature.index
+    assert 0 < cosine <= 1
+    assert {row["control"] for row in feature.controls} == {
+        "random_explanation",
+        "shuffled_explanation",
+    }
+    predicted = sum(one.total for one in feature.mistakes if one.kind == "false_positive")
+    missed = sum(one.total for one in feature.mistakes if one.kind == "false_negative")
+    score = gloss.score(feature)
+    assert (predicted == 0) == (score.estimates["precision"].value == 1)
+    assert (missed == 0) == (score.estimates["recall"].value == 1)
+    assert "false_" in repr(feature.mistakes) or not predicted + missed
+    treated = {one.index for one in run}
+    stranger = next(index for index in range(2048) if index not in treated)
+    assert "not drawn by this run" in repr(run[stranger])
+
+
+def test_the_table_of_features_joins_words_scores_controls_and_reasons(run):
+    table = run.features
+    assert [row["feature"] for row in table] == [feature.index for feature in run]
+    for row, feature in zip(table, run, strict=True):
+        assert row["explanation"] == (feature.explanation and feature.explanation.text)
+        assert (row["failure"] is None) == (not feature.failures)
+        if feature.scores:
+            assert row["value"] == feature.scores[0]["value"]
+            assert row["control"] == max(each["value"] for each in feature.controls)
+        counted = run.plan.activations.counts[feature.index]
+        assert row["share"] == counted / run.plan.corpus.counted.sum()
+    best = table.sort_by("value")
+    values = [row["value"] for row in best if row["value"] is not None]
+    assert values == sorted(values, reverse=True)
+    assert best[0]["value"] == values[0]
+    assert [row["value"] for row in best[1:3]] == values[1:3]
+    assert best[["feature", "value"]][0] == {"feature": best[0]["feature"], "value": values[0]}
+    with pytest.raises(BadInput, match="the table features has no column 'f1'; it has feature"):
+        table.sort_by("f1")
+
+
+def test_what_a_notebook_shows_holds_for_itself_and_leaks_no_style(run, feature):
+    shown = [
+        run,
+        feature,
+        feature.contexts,
+        feature.mistakes,
+        run.features,
+        run.table("examples"),
+    ]
+    for each in shown:
+        html = each._repr_html_()
+        assert html.startswith('<div class="gloss"><style>')
+        style = html.split("<style>")[1].split("</style>")[0]
+        rules = [rule for rule in style.split("}") if rule.strip()]
+        assert all(part.strip().startswith(".gloss") for r in rules for part in _selectors(r))
+        assert len(html) < 60_000
+    assert str(len(run)) in run._repr_html_()
+
+
+def _selectors(rule: str) -> list[str]:
+    return rule.split("{")[0].split(",")
+
+
+def test_strangers_text_in_a_view_stays_text():
+    from gloss.pages.notebook_view import table_html
+
+    html = table_html([{"text": "<script>`</b>`", "n": 20_000}], ("text", "n"), 1)
+    assert "<script>" not in html
+    assert "<code>&lt;/b&gt;</code>" in html
+    assert ">20,000<" in html
+
+
+def test_a_run_knows_its_model_and_dictionary(run, feature):
+    assert repr(run.model) == (
+        "<subject: LlamaForCausalLM of 4,212,992 parameters, 4 layers of width 256, on cpu>"
+    )
+    assert repr(run.dictionary).startswith("<dictionary: 2,048 features of resid_post.2")
+    effect = feature.steer("def f(", kl=0.5, new_tokens=4)
+    direct = gloss.steer(run.model, run.dictionary, feature.index, "def f(", kl=0.5, new_tokens=4)
+    assert effect == direct
+
+
+def test_a_trace_is_read_by_the_names_of_sites(run):
+    import torch
+
+    tokens = torch.tensor([run.model.encode("def f(x):")])
+    trace = run.model.run(tokens, ["resid_post.1"])
+    assert trace["resid_post.1"].shape == (*tokens.shape, 256)
+    with pytest.raises(BadInput, match=r"resid_post.2 was not read; this run read resid_post.1"):
+        trace["resid_post.2"]
+
+
+def test_running_from_python_prints_no_report(small_run, capsys, monkeypatch):
+    monkeypatch.chdir(small_run)
+    again = gloss.run("experiment.toml")
+    assert len(again) == 12
+    assert capsys.readouterr().out == ""
 
 
 def test_tables_are_whole(run):
@@ -80,6 +204,7 @@ def test_tables_are_whole(run):
     assert run.scores.to_arrow().num_rows == len(run.scores)
     assert "rows of dictionary, feature" in repr(run.failures)
     assert "<table>" in run.scores._repr_html_()
+    assert len(list(run.scores)) == len(run.scores)
     with pytest.raises(BadInput, match="a run has no table 'scroes'"):
         run.table("scroes")
 
@@ -93,6 +218,22 @@ def test_explaining_and_scoring_again_gives_what_the_run_has(feature):
     (stored,) = feature.scores
     assert score.estimates[score.headline].value == stored["value"]
     assert gloss.score(feature, feature.explanation.rule).estimates == score.estimates
+
+
+def test_evidence_of_ones_own_is_scored_where_the_truth_is_planted():
+    planted = plant(np.random.default_rng(0), tokens=60_000, features=12)
+    one, fires = planted.features[10], planted.activations[10]
+    rng = np.random.default_rng(0)
+    examples = gather_examples(
+        one.feature, fires, planted.corpus, Quantiles(), SamplingSettings(), rng
+    )
+    evidence = Evidence(examples, planted.corpus, fires)
+    assert gloss.score(evidence, one.rule).estimates["f1"].value == 1
+    assert gloss.score(evidence, planted.features[0].rule).estimates["f1"].value < 0.1
+    with pytest.raises(BadSettings, match="give one as text"):
+        gloss.score(evidence)
+    with pytest.raises(BadSettings, match="detection asks a language model, and evidence names"):
+        gloss.score(evidence, one.rule, method="detection")
 
 
 def test_words_want_a_judge(feature):
@@ -128,3 +269,7 @@ def test_packages_stay_packages_and_are_called_by_their_verb(tmp_path):
     assert callable(gloss.run)
     with pytest.raises(BadInput, match="cannot be read"):
         gloss.run(tmp_path / "none.toml")
+
+
+def test_a_notebook_shows_an_error_as_its_sentence():
+    assert BadInput("give a folder")._render_traceback_() == ["BadInput: give a folder"]

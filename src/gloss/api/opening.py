@@ -66,14 +66,18 @@ def run_experiment(
 ) -> "Run":
     """Run an experiment (its file, its tables, or the object) to its pages, and open it.
 
-    What is done already is not done again. With `wait`, waits for another process that writes into
-    its folder; without, raises Busy. Raises BadSettings and BadInput as `gloss run` does.
+    What is done already is not done again. In a notebook one line tells how far it is, and the
+    button that interrupts a cell ends it; the same call goes on from there. With `wait`, waits for
+    another process that writes into its folder; without, raises Busy. Raises BadSettings and
+    BadInput as `gloss run` does.
 
         >>> run = gloss.run({"run": {"folder": "runs/small", "features": 8}})
     """
     from gloss.api.runs import Run
+    from gloss.errors import Stopped
     from gloss.run.experiment import Experiment
     from gloss.run.pipeline import run_all
+    from gloss.run.progress import in_notebook, quiet_for_python
 
     match experiment:
         case Experiment():
@@ -82,5 +86,11 @@ def run_experiment(
             asked = Experiment.of(experiment)
         case _:
             asked = Experiment.read(Path(experiment).expanduser())
-    run_all(asked, wait=wait)
+    with quiet_for_python():
+        try:
+            run_all(asked, wait=wait)
+        except KeyboardInterrupt:
+            if not in_notebook():
+                raise
+            raise Stopped("stopped; the same call goes on from here") from None
     return Run.open(asked.folder)

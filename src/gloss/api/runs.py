@@ -1,32 +1,56 @@
 """A run that is there: its features by index and its tables, in a form that a notebook shows."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from html import escape
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import pyarrow as pa
 
 from gloss.errors import BadInput
-from gloss.pages.heatmap import Palette, paint_context
-from gloss.records import Contexts, Examples, Explanation, FeatureId
-from gloss.run.opened_run import restore_feature_examples
+from gloss.pages import notebook_view
+from gloss.pages.heatmap import ContextRow, Palette, paint_context
+from gloss.pages.page_records import FeaturePage, MistakenContexts
+from gloss.records import PADDING, Contexts, Effect, Examples, Explanation, Failure, FeatureId
+from gloss.run.opened_run import restore_feature_examples, shard_rows
 from gloss.run.plan import Plan, load_plan
-from gloss.store.results import Row, explanation_from_row, read_rows
+from gloss.run.reporting.feature_pages import (
+    compose_feature_page,
+    compose_run_summary,
+    feature_mistakes,
+)
+from gloss.run.reporting.setup import held_out_copies
+from gloss.store.context_text import context_pieces
+from gloss.store.results import (
+    Row,
+    explanation_from_row,
+    failure_from_row,
+    read_rows,
+)
 from gloss.store.schemas import SCHEMAS
 from gloss.store.vocabulary import Vocabulary
+from gloss.store.window_shares import CopiedWindows
 
-SHADES = "".join(
-    f".gloss-row .h{level}{{background:rgb(255 160 0/{share}%)}}"
-    for level, share in zip(range(1, 10), (10, 18, 28, 38, 48, 60, 72, 84, 100), strict=True)
-)
-STYLE = (
-    "<style>.gloss-row{font-family:monospace;white-space:pre-wrap;margin:2px 0}"
-    f".gloss-row b,.gloss-row i{{font-weight:400;font-style:normal}}{SHADES}</style>"
+if TYPE_CHECKING:
+    from gloss.models.dictionary import Dictionary
+    from gloss.models.subject import Subject
+
+OF_A_FEATURE = ("explanations", "scores", "verdicts", "failures", "examples")
+FEATURES = pa.schema(
+    [
+        ("feature", pa.int64()),
+        ("explanation", pa.string()),
+        ("score", pa.string()),  # the scorer and its first metric
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("control", pa.float64()),  # the best that another feature's words got
+        ("share", pa.float64()),  # of tokens at which it fires
+        ("failure", pa.string()),
+    ]
 )
 
 
@@ -46,7 +70,7 @@ class Run:
         width = self.plan.activations.width
         if not 0 <= index < width:
             raise BadInput(f"the dictionary has features 0 to {width - 1}, there is no {index}")
-        return Feature(self, index)
+        return Feature(self, int(index))
 
     def __iter__(self) -> Iterator["Feature"]:
         """Every feature that the run treated, by index."""
@@ -54,6 +78,20 @@ class Run:
 
     def __len__(self) -> int:
         return len(self.plan.features)
+
+    @cached_property
+    def model(self) -> "Subject":
+        """The language model that was read, loaded when it is first asked for."""
+        from gloss.run.stages.decompose import load_run_subject
+
+        return load_run_subject(self.plan)
+
+    @cached_property
+    def dictionary(self) -> "Dictionary":
+        """The dictionary that it was read with."""
+        from gloss.run.stages.decompose import load_run_dictionary
+
+        return load_run_dictionary(self.plan, self.model)
 
     def table(self, name: str) -> "RunTable":
         """All rows of a kind of record: "explanations", "scores", "verdicts", "failures", ….
@@ -64,6 +102,43 @@ class Run:
             raise BadInput(f"a run has no table {name!r}; it has {', '.join(SCHEMAS)}")
         rows = read_rows([self.plan.place(stage) for stage in self.plan.keys], name)
         return RunTable(name, pa.Table.from_pylist(rows, schema=SCHEMAS[name]))
+
+    @property
+    def features(self) -> "RunTable":
+        """A row a feature: its first explanation, that one's first score beside the best control,
+        how often it fires, and why something is missing.
+        """
+        explained, failed = _first(self.explanations), _first(self.failures)
+        scores = self.scores.to_pylist()
+        real = _first(row for row in scores if row["control"] == "none")
+        controls: dict[tuple[int, str, str], float] = {}
+        for row in scores:
+            if row["control"] != "none":
+                key = (row["feature"], row["method"], row["explained_by"])
+                controls[key] = max(row["value"], controls.get(key, row["value"]))
+        tokens = max(1, int(self.plan.corpus.counted.sum()))
+        counts = self.plan.activations.counts
+
+        def row_of(index: int) -> Row:
+            score, failure = real.get(index), failed.get(index)
+            found: Row = {"feature": index, "share": float(counts[index]) / tokens}
+            found["explanation"] = explained[index]["text"] if index in explained else None
+            if failure is not None:
+                found["failure"] = f"{failure['stage']}: {failure['detail'] or failure['reason']}"
+            if score is None:
+                return found
+            key = (index, score["method"], score["explained_by"])
+            measured = {name: score[name] for name in ("value", "low", "high")}
+            named = f"{score['method']} {score['headline']}"
+            return found | measured | {"score": named, "control": controls.get(key)}
+
+        rows = [row_of(feature.index) for feature in self.plan.features]
+        return RunTable("features", pa.Table.from_pylist(rows, schema=FEATURES))
+
+    @property
+    def held_out_copies(self) -> CopiedWindows:
+        """How many held-out windows stand in the train split, too; reads as a sentence."""
+        return held_out_copies(self.plan)
 
     @property
     def explanations(self) -> "RunTable":
@@ -81,21 +156,39 @@ class Run:
         return self.table("failures")
 
     @cached_property
-    def rows(self) -> dict[str, dict[int, list[Row]]]:
-        """The rows of the tables that a feature shows, by table and index."""
-        found: dict[str, dict[int, list[Row]]] = {}
-        for name in ("explanations", "scores", "failures", "examples"):
-            by_index = found.setdefault(name, {})
-            for row in read_rows([self.plan.place(stage) for stage in self.plan.keys], name):
-                by_index.setdefault(row["feature"], []).append(row)
-        return found
+    def shards(self) -> dict[int, int]:
+        """The shard of each feature that the run treated, by index."""
+        size = self.plan.experiment.run.features_per_shard
+        return {feature.index: place // size for place, feature in enumerate(self.plan.features)}
+
+    @cached_property
+    def _opened(self) -> dict[int, dict[str, dict[int, list[Row]]]]:
+        return {}
+
+    def rows(self, table: str, index: int) -> list[Row]:
+        """The rows of one feature; only its own shard is read. None for one that was not drawn."""
+        if (shard := self.shards.get(index)) is None:
+            return []
+        if shard not in self._opened:
+            places = [self.plan.place(stage) for stage in self.plan.keys]
+            found: dict[str, dict[int, list[Row]]] = {name: {} for name in OF_A_FEATURE}
+            for name in OF_A_FEATURE:
+                for row in (row for place in places for row in shard_rows(place, name, shard)):
+                    found[name].setdefault(row["feature"], []).append(row)
+            self._opened[shard] = found
+        return self._opened[shard][table].get(index, [])
 
     def __repr__(self) -> str:
-        explained = len(self.rows["explanations"])
+        explained = len({row["feature"] for row in self.explanations})
         return (
             f"<gloss run {str(self.plan.folder)!r}: {len(self)} features of"
             f" {self.plan.dictionary_name}, {explained} explained, {len(self.plan.corpus):,}"
             " tokens>"
+        )
+
+    def _repr_html_(self) -> str:
+        return notebook_view.run_html(
+            compose_run_summary(self.plan), len(self), self.features.to_pylist()
         )
 
 
@@ -127,11 +220,14 @@ class Feature:
         return [row for row in self._rows("scores") if row["control"] == "none"]
 
     @property
-    def failures(self) -> list[str]:
-        """Why a stage could not treat it, a sentence each."""
-        return [
-            f"{row['stage']}: {row['reason']}: {row['detail']}" for row in self._rows("failures")
-        ]
+    def controls(self) -> list[Row]:
+        """Rows of the table `scores`: what the same scorers gave to another feature's words."""
+        return [row for row in self._rows("scores") if row["control"] != "none"]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Why a stage could not treat it."""
+        return [failure_from_row(row) for row in self._rows("failures")]
 
     @property
     def examples(self) -> Examples:
@@ -146,43 +242,85 @@ class Feature:
     def contexts(self) -> "ContextList":
         """Where it fires, strongest first, train and held-out contexts together."""
         examples = self.examples
-        return ContextList(
-            (examples.train, examples.held_out), self.run.plan.corpus.vocabulary, examples.strongest
-        )
+        return ContextList((examples.train, examples.held_out), self._palette(examples.strongest))
+
+    @property
+    def promoted_tokens(self) -> list[tuple[str, float]]:
+        """The tokens whose logits it raises most, and by how much for one unit of activation."""
+        return list(self.page.promoted_tokens)
+
+    @property
+    def suppressed_tokens(self) -> list[tuple[str, float]]:
+        """The tokens whose logits it lowers most."""
+        return list(self.page.suppressed_tokens)
+
+    @property
+    def neighbours(self) -> list[tuple["Feature", float]]:
+        """The features whose directions lie nearest, with the cosines."""
+        return [(Feature(self.run, near.index), cosine) for near, cosine in self.page.neighbours]
+
+    @property
+    def mistakes(self) -> "MistakeList":
+        """Held-out contexts that its rules get wrong; works them out anew."""
+        found = feature_mistakes(self.run.plan, self.explanations)
+        return MistakeList(found, self._palette(self.page.statistics.strongest))
+
+    @cached_property
+    def page(self) -> FeaturePage:
+        """All records of the feature, as its page shows them."""
+        records = {name: self._rows(name) for name in OF_A_FEATURE}
+        examples = self.examples if records["examples"] else None
+        return compose_feature_page(self.run.plan, self.id, records, examples)
+
+    def steer(self, prompts: str | Sequence[str], **settings: Any) -> Effect:
+        """`gloss.steer` of this feature: give `kl` or `strength`."""
+        from gloss.api.verbs import steer
+
+        return steer(self, prompts, **settings)
 
     def _rows(self, table: str) -> list[Row]:
-        return self.run.rows[table].get(self.index, [])
+        return self.run.rows(table, self.index)
+
+    def _palette(self, strongest: float) -> Palette:
+        corpus = self.run.plan.corpus
+        return Palette(corpus.vocabulary, strongest, corpus.names)
 
     def __repr__(self) -> str:
         said = self.explanation
-        scores = ", ".join(f"{s['method']} {s['headline']} {s['value']:.3f}" for s in self.scores)
-        text = said.text if said else "; ".join(self.failures) or "no explanation"
-        return f"<feature {self.id}: {text}{f' ({scores})' if scores else ''}>"
-
-    def _repr_html_(self) -> str:
-        said = self.explanation
-        scores = "".join(
-            f"<li>{escape(s['method'])}: {escape(s['headline'])} {s['value']:.3f}"
-            f" ({s['low']:.3f} to {s['high']:.3f}), n = {s['n']}</li>"
+        scores = ", ".join(
+            f"{s['method']} {s['headline']} {s['value']:.3f} ({s['low']:.3f} to {s['high']:.3f})"
             for s in self.scores
         )
-        what = escape(said.text) if said else escape("; ".join(self.failures) or "no explanation")
-        shown = self.contexts.top(5).html() if self._rows("examples") else ""
-        return f"<h4>Feature {escape(str(self.id))}</h4><p>{what}</p><ul>{scores}</ul>{shown}"
+        failures = "; ".join(f"{each.stage}: {each.detail}" for each in self.failures)
+        none = "no explanation" if self.index in self.run.shards else "not drawn by this run"
+        text = said.text if said else failures or none
+        return f"<feature {self.index}: {text}{f'; {scores}' if scores else ''}>"
+
+    def _repr_html_(self) -> str:
+        return notebook_view.feature_html(self.page, self._palette(self.page.statistics.strongest))
 
 
 @dataclass(frozen=True)
 class ContextList:
-    """Contexts as people read them: text, and the activation at each token."""
+    """Contexts as people read them: text, tokens, and the activation at each token."""
 
-    contexts: tuple[Contexts, ...]
-    vocabulary: Vocabulary
-    strongest: float
+    contexts: tuple[Contexts, Contexts]  # of the train split, and held out
+    palette: Palette
     most: int | None = None
 
     def top(self, number: int) -> "ContextList":
         """The strongest of them."""
-        return ContextList(self.contexts, self.vocabulary, self.strongest, number)
+        return replace(self, most=number)
+
+    @property
+    def train(self) -> "ContextList":
+        """Those that explainers may see."""
+        return replace(self, contexts=(self.contexts[0], self.contexts[1][:0]))
+
+    @property
+    def held_out(self) -> "ContextList":
+        """Those that no explainer saw, by which scores are measured."""
+        return replace(self, contexts=(self.contexts[0][:0], self.contexts[1]))
 
     @property
     def ordered(self) -> list[tuple[Contexts, int]]:
@@ -191,46 +329,93 @@ class ContextList:
         rows.sort(key=lambda one: -float(one[0].maxima[one[1]]))
         return rows[: self.most]
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What each token says."""
+        return self.palette.vocabulary
+
+    @property
+    def tokens(self) -> list[list[str]]:
+        """The tokens of each, as text."""
+        return [
+            np.array(context_pieces(each, row, self.vocabulary))[_inside(each, row)].tolist()
+            for each, row in self.ordered
+        ]
+
+    @property
+    def activations(self) -> list[np.ndarray]:
+        """The activation at each token of each."""
+        return [each.activations[row][_inside(each, row)] for each, row in self.ordered]
+
+    @property
+    def peaks(self) -> list[tuple[str, float]]:
+        """The token of each at which the feature is strongest, and its activation there."""
+        return [
+            (tokens[values.argmax()], float(values.max()))
+            for tokens, values in zip(self.tokens, self.activations, strict=True)
+        ]
+
     def __len__(self) -> int:
         return len(self.ordered)
 
     def __iter__(self) -> Iterator[str]:
         """The text of each."""
-        return (self.vocabulary.text(_tokens(each, row)) for each, row in self.ordered)
+        return ("".join(tokens) for tokens in self.tokens)
 
-    def __getitem__(self, number: int) -> str:
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[str]: ...
+    def __getitem__(self, number: int | slice) -> str | list[str]:
         return list(self)[number]
 
-    @property
-    def activations(self) -> list[np.ndarray]:
-        """The activation at each token of each."""
-        return [each.activations[row][each.tokens[row] >= 0] for each, row in self.ordered]
-
     def __repr__(self) -> str:
-        return "\n".join(
-            f"{each.maxima[row]:.3g}  {self.vocabulary.text(_tokens(each, row))!r}"
-            for each, row in self.ordered[:20]
-        )
-
-    def html(self) -> str:
-        """A heat map, a row a context."""
-        palette = Palette(self.vocabulary, self.strongest)
-        painted = [
-            paint_context(each, row, palette, held_out=False) for each, row in self.ordered[:20]
+        shown = self.top(min(20, len(self)))
+        lines = [
+            f"{peaks.max():.3g}  {text!r}"
+            for peaks, text in zip(shown.activations, shown, strict=True)
         ]
-        rows = "".join(
-            f'<div class="gloss-row"><small>{escape(one.strength)} </small>'
-            f"{one.before}{one.after}</div>"
-            for one in painted
-        )
-        return STYLE + rows
+        left = len(self) - len(shown)
+        return "\n".join([*lines, *([f"and {left:,} more"] if left else [])])
 
     def _repr_html_(self) -> str:
-        return self.html()
+        return notebook_view.contexts_html([self._row(*one) for one in self.ordered[:20]])
+
+    def _row(self, contexts: Contexts, row: int) -> ContextRow:
+        return paint_context(contexts, row, self.palette, held_out=contexts is self.contexts[1])
 
 
-def _tokens(contexts: Contexts, row: int) -> Sequence[int]:
-    return contexts.tokens[row][contexts.tokens[row] >= 0].tolist()
+def _inside(contexts: Contexts, row: int) -> np.ndarray:
+    return contexts.tokens[row] != PADDING
+
+
+def _first(rows: "RunTable | Iterator[Row]") -> dict[int, Row]:
+    """The first row of each feature."""
+    found: dict[int, Row] = {}
+    for row in rows:
+        found.setdefault(row["feature"], row)
+    return found
+
+
+@dataclass(frozen=True)
+class MistakeList:
+    """Held-out contexts that rules get wrong: false positives, then false negatives."""
+
+    found: tuple[MistakenContexts, ...]
+    palette: Palette
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __iter__(self) -> Iterator[MistakenContexts]:
+        return iter(self.found)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{one.total or len(one.contexts):,} {one.kind}" for one in self.found)
+        return f"<mistakes on held-out text: {counts or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        return notebook_view.mistakes_html(self.found, self.palette)
 
 
 @dataclass(frozen=True)
@@ -263,6 +448,39 @@ class RunTable:
         """As one dictionary a row."""
         return self.arrow.to_pylist()
 
+    def sort_by(self, column: str, *, descending: bool = True) -> "RunTable":
+        """The same rows, ordered by a column, the largest first; missing values last.
+
+        Raises BadInput for a column that there is not.
+        """
+        self._require_column(column)
+        order = "descending" if descending else "ascending"
+        return replace(self, arrow=self.arrow.sort_by([(column, order)]))
+
+    @overload
+    def __getitem__(self, number: int) -> Row: ...
+    @overload
+    def __getitem__(self, number: slice | list[str]) -> "RunTable": ...
+    def __getitem__(self, number: int | slice | list[str]) -> "Row | RunTable":
+        """A row; or, as a table, some of them, or all of them with the columns that are named."""
+        if isinstance(number, list):
+            for name in number:
+                self._require_column(name)
+            return replace(self, arrow=self.arrow.select(number))
+        if isinstance(number, slice):
+            return replace(self, arrow=self.arrow.take([*range(len(self))[number]]))
+        return self.arrow.take([range(len(self))[number]]).to_pylist()[0]
+
+    def _require_column(self, name: str) -> None:
+        if name not in self.arrow.column_names:
+            raise BadInput(
+                f"the table {self.name} has no column {name!r}; it has"
+                f" {', '.join(self.arrow.column_names)}"
+            )
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.to_pylist())
+
     def __len__(self) -> int:
         return len(self.arrow)
 
@@ -270,11 +488,6 @@ class RunTable:
         return f"<{self.name}: {len(self)} rows of {', '.join(self.arrow.column_names)}>"
 
     def _repr_html_(self) -> str:
-        names = self.arrow.column_names
-        head = "".join(f"<th>{escape(name)}</th>" for name in names)
-        rows = "".join(
-            f"<tr>{''.join(f'<td>{escape(str(row[name]))}</td>' for name in names)}</tr>"
-            for row in self.arrow.slice(0, 20).to_pylist()
-        )
-        left = "" if len(self) <= 20 else f"<p>and {len(self) - 20:,} more rows</p>"
-        return f"<table><tr>{head}</tr>{rows}</table>{left}"
+        names = [name for name in self.arrow.column_names if name != "dictionary"]
+        shown = self.arrow.slice(0, notebook_view.MOST_ROWS).to_pylist()
+        return notebook_view.table_html(shown, names, len(self))

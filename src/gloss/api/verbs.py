@@ -7,8 +7,9 @@ if TYPE_CHECKING:
     from gloss.api.runs import Feature
     from gloss.models.dictionary import Dictionary
     from gloss.models.subject import Subject
-    from gloss.records import Effect, Explanation, Failure, Score
+    from gloss.records import Effect, Explanation, Failure, FeatureId, Score
     from gloss.run.chat_clients import ChatClient
+    from gloss.store.evidence import Evidence
 
 
 def explain(feature: "Feature", method: str = "rule", **settings: Any) -> "Explanation | Failure":
@@ -29,22 +30,29 @@ def explain(feature: "Feature", method: str = "rule", **settings: Any) -> "Expla
 
 
 def score(
-    feature: "Feature",
+    feature: "Feature | Evidence",
     explanation: "str | Explanation | None" = None,
     method: str = "",
     **settings: Any,
 ) -> "Score | Failure":
     """Score an explanation of a feature, by default the run's own, on text that made none of it.
 
-    Without a `method`, a rule (also one that is given as text) is executed, and words are judged
-    by the language model of the run's [chat]. Raises BadSettings where there is none.
+    `feature` is one of a run, or evidence that you put together yourself: contexts, a corpus and
+    where the feature fires in it. Without a `method`, a rule (also one that is given as text) is
+    executed, and words are judged by the language model of the run's [chat]. Raises BadSettings
+    where there is none.
 
         >>> gloss.score(gloss.open("runs/demo")[999], 'token in {"Error"}').estimates["f1"]
     """
     from gloss.errors import BadSettings
     from gloss.run.methods import build_method
     from gloss.run.stages.score import scorer_evidence
+    from gloss.store.evidence import Evidence
 
+    if isinstance(feature, Evidence):
+        return _score_of_evidence(
+            feature, explanation, {"method": method or "execution"} | settings
+        )
     plan, said = feature.run.plan, _explanation(feature, explanation)
     if not method and said.rule is None and not plan.experiment.chat:
         raise BadSettings(
@@ -99,8 +107,8 @@ def steer(
 
     Give a feature of a run and prompts; or a model, a dictionary, the feature's index and prompts.
     Give one of `kl`, in nats, and `strength`, in units of the feature's activation. A feature of
-    a run loads the run's subject and dictionary each time. Raises BadInput, BadSettings and
-    Mismatch as `gloss steer` does.
+    a run loads the run's model and dictionary once. Raises BadInput, BadSettings and Mismatch as
+    `gloss steer` does.
 
         >>> gloss.steer(run[999], "def f(", kl=1).completions[0].edited
         >>> gloss.steer(model, dictionary, 999, "def f(", kl=1).kl.value
@@ -108,17 +116,15 @@ def steer(
     from gloss.errors import BadSettings
     from gloss.intervene.baseline import Baseline, prompt_tokens
     from gloss.intervene.edits import FeatureEdit
-    from gloss.models.dictionary import SparseCoder, require_fit
+    from gloss.models.dictionary import require_fit
+    from gloss.models.formats import StoredDictionary
     from gloss.records import EditKind, FeatureId
     from gloss.run.commands.steer import SteeringSettings, steered_effect
-    from gloss.run.sources import NamedDictionary, NamedModel
 
     asked = SteeringSettings(edit, strength, kl, new_tokens)
     match what:
         case (feature, prompts) if hasattr(feature, "run"):
-            folder = str(feature.run.plan.folder)
-            model, name = NamedModel.of(folder).load(), feature.id
-            dictionary = NamedDictionary.of(folder).load(model)
+            model, dictionary, name = feature.run.model, feature.run.dictionary, feature.id
         case (model, dictionary, int(index), prompts):
             name = FeatureId("dictionary", index)
         case _:
@@ -129,28 +135,58 @@ def steer(
     require_fit(dictionary, model)
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     baseline = Baseline.of(model, prompt_tokens(model, texts), dictionary.writes)
-    if isinstance(dictionary, SparseCoder):
+    if isinstance(dictionary, StoredDictionary):  # neurons lie where their model does
         dictionary = dictionary.to(model.device)
     intervention = FeatureEdit(dictionary, name.index, EditKind(edit))
     return steered_effect(baseline, intervention, name, asked)
 
 
 def _explanation(feature: "Feature", given: "str | Explanation | None") -> "Explanation":
-    from gloss.errors import BadInput, BadSettings
+    from gloss.errors import BadSettings
+
+    if given is None:
+        if (own := feature.explanation) is None:
+            raise BadSettings(f"feature {feature.index} has no explanation; give one as text")
+        return own
+    return _as_explanation(feature.id, given)
+
+
+def _as_explanation(feature: "FeatureId", given: "str | Explanation") -> "Explanation":
+    """A text is a rule where it can be read as one, and words otherwise."""
+    from gloss.errors import BadInput
     from gloss.records import Explanation
     from gloss.rules import parse_rule
 
     if isinstance(given, Explanation):
         return given
-    if given is None:
-        if (own := feature.explanation) is None:
-            raise BadSettings(f"feature {feature.index} has no explanation; give one as text")
-        return own
     try:
         parse_rule(given)
     except BadInput:
-        return Explanation(feature.id, given, "given")
-    return Explanation(feature.id, given, "given", rule=given)
+        return Explanation(feature, given, "given")
+    return Explanation(feature, given, "given", rule=given)
+
+
+def _score_of_evidence(
+    evidence: "Evidence", given: "str | Explanation | None", table: dict[str, Any]
+) -> "Score | Failure":
+    """By a method that asks nobody: there is no run, and so no [chat]."""
+    import numpy as np
+
+    from gloss.errors import BadSettings
+    from gloss.run.chat_clients import NoClient
+    from gloss.run.methods import build_method, method_asks
+
+    if given is None:
+        raise BadSettings("evidence has no explanation of its own; give one as text")
+    if method_asks("score", table):
+        raise BadSettings(
+            f"{table['method']} asks a language model, and evidence names none; score a feature of"
+            " a run that has a table [chat]"
+        )
+    said = _as_explanation(evidence.examples.feature, given)
+    scorer = build_method("score", table)
+    (found,) = NoClient().run([scorer.score(said, evidence, np.random.default_rng(0))])
+    return found
 
 
 def _client(feature: "Feature", verb: str, table: dict[str, Any]) -> "ChatClient":

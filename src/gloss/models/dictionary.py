@@ -118,7 +118,7 @@ class Weights:
     skip: Float32[Tensor, "d_out d_in"] | None = None  # a linear path round the features
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SparseCoder:
     """A sparse autoencoder, or a transcoder where it writes another site than it reads.
 
@@ -212,6 +212,10 @@ class SparseCoder:
             skip,
         )
         return replace(self, weights=moved, selection=self.selection.to(device))
+
+    def __repr__(self) -> str:
+        where = f"{self.reads}" if self.reads == self.writes else f"{self.reads} to {self.writes}"
+        return f"<dictionary: {self.width:,} features of {where}, vectors of {self.d_in} numbers>"
 
     def _pre_activations(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token feature"]:
         x = x.to(self.weights.encoder.dtype)

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int64
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from gloss.errors import BadSettings, Mismatch
+from gloss.errors import BadInput, BadSettings, Mismatch
 from gloss.models.pretrained.special_tokens import ROLES, SpecialTokens
 from gloss.models.pretrained.tokenizer import PlainTokenizer, tokenizer_backend
 from gloss.models.sites import Site, parse_site
@@ -48,6 +48,17 @@ class Trace:
 
     activations: Mapping[Site, Activation]
     logits: Float[Tensor, "sequence position vocabulary"] | None = None
+
+    def __getitem__(self, site: str | Site) -> Activation:
+        """What was at a site, also by its name, as in "resid_post.1".
+
+        Raises BadInput for one that was not read.
+        """
+        wanted = parse_site(site) if isinstance(site, str) else site
+        if wanted not in self.activations:
+            read = ", ".join(map(str, self.activations)) or "no site"
+            raise BadInput(f"{wanted} was not read; this run read {read}")
+        return self.activations[wanted]
 
 
 class Subject:
@@ -115,6 +126,14 @@ class Subject:
             subject = Subject(loaded.model, loaded.tokens, start_token)
         subject.notes = loaded.notes
         return subject
+
+    def __repr__(self) -> str:
+        kind, numbers = type(self.model).__name__, sum(p.numel() for p in self.model.parameters())
+        width = self.width(self.site("resid_post.0"))
+        return (
+            f"<subject: {kind} of {numbers:,} parameters, {self.layers} layers of width {width},"
+            f" on {self.device}>"
+        )
 
     @property
     def layers(self) -> int:
@@ -200,7 +219,7 @@ class Subject:
     def run(
         self,
         tokens: Int64[Tensor, "sequence position"],
-        read: Sequence[Site] = (),
+        read: Sequence[Site | str] = (),
         edits: Mapping[Site, Edit] = NO_EDITS,
         logits: bool = False,
         attention_mask: (
@@ -218,7 +237,8 @@ class Subject:
         that are too long, and for padding in front.
         """
         real = real_positions(tokens, attention_mask)
-        return self._forward(tokens, real, (read, edits), 0 if logits else None, grad)
+        sites = [parse_site(one) if isinstance(one, str) else one for one in read]
+        return self._forward(tokens, real, (sites, edits), 0 if logits else None, grad)
 
     def run_after(
         self,

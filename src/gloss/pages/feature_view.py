@@ -126,7 +126,7 @@ def _explanation_view(
     scores = real_scores(page, explanation.method)
     return ExplanationView(
         explanation=explanation,
-        scores=tuple(_score_view(page, score, palette) for score in scores),
+        scores=tuple(score_view(page, score, palette) for score in scores),
         mistakes=tuple(
             context_groups.mistake_group(found, palette)
             for found in page.mistakes
@@ -135,7 +135,8 @@ def _explanation_view(
     )
 
 
-def _score_view(page: FeaturePage, score: Score, palette: Palette) -> ScoreView:
+def score_view(page: FeaturePage, score: Score, palette: Palette) -> ScoreView:
+    """A score of the page, with its controls, written out."""
     controls = control_scores(page, score)
     names = sorted(score.estimates, key=lambda name: name != score.headline)
     return ScoreView(

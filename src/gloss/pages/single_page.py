@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from gloss.pages import number_format, page_text
 from gloss.pages.charts import RIDGE_HEIGHT, RIDGE_WIDTH, Whisker, falls_below_zero, ridges, whisker
+from gloss.pages.heatmap import spell_characters
 from gloss.pages.report_sections import Cell, Grid, Link, ReportPage
 from gloss.records import Estimate
 from gloss.store.atomic import write_bytes
@@ -45,7 +46,11 @@ def page_templates() -> Environment:
     names = ("decimal", "interval", "percent", "one_in", "whole", "strength")
     environment.filters.update(
         {name: getattr(number_format, f"format_{name}") for name in names}
-        | {"short": number_format.short_name, "prose": page_text.prose}
+        | {
+            "short": number_format.short_name,
+            "prose": page_text.prose,
+            "spell": spell_characters,
+        }
     )
     return environment
 

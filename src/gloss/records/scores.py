@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from numbers import Real
 
@@ -68,7 +68,7 @@ class Verdict:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Score:
     """How well an explanation predicts its feature, by one scorer."""
 
@@ -80,7 +80,7 @@ class Score:
     estimates: Mapping[str, Estimate]  # by name of metric: "balanced_accuracy", "f1", ...
     headline: str  # the metric to show first
     control: Control = Control.NONE
-    verdicts: tuple[Verdict, ...] = field(default=(), repr=False)
+    verdicts: tuple[Verdict, ...] = ()
     spared: int = 0  # requests that were not needed, because the interval was narrow enough without
 
     def __post_init__(self) -> None:
@@ -91,3 +91,11 @@ class Score:
             )
         if not 0 <= self.failed <= self.n:
             raise ValueError(f"{self.method}: {self.failed} failed of {self.n}")
+
+    def __repr__(self) -> str:
+        first = self.estimates[self.headline]
+        return (
+            f"<score of {self.feature}, explained by {self.explained_by}: {self.method}"
+            f" {self.headline} {first.value:.3f} ({first.low:.3f} to {first.high:.3f}),"
+            f" n = {self.n:,}, {self.failed} failed, control {self.control}>"
+        )

@@ -1,11 +1,16 @@
-"""Bars with rate and time left; where nobody looks at a terminal, a line every half minute."""
+"""Bars with rate and time left; where nobody looks at a terminal, a line every half minute; in a
+notebook, one line that is replaced.
+"""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn
@@ -16,6 +21,7 @@ from rich.text import Text
 from gloss.store.progress import Progress as Report
 
 EVERY = 30.0  # seconds between lines where there is no terminal
+EVERY_IN_NOTEBOOK = 0.5
 
 
 class TolerantConsole(Console):
@@ -35,7 +41,16 @@ out = TolerantConsole()
 def print_notes(*lines: str) -> None:
     """Lines for people on standard error, as they are: a name in them may look like markup."""
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        if in_notebook():
+            print(line)
+        else:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def in_notebook() -> bool:
+    """Whether IPython's kernel runs this process, and a notebook shows what it prints."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
 
 
 @dataclass
@@ -72,6 +87,11 @@ class ProgressState:
         return f"{self.done:,}{of} {self.unit}"
 
     @property
+    def line(self) -> str:
+        """All of it in one line."""
+        return f"{self.title}: {self.counted} · {self.pace}"
+
+    @property
     def pace(self) -> str:
         """Rate, time elapsed and time left, as far as they are known."""
         parts = (
@@ -94,6 +114,41 @@ class PaceColumn(ProgressColumn):
 
     def render(self, task: Line) -> Text:
         return Text(f"{self.state.counted}  {self.state.pace}", style="dim")
+
+
+class NotebookLine:
+    """A line of a cell's output that is replaced as the work goes on, and is empty in the end."""
+
+    def __init__(self) -> None:
+        self.handle: Any = import_module("IPython.display").display(
+            {"text/plain": ""}, raw=True, display_id=True
+        )
+
+    def show(self, text: str) -> None:
+        """Put a text in the place of what is there."""
+        self.handle.update({"text/plain": text}, raw=True)
+
+
+_shown_in: list[NotebookLine] = []  # the line of the notebook's cell that is running
+
+
+@contextmanager
+def quiet_for_python() -> Generator[None]:
+    """Print no results, as whoever calls from Python gets them as objects.
+
+    In a notebook, print nothing but notes, and tell how far the work is in one line.
+    """
+    before = console.quiet, out.quiet
+    out.quiet = True
+    if in_notebook():
+        console.quiet = True
+        _shown_in.append(NotebookLine())
+    try:
+        yield
+    finally:
+        console.quiet, out.quiet = before
+        if _shown_in:
+            _shown_in.pop().show("")
 
 
 @contextmanager
@@ -125,12 +180,16 @@ def draw_bar(state: ProgressState) -> Generator[None]:
 
 
 def print_periodically(state: ProgressState) -> AbstractContextManager[None]:
-    """A line every half minute, also while one step takes longer than that."""
+    """A line every half minute, also while one step takes longer than that; in a notebook, the same
+    line again and again.
+    """
+    if _shown_in:
+        line = _shown_in[-1]
+        line.show(state.line)
+        return repeat_in_thread(EVERY_IN_NOTEBOOK, lambda: line.show(state.line))
     return repeat_in_thread(
         EVERY,
-        lambda: console.print(
-            f"{state.title}: {state.counted} · {state.pace}", highlight=False, soft_wrap=True
-        ),
+        lambda: console.print(state.line, highlight=False, soft_wrap=True),
     )
 
 

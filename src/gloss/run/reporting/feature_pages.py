@@ -132,7 +132,11 @@ def compose_shard_pages(plan: Plan, guard: FeatureGuard, shard: int) -> Iterator
         own = {table: rows[feature.index] for table, rows in records.items()}
         seen = examples[feature]() if feature in examples else None
         found = compose_feature_page(plan, feature, own, seen, effects.get(feature.index, ()))
-        return replace(found, token_attributions=token_attributions.get(feature.index, ()))
+        return replace(
+            found,
+            mistakes=feature_mistakes(plan, found.explanations),
+            token_attributions=token_attributions.get(feature.index, ()),
+        )
 
     for feature in plan.shard(shard):
         made = guard.attempt(feature, partial(put_together, feature))
@@ -151,8 +155,9 @@ def compose_feature_page(
     feature: FeatureId,
     records: dict[str, list[Row]],
     examples: Examples | None,
-    effects: tuple[Effect, ...],
+    effects: tuple[Effect, ...] = (),
 ) -> FeaturePage:
+    """What a feature's records say; nothing is worked out anew."""
     described = plan.described[feature.index]
     explanations = tuple(explanation_from_row(row) for row in records["explanations"])
     activations = plan.activations.feature(feature.index)
@@ -166,17 +171,26 @@ def compose_feature_page(
         ),
         tuple(failure_from_row(row) for row in records["failures"]),
         examples,
-        tuple(
-            wrong for e in explanations if e.rule for wrong in rule_mistakes(plan, e, activations)
-        ),
-        weighted_tokens(described["promoted_tokens"]),
-        weighted_tokens(described["suppressed_tokens"]),
-        tuple(
+        promoted_tokens=weighted_tokens(described["promoted_tokens"]),
+        suppressed_tokens=weighted_tokens(described["suppressed_tokens"]),
+        neighbours=tuple(
             (FeatureId(feature.dictionary, near["feature"]), near["cosine"])
             for near in described["neighbours"]
         ),
-        exchangeable_features(plan, explanations[0]) if explanations else (),
-        effects,
+        collisions=exchangeable_features(plan, explanations[0]) if explanations else (),
+        effects=effects,
+    )
+
+
+def feature_mistakes(
+    plan: Plan, explanations: Sequence[Explanation]
+) -> tuple[MistakenContexts, ...]:
+    """The held-out contexts that the rules among a feature's explanations get wrong."""
+    return tuple(
+        wrong
+        for e in explanations
+        if e.rule
+        for wrong in rule_mistakes(plan, e, plan.activations.feature(e.feature.index))
     )
 
 
