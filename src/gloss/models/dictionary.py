@@ -215,7 +215,9 @@ class SparseCoder:
 
     def __repr__(self) -> str:
         where = f"{self.reads}" if self.reads == self.writes else f"{self.reads} to {self.writes}"
-        return f"<dictionary: {self.width:,} features of {where}, vectors of {self.d_in} numbers>"
+        known = {"FVU": self.card.fvu, "L0": self.card.l0}
+        card = "".join(f", {name} {x:.3g}" for name, x in known.items() if x is not None)
+        return f"<dictionary: {self.width:,} features of {where}{card}>"
 
     def _pre_activations(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token feature"]:
         x = x.to(self.weights.encoder.dtype)
