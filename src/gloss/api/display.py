@@ -3,6 +3,7 @@ pages.
 """
 
 import sys
+import warnings
 from typing import Any
 
 # by module and class: what draws one, in `gloss.pages.notebook_view`
@@ -17,6 +18,8 @@ def show_records_in_notebooks() -> None:
     shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is None:
         return
+    # said by a bar that is never shown, where ipywidgets is not installed
+    warnings.filterwarnings("ignore", message="IProgress not found")
     html = shell.display_formatter.formatters["text/html"]
     for (module, name), view in VIEWS.items():
         html.for_type_by_name(module, name, _drawn_by(view))
