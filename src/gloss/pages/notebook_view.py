@@ -83,7 +83,10 @@ def table_parts(
     numbers = {name: bool(rows) and all(is_number(row[name]) for row in rows) for name in names}
     cells = [
         [
-            (prose(cell_text(row[name])) if name in PROSE else cell_text(row[name]), numbers[name])
+            (
+                prose(shown_cell(row[name])) if name in PROSE else shown_cell(row[name]),
+                numbers[name],
+            )
             for name in names
         ]
         for row in rows
@@ -96,7 +99,7 @@ def is_number(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def cell_text(value: object) -> str:
+def shown_cell(value: object) -> str:
     """A cell as it is read: three decimals, nothing for what is missing, long text cut."""
     match value:
         case None:
@@ -109,9 +112,9 @@ def cell_text(value: object) -> str:
         case int():
             return f"{value:,}" if abs(value) >= 10_000 else str(value)
         case list() | tuple():
-            return cut_text(", ".join(map(cell_text, value)), MOST_OF_A_LIST)
+            return cut_text(", ".join(map(shown_cell, value)), MOST_OF_A_LIST)
         case dict():
-            return " ".join(cell_text(part) for part in value.values())
+            return " ".join(shown_cell(part) for part in value.values())
         case _:
             return cut_text(str(value), MOST_CHARACTERS)
 
