@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test docs quality subjects lock clean
+.PHONY: demo test mutants docs quality subjects lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/gloss demo
@@ -28,6 +28,10 @@ lock: | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --quiet \
 		--custom-compile-command "make lock" --output-file constraints.txt
+
+# Small faults put into the code that results rest on, one at a time: does a test fail on each? Prints those that none fails on.
+mutants: $(VENV)/installed-test
+	for place in statistics keys splits scores judging faithfulness; do $(BIN)/python -m benchmarks.mutants $$place || exit 1; done
 
 # Which sites are proven in every causal architecture of the installed transformers: writes docs/subjects.md, in some ten minutes.
 subjects: $(VENV)/installed

@@ -2,7 +2,8 @@
 
 `python -m benchmarks.mutants PLACE [--most 60] [--seed 0]` changes one operator, number, condition
 or call of a function, in a process of its own, and runs the tests that reach the function. What no
-test fails on is printed. Mutants are drawn at random where there are more than `--most`.
+test fails on is printed. First come the mutants of `benchmarks.known_mutants`, of which none may
+survive, then so many that are drawn at random.
 """
 
 import argparse
@@ -23,13 +24,15 @@ from types import CodeType, FunctionType
 import numpy as np
 import pytest
 
+from benchmarks.known_mutants import KNOWN
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "gloss"
 # What is changed, as patterns below src/gloss, and the tests that should notice.
 PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "statistics": (("statistics/*.py",), ("tests/statistics",)),
     "keys": (
-        ("run/keys.py", "run/plan.py", "run/*keys*.py"),
+        ("run/keys.py", "run/dependencies.py", "run/plan.py", "run/planning.py"),
         ("tests/run/test_key_dependencies.py", "tests/run/test_keys.py"),
     ),
     "splits": (
@@ -206,6 +209,24 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
                     yield Mutant(file, name, node.lineno, " ".join(change.split()), code)
 
 
+def known_mutants(place: str) -> Iterator[Mutant]:
+    """The known mutants of a place. Ends the program where the code is no longer as they say."""
+    for name, old, new in KNOWN[place]:
+        file = SOURCE / name
+        text = file.read_text("utf-8")
+        if text.count(old) != 1:
+            sys.exit(
+                f"{name} holds {old!r} {text.count(old)} times; mend benchmarks/known_mutants.py"
+            )
+        before, after = (
+            dict(function_codes(compile(each, str(file), "exec")))
+            for each in (text, text.replace(old, new))
+        )
+        function = next(each for each in after if after[each] != before[each])
+        line = text[: text.index(old)].count("\n") + 1
+        yield Mutant(file, function, line, f"{old} -> {new}", after[function])
+
+
 def swap(parent: ast.AST, old: ast.AST, new: ast.AST) -> None:
     """Put another node in the place of a parent's child."""
     for name, value in ast.iter_fields(parent):
@@ -304,25 +325,38 @@ def main() -> None:
     quick = dict(sorted(max(reached.tests.values(), key=len).items(), key=lambda one: one[1])[:5])
     if outcome(None, quick) != "survived":
         sys.exit("a second run of the tests in one process fails without any change")
+    known = list(known_mutants(given.place))
+    lost = report(f"{given.place}, known", known, reached)
     every = [mutant for file in files for mutant in mutants_of(file)]
     drawn = np.random.default_rng(given.seed).permutation(len(every))[: given.most]
-    found: dict[str, list[Mutant]] = {}
-    for number in sorted(drawn.tolist()):
-        mutant = every[number]
-        said = outcome(mutant, reached.tests.get((str(mutant.file), mutant.function), {}))
-        found.setdefault(said, []).append(mutant)
-        if said != "killed":
-            print(f"{said}: {mutant}", flush=True)
+    title = f"{given.place}, drawn of {len(every)} with seed {given.seed}"
+    report(title, [every[number] for number in sorted(drawn.tolist())], reached)
+    if lost:
+        sys.exit(1)
+
+
+def report(title: str, mutants: list[Mutant], reached: Reached) -> int:
+    """Print what is not killed, and how many are; how many known ones are left."""
     from gloss.statistics.intervals import wilson_interval  # after pytest's hook for types
 
-    killed, n = len(found.get("killed", [])), len(drawn)
-    share, used = wilson_interval(killed, n), resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = time.process_time() + used.ru_utime + used.ru_stime
-    counts = ", ".join(f"{len(those)} {said}" for said, those in sorted(found.items()))
-    print(
-        f"{given.place}, seed {given.seed}: {n} of {len(every)} mutants, {counts};"
-        f" {share.value:.3f} killed ({share.low:.3f} to {share.high:.3f}), {spent:.0f} CPU s"
+    found = dict.fromkeys(("killed", "survived", "unreached", "stuck"), 0)
+    for mutant in mutants:
+        said = outcome(mutant, reached.tests.get((str(mutant.file), mutant.function), {}))
+        found[said] += 1
+        if said != "killed":
+            print(f"{said}: {mutant}", flush=True)
+    share, used = (
+        wilson_interval(found["killed"], len(mutants)),
+        resource.getrusage(resource.RUSAGE_CHILDREN),
     )
+    spent = time.process_time() + used.ru_utime + used.ru_stime
+    counts = ", ".join(f"{number} {said}" for said, number in found.items() if number)
+    print(
+        f"{title}: {len(mutants)} mutants, {counts}; {share.value:.3f} killed"
+        f" ({share.low:.3f} to {share.high:.3f}); {spent:.0f} CPU s so far",
+        flush=True,
+    )
+    return len(mutants) - found["killed"]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,115 @@
+"""Faults that must never pass: what stands in a file, and what is put in its place.
+
+Keyed by the place of `benchmarks.mutants` whose tests fail on them.
+"""
+
+KnownMutant = tuple[
+    str, str, str
+]  # file below src/gloss, what stands there once, what is put there
+
+KNOWN: dict[str, tuple[KnownMutant, ...]] = {
+    "statistics": (
+        ("statistics/intervals.py", "(outside, 1 - outside)", "(2 * outside, 1 - 2 * outside)"),
+        ("statistics/intervals.py", "rows = min(left, max(1,", "rows = max(left, max(1,"),
+        ("statistics/intervals.py", "/ (len(v) - 1) for part", "/ len(v) for part"),
+        ("statistics/intervals.py", "successes + 0.5, trials - successes", "successes, trials"),
+        ("statistics/intervals.py", "for side in (firing, ~firing):", "for side in (firing,):"),
+        ("statistics/ranking.py", "+ inactive / 2", "+ inactive"),
+        ("statistics/ranking.py", "found, wrong[~hard], rng", "found, wrong, rng"),
+        ("statistics/ranking.py", "fill_failed(inactive, np.inf)", "wrong"),
+        (
+            "statistics/scale_calibration.py",
+            "np.bincount(level, np.sort(a))",
+            "np.bincount(level, a)",
+        ),
+    ),
+    "keys": (
+        ("run/keys.py", '[version("gloss"), *parts]', "[*parts]"),
+        ("run/keys.py", 'f"{name}\\0{cached_file_digest(file)}\\0"', 'f"{name}\\0"'),
+        ("run/keys.py", "[:12]", "[:0]"),
+    ),
+    "splits": (
+        ("store/corpus.py", "self.hashes[self.groups] <", "self.hashes <"),
+        (
+            "store/corpus.py",
+            "if split is Split.TRAIN else ~self.in_train",
+            "if split is Split.TRAIN else self.in_train",
+        ),
+        (
+            "store/corpus.py",
+            "self.order[self.offsets[token] :",
+            "self.order[self.offsets[token] + 1 :",
+        ),
+        ("store/contexts.py", "np.argsort(~self.in_train, kind", "np.argsort(self.in_train, kind"),
+        ("store/contexts.py", 'positions, side="right") - 1', 'positions, side="left")'),
+        ("store/window_shares.py", "borders) - length, 0)", "borders) - length + 1, 0)"),
+        ("sample/samplers.py", "np.argsort(-maxima", "np.argsort(maxima"),
+        ("sample/samplers.py", "ranks = np.sort(ranks)", "ranks = ranks"),
+        ("sample/samplers.py", "+ start\n", "\n"),
+        ("sample/windows.py", "positions - width // 2", "positions - width // 2 + 1"),
+        ("sample/windows.py", "np.argsort(-strengths", "np.argsort(strengths"),
+        ("sample/examples.py", "(-windows.maxima, ~search", "(windows.maxima, ~search"),
+        ("sample/examples.py", "search = replace(search, taken=fingerprints)", "pass"),
+        ("collect/near_copies.py", ">= COPY_SIMILARITY", "> 2 * COPY_SIMILARITY"),
+        ("collect/near_copies.py", "[line for line in lines if line not in common]", "lines"),
+    ),
+    "scores": (
+        ("score/execution.py", "2 * hits / (positive + true)", "hits / (positive + true)"),
+        ("score/execution.py", "strengths[active].astype", "-strengths[active].astype"),
+        (
+            "score/execution.py",
+            "~corpus.documents_in_train[corpus",
+            "corpus.documents_in_train[corpus",
+        ),
+        ("score/execution.py", "[self.counted]", "[: self.counted.sum()]"),
+        ("score/execution.py", "(sa - s * a)", "(sa + s * a)"),
+        ("score/simulation_metrics.py", "and int(bare) <= highest", "and int(bare) < highest"),
+        ("score/mark_matching.py", "left[taken] = False", "pass"),
+    ),
+    "judging": (
+        ("score/judge/verdict_metrics.py", "(true_positive + true_negative) / 2", "true_positive"),
+        (
+            "score/judge/verdict_metrics.py",
+            "inactive.rate(inactive.no)",
+            "inactive.rate(inactive.yes)",
+        ),
+        (
+            "score/judge/verdict_metrics.py",
+            "true[name], true_draws[name]",
+            "values[name], draws[name]",
+        ),
+        (
+            "score/judge/verdict_metrics.py",
+            "self.yes + self.no + self.failed",
+            "self.yes + self.no",
+        ),
+        (
+            "score/judge/error_correction.py",
+            "skill = sensitivity - false",
+            "skill = sensitivity + false",
+        ),
+        (
+            "score/judge/position_bias.py",
+            "np.diff(given.position) == 1",
+            "np.diff(given.position) == 0",
+        ),
+        (
+            "score/judge/position_bias.py",
+            "-one.residuals, one.residuals",
+            "one.residuals, one.residuals",
+        ),
+    ),
+    "faithfulness": (
+        ("attribute/result/faithfulness.py", "predict_values(before,", "predict_values(after,"),
+        (
+            "attribute/result/faithfulness.py",
+            "len(uniform.values) :] = 0",
+            "len(uniform.values) :] = 7",
+        ),
+        (
+            "attribute/result/prediction_r2.py",
+            "error = (values - predicted) ** 2",
+            "error = spread * 0",
+        ),
+    ),
+}
