@@ -1,0 +1,167 @@
+"""Behind `gloss methods`: every method that is installed, gloss' own and strangers', with its
+settings and what it needs.
+"""
+
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from rich.padding import Padding
+from rich.text import Text
+
+from gloss.errors import BadSettings
+from gloss.installed import OWN, installed, load_installed, package_name
+from gloss.records import Needs, needs_of
+from gloss.run.methods import suggestion
+from gloss.run.progress import out
+
+# in the order of the data; groups that are not named here come after them
+ORDER = ("decompose", "sample", "explain", "score", "attribute")
+# what each thing that a method may need is called
+NEEDED: Mapping[str, str] = {
+    "effects": "interventions: a table [intervene]",
+    "token_attributions": "token attributions, where there is a table [attribute]",
+    "neighbours": "neighbours: the evidence of near features",
+    "texts": "the subject, to read texts of its own",
+}
+
+
+@dataclass(frozen=True)
+class MethodSetting:
+    """A setting of a method; what has no default must be given."""
+
+    name: str
+    type: str
+    default: str | None
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What there is to know of a method before it is chosen."""
+
+    verb: str
+    name: str
+    package: str
+    description: str = ""
+    settings: tuple[MethodSetting, ...] = ()
+    needs: tuple[str, ...] = ()
+    problem: str = ""  # why it cannot be used; then nothing else is known
+
+
+def print_methods(verb: str = "", *, as_json: bool = False) -> None:
+    """Print every method, or those of one verb. Raises BadSettings for a verb that has none."""
+    verbs = method_verbs()
+    if verb and verb not in verbs:
+        raise BadSettings(f"{verb} has no methods{suggestion(verb, dict.fromkeys(verbs))}")
+    found = [
+        method_facts(each, name)
+        for each in ([verb] if verb else verbs)
+        for name in installed(f"{OWN}{each}")
+    ]
+    if as_json:
+        out.print_json(json.dumps([asdict(each) for each in found]))
+        return
+    for each in verbs:
+        if methods := [one for one in found if one.verb == each]:
+            out.print(Text(f"\n{each}", "bold underline"))
+            for one in methods:
+                print_method(one)
+
+
+def method_verbs() -> list[str]:
+    """Every verb, or other group, that has methods."""
+    groups = {group.removeprefix(OWN) for group in entry_points().groups if group.startswith(OWN)}
+    return [*(verb for verb in ORDER if verb in groups), *sorted(groups - set(ORDER))]
+
+
+def method_facts(verb: str, name: str) -> MethodFacts:
+    """What a method says of itself; of one that cannot be imported or read, the reason."""
+    point = installed(f"{OWN}{verb}")[name]
+    package = point.dist.name if point.dist is not None else point.module
+    try:
+        kind = load_installed(point)
+        described = kind if isinstance(kind, type) else type(kind)
+        return MethodFacts(
+            verb,
+            name,
+            package,
+            first_sentence(inspect.getdoc(kind) or inspect.getdoc(described) or ""),
+            method_settings(kind),
+            needed_words(needs_of(kind)),
+        )
+    except BadSettings as problem:
+        return MethodFacts(verb, name, package, problem=str(problem))
+    except Exception as problem:  # of a stranger's class, which may do anything when it is read
+        said = f"{package_name(point)} cannot be read ({type(problem).__name__}: {problem})"
+        return MethodFacts(verb, name, package, problem=said)
+
+
+def first_sentence(docstring: str) -> str:
+    """The first paragraph of a docstring, in one line, up to where its sentence ends."""
+    paragraph = " ".join(docstring.partition("\n\n")[0].split())
+    sentence, stop, _ = paragraph.partition(". ")
+    return f"{sentence}{stop}".strip()
+
+
+def method_settings(kind: object) -> tuple[MethodSetting, ...]:
+    """The settings of a dataclass; nothing else has any."""
+    if not (isinstance(kind, type) and is_dataclass(kind)):
+        return ()
+    parts = needs_of(kind).parts
+    return tuple(
+        MethodSetting(
+            field.name,
+            f"a method of {parts[field.name]}, by its name or as a table"
+            if field.name in parts
+            else type_words(field.type),
+            default_words(field),
+        )
+        for field in fields(kind)
+        if field.init
+    )
+
+
+def type_words(annotation: Any) -> str:
+    """A type as it is written."""
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def default_words(field: Any) -> str | None:
+    """A default as it is written in an experiment, or None."""
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    if default is MISSING:
+        return None
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple):
+        return json.dumps(default, default=str)
+    return json.dumps(default) if isinstance(default, str | int | float) else str(default)
+
+
+def needed_words(needs: Needs) -> tuple[str, ...]:
+    """What a method needs, each in some words."""
+    asks = ", ".join(str(ability).replace("_", " ") for ability in needs.asks)
+    return (
+        *([f"a language model: {asks}"] if asks else []),
+        *(words for name, words in NEEDED.items() if getattr(needs, name)),
+        *(f"a method of {verb}, as {part}" for part, verb in needs.parts.items()),
+    )
+
+
+def print_method(found: MethodFacts) -> None:
+    """The name and what it does, then what it needs, then its settings."""
+    stranger = "" if found.package.startswith("gloss") else f" ({found.package})"
+    if found.problem:
+        out.print(Text.assemble((found.name, "bold red"), stranger, f"  {found.problem}"))
+        return
+    out.print(Text.assemble((found.name, "bold green"), stranger, f"  {found.description}"))
+    if found.needs:
+        needs = Text.assemble(("needs ", "italic"), "; ".join(found.needs))
+        out.print(Padding(needs, (0, 0, 0, 4)))
+    for each in found.settings:
+        value = "no default" if each.default is None else each.default
+        line = Text.assemble((each.name, "cyan"), f" = {value}  ", (each.type, "dim"))
+        out.print(Padding(line, (0, 0, 0, 4)))
