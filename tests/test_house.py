@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 import warnings
 from collections import defaultdict
 from importlib.metadata import distributions, entry_points
@@ -14,8 +15,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from gloss.cli import app
+from gloss.version import __version__
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 VERBS = ("decompose", "sample", "explain", "score", "attribute", "match")
 PAGES = {"match": "compare"}  # where a verb's methods are described, if not on a page of its name
@@ -123,6 +126,24 @@ def test_every_verb_has_a_page():
         assert (ROOT / "docs" / f"{verb}.md").exists(), f"docs/{verb}.md is missing"
 
 
+def test_one_version_is_stated_everywhere():
+    assert PROJECT["version"] == __version__
+    assert f"version: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    done = subprocess.run(
+        [sys.executable, "-c", "from gloss.cli import main; main()", "--version"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == f"gloss {__version__}\n"
+
+
+def test_what_is_said_to_be_installed_is_the_distribution():
+    """The import is `gloss`; the package of that name on the index is another's."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.py")]
+    for path in [*pages, *SOURCES]:
+        assert not re.search(r"gloss\[[a-z]", path.read_text()), f"{path.name}: gloss-lm[...]"
+
+
 def test_links_in_the_docs_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
@@ -135,7 +156,12 @@ def test_everything_that_is_installed_with_gloss_is_pinned():
         for line in (ROOT / "constraints.txt").read_text().splitlines()
     ]
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines if "==" in line}
-    wanted, seen = [("gloss", extra) for extra in ("", "test", "docs", "llama-cpp")], set()
+    extras = PROJECT["optional-dependencies"]
+    declared = [*PROJECT["dependencies"], *extras["test"], *extras["docs"], *extras["llama-cpp"]]
+    wanted, seen = [], set()
+    for needed in map(Requirement, declared):
+        if needed.marker is None or needed.marker.evaluate():
+            wanted += [(canonicalize_name(needed.name), each) for each in ("", *needed.extras)]
     while wanted:
         name, extra = wanted.pop()
         if (name, extra) in seen or (found := next(iter(distributions(name=name)), None)) is None:
@@ -145,7 +171,7 @@ def test_everything_that_is_installed_with_gloss_is_pinned():
             needed = Requirement(text)
             if needed.marker is None or needed.marker.evaluate({"extra": extra}):
                 wanted += [(canonicalize_name(needed.name), each) for each in ("", *needed.extras)]
-    assert {name for name, _ in seen} - {"gloss", "setuptools"} <= pinned
+    assert {name for name, _ in seen} - {"setuptools"} <= pinned
 
 
 LIGHT = """

@@ -11,8 +11,9 @@ Everything here is loaded when it is first used, so that `import gloss` costs no
 
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from gloss.version import __version__
 
 if TYPE_CHECKING:
     from gloss.api.opening import load_dictionary, load_model
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from gloss.errors import GlossError
     from gloss.records import Explanation, Failure, Score
     from gloss.run.experiment import Experiment
-
-__version__ = version("gloss")
 
 _HOMES = {
     "load_model": "gloss.api.opening",

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-pytest.importorskip("sae_lens", reason="sae-lens is not installed; pip install 'gloss[interop]'")
+pytest.importorskip("sae_lens", reason="sae-lens is not installed; pip install 'gloss-lm[interop]'")
 pytest.importorskip(
-    "sparsify", reason="eai-sparsify is not installed; pip install 'gloss[interop]'"
+    "sparsify", reason="eai-sparsify is not installed; pip install 'gloss-lm[interop]'"
 )
 
 from foreign import SAE_LENS_KINDS, SPARSIFY_KINDS, expectations

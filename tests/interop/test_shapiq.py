@@ -25,7 +25,7 @@ def exact_computer():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         shapiq = pytest.importorskip(
-            "shapiq", reason="shapiq is not installed; pip install gloss[interop]"
+            "shapiq", reason="shapiq is not installed; pip install gloss-lm[interop]"
         )
         return shapiq.ExactComputer
 

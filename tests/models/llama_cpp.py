@@ -31,7 +31,7 @@ def serve_llama(folder: Path, context: int = 4096):
     """
     for package in ("xllamacpp", "gguf"):
         pytest.importorskip(
-            package, reason=f"{package} is not installed; pip install 'gloss[llama-cpp]'"
+            package, reason=f"{package} is not installed; pip install 'gloss-lm[llama-cpp]'"
         )
     with tempfile.TemporaryDirectory() as scratch:
         write_gguf(folder, Path(scratch) / "model.gguf", context)
@@ -43,7 +43,7 @@ def serve_llama(folder: Path, context: int = 4096):
 def serve_file(file: Path, context: int):
     """The same of a file in llama.cpp's format."""
     pytest.importorskip(
-        "xllamacpp", reason="xllamacpp is not installed; pip install 'gloss[llama-cpp]'"
+        "xllamacpp", reason="xllamacpp is not installed; pip install 'gloss-lm[llama-cpp]'"
     )
     command = [sys.executable, __file__, str(file), str(context)]
     with subprocess.Popen(

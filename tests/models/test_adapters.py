@@ -15,7 +15,7 @@ from gloss.models.subject import Subject
 from gloss.run.experiment import Experiment
 from gloss.run.plan import Plan
 
-peft = pytest.importorskip("peft", reason="peft is not installed; pip install 'gloss[real]'")
+peft = pytest.importorskip("peft", reason="peft is not installed; pip install 'gloss-lm[real]'")
 # by peft itself
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 

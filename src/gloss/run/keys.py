@@ -5,17 +5,17 @@ again.
 import hashlib
 import json
 import os
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from gloss.models.pretrained.hub import hub_snapshot, is_local_path
 from gloss.store.digests import cached_file_digest
+from gloss.version import __version__
 
 
 def result_key(*parts: Any) -> str:
     """Twelve hexadecimal digits that stand for these values and for the version of gloss."""
-    content = json.dumps([version("gloss"), *parts], sort_keys=True, default=str)
+    content = json.dumps([__version__, *parts], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 

@@ -45,10 +45,11 @@ from gloss.store.lock import sole_writer
 from gloss.store.results import Part
 from gloss.store.schemas import TABLES_FORMAT
 from gloss.store.sealed_json import seal_json
+from gloss.version import __version__
 
 # stages that run only where the experiment has their table
 OPTIONAL_STAGES = ("intervene", "attribute")
-VERSIONED_PACKAGES = ("gloss", "numpy", "pyarrow", "torch", "transformers")
+VERSIONED_PACKAGES = ("numpy", "pyarrow", "torch", "transformers")
 
 
 def run_all(experiment: Experiment, *, wait: bool = False) -> None:
@@ -132,6 +133,7 @@ def write_resolved(plan: Plan) -> None:
         "tables": TABLES_FORMAT,
         "versions": {
             "python": platform.python_version(),
+            "gloss": __version__,
             **{name: version(name) for name in VERSIONED_PACKAGES},
         },
     }

@@ -31,7 +31,7 @@ def merge_adapter(
         import peft
     except ImportError as error:
         raise BadInput(
-            f"{folder} is an adapter, which PEFT reads; install it: pip install 'gloss[real]'"
+            f"{folder} is an adapter, which PEFT reads; install it: pip install 'gloss-lm[real]'"
         ) from error
     with silence_libraries(f"the adapter {folder} cannot be merged into {name}"):
         settings = peft.PeftConfig.from_pretrained(str(folder), local_files_only=True)
