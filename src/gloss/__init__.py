@@ -13,7 +13,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gloss.version import __version__
+from gloss.installed import __version__
 
 if TYPE_CHECKING:
     from gloss.api.opening import load_dictionary, load_model

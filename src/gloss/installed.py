@@ -1,5 +1,5 @@
-"""What is installed under a name: methods, formats and matchers, gloss' own and strangers' alike,
-found through entry points.
+"""What is installed: this version of gloss; and under a name methods, formats and matchers, gloss'
+own and strangers' alike, found through entry points.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,9 @@ from typing import Any
 
 from gloss.errors import BadSettings, error_cause
 
+# A constant, and not what is written of an installed package: results are kept by it, and gloss
+# also runs from a checkout that nobody installed. pyproject.toml and CITATION.cff state it too.
+__version__ = "0.1.0"
 OWN = "gloss."  # what the modules of gloss' own entry points begin with
 
 

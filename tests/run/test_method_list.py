@@ -10,7 +10,7 @@ from small import ran
 
 from gloss.errors import BadSettings
 from gloss.installed import installed
-from gloss.run.commands.methods import ORDER, method_facts, method_verbs, print_methods
+from gloss.run.commands.methods import ORDER, describe_method, method_verbs, print_methods
 from gloss.run.methods import build_method
 
 STRANGER = '''
@@ -88,7 +88,7 @@ def test_every_method_tells_its_line_and_defaults_that_make_it(capsys):
         print_methods(verb)
         said = " ".join(capsys.readouterr().out.split())
         for name in installed(f"gloss.{verb}"):
-            found = method_facts(verb, name)
+            found = describe_method(verb, name)
             assert not found.problem
             assert found.description
             built = build_method(verb, {"method": name})
@@ -97,10 +97,10 @@ def test_every_method_tells_its_line_and_defaults_that_make_it(capsys):
             ]
             for each in found.settings:
                 assert f"{each.name} = {each.default} ".replace("  ", " ") in said
-    assert method_facts("explain", "rule").needs == (
+    assert describe_method("explain", "rule").needs == (
         "token attributions, where there is a table [attribute]",
     )
-    assert "a language model: chat" in method_facts("score", "detection").needs
+    assert "a language model: chat" in describe_method("score", "detection").needs
 
 
 def test_a_verb_without_methods_is_refused_with_a_suggestion():

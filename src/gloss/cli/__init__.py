@@ -13,10 +13,10 @@ from typing import Annotated
 
 import typer
 
-from gloss.cli import attribute, check, compare, experiments, init, methods, runs, steer
+from gloss.cli import attribute, dictionaries, experiments, init, runs, steer
 from gloss.errors import GlossError
+from gloss.installed import __version__
 from gloss.stopping import say_stopped, stop_on_signals, was_stopped
-from gloss.version import __version__
 
 app = typer.Typer(
     help=(
@@ -57,11 +57,11 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
         experiments.run,
         experiments.cost,
         experiments.probe,
-        methods.methods,
+        experiments.methods,
     ),
     "Run an experiment up to one stage": experiments.STAGE_VERBS,
     "Read a run": (runs.status, runs.browse, runs.report, runs.query, runs.verify),
-    "Read a model": (check.check, steer.steer, attribute.attribute, compare.compare),
+    "Read a model": (dictionaries.check, steer.steer, attribute.attribute, dictionaries.compare),
 }
 for panel, verbs in PANELS.items():
     for verb in verbs:

@@ -1,5 +1,5 @@
 """The verbs that take an experiment: they run it, wholly or up to a stage, or say what it would
-ask.
+ask; and what it may name.
 """
 
 from collections.abc import Callable
@@ -95,3 +95,21 @@ def probe(path: ExperimentFile) -> None:
     from gloss.run.experiment import Experiment
 
     print_capabilities(Experiment.read(path))
+
+
+def methods(
+    verb: Annotated[
+        str,
+        typer.Argument(
+            metavar="VERB",
+            help="`decompose`, `sample`, `explain`, `score`, `attribute`; all if left out.",
+        ),
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """List every **method** that an experiment may name, with its settings, their defaults, and
+    what it needs.
+    """
+    from gloss.run.commands.methods import print_methods
+
+    print_methods(verb, as_json=as_json)

@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from gloss.installed import __version__
 from gloss.models.pretrained.hub import hub_snapshot, is_local_path
 from gloss.store.digests import cached_file_digest
-from gloss.version import __version__
 
 
 def result_key(*parts: Any) -> str:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from rich.markup import escape
 
 from gloss.errors import BadSettings
+from gloss.installed import __version__
 from gloss.models.chat_models.account import Capped
 from gloss.models.model_settings import AUTO
 from gloss.run.chat_capabilities import require_capabilities
@@ -45,7 +46,6 @@ from gloss.store.lock import sole_writer
 from gloss.store.results import Part
 from gloss.store.schemas import TABLES_FORMAT
 from gloss.store.sealed_json import seal_json
-from gloss.version import __version__
 
 # stages that run only where the experiment has their table
 OPTIONAL_STAGES = ("intervene", "attribute")

@@ -39,7 +39,7 @@ class MethodSetting:
 
 
 @dataclass(frozen=True)
-class MethodFacts:
+class MethodDescription:
     """What there is to know of a method before it is chosen."""
 
     verb: str
@@ -57,7 +57,7 @@ def print_methods(verb: str = "", *, as_json: bool = False) -> None:
     if verb and verb not in verbs:
         raise BadSettings(f"{verb} has no methods{suggestion(verb, dict.fromkeys(verbs))}")
     found = [
-        method_facts(each, name)
+        describe_method(each, name)
         for each in ([verb] if verb else verbs)
         for name in installed(f"{OWN}{each}")
     ]
@@ -77,14 +77,14 @@ def method_verbs() -> list[str]:
     return [*(verb for verb in ORDER if verb in groups), *sorted(groups - set(ORDER))]
 
 
-def method_facts(verb: str, name: str) -> MethodFacts:
+def describe_method(verb: str, name: str) -> MethodDescription:
     """What a method says of itself; of one that cannot be imported or read, the reason."""
     point = installed(f"{OWN}{verb}")[name]
     package = point.dist.name if point.dist is not None else point.module
     try:
         kind = load_installed(point)
         described = kind if isinstance(kind, type) else type(kind)
-        return MethodFacts(
+        return MethodDescription(
             verb,
             name,
             package,
@@ -93,10 +93,10 @@ def method_facts(verb: str, name: str) -> MethodFacts:
             needed_words(needs_of(kind)),
         )
     except BadSettings as problem:
-        return MethodFacts(verb, name, package, problem=str(problem))
+        return MethodDescription(verb, name, package, problem=str(problem))
     except Exception as problem:  # of a stranger's class, which may do anything when it is read
         said = f"{package_name(point)} cannot be read ({type(problem).__name__}: {problem})"
-        return MethodFacts(verb, name, package, problem=said)
+        return MethodDescription(verb, name, package, problem=said)
 
 
 def first_sentence(docstring: str) -> str:
@@ -151,7 +151,7 @@ def needed_words(needs: Needs) -> tuple[str, ...]:
     )
 
 
-def print_method(found: MethodFacts) -> None:
+def print_method(found: MethodDescription) -> None:
     """The name and what it does, then what it needs, then its settings."""
     stranger = "" if found.package.startswith("gloss") else f" ({found.package})"
     if found.problem:

@@ -1,4 +1,4 @@
-"""Does a dictionary fit a model?"""
+"""The verbs about dictionaries: does one fit its model, and which features do several share?"""
 
 from typing import Annotated
 
@@ -52,3 +52,30 @@ def check(
     found = model_and_dictionary(model, dictionary, site, device, dtype, adapter)
     read = tuple(texts or ("stdlib",))
     print_dictionary_check(*found, read, tokens, leave_out_from_words(leave_out), massive)
+
+
+def compare(
+    dictionaries: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DICTIONARY DICTIONARY...",
+            help="Folders in a known format, `embedded`, or RUNs, which stand for their own.",
+        ),
+    ],
+    site: Annotated[
+        str, typer.Option(help="Where the dictionaries read, if their files do not say.")
+    ] = "",
+    seed: Annotated[
+        int,
+        typer.Option(min=0, help="Of the random dictionaries that tell what chance would share."),
+    ] = 0,
+    matcher: Annotated[
+        str, typer.Option(help="Who finds partners; see docs/compare.md.")
+    ] = "hungarian",
+) -> None:
+    """Say which share of their **features two dictionaries have in common**, beside what chance
+    would share.
+    """
+    from gloss.run.commands.compare import print_dictionary_comparison
+
+    print_dictionary_comparison(dictionaries, site, seed, matcher)
