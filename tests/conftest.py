@@ -1,6 +1,7 @@
 """What every test may use."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Generator
 from importlib.util import find_spec
@@ -8,13 +9,38 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from gloss.installed import installed
+
+Make = Callable[[Path], None]
 
 
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Make], Path]:
+    """Makes a folder that all of the session's processes read: the first makes it, the others wait.
+
+    Who wants to change it, or to run a command in it, copies it first.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def once(name: str, make: Make) -> Path:
+        folder = shared / name
+        with FileLock(shared / f"{name}.lock"):
+            if not (done := shared / f"{name}.done").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")

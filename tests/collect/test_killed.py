@@ -2,7 +2,6 @@
 run.
 """
 
-import multiprocessing
 import os
 import resource
 import signal
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from tiny import sentences, tiny_dictionary, tiny_subject
 
+from forking import forking
 from gloss.collect.collect import Collect
 from gloss.collect.texts import NamedTexts
 from gloss.errors import Unwritable
@@ -47,14 +47,8 @@ def collect(folder: Path, dies_at: int, begun: Event) -> None:
 
 
 def start(folder: Path, dies_at: int = FOREVER) -> ForkServerProcess:
-    """Begin to collect; gives back when the work begins.
-
-    The server has the slow imports behind it and runs nothing else.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["torch", "transformers.models.llama.modeling_llama", "gloss.collect.collect"]
-    )
+    """Begin to collect; gives back when the work begins."""
+    context = forking()
     begun = context.Event()
     process = context.Process(target=collect, args=(folder, dies_at, begun))
     process.start()
@@ -135,9 +129,7 @@ def test_a_full_disk_is_told_in_one_sentence_and_the_run_goes_on_when_there_is_r
     undisturbed: dict[str, bytes], tmp_path: Path, room: int
 ) -> None:
     folder = tmp_path / "collected"
-    process = multiprocessing.get_context("forkserver").Process(
-        target=collect_with_little_room, args=(folder, room)
-    )
+    process = forking().Process(target=collect_with_little_room, args=(folder, room))
     process.start()
     assert finished(process) == 0
     assert (tmp_path / "collected.said").read_text().startswith(f"cannot write {folder}")

@@ -1,20 +1,11 @@
-"""Runs of which a file was harmed, and what a command then does, without importing everything for
-each.
-"""
+"""Runs of which a file was harmed, and what a command then does."""
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Mapping
-from multiprocessing import get_context
 from pathlib import Path
 
-from small import contents
-
-CONTEXT = get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["gloss.run.pipeline", "gloss.run.commands.verify", "gloss.run.stages.collect", "gloss.cli"]
-)
+from small import contents, ran
 
 
 def flipped(content: bytes) -> bytes:
@@ -46,26 +37,10 @@ def harm(file: Path, how: str) -> None:
         file.write_bytes(content)
 
 
-def call(folder: Path, arguments: list[str]) -> None:
-    os.chdir(folder)
-    sys.argv = ["gloss", *arguments]
-    for name in ("stdout", "stderr"):
-        stream = (folder / f"{name}.txt").open("w")
-        os.dup2(stream.fileno(), getattr(sys, f"__{name}__").fileno())
-    from gloss.cli import main
-
-    main()
-
-
 def gloss(folder: Path, *arguments: str) -> tuple[int | None, str]:
     """The exit code of a command, and what it said on both streams."""
-    process = CONTEXT.Process(target=call, args=(folder, list(arguments)))
-    process.start()
-    process.join(200)
-    return (
-        process.exitcode,
-        (folder / "stdout.txt").read_text() + (folder / "stderr.txt").read_text(),
-    )
+    code, out, err = ran(folder, *arguments)
+    return code, out + err
 
 
 def mended_or_told(folder: Path, run: str, whole: Mapping[str, str]) -> str:

@@ -86,8 +86,8 @@ def test_runs_that_differ_in_more_are_refused(twin):
         compare_runs([twin(0, "a"), twin(1, "b", collect={"max_tokens": 7})])
 
 
-def test_the_command_refuses_in_one_sentence(small_run, twin):
-    process = start(small_run, "report", str(small_run / "out"), str(twin(0, "another")))
+def test_the_command_refuses_in_one_sentence(twin, tmp_path):
+    process = start(tmp_path, "report", str(twin(0)), str(twin(0, "another")))
     _, err = process.communicate(timeout=200)
     assert process.returncode == 2
     assert err.startswith("gloss: embedded has one run, with seed 0, and no comparison is printed")

@@ -1,0 +1,17 @@
+"""The slow imports, for the process from which others are forked."""
+
+from importlib import import_module
+from pathlib import Path
+
+import gloss
+
+THEIRS = ("duckdb", "openai", "pyarrow.dataset", "transformers.models.llama.modeling_llama")
+SOURCE = Path(gloss.__file__).parents[1]
+OURS = (
+    ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+    for path in sorted(Path(gloss.__file__).parent.rglob("*.py"))
+    if not path.name.startswith("__")
+)
+
+for name in (*THEIRS, *OURS):
+    import_module(name)
