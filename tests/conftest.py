@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+import checked_calls  # noqa: F401  # before gloss
 from gloss.installed import installed
 
 Make = Callable[[Path], None]

@@ -1,0 +1,62 @@
+"""Types and shapes of gloss' calls, checked as jaxtyping's import hook asks, at a fraction of what
+its own decorator costs: a function is made to check at its first call, not when it is imported, and
+an argument is looked at once.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from types import SimpleNamespace
+from typing import Any, get_type_hints
+
+import jaxtyping
+from beartype import beartype
+
+THEIRS = jaxtyping.jaxtyped
+
+
+def check_calls(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Stands in for `jaxtyping.jaxtyped`, which the hook puts before functions and classes."""
+
+    def decorate(thing: Any) -> Any:
+        if inspect.isclass(thing):
+            init = vars(thing).get("__init__")
+            if dataclasses.is_dataclass(thing) and init and not hasattr(init, "__wrapped__"):
+                thing.__init__ = checked(init)
+            return thing
+        if inspect.isgeneratorfunction(thing) or inspect.iscoroutinefunction(thing):
+            return THEIRS(thing, typechecker=typechecker)  # it checks before the body begins
+        return checked(thing)
+
+    return decorate
+
+
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Checks arguments and what is returned; the names of axes hold for one call."""
+    checking: Callable[..., Any] | None = None
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal checking
+        if checking is None:
+            names = function.__globals__
+            function.__annotations__ = {
+                name: resolved(hint, names) for name, hint in function.__annotations__.items()
+            }
+            checking = beartype(function)
+        with THEIRS("context"):
+            return checking(*args, **kwargs)
+
+    return call
+
+
+def resolved(hint: Any, names: dict[str, Any]) -> Any:
+    """A hint without names in quotes; what only type checkers import may be anything."""
+    try:
+        return get_type_hints(SimpleNamespace(__annotations__={"it": hint}), names)["it"]
+    except NameError:
+        return Any
+
+
+jaxtyping.jaxtyped = check_calls
