@@ -6,8 +6,14 @@ exits with code 2.
 class GlossError(Exception):
     """Something that the user gave cannot be used.
 
-    Says what was given, what was wanted and what to do. A notebook shows that sentence, and not
-    the way to it.
+    Its one sentence says what was given, what was wanted and what to do. Every error that a user
+    can mend is one of its subclasses. A notebook shows the sentence, and not the way to it.
+
+        >>> try:
+        ...     gloss.open("no/such/run")
+        ... except gloss.GlossError as problem:
+        ...     print(problem)
+        no/such/run holds no run...
     """
 
     def _render_traceback_(self) -> list[str]:

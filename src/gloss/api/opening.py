@@ -18,14 +18,17 @@ def load_model(
     dtype: str = "auto",
     adapter: str = "",
 ) -> "Subject":
-    """The language model of a folder, of a GGUF file, of a name on the hub, the embedded one, or
-    the subject of a run, by its folder.
+    """Load a language model: a folder, a GGUF file, a name on the hub, the subject of a run by its
+    folder, or `"embedded"`.
 
-    What is left out is "auto", and of a run what its experiment says.
+    `device` is `"auto"` (a card where there is one), `"cpu"`, `"cuda"` or `"cuda:1"`; `dtype` is
+    `"auto"` (on a card as stored, on a CPU float32), `"float32"`, `"bfloat16"` or `"float16"`;
+    `adapter` is the folder of a PEFT adapter that is added to the weights. What is left out is, of
+    a run, what its experiment says. Anything that looks like a path is never looked for on the hub.
+    Raises BadInput where there is no model, or where its parts contradict each other, and
+    BadSettings for a device that is not there.
 
-    Raises BadInput where there is none, or where its parts contradict each other.
-
-        >>> model = gloss.load_model()
+        >>> model = gloss.load_model("embedded")
         >>> model.layers
         4
     """
@@ -35,14 +38,16 @@ def load_model(
 
 
 def load_dictionary(name: str | Path = "embedded", site: str = "") -> "Dictionary":
-    """The dictionary of a folder in a known format, the embedded one, or that of a run, by its
-    folder.
+    """Load a dictionary of features: a folder in a known format, that of a run by its folder, or
+    `"embedded"`.
 
-    `site` says where it belongs, as in "resid_post.2", where its files do not. Raises BadInput for
-    a folder that holds no dictionary, Mismatch where the folder names another site.
+    `site` says where the dictionary belongs, as in `"resid_post.2"`, where its files do not. Raises
+    BadInput for a folder that holds no dictionary, and Mismatch where the folder names another
+    site.
 
-        >>> gloss.load_dictionary().width
-        2048
+        >>> dictionary = gloss.load_dictionary("embedded")
+        >>> dictionary.width, str(dictionary.reads)
+        (2048, 'resid_post.2')
     """
     from gloss.run.sources import NamedDictionary
 
@@ -50,11 +55,13 @@ def load_dictionary(name: str | Path = "embedded", site: str = "") -> "Dictionar
 
 
 def open_run(folder: str | Path) -> "Run":
-    """The run in a folder, with its features. Nothing is computed and no weights are loaded.
+    """Open the run in a folder. Nothing is computed and no weights are loaded.
 
-    Raises BadInput where there is none, and Damaged.
+    Raises BadInput where there is no run, and Damaged where a file of it is not as it was written.
 
         >>> run = gloss.open("runs/demo")
+        >>> run
+        <gloss run 'runs/demo': ... features of ...>
     """
     from gloss.api.runs import Run
 
@@ -64,14 +71,17 @@ def open_run(folder: str | Path) -> "Run":
 def run_experiment(
     experiment: "str | Path | Mapping[str, Any] | Experiment", *, wait: bool = False
 ) -> "Run":
-    """Run an experiment (its file, its tables, or the object) to its pages, and open it.
+    """Run an experiment to its pages, and open it.
 
-    What is done already is not done again. In a notebook one line tells how far it is, and the
-    button that interrupts a cell ends it; the same call goes on from there. With `wait`, waits for
-    another process that writes into its folder; without, raises Busy. Raises BadSettings and
-    BadInput as `gloss run` does.
+    Takes the path of a TOML file, its tables as a dictionary, or an `Experiment`. What is done
+    already is not done again. In a notebook one line tells how far it is, and the button that
+    interrupts a cell ends it; the same call goes on from there. With `wait`, waits for another
+    process that writes into the folder; without, raises Busy. Raises BadSettings for a setting that
+    does not exist, BadInput for texts and models that cannot be read, and Unreachable for an
+    endpoint that does not answer.
 
-        >>> run = gloss.run({"run": {"folder": "runs/small", "features": 8}})
+        >>> gloss.run("experiment.toml")  # done already, so it is only opened
+        <gloss run 'runs/demo': ... features of ...>
     """
     from gloss.api.runs import Run
     from gloss.errors import Stopped

@@ -24,6 +24,7 @@ from gloss.run.reporting.feature_pages import (
 )
 from gloss.run.reporting.setup import held_out_copies
 from gloss.store.context_text import context_pieces
+from gloss.store.evidence import Evidence
 from gloss.store.results import (
     Row,
     explanation_from_row,
@@ -56,13 +57,26 @@ FEATURES = pa.schema(
 
 @dataclass(frozen=True)
 class Run:
-    """The results of an experiment, by its folder. `run[999]` is a feature."""
+    """The results of an experiment, as `gloss.open` and `gloss.run` give them.
+
+    `run[999]` is the feature with this index in the dictionary, `for feature in run` goes through
+    the features that the run treated, and `len(run)` is their number. Tables hold all rows of one
+    kind of record.
+
+        >>> feature = next(one for one in run if one.explanation)
+        >>> run[feature.index] == feature
+        True
+    """
 
     plan: Plan
 
     @staticmethod
     def open(folder: Path) -> "Run":
-        """The run in this folder. Raises BadInput where there is none."""
+        """Open the run in this folder, as `gloss.open` does. Raises BadInput where there is none.
+
+            >>> len(gloss.Run.open(Path("runs/demo"))) == len(run)
+            True
+        """
         return Run(load_plan(folder))
 
     def __getitem__(self, index: int) -> "Feature":
@@ -81,22 +95,25 @@ class Run:
 
     @cached_property
     def model(self) -> "Subject":
-        """The language model that was read, loaded when it is first asked for."""
+        """The language model that the run read, loaded when it is first used."""
         from gloss.run.stages.decompose import load_run_subject
 
         return load_run_subject(self.plan)
 
     @cached_property
     def dictionary(self) -> "Dictionary":
-        """The dictionary that it was read with."""
+        """The dictionary that the run read it with, loaded when it is first used."""
         from gloss.run.stages.decompose import load_run_dictionary
 
         return load_run_dictionary(self.plan, self.model)
 
     def table(self, name: str) -> "RunTable":
-        """All rows of a kind of record: "explanations", "scores", "verdicts", "failures", ….
+        """All rows of one kind of record; `docs/query.md` lists tables and columns.
 
-        Raises BadInput for a table that there is not.
+        Raises BadInput for a table that does not exist.
+
+            >>> len(run.table("examples")) > len(run.table("explanations"))
+            True
         """
         if name not in SCHEMAS:
             raise BadInput(f"a run has no table {name!r}; it has {', '.join(SCHEMAS)}")
@@ -105,8 +122,11 @@ class Run:
 
     @property
     def features(self) -> "RunTable":
-        """A row a feature: its first explanation, that one's first score beside the best control,
-        how often it fires, and why something is missing.
+        """One row a feature: its first explanation, the score of that beside the best control, the
+        share of tokens at which it fires, and why something is missing.
+
+            >>> run.features.sort_by("value")[0]["explanation"]
+            '...'
         """
         explained, failed = _first(self.explanations), _first(self.failures)
         scores = self.scores.to_pylist()
@@ -137,22 +157,39 @@ class Run:
 
     @property
     def held_out_copies(self) -> CopiedWindows:
-        """How many held-out windows stand in the train split, too; reads as a sentence."""
+        """How many held-out windows stand in the train split, too; prints as a sentence.
+
+            >>> str(run.held_out_copies)
+            '...'
+        """
         return held_out_copies(self.plan)
 
     @property
     def explanations(self) -> "RunTable":
-        """Every explanation, a row each."""
+        """Every explanation, one a row.
+
+            >>> run.explanations.to_pylist()[0]["text"]
+            '...'
+        """
         return self.table("explanations")
 
     @property
     def scores(self) -> "RunTable":
-        """Every score, controls among them, a row each."""
+        """Every score, one a row; `control` is `"none"` where it is no control.
+
+            >>> scores = run.scores.to_pandas()
+            >>> scores[scores.control == "none"].value.between(0, 1).all()
+            np.True_
+        """
         return self.table("scores")
 
     @property
     def failures(self) -> "RunTable":
-        """Every feature that a stage could not treat, with the reason."""
+        """Every feature that a stage could not treat, with the reason.
+
+            >>> {row["stage"] for row in run.failures.to_pylist()} <= {"sample", "explain", "score"}
+            True
+        """
         return self.table("failures")
 
     @cached_property
@@ -194,7 +231,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature of a run: what was said of it, how well that predicts it, where it fires."""
+    """One feature of a run: what was said of it, how well that predicts it, where it fires.
+
+    A notebook shows all three. Elsewhere a feature prints in one line.
+
+        >>> feature
+        <feature ...: ... (execution f1 ...)>
+    """
 
     run: Run
     index: int
@@ -206,32 +249,59 @@ class Feature:
 
     @property
     def explanations(self) -> list[Explanation]:
-        """What each explainer said."""
+        """What each explainer said; empty where none found anything.
+
+            >>> [said.method for said in feature.explanations]
+            ['rule']
+        """
         return [explanation_from_row(row) for row in self._rows("explanations")]
 
     @property
     def explanation(self) -> Explanation | None:
-        """What the first explainer said; None where it found nothing."""
+        """What the first explainer said; None where none found anything.
+
+            >>> feature.explanation.text
+            '...'
+        """
         return next(iter(self.explanations), None)
 
     @property
     def scores(self) -> list[Row]:
-        """Rows of the table `scores`, without controls: metric, value, interval, `n`, failures."""
+        """Its rows of the table `scores`, without controls: value, interval, `n`, failures.
+
+            >>> row = feature.scores[0]
+            >>> row["method"], row["low"] <= row["value"] <= row["high"]
+            ('execution', True)
+        """
         return [row for row in self._rows("scores") if row["control"] == "none"]
 
     @property
     def controls(self) -> list[Row]:
-        """Rows of the table `scores`: what the same scorers gave to another feature's words."""
+        """Its rows of the table `scores` for another feature's words: what chance gives.
+
+            >>> {row["control"] for row in feature.controls}
+            {...}
+        """
         return [row for row in self._rows("scores") if row["control"] != "none"]
 
     @property
     def failures(self) -> list[Failure]:
-        """Why a stage could not treat it."""
+        """Why a stage could not treat it.
+
+            >>> feature.failures
+            []
+        """
         return [failure_from_row(row) for row in self._rows("failures")]
 
     @property
     def examples(self) -> Examples:
-        """The contexts that show it. Raises BadInput where the run drew none for it."""
+        """The contexts that show it, train and held-out ones apart, and inactive ones beside them.
+
+        Raises BadInput where the run drew none for it.
+
+            >>> feature.examples.train.activations.shape == feature.examples.train.tokens.shape
+            True
+        """
         if not (rows := self._rows("examples")):
             raise BadInput(
                 f"the run has no contexts of feature {self.index}; it drew some for others"
@@ -239,29 +309,60 @@ class Feature:
         return restore_feature_examples(self.run.plan, self.id, rows)
 
     @property
+    def evidence(self) -> Evidence:
+        """What a scorer judges by: the contexts, the whole corpus, and where it fires there.
+
+            >>> len(feature.evidence.activations) > 0
+            True
+        """
+        plan = self.run.plan
+        return Evidence(self.examples, plan.corpus, plan.activations.feature(self.index))
+
+    @property
     def contexts(self) -> "ContextList":
-        """Where it fires, strongest first, train and held-out contexts together."""
+        """Where it fires, strongest first, train and held-out contexts together.
+
+            >>> feature.contexts.top(5)[0]
+            '...'
+        """
         examples = self.examples
         return ContextList((examples.train, examples.held_out), self._palette(examples.strongest))
 
     @property
     def promoted_tokens(self) -> list[tuple[str, float]]:
-        """The tokens whose logits it raises most, and by how much for one unit of activation."""
+        """The tokens whose logits it raises most, and by how much for one unit of activation.
+
+            >>> feature.promoted_tokens[0][1] >= feature.promoted_tokens[-1][1]
+            True
+        """
         return list(self.page.promoted_tokens)
 
     @property
     def suppressed_tokens(self) -> list[tuple[str, float]]:
-        """The tokens whose logits it lowers most."""
+        """The tokens whose logits it lowers most, and by how much.
+
+            >>> [type(token).__name__ for token, _ in feature.suppressed_tokens[:1]]
+            ['str']
+        """
         return list(self.page.suppressed_tokens)
 
     @property
     def neighbours(self) -> list[tuple["Feature", float]]:
-        """The features whose directions lie nearest, with the cosines."""
+        """The features whose directions lie nearest, with the cosines.
+
+            >>> near, cosine = feature.neighbours[0]
+            >>> near.index != feature.index, cosine <= 1
+            (True, True)
+        """
         return [(Feature(self.run, near.index), cosine) for near, cosine in self.page.neighbours]
 
     @property
     def mistakes(self) -> "MistakeList":
-        """Held-out contexts that its rules get wrong; works them out anew."""
+        """Held-out contexts that its rules get wrong, worked out anew.
+
+            >>> feature.mistakes
+            <mistakes on held-out text: ...>
+        """
         found = feature_mistakes(self.run.plan, self.explanations)
         return MistakeList(found, self._palette(self.page.statistics.strongest))
 
@@ -273,7 +374,11 @@ class Feature:
         return compose_feature_page(self.run.plan, self.id, records, examples)
 
     def steer(self, prompts: str | Sequence[str], **settings: Any) -> Effect:
-        """`gloss.steer` of this feature: give `kl` or `strength`."""
+        """Steer the run's subject along this feature, as `gloss.steer` does.
+
+            >>> feature.steer("def f(", kl=0.5, new_tokens=2).completions[0].prompt
+            'def f('
+        """
         from gloss.api.verbs import steer
 
         return steer(self, prompts, **settings)
@@ -302,14 +407,25 @@ class Feature:
 
 @dataclass(frozen=True)
 class ContextList:
-    """Contexts as people read them: text, tokens, and the activation at each token."""
+    """Contexts as people read them: text, tokens, and the activation at each token.
+
+    `contexts[0]` is the text of the first, and a notebook shows them as a heat map.
+
+        >>> top = feature.contexts.top(3)
+        >>> [type(text).__name__ for text in top]
+        ['str', 'str', 'str']
+    """
 
     contexts: tuple[Contexts, Contexts]  # of the train split, and held out
     palette: Palette
     most: int | None = None
 
     def top(self, number: int) -> "ContextList":
-        """The strongest of them."""
+        """The strongest of them, so many at most.
+
+            >>> len(feature.contexts.top(2))
+            2
+        """
         return replace(self, most=number)
 
     @property
@@ -344,7 +460,12 @@ class ContextList:
 
     @property
     def activations(self) -> list[np.ndarray]:
-        """The activation at each token of each."""
+        """The activation at each token: an array of shape (token,) for each context.
+
+            >>> peaks = [each.max() for each in feature.contexts.activations]
+            >>> peaks == sorted(peaks, reverse=True)
+            True
+        """
         return [each.activations[row][_inside(each, row)] for each, row in self.ordered]
 
     @property
@@ -420,24 +541,39 @@ class MistakeList:
 
 @dataclass(frozen=True)
 class RunTable:
-    """All rows of one kind of record."""
+    """All rows of one kind of record; `len` is their number.
+
+        >>> run.scores
+        <scores: ... rows of dictionary, feature, ...>
+    """
 
     name: str
     arrow: pa.Table
 
     def to_arrow(self) -> pa.Table:
-        """As a table of pyarrow."""
+        """Give the rows as a table of pyarrow.
+
+            >>> run.scores.to_arrow().column_names[:2]
+            ['dictionary', 'feature']
+        """
         return self.arrow
 
     def to_pandas(self) -> Any:
-        """As a data frame of pandas. Raises BadInput where pandas is not installed."""
+        """Give the rows as a data frame of pandas. Raises BadInput where it is not installed.
+
+            >>> run.explanations.to_pandas().method.unique().tolist()
+            ['rule']
+        """
         try:
             return self.arrow.to_pandas()
         except ImportError as problem:
             raise BadInput("pandas is not installed; run: pip install pandas") from problem
 
     def to_polars(self) -> Any:
-        """As a data frame of polars. Raises BadInput where polars is not installed."""
+        """Give the rows as a data frame of polars. Raises BadInput where it is not installed.
+
+            >>> frame = run.scores.to_polars()  # doctest: +SKIP
+        """
         try:
             polars = import_module("polars")
         except ImportError as problem:
@@ -445,13 +581,21 @@ class RunTable:
         return polars.from_arrow(self.arrow)
 
     def to_pylist(self) -> list[Row]:
-        """As one dictionary a row."""
+        """Give the rows as dictionaries, one a row.
+
+            >>> sorted(run.explanations.to_pylist()[0])[:3]
+            ['dictionary', 'feature', 'method']
+        """
         return self.arrow.to_pylist()
 
     def sort_by(self, column: str, *, descending: bool = True) -> "RunTable":
         """The same rows, ordered by a column, the largest first; missing values last.
 
-        Raises BadInput for a column that there is not.
+        Raises BadInput for a column that does not exist.
+
+            >>> rows = run.scores.sort_by("value")
+            >>> rows[0]["value"] >= rows[1]["value"]
+            True
         """
         self._require_column(column)
         order = "descending" if descending else "ascending"

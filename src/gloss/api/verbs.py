@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 
 
 def explain(feature: "Feature", method: str = "rule", **settings: Any) -> "Explanation | Failure":
-    """Explain a feature of a run by a method and its settings; see `docs/explain.md`.
+    """Explain a feature of a run anew, from contexts of the train split alone.
 
-    A method that asks a language model uses the one of the run's [chat]. Raises BadSettings.
+    `method` is a name that `[explain]` takes, and its settings are given as keywords. A method that
+    asks a language model asks the one of the run's `[chat]`. Gives a Failure, with its reason,
+    where the method finds nothing. Raises BadSettings for a method or a setting that does not
+    exist, and BadInput for a feature of which the run drew no contexts.
 
-        >>> gloss.explain(gloss.open("runs/demo")[999], method="rule").text
+        >>> said = gloss.explain(feature, method="rule", beam=2)
+        >>> said.text, said.rule
+        ('...', '...')
     """
     from gloss.run.methods import build_method
     from gloss.run.stages.explain import explain_feature
@@ -39,10 +44,14 @@ def score(
 
     `feature` is one of a run, or evidence that you put together yourself: contexts, a corpus and
     where the feature fires in it. Without a `method`, a rule (also one that is given as text) is
-    executed, and words are judged by the language model of the run's [chat]. Raises BadSettings
-    where there is none.
+    executed on every held-out token, and words are judged by the language model of the run's
+    `[chat]`. Every metric has a 95 % interval. Gives a Failure, with its reason, where nothing can
+    be judged. Raises BadSettings where words have no judge, and for a method or a setting that does
+    not exist.
 
-        >>> gloss.score(gloss.open("runs/demo")[999], 'token in {"Error"}').estimates["f1"]
+        >>> found = gloss.score(feature, 'token in {" raise", " Error"}')
+        >>> found.headline, 0 <= found.estimates["f1"].value <= 1
+        ('f1', True)
     """
     from gloss.errors import BadSettings
     from gloss.run.methods import build_method
@@ -103,15 +112,21 @@ def steer(
     edit: str = "add",
     new_tokens: int = 24,
 ) -> "Effect":
-    """What a model writes with a feature changed, beside what it writes by itself.
+    """Write with a feature changed, and measure how that moves the next token.
 
     Give a feature of a run and prompts; or a model, a dictionary, the feature's index and prompts.
-    Give one of `kl`, in nats, and `strength`, in units of the feature's activation. A feature of
-    a run loads the run's model and dictionary once. Raises BadInput, BadSettings and Mismatch as
-    `gloss steer` does.
+    A feature of a run loads the run's model and dictionary once. Give one of `kl`, the mean
+    KL(clean ‖ edited) of the next token in nats, and `strength`, in units of the feature's
+    activation. `edit` is `"add"` (to the activation), `"set"` or `"ablate"` (which takes neither).
+    At most `new_tokens` are written. Raises BadInput for a feature that the dictionary does not
+    have, BadSettings for a strength that cannot be, and Mismatch where the dictionary does not fit
+    the model.
 
-        >>> gloss.steer(run[999], "def f(", kl=1).completions[0].edited
-        >>> gloss.steer(model, dictionary, 999, "def f(", kl=1).kl.value
+        >>> effect = gloss.steer(model, dictionary, 999, "def f(", kl=0.5, new_tokens=4)
+        >>> effect.completions[0].clean, effect.completions[0].edited
+        ('...', '...')
+        >>> abs(effect.kl.value - 0.5) < 0.05
+        True
     """
     from gloss.errors import BadSettings
     from gloss.intervene.baseline import Baseline, prompt_tokens

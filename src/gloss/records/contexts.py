@@ -14,7 +14,7 @@ PADDING = -1  # the token of a position that lies outside the document
 class Split(StrEnum):
     """The part of the corpus that a document and its near copies belong to.
 
-    A hash decides it before anything is sampled.
+    A hash of the document's text decides it before anything is sampled.
     """
 
     TRAIN = "train"
@@ -22,9 +22,10 @@ class Split(StrEnum):
 
 
 class Negative(IntEnum):
-    """How an inactive context was found, kept where a firing one has its quantile.
+    """How an inactive context was found; `Contexts.quantiles` holds it where a firing one has its
+    quantile.
 
-    Only random ones come as they do in text.
+    Only random ones are as frequent as in text.
     """
 
     RANDOM = -1
@@ -41,6 +42,12 @@ class Contexts:
     A window never leaves its document: positions past the document's edge hold the token PADDING
     and activation 0. At a token that is left out nobody knows whether the feature fires: it holds
     0, and counts neither as firing nor as inactive.
+
+        >>> shown = feature.examples.train
+        >>> shown.tokens.shape == (len(shown), 32)
+        True
+        >>> len(shown[:5])
+        5
     """
 
     # global index of the first position; before the document's first token if padded in front
@@ -62,39 +69,46 @@ class Contexts:
         return len(self.starts)
 
     def __getitem__(self, rows: "ndarray | slice") -> "Contexts":
-        """Those contexts alone, in the order of `rows`."""
+        """The contexts in these rows, in that order."""
         columns: list[Any] = [getattr(self, each.name) for each in fields(self)]
         chosen: list[Any] = [None if each is None else each[rows] for each in columns]
         return Contexts(*chosen)
 
     @property
     def counted(self) -> Bool[ndarray, "context position"]:
-        """Whether a token stands at each position that either fires or is inactive.
-
-        Padding does not, nor what is left out.
+        """At which positions the feature is known to fire or to be inactive: padding and tokens
+        that are left out do not count.
         """
         there = self.tokens != PADDING
         return there if self.left_out is None else there & ~self.left_out
 
     @property
     def units(self) -> Int64[ndarray, " context"]:
-        """What each context is split by: its group of near copies."""
+        """The unit that each context is split by: the first document of its near copies."""
         return self.documents if self.groups is None else self.groups
 
     @property
     def maxima(self) -> Float32[ndarray, " context"]:
-        """Each context's strongest activation."""
+        """The strongest activation of each context."""
         return self.activations.max(axis=1, initial=0.0)
 
     def spaced(self, number: int) -> "Contexts":
-        """At most so many of them, evenly spaced, in their order."""
+        """At most `number` of them, evenly spaced, in their order.
+
+        >>> len(feature.examples.train.spaced(3))
+        3
+        """
         return self[
             np.unique(np.linspace(0, len(self) - 1, min(number, len(self))).astype(np.int64))
         ]
 
     @staticmethod
     def empty(width: int) -> "Contexts":
-        """No contexts, of `width` positions each."""
+        """A record of no contexts, for `width` positions each.
+
+        >>> Contexts.empty(32).tokens.shape
+        (0, 32)
+        """
         none = np.empty(0, np.int64)
         return Contexts(
             none, none, none, np.empty((0, width), np.int32), np.empty((0, width), np.float32)

@@ -9,7 +9,9 @@ from gloss.records.scores import Control, Estimate
 
 
 class EditKind(StrEnum):
-    """What an intervention does to a feature; the dictionary's error is kept."""
+    """What an intervention does to a feature; the part that the dictionary does not reconstruct
+    stays.
+    """
 
     ADD = "add"  # the strength comes on top of the feature's activation
     SET = "set"  # the strength takes the activation's place
@@ -38,7 +40,7 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A prompt gone on with twice by the same random numbers: unedited, and under an edit."""
+    """A prompt continued twice by the same random numbers: unedited, and under an edit."""
 
     prompt: str
     clean: str
@@ -47,7 +49,14 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What an intervention on a feature does to what the subject says next."""
+    """What an intervention on a feature does to what the subject says next.
+
+    Raises ValueError where no prompt is left to measure the tokens that others chose.
+
+        >>> effect = gloss.steer(model, dictionary, 999, ["def f(", "import"], kl=0.5, new_tokens=2)
+        >>> effect.n, effect.risen[0].change.value > 0
+        (2, True)
+    """
 
     feature: FeatureId
     edit: EditKind

@@ -12,9 +12,14 @@ from gloss.records.features import FeatureId
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What shows one feature.
+    """The contexts that show one feature to explainers and scorers.
 
-    Train and held-out contexts never share a document or its near copy; the record refuses it.
+    Train and held-out contexts never share a document or its near copy: the record raises
+    ValueError. It does so, too, where an inactive context holds an activation.
+
+        >>> examples = feature.examples
+        >>> examples.strongest >= examples.train.maxima.max()
+        np.True_
     """
 
     feature: FeatureId
@@ -37,7 +42,11 @@ class Examples:
     effects: tuple[Effect, ...] = ()
 
     def for_explainer(self) -> "Examples":
-        """The same without anything that is held out."""
+        """The same without anything that is held out.
+
+        >>> len(feature.examples.for_explainer().held_out)
+        0
+        """
         none = Contexts.empty(self.held_out.tokens.shape[1])
         effects = tuple(effect for effect in self.effects if effect.split is Split.TRAIN)
         return replace(

@@ -15,7 +15,15 @@ def is_text(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a feature means, in words, and as an executable rule where there is one."""
+    """What a feature means, in words, and as an executable rule where there is one.
+
+    Raises TypeError where `text` or `rule` is no text.
+
+        >>> rule = 'token in {" raise"}'
+        >>> said = gloss.Explanation(FeatureId("mine", 7), "the word raise", "by hand", rule)
+        >>> gloss.score(feature, said).explained_by
+        'by hand'
+    """
 
     feature: FeatureId
     text: str

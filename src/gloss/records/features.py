@@ -10,7 +10,7 @@ from numpy import ndarray
 class Reason(StrEnum):
     """Why something has no value.
 
-    A failure is a state with a reason, never a number or a substitute.
+    A failure is a state with a reason, never a number or a default.
     """
 
     TOO_FEW_EXAMPLES = "too_few_examples"
@@ -28,7 +28,11 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class FeatureId:
-    """One feature: the dictionary's name in the run, and the feature's index in it."""
+    """One feature: the name of its dictionary in the run, and its index there.
+
+    >>> str(FeatureId("mine", 7))
+    'mine/7'
+    """
 
     dictionary: str
     index: int
@@ -41,7 +45,11 @@ class FeatureId:
 class FeatureActivations:
     """Every position at which one feature is active, and its value there.
 
-    Positions are sorted global token indices; no value is 0.
+    Positions are global token indices, ascending; no value is 0. `len` is the number of both.
+
+        >>> fires = feature.evidence.activations
+        >>> fires.positions.shape == fires.values.shape == (len(fires),)
+        True
     """
 
     positions: Int64[ndarray, " nonzero"]
@@ -63,7 +71,14 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A feature that a stage could not treat, and why."""
+    """A feature that a stage could not treat, and why.
+
+    Methods give it in place of their result, and runs keep it in the table `failures`.
+
+        >>> said = gloss.Failure(FeatureId("mine", 7), "explain", Reason.NO_RULE_FOUND, "too rare")
+        >>> said.reason.value, said.detail
+        ('no_rule_found', 'too rare')
+    """
 
     feature: FeatureId
     stage: str

@@ -10,7 +10,7 @@ from gloss.records.features import FeatureId, Reason
 
 
 class Control(StrEnum):
-    """What an explanation or an edit was exchanged for.
+    """What the explanation or the edit was exchanged for, so that chance can be seen.
 
     A sound score falls to chance under every control.
     """
@@ -24,9 +24,12 @@ class Control(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its 95 % interval.
+    """A number with its 95 % interval; where it could not be had, all three are not a number.
 
-    An estimate that cannot be made is not a number in all three.
+    Raises TypeError for what is no number.
+
+        >>> Estimate(0.8, 0.7, 0.9).low
+        0.7
     """
 
     value: float
@@ -41,6 +44,11 @@ class Estimate:
 
     @staticmethod
     def missing() -> "Estimate":
+        """The estimate of what could not be had.
+
+        >>> Estimate.missing()
+        Estimate(value=nan, low=nan, high=nan)
+        """
         return Estimate(math.nan, math.nan, math.nan)
 
 
@@ -48,7 +56,11 @@ class Estimate:
 class Verdict:
     """What a judge, or the subject itself, said of one context.
 
-    A missing answer is there, too, with its reason.
+    Where no answer came, the verdict holds the reason. Raises ValueError unless there is either an
+    answer or a reason.
+
+        >>> Verdict(context=120, truth=True, answer=None, reason=Reason.UNPARSABLE).answer is None
+        True
     """
 
     # global index of the context's first position; of a text that is not the corpus's, its number
@@ -70,7 +82,16 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Score:
-    """How well an explanation predicts its feature, by one scorer."""
+    """How well an explanation predicts its feature, by one scorer.
+
+    Raises ValueError where the headline is not among the estimates, or more items failed than were
+    judged.
+
+        >>> found = gloss.score(feature)
+        >>> f1 = found.estimates[found.headline]
+        >>> found.method, f1.low <= f1.value <= f1.high, found.failed
+        ('execution', True, 0)
+    """
 
     feature: FeatureId
     method: str  # of the scorer

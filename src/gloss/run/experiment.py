@@ -280,9 +280,13 @@ RENAMED_SETTINGS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Experiment:
-    """Every setting of a run, resolved.
+    """Every setting of a run, resolved; `docs/experiments.md` lists them.
 
     Tables of methods are kept as tables, so that keys and files show what was asked.
+
+        >>> experiment = gloss.Experiment.of({"run": {"folder": "runs/small", "features": 8}})
+        >>> experiment.run.features, experiment.subject.model
+        (8, 'embedded')
     """
 
     run: RunSettings
@@ -307,7 +311,11 @@ class Experiment:
     def read(cls, path: Path) -> "Experiment":
         """Read an experiment file.
 
-        Raises BadInput for a file that is not TOML, BadSettings for what it cannot say.
+        Raises BadInput for a file that is not TOML, and BadSettings for a table, a key or a value
+        that an experiment cannot have.
+
+            >>> gloss.Experiment.read(Path("experiment.toml")).run.features
+            12
         """
         try:
             with path.open("rb") as file:
@@ -336,9 +344,12 @@ class Experiment:
 
     @classmethod
     def of(cls, tables: Mapping[str, Any]) -> "Experiment":
-        """Make an experiment from tables.
+        """Make an experiment from the tables of such a file, as dictionaries.
 
-        Every unknown table or key is refused with a suggestion.
+        Raises BadSettings, with a suggestion, for a table or a key that does not exist.
+
+            >>> gloss.Experiment.of({"score": {"method": "execution"}}).score
+            ({'method': 'execution'},)
         """
         known = {f.name: f for f in fields(cls)}
         for name, content in tables.items():
