@@ -27,17 +27,21 @@ class Game(Protocol):
     """A value for every set of players that is kept.
 
     The same mask must give the same value, up to noise.
+
+        >>> both = FunctionGame(("a", "b"), lambda masks: masks.all(axis=1))
+        >>> both.values(np.array([[True, True], [True, False]]))
+        array([1., 0.])
     """
 
     @property
     def players(self) -> tuple[str, ...]:
-        """Their names, in the order of a mask's columns."""
+        """The names of the players, in the order of a mask's columns."""
         ...
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
-        """The value with the players kept that are True, the others removed.
+        """The value of each mask: players that are True are kept, the others removed.
 
-        Not a number where it could not be had.
+        Not a number where a value could not be had.
         """
         ...
 

@@ -44,7 +44,14 @@ class TrainingProgress:
 @dataclass(frozen=True, slots=True)
 class TopK:
     """A sparse autoencoder that keeps each token's `k` strongest features, trained by Adam on
-    `tokens` activations.
+    `tokens` activations (Gao et al., 2024, arXiv 2406.04093).
+
+    A trainer is a frozen dataclass with `fit`, under the entry point `gloss.decompose`. Raises
+    BadSettings for settings that contradict each other.
+
+        >>> batches = iter(torch.randn(8, 512, 16))
+        >>> TopK(width=32, k=4, tokens=2048, batch=512).fit(batches, model.site("mlp_out.1"), rng)
+        SparseCoder(reads=..., writes=...)
     """
 
     width: int = 2048
@@ -90,7 +97,7 @@ class TopK:
         massive: float = MASSIVE_MULTIPLE,
         checkpoints: Checkpoints | None = None,
     ) -> SparseCoder:
-        """The dictionary of these activations.
+        """Train a dictionary on activations, batches of shape (token, d_model).
 
         They should come in random order; a batch may have any length. Those that are longer than
         `massive` times the median of the first ones count as seen and teach nothing; 0 lets all

@@ -20,7 +20,14 @@ from gloss.records import Control, EditKind
 
 @runtime_checkable
 class Intervention(Protocol):
-    """Something that can be done to the subject at any strength."""
+    """Something that can be done to the subject at any strength.
+
+    >>> change = FeatureEdit(dictionary, 999)
+    >>> tokens = torch.tensor([[model.start_token, *model.encode("def f(")]])
+    >>> edits = change.edits(5.0, torch.tensor([1]))  # from position 1 on
+    >>> model.run(tokens, edits=edits, logits=True).logits.shape == (*tokens.shape, 4096)
+    True
+    """
 
     @property
     def writes(self) -> Site:
@@ -34,12 +41,12 @@ class Intervention(Protocol):
 
     @property
     def edit(self) -> EditKind:
-        """What is done."""
+        """Whether the strength is added, is set, or the activation is taken out."""
         ...
 
     @property
     def control(self) -> Control:
-        """What it stands for, if it is no feature."""
+        """Which control this is; `Control.NONE` for a feature."""
         ...
 
     def edits(self, strength: float, begins: Int64[Tensor, " sequence"]) -> Mapping[Site, Edit]:

@@ -23,6 +23,11 @@ ENCODED_AT_ONCE = 2**24  # pre-activations that are held at a time
 class Dictionary(Protocol):
     """Any set of features of one site: a sparse autoencoder, a transcoder, neurons, probes,
     directions.
+
+    What has these attributes may be used wherever gloss takes a dictionary.
+
+        >>> isinstance(dictionary, Dictionary)
+        True
     """
 
     @property
@@ -32,9 +37,8 @@ class Dictionary(Protocol):
 
     @property
     def writes(self) -> Site:
-        """The site whose vectors are reconstructed.
-
-        The same as `reads`, or another for a transcoder.
+        """The site whose vectors are reconstructed: the same as `reads`, or another for a
+        transcoder.
         """
         ...
 
@@ -45,19 +49,24 @@ class Dictionary(Protocol):
 
     @property
     def decoder_directions(self) -> Float[Tensor, "feature d_out"]:
-        """What each feature adds to the reconstruction, for one unit of activation."""
+        """What each feature adds to the reconstruction for one unit of activation.
+
+        Shape: (feature, d_out).
+        """
         ...
 
     def encode(self, x: Float[Tensor, "token d_in"]) -> Codes:
-        """The active features of each token."""
+        """The active features of each token. Raises Mismatch for vectors of another length."""
         ...
 
     def decode(self, codes: Codes) -> Float[Tensor, "token d_out"]:
-        """The vectors that the codes stand for."""
+        """The vectors that the codes stand for: their features' directions, weighted and summed."""
         ...
 
     def reconstruct(self, x: Float[Tensor, "token d_in"]) -> Float[Tensor, "token d_out"]:
-        """What the dictionary makes of the input: decoded codes and all that goes round them."""
+        """What the dictionary makes of the input: decoded codes, in the input's scale, with what
+        goes round the features.
+        """
         ...
 
 
@@ -125,7 +134,17 @@ class SparseCoder:
         pre = (norm(x) - bias if `subtracts_bias`) @ encoder.T + encoder_bias
         y   = unnorm(codes @ decoder_directions + bias) + x @ skip.T
 
-    A transcoder's output is not scaled back, because the scale is the input's.
+    A transcoder's output is not scaled back, because the scale is the input's. Raises Mismatch
+    where a bias cannot be subtracted from the inputs.
+
+        >>> tokens = torch.tensor([[model.start_token, *model.encode("raise ValueError")]])
+        >>> x = model.run(tokens, read=[dictionary.reads]).activations[dictionary.reads][0, 1:]
+        >>> codes = dictionary.encode(x)
+        >>> codes.indices.shape == (len(x), 16)
+        True
+        >>> fvu = (x - dictionary.decode(codes)).square().sum() / (x - x.mean(0)).square().sum()
+        >>> bool(fvu < 1)
+        True
     """
 
     reads: Site

@@ -65,6 +65,12 @@ class Subject:
     """A causal language model and its tokenizer.
 
     Reading and editing are one mechanism: torch hooks, gone after each run.
+
+        >>> site = model.site("resid_post.2")
+        >>> tokens = torch.tensor([[model.start_token, *model.encode("raise ValueError")]])
+        >>> trace = model.run(tokens, read=[site])
+        >>> trace.activations[site].shape == (*tokens.shape, model.width(site))
+        True
     """
 
     def __init__(
@@ -137,7 +143,11 @@ class Subject:
 
     @property
     def layers(self) -> int:
-        """The number of layers."""
+        """The number of layers.
+
+        >>> model.layers
+        4
+        """
         return len(self.anatomy.layers)
 
     @property
@@ -177,7 +187,7 @@ class Subject:
     @property
     def unembedding(self) -> Float[Tensor, "vocabulary d_model"]:
         """The output embedding's rows: what each token's logit reads from the residual stream,
-        after the final norm.
+        after the final norm. Shape: (vocabulary, d_model).
 
         Of a model that names no output embedding, the rows of the input embedding.
         """
@@ -186,34 +196,52 @@ class Subject:
         return head.get_parameter("weight").detach()
 
     def site(self, name: str | Site) -> Site:
-        """A site of this model by any name, under its usual name.
+        """A site of this model by any of its names, as `docs/sites.md` lists them.
 
-        Raises BadInput for no name, Mismatch for no such site here.
+        Raises BadInput for what is no name of a site, and Mismatch where this model has no such
+        site.
+
+            >>> str(model.site("blocks.2.hook_resid_post"))
+            'resid_post.2'
         """
         site = parse_site(name) if isinstance(name, str) else name
         self.anatomy.check(site)
         return self.anatomy.canonical(site)
 
     def layers_with(self, kind: str) -> tuple[int, ...]:
-        """The layers that have a kind of site. Raises Mismatch where none has it, and says why."""
+        """The layers that have a kind of site. Raises Mismatch where none has it, and says why.
+
+        >>> model.layers_with("mlp_out")
+        (0, 1, 2, 3)
+        """
         found = tuple(layer for layer in range(self.layers) if self.anatomy.has(Site(kind, layer)))
         if not found:
             self.anatomy.check(Site(kind, 0))
         return found
 
     def width(self, site: Site) -> int:
-        """How many numbers the site holds at each position.
+        """The length of the vectors at a site. Raises Mismatch where this model has no such site.
 
-        Raises Mismatch for a site that this model does not have.
+        >>> model.width(model.site("resid_post.2"))
+        256
         """
         return self.anatomy.width(site)
 
     def encode(self, text: str) -> list[int]:
-        """The text's tokens, without a start token."""
+        """The tokens of a text, without a start token.
+
+        >>> strings = model.vocabulary().strings
+        >>> [strings[token] for token in model.encode("raise ValueError")]
+        ['raise', ' ValueError']
+        """
         return self.tokens.encode(text)
 
     def vocabulary(self) -> Vocabulary:
-        """What each token says, one entry for each row of the unembedding."""
+        """What each token says: one entry for each row of the unembedding.
+
+        >>> len(model.vocabulary())
+        4096
+        """
         return self.tokens.vocabulary(len(self.unembedding))
 
     def run(
@@ -230,11 +258,17 @@ class Subject:
     ) -> Trace:
         """Run the model over sequences, and read and edit on the way.
 
-        Each begins with its start token, if it shall have one. Sequences of unequal length end in
-        PADDING (-1), or in what `attention_mask` marks 0. Without `logits` the run stops at the
-        deepest site that was named, and the output embedding is not computed. With `grad`
+        Begin each sequence with the start token. Sequences of unequal length end in PADDING (-1),
+        or in what `attention_mask` marks 0. An edit is given the tensor of shape (sequence,
+        position, width) at its site, and gives the one to put there; a read of the same site sees
+        that. Without `logits` the run stops at the deepest site that was named. With `grad`
         activations keep their graph. Raises Mismatch for sites that the model lacks, for sequences
         that are too long, and for padding in front.
+
+            >>> tokens = torch.tensor([[model.start_token, *model.encode("def f(")]])
+            >>> cut = {model.site("mlp_out.1"): torch.zeros_like}
+            >>> model.run(tokens, edits=cut, logits=True).logits.shape == (*tokens.shape, 4096)
+            True
         """
         real = real_positions(tokens, attention_mask)
         sites = [parse_site(one) if isinstance(one, str) else one for one in read]
@@ -246,8 +280,8 @@ class Subject:
         endings: Int64[Tensor, "sequence ending"],
         read: Sequence[Site],
     ) -> Trace:
-        """Run sequences that all begin alike and are of one length: the beginning once, then the
-        endings, of which the trace is.
+        """Run sequences that begin alike and are of one length: the beginning once, then the
+        endings. The trace is of the endings alone.
 
         The start token is part of the beginning. Raises Mismatch where they are too long together.
         """
@@ -304,6 +338,10 @@ class Subject:
         Sequences end where their PADDING begins, and so do those that come back, after the model's
         own end token or `max_new_tokens`. Every step runs the edits over every position, so an edit
         sees whole sequences and not single tokens.
+
+            >>> tokens = torch.tensor([[model.start_token, *model.encode("import")]])
+            >>> model.generate(tokens, max_new_tokens=3).shape[1] - tokens.shape[1]
+            3
         """
         ended = torch.zeros(len(tokens), dtype=torch.bool)
         tokens = tokens.cpu()
@@ -330,6 +368,9 @@ class Subject:
 
         Sequences end where their PADDING begins. The other positions' logits are not computed, so
         that long prompts and large vocabularies cost little memory.
+
+            >>> model.next_logits(torch.tensor([[model.start_token]])).shape
+            torch.Size([1, 4096])
         """
         tokens = tokens.cpu()
         return self._last_logits(tokens, real_positions(tokens, None).sum(dim=1), edits)

@@ -20,11 +20,12 @@ class Needs:
     A run gives what is named here, and makes it first where that takes a stage of its own. Each
     method names only what it uses: effects want a table [intervene], new texts load the subject.
 
-    Example::
-
-        @dataclass(frozen=True)
-        class Plain:
-            needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,))
+        >>> from typing import ClassVar
+        >>> @dataclass(frozen=True)
+        ... class Plain:
+        ...     needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,))
+        >>> needs_of(Plain()).asks
+        (<Ability.CHAT: 'chat'>,)
     """
 
     asks: tuple[Ability, ...] = ()  # of a language model; nothing: it asks none

@@ -30,10 +30,15 @@ def bootstrap(
     with replacement.
 
     `statistic` is given the arrays with any leading axes and works along the last: `lambda x:
-    x.mean(axis=-1)`. Items must be independent: resample documents or contexts, not neighbouring
-    tokens. Resamples on which the statistic is not a number (no positive was drawn) are left out;
-    with fewer than two items, or no number at all, the estimate is missing. Raises ValueError where
-    the arrays differ in length.
+    x.mean(axis=-1)`. Items must be independent (Efron, 1979): resample documents or contexts, not
+    neighbouring tokens. Resamples on which the statistic is not a number (no positive was drawn)
+    are left out; with fewer than two items, or no number at all, the estimate is missing. Raises
+    ValueError where the arrays differ in length.
+
+        >>> values = np.arange(20.0)
+        >>> found = bootstrap(lambda x: x.mean(axis=-1), values, rng=rng)
+        >>> found.value, found.low < 9.5 < found.high
+        (9.5, True)
     """
     lengths = {len(array) for array in arrays}
     if len(lengths) != 1:
@@ -61,8 +66,8 @@ def bootstrap(
 def resample_by_side(
     firing: Bool[ndarray, " context"], rng: np.random.Generator, resamples: int = 1000
 ) -> Float64[ndarray, "draw context"]:
-    """How often each context is drawn with replacement, as many firing and as many inactive ones as
-    there are.
+    """How often each context is drawn in each resample, with as many firing and as many inactive
+    ones as there are.
     """
     counts = np.zeros((resamples, len(firing)))
     for side in (firing, ~firing):
@@ -94,7 +99,12 @@ def estimate_from_draws(
 
 
 def wilson_interval(successes: int, trials: int) -> Estimate:
-    """A share of independent trials with its Wilson interval; missing where there were none."""
+    """A share of independent trials with its interval (Wilson, 1927); missing where there were
+    none.
+
+        >>> wilson_interval(20, 20).low > 0.8
+        True
+    """
     if trials == 0:
         return Estimate.missing()
     share, z = successes / trials, NORMAL_QUANTILE
@@ -107,8 +117,8 @@ def wilson_interval(successes: int, trials: int) -> Estimate:
 def draw_rates(
     successes: int, trials: int, *, rng: np.random.Generator, draws: int = 2000
 ) -> Float64[ndarray, " draw"]:
-    """Rates that could lie behind the count: Beta(successes + 1/2, failures + 1/2), so that 20 of
-    20 is not certainty.
+    """Rates that could lie behind a count: draws of Beta(successes + 1/2, failures + 1/2), Jeffreys'
+    posterior, so that 20 of 20 is not certainty.
     """
     return rng.beta(successes + 0.5, trials - successes + 0.5, size=draws)
 
@@ -121,9 +131,13 @@ def student_quantile(freedom: int | float) -> float:
 
 
 def student_interval(values: Float64[ndarray, " run"]) -> Estimate:
-    """The mean of a few independent numbers, with Student's interval.
+    """The mean of a few independent numbers with its interval (Student, 1908).
 
     Missing for fewer than two.
+
+        >>> found = student_interval(np.array([1.0, 2.0, 3.0]))
+        >>> round(found.low, 2), found.value, round(found.high, 2)
+        (-0.48, 2.0, 4.48)
     """
     if len(values) < 2:
         return Estimate.missing()
@@ -159,7 +173,9 @@ def ratio_with_interval(
     denominators: Float64[ndarray, " sequence"],
     rng: np.random.Generator,
 ) -> Estimate:
-    """The sum of the numerators over that of the denominators; missing where the latter is 0."""
+    """The sum of the numerators over that of the denominators, with the bootstrap's interval over
+    sequences; missing where the denominators sum to 0.
+    """
     total = denominators.sum()
     if total == 0:
         return Estimate.missing()

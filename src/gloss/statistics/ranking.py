@@ -56,7 +56,7 @@ def ranking_headline(hard: Bool[ndarray, " inactive"]) -> str:
 
 
 def fill_failed(values: Float64[ndarray, " context"], value: float) -> Float64[ndarray, " context"]:
-    """The values, with this one where there is none."""
+    """The values, with `value` in place of those that are not a number."""
     return np.where(np.isnan(values), value, values)
 
 
@@ -87,7 +87,9 @@ def estimate_by_weights(
 def draw_level_weights(
     levels: Int64[ndarray, " item"], number: int, rng: np.random.Generator
 ) -> LevelWeights:
-    """How much of a side could lie at each level, from the levels of its items."""
+    """How much of a side could lie at each level, drawn from the levels of its items: shape (draw,
+    level).
+    """
     drawn = np.zeros((DRAWS, number))
     np.add.at(drawn.T, levels, rng.standard_exponential((len(levels), DRAWS)))
     drawn[:, [0, -1]] += rng.standard_gamma(END, (DRAWS, 2))
@@ -95,7 +97,11 @@ def draw_level_weights(
 
 
 def area_under_roc(firing: LevelWeights, inactive: LevelWeights) -> Float64[ndarray, " draw"]:
-    """The chance that a firing context stands above an inactive one; half where they tie."""
+    """The chance that a firing context ranks above an inactive one; a tie counts half.
+
+    >>> area_under_roc(np.array([[2.0, 0.0]]), np.array([[0.0, 3.0]]))
+    array([1.])
+    """
     below = inactive.sum(1, keepdims=True) - np.cumsum(inactive, axis=1) + inactive / 2
     return (firing * below).sum(1) / (firing.sum(1) * inactive.sum(1))
 

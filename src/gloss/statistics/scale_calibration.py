@@ -10,7 +10,9 @@ from numpy import ndarray
 
 @dataclass(frozen=True, slots=True)
 class ScaleCalibration:
-    """What is known of both scales from tokens that are not reported."""
+    """How a simulator's scale maps to the feature's, fitted on tokens that are not reported (Bills
+    et al., 2023).
+    """
 
     slope: float
     intercept: float
@@ -22,7 +24,14 @@ class ScaleCalibration:
 def fit_scale(
     truth: Sequence[Float64[ndarray, " _"]], predicted: Sequence[Float64[ndarray, " _"]]
 ) -> ScaleCalibration | None:
-    """Both calibrations; None where nothing was predicted."""
+    """Fit a line and equal ranks to activations and predictions, one array a context.
+
+    None where nothing was predicted.
+
+        >>> fitted = fit_scale([np.array([0.0, 2.0, 4.0])], [np.array([0.0, 5.0, 10.0])])
+        >>> apply_scale(fitted, "linear", np.array([7.5]))
+        array([3.])
+    """
     a, s = (np.concatenate(parts) if len(parts) else np.empty(0) for parts in (truth, predicted))
     there = ~np.isnan(s)
     if not there.any():
@@ -39,9 +48,9 @@ def fit_scale(
 def apply_scale(
     calibration: ScaleCalibration | None, name: str, predicted: Float64[ndarray, " token"]
 ) -> Float64[ndarray, " token"]:
-    """The values on the feature's scale, `linear` or by `percentile`.
+    """The predictions on the feature's scale, by the `linear` fit or by `percentile`.
 
-    Not a number without a calibration.
+    Not a number without a calibration; a missing prediction becomes the mean activation.
     """
     if calibration is None:
         return np.full(len(predicted), np.nan)

@@ -46,7 +46,7 @@ class Embeddings:
         return Embeddings(starts, parts)
 
     def of(self, rows: Int64[ndarray, " row"]) -> Float32[ndarray, "row d"]:
-        """The vectors of these windows."""
+        """The vectors in these rows of the index, of length 1."""
         begins = np.cumsum([0, *map(len, self.parts)])
         where = np.searchsorted(begins, rows, side="right") - 1
         return np.array(
@@ -55,7 +55,7 @@ class Embeddings:
         )
 
     def cosines(self, rows: Int64[ndarray, " row"]) -> Float32[ndarray, "row window"]:
-        """How close each of these windows lies to each of all."""
+        """The cosine of the windows in these rows with every window."""
         vectors = self.of(rows)
         return np.concatenate(
             [vectors @ np.asarray(part, np.float32).T for part in self.parts], axis=1

@@ -23,9 +23,14 @@ class Exact:
     """
 
     def attribute(self, game: Game, rng: np.random.Generator) -> Interactions:
-        """Every Fourier coefficient.
+        """Every Fourier coefficient, from all 2^n values.
 
         Raises BadInput for more than 16 players, or where a value could not be had.
+
+            >>> from gloss.attribute.game import FunctionGame
+            >>> both = FunctionGame(("a", "b"), lambda masks: masks.all(axis=1))
+            >>> Exact().attribute(both, rng).into(Basis.MOBIUS).coefficients
+            {(0, 1): 1.0}
         """
         n = len(game.players)
         if n > MOST_PLAYERS:

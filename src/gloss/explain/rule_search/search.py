@@ -178,7 +178,7 @@ class GrownAlternative:
 
     @property
     def bits(self) -> float:
-        """Bits of all terms."""
+        """What all terms together cost to write down, in bits."""
         return sum(candidate.bits for candidate in self.candidates)
 
     @property
