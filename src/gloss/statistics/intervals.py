@@ -117,8 +117,8 @@ def wilson_interval(successes: int, trials: int) -> Estimate:
 def draw_rates(
     successes: int, trials: int, *, rng: np.random.Generator, draws: int = 2000
 ) -> Float64[ndarray, " draw"]:
-    """Rates that could lie behind a count: draws of Beta(successes + 1/2, failures + 1/2), Jeffreys'
-    posterior, so that 20 of 20 is not certainty.
+    """Rates that could lie behind a count, so that 20 of 20 is not certainty: draws of Jeffreys'
+    posterior, Beta(successes + 1/2, failures + 1/2).
     """
     return rng.beta(successes + 0.5, trials - successes + 0.5, size=draws)
 
