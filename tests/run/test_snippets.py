@@ -48,6 +48,7 @@ PLACEHOLDERS = {
     "DICTIONARY": "embedded",
     "DICTIONARY...": "embedded",
     "RUN": "runs/demo",
+    "RUN@FEATURE": "runs/demo@100",
     "RUN...": "runs/stories",
     "FEATURE": "100",
     "EXPERIMENT.toml": "experiment.toml",
@@ -91,7 +92,7 @@ def blocks_in(language: str) -> list[Block]:
 def commands(block: Block) -> list[list[str]]:
     """The words of each command, with what a reader has in place of what stands for it."""
     lines = block.text.replace("\\\n", " ").splitlines()
-    found = [shlex.split(line, comments=True) for line in lines]
+    found = [shlex.split(re.sub(r"(^|\s+)# .*$", "", line)) for line in lines]
     for words in found:
         if {">", "|"} & {*words}:
             del words[min(words.index(mark) for mark in (">", "|") if mark in words) :]

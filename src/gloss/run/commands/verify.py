@@ -91,7 +91,9 @@ def page_damage(pages: Path) -> str:
     """What is wrong with the pages; nothing where all are as they were written."""
     if not is_intact_seal(pages / MARK):
         return "the list of its files is missing or damaged"
-    changed = changed_files(pages, read_sealed_json(pages / MARK).get(FILES, {}), whole=True)
+    listed = read_sealed_json(pages / MARK).get(FILES, {})
+    written = {name: (size, content) for name, (size, content) in listed.items()}
+    changed = changed_files(pages, written, whole=True)
     return f"{len(changed):,} of its files are not as they were written" if changed else ""
 
 
