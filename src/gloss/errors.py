@@ -56,10 +56,7 @@ class Damaged(GlossError):
 
 
 def require_at_least(least: int | float, settings: object, *names: str) -> None:
-    """Raise BadSettings, with the setting's name, where one of these attributes is below `least`.
-
-    >>> require_at_least(1, search, "beam", "max_terms")
-    """
+    """Raise BadSettings where one of these attributes is below `least`, by the setting's name."""
     for name in names:
         if not getattr(settings, name) >= least:
             raise BadSettings(f"{name} is {getattr(settings, name)}; give {least:g} or more")

@@ -232,13 +232,13 @@ def test_every_name_of_the_front_door_has_an_example(name):
 def test_each_public_method_says_what_it_gives(kind):
     wrapped = (staticmethod, classmethod, property, cached_property)
     parts = {
-        name: inspect.getdoc(part) or ""
+        name: part
         for name, part in vars(kind).items()
         if name[0] != "_" and (inspect.isfunction(part) or isinstance(part, wrapped))
     }
     assert parts
-    assert [name for name, said in parts.items() if not said] == []
+    assert [name for name, part in parts.items() if not inspect.getdoc(part)] == []
     if kind in SHOWN:
-        assert [name for name, said in parts.items() if ">>> " not in said] == ["rows"] * (
-            kind is gloss.Run
-        )
+        bare = {name for name, part in parts.items() if ">>> " not in inspect.getdoc(part)}
+        seen_by_doctest = {n for n, part in parts.items() if not isinstance(part, cached_property)}
+        assert bare & seen_by_doctest <= {"rows"}

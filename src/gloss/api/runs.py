@@ -74,8 +74,8 @@ class Run:
     def open(folder: Path) -> "Run":
         """Open the run in this folder, as `gloss.open` does. Raises BadInput where there is none.
 
-            >>> len(gloss.Run.open(Path("runs/demo"))) == len(run)
-            True
+        >>> len(gloss.Run.open(Path("runs/demo"))) == len(run)
+        True
         """
         return Run(load_plan(folder))
 
@@ -159,8 +159,8 @@ class Run:
     def held_out_copies(self) -> CopiedWindows:
         """How many held-out windows stand in the train split, too; prints as a sentence.
 
-            >>> str(run.held_out_copies)
-            '...'
+        >>> str(run.held_out_copies)
+        '...'
         """
         return held_out_copies(self.plan)
 
@@ -168,8 +168,8 @@ class Run:
     def explanations(self) -> "RunTable":
         """Every explanation, one a row.
 
-            >>> run.explanations.to_pylist()[0]["text"]
-            '...'
+        >>> run.explanations.to_pylist()[0]["text"]
+        '...'
         """
         return self.table("explanations")
 
@@ -177,9 +177,9 @@ class Run:
     def scores(self) -> "RunTable":
         """Every score, one a row; `control` is `"none"` where it is no control.
 
-            >>> scores = run.scores.to_pandas()
-            >>> scores[scores.control == "none"].value.between(0, 1).all()
-            np.True_
+        >>> scores = run.scores.to_pandas()
+        >>> scores[scores.control == "none"].value.between(0, 1).all()
+        np.True_
         """
         return self.table("scores")
 
@@ -187,8 +187,8 @@ class Run:
     def failures(self) -> "RunTable":
         """Every feature that a stage could not treat, with the reason.
 
-            >>> {row["stage"] for row in run.failures.to_pylist()} <= {"sample", "explain", "score"}
-            True
+        >>> run.failures
+        <failures: ... rows of dictionary, feature, stage, reason, detail, ...>
         """
         return self.table("failures")
 
@@ -236,7 +236,7 @@ class Feature:
     A notebook shows all three. Elsewhere a feature prints in one line.
 
         >>> feature
-        <feature ...: ... (execution f1 ...)>
+        <feature ...: ...; execution f1 ...>
     """
 
     run: Run
@@ -244,15 +244,19 @@ class Feature:
 
     @property
     def id(self) -> FeatureId:
-        """Its dictionary's name and its index."""
+        """The name of its dictionary in the run, and its index there.
+
+        >>> feature.id.index == feature.index
+        True
+        """
         return FeatureId(self.run.plan.dictionary_name, self.index)
 
     @property
     def explanations(self) -> list[Explanation]:
         """What each explainer said; empty where none found anything.
 
-            >>> [said.method for said in feature.explanations]
-            ['rule']
+        >>> [said.method for said in feature.explanations]
+        ['rule']
         """
         return [explanation_from_row(row) for row in self._rows("explanations")]
 
@@ -260,8 +264,8 @@ class Feature:
     def explanation(self) -> Explanation | None:
         """What the first explainer said; None where none found anything.
 
-            >>> feature.explanation.text
-            '...'
+        >>> feature.explanation.text
+        '...'
         """
         return next(iter(self.explanations), None)
 
@@ -269,9 +273,9 @@ class Feature:
     def scores(self) -> list[Row]:
         """Its rows of the table `scores`, without controls: value, interval, `n`, failures.
 
-            >>> row = feature.scores[0]
-            >>> row["method"], row["low"] <= row["value"] <= row["high"]
-            ('execution', True)
+        >>> row = feature.scores[0]
+        >>> row["method"], row["low"] <= row["value"] <= row["high"]
+        ('execution', True)
         """
         return [row for row in self._rows("scores") if row["control"] == "none"]
 
@@ -279,8 +283,8 @@ class Feature:
     def controls(self) -> list[Row]:
         """Its rows of the table `scores` for another feature's words: what chance gives.
 
-            >>> {row["control"] for row in feature.controls}
-            {...}
+        >>> {row["control"] for row in feature.controls}
+        {...}
         """
         return [row for row in self._rows("scores") if row["control"] != "none"]
 
@@ -288,8 +292,8 @@ class Feature:
     def failures(self) -> list[Failure]:
         """Why a stage could not treat it.
 
-            >>> feature.failures
-            []
+        >>> feature.failures
+        []
         """
         return [failure_from_row(row) for row in self._rows("failures")]
 
@@ -312,8 +316,8 @@ class Feature:
     def evidence(self) -> Evidence:
         """What a scorer judges by: the contexts, the whole corpus, and where it fires there.
 
-            >>> len(feature.evidence.activations) > 0
-            True
+        >>> len(feature.evidence.activations) > 0
+        True
         """
         plan = self.run.plan
         return Evidence(self.examples, plan.corpus, plan.activations.feature(self.index))
@@ -322,8 +326,8 @@ class Feature:
     def contexts(self) -> "ContextList":
         """Where it fires, strongest first, train and held-out contexts together.
 
-            >>> feature.contexts.top(5)[0]
-            '...'
+        >>> feature.contexts.top(5)[0]
+        '...'
         """
         examples = self.examples
         return ContextList((examples.train, examples.held_out), self._palette(examples.strongest))
@@ -332,8 +336,8 @@ class Feature:
     def promoted_tokens(self) -> list[tuple[str, float]]:
         """The tokens whose logits it raises most, and by how much for one unit of activation.
 
-            >>> feature.promoted_tokens[0][1] >= feature.promoted_tokens[-1][1]
-            True
+        >>> feature.promoted_tokens[0][1] >= feature.promoted_tokens[-1][1]
+        True
         """
         return list(self.page.promoted_tokens)
 
@@ -341,8 +345,8 @@ class Feature:
     def suppressed_tokens(self) -> list[tuple[str, float]]:
         """The tokens whose logits it lowers most, and by how much.
 
-            >>> [type(token).__name__ for token, _ in feature.suppressed_tokens[:1]]
-            ['str']
+        >>> [type(token).__name__ for token, _ in feature.suppressed_tokens[:1]]
+        ['str']
         """
         return list(self.page.suppressed_tokens)
 
@@ -350,9 +354,9 @@ class Feature:
     def neighbours(self) -> list[tuple["Feature", float]]:
         """The features whose directions lie nearest, with the cosines.
 
-            >>> near, cosine = feature.neighbours[0]
-            >>> near.index != feature.index, cosine <= 1
-            (True, True)
+        >>> near, cosine = feature.neighbours[0]
+        >>> near.index != feature.index, cosine <= 1
+        (True, True)
         """
         return [(Feature(self.run, near.index), cosine) for near, cosine in self.page.neighbours]
 
@@ -360,8 +364,8 @@ class Feature:
     def mistakes(self) -> "MistakeList":
         """Held-out contexts that its rules get wrong, worked out anew.
 
-            >>> feature.mistakes
-            <mistakes on held-out text: ...>
+        >>> feature.mistakes
+        <mistakes on held-out text: ...>
         """
         found = feature_mistakes(self.run.plan, self.explanations)
         return MistakeList(found, self._palette(self.page.statistics.strongest))
@@ -376,8 +380,8 @@ class Feature:
     def steer(self, prompts: str | Sequence[str], **settings: Any) -> Effect:
         """Steer the run's subject along this feature, as `gloss.steer` does.
 
-            >>> feature.steer("def f(", kl=0.5, new_tokens=2).completions[0].prompt
-            'def f('
+        >>> feature.steer("def f(", kl=0.5, new_tokens=2).completions[0].prompt
+        'def f('
         """
         from gloss.api.verbs import steer
 
@@ -423,8 +427,8 @@ class ContextList:
     def top(self, number: int) -> "ContextList":
         """The strongest of them, so many at most.
 
-            >>> len(feature.contexts.top(2))
-            2
+        >>> len(feature.contexts.top(2))
+        2
         """
         return replace(self, most=number)
 
@@ -462,9 +466,9 @@ class ContextList:
     def activations(self) -> list[np.ndarray]:
         """The activation at each token: an array of shape (token,) for each context.
 
-            >>> peaks = [each.max() for each in feature.contexts.activations]
-            >>> peaks == sorted(peaks, reverse=True)
-            True
+        >>> peaks = [each.max() for each in feature.contexts.activations]
+        >>> peaks == sorted(peaks, reverse=True)
+        True
         """
         return [each.activations[row][_inside(each, row)] for each, row in self.ordered]
 
@@ -543,8 +547,8 @@ class MistakeList:
 class RunTable:
     """All rows of one kind of record; `len` is their number.
 
-        >>> run.scores
-        <scores: ... rows of dictionary, feature, ...>
+    >>> run.scores
+    <scores: ... rows of dictionary, feature, ...>
     """
 
     name: str
@@ -553,16 +557,16 @@ class RunTable:
     def to_arrow(self) -> pa.Table:
         """Give the rows as a table of pyarrow.
 
-            >>> run.scores.to_arrow().column_names[:2]
-            ['dictionary', 'feature']
+        >>> run.scores.to_arrow().column_names[:2]
+        ['dictionary', 'feature']
         """
         return self.arrow
 
     def to_pandas(self) -> Any:
         """Give the rows as a data frame of pandas. Raises BadInput where it is not installed.
 
-            >>> run.explanations.to_pandas().method.unique().tolist()
-            ['rule']
+        >>> run.explanations.to_pandas().method.unique().tolist()
+        ['rule']
         """
         try:
             return self.arrow.to_pandas()
@@ -572,7 +576,7 @@ class RunTable:
     def to_polars(self) -> Any:
         """Give the rows as a data frame of polars. Raises BadInput where it is not installed.
 
-            >>> frame = run.scores.to_polars()  # doctest: +SKIP
+        >>> frame = run.scores.to_polars()  # doctest: +SKIP
         """
         try:
             polars = import_module("polars")
@@ -583,8 +587,8 @@ class RunTable:
     def to_pylist(self) -> list[Row]:
         """Give the rows as dictionaries, one a row.
 
-            >>> sorted(run.explanations.to_pylist()[0])[:3]
-            ['dictionary', 'feature', 'method']
+        >>> sorted(run.explanations.to_pylist()[0])[:3]
+        ['dictionary', 'feature', 'method']
         """
         return self.arrow.to_pylist()
 
