@@ -271,9 +271,12 @@ class Reached:
 
 
 def run_tests(tests: list[str], plugin: object = None) -> int:
+    """The exit status of the tests; without a plugin, of a run after the first in this process."""
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         settings = ["-x", "-n", "0", "-p", "no:cacheprovider", "--timeout", "0"]
         settings += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        # the hook that checks types is in place after the first run, and refuses a second
+        settings += [] if plugin else ["-o", "addopts="]
         return int(pytest.main([*settings, *tests], plugins=[plugin] if plugin else []))
 
 
