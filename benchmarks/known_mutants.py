@@ -24,7 +24,7 @@ KNOWN: dict[str, tuple[KnownMutant, ...]] = {
         ),
     ),
     "keys": (
-        ("run/keys.py", '[version("gloss"), *parts]', "[*parts]"),
+        ("run/keys.py", "[__version__, *parts]", "[*parts]"),
         ("run/keys.py", 'f"{name}\\0{cached_file_digest(file)}\\0"', 'f"{name}\\0"'),
         ("run/keys.py", "[:12]", "[:0]"),
     ),
