@@ -261,11 +261,11 @@ class Reached:
                 met.add((frame.f_code.co_filename, frame.f_code.co_qualname.split(".<locals>")[0]))
 
         started = time.process_time()
-        sys.setprofile(look)
+        sys.settrace(look)
         try:
             return (yield)
         finally:
-            sys.setprofile(None)
+            sys.settrace(None)
             for one in met:
                 self.tests.setdefault(one, {})[item.nodeid] = time.process_time() - started
 
