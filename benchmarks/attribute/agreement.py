@@ -21,6 +21,7 @@ from torch import Tensor
 
 from benchmarks.quality.data import found
 from gloss.attribute.game import Evaluations
+from gloss.attribute.measures import LogitDifference, Pass, pad_token_rows
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.exact import Exact
 from gloss.attribute.players.model_components import (
@@ -28,12 +29,10 @@ from gloss.attribute.players.model_components import (
     Components,
     Heads,
     Sublayers,
-    logit_difference,
 )
 from gloss.attribute.result.indices import Index
 from gloss.attribute.result.interactions import Interactions
 from gloss.models.subject import Subject
-from gloss.records import PADDING
 from gloss.statistics.intervals import wilson_interval
 
 KINDS = ("simple", "nounpp", "within_rc")
@@ -88,10 +87,9 @@ def game(subject: Subject, some: list[Choice], components: Components) -> Ablati
     prompt's number.
     """
     rows = [[subject.start_token, *one.tokens] for one in some]
-    width = max(map(len, rows))
-    tokens = torch.tensor([row + [PADDING] * (width - len(row)) for row in rows])
-    right, wrong = (torch.tensor([one[index] for one in some]) for index in (1, 2))
-    return AblationGame(subject, components, tokens, logit_difference(right, wrong))
+    right, wrong = (tuple((one[index],) for one in some) for index in (1, 2))
+    measure = LogitDifference(right, wrong)
+    return AblationGame(subject, components, pad_token_rows(rows), measure)
 
 
 def accuracy(subject: Subject, some: list[tuple[Choice, Choice]]) -> str:
@@ -100,7 +98,8 @@ def accuracy(subject: Subject, some: list[tuple[Choice, Choice]]) -> str:
     And of twins, whose sum no liking for one form can move.
     """
     clean = game(subject, [one for both in some for one in both], Heads.of(subject))
-    differences = clean.metric(subject.next_logits(clean.tokens)).reshape(-1, 2)
+    rows = Pass(subject, clean.tokens, prompts=len(clean.tokens))
+    differences = clean.measure.of(rows).reshape(-1, 2)
     return (
         f"right form likelier {share(differences > 0)} prompts; twins told apart"
         f" {share(differences.sum(1) > 0)} twins"

@@ -10,11 +10,10 @@ from itertools import permutations
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from gloss.attribute.players.model_components import AblationGame, Heads, logit_difference
+from gloss.attribute.measures import LogitDifference, pad_token_rows
+from gloss.attribute.players.model_components import AblationGame, Heads
 from gloss.models.subject import Subject
-from gloss.records import PADDING
 
 NAMES = ("name", "value", "path", "data", "key", "size", "text", "code", "mode", "line")
 THREE_LAYERS = (0, 1, 2)
@@ -54,9 +53,8 @@ def game(
     The value is the mean logit difference over the prompts.
     """
     rows = [[subject.start_token, *subject.encode(prompt(*pair))] for pair in pairs]
-    width = max(map(len, rows))
-    tokens = torch.tensor([row + [PADDING] * (width - len(row)) for row in rows])
     right, wrong = (
-        torch.tensor([subject.encode(" " + pair[index])[0] for pair in pairs]) for index in (1, 0)
+        tuple((subject.encode(" " + pair[index])[0],) for pair in pairs) for index in (1, 0)
     )
-    return AblationGame(subject, Heads.of(subject, layers), tokens, logit_difference(right, wrong))
+    measure = LogitDifference(right, wrong)
+    return AblationGame(subject, Heads.of(subject, layers), pad_token_rows(rows), measure)

@@ -52,7 +52,7 @@ def named(
     The game is asked for nothing but the attribution's masks.
     """
     masks = sets_of(len(game.players), size)
-    return masks[method.attribute(game, rng).predicted(masks).argmax()]
+    return masks[method.attribute(game, rng).predict(masks).argmax()]
 
 
 def greedy(game: Game, size: int) -> Bool[ndarray, " player"]:

@@ -143,7 +143,7 @@ def measured(case: Case) -> dict[str, float]:
         unremembered = FunctionGame(case.game.players, case.game.values)
         try:
             attributed = method.attribute(unremembered, np.random.default_rng(case.seed))
-            predicted = attributed.predicted(truth)
+            predicted = attributed.predict(truth)
             found[name] = 1 - float(((values - predicted) ** 2).mean() / values.var())
         except GlossError:
             found[name] = float("nan")

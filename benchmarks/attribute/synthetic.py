@@ -100,7 +100,7 @@ def measured(
     begun = time.process_time()
     found = METHODS[method](masks).attribute(game, rng)
     seconds = time.process_time() - begun - sum(spent)
-    truth = 1 - float(((values - found.predicted(fresh)) ** 2).mean() / values.var())
+    truth = 1 - float(((values - found.predict(fresh)) ** 2).mean() / values.var())
     return truth, found.faithfulness.r2.value, found.evaluations, seconds
 
 

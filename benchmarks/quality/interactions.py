@@ -148,7 +148,7 @@ def peaks(rng: np.random.Generator) -> list[Row]:
             continue
         fresh = rng.random((10_000, players)) < 0.5
         values = game.values(fresh)
-        truth = 1 - float(((values - found.predicted(fresh)) ** 2).mean() / values.var())
+        truth = 1 - float(((values - found.predict(fresh)) ** 2).mean() / values.var())
         claimed = found.faithfulness.r2
         known = f"no more than fresh masks bear out, {truth:.3f}: the interval begins below it"
         rows.append(Row.of(name, known, claimed, claimed.low - 0.002 <= truth))
@@ -171,7 +171,7 @@ def covered(rng: np.random.Generator, noise: float, repeats: int) -> Row:
         found = Auto(budget=800).attribute(noisy, rng)
         fresh = rng.random((10_000, 30)) < 0.5
         values = noisy.values(fresh)
-        truth = 1 - float(((values - found.predicted(fresh)) ** 2).mean() / values.var())
+        truth = 1 - float(((values - found.predict(fresh)) ** 2).mean() / values.var())
         hits += found.faithfulness.r2.low - 0.002 <= truth <= found.faithfulness.r2.high + 0.002
         claims.append(found.faithfulness.r2.value)
     middle = float(np.median(claims))

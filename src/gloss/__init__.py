@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gloss.api.opening import open_run as open  # noqa: A004  as in gzip.open
     from gloss.api.opening import run_experiment as run
     from gloss.api.runs import Feature, Run, RunTable
-    from gloss.api.verbs import explain, score, steer
+    from gloss.api.verbs import attribute, explain, score, steer
     from gloss.errors import GlossError
     from gloss.records import Explanation, Failure, Score
     from gloss.run.experiment import Experiment
@@ -30,6 +30,7 @@ _HOMES = {
     "load_dictionary": "gloss.api.opening",
     "open": "gloss.api.opening:open_run",
     "run": "gloss.api.opening:run_experiment",
+    "attribute": "gloss.api.verbs",
     "explain": "gloss.api.verbs",
     "score": "gloss.api.verbs",
     "steer": "gloss.api.verbs",
@@ -53,6 +54,7 @@ __all__ = [
     "RunTable",
     "Score",
     "__version__",
+    "attribute",
     "explain",
     "load_dictionary",
     "load_model",

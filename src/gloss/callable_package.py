@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 VERBS = {
+    "gloss.attribute": "gloss.api.verbs:attribute",
     "gloss.explain": "gloss.api.verbs:explain",
     "gloss.run": "gloss.api.opening:run_experiment",
     "gloss.score": "gloss.api.verbs:score",

@@ -2,6 +2,9 @@
 exits with code 2.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class GlossError(Exception):
     """Something that the user gave cannot be used.
@@ -62,6 +65,15 @@ def require_at_least(least: int | float, settings: object, *names: str) -> None:
             raise BadSettings(f"{name} is {getattr(settings, name)}; give {least:g} or more")
 
 
+def require_one_of(choices: Iterable[str], settings: object, name: str) -> None:
+    """Raise BadSettings, with what there is, where this attribute is none of the choices.
+
+    >>> require_one_of(("regression", "sampling"), method, "approach")
+    """
+    if (given := getattr(settings, name)) not in (known := list(choices)):
+        raise BadSettings(f"{name} is {given!r}; give {' or '.join(map(repr, known))}")
+
+
 def error_cause(error: BaseException) -> str:
     """An error's first cause in one line, with its kind where it says little by itself."""
     while error.__cause__ is not None:
@@ -72,4 +84,14 @@ def error_cause(error: BaseException) -> str:
         said
         if isinstance(error, OSError | ValueError | ImportError) and said
         else f"{type(error).__name__} {said}".strip()
+    )
+
+
+def suggestion(given: str, known: Iterable[str]) -> str:
+    """What was probably meant, and everything that is there."""
+    known = list(known)
+    near = difflib.get_close_matches(given, known, n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else "."
+    return (
+        f"{meant} There {'are' if len(known) != 1 else 'is'}: {', '.join(sorted(known)) or 'none'}."
     )

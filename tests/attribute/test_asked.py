@@ -49,7 +49,7 @@ def test_an_endpoint_gives_the_values_of_the_subject_behind_it(subject, tmp_path
     here = PromptGame(
         subject,
         TextPieces.of(text, PromptUnit.WORDS, subject.encode),
-        LogProbability(tuple(subject.encode(answer))),
+        LogProbability((tuple(subject.encode(answer)),)),
     )
     stripped = [asked.remaining(mask) for mask in masks]
     same = [

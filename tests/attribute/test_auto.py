@@ -18,7 +18,7 @@ def drawn(rng: np.random.Generator, players: int, order: int) -> tuple[int, ...]
 def r2(found, game, rng) -> float:
     masks = rng.random((4000, len(game.players))) < 0.5
     values = game.values(masks)
-    return 1 - ((values - found.predicted(masks)) ** 2).mean() / values.var()
+    return 1 - ((values - found.predict(masks)) ** 2).mean() / values.var()
 
 
 def test_sparse_parities_are_recovered_exactly(rng):

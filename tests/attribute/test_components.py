@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from gloss.attribute.measures import LogitDifference, LogProbability, Pass, pad_token_rows
 from gloss.attribute.players.model_components import (
     Ablation,
     AblationGame,
     Features,
     Heads,
     Sublayers,
-    log_probability,
-    logit_difference,
 )
 from gloss.errors import BadInput, BadSettings
 from gloss.intervene.edits import FeatureEdit
+from gloss.models.subject import NO_EDITS
 from gloss.records import EditKind
 
 
@@ -24,29 +24,28 @@ def tokens(subject):
         [subject.start_token, *subject.encode(text)][:9]
         for text in ("for i in range(10):\n", "def main(self, x):\n    x = 1")
     ]
-    width = max(map(len, rows))
-    return torch.tensor([row + [-1] * (width - len(row)) for row in rows])
+    return pad_token_rows(rows)
 
 
-def metric(tokens):
-    return logit_difference(torch.tensor([5, 6]), torch.tensor([7, 8]))
+MEASURE = LogitDifference(((5,), (6,)), ((7,), (8,)))
 
 
-def clean(subject, tokens) -> float:
-    return float(metric(tokens)(subject.next_logits(tokens)).double().mean())
+def clean(subject, tokens, edits=NO_EDITS) -> float:
+    rows = Pass(subject, tokens, lambda _: edits, prompts=len(tokens))
+    return float(MEASURE.of(rows).mean())
 
 
 @pytest.mark.parametrize("ablation", list(Ablation))
 @pytest.mark.parametrize("of", [Heads.of, Sublayers.mlps, Sublayers.layers])
 def test_nothing_removed_changes_nothing(subject, tokens, of, ablation):
-    game = AblationGame(subject, of(subject), tokens, metric(tokens), ablation)
+    game = AblationGame(subject, of(subject), tokens, MEASURE, ablation)
     whole = np.ones((1, len(game.players)), bool)
     assert game.values(whole) == pytest.approx([clean(subject, tokens)], abs=1e-4)
 
 
 def test_a_head_to_zero_is_its_stretch_of_z_to_zero(subject, tokens):
     heads = Heads.of(subject)
-    game = AblationGame(subject, heads, tokens, metric(tokens), Ablation.ZERO)
+    game = AblationGame(subject, heads, tokens, MEASURE, Ablation.ZERO)
     masks = ~np.eye(len(game.players), dtype=bool)
     values = game.values(masks)
     width = subject.width(heads.sites[0]) // heads.number[heads.sites[0]]
@@ -56,43 +55,37 @@ def test_a_head_to_zero_is_its_stretch_of_z_to_zero(subject, tokens):
             x[..., head * width : (head + 1) * width] = 0
             return x
 
-        alone = metric(tokens)(subject.next_logits(tokens, {site: cut})).double().mean()
-        assert values[number] == pytest.approx(float(alone), abs=1e-4)
+        alone = clean(subject, tokens, {site: cut})
+        assert values[number] == pytest.approx(alone, abs=1e-4)
     assert game.players[0] == "head 0.0"
 
 
 def test_a_layer_to_zero_leaves_the_stream_as_it_was(subject, tokens):
-    game = AblationGame(subject, Sublayers.layers(subject), tokens, metric(tokens), Ablation.ZERO)
+    game = AblationGame(subject, Sublayers.layers(subject), tokens, MEASURE, Ablation.ZERO)
     none = np.zeros((1, subject.layers), bool)
     sites = [
         subject.site(f"{kind}.{layer}")
         for kind in ("attn_out", "mlp_out")
         for layer in range(subject.layers)
     ]
-    bare = subject.next_logits(tokens, dict.fromkeys(sites, torch.zeros_like))
-    assert game.values(none) == pytest.approx(
-        [float(metric(tokens)(bare).double().mean())], abs=1e-4
-    )
+    bare = clean(subject, tokens, dict.fromkeys(sites, torch.zeros_like))
+    assert game.values(none) == pytest.approx([bare], abs=1e-4)
 
 
 def test_a_feature_to_zero_is_the_same_as_ablating_it(subject, dictionary, tokens):
     x = subject.run(tokens, read=[dictionary.reads]).activations[dictionary.reads]
     codes = dictionary.encode(x[0, 1:])
     indices = tuple(sorted({int(index) for index in codes.indices.flatten() if index >= 0}))[:4]
-    game = AblationGame(
-        subject, Features(dictionary, indices), tokens, metric(tokens), Ablation.ZERO
-    )
+    game = AblationGame(subject, Features(dictionary, indices), tokens, MEASURE, Ablation.ZERO)
     values = game.values(~np.eye(4, dtype=bool))
     for value, index in zip(values, indices, strict=True):
         edit = FeatureEdit(dictionary, index, EditKind.ABLATE)
-        alone = subject.next_logits(
-            tokens, edit.edits(0.0, torch.zeros(len(tokens), dtype=torch.int64))
-        )
-        assert value == pytest.approx(float(metric(tokens)(alone).double().mean()), abs=1e-4)
+        begins = torch.zeros(len(tokens), dtype=torch.int64)
+        assert value == pytest.approx(clean(subject, tokens, edit.edits(0.0, begins)), abs=1e-4)
 
 
 def test_many_masks_are_run_together(subject, tokens, rng, monkeypatch):
-    game = AblationGame(subject, Heads.of(subject), tokens, log_probability(torch.tensor([5, 6])))
+    game = AblationGame(subject, Heads.of(subject), tokens, LogProbability(((5,), (6,))))
     masks = rng.random((20, len(game.players))) < 0.5
     together = game.values(masks)
     monkeypatch.setattr("gloss.attribute.players.model_components.ROWS", 2)
@@ -102,7 +95,7 @@ def test_many_masks_are_run_together(subject, tokens, rng, monkeypatch):
 
 def test_it_refuses_means_of_features(subject, dictionary, tokens):
     with pytest.raises(BadSettings, match="zero or resample"):
-        AblationGame(subject, Features(dictionary, (1,)), tokens, metric(tokens))
+        AblationGame(subject, Features(dictionary, (1,)), tokens, MEASURE)
 
 
 def test_it_refuses_a_dictionary_with_two_sites(dictionary):

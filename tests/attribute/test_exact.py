@@ -62,7 +62,7 @@ def test_the_best_account_by_small_sets_is_the_faithful_banzhaf_index(rng):
     found = Exact().attribute(game_of({(): 1.0, (0, 1): 1.0, (0, 1, 2): 2.0}, 4, Basis.MOBIUS), rng)
     truncated, share = found.truncate(2)
     assert dict(truncated.coefficients) == pytest.approx(found.index(Index.FAITH_BANZHAF, 2))
-    values, best = found.predicted(all_masks(4)), truncated.predicted(all_masks(4))
+    values, best = found.predict(all_masks(4)), truncated.predict(all_masks(4))
     assert share == pytest.approx(
         1 - ((values - best) ** 2).sum() / ((values - values.mean()) ** 2).sum()
     )

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from gloss.attribute.game import FunctionGame
+from gloss.attribute.measures import FeatureActivation, LogitDifference, LogProbability
 from gloss.attribute.methods.gradient import Gradient
-from gloss.attribute.players.fading_tokens import AnswerTarget, FadingTokens, FeatureTarget
+from gloss.attribute.players.fading_tokens import FadingTokens
 from gloss.errors import BadInput, BadSettings
 
 
@@ -30,7 +31,7 @@ def parts(found) -> list[float]:
 def test_integrated_gradients_share_a_product_and_add_up(rng):
     found = Gradient().attribute(Smooth(), rng)
     assert parts(found) == pytest.approx([3, 1, 1])
-    assert found.predicted(np.ones((1, 3), bool)) == pytest.approx([5])
+    assert found.predict(np.ones((1, 3), bool)) == pytest.approx([5])
 
 
 def test_the_slope_at_the_whole_counts_a_product_twice(rng):
@@ -52,9 +53,9 @@ def test_slopes_of_the_subject_are_differences_of_its_values(subject, dictionary
         ]
     )
     target = (
-        FeatureTarget(dictionary, int(codes.indices[0, codes.values[0].argmax()]))
+        FeatureActivation(dictionary, int(codes.indices[0, codes.values[0].argmax()]))
         if feature
-        else AnswerTarget(5, 9)
+        else LogitDifference(((5,),), ((9,),))
     )
     game = FadingTokens(subject, tokens, target)
     middle = np.full((1, len(tokens)), 0.9, np.float32)
@@ -71,7 +72,9 @@ def test_slopes_of_the_subject_are_differences_of_its_values(subject, dictionary
 def test_a_prompt_as_it_is_has_the_value_of_its_clean_run(subject):
     tokens = tuple(subject.encode("for i in"))
     logits = subject.next_logits(row(subject, tokens))[0]
-    value = FadingTokens(subject, tokens, AnswerTarget(7)).values(np.ones((1, len(tokens)), bool))
+    value = FadingTokens(subject, tokens, LogProbability(((7,),))).values(
+        np.ones((1, len(tokens)), bool)
+    )
     assert value == pytest.approx([float(logits.log_softmax(0)[7])], abs=1e-4)
 
 
@@ -79,7 +82,7 @@ def test_it_refuses_games_without_slopes(subject, rng):
     with pytest.raises(BadInput, match="needs a game with slopes"):
         Gradient().attribute(FunctionGame(("a",), lambda masks: masks[:, 0] * 1.0), rng)
     with pytest.raises(BadInput, match="no tokens"):
-        FadingTokens(subject, (), AnswerTarget(1))
+        FadingTokens(subject, (), LogProbability(((1,),)))
     with pytest.raises(BadSettings, match="steps=0"):
         Gradient(steps=0)
 

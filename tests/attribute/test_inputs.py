@@ -7,6 +7,7 @@ import torch
 from gloss.attribute.bases import Basis, all_masks
 from gloss.attribute.measures import FeatureActivation, KlFromClean, LogitDifference, LogProbability
 from gloss.attribute.methods.exact import Exact
+from gloss.attribute.players.model_components import AblationGame, Sublayers
 from gloss.attribute.players.prompt_games import PromptGame
 from gloss.attribute.players.prompt_parts import PromptUnit, TextPieces, TokenRow
 from gloss.errors import BadInput
@@ -34,7 +35,7 @@ def one_by_one(game: PromptGame, masks: np.ndarray, answer: tuple[int, ...]) -> 
 @pytest.mark.parametrize("answer", ["i", "i, end)"])
 def test_the_log_probability_of_an_answer(subject, answer, rng):
     tokens = tuple(subject.encode(answer))
-    words = game(subject, LogProbability(tokens))
+    words = game(subject, LogProbability((tokens,)))
     masks = rng.random((20, len(words.players))) < 0.5
     assert words.values(masks) == pytest.approx(one_by_one(words, masks, tokens), abs=1e-4)
 
@@ -42,24 +43,21 @@ def test_the_log_probability_of_an_answer(subject, answer, rng):
 def test_log_odds_and_differences_of_two_answers(subject):
     yes, no = subject.encode("i")[:1], subject.encode("x")[:1]
     masks = np.ones((1, 5), bool)
-    log_p = game(subject, LogProbability(tuple(yes))).values(masks)
-    odds = game(subject, LogProbability(tuple(yes), odds=True)).values(masks)
+    log_p = game(subject, LogProbability((tuple(yes),))).values(masks)
+    odds = game(subject, LogProbability((tuple(yes),), odds=True)).values(masks)
     assert odds == pytest.approx(log_p - np.log1p(-np.exp(log_p)))
-    difference = game(subject, LogitDifference(tuple(yes), tuple(no))).values(masks)
+    difference = game(subject, LogitDifference((tuple(yes),), (tuple(no),))).values(masks)
     assert difference == pytest.approx(
-        log_p - game(subject, LogProbability(tuple(no))).values(masks), abs=1e-4
+        log_p - game(subject, LogProbability((tuple(no),))).values(masks), abs=1e-4
     )
 
 
 def test_the_kl_is_0_where_nothing_is_removed(subject):
-    words = game(subject, LogProbability((1,)))
-    whole = (
-        subject.next_logits(torch.tensor([words.row(np.ones(len(words.players), bool))]))[0]
-        .double()
-        .log_softmax(0)
-        .numpy()
+    words = game(subject, LogProbability(((1,),)))
+    whole = torch.tensor([words.row(np.ones(len(words.players), bool))])
+    values = game(subject, KlFromClean.of_prompts(subject, whole)).values(
+        np.array([[True] * 5, [False] * 5])
     )
-    values = game(subject, KlFromClean(whole)).values(np.array([[True] * 5, [False] * 5]))
     assert values[0] == pytest.approx(0, abs=1e-6)
     assert values[1] > 0.1
 
@@ -76,7 +74,7 @@ def test_why_a_feature_fires_is_the_token_that_it_fires_at(subject, dictionary):
     masks = np.ones((1, len(tokens)), bool)
     assert fires.values(masks) == pytest.approx([float(codes.values.max())], rel=1e-4)
     found = Exact().attribute(fires, np.random.default_rng(0))
-    assert found.predicted(masks) == pytest.approx(fires.values(masks), rel=1e-5)
+    assert found.predict(masks) == pytest.approx(fires.values(masks), rel=1e-5)
 
 
 def test_the_start_token_alone_has_no_activation(subject, dictionary):
@@ -87,8 +85,38 @@ def test_the_start_token_alone_has_no_activation(subject, dictionary):
     ) == [0.0]
 
 
+@pytest.fixture(scope="module")
+def fires_at_start(subject, dictionary) -> int:
+    """The feature that is strongest at the start token."""
+    start = torch.tensor([[subject.start_token]])
+    x = subject.run(start, read=[dictionary.reads]).activations[dictionary.reads][0]
+    codes = dictionary.encode(x)
+    assert float(codes.values.max()) > 0
+    return int(codes.indices[0, codes.values[0].argmax()])
+
+
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_a_feature_that_fires_at_the_start_token_is_not_counted_there(
+    subject, dictionary, fires_at_start, anywhere
+):
+    tokens = subject.encode("x = 1")
+    measure = FeatureActivation(dictionary, fires_at_start, anywhere)
+    masks = np.array([[False] * len(tokens), [True] * len(tokens)])
+    row = TokenRow(tuple(tokens), subject.vocabulary())
+    site, whole = dictionary.reads, torch.tensor([[subject.start_token, *tokens]])
+    codes = dictionary.encode(subject.run(whole, read=[site]).activations[site][0, 1:])
+    elsewhere = (codes.values * (codes.indices == fires_at_start)).sum(1)
+    expected = [0.0, float(elsewhere.max() if anywhere else elsewhere[-1])]
+    assert PromptGame(subject, row, measure).values(masks) == pytest.approx(expected, abs=1e-5)
+    components = AblationGame(subject, Sublayers.mlps(subject), whole, measure)
+    everybody = np.ones((1, len(components.players)), bool)
+    assert components.values(everybody) == pytest.approx(expected[1:], abs=1e-5)
+    alone = AblationGame(subject, Sublayers.mlps(subject), whole[:, :1], measure)
+    assert alone.values(everybody) == [0.0]
+
+
 def test_batches_do_not_change_values(subject, monkeypatch):
-    words = game(subject, LogProbability((5,)))
+    words = game(subject, LogProbability(((5,),)))
     masks = all_masks(5)
     whole = words.values(masks)
     monkeypatch.setattr("gloss.attribute.measures.POSITIONS", 30)
@@ -101,9 +129,9 @@ def test_a_conjunction_of_words_is_found(subject):
     """
 
     class Both:
-        def of(self, subject, rows):
+        def of(self, rows):
             wanted = set(subject.encode(" range(10):")) | set(subject.encode(" print("))
-            return np.array([float(wanted <= set(row)) for row in rows])
+            return torch.tensor([float(wanted <= set(row)) for row in rows.tokens.tolist()])
 
     found = (
         Exact()

@@ -33,7 +33,7 @@ def test_dense_effects_are_shrunk(rng):
     found = Lasso(budget=700, order=1).attribute(game, rng)
     masks = rng.random((3000, 300)) < 0.5
     truth = masks @ weights
-    assert 1 - ((found.predicted(masks) - truth) ** 2).mean() / truth.var() > 0.5
+    assert 1 - ((found.predict(masks) - truth) ** 2).mean() / truth.var() > 0.5
 
 
 def test_pairs_of_a_thousand_players_are_screened(rng):

@@ -12,7 +12,7 @@ from gloss.attribute.methods.faithful import Faithful
 from gloss.attribute.methods.occlusion import Occlusion
 from gloss.attribute.methods.shapley import Shapley
 from gloss.attribute.result.indices import Index
-from gloss.errors import BadInput
+from gloss.errors import BadInput, BadSettings
 
 PLANTED = {(): 0.5, (0,): 1.0, (3,): -0.5, (1, 2): 0.8, (4, 5, 6): 1.2}
 METHODS = [
@@ -106,5 +106,5 @@ def test_values_that_are_no_number_are_counted(rng):
 
 @pytest.mark.parametrize("kind", [Shapley, Banzhaf])
 def test_approaches_that_are_not_there_are_refused(kind):
-    with pytest.raises(ValueError, match="approach is 'magic'"):
+    with pytest.raises(BadSettings, match="approach is 'magic'"):
         kind(approach="magic")

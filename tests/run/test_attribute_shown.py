@@ -10,7 +10,7 @@ from gloss.attribute.game import FunctionGame
 from gloss.attribute.methods.exact import Exact
 from gloss.attribute.result.interactions import Faithfulness, Interactions
 from gloss.records import Estimate
-from gloss.run.attributing.terminal_view import LOWERS, RAISES, shaded_prompt, strongest_sets_table
+from gloss.run.commands.attribution_view import LOWERS, RAISES, shaded_prompt, strongest_sets_table
 
 
 def printed(what) -> list[str]:

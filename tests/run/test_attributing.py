@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from gloss.attribute.question import AttributionQuestion
 from gloss.errors import BadInput, BadSettings
-from gloss.run.attributing.attribution_report import report_attribution
-from gloss.run.attributing.question import AttributionQuestion, AttributionSettings, PlayerSettings
+from gloss.run.commands.attribute import AttributionSettings, report_attribution
 from models.servers import serve
 
 PROMPT = "for i in range(10):\n    print("
@@ -50,7 +50,7 @@ def test_words_of_a_prompt(tmp_path, capsys):
 
 def test_the_likeliest_answer_stands_in_for_one_that_is_left_out(tmp_path, capsys):
     report_attribution(
-        AttributionQuestion(prompt="import os\nimport", players=PlayerSettings(unit="lines")),
+        AttributionQuestion(prompt="import os\nimport", unit="lines"),
         AttributionSettings(folder=tmp_path, method="exact"),
     )
     assert "log-probability of" in capsys.readouterr().out
@@ -59,9 +59,7 @@ def test_the_likeliest_answer_stands_in_for_one_that_is_left_out(tmp_path, capsy
 @pytest.mark.parametrize("components", ["mlps", "layers"])
 def test_parts_of_the_model(tmp_path, components):
     report_attribution(
-        AttributionQuestion(
-            prompt=PROMPT, answer="i", other="x", players=PlayerSettings(components=components)
-        ),
+        AttributionQuestion(prompt=PROMPT, answer="i", other="x", components=components),
         AttributionSettings(folder=tmp_path, method="exact"),
     )
     assert record(tmp_path)["players"][0] == {"mlps": "MLP 0", "layers": "layer 0"}[components]
@@ -69,16 +67,12 @@ def test_parts_of_the_model(tmp_path, components):
 
 def test_features_of_a_dictionary_and_the_activation_of_one(tmp_path):
     report_attribution(
-        AttributionQuestion(
-            prompt=PROMPT, answer="i", players=PlayerSettings(features="embedded@3,17")
-        ),
+        AttributionQuestion(prompt=PROMPT, answer="i", features="embedded@3,17"),
         AttributionSettings(folder=tmp_path / "a", method="exact"),
     )
     assert record(tmp_path / "a")["players"] == ["feature 3", "feature 17"]
     report_attribution(
-        AttributionQuestion(
-            prompt="x = 1", feature="embedded@3", players=PlayerSettings(unit="tokens")
-        ),
+        AttributionQuestion(prompt="x = 1", feature="embedded@3", unit="tokens"),
         AttributionSettings(folder=tmp_path / "b", method="exact"),
     )
     assert record(tmp_path / "b")["value"] == "activation of feature 3"
@@ -106,7 +100,7 @@ def test_a_table_of_masks_and_values(tmp_path, rng, kind):
         ]
         file.write_text("\n".join([",".join([*map(str, range(12)), "value"]), *rows]))
     report_attribution(
-        AttributionQuestion(players=PlayerSettings(data=str(file))),
+        AttributionQuestion(data=str(file)),
         AttributionSettings(folder=tmp_path),
     )
     kept = record(tmp_path)
@@ -140,10 +134,13 @@ def test_behind_an_endpoint_nothing_is_asked_twice(tmp_path, capsys):
         (lambda: AttributionQuestion(prompt="a", value="activation"), "needs --feature"),
         (
             lambda: AttributionQuestion(prompt="a", base_url="http://x/v1"),
-            "an endpoint shows words",
+            "an endpoint tells how likely an answer is",
         ),
-        (lambda: PlayerSettings(unit="letters"), "no such choice"),
-        (lambda: PlayerSettings(components="heads", data="x.csv"), "different players"),
+        (lambda: AttributionQuestion(prompt="a", unit="letters"), "no such choice"),
+        (
+            lambda: AttributionQuestion(prompt="a", components="heads", data="x.csv"),
+            "different players",
+        ),
     ],
 )
 def test_a_wrong_question_is_refused_before_anything_is_loaded(wrong, said):
@@ -155,13 +152,13 @@ def test_what_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "bad.csv").write_text("a,b\n1,0\n")
     with pytest.raises(BadInput, match="no column 'value'"):
         report_attribution(
-            AttributionQuestion(players=PlayerSettings(data=str(tmp_path / "bad.csv"))),
+            AttributionQuestion(data=str(tmp_path / "bad.csv")),
             AttributionSettings(folder=tmp_path),
         )
     (tmp_path / "two.csv").write_text("a,value\n2,0\n")
     with pytest.raises(BadInput, match="write 1 for a player"):
         report_attribution(
-            AttributionQuestion(players=PlayerSettings(data=str(tmp_path / "two.csv"))),
+            AttributionQuestion(data=str(tmp_path / "two.csv")),
             AttributionSettings(folder=tmp_path),
         )
     with pytest.raises(BadSettings, match="names no feature"):

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from html import unescape
 
 import numpy as np
 import pytest
@@ -15,7 +16,17 @@ from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Quantiles
 from gloss.store.evidence import Evidence
 
-LIGHT = ("GlossError", "explain", "load_dictionary", "load_model", "open", "run", "score", "steer")
+LIGHT = (
+    "GlossError",
+    "attribute",
+    "explain",
+    "load_dictionary",
+    "load_model",
+    "open",
+    "run",
+    "score",
+    "steer",
+)
 
 
 def test_the_names_are_few_and_each_is_there():
@@ -259,6 +270,47 @@ def test_the_embedded_pair_is_had_by_name_and_steered():
     assert effect.kl.value == pytest.approx(0.5, rel=0.1)
     with pytest.raises(BadInput, match="is no folder here"):
         gloss.load_dictionary("no/such/folder")
+
+
+def test_an_attribution_is_had_from_python_and_shows_itself(tmp_path):
+    model, dictionary = gloss.load_model(), gloss.load_dictionary()
+
+    async def inside() -> object:
+        return gloss.attribute("for i in range(10):\n    print(", model=model, answer="i")
+
+    found = asyncio.run(inside())
+    assert found.value == "log-probability of 'i' (nats)"
+    assert found.players == ("for", "i", "in", "range(10):", "print(")
+    assert repr(found).startswith(f"<attribution of the {found.value} to 5 words: “")
+    rows = found.to_pylist()
+    assert len(rows) == len(found.to_pandas()) == len(found.table)
+    whole = found.interactions.predict(np.ones((1, 5), bool))[0]
+    nobody = found.interactions.predict(np.zeros((1, 5), bool))[0]
+    assert sum(row["adds"] for row in rows) == pytest.approx(whole - nobody)
+    assert found._repr_html_().count("<text") >= 5
+    page = found.write_page(tmp_path / "page.html").read_text()
+    assert unescape(page).count(found.value) >= 2
+    fires = gloss.attribute(
+        "def f(", model=model, dictionary=dictionary, feature=999, unit="tokens", method="exact"
+    )
+    assert fires.value == "activation of feature 999"
+    assert "tokens" in repr(fires)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"anwser": "i"}, "no setting 'anwser'; did you mean 'answer'"),
+        ({"answer": 3}, "gloss.attribute.answer must be text"),
+        ({"feature": 3}, "give dictionary="),
+        ({"method": "atuo"}, "has no method 'atuo'"),
+        ({"method": "exact", "budget": 3}, "has no setting 'budget'"),
+        ({"method": "gradient", "components": "heads"}, "needs tokens that fade"),
+    ],
+)
+def test_wrong_settings_of_an_attribution_are_refused_before_anything_is_loaded(settings, said):
+    with pytest.raises(BadSettings, match=said):
+        gloss.attribute("for i in", **settings)
 
 
 def test_packages_stay_packages_and_are_called_by_their_verb(tmp_path):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from gloss.attribute.question import AttributionQuestion
 from gloss.models.pretrained.hub import hub_snapshot
-from gloss.run.attributing.attribution_report import question_content_hashes
-from gloss.run.attributing.question import AttributionQuestion
+from gloss.run.commands.attribute import question_content_hashes
 from gloss.run.experiment import Experiment
 from gloss.run.keys import fingerprint, model_hash, result_key, source_hash
 from gloss.run.plan import Plan

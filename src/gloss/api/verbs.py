@@ -1,9 +1,12 @@
-"""What is done to one feature: explain it, score words about it, steer a model along it."""
+"""What is done to a feature or a model: explain, score words, steer, attribute."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gloss.api.attributions import Attribution
     from gloss.api.runs import Feature
     from gloss.models.dictionary import Dictionary
     from gloss.models.subject import Subject
@@ -154,6 +157,32 @@ def steer(
         dictionary = dictionary.to(model.device)
     intervention = FeatureEdit(dictionary, name.index, EditKind(edit))
     return steered_effect(baseline, intervention, name, asked)
+
+
+def attribute(
+    prompt: str = "",
+    *,
+    model: "Subject | str | Path" = "",
+    dictionary: "Dictionary | None" = None,
+    method: str = "auto",
+    seed: int = 0,
+    **settings: Any,
+) -> "Attribution":
+    """Which words of a prompt, or parts of the model, act together to make it say what it does.
+
+    `settings` are those of `gloss attribute` (`answer`, `other`, `feature`, `value`, `unit`,
+    `removal`, `components`, `features`, `data`, `base_url`) and those of the method, such as
+    `budget` and `order`; see `docs/attribute.md`. A `feature` may be one of a run, or a number
+    beside a `dictionary`. Without a `model` it is the run's, or the embedded one. Raises BadInput,
+    BadSettings and Mismatch as `gloss attribute` does.
+
+        >>> found = gloss.attribute("for i in range(10):\\n    print(", answer="i")
+        >>> found.value
+        "log-probability of 'i' (nats)"
+    """
+    from gloss.api.attributions import attribute_prompt
+
+    return attribute_prompt({"prompt": prompt, **settings}, model, dictionary, method, seed)
 
 
 def _explanation(feature: "Feature", given: "str | Explanation | None") -> "Explanation":

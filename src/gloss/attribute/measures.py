@@ -1,46 +1,150 @@
-"""What is read of the subject after a prompt: how likely an answer is, what has changed, how
-strongly a feature fires.
+"""What is read of a subject, whatever the players of a game are: how likely an answer is, what has
+changed, how strongly a feature fires.
+
+A game says which rows of tokens are run and what is changed inside the subject meanwhile (a
+`Pass`); a measure makes one number of each row, differentiable where the pass keeps its graph.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from gloss.attribute.values import log_odds
 from gloss.errors import BadInput
 from gloss.models.dictionary import Dictionary
-from gloss.models.subject import Subject
+from gloss.models.sites import Site
+from gloss.models.structure.hooks import Edit
+from gloss.models.subject import NO_EDITS, Subject
 from gloss.records import PADDING
 
-POSITIONS = 8192  # in one forward pass
+POSITIONS = 8192  # in one forward pass over rows of unequal length
+NOTHING = torch.zeros(0, dtype=torch.int64)
+
+Answers = tuple[tuple[int, ...], ...]
+"""The tokens of an answer: one for all rows, or one for each prompt of a pass."""
+
+Edits = Callable[[Int64[Tensor, "row position"]], Mapping[Site, Edit]]
+"""What is changed inside a subject while it reads these rows, which may be those of a pass with an
+answer behind them.
+"""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Rows of tokens that a subject reads together."""
+
+    subject: Subject
+    tokens: Int64[Tensor, "row position"]  # start token in front, PADDING behind
+    edits: Edits = lambda _: NO_EDITS
+    prompts: int = 1  # that stand in the rows, one after the other, over and over
+    beginning: Int64[Tensor, " position"] = NOTHING  # of every row, in front of its tokens
+    grad: bool = False
+
+    @cached_property
+    def lengths(self) -> Int64[Tensor, " row"]:
+        """How many tokens each row has, those of the beginning left out."""
+        return (self.tokens != PADDING).sum(1)
+
+    def log_probabilities(self, answers: Answers) -> Float64[Tensor, " row"]:
+        """Of the whole answer after each row, in nats. Raises BadInput for one that is empty."""
+        logits, said = self.answer_logits(answers)
+        chosen = logits.double().log_softmax(2).gather(2, said.clamp_min(0)[:, :, None])[:, :, 0]
+        return torch.where(said == PADDING, 0.0, chosen).sum(1)
+
+    def answer_logits(
+        self, answers: Answers
+    ) -> tuple[Float[Tensor, "row token vocabulary"], Int64[Tensor, "row token"]]:
+        """The logits before each token of the answers, and those tokens, PADDING behind."""
+        said = self.said(answers)
+        places = self.lengths[:, None] + torch.arange(said.shape[1])
+        rows = torch.nn.functional.pad(self.tokens, (0, said.shape[1] - 1), value=PADDING)
+        followed = said[:, :-1]
+        rows.scatter_(1, places[:, :-1], followed)
+        return self.logits_at(rows, torch.where(said == PADDING, places[:, :1], places) - 1), said
+
+    def said(self, answers: Answers) -> Int64[Tensor, "row token"]:
+        """Each row's answer, PADDING behind."""
+        if not answers or not all(answers):
+            raise BadInput("the answer is empty; give the text whose probability is read")
+        return self.for_each_row(pad_token_rows(answers))
+
+    def for_each_row(self, given: Tensor) -> Tensor:
+        """What belongs to all rows, or to each prompt, for each row.
+
+        Raises BadInput where it is of another number of prompts.
+        """
+        if len(given) not in (1, self.prompts):
+            raise BadInput(
+                f"{len(given)} answers were given to {self.prompts} prompts; give one, or one for"
+                " each"
+            )
+        return given.repeat(len(self) // len(given), *[1] * (given.ndim - 1))
+
+    def next_logits(self) -> Float[Tensor, "row vocabulary"]:
+        """Of what comes after each row."""
+        return self.logits_at(self.tokens, self.lengths[:, None] - 1)[:, 0]
+
+    def logits_at(
+        self, rows: Int64[Tensor, "row position"], places: Int64[Tensor, "row wanted"]
+    ) -> Float[Tensor, "row wanted vocabulary"]:
+        """After some positions of rows that begin as these do."""
+        front = self.beginning.expand(len(rows), -1)
+        return self.subject.logits_at(
+            torch.cat([front, rows], dim=1),
+            places + len(self.beginning),
+            self.edits(rows),
+            grad=self.grad,
+        )
+
+    def activations(self, site: Site) -> Float[Tensor, "row position d"]:
+        """What is at a site, after the edits, at each token of the rows."""
+        if len(self.beginning):
+            trace = self.subject.run_after(self.beginning, self.tokens, [site])
+        else:
+            trace = self.subject.run(self.tokens, [site], self.edits(self.tokens), grad=self.grad)
+        return trace.activations[site]
+
+    @property
+    def counted(self) -> Bool[Tensor, "row position"]:
+        """Which tokens a feature may fire at: neither padding nor the start token in front."""
+        real = self.tokens != PADDING
+        if len(self.beginning) or self.subject.start_token is None:
+            return real
+        starts = self.tokens[:, :1] == self.subject.start_token
+        return real & ~(starts & (torch.arange(self.tokens.shape[1]) == 0))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
 
 
 @runtime_checkable
 class Measure(Protocol):
-    """A number for each row of tokens, start token included."""
+    """A number for each row of a pass."""
 
-    def of(self, subject: Subject, rows: Sequence[list[int]]) -> Float64[ndarray, " row"]: ...
+    def of(self, rows: Pass) -> Float64[Tensor, " row"]: ...
 
 
 @dataclass(frozen=True)
 class LogProbability:
-    """Of an answer of one token or more, in nats.
+    """Of an answer of one token or more, in nats, summed over its tokens.
 
     With `odds` the log-odds log p / (1 - p), which do not flatten towards 1.
     """
 
-    answer: tuple[int, ...]
+    answers: Answers
     odds: bool = False
 
-    def of(self, subject: Subject, rows: Sequence[list[int]]) -> Float64[ndarray, " row"]:
-        """Summed over the answer's tokens."""
-        found = answer_log_probability(subject, rows, self.answer)
-        return found - np.log(-np.expm1(np.minimum(found, -1e-12))) if self.odds else found
+    def of(self, rows: Pass) -> Float64[Tensor, " row"]:
+        """log p(answer), or its log-odds."""
+        found = rows.log_probabilities(self.answers)
+        return log_odds(found, torch) if self.odds else found
 
 
 @dataclass(frozen=True)
@@ -49,20 +153,18 @@ class LogitDifference:
     difference of their logits.
     """
 
-    answer: tuple[int, ...]
-    other: tuple[int, ...]
+    answers: Answers
+    others: Answers
 
-    def of(self, subject: Subject, rows: Sequence[list[int]]) -> Float64[ndarray, " row"]:
+    def of(self, rows: Pass) -> Float64[Tensor, " row"]:
         """log p(answer) - log p(other)."""
-        if len(self.answer) == len(self.other) == 1:
-            parts = [
-                logits[:, self.answer[0]] - logits[:, self.other[0]]
-                for logits in batched_next_logits(subject, rows)
-            ]
-            return restore_row_order(rows, parts)
-        return answer_log_probability(subject, rows, self.answer) - answer_log_probability(
-            subject, rows, self.other
+        if any(len(each) != 1 for each in (*self.answers, *self.others)):
+            return rows.log_probabilities(self.answers) - rows.log_probabilities(self.others)
+        logits = rows.next_logits()
+        right, wrong = (
+            logits.gather(1, rows.said(each))[:, 0] for each in (self.answers, self.others)
         )
+        return (right - wrong).double()
 
 
 @dataclass(frozen=True)
@@ -71,21 +173,23 @@ class KlFromClean:
     matter.
     """
 
-    clean: Float64[ndarray, " vocabulary"]  # log-probabilities
+    clean: Float64[ndarray, "prompt vocabulary"]  # log-probabilities, of one prompt or of each
 
-    def of(self, subject: Subject, rows: Sequence[list[int]]) -> Float64[ndarray, " row"]:
-        """One number a row."""
-        clean = torch.from_numpy(self.clean)
-        parts = [
-            (clean.exp() * (clean - logits.double().log_softmax(1))).sum(1).clamp_min(0)
-            for logits in batched_next_logits(subject, rows)
-        ]
-        return restore_row_order(rows, parts)
+    @staticmethod
+    def of_prompts(subject: Subject, tokens: Int64[Tensor, "prompt position"]) -> "KlFromClean":
+        """From what the subject itself says after these prompts."""
+        return KlFromClean(subject.next_logits(tokens).double().log_softmax(1).numpy())
+
+    def of(self, rows: Pass) -> Float64[Tensor, " row"]:
+        """At least 0."""
+        clean = rows.for_each_row(torch.from_numpy(self.clean))
+        now = rows.next_logits().double().log_softmax(1)
+        return (clean.exp() * (clean - now)).sum(1).clamp_min(0)
 
 
 @dataclass(frozen=True)
 class FeatureActivation:
-    """A feature's activation: at the last position, or the strongest anywhere.
+    """A feature's activation: at the last token, or the strongest anywhere.
 
     The start token never counts.
     """
@@ -101,94 +205,47 @@ class FeatureActivation:
                 f"give one of 0 to {self.dictionary.width - 1}"
             )
 
-    def of(self, subject: Subject, rows: Sequence[list[int]]) -> Float64[ndarray, " row"]:
+    def of(self, rows: Pass) -> Float64[Tensor, " row"]:
         """One activation a row."""
-        parts: list[Tensor] = []
-        for tokens in padded_row_batches(rows):
-            site = self.dictionary.reads
-            x = subject.run(tokens, read=[site]).activations[site]
-            codes = self.dictionary.encode(x.reshape(-1, x.shape[-1]))
-            values = (
-                (codes.values * (codes.indices == self.feature))
-                .sum(1)
-                .reshape(tokens.shape)
-                .cpu()
-                .double()
-            )
-            lengths = (tokens != PADDING).sum(1)
-            counted = (
-                tokens != PADDING
-                if self.anywhere
-                else torch.arange(tokens.shape[1]) == lengths[:, None] - 1
-            )
-            if subject.start_token is not None:
-                counted = counted & (
-                    (torch.arange(tokens.shape[1]) > 0) | (tokens[:, :1] != subject.start_token)
-                )
-            parts.append(torch.where(counted, values, 0.0).amax(1))
-        return restore_row_order(rows, parts)
+        x, counted = rows.activations(self.dictionary.reads), rows.counted
+        if not self.anywhere:
+            row, last = torch.arange(len(rows)), rows.lengths - 1
+            x, counted = x[row, last][:, None], counted[row, last][:, None]
+        codes = self.dictionary.encode(x.reshape(-1, x.shape[-1]))
+        values = (codes.values * (codes.indices == self.feature)).sum(1).reshape(counted.shape)
+        return torch.where(counted, values.cpu().double(), 0.0).amax(1)
 
 
-def answer_log_probability(
-    subject: Subject, rows: Sequence[list[int]], answer: tuple[int, ...]
+def measure_rows(
+    subject: Subject, rows: Sequence[Sequence[int]], measure: Measure
 ) -> Float64[ndarray, " row"]:
-    """The log-probability of the answer after each row."""
-    if not answer:
-        raise BadInput("the answer is empty; give the text whose probability is read")
-    if len(answer) == 1:
-        return restore_row_order(
-            rows,
-            [
-                logits.double().log_softmax(1)[:, answer[0]]
-                for logits in batched_next_logits(subject, rows)
-            ],
-        )
-    longer = [[*row, *answer] for row in rows]
-    parts: list[Tensor] = []
-    for tokens in padded_row_batches(longer):
-        logits = subject.run(tokens, logits=True).logits
-        assert logits is not None
-        lengths = (tokens != PADDING).sum(1)
-        places = lengths[:, None] - len(answer) + torch.arange(len(answer))
-        said = torch.tensor(answer).expand(len(tokens), -1)
-        chosen = (
-            logits.cpu()[torch.arange(len(tokens))[:, None], places - 1].double().log_softmax(2)
-        )
-        parts.append(chosen.gather(2, said[:, :, None])[:, :, 0].sum(1))
-    return restore_row_order(longer, parts)
+    """The measure of each row of tokens, whose start token stands in front.
+
+    Rows of like length are run together, so many at a time as one pass takes.
+    """
+    order = np.argsort([len(row) for row in rows], kind="stable")
+    parts = [
+        measure.of(Pass(subject, tokens))
+        for tokens in padded_row_batches([rows[number] for number in order])
+    ]
+    found = np.empty(len(rows))
+    found[order] = torch.cat(parts).numpy()
+    return found
 
 
-def batched_next_logits(subject: Subject, rows: Sequence[list[int]]) -> Iterator[Tensor]:
-    """The logits of the next token, batch by batch."""
-    return (subject.next_logits(tokens) for tokens in padded_row_batches(rows))
-
-
-def order_by_length(rows: Sequence[list[int]]) -> Int64[ndarray, " row"]:
-    """Rows of like length together, so that little is padded."""
-    return np.argsort([len(row) for row in rows], kind="stable")
-
-
-def padded_row_batches(rows: Sequence[list[int]]) -> Iterator[Int64[Tensor, "row position"]]:
-    """The rows in the order of `order_by_length`, padded, so many at a time as one pass takes."""
-    batch: list[list[int]] = []
-    for number in order_by_length(rows):
-        if batch and len(rows[number]) * (len(batch) + 1) > POSITIONS:
+def padded_row_batches(rows: Sequence[Sequence[int]]) -> Iterator[Int64[Tensor, "row position"]]:
+    """The rows in their order, which is that of their length, padded."""
+    batch: list[Sequence[int]] = []
+    for row in rows:
+        if batch and len(row) * (len(batch) + 1) > POSITIONS:
             yield pad_token_rows(batch)
             batch = []
-        batch.append(rows[number])
+        batch.append(row)
     if batch:
         yield pad_token_rows(batch)
 
 
-def pad_token_rows(rows: Sequence[list[int]]) -> Int64[Tensor, "row position"]:
-    width = max(len(row) for row in rows)
-    return torch.tensor([row + [PADDING] * (width - len(row)) for row in rows])
-
-
-def restore_row_order(
-    rows: Sequence[list[int]], parts: Sequence[Tensor]
-) -> Float64[ndarray, " row"]:
-    """The numbers of all batches, back in the order of the rows."""
-    found = np.empty(len(rows))
-    found[order_by_length(rows)] = torch.cat(list(parts)).double().numpy()
-    return found
+def pad_token_rows(rows: Sequence[Sequence[int]]) -> Int64[Tensor, "row position"]:
+    """The rows with PADDING behind, as long as the longest."""
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[PADDING] * (width - len(row))] for row in rows])

@@ -25,10 +25,10 @@ def attribute(
     ] = "",
     unit: Annotated[
         str, typer.Option(help="What is removed as a whole: words, sentences, lines or tokens.")
-    ] = "words",
+    ] = "",
     removal: Annotated[
-        str, typer.Option(help="remove, mask or infill; of components mean, zero or resample.")
-    ] = "remove",
+        str, typer.Option(help="remove, mask, infill or fade; of components mean or zero.")
+    ] = "",
     components: Annotated[
         str, typer.Option(help="Ask about parts of the model instead: heads, mlps or layers.")
     ] = "",
@@ -71,17 +71,11 @@ def attribute(
     `gloss attribute --model MODEL --prompt "The keys to the cabinet" --answer " are" --other " is"`
     asks another.
     """
-    from gloss.run.attributing.attribution_report import report_attribution
-    from gloss.run.attributing.question import (
-        AttributionQuestion,
-        AttributionSettings,
-        LoadingSettings,
-        PlayerSettings,
-    )
+    from gloss.attribute.question import AttributionQuestion
+    from gloss.run.commands.attribute import AttributionSettings, report_attribution
     from gloss.run.sources import run_of_feature
 
     model = model or run_of_feature(feature) or run_of_feature(features) or "embedded"
-    players = PlayerSettings(unit, removal, components, features, data)
     question = AttributionQuestion(
         model,
         prompt,
@@ -90,9 +84,14 @@ def attribute(
         feature,
         base_url,
         value,
-        players,
-        LoadingSettings(device, dtype, adapter),
+        unit,
+        removal,
+        components,
+        features,
+        data,
+        device,
+        dtype,
+        adapter,
     )
-    report_attribution(
-        question, AttributionSettings(method, budget, order, folder, seed), wait=wait
-    )
+    options = AttributionSettings(method, budget, order, folder, seed)
+    report_attribution(question, options, wait=wait)

@@ -242,6 +242,10 @@ class Subject:
         >>> len(model.vocabulary())
         4096
         """
+        return self._vocabulary
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
         return self.tokens.vocabulary(len(self.unembedding))
 
     def run(
@@ -348,7 +352,7 @@ class Subject:
         lengths = real_positions(tokens, None).sum(dim=1)
         drawn_by = None if rng is None else torch.Generator().manual_seed(int(rng.integers(2**63)))
         for _ in range(max_new_tokens):
-            last = self._last_logits(tokens, lengths, edits)
+            last = self.logits_at(tokens, lengths[:, None] - 1, edits)[:, 0]
             chosen = (
                 last.argmax(dim=1)
                 if drawn_by is None
@@ -373,25 +377,33 @@ class Subject:
             torch.Size([1, 4096])
         """
         tokens = tokens.cpu()
-        return self._last_logits(tokens, real_positions(tokens, None).sum(dim=1), edits)
+        last = real_positions(tokens, None).sum(dim=1, keepdim=True) - 1
+        return self.logits_at(tokens, last, edits)[:, 0]
+
+    def logits_at(
+        self,
+        tokens: Int64[Tensor, "sequence position"],
+        positions: Int64[Tensor, "sequence wanted"],
+        edits: Mapping[Site, Edit] = NO_EDITS,
+        *,
+        grad: bool = False,
+    ) -> Float[Tensor, "sequence wanted vocabulary"]:
+        """The logits of what comes after some positions of each sequence, in 32 bits on the CPU.
+
+        Sequences end where their PADDING begins. With `grad` they keep their graph. Raises what
+        `run` raises.
+        """
+        tokens = tokens.cpu()
+        kept, index = torch.unique(positions, return_inverse=True)
+        trace = self._forward(tokens, tokens != PADDING, ((), edits), kept.to(self.device), grad)
+        assert trace.logits is not None
+        return trace.logits.cpu()[torch.arange(len(tokens))[:, None], index].float()
 
     @property
     def end_tokens(self) -> Int64[Tensor, " end_token"]:
         """The tokens after which the model says nothing more."""
         named = self.model.generation_config.eos_token_id
         return torch.tensor([] if named is None else named, dtype=torch.int64).reshape(-1)
-
-    def _last_logits(
-        self,
-        tokens: Int64[Tensor, "sequence position"],
-        lengths: Int64[Tensor, " sequence"],
-        edits: Mapping[Site, Edit],
-    ) -> Float[Tensor, "sequence vocabulary"]:
-        """The logits after each sequence's last token."""
-        kept, row = torch.unique(lengths - 1, return_inverse=True)
-        trace = self._forward(tokens, tokens != PADDING, ((), edits), kept.to(self.device), False)
-        assert trace.logits is not None
-        return trace.logits.cpu()[torch.arange(len(tokens)), row].float()
 
     def _forward(
         self,

@@ -10,7 +10,7 @@ from pathlib import Path
 from gloss.pages.number_format import format_strength
 from gloss.pages.removal_curves import HEIGHT, LEFT, RIGHT, TOP, WIDTH, CurveLine, curve_panels
 from gloss.pages.set_diagram import set_diagram
-from gloss.pages.single_page import write_single_page
+from gloss.pages.single_page import page_templates, write_single_page
 from gloss.pages.text_arcs import SetValues, TextPicture, text_picture
 from gloss.pages.typeset import typeset
 
@@ -93,12 +93,32 @@ def write_attribution_page(path: Path, page: AttributionPage) -> Path:
         left_out=0 if page.text else len(page.players) - len(page.shown),
         larger=set_diagram(page.strongest(MOST_LARGER, 3), values),
         rows=[set_table_row(one, values) for one in page.strongest(MOST_SETS)],
-        sets=sum(1 for one, value in page.coefficients.items() if one and value),
+        sets=count_sets(page),
         most=format_strength(values.scale),
         panels=curve_panels(page.curves),
         frame={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP},
         unit=page.facts.get(VALUE, VALUE),
     )
+
+
+def attribution_cell(page: AttributionPage) -> str:
+    """What a notebook shows: the sentence, the picture of the page, and its strongest sets."""
+    values = SetValues(page.coefficients, page.players)
+    return (
+        page_templates()
+        .get_template("attribution_cell.html")
+        .render(
+            page=page,
+            drawing=draw_players(page, values, WIDE),
+            rows=[set_table_row(one, values) for one in page.strongest(MOST_SETS)],
+            sets=count_sets(page),
+        )
+    )
+
+
+def count_sets(page: AttributionPage) -> int:
+    """How many sets add or take anything."""
+    return sum(1 for one, value in page.coefficients.items() if one and value)
 
 
 def draw_players(page: AttributionPage, values: SetValues, columns: int) -> TextPicture:

@@ -15,7 +15,7 @@ class Ability(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The class variable `needs` of an explainer or a scorer; a method without one needs nothing.
+    """The class variable `needs` of a method; one without it needs nothing.
 
     A run gives what is named here, and makes it first where that takes a stage of its own. Each
     method names only what it uses: effects want a table [intervene], new texts load the subject.
@@ -37,6 +37,7 @@ class Needs:
     # the settings that name the methods that it is made of, each with its verb
     parts: Mapping[str, str] = field(default_factory=dict[str, str])
     correctable: bool = False  # its verdicts are a judge's yes or no on contexts of known truth
+    slopes: bool = False  # of a game whose masks may lie between 0 and 1, where it attributes
     packs: bool = False  # how many contexts a request holds may be measured
 
 

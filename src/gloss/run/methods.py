@@ -2,14 +2,13 @@
 settings.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from gloss.errors import BadSettings
+from gloss.errors import BadSettings, suggestion
 from gloss.installed import installed, load_installed
 from gloss.records import Needs, needs_of
 
@@ -218,12 +217,3 @@ def require_usable_numbers(value: Any, default: Any, where: str) -> None:
             raise BadSettings(f"{where} is {shown}; give a finite number below {LARGEST:,}")
         if number < 0 and not (isinstance(default, int | float) and default < 0):
             raise BadSettings(f"{where} is {number}; give 0 or more")
-
-
-def suggestion(given: str, known: Mapping[str, Any]) -> str:
-    """What was probably meant, and everything that is there."""
-    near = difflib.get_close_matches(given, known, n=1)
-    meant = f"; did you mean {near[0]!r}?" if near else "."
-    return (
-        f"{meant} There {'are' if len(known) != 1 else 'is'}: {', '.join(sorted(known)) or 'none'}."
-    )

@@ -11,10 +11,15 @@ from numpy import ndarray
 from gloss.attribute.bases import Basis, PlayerSet
 from gloss.attribute.game import Evaluations, Game, ValuedMasks, as_evaluations
 from gloss.attribute.methods.faithful import Faithful, regress_on_sets
-from gloss.attribute.result.faithfulness import FEWEST_VALUES, hold_out_masks, measure_faithfulness
+from gloss.attribute.result.faithfulness import (
+    FEWEST_VALUES,
+    SetFit,
+    estimates_of_sets,
+    hold_out_masks,
+    judge_set_fit,
+)
 from gloss.attribute.result.interactions import Interactions
-from gloss.errors import require_at_least
-from gloss.records import Estimate
+from gloss.errors import require_at_least, require_one_of
 
 APPROACHES = ("regression", "sampling")
 RESAMPLES = 200
@@ -35,10 +40,7 @@ class Banzhaf:
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "budget")
-        if self.approach not in APPROACHES:
-            raise ValueError(
-                f"approach is {self.approach!r}; banzhaf takes {' or '.join(APPROACHES)}"
-            )
+        require_one_of(APPROACHES, self, "approach")
 
     def attribute(self, game: Game, rng: np.random.Generator) -> Interactions:
         """Möbius coefficients of single players.
@@ -53,8 +55,8 @@ class Banzhaf:
 
 def banzhaf_by_sampling(game: Evaluations, budget: int, rng: np.random.Generator) -> Interactions:
     """Differences of means, with the interval of a bootstrap over masks."""
-    held_out, left = hold_out_masks(game, budget, FEWEST_VALUES, rng)
-    used = game.uniform(left, rng)
+    held_out = hold_out_masks(game, budget, FEWEST_VALUES, rng)
+    used = held_out.draw_others(game, rng)
     counts = np.ones((1, len(used.values)))
     values = mean_differences(used, counts)[0]
     drawn = rng.multinomial(
@@ -64,25 +66,11 @@ def banzhaf_by_sampling(game: Evaluations, budget: int, rng: np.random.Generator
         mean_differences(used, drawn.astype(np.float64)), (0.025, 0.975), axis=0
     )
     constant = float(used.values.mean() - values.sum() / 2)
-    coefficients: dict[PlayerSet, float] = {(): constant} | {
-        (player,): value for player, value in enumerate(values.tolist())
-    }
-    intervals = zip(
-        values.tolist(),
-        np.minimum(lows, values).tolist(),
-        np.maximum(highs, values).tolist(),
-        strict=True,
-    )
-    return Interactions(
-        players=game.players,
-        coefficients=coefficients,
-        basis=Basis.MOBIUS,
-        method="banzhaf",
-        faithfulness=measure_faithfulness(coefficients, Basis.MOBIUS, held_out, rng),
-        evaluations=len(used.values) + len(held_out.values),
-        failed=used.failed + held_out.failed,
-        stability={(player,): Estimate(*three) for player, three in enumerate(intervals)},
-    )
+    sets: list[PlayerSet] = [(player,) for player in range(len(values))]
+    coefficients = {(): constant} | dict(zip(sets, values.tolist(), strict=True))
+    stability = estimates_of_sets(sets, values, lows, highs)
+    fit = SetFit(coefficients, Basis.MOBIUS, used, stability)
+    return judge_set_fit("banzhaf", game.players, fit, held_out.judges, rng)
 
 
 def mean_differences(

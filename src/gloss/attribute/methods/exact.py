@@ -56,5 +56,10 @@ def exact_interactions(method: str, players: tuple[str, ...], valued: ValuedMask
     known = Estimate(1.0, 1.0, 1.0) if np.ptp(values) > 0 else Estimate.missing()
     coefficients = walsh_hadamard_coefficients(values, len(players))
     return Interactions(
-        players, coefficients, Basis.FOURIER, method, Faithfulness(known, len(values)), len(values)
+        players,
+        coefficients,
+        Basis.FOURIER,
+        method,
+        Faithfulness(known, len(values), whole=True),
+        len(values),
     )

@@ -13,14 +13,16 @@ from numpy import ndarray
 from gloss.attribute.bases import Basis, PlayerSet
 from gloss.attribute.game import Evaluations, Game, ValuedMasks, as_evaluations
 from gloss.attribute.result.faithfulness import (
+    SetFit,
+    empty_and_full_masks,
     empty_and_full_values,
+    estimates_of_sets,
     hold_out_masks,
-    measure_faithfulness,
+    judge_set_fit,
 )
 from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.solve.sparse_regression import RESAMPLES
-from gloss.errors import BadInput, require_at_least
-from gloss.records import Estimate
+from gloss.errors import BadInput, require_at_least, require_one_of
 
 WEIGHTINGS = ("banzhaf", "shapley")
 
@@ -37,11 +39,7 @@ class Faithful:
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "budget", "order")
-        if self.weighting not in WEIGHTINGS or self.order < 1:
-            raise ValueError(
-                f"weighting is {self.weighting!r}, order {self.order}; faithful takes {WEIGHTINGS}"
-                " and 1 or more"
-            )
+        require_one_of(WEIGHTINGS, self, "weighting")
 
     def attribute(self, game: Game, rng: np.random.Generator) -> Interactions:
         """Möbius coefficients.
@@ -64,9 +62,13 @@ def regress_on_sets(
         else []
     )
     needed = sum(comb(n, size) for size in range(asked.order + 1))
-    held_out, left = hold_out_masks(game, asked.budget, needed, rng)
+    held_out = hold_out_masks(game, asked.budget, needed, rng)
     ends = empty_and_full_values(game) if asked.weighting == "shapley" else None
-    used = game.uniform(left, rng) if ends is None else draw_shapley_coalitions(game, left - 2, rng)
+    used = (
+        held_out.draw_others(game, rng)
+        if ends is None
+        else draw_shapley_coalitions(game, held_out.left - 2, rng)
+    )
     if len(used.values) < len(sets):
         raise BadInput(
             f"{len(used.values)} values cannot fix {len(sets)} coefficients of order {asked.order};"
@@ -76,23 +78,11 @@ def regress_on_sets(
         conjunction_columns(sets, used.masks), used.values, ends, rng
     )
     coefficients = dict(zip(sets, weights.tolist(), strict=True))
+    fitted = used if ends is None else used.concatenate(empty_and_full_masks(game, ends))
     lows, highs = weights + np.quantile(draws, (0.025, 0.975), axis=1)
-    intervals = zip(
-        weights.tolist(),
-        np.minimum(weights, lows).tolist(),
-        np.maximum(weights, highs).tolist(),
-        strict=True,
-    )
-    return Interactions(
-        players=game.players,
-        coefficients=coefficients,
-        basis=Basis.MOBIUS,
-        method=method,
-        faithfulness=measure_faithfulness(coefficients, Basis.MOBIUS, held_out, rng),
-        evaluations=len(used.values) + len(held_out.values) + (2 if ends else 0),
-        failed=used.failed + held_out.failed,
-        stability={one: Estimate(*three) for one, three in zip(sets, intervals, strict=True)},
-    )
+    stability = estimates_of_sets(sets, weights, lows, highs)
+    fit = SetFit(coefficients, Basis.MOBIUS, fitted, stability)
+    return judge_set_fit(method, game.players, fit, held_out.judges, rng)
 
 
 def draw_shapley_coalitions(game: Evaluations, count: int, rng: np.random.Generator) -> ValuedMasks:

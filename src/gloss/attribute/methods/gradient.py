@@ -2,18 +2,19 @@
 way there from nothing.
 """
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Float64
 from numpy import ndarray
 
-from gloss.attribute.bases import Basis, PlayerSet, evaluate_coefficients
+from gloss.attribute.bases import Basis, PlayerSet
 from gloss.attribute.game import Game, as_evaluations
-from gloss.attribute.result.interactions import Faithfulness, Interactions
-from gloss.attribute.result.prediction_r2 import r2
+from gloss.attribute.result.faithfulness import SetFit, empty_and_full_masks, judge_set_fit
+from gloss.attribute.result.interactions import Interactions
 from gloss.errors import BadInput, BadSettings
+from gloss.records import Needs
 
 
 @runtime_checkable
@@ -33,6 +34,8 @@ class Gradient:
 
     steps: int = 32  # of the way; 1 takes the slope at the whole alone
     held_out: int = 200  # masks that the sum of parts is checked on
+
+    needs: ClassVar[Needs] = Needs(slopes=True)
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.held_out < 0:
@@ -65,11 +68,7 @@ class Gradient:
             (player,): float(slope) for player, slope in enumerate(slopes)
         }
         check = known.uniform(self.held_out, rng)
-        faithfulness = Faithfulness(
-            r2(check.values, evaluate_coefficients(found, Basis.MOBIUS, check.masks), rng),
-            len(check.values),
-        )
-        used = 2 + len(points) + len(check.values)
-        return Interactions(
-            known.players, found, Basis.MOBIUS, "gradient", faithfulness, used, check.failed
-        )
+        fitted = empty_and_full_masks(known, (float(nothing), float(whole)))
+        fit = SetFit(found, Basis.MOBIUS, fitted)
+        judged = judge_set_fit("gradient", known.players, fit, check, rng)
+        return replace(judged, evaluations=judged.evaluations + len(points))

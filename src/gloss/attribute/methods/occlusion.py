@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 
 from gloss.attribute.bases import Basis, PlayerSet
-from gloss.attribute.game import Game, as_evaluations
-from gloss.attribute.result.faithfulness import empty_and_full_values, measure_faithfulness
+from gloss.attribute.game import Game, ValuedMasks, as_evaluations
+from gloss.attribute.result.faithfulness import SetFit, empty_and_full_values, judge_set_fit
 from gloss.attribute.result.interactions import Interactions
 from gloss.errors import BadInput
 
@@ -57,12 +57,7 @@ class Occlusion:
                 value - everybody - sum(coefficients[player,] for player in one if len(one) > 1)
             )
         held_out = known.uniform(self.held_out, rng)
-        return Interactions(
-            players=game.players,
-            coefficients=coefficients,
-            basis=Basis.ABSENT,
-            method="occlusion",
-            faithfulness=measure_faithfulness(coefficients, Basis.ABSENT, held_out, rng),
-            evaluations=len(sets) + 2 + len(held_out.values),
-            failed=held_out.failed,
-        )
+        everything = np.vstack([masks, np.ones((1, n), np.bool_)])
+        fitted = ValuedMasks(everything, np.append(values, everybody))
+        fit = SetFit(coefficients, Basis.ABSENT, fitted)
+        return judge_set_fit("occlusion", game.players, fit, held_out, rng)

@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from gloss.attribute.bases import Basis, PlayerSet, evaluate_coefficients
 from gloss.attribute.game import Game, as_evaluations
-from gloss.attribute.methods.spex import judge_coefficients
+from gloss.attribute.result.faithfulness import SetFit, judge_set_fit
 from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.solve.boosted_trees import BoostingSettings, boost_trees, forest_spectrum
 from gloss.attribute.solve.sparse_regression import refit_by_ridge
@@ -103,4 +103,6 @@ class ProxySpex:
                 " exact or auto"
             )
         found = fit_tree_proxy(fitted.masks, fitted.values, ProxySettings(keep=self.keep), rng)
-        return judge_coefficients(known, found, "proxy_spex", (0, fitted), self.held_out, rng)
+        held_out = known.uniform(self.held_out, rng)
+        fit = SetFit(found, Basis.FOURIER, fitted)
+        return judge_set_fit("proxy_spex", known.players, fit, held_out, rng)

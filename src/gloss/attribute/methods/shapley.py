@@ -7,16 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from gloss.attribute.bases import Basis, PlayerSet
-from gloss.attribute.game import Evaluations, Game, as_evaluations
+from gloss.attribute.game import Evaluations, Game, ValuedMasks, as_evaluations
 from gloss.attribute.methods.faithful import Faithful, regress_on_sets
 from gloss.attribute.result.faithfulness import (
+    SetFit,
+    empty_and_full_masks,
     empty_and_full_values,
+    estimates_of_sets,
     hold_out_masks,
-    measure_faithfulness,
+    judge_set_fit,
 )
 from gloss.attribute.result.interactions import Interactions
-from gloss.errors import BadInput, require_at_least
-from gloss.records import Estimate
+from gloss.errors import BadInput, require_at_least, require_one_of
 from gloss.statistics.intervals import student_quantile
 
 APPROACHES = ("regression", "permutations")
@@ -36,10 +38,7 @@ class Shapley:
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "budget")
-        if self.approach not in APPROACHES:
-            raise ValueError(
-                f"approach is {self.approach!r}; shapley takes {' or '.join(APPROACHES)}"
-            )
+        require_one_of(APPROACHES, self, "approach")
 
     def attribute(self, game: Game, rng: np.random.Generator) -> Interactions:
         """Möbius coefficients of single players.
@@ -60,13 +59,14 @@ def shapley_by_permutations(
     """
     n = len(game.players)
     each = max(1, 2 * (n - 1))  # masks that a pair of orders takes
-    held_out, left = hold_out_masks(game, budget, 2 * each + 2, rng)
+    held_out = hold_out_masks(game, budget, 2 * each + 2, rng)
     nobody, everybody = empty_and_full_values(game)
-    forth = np.stack([rng.permutation(n) for _ in range((left - 2) // each)])
+    forth = np.stack([rng.permutation(n) for _ in range((held_out.left - 2) // each)])
     orders = np.stack([forth, forth[:, ::-1]], axis=1)  # pair, direction, place
     places = orders.argsort(axis=2)
-    masks = places[:, :, None, :] < np.arange(1, n)[:, None]
-    values = game.values(masks.reshape(-1, n)).reshape(len(forth), 2, n - 1)
+    masks = (places[:, :, None, :] < np.arange(1, n)[:, None]).reshape(-1, n)
+    along = game.values(masks)
+    values = along.reshape(len(forth), 2, n - 1)
     ends = (
         np.broadcast_to([[nobody]], (len(forth), 2, 1)),
         np.broadcast_to([[everybody]], (len(forth), 2, 1)),
@@ -80,18 +80,13 @@ def shapley_by_permutations(
             " needed; use auto"
         )
     means = whole.mean(axis=0)
-    half = student_quantile(len(whole) - 1) * whole.std(axis=0, ddof=1) / np.sqrt(len(whole))
-    coefficients: dict[PlayerSet, float] = {(): nobody} | {
-        (player,): value for player, value in enumerate(means.tolist())
-    }
-    intervals = zip(means.tolist(), (means - half).tolist(), (means + half).tolist(), strict=True)
-    return Interactions(
-        players=game.players,
-        coefficients=coefficients,
-        basis=Basis.MOBIUS,
-        method="shapley",
-        faithfulness=measure_faithfulness(coefficients, Basis.MOBIUS, held_out, rng),
-        evaluations=len(whole) * each + 2 + len(held_out.values),
-        failed=held_out.failed + (len(forth) - len(whole)) * each,
-        stability={(player,): Estimate(*three) for player, three in enumerate(intervals)},
+    had = np.isfinite(along)
+    fitted = ValuedMasks(masks[had], along[had], int((~had).sum())).concatenate(
+        empty_and_full_masks(game, (nobody, everybody))
     )
+    half = student_quantile(len(whole) - 1) * whole.std(axis=0, ddof=1) / np.sqrt(len(whole))
+    sets: list[PlayerSet] = [(player,) for player in range(n)]
+    coefficients = {(): nobody} | dict(zip(sets, means.tolist(), strict=True))
+    stability = estimates_of_sets(sets, means, means - half, means + half)
+    fit = SetFit(coefficients, Basis.MOBIUS, fitted, stability)
+    return judge_set_fit("shapley", game.players, fit, held_out.judges, rng)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gloss.attribute.bases import Basis, PlayerSet
-from gloss.attribute.game import Evaluations, Game, ValuedMasks, as_evaluations
-from gloss.attribute.result.faithfulness import measure_faithfulness
+from gloss.attribute.bases import Basis
+from gloss.attribute.game import Game, ValuedMasks, as_evaluations
+from gloss.attribute.result.faithfulness import SetFit, judge_set_fit
 from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.solve.sparse_regression import refit_by_ridge
 from gloss.attribute.solve.spectral_peeling import BinDecoding, SpectralDesign, peel_spectrum
@@ -71,21 +71,6 @@ class Spex:
         found = peel_spectrum(design, values, BinDecoding(self.doubted))
         every = np.concatenate([masks, rest.masks]), np.concatenate([values, rest.values])
         fitted = refit_by_ridge(list(found), *every) if len(found) < len(every[1]) else found
-        return judge_coefficients(known, fitted, "spex", (len(masks), rest), self.held_out, rng)
-
-
-def judge_coefficients(
-    known: Evaluations,
-    found: dict[PlayerSet, float],
-    method: str,
-    fitted_to: tuple[int, ValuedMasks],
-    held_out: int,
-    rng: np.random.Generator,
-) -> Interactions:
-    """What was found, with its R2 on uniform masks that nothing was fitted to."""
-    others, uniform = fitted_to
-    check = known.uniform(held_out, rng)
-    faithfulness = measure_faithfulness(found, Basis.FOURIER, check, rng)
-    used = others + len(uniform.values) + len(check.values)
-    failed = uniform.failed + check.failed
-    return Interactions(known.players, found, Basis.FOURIER, method, faithfulness, used, failed)
+        held_out = known.uniform(self.held_out, rng)
+        fit = SetFit(fitted, Basis.FOURIER, ValuedMasks(*every, rest.failed))
+        return judge_set_fit("spex", known.players, fit, held_out, rng)

@@ -5,6 +5,7 @@ often it is given.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -12,7 +13,10 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 
 from gloss.attribute.players.prompt_parts import PromptUnit, unit_spans
-from gloss.errors import BadInput
+from gloss.attribute.values import AttributedValue, log_odds
+from gloss.errors import BadInput, BadSettings
+from gloss.models.chat_models.capabilities import Capabilities
+from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.prompts import PLAIN, Answer, Conversation, Message, Prompt
 
 T = TypeVar("T")
@@ -37,6 +41,41 @@ class ConversationRunner(Protocol):
 
 
 @dataclass(frozen=True)
+class EndpointWithLedger:
+    """An endpoint with the ledger of its answers, so that none is paid for twice.
+
+    Without a ledger they live as long as the game's values.
+    """
+
+    chat: Chat
+    ledger: Path | None
+    known: Capabilities
+
+    def run(self, conversations: Iterable[Conversation[T]]) -> list[T]:
+        """What each conversation returned."""
+        return self.chat.run(
+            conversations, np.random.default_rng(0), ledger=self.ledger, capabilities=self.known
+        )
+
+
+def best_value_source(can: Capabilities, *, exact: bool) -> ValueSource:
+    """The best that an endpoint allows.
+
+    Raises BadSettings where an `exact` value is wanted and it gives no log-probabilities.
+    """
+    if can.own_text.missing is None:
+        return ValueSource.OWN_TEXT
+    if can.logprobs:
+        return ValueSource.LOGPROBS
+    if exact:
+        raise BadSettings(
+            "this endpoint gives no log-probabilities, only replies; leave --value and --other out"
+            " to attribute the share of replies that hold the answer"
+        )
+    return ValueSource.SAMPLES
+
+
+@dataclass(frozen=True)
 class EndpointGame:
     """What an endpoint says of an answer when only some parts of a prompt are left.
 
@@ -49,6 +88,9 @@ class EndpointGame:
     text: str
     answer: str
     unit: PromptUnit = PromptUnit.WORDS
+    # log-probability, log-odds or, beside `other`, difference; samples give a share instead
+    value: AttributedValue = AttributedValue.LOG_PROBABILITY
+    other: str = ""
     value_source: ValueSource = ValueSource.SAMPLES
     samples: int = 8
     question: str = ""  # stands behind the text and always stays
@@ -58,6 +100,8 @@ class EndpointGame:
             raise BadInput(
                 "the answer is empty; give the text that the endpoint is expected to say"
             )
+        if bool(self.other.strip()) != (self.value is AttributedValue.DIFFERENCE):
+            raise BadInput("a difference, and nothing else, needs another answer")
         unit_spans(self.text, self.unit)
 
     @property
@@ -90,24 +134,50 @@ class EndpointGame:
 
     def ask(self, prompt: str) -> Conversation[float]:
         """The value of one text."""
-        if self.value_source is ValueSource.OWN_TEXT:
-            whole = Prompt((Message(PLAIN, prompt + self.answer),), max_tokens=1, prompt_logprobs=0)
-            answers = yield [whole]
-            return own_text_log_probability(answers[0], len(prompt))
+        wanted = [self.answer, self.other] if self.other else [self.answer]
         chat = (Message("user", prompt),)
-        if self.value_source is ValueSource.LOGPROBS:
+        if self.value_source is ValueSource.OWN_TEXT:
             answers = yield [
+                Prompt((Message(PLAIN, prompt + each),), max_tokens=1, prompt_logprobs=0)
+                for each in wanted
+            ]
+            return self.combine([own_text_log_probability(one, len(prompt)) for one in answers])
+        if self.value_source is ValueSource.LOGPROBS:
+            (reply,) = yield [
                 Prompt(chat, max_tokens=1, top_logprobs=20, needs_logprobs=True, cut_short=True)
             ]
-            return first_token_log_probability(answers[0], self.answer)
+            return self.combine([first_token_log_probability(reply, each) for each in wanted])
         # Each sample is a prompt of its own; equal ones would be asked once.
-        wanted = [
+        answers = yield [
             Prompt(chat, max_tokens=40 + number, temperature=1.0, cut_short=True)
             for number in range(self.samples)
         ]
-        answers = yield wanted
         said = [self.answer.lower() in one.text.lower() for one in answers if one.text is not None]
         return float(np.mean(said)) if said else float("nan")
+
+    def combine(self, log_probabilities: list[float]) -> float:
+        """The value from the log-probability of the answer and, for a difference, of the other."""
+        match self.value:
+            case AttributedValue.DIFFERENCE:
+                return log_probabilities[0] - log_probabilities[1]
+            case AttributedValue.LOG_ODDS:
+                return float(log_odds(np.float64(log_probabilities[0]), np))
+            case _:
+                return log_probabilities[0]
+
+    @property
+    def label(self) -> str:
+        """What the value is, for people."""
+        if self.value_source is ValueSource.SAMPLES:
+            return f"share of {self.samples} sampled replies that hold {self.answer!r}"
+        how = ", by the reply's first token" * (self.value_source is ValueSource.LOGPROBS)
+        match self.value:
+            case AttributedValue.DIFFERENCE:
+                return f"how much likelier {self.answer!r} is than {self.other!r}{how} (nats)"
+            case AttributedValue.LOG_ODDS:
+                return f"log-odds of {self.answer!r}{how}"
+            case _:
+                return f"log-probability of {self.answer!r}{how} (nats)"
 
 
 def own_text_log_probability(answer: Answer, start: int) -> float:

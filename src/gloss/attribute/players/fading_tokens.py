@@ -2,89 +2,34 @@
 values have gradients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from gloss.attribute.measures import Measure, Pass
 from gloss.errors import BadInput
-from gloss.models.dictionary import Dictionary
 from gloss.models.sites import Site
+from gloss.models.structure.hooks import Edit
 from gloss.models.subject import Subject
 
 ROWS = 64  # in one pass
-
-
-@runtime_checkable
-class GradientTarget(Protocol):
-    """What is read, differentiably, of a run over one sequence many times."""
-
-    @property
-    def reads(self) -> tuple[Site, ...]:
-        """The sites it needs; none where it needs the next token's logits."""
-        ...
-
-    def of(self, x: Tensor) -> Tensor:
-        """A number for each row, from what stands at the last position: the site's vector, or the
-        logits.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class AnswerTarget:
-    """The log-probability of a next token, or how much likelier it is than another; in nats."""
-
-    answer: int
-    other: int | None = None
-
-    @property
-    def reads(self) -> tuple[Site, ...]:
-        """The logits."""
-        return ()
-
-    def of(self, x: Tensor) -> Tensor:
-        """From the logits."""
-        return (
-            x.log_softmax(1)[:, self.answer]
-            if self.other is None
-            else x[:, self.answer] - x[:, self.other]
-        )
-
-
-@dataclass(frozen=True)
-class FeatureTarget:
-    """A feature's activation."""
-
-    dictionary: Dictionary
-    feature: int
-
-    @property
-    def reads(self) -> tuple[Site, ...]:
-        """Where the dictionary reads."""
-        return (self.dictionary.reads,)
-
-    def of(self, x: Tensor) -> Tensor:
-        """From the vectors there."""
-        codes = self.dictionary.encode(x)
-        return (codes.values * (codes.indices == self.feature)).sum(1)
 
 
 @dataclass(frozen=True)
 class FadingTokens:
     """Tokens as players whose embeddings are multiplied by their masks.
 
-    The start token, and places, stay as they are.
+    Positions stay, and so does the start token, and every token of an answer behind the prompt.
     """
 
     subject: Subject
     tokens: tuple[int, ...]  # without the start token
-    target: GradientTarget
+    measure: Measure
 
     def __post_init__(self) -> None:
         if not self.tokens:
@@ -115,19 +60,16 @@ class FadingTokens:
         return np.concatenate(values).astype(np.float64), np.concatenate(slopes).astype(np.float64)
 
     def _run(self, masks: Float32[Tensor, "mask player"], *, grad: bool) -> tuple[ndarray, ndarray]:
-        front: Sequence[int] = (
-            () if self.subject.start_token is None else (self.subject.start_token,)
-        )
-        rows = torch.tensor([*front, *self.tokens]).expand(len(masks), -1)
+        front = [] if self.subject.start_token is None else [self.subject.start_token]
+        rows = torch.tensor([[*front, *self.tokens]]).repeat(len(masks), 1)
         masks = masks.to(self.subject.device).requires_grad_(grad)
-        stays = masks.new_ones(len(masks), len(front))
-        scale = torch.cat([stays, masks], dim=1)[:, :, None]
-        edits = {self.subject.site("resid_pre.0"): lambda x: x * scale.to(x.dtype)}
-        trace = self.subject.run(
-            rows, self.target.reads, edits, logits=not self.target.reads, grad=grad
-        )
-        read = trace.activations[self.target.reads[0]] if self.target.reads else trace.logits
-        assert read is not None
-        values = self.target.of(read[:, -1].float())
+
+        def fade(tokens: Int64[Tensor, "row position"]) -> Mapping[Site, Edit]:
+            before = masks.new_ones(len(masks), len(front))
+            behind = masks.new_ones(len(masks), tokens.shape[1] - rows.shape[1])
+            scale = torch.cat([before, masks, behind], dim=1)[:, :, None]
+            return {self.subject.site("resid_pre.0"): lambda x: x * scale.to(x.dtype)}
+
+        values = self.measure.of(Pass(self.subject, rows, fade, grad=grad))
         slopes = torch.autograd.grad(values.sum(), masks)[0] if grad else torch.zeros_like(masks)
-        return values.detach().cpu().numpy(), slopes.detach().cpu().numpy()
+        return values.detach().numpy(), slopes.cpu().numpy()

@@ -1,8 +1,8 @@
-"""The game of a model's parts: which heads, MLPs, layers or features make it say what it does on a
-set of prompts.
+"""The game of a model's parts: which heads, MLPs, layers or features make it say what it does, or a
+feature fire, on a set of prompts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from gloss.attribute.measures import Edits, Measure, Pass
 from gloss.errors import BadInput, BadSettings
 from gloss.models.dictionary import Dictionary
 from gloss.models.sites import Site
@@ -29,7 +30,8 @@ class Ablation(StrEnum):
 
     ZERO = "zero"
     MEAN = "mean"  # its mean over the prompts and positions
-    RESAMPLE = "resample"  # what it gives for another prompt, at the same position
+    # what it gives for the prompt before, at the same position, or at its last where it is shorter
+    RESAMPLE = "resample"
 
 
 @runtime_checkable
@@ -201,18 +203,16 @@ class Features:
         return torch.where(inactive, 0.0, dense.reshape(*x.shape[:2], -1))
 
 
-LogitMetric = Callable[[Float[Tensor, "prompt vocabulary"]], Float[Tensor, " prompt"]]
-"""What is read of the next token's logits after each prompt."""
-
-
 @dataclass(frozen=True)
 class AblationGame:
-    """The game: a metric, as its mean over prompts, with the players that are not kept ablated."""
+    """The game: a measure, as its mean over prompts, with the players that are not kept ablated, at
+    every position of the prompt and of an answer behind it.
+    """
 
     subject: Subject
     components: Components
     tokens: Int64[Tensor, "prompt position"]  # start token in front, PADDING behind
-    metric: LogitMetric
+    measure: Measure
     ablation: Ablation = Ablation.MEAN
 
     def __post_init__(self) -> None:
@@ -220,6 +220,11 @@ class AblationGame:
             raise BadSettings(
                 "features cannot be ablated to the mean, which is no activation of theirs; choose"
                 " zero or resample"
+            )
+        if self.ablation is Ablation.RESAMPLE and len(self.tokens) < 2:
+            raise BadSettings(
+                "resample takes what a component gives for another prompt, and there is one prompt;"
+                " choose zero or mean, or give more"
             )
 
     @property
@@ -238,55 +243,61 @@ class AblationGame:
 
     def _some(self, removed: Bool[Tensor, "mask player"]) -> Float64[ndarray, " mask"]:
         prompts = len(self.tokens)
-        rows = removed.repeat_interleave(prompts, dim=0)
-        edits = {site: self.edit(site, instead, rows) for site, instead in self.instead.items()}
-        logits = self.subject.next_logits(self.tokens.repeat(len(removed), 1), edits)
-        values = torch.stack([self.metric(each) for each in logits.split(prompts)])
-        return values.double().mean(1).numpy()
+        rows = Pass(
+            self.subject,
+            self.tokens.repeat(len(removed), 1),
+            self.edits(removed.repeat_interleave(prompts, dim=0)),
+            prompts,
+        )
+        return self.measure.of(rows).reshape(-1, prompts).mean(1).numpy()
+
+    def edits(self, removed: Bool[Tensor, "row player"]) -> Edits:
+        """The edits of rows each of which lacks its own players."""
+
+        def of_rows(tokens: Int64[Tensor, "row position"]) -> Mapping[Site, Edit]:
+            instead = self.instead(tokens[: len(self.tokens)])
+            return {site: self.edit(site, each, removed) for site, each in instead.items()}
+
+        return of_rows
 
     def edit(
         self,
         site: Site,
-        instead: Float[Tensor, "prompt position d"],
+        instead: Float[Tensor, "#prompt #position #d"],
         removed: Bool[Tensor, "row player"],
     ) -> Edit:
         """The edit at one site, each row without its own players."""
 
         def change(x: Tensor) -> Tensor:
-            return self.components.without(
-                site, x, instead.repeat(len(x) // len(instead), 1, 1).to(x), removed
-            )
+            each = instead.to(x).repeat(len(x) // len(instead), 1, 1).expand_as(x)
+            return self.components.without(site, x, each, removed)
 
         return change
 
+    def instead(
+        self, tokens: Int64[Tensor, "prompt position"]
+    ) -> Mapping[Site, Float[Tensor, "#prompt #position #d"]]:
+        """What stands in for what is ablated while the prompts, and answers behind them, are
+        read.
+        """
+        match self.ablation:
+            case Ablation.ZERO:
+                return {site: torch.zeros(1, 1, 1) for site in self.components.sites}
+            case Ablation.MEAN:
+                return self.means
+            case Ablation.RESAMPLE:
+                clean = self.subject.run(tokens, read=self.components.sites).activations
+                last = (tokens != PADDING).sum(1, keepdim=True).roll(1, dims=0) - 1
+                position = torch.arange(tokens.shape[1]).minimum(last)
+                row = torch.arange(len(tokens)).roll(1)[:, None]
+                return {site: x.cpu()[row, position] for site, x in clean.items()}
+
     @cached_property
-    def instead(self) -> Mapping[Site, Float[Tensor, "prompt position d"]]:
-        """What stands in for what is ablated, for each prompt: worked out once from a clean run."""
-        sites = self.components.sites
-        if self.ablation is Ablation.ZERO:
-            shape = (len(self.tokens), self.tokens.shape[1], 1)
-            return {
-                site: torch.zeros(shape).expand(-1, -1, self.subject.width(site)) for site in sites
-            }
-        clean = self.subject.run(self.tokens, read=sites).activations
-        if self.ablation is Ablation.RESAMPLE:
-            return {site: clean[site].roll(1, dims=0).cpu() for site in sites}
+    def means(self) -> Mapping[Site, Float[Tensor, "1 1 d"]]:
+        """Each site's mean over the prompts and positions, from one clean run."""
+        clean = self.subject.run(self.tokens, read=self.components.sites).activations
         real = (self.tokens != PADDING)[..., None]
-        means = {site: (clean[site].cpu() * real).sum((0, 1)) / real.sum() for site in sites}
         return {
-            site: mean.expand(len(self.tokens), self.tokens.shape[1], -1)
-            for site, mean in means.items()
+            site: ((x.cpu() * real).sum((0, 1)) / real.sum())[None, None]
+            for site, x in clean.items()
         }
-
-
-def logit_difference(
-    right: Int64[Tensor, " prompt"], wrong: Int64[Tensor, " prompt"]
-) -> LogitMetric:
-    """The logit of each prompt's right next token minus that of a wrong one."""
-    rows = torch.arange(len(right))
-    return lambda logits: logits[rows, right] - logits[rows, wrong]
-
-
-def log_probability(right: Int64[Tensor, " prompt"]) -> LogitMetric:
-    """The log-probability of each prompt's right next token, in nats."""
-    return lambda logits: logits.double().log_softmax(1)[torch.arange(len(right)), right]

@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
-from gloss.attribute.measures import Measure
+from gloss.attribute.measures import Measure, Pass, measure_rows
 from gloss.attribute.players.prompt_parts import CutPrompt
-from gloss.models.dictionary import Dictionary
 from gloss.models.subject import Subject
 
 EMPTY_PROMPT = "\n"  # read where every player is gone and the subject has no start token
@@ -37,13 +36,8 @@ class PromptGame:
         """One value a mask."""
         rows = [tuple(self.row(mask)) for mask in masks]
         distinct = list(dict.fromkeys(rows))
-        found = dict(
-            zip(
-                distinct,
-                self.measure.of(self.subject, [list(row) for row in distinct]).tolist(),
-                strict=True,
-            )
-        )
+        values = measure_rows(self.subject, distinct, self.measure)
+        found = dict(zip(distinct, values.tolist(), strict=True))
         return np.array([found[row] for row in rows])
 
     def row(self, kept: Bool[ndarray, " player"]) -> list[int]:
@@ -58,7 +52,7 @@ POSITIONS = 32_768  # in one forward pass, those that are read once included
 
 @dataclass(frozen=True)
 class LastTokensGame:
-    """A feature's activation at the last token of a sequence, its last tokens being the players.
+    """The value of a sequence whose last tokens are the players, such as why a feature fires there.
 
     A token that is removed gives its place to a replacement token, so that positions stay; the
     value is the mean over rows of replacement tokens. What stands before the players is read once
@@ -66,8 +60,7 @@ class LastTokensGame:
     """
 
     subject: Subject
-    dictionary: Dictionary
-    feature: int
+    measure: Measure
     before: Int64[ndarray, " position"]  # without the start token
     tokens: Int64[ndarray, " player"]
     replacement_tokens: Int64[ndarray, "row player"]
@@ -78,7 +71,7 @@ class LastTokensGame:
         return tuple(self.subject.vocabulary().strings[token] for token in self.tokens.tolist())
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
-        """The mean activation for each mask."""
+        """The mean over replacement tokens for each mask."""
         kept, tokens = torch.from_numpy(masks)[:, None], torch.from_numpy(self.tokens)
         rows = torch.where(kept, tokens, torch.from_numpy(self.replacement_tokens)).reshape(
             -1, len(self.tokens)
@@ -86,15 +79,8 @@ class LastTokensGame:
         front = [] if self.subject.start_token is None else [self.subject.start_token]
         beginning = torch.tensor([*front, *self.before.tolist()], dtype=torch.int64)
         size = max(1, POSITIONS // (len(beginning) + len(self.tokens)))
-        parts = [self.activations(beginning, some) for some in rows.split(size)]
+        parts = [
+            self.measure.of(Pass(self.subject, some, beginning=beginning))
+            for some in rows.split(size)
+        ]
         return torch.cat(parts).reshape(len(masks), -1).mean(1).numpy()
-
-    def activations(
-        self, beginning: Int64[torch.Tensor, " position"], rows: Int64[torch.Tensor, "row player"]
-    ) -> Float64[torch.Tensor, " row"]:
-        """At the last token of each row."""
-        site = self.dictionary.reads
-        codes = self.dictionary.encode(
-            self.subject.run_after(beginning, rows, [site]).activations[site][:, -1]
-        )
-        return (codes.values * (codes.indices == self.feature)).sum(1).cpu().double()

@@ -33,6 +33,7 @@ class Removal(StrEnum):
     MASK = "mask"  # a filler
     # what was drawn for it once, as plausible in that place as the drawer makes it
     INFILL = "infill"
+    FADE = "fade"  # nothing, in its place: a token's embedding is multiplied by 0
 
 
 UNIT_PATTERNS = {

@@ -2,12 +2,15 @@
 found.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
 
 from gloss.attribute.bases import Basis, PlayerSet, evaluate_coefficients
-from gloss.attribute.game import Evaluations, ValuedMasks
+from gloss.attribute.game import Evaluations, ValuedMasks, packed_masks
 from gloss.attribute.result.interactions import Faithfulness, Interactions
 from gloss.attribute.result.prediction_r2 import r2
 from gloss.attribute.solve.sparse_regression import (
@@ -17,9 +20,11 @@ from gloss.attribute.solve.sparse_regression import (
     sum_fits,
 )
 from gloss.errors import BadInput
+from gloss.records import Estimate
 
 HELD_OUT_EVERY = 8  # one of so many masks judges; another chooses among fits
 FEWEST_VALUES = 4 * HELD_OUT_EVERY
+MOST_WHOLE = 32  # players of games whose masks might all be known
 
 
 class MaskSplit(NamedTuple):
@@ -88,29 +93,100 @@ def measure_faithfulness(
     coefficients: dict[PlayerSet, float],
     basis: Basis,
     held_out: ValuedMasks,
+    fitted: ValuedMasks,
     rng: np.random.Generator,
 ) -> Faithfulness:
-    """How well coefficients that were not fitted to these masks predict them."""
-    return Faithfulness(
-        r2(held_out.values, evaluate_coefficients(coefficients, basis, held_out.masks), rng),
-        len(held_out.values),
+    """How well coefficients predict the held-out masks that they were not fitted to.
+
+    Where both together are all masks of a small game, R2 is over all of them, and exact.
+    """
+    together = held_out.concatenate(fitted)
+    _, first = np.unique(together.masks, axis=0, return_index=True)
+    players = together.masks.shape[1]
+    whole = players < MOST_WHOLE and len(first) == 2**players
+    learnt = set(packed_masks(fitted.masks))
+    chosen = (
+        first
+        if whole
+        else [i for i, m in enumerate(packed_masks(held_out.masks)) if m not in learnt]
+    )
+    masks, values = together.masks[chosen], together.values[chosen]
+    found = r2(values, evaluate_coefficients(coefficients, basis, masks), rng)
+    exact = Estimate(found.value, found.value, found.value)
+    return Faithfulness(exact if whole else found, len(values), whole)
+
+
+class SetFit(NamedTuple):
+    """Coefficients of sets, the masks that they were fitted to, and what is known of how sure they
+    are.
+    """
+
+    coefficients: dict[PlayerSet, float]
+    basis: Basis
+    fitted: ValuedMasks
+    stability: Mapping[PlayerSet, Estimate] = {}
+
+
+def judge_set_fit(
+    method: str,
+    players: tuple[str, ...],
+    fit: SetFit,
+    held_out: ValuedMasks,
+    rng: np.random.Generator,
+) -> Interactions:
+    """The record of a fit, judged by the held-out masks that it was not fitted to."""
+    trust = measure_faithfulness(fit.coefficients, fit.basis, held_out, fit.fitted, rng)
+    used = {key for part in (fit.fitted, held_out) for key in packed_masks(part.masks)}
+    return Interactions(
+        players=players,
+        coefficients=fit.coefficients,
+        basis=fit.basis,
+        method=method,
+        faithfulness=trust,
+        evaluations=len(used),
+        failed=fit.fitted.failed + (0 if held_out is fit.fitted else held_out.failed),
+        stability=fit.stability,
     )
 
 
-def hold_out_masks(
-    game: Evaluations, budget: int, spent: int, rng: np.random.Generator
-) -> tuple[ValuedMasks, int]:
-    """Uniform masks to judge by, an eighth of the budget, and how many that leaves.
+def estimates_of_sets(
+    sets: Sequence[PlayerSet],
+    values: Float64[ndarray, " set"],
+    low: Float64[ndarray, " set"],
+    high: Float64[ndarray, " set"],
+) -> dict[PlayerSet, Estimate]:
+    """Each set's coefficient with its interval, which holds it."""
+    ends = np.minimum(low, values).tolist(), np.maximum(high, values).tolist()
+    return {one: Estimate(*three) for one, *three in zip(sets, values.tolist(), *ends, strict=True)}
 
-    Raises BadInput where those are too few.
+
+class HeldOut(NamedTuple):
+    """Masks to judge by, and what a budget leaves beside them."""
+
+    judges: ValuedMasks
+    left: int  # masks
+    whole: bool  # the budget pays for all masks of a small game, which judge and are fitted to
+
+    def draw_others(self, game: Evaluations, rng: np.random.Generator) -> ValuedMasks:
+        """Uniform masks to fit to: others than those that judge, unless those are all."""
+        return self.judges if self.whole else game.uniform(self.left, rng)
+
+
+def hold_out_masks(game: Evaluations, budget: int, spent: int, rng: np.random.Generator) -> HeldOut:
+    """Uniform masks to judge by, an eighth of the budget; all that there are where it pays for all.
+
+    Raises BadInput where that leaves fewer than are `spent`.
     """
+    if budget >= game.available == 2 ** len(game.players):
+        return HeldOut(game.uniform(game.available, rng), budget, whole=True)
+    budget = min(budget, game.available)
     most = budget // HELD_OUT_EVERY
     if budget - most < spent:
         raise BadInput(
             f"a budget of {budget} leaves {budget - most} masks beside the held-out ones, and"
             f" {spent} are needed; give more"
         )
-    return game.uniform(most, rng), budget - most
+    return HeldOut(game.uniform(most, rng), budget - most, whole=False)
 
 
 def empty_and_full_values(game: Evaluations) -> tuple[float, float]:
@@ -125,3 +201,10 @@ def empty_and_full_values(game: Evaluations) -> tuple[float, float]:
             " needs; use auto"
         )
     return nobody, everybody
+
+
+def empty_and_full_masks(game: Evaluations, ends: tuple[float, float]) -> ValuedMasks:
+    """The masks of nobody and of everybody, with their values."""
+    n = len(game.players)
+    masks = np.stack([np.zeros(n, np.bool_), np.ones(n, np.bool_)])
+    return ValuedMasks(masks, np.array(ends))

@@ -21,7 +21,8 @@ class Faithfulness:
     """How well coefficients predict masks that none of them was fitted to."""
 
     r2: Estimate  # at most 1; at most 0 where they predict no better than the mean
-    n: int  # held-out masks
+    n: int  # held-out masks, or all that there are
+    whole: bool = False  # over all masks of the game, so that none is left to predict
 
     @property
     def explained(self) -> bool:
@@ -97,7 +98,7 @@ class Interactions:
         )
         return truncated, kept / energy if energy else math.nan
 
-    def predicted(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
+    def predict(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The value that the coefficients give each mask."""
         return evaluate_coefficients(dict(self.coefficients), self.basis, masks)
 
@@ -123,13 +124,20 @@ class Interactions:
                 " to predict."
             )
         r2_phrase = (
-            f"R2 {found.value:.2f} [{found.low:.2f}, {found.high:.2f}] on {n} masks that were not"
-            " fitted to"
+            f"R2 {found.value:.2f} over all {n} masks"
+            if self.faithfulness.whole
+            else f"R2 {found.value:.2f} [{found.low:.2f}, {found.high:.2f}] on {n} masks that were"
+            " not fitted to"
         )
         if self.faithfulness.explained:
             return f"Explained: {r2_phrase}, from {self.evaluations} evaluations."
+        few = (
+            "The game is made"
+            if self.faithfulness.whole
+            else f"The {self.evaluations} evaluations may be too few, the values noisy, or the game"
+            " made"
+        )
         return (
-            f"Not explained: {r2_phrase}. The {self.evaluations} evaluations may be too few, the"
-            " values noisy, or the game made of more or larger interactions than"
-            f" {self.method} looks for; do not read its coefficients as reasons."
+            f"Not explained: {r2_phrase}. {few} of more or larger interactions than {self.method}"
+            " looks for; do not read its coefficients as reasons."
         )

@@ -92,7 +92,7 @@ def greedy_masks(
     now = np.full(len(found.players), not removing)
     masks = [now.copy()]
     for later, earlier in pairwise(reversed(counts)):
-        for player in rank_by_least_effect(found.predicted, now, removing=removing)[
+        for player in rank_by_least_effect(found.predict, now, removing=removing)[
             : later - earlier
         ]:
             now[player] = removing

@@ -48,7 +48,7 @@ def choose_penalty(train: ValuedMasks, validation: ValuedMasks, order: int) -> L
     for step, weights in enumerate(lasso_path(literals.centred_products(atoms), values)):
         for again in (False, True):
             fit = fit_from_weights(weights, atoms, train, literals, again=again)
-            error = float(((validation.values - fit.predicted(validation.masks)) ** 2).sum())
+            error = float(((validation.values - fit.predict(validation.masks)) ** 2).sum())
             if error < least:
                 best, least = LassoPenalty(step, again), error
     return best

@@ -391,7 +391,7 @@ class AtomFit:
     parity: bool  # atoms are parities of players; otherwise conjunctions of literals
     players: int
 
-    def predicted(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
+    def predict(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The value at each mask."""
         if not self.atoms:
             return np.full(len(masks), self.constant)
@@ -431,7 +431,7 @@ class AtomFit:
             make_literals(masks, parity=self.parity).centred_products(self.atoms).astype(np.float64)
         )
         counts = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), RESAMPLES).T
-        left = values - self.predicted(masks)
+        left = values - self.predict(masks)
         # what fitting took out of the error
         freed = left * np.sqrt(len(values) / max(1, len(values) - len(self.atoms)))
         return np.linalg.solve(gram_matrix(rows), (rows * freed) @ (counts - 1.0))
@@ -472,7 +472,7 @@ def predict_values(
     fits: WeightedFits, masks: Bool[ndarray, "mask player"]
 ) -> Float64[ndarray, " mask"]:
     """What a weighted sum of fits gives each mask."""
-    return sum((share * fit.predicted(masks) for share, fit in fits), np.zeros(len(masks)))
+    return sum((share * fit.predict(masks) for share, fit in fits), np.zeros(len(masks)))
 
 
 def sum_fits(fits: WeightedFits) -> dict[PlayerSet, float]:

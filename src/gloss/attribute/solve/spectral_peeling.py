@@ -255,9 +255,7 @@ class CodedMasks:
             fit = fit_least_squares(literals, pursuit.atoms, masks.values)
             for _ in range(READING_ROUNDS):
                 before = set(pursuit.atoms)
-                found = peel_spectrum(
-                    self.design, self.values - fit.predicted(design), BinDecoding()
-                )
+                found = peel_spectrum(self.design, self.values - fit.predict(design), BinDecoding())
                 more = sorted(found.keys() - before - {()}, key=lambda one: -abs(found[one]))
                 pursuit.reset([*pursuit.atoms, *more][: pursuit.most])
                 pursuit.run(0.0)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
+from gloss.attribute.measures import FeatureActivation
 from gloss.attribute.methods.token_attribution import TokenAttributionSettings
 from gloss.attribute.players.prompt_games import LastTokensGame
 from gloss.models.dictionary import Dictionary
@@ -54,6 +55,8 @@ def feature_token_attributions(
 ) -> Iterator[TokenAttribution]:
     """One record for each of the strongest train contexts."""
     rng, corpus = plan.generator("attribute", examples.feature.index), plan.corpus
+    subject, dictionary = read_with
+    measure = FeatureActivation(dictionary, examples.feature.index)
     for row in strongest_context_rows(examples.train, asked.contexts):
         start = int(examples.train.starts[row])
         peak = start + int(examples.train.activations[row].argmax())
@@ -68,9 +71,7 @@ def feature_token_attributions(
             (asked.replacement_tokens, len(tokens)),
             rng,
         )
-        found = asked.fit_game(
-            LastTokensGame(*read_with, examples.feature.index, before, tokens, replacement_tokens)
-        )
+        found = asked.fit_game(LastTokensGame(subject, measure, before, tokens, replacement_tokens))
         last = len(tokens) - 1
         values = {
             tuple(player - last for player in one): value for one, value in found.values.items()

@@ -1,11 +1,6 @@
-"""Games whose values come from elsewhere: from an endpoint, or from a table that somebody has
-measured.
-"""
+"""A game from a file: a table of masks and values that somebody has measured."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,54 +8,9 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from gloss.attribute.game import TableGame
-from gloss.attribute.players.endpoint_game import EndpointGame, ValueSource
-from gloss.attribute.players.prompt_parts import PromptUnit
 from gloss.errors import BadInput
-from gloss.models.chat_models.capabilities import Capabilities
-from gloss.models.chat_models.client import Chat
-from gloss.models.chat_models.prompts import Conversation
-from gloss.run.attributing.question import AttributionQuestion, AttributionSettings
-from gloss.run.chat_capabilities import print_key_use
 
-T = TypeVar("T")
 VALUE_COLUMN = "value"  # the column that is no player
-
-
-@dataclass(frozen=True)
-class EndpointWithLedger:
-    """An endpoint with the ledger of its answers, so that none is paid for twice."""
-
-    chat: Chat
-    ledger: Path
-    known: Capabilities
-
-    def run(self, conversations: Iterable[Conversation[T]]) -> list[T]:
-        """What each conversation returned."""
-        return self.chat.run(
-            conversations, np.random.default_rng(0), ledger=self.ledger, capabilities=self.known
-        )
-
-
-def endpoint_game(question: AttributionQuestion, options: AttributionSettings) -> EndpointGame:
-    """The game of a prompt whose answer an endpoint gives, read as exactly as it allows."""
-    chat = Chat(question.model, question.base_url)
-    print_key_use(chat.base_url, chat.api_key_env)
-    known = chat.capabilities(np.random.default_rng(options.seed))
-    client = EndpointWithLedger(chat, options.folder / "answers.sqlite", known)
-    return EndpointGame(
-        client,
-        question.prompt,
-        question.answer,
-        PromptUnit(question.players.unit),
-        best_value_source(known),
-    )
-
-
-def best_value_source(can: Capabilities) -> ValueSource:
-    """The best that an endpoint allows."""
-    if can.own_text.missing is None:
-        return ValueSource.OWN_TEXT
-    return ValueSource.LOGPROBS if can.logprobs else ValueSource.SAMPLES
 
 
 def load_table_game(path: Path) -> TableGame:

@@ -1,41 +1,64 @@
-"""Attributes, prints what was found and keeps it: a record, a page, every value paid for."""
+"""Behind `gloss attribute`: poses the game that is meant, attributes it, prints what was found and
+keeps it: a record, a page, every value paid for.
+"""
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float64
 from numpy import ndarray
 from rich.text import Text
 
-from gloss.attribute.bases import Basis
 from gloss.attribute.game import Evaluations, Game, TableGame
 from gloss.attribute.methods.lasso import Lasso
-from gloss.attribute.players.endpoint_game import EndpointGame
+from gloss.attribute.players.endpoint_game import (
+    EndpointGame,
+    EndpointWithLedger,
+    best_value_source,
+)
+from gloss.attribute.players.prompt_parts import PromptUnit
+from gloss.attribute.question import AttributionQuestion, NamedGame
+from gloss.attribute.result.attribution_record import attribution_record
 from gloss.attribute.result.interaction_terms import Truncation, choose_truncation
 from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.result.removal_curves import RemovalCurve, method_curves
 from gloss.attribute.result.wording import attribution_paragraph, distinct_player_names
 from gloss.errors import BadInput
 from gloss.installed import load_installed
+from gloss.models.chat_models.client import Chat
 from gloss.pages.attribution_page import AttributionPage, CurveLine, write_attribution_page
-from gloss.run.attributing.named_games import NamedGame, build_named_game
-from gloss.run.attributing.question import AttributionQuestion, AttributionSettings
-from gloss.run.attributing.terminal_view import shaded_prompt, strongest_sets_table
+from gloss.records import needs_of
+from gloss.run.chat_capabilities import print_key_use
+from gloss.run.commands.attribution_view import shaded_prompt, strongest_sets_table
 from gloss.run.keys import result_key, source_hash
 from gloss.run.methods import build_method, installed_methods
 from gloss.run.progress import out, progress_bar
-from gloss.run.sources import NamedDictionary
+from gloss.run.sources import NamedDictionary, NamedModel
 from gloss.store.atomic import write_bytes
 from gloss.store.lock import sole_writer
 from gloss.store.progress import Progress
 
+if TYPE_CHECKING:
+    from gloss.models.dictionary import Dictionary
+    from gloss.models.subject import Subject
+
 NEARLY_ALL = 0.995  # share of what was found from which on nothing is said of the rest
 FEWEST_BESIDE_LASSO = 64  # masks from which LASSO is drawn beside another method
 MOST_SETS_PRINTED = 12  # strongest sets in the terminal
+
+
+@dataclass(frozen=True)
+class AttributionSettings:
+    """How the question is answered, and where the outcome is kept."""
+
+    method: str = "auto"
+    budget: int | None = None  # masks; each method has its own where it is left out
+    order: int | None = None
+    folder: Path = Path("runs/attribute")
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,8 +90,9 @@ def report_attribution(
     Raises BadInput, BadSettings, Mismatch, and Busy for one at a time.
     """
     attributor = build_method("attribute", attributor_settings(options))
-    named_game = build_named_game(question, options)
-    name = result_key(asdict(question), question_content_hashes(question))
+    question = settle_for(question, attributor, options.seed)
+    named_game = build_named_game(question, options.folder)
+    name = result_key(asdict(question), named_game.value, question_content_hashes(question))
     values = options.folder / f"values-{name}"
     with sole_writer(options.folder, wait=wait, of=name):
         with progress_bar("attribute", "masks") as progress:
@@ -76,17 +100,74 @@ def report_attribution(
             found = attributor.attribute(known, np.random.default_rng(options.seed))
         truncation = choose_truncation(found)
         print_attribution(named_game, found, truncation)
-        lines = curves_beside_lasso(named_game, found, values, options)
+        known_values = Evaluations(named_game.game, values)
+        lines = curves_beside_lasso(known_values, found, np.random.default_rng(options.seed))
         record = options.folder / f"{options.method}-{name}.json"
-        write_bytes(
-            record,
-            json.dumps(attribution_record(question, options, named_game, found), indent=1).encode(),
-        )
+        settings = asdict(options) | {"folder": str(options.folder)}
+        content = attribution_record(question, settings, named_game, found)
+        write_bytes(record, json.dumps(content, indent=1).encode())
         page = record.with_suffix(".html")
         write_attribution_page(page, attribution_page(question, named_game, truncation, lines))
     where = f"record in {record}, page in {page.resolve().as_uri()}"
     out.print(
         f"{known.paid:,} values were new; {where}", highlight=False, markup=False, soft_wrap=True
+    )
+
+
+def settle_for(question: AttributionQuestion, attributor: Any, seed: int) -> AttributionQuestion:
+    """The question with all that was left open decided as this method needs it."""
+    return question.settle(slopes=needs_of(attributor).slopes, seed=seed)
+
+
+def build_named_game(
+    question: AttributionQuestion,
+    folder: Path | None = None,
+    subject: "Subject | None" = None,
+    dictionary: "Dictionary | None" = None,
+) -> NamedGame:
+    """The game of a settled question. What an endpoint answers is kept in the folder.
+
+    Without a subject or a dictionary those that the question names are loaded. Raises BadInput,
+    BadSettings or Mismatch for what cannot be loaded or does not fit.
+    """
+    if question.data:
+        from gloss.attribute.players.table_file import load_table_game
+
+        return NamedGame(load_table_game(Path(question.data)), "the value in the table")
+    if question.base_url:
+        asked = endpoint_game(question, folder)
+        return NamedGame(asked, asked.label, asked.stretches())
+    from gloss.attribute.players.subject_games import build_subject_game
+
+    reader = subject or named_model(question).load()
+
+    def load(source: str) -> "Dictionary":
+        return dictionary or NamedDictionary.of(source).load(reader)
+
+    return build_subject_game(question, reader, load)
+
+
+def named_model(question: AttributionQuestion) -> NamedModel:
+    """The model that is to be loaded here.
+
+    Raises BadSettings for a device or a type that there is not.
+    """
+    return NamedModel.of(question.model, question.device, question.dtype, question.adapter)
+
+
+def endpoint_game(question: AttributionQuestion, folder: Path | None) -> EndpointGame:
+    """The game of a prompt whose answer an endpoint gives, read as exactly as it allows."""
+    chat = Chat(question.model, question.base_url)
+    print_key_use(chat.base_url, chat.api_key_env)
+    known = chat.capabilities(np.random.default_rng(question.seed))
+    return EndpointGame(
+        EndpointWithLedger(chat, folder and folder / "answers.sqlite", known),
+        question.prompt,
+        question.answer,
+        PromptUnit(question.unit),
+        question.kind,
+        question.other,
+        best_value_source(known, exact=bool(question.value or question.other)),
     )
 
 
@@ -127,15 +208,13 @@ def question_content_hashes(question: AttributionQuestion) -> list[object]:
     values of their own.
     """
     dictionaries = [
-        name.rpartition("@")[0] for name in (question.feature, question.players.features)
+        name.rpartition("@")[0] for name in (question.feature, question.features) if name
     ]
-    model = (
-        question.model if question.base_url or question.players.data else question.source.content
-    )
+    model = question.model if question.base_url or question.data else named_model(question).content
     return [
         model,
-        *(source and NamedDictionary.of(source).content for source in dictionaries),
-        question.players.data and source_hash(question.players.data),
+        *(NamedDictionary.of(source).content for source in dictionaries),
+        question.data and source_hash(question.data),
     ]
 
 
@@ -160,60 +239,18 @@ def print_attribution(named_game: NamedGame, found: Interactions, truncation: Tr
 
 
 def curves_beside_lasso(
-    named_game: NamedGame, found: Interactions, values: Path, options: AttributionSettings
+    known: Evaluations, found: Interactions, rng: np.random.Generator
 ) -> list[RemovalCurve]:
     """Removal and insertion, beside first-order LASSO and chance.
 
     Not where each value costs money or cannot be asked for.
     """
-    if isinstance(named_game.game, TableGame | EndpointGame):
+    if isinstance(known.game, TableGame | EndpointGame):
         return []
-    known = Evaluations(named_game.game, values)
-    rng = np.random.default_rng(options.seed)
     if found.method == "lasso" or found.evaluations < FEWEST_BESIDE_LASSO:
         return method_curves(known, [found], rng)
     lasso = Lasso(budget=min(found.evaluations, 2000), order=1).attribute(known, rng)
     return method_curves(known, [found, lasso], rng)
-
-
-def attribution_record(
-    question: AttributionQuestion,
-    options: AttributionSettings,
-    named_game: NamedGame,
-    found: Interactions,
-) -> Mapping[str, Any]:
-    """All that was asked and found, as JSON holds it."""
-    own = found.into(Basis.MOBIUS)
-    trust = found.faithfulness
-    return {
-        "question": asdict(question),
-        "settings": asdict(options) | {"folder": str(options.folder)},
-        "value": named_game.value,
-        "players": list(found.players),
-        "coefficients": {
-            "mobius": coefficient_rows(own),
-            "fourier": coefficient_rows(found.into(Basis.FOURIER)),
-        },
-        "method": found.method,
-        "evaluations": found.evaluations,
-        "failed": found.failed,
-        "held_out_r2": {
-            "value": trust.r2.value,
-            "low": trust.r2.low,
-            "high": trust.r2.high,
-            "n": trust.n,
-        },
-        "explained": trust.explained,
-        "said": found.summary_sentence(),
-    }
-
-
-def coefficient_rows(found: Interactions) -> list[dict[str, Any]]:
-    """Every set with its coefficient, the strongest first."""
-    return [
-        {"players": list(each), "value": value}
-        for each, value in found.strongest(len(found.coefficients), least_order=0)
-    ]
 
 
 def attribution_page(
@@ -228,7 +265,7 @@ def attribution_page(
         "model": question.model,
         "value": named_game.value,
         "method": found.method,
-        "players": f"{len(found.players):,} {question.players.components or question.players.unit}",
+        "players": f"{len(found.players):,} {question.players_kind}",
         "evaluations": f"{found.evaluations:,}, {found.failed} failed",
         "shown": (
             f"sets of up to {truncation.order} players, {truncation.share:.0%} of what was found"

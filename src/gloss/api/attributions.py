@@ -1,0 +1,192 @@
+"""What acts together in a value, in a form that a notebook shows."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from gloss.api.runs import Feature, RunTable
+from gloss.attribute.bases import Basis
+from gloss.attribute.game import Evaluations
+from gloss.attribute.question import AttributionQuestion, NamedGame
+from gloss.attribute.result.interaction_terms import choose_truncation, interaction_kind
+from gloss.attribute.result.interactions import Interactions
+from gloss.attribute.result.wording import attribution_paragraph, distinct_player_names
+from gloss.errors import BadSettings, suggestion
+from gloss.installed import load_installed
+from gloss.pages.attribution_page import (
+    AttributionPage,
+    attribution_cell,
+    write_attribution_page,
+)
+from gloss.run.commands.attribute import (
+    attribution_page,
+    build_named_game,
+    curves_beside_lasso,
+    settle_for,
+)
+from gloss.run.experiment import EMBEDDED
+from gloss.run.methods import build_dataclass, build_method, installed_methods
+from gloss.run.sources import run_of_feature
+
+if TYPE_CHECKING:
+    from gloss.models.dictionary import Dictionary
+    from gloss.models.subject import Subject
+
+GIVEN = "given"  # the name of a model or a dictionary that was handed over as an object
+SCHEMA = pa.schema(
+    [
+        pa.field("players", pa.list_(pa.string())),
+        pa.field("size", pa.int64()),
+        pa.field("adds", pa.float64()),
+        pa.field("kind", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Which players, alone and together, make up a value.
+
+    `interactions` has every coefficient and other bases and indices; `table` has a row for each
+    set, the strongest first.
+    """
+
+    question: AttributionQuestion
+    interactions: Interactions
+    named_game: NamedGame
+    evaluations: Evaluations  # every value that was paid for
+
+    @property
+    def value(self) -> str:
+        """What the value is, with its unit."""
+        return self.named_game.value
+
+    @property
+    def players(self) -> tuple[str, ...]:
+        """Whose part in the value was asked for."""
+        return self.interactions.players
+
+    @property
+    def text(self) -> str:
+        """What was found, in words, and how far it explains the value."""
+        return attribution_paragraph(self.interactions, self.value)
+
+    @cached_property
+    def table(self) -> RunTable:
+        """A row for each set: its players, what they add beyond their parts, and their kind."""
+        found = self.interactions.into(Basis.MOBIUS)
+        rows = [
+            {
+                "players": [found.players[player] for player in one],
+                "size": len(one),
+                "adds": value,
+                "kind": interaction_kind(one, found.coefficients),
+            }
+            for one, value in found.strongest(len(found.coefficients))
+        ]
+        return RunTable("interactions", pa.Table.from_pylist(rows, schema=SCHEMA))
+
+    def to_pandas(self) -> Any:
+        """The table as a data frame of pandas. Raises BadInput where pandas is not installed."""
+        return self.table.to_pandas()
+
+    def to_polars(self) -> Any:
+        """The table as a data frame of polars. Raises BadInput where polars is not installed."""
+        return self.table.to_polars()
+
+    def to_arrow(self) -> pa.Table:
+        """The table of pyarrow."""
+        return self.table.to_arrow()
+
+    def to_pylist(self) -> list[dict[str, Any]]:
+        """The table as one dictionary a row."""
+        return self.table.to_pylist()
+
+    def write_page(self, path: str | Path) -> Path:
+        """Write the page that `gloss attribute` writes, with removal curves. Raises Unwritable."""
+        lines = curves_beside_lasso(self.evaluations, self.interactions, np.random.default_rng(0))
+        truncation = choose_truncation(self.interactions)
+        page = attribution_page(self.question, self.named_game, truncation, lines)
+        return write_attribution_page(Path(path).expanduser(), page)
+
+    @property
+    def _page(self) -> AttributionPage:
+        truncation = choose_truncation(self.interactions)
+        return attribution_page(self.question, self.named_game, truncation, [])
+
+    def __repr__(self) -> str:
+        names = distinct_player_names(self.players)
+        strongest = choose_truncation(self.interactions).found.strongest(3)
+        sets = ", ".join(
+            f"{' + '.join(names[player] for player in one)} {value:+.3g}"
+            for one, value in strongest
+        )
+        return (
+            f"<attribution of the {self.value} to {len(names)} {self.question.players_kind}:"
+            f" {sets or 'nothing moves it'}. {self.interactions.summary_sentence()}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return attribution_cell(self._page)
+
+
+def attribute_prompt(
+    asked: dict[str, Any],
+    model: "Subject | str | Path",
+    dictionary: "Dictionary | None",
+    method: str,
+    seed: int,
+) -> Attribution:
+    """Pose and attribute the game that these settings of a question and of a method mean.
+
+    Raises BadSettings for a setting that neither has.
+    """
+    question_settings = {field.name for field in fields(AttributionQuestion)} - {"model", "seed"}
+    own = {name: value for name, value in asked.items() if name not in question_settings}
+    refuse_unknown(method, own, question_settings)
+    attributor = build_method("attribute", {"method": method, **own})
+    given = {name: value for name, value in asked.items() if name in question_settings}
+    given |= {
+        name: feature_name(given[name], dictionary)
+        for name in ("feature", "features")
+        if given.get(name)
+    }
+    subject = None if isinstance(model, str | Path) else model
+    own_run = run_of_feature(given.get("feature", "")) or run_of_feature(given.get("features", ""))
+    given["model"] = GIVEN if subject else str(model) or own_run or EMBEDDED
+    raw = build_dataclass(AttributionQuestion, given, "gloss.attribute")
+    question = settle_for(raw, attributor, seed)
+    named_game = build_named_game(question, None, subject, dictionary)
+    known = Evaluations(named_game.game)
+    found = attributor.attribute(known, np.random.default_rng(seed))
+    return Attribution(question, found, named_game, known)
+
+
+def feature_name(feature: Any, dictionary: "Dictionary | None") -> str:
+    """What a feature, or several of them, are called in a question.
+
+    Raises BadSettings for numbers without a dictionary.
+    """
+    if isinstance(feature, str):
+        return feature
+    if isinstance(feature, Feature):
+        return f"{feature.run.plan.folder}@{feature.index}"
+    if dictionary is None:
+        raise BadSettings(
+            f"the feature is {feature!r}; give dictionary=..., or its name too, as in embedded@17"
+        )
+    numbers = feature if isinstance(feature, list | tuple) else [feature]
+    return f"{GIVEN}@{','.join(map(str, numbers))}"
+
+
+def refuse_unknown(method: str, own: dict[str, Any], others: set[str]) -> None:
+    """Raises BadSettings for a setting that neither the method nor a question has."""
+    if (point := installed_methods("attribute").get(method)) is None:
+        return
+    known = {field.name for field in fields(load_installed(point))} | others
+    if wrong := next((name for name in own if name not in known), None):
+        raise BadSettings(f"gloss.attribute has no setting {wrong!r}{suggestion(wrong, known)}")

@@ -1,0 +1,184 @@
+"""What is asked of an attribution, checked before anything is loaded, and the game it means."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from gloss.attribute.game import Game
+from gloss.attribute.players.prompt_parts import PromptUnit, Removal
+from gloss.attribute.values import AttributedValue
+from gloss.errors import BadSettings, suggestion
+
+COMPONENT_KINDS = ("heads", "mlps", "layers")
+# how components of one prompt can be ablated; features have no mean activation that is theirs
+COMPONENT_REMOVALS, FEATURE_REMOVALS = ("mean", "zero"), ("zero",)
+# what each value is read from, beside the prompt
+READ_FROM: Mapping[AttributedValue, tuple[str, ...]] = {
+    AttributedValue.LOG_PROBABILITY: ("answer",),
+    AttributedValue.LOG_ODDS: ("answer",),
+    AttributedValue.DIFFERENCE: ("answer", "other"),
+    AttributedValue.KL: (),
+    AttributedValue.ACTIVATION: ("feature",),
+}
+ENDPOINT_VALUES = ("log_probability", "log_odds", "difference")
+
+
+@dataclass(frozen=True)
+class AttributionQuestion:
+    """A model, a prompt, the value whose reasons are wanted, and whose part in it is asked for.
+
+    What is left empty is decided by the rest: `settle` says how.
+    """
+
+    model: str = "embedded"  # or a folder, a name on the hub, a run, an endpoint's name for it
+    prompt: str = ""
+    answer: str = ""
+    other: str = ""
+    feature: str = ""  # DICTIONARY@3 or RUN@3
+    base_url: str = ""  # of an endpoint; "" runs the model here
+    value: str = ""
+    unit: str = ""  # what is removed as a whole from the prompt
+    removal: str = ""  # what takes the place of what is removed
+    components: str = ""  # parts of the model as players
+    features: str = ""  # features of a dictionary as players: DICTIONARY@3,17,40, or of a run
+    data: str = ""  # a table of masks and values
+    device: str = "auto"
+    dtype: str = "auto"
+    adapter: str = ""
+    seed: int = 0  # of what is drawn to stand in for what is removed
+
+    def __post_init__(self) -> None:
+        if not self.prompt and not self.data:
+            raise BadSettings(
+                'there is nothing to attribute; give --prompt "a text", or --data TABLE'
+            )
+        players = [name for name in ("components", "features", "data") if getattr(self, name)]
+        if len(players) > 1:
+            raise BadSettings(
+                f"--{players[0]} and --{players[1]} name different players; give one of them"
+            )
+        self._require("value", AttributedValue)
+        self._require("unit", PromptUnit)
+        self._require("components", COMPONENT_KINDS)
+        self._require(
+            "removal",
+            COMPONENT_REMOVALS
+            if self.components
+            else FEATURE_REMOVALS
+            if self.features
+            else Removal,
+        )
+        if self.data:
+            self._refuse("a table brings its players and its values", *settings_but("data", "seed"))
+            return
+        self._check_value()
+        if self.components or self.features:
+            self._refuse("parts of the model are players, not of the prompt", "unit")
+        if self.base_url:
+            self._check_endpoint()
+        if self.removal == Removal.FADE and self.unit not in ("", PromptUnit.TOKENS):
+            raise BadSettings(f"--unit {self.unit}: only tokens fade; leave it out")
+
+    def _require(self, name: str, known: Iterable[str]) -> None:
+        """Raises BadSettings for a word that is not among those known."""
+        choices = [str(each) for each in known]
+        if (given := getattr(self, name)) and given not in choices:
+            said = suggestion(given, dict.fromkeys(choices))
+            raise BadSettings(f"--{name} {given}: there is no such choice{said}")
+
+    def _refuse(self, why: str, *names: str) -> None:
+        """Raises BadSettings where one of these settings was given, which nothing would read."""
+        for name in names:
+            if getattr(self, name) != getattr(AttributionQuestion, name):
+                flag = name.replace("_", "-")
+                raise BadSettings(f"--{flag} {getattr(self, name)!r}: {why}; leave it out")
+
+    def _check_value(self) -> None:
+        kind, needed = self.kind, READ_FROM[self.kind]
+        if kind is AttributedValue.DIFFERENCE and not (self.answer and self.other):
+            raise BadSettings("a difference needs --answer and --other")
+        if kind is AttributedValue.ACTIVATION and not self.feature:
+            raise BadSettings("an activation needs --feature DICTIONARY@INDEX")
+        unread = [name for name in ("answer", "other", "feature") if name not in needed]
+        self._refuse(f"the value {kind} does not read it", *unread)
+
+    def _check_endpoint(self) -> None:
+        can = (
+            "an endpoint tells how likely an answer is while words, sentences or lines are removed"
+        )
+        if not self.answer:
+            raise BadSettings(f"{can}; give --answer")
+        if self.unit == PromptUnit.TOKENS or self.removal not in ("", Removal.REMOVE):
+            raise BadSettings(f"{can}; for tokens and other removals run the model here")
+        if self.value and self.value not in ENDPOINT_VALUES:
+            raise BadSettings(f"{can}; for --value {self.value} run the model here")
+        self._refuse(can, "components", "features", "device", "dtype", "adapter")
+
+    @property
+    def kind(self) -> AttributedValue:
+        """What is read, as asked for or as the other settings suggest."""
+        if self.value:
+            return AttributedValue(self.value)
+        if self.feature:
+            return AttributedValue.ACTIVATION
+        return AttributedValue.DIFFERENCE if self.other else AttributedValue.LOG_PROBABILITY
+
+    def settle(self, *, slopes: bool = False, seed: int = 0) -> "AttributionQuestion":
+        """The same with all that was left open decided, so that equal games are equal questions.
+
+        A method that needs `slopes` gets tokens that fade. The `seed` counts where something is
+        drawn. Raises BadSettings where the players have no slopes.
+        """
+        if self.data:
+            return self
+        if slopes:
+            why = "a method that follows slopes needs tokens that fade"
+            self._refuse(why, "components", "features", "base_url")
+            if self.removal not in ("", Removal.FADE) or self.unit not in ("", PromptUnit.TOKENS):
+                raise BadSettings(f"{why}; leave --unit and --removal out")
+        fades = slopes or self.removal == Removal.FADE
+        parts = bool(self.components or self.features)
+        usual = "zero" if self.features else "mean" if self.components else Removal.REMOVE
+        removal = str(Removal.FADE if fades else self.removal or usual)
+        return replace(
+            self,
+            value=self.value if self.base_url else str(self.kind),
+            unit=""
+            if parts
+            else self.unit or str(PromptUnit.TOKENS if fades else PromptUnit.WORDS),
+            removal=removal,
+            seed=seed if removal == Removal.INFILL else 0,
+        )
+
+    @property
+    def players_kind(self) -> str:
+        """What the players of a settled question are, for people."""
+        return self.components or ("features" if self.features else self.unit) or "players"
+
+
+def settings_but(*names: str) -> list[str]:
+    """The names of all settings of a question but these."""
+    return [name for name in AttributionQuestion.__dataclass_fields__ if name not in names]
+
+
+@dataclass(frozen=True)
+class NamedGame:
+    """A game, what its value is called, and where its players stand in the prompt."""
+
+    game: Game
+    value: str
+    # stretches of the prompt, and the player that each is
+    text: tuple[tuple[str, int | None], ...] = ()
+
+
+def split_feature_name(name: str) -> tuple[str, tuple[int, ...]]:
+    """A dictionary's name and features of it, from `DICTIONARY@3,17`.
+
+    Raises BadSettings for anything else.
+    """
+    source, _, numbers = name.rpartition("@")
+    if not source or not all(number.strip().isdecimal() for number in numbers.split(",")):
+        raise BadSettings(
+            f"{name!r} names no feature; write DICTIONARY@INDEX or RUN@INDEX, for example"
+            " embedded@17 or embedded@3,17"
+        )
+    return source, tuple(int(number) for number in numbers.split(","))

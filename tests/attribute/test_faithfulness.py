@@ -1,0 +1,97 @@
+"""What is claimed of an attribution is measured on masks that it was not fitted to."""
+
+import numpy as np
+import pytest
+
+from gloss.attribute.bases import all_masks
+from gloss.attribute.game import FunctionGame, ValuedMasks, as_evaluations
+from gloss.attribute.methods.auto import Auto
+from gloss.attribute.methods.banzhaf import Banzhaf
+from gloss.attribute.methods.faithful import Faithful
+from gloss.attribute.methods.lasso import Lasso
+from gloss.attribute.methods.occlusion import Occlusion
+from gloss.attribute.methods.shapley import Shapley
+from gloss.attribute.result.faithfulness import judge_fits, split_masks
+from gloss.attribute.result.prediction_r2 import r2
+from gloss.attribute.solve.sparse_regression import AtomFit, fit_least_squares, make_literals
+
+PLAYERS = tuple("abcdefghijkl")
+
+
+def noise(seed: int, players: tuple[str, ...] = PLAYERS) -> FunctionGame:
+    """A game whose values have nothing to do with its players: nothing predicts a new mask."""
+    table = np.random.default_rng(seed).normal(size=2 ** len(players))
+    return FunctionGame(players, lambda masks: table[masks @ (1 << np.arange(len(players)))])
+
+
+def sixty_sets(masks: ValuedMasks) -> AtomFit:
+    """Least squares on the players and 48 pairs."""
+    pairs = [(i, j) for j in range(len(PLAYERS)) for i in range(j)][:48]
+    atoms = [(i,) for i in range(len(PLAYERS))] + pairs
+    return fit_least_squares(make_literals(masks.masks, parity=True), atoms, masks.values)
+
+
+def test_parts_that_fit_choose_and_judge_share_no_mask():
+    known = as_evaluations(noise(0)).uniform(256, np.random.default_rng(0))
+    coded = as_evaluations(noise(0)).uniform(40, np.random.default_rng(1))
+    split = split_masks(known, coded)
+    kinds = [
+        {mask.tobytes() for mask in part.masks}
+        for part in (split.train, split.validation, split.held_out)
+    ]
+    drawn = {mask.tobytes() for mask in known.masks}
+    assert kinds[2] <= drawn
+    assert not kinds[1] & kinds[2]
+    assert not (kinds[0] & kinds[2]) - {mask.tobytes() for mask in coded.masks}
+    assert len(split.fitted.values) + len(split.held_out.values) == len(split.everything.values)
+
+
+def test_a_fit_is_judged_by_what_was_fitted_without_the_masks_that_judge():
+    """Sixty coefficients for 80 masks of noise: the fit to all would be judged to explain it."""
+    rng = np.random.default_rng(0)
+    split = split_masks(as_evaluations(noise(1)).uniform(80, rng))
+    before, after = sixty_sets(split.fitted), sixty_sets(split.everything)
+    out = split.held_out
+    assert r2(out.values, after.predict(out.masks), rng).value > 0.5
+    found = judge_fits("fit", PLAYERS, split, [(1.0, before)], [(1.0, after)], rng)
+    assert found.faithfulness.r2.value < 0
+    assert found.faithfulness.n == len(out.values)
+    assert not found.faithfulness.explained
+
+
+@pytest.mark.parametrize(
+    "method",
+    [Auto(budget=80), Lasso(80, 2), Faithful(110), Banzhaf(60), Shapley(60)],
+    ids=lambda method: type(method).__name__,
+)
+def test_no_method_claims_to_explain_noise(method):
+    claims = [
+        method.attribute(noise(seed), np.random.default_rng(seed)).faithfulness.r2.value
+        for seed in range(3)
+    ]
+    assert np.median(claims) < 0.2
+
+
+@pytest.mark.parametrize("method", [Banzhaf(), Faithful(), Shapley(), Occlusion()], ids=repr)
+def test_a_small_game_is_judged_over_all_its_masks_and_says_so(method):
+    """Where all masks were valued none is left that was not fitted to."""
+    game = FunctionGame(tuple("abcde"), lambda m: 2.0 * m[:, 0] + m[:, 1] * m[:, 2])
+    found = method.attribute(game, np.random.default_rng(0))
+    everything = all_masks(5)
+    values = game.values(everything)
+    left = np.square(values - found.predict(everything)).sum()
+    trust = found.faithfulness
+    assert (trust.whole, trust.n, found.evaluations) == (True, 32, 32)
+    assert trust.r2.value == pytest.approx(1 - left / np.square(values - values.mean()).sum())
+    assert trust.r2.low == trust.r2.high == trust.r2.value
+    assert "over all 32 masks" in found.summary_sentence() or trust.r2.value == 1
+
+
+def test_masks_that_were_fitted_to_do_not_judge():
+    """Occlusion is exact where one player is gone; only other masks say how far it carries."""
+    game = noise(3, tuple("abcdefgh"))
+    found = Occlusion(order=2, held_out=150).attribute(game, np.random.default_rng(0))
+    drawn = as_evaluations(game).uniform(150, np.random.default_rng(0)).masks
+    fitted = (drawn.sum(1) >= 6).sum()
+    assert fitted > 0
+    assert found.faithfulness.n == len(drawn) - fitted

@@ -1,0 +1,198 @@
+"""Whoever the players are, what is computed is what the label says: the value of everybody is what
+the subject itself gives, for every value, or the question is refused before anything is loaded.
+"""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+from gloss.attribute.players.subject_games import build_subject_game
+from gloss.attribute.question import AttributionQuestion
+from gloss.errors import BadSettings
+from gloss.models.sites import Site
+from gloss.models.subject import Subject
+
+PROMPT = "for i in range(10):\n    print("
+ANSWERS = {"one": "i", "several": "i, end)"}
+OTHERS = {"one": "x", "several": "x.name,"}
+PLAYERS = {
+    "words": {"unit": "words"},
+    "sentences": {"unit": "sentences"},
+    "lines": {"unit": "lines", "removal": "mask"},
+    "tokens": {"unit": "tokens"},
+    "filled tokens": {"unit": "tokens", "removal": "infill"},
+    "fading tokens": {"removal": "fade"},
+    "heads": {"components": "heads"},
+    "mlps": {"components": "mlps", "removal": "zero"},
+    "layers": {"components": "layers"},
+    "features": {"features": "D@3,17,40"},
+}
+FEW = ("words", "fading tokens", "heads", "features")  # of the larger model
+VALUES = ("", "log_probability", "log_odds", "difference", "kl", "activation")
+# the settings that each value reads, and those that it may do without
+READS = {
+    "log_probability": {"answer"},
+    "log_odds": {"answer"},
+    "difference": {"answer", "other"},
+    "kl": set(),
+    "activation": {"feature"},
+}
+NEEDED = {"difference": {"answer", "other"}, "activation": {"feature"}}
+
+
+@pytest.fixture(scope="module")
+def stranger(subject) -> Subject:
+    """A GPT-NeoX with parallel sublayers and random weights, for the embedded tokenizer."""
+    torch.manual_seed(0)
+    config = GPTNeoXConfig(
+        vocab_size=len(subject.vocabulary()),
+        hidden_size=subject.width(Site("resid_post", 0)),
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    model = GPTNeoXForCausalLM(config).eval()
+    for weight in model.parameters():
+        weight.data.mul_(4)  # so that predictions differ
+    return Subject(model, subject.tokens, None)
+
+
+@pytest.fixture(scope="module", params=["embedded", "stranger"])
+def read(request, subject, stranger) -> Subject:
+    return {"embedded": subject, "stranger": stranger}[request.param]
+
+
+@pytest.fixture(scope="module")
+def truth(read, dictionary):
+    """What the subject itself gives for a question, worked out once."""
+    known: dict[tuple[str, ...], float] = {}
+
+    def of(question: AttributionQuestion) -> float:
+        key = (question.kind, question.answer, question.other)
+        if key not in known:
+            known[key] = directly(question, read, dictionary)
+        return known[key]
+
+    return of
+
+
+def everybody(question: AttributionQuestion, subject: Subject, dictionary) -> tuple[float, str]:
+    """The value with every player kept, and what it is called."""
+    named = build_subject_game(question.settle(), subject, lambda _: dictionary)
+    masks = np.ones((1, len(named.game.players)), bool)
+    return float(named.game.values(masks)[0]), named.value
+
+
+def directly(question: AttributionQuestion, subject: Subject, dictionary) -> float:
+    """What the subject itself gives, a token at a time and by no code of games."""
+    front = [] if subject.start_token is None else [subject.start_token]
+    row = [*front, *subject.encode(PROMPT)]
+
+    def log_p(answer: list[int]) -> float:
+        now, total = list(row), 0.0
+        for token in answer:
+            logits = subject.run(torch.tensor([now]), logits=True).logits[0, -1].double()
+            total += float(logits.log_softmax(0)[token])
+            now.append(token)
+        return total
+
+    likeliest = subject.run(torch.tensor([row]), logits=True).logits[0, -1].argmax().tolist()
+    answer = subject.encode(question.answer) or [likeliest]
+    match question.kind:
+        case "log_probability":
+            return log_p(answer)
+        case "log_odds":
+            return log_p(answer) - float(np.log1p(-np.exp(log_p(answer))))
+        case "difference":
+            return log_p(answer) - log_p(subject.encode(question.other))
+        case "kl":
+            return 0.0
+        case _:
+            site = dictionary.reads
+            x = subject.run(torch.tensor([row]), read=[site]).activations[site][0, -1:]
+            codes = dictionary.encode(x)
+            return float((codes.values * (codes.indices == FEATURE)).sum())
+
+
+FEATURE = 999
+
+
+def told(question: AttributionQuestion, label: str) -> bool:
+    """Whether the label holds all that is read."""
+    if question.kind == "activation":
+        return label == f"activation of feature {FEATURE}"
+    named = [repr(each) for each in (question.answer, question.other) if each]
+    kinds = {"log_probability": "log-probability", "log_odds": "log-odds", "kl": "KL from"}
+    return label.startswith(kinds.get(question.kind, "how much likelier")) and all(
+        each in label for each in named
+    )
+
+
+@pytest.mark.parametrize(
+    ("read", "players"),
+    [("stranger", each) for each in PLAYERS] + [("embedded", each) for each in FEW],
+    indirect=["read"],
+)
+def test_the_value_of_everybody_is_the_labels_whoever_the_players_are(
+    read, dictionary, truth, players
+):
+    """All combinations of values, answers and features: computed as labelled, or refused."""
+    count = {"computed": 0, "refused": 0}
+    for value, answer, other, feature in product(
+        VALUES, ("", *ANSWERS.values()), ("", *OTHERS.values()), ("", f"D@{FEATURE}")
+    ):
+        given = {"answer": answer, "other": other, "feature": feature}
+        asked = {name for name, each in given.items() if each}
+        kind = value or ("activation" if feature else "difference" if other else "log_probability")
+        if not NEEDED.get(kind, set()) <= asked <= READS[kind]:
+            with pytest.raises(BadSettings):
+                AttributionQuestion(prompt=PROMPT, value=value, **given, **PLAYERS[players])
+            count["refused"] += 1
+            continue
+        question = AttributionQuestion(prompt=PROMPT, value=value, **given, **PLAYERS[players])
+        found, label = everybody(question, read, dictionary)
+        assert found == pytest.approx(truth(question), abs=2e-3), label
+        assert told(question, label), label
+        count["computed"] += 1
+    assert count == {"computed": 20, "refused": 88}
+
+
+@pytest.mark.parametrize("removal", ["mean", "zero"])
+def test_components_are_ablated_behind_the_prompt_too(read, removal):
+    """An answer of several tokens is read by the model without the part, not by the whole one."""
+    question = AttributionQuestion(
+        prompt=PROMPT, answer=ANSWERS["several"], components="mlps", removal=removal
+    ).settle()
+    game = build_subject_game(question, read, lambda _: None).game
+    masks = ~np.eye(len(game.players), dtype=bool)[:1]
+    front = [] if read.start_token is None else [read.start_token]
+    prompt, answer = [*front, *read.encode(PROMPT)], read.encode(ANSWERS["several"])
+    site = read.site("mlp_out.0")
+    clean = read.run(torch.tensor([prompt]), read=[site]).activations[site]
+    instead = clean.mean((0, 1)) if removal == "mean" else torch.zeros(clean.shape[2])
+    whole = torch.tensor([[*prompt, *answer]])
+    logits = read.run(whole, edits={site: lambda x: instead.expand_as(x)}, logits=True).logits
+    said = logits[0, len(prompt) - 1 : -1].double().log_softmax(1)
+    assert game.values(masks) == pytest.approx(
+        [float(said[torch.arange(len(answer)), torch.tensor(answer)].sum())], abs=2e-3
+    )
+
+
+def test_slopes_of_every_value_are_differences_of_it(read, dictionary):
+    """Whatever is read, tokens that fade have its slopes, also through an answer's own tokens."""
+    for given in (
+        {"answer": ANSWERS["several"]},
+        {"answer": ANSWERS["several"], "other": OTHERS["several"]},
+        {"answer": ANSWERS["one"], "value": "log_odds"},
+        {"value": "kl"},
+    ):
+        question = AttributionQuestion(prompt="for i in", removal="fade", **given).settle()
+        game = build_subject_game(question, read, lambda _: dictionary).game
+        middle = np.full((1, len(game.players)), 0.8, np.float32)
+        low, high = (float(game._in_parts(middle + by, grad=False)[0][0]) for by in (-0.01, 0.01))
+        slope = game.gradients(middle).sum()
+        assert slope == pytest.approx((high - low) / 0.02, rel=0.05, abs=0.05), given
