@@ -25,7 +25,7 @@ TRUTHS = {
     "own_model": """
 assert run.model.layers == 4
 assert 0 < run.dictionary.card.fvu < 1
-assert len(run) == 8
+assert len(run) == 6
 assert feature.explanation is not None
 assert feature.scores[0]["value"] == max(row["value"] for row in run.features if row["value"])
 """,
@@ -92,8 +92,10 @@ def test_a_notebook_runs_anywhere_and_prints_what_it_was_committed_with(name, tm
 
 
 def kinds(cell: NotebookNode) -> list[tuple[str, ...]]:
-    """The kind of each output, with the forms in which it is given."""
-    return [(one.output_type, *sorted(one.get("data", {}))) for one in cell.outputs]
+    """The kind of each output, with its name or the forms in which it is given."""
+    return [
+        (one.output_type, *sorted(one.get("data", {})), one.get("name", "")) for one in cell.outputs
+    ]
 
 
 def assert_same(old: str, new: str) -> None:

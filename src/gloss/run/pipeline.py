@@ -27,7 +27,7 @@ from gloss.run.experiment import JUDGE, Experiment
 from gloss.run.judge_doubts import judge_doubts, position_bias_line, yes_share_line
 from gloss.run.methods import SettingsMapping, method_asks
 from gloss.run.plan import RESOLVED, STAGES, Plan, load_plan, stage_name
-from gloss.run.progress import console, out, print_notes, progress_bar
+from gloss.run.progress import console, in_notebook, out, print_notes, progress_bar
 from gloss.run.reporting.feature_pages import write_run_pages
 from gloss.run.reporting.report import REPORT, print_report, print_section, write_run_report
 from gloss.run.reporting.run_comparison import compare_runs
@@ -157,7 +157,9 @@ def run_decompose_stage(plan: Plan) -> None:
 
         with time_stage(plan, "decompose"):
             load_or_train_dictionary(plan, load_run_subject(plan))
-        print_notes(f"  {dictionary_line(plan)}")
+        # a notebook travels, so that it names no folder of one machine; `run.dictionary` is there
+        if not in_notebook():
+            print_notes(f"  {dictionary_line(plan)}")
 
 
 def run_shards(
