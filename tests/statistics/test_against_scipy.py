@@ -98,6 +98,17 @@ def test_every_resample_is_drawn_once_also_where_they_come_in_blocks(rng):
     rows.clear()
     bootstrap(counted, np.zeros(5), rng=rng)
     assert rows == [(), (1000,)]
+    rows.clear()
+    bootstrap(counted, np.zeros(5), rng=rng, resamples=1)
+    assert rows == [(), (1,)]
+
+
+def test_resamples_in_which_something_is_divided_by_nothing_are_left_out(rng):
+    found = bootstrap(
+        lambda above, below: above.sum(-1) / below.sum(-1), np.ones(3), np.array([1, 0, 0]), rng=rng
+    )
+    assert found.value == 3
+    assert math.isfinite(found.high)
 
 
 def test_draws_that_are_no_numbers_are_left_out_and_the_value_stays_inside():
