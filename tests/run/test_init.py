@@ -168,3 +168,10 @@ def test_a_stranger_is_explained_by_two_commands(models, tmp_path):
     code, said = typed(tmp_path, "steer", name, "the cat", "--strength", "3", "--tokens", "2")
     assert code == 0, said
     assert f"add feature {explained[0]} at resid_post.1" in " ".join(said.split())
+
+    words = ("init", models["neox"], "stories.jsonl", "--dictionary", "runs/neox")
+    code, said = typed(tmp_path, *words, "-o", "again.toml")
+    assert code == 0, said
+    again = Experiment.read(tmp_path / "again.toml").decompose
+    assert again["dictionary"].startswith("runs/neox/decompose/")
+    assert again["site"] == "resid_post.1"

@@ -269,13 +269,15 @@ def collect_lines(facts: ExperimentFacts) -> list[str]:
 def decompose_lines(facts: ExperimentFacts, asked: InitSettings) -> list[str]:
     """The dictionary: given, or trained on the same text."""
     if asked.dictionary:
-        lines = [
+        given = NamedDictionary.of(asked.dictionary, asked.site)
+        name = str(given.folder) if given.plan else given.name
+        return [
             "# The dictionary of features, which was trained elsewhere.",
             "[decompose]",
-            f"dictionary = {toml_string(str(given_dictionary(asked.dictionary)))}",
+            f"dictionary = {toml_string(name)}",
+            *([f"site = {toml_string(given.site)}  # where it reads"] if given.site else []),
+            "",
         ]
-        site = [f"site = {toml_string(asked.site)}  # where it reads"] if asked.site else []
-        return [*lines, *site, ""]
     kinds = [kind for kind in KINDS if readable_layers(facts.subject, kind)]
     numbers = facts.subject.width(facts.site)
     last = facts.subject.layers - 1
@@ -294,12 +296,6 @@ def decompose_lines(facts: ExperimentFacts, asked: InitSettings) -> list[str]:
         f"dead_after_tokens = {max(1, facts.training_tokens // 5)}  # then a feature is revived",
         "",
     ]
-
-
-def given_dictionary(name: str) -> str | Path:
-    """The name of a dictionary in an experiment; of a run's, the folder in which it lies."""
-    source = NamedDictionary.of(name)
-    return source.folder if source.plan else name
 
 
 def method_lines(facts: ExperimentFacts) -> list[str]:
