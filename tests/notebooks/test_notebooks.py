@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 sys.path.insert(0, str(FOLDER))
 from execute import execute_notebook  # noqa: E402
 
-NAMES = ("own_model", "trust")
+NAMES = ("interactions", "own_model", "trust")
 LARGEST = 300_000  # bytes of a notebook
 LONGEST_CELL = 14  # lines
 # what a page that travels must not hold: paths of one machine, addresses, times that a run took
@@ -22,6 +22,12 @@ PRIVATE = re.compile(
 NUMBER = re.compile(r"[−-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?")
 # what must hold of the values in a notebook when it ends, wherever it runs
 TRUTHS = {
+    "interactions": """
+assert abs(values[0] - found.interactions.predict(masks)[0]) < 1e-6
+assert found.interactions.truncate(2)[1] > 0.9 > found.interactions.truncate(1)[1]
+assert occluded.interactions.faithfulness.r2.value < 0.5
+assert few.interactions.faithfulness.r2.value < 0.5 < enough.interactions.faithfulness.r2.low
+""",
     "own_model": """
 assert run.model.layers == 4
 assert 0 < run.dictionary.card.fvu < 1
