@@ -14,7 +14,7 @@ import pytest
 
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.sites import Site
-from gloss.run.plan import embedded_folder
+from gloss.run.dependencies import embedded_folder
 
 GLOSS = [sys.executable, "-c", "from gloss.cli import main; main()"]
 

@@ -43,7 +43,7 @@ from gloss.records import (
     Score,
     Split,
 )
-from gloss.run.plan import embedded_folder
+from gloss.run.dependencies import embedded_folder
 from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Quantiles
 from gloss.score.intervention_surprisal import InterventionSurprisal

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from gloss.errors import BadInput
 from gloss.models.subject import Subject
 from gloss.run.experiment import Experiment
-from gloss.run.plan import Plan
+from gloss.run.planning import plan_run
 
 peft = pytest.importorskip("peft", reason="peft is not installed; pip install 'gloss-lm[real]'")
 # by peft itself
@@ -136,7 +136,7 @@ def test_an_adapter_that_names_another_model_is_told(folder: Path, adapter: Path
 
 def test_an_adapter_counts_by_content(folder: Path, adapter: Path):
     asked = {"subject": {"model": str(folder), "adapter": str(adapter)}}
-    before = Plan(Experiment.of(asked)).keys["decompose"]
+    before = plan_run(Experiment.of(asked)).keys["decompose"]
     weights = load_file(adapter / "adapter_model.safetensors")
     save_file({name: -w for name, w in weights.items()}, adapter / "adapter_model.safetensors")
-    assert Plan(Experiment.of(asked)).keys["decompose"] != before
+    assert plan_run(Experiment.of(asked)).keys["decompose"] != before

@@ -21,7 +21,7 @@ from gloss.models.chat_models.prompts import Answer, Message, Prompt, PromptToke
 from gloss.models.in_process import InProcess
 from gloss.models.subject import Subject
 from gloss.records import Reason
-from gloss.run.plan import embedded_folder
+from gloss.run.dependencies import embedded_folder
 from models.talks import asking
 from models.text_server import serve_texts
 

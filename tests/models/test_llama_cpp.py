@@ -16,7 +16,7 @@ from gloss.models.chat_models.prompts import Message, Prompt
 from gloss.models.local_chat import LocalChat
 from gloss.models.subject import Subject
 from gloss.records import Ability
-from gloss.run.plan import embedded_folder
+from gloss.run.dependencies import embedded_folder
 from gloss.score.detection import Detection
 from gloss.score.fuzzing import Fuzzing
 from gloss.score.simulation import Simulation, SimulationByToken

@@ -17,7 +17,7 @@ from gloss.models.chat_models.prices import Usage
 from gloss.models.chat_models.prompts import Message, Prompt
 from gloss.models.local_chat import LocalChat, load_in_process
 from gloss.records import Reason
-from gloss.run.plan import embedded_folder
+from gloss.run.dependencies import embedded_folder
 from models.talks import asking, question
 
 TEMPLATE = (

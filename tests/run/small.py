@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from forking import forking
+from gloss.run.opened_run import OpenedRun
+from gloss.run.pipeline import run_step
+from gloss.run.stage import Job, planned_steps
 from gloss.store.lock import LOCK
 from gloss.store.results import Part
 from gloss.store.sealed_json import read_sealed_json, seal_json
@@ -124,3 +127,13 @@ def edit(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None
 def reseal(path: Path, **changed: Any) -> None:
     """Change sealed JSON, as if it had been written so."""
     path.write_bytes(seal_json(read_sealed_json(path) | changed))
+
+
+def job_of(run: OpenedRun, name: str) -> Job:
+    """What a stage of a run is given, by the name of its step; nobody answers."""
+    return Job(run, next(step for step in planned_steps(run.experiment) if step.name == name))
+
+
+def run_one_step(run: OpenedRun, name: str) -> None:
+    """Do one step of a run, and none that comes before it."""
+    run_step(run, job_of(run, name).step)

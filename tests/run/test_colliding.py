@@ -4,17 +4,15 @@ HTTP.
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small import SMALL, edit, start
+from small import SMALL, edit, run_one_step, start
 
 from gloss.errors import BadSettings
 from gloss.run.experiment import Experiment
-from gloss.run.opened_run import run_explanations
-from gloss.run.pipeline import load_plan, run_collisions_stage
-from gloss.run.plan import Plan
+from gloss.run.opened_run import OpenedRun, run_explanations
+from gloss.run.planning import open_run, plan_run
 from gloss.run.reporting.report import write_run_report
 from gloss.store.results import read_rows
 from models.servers import serve
@@ -28,12 +26,12 @@ def ran(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def together(small_run, tmp_path) -> Plan:
+def together(small_run, tmp_path) -> OpenedRun:
     """The small run, with the neighbours of its features changed to others that it explains, and
     nothing compared yet.
     """
     shutil.copytree(small_run / "out", tmp_path / "out")
-    plan = load_plan(tmp_path / "out")
+    plan = open_run(tmp_path / "out")
     chosen = [feature.index for feature in plan.features]
     [file] = (plan.place("decompose") / "features").glob("*.parquet")
 
@@ -46,10 +44,10 @@ def together(small_run, tmp_path) -> Plan:
 
     edit(file, near)
     shutil.rmtree(plan.place("collisions"))
-    return load_plan(tmp_path / "out")
+    return open_run(tmp_path / "out")
 
 
-def alike(plan: Plan, features: list[int]) -> None:
+def alike(plan: OpenedRun, features: list[int]) -> None:
     """Give these features the words and the rule of the first."""
     [folder] = plan.places("explain")
     [given] = [e for e in run_explanations(plan)["explain.rule"] if e.feature.index == features[0]]
@@ -69,7 +67,7 @@ def test_a_run_compares_near_features_once_and_says_of_whom_the_words_speak(toge
     explained = sorted(e.feature.index for e in run_explanations(plan)["explain.rule"])
     chosen = [explained[0], explained[-1]]
     alike(plan, chosen)
-    run_collisions_stage(plan)
+    run_one_step(plan, "collisions")
     pairs = read_rows([plan.place("collisions")], "collisions")
     assert (
         len({frozenset((row["feature"], row["other"])) for row in pairs})
@@ -80,7 +78,7 @@ def test_a_run_compares_near_features_once_and_says_of_whom_the_words_speak(toge
     assert any(not row["collides"] for row in pairs)
     groups = read_rows([plan.place("collisions")], "collision_groups")
     assert {row["feature"] for row in groups if row["group"] == 0} >= set(chosen)
-    fresh = load_plan(tmp_path / "out")
+    fresh = open_run(tmp_path / "out")
     ran(tmp_path, "browse", "out")
     page = (
         tmp_path / "out" / "page" / "features" / fresh.dictionary_name / f"{chosen[1]}.html"
@@ -118,7 +116,7 @@ def test_a_judge_who_guesses_finds_that_all_collide_and_is_asked_again_only_wher
     with serve(answer="pick at random", script=["ok", "500"]) as server:
         (tmp_path / "experiment.toml").write_text(SMALL + JUDGED.format(url=server.base_url))
         ran(tmp_path, "collisions", "experiment.toml")
-        plan = load_plan(tmp_path / "out")
+        plan = open_run(tmp_path / "out")
         lost = [shard for shard in range(plan.shards) if not plan.part("collisions", shard).is_done]
         assert lost
         assert not plan.part("collisions", plan.shards).is_done
@@ -134,7 +132,7 @@ def test_a_judge_who_guesses_finds_that_all_collide_and_is_asked_again_only_wher
 
 def test_explanations_without_rules_are_counted_and_left_alone(together):
     plan = together
-    run_collisions_stage(plan)
+    run_one_step(plan, "collisions")
     compared = sum(
         not row["same_words"] for row in read_rows([plan.place("collisions")], "collisions")
     )
@@ -142,7 +140,7 @@ def test_explanations_without_rules_are_counted_and_left_alone(together):
     [folder] = plan.places("explain")
     for file in (folder / "explanations").glob("*.parquet"):
         edit(file, lambda row: row | {"rule": None})
-    run_collisions_stage(plan)
+    run_one_step(plan, "collisions")
     notes = [
         json.loads(plan.part("collisions", shard).marker.read_text())["uncompared"]
         for shard in range(plan.shards)
@@ -152,7 +150,7 @@ def test_explanations_without_rules_are_counted_and_left_alone(together):
 
 def test_collisions_can_be_left_out_and_unknown_ways_are_refused():
     none = Experiment.of({"collisions": {"by": "none"}})
-    assert "collisions" not in Plan(none).keys
-    assert "collisions" in Plan(replace(none, collisions=Experiment.of({}).collisions)).keys
+    assert "collisions" not in plan_run(none).keys
+    assert "collisions" in plan_run(Experiment.of({})).keys
     with pytest.raises(BadSettings, match="by must be rules, judge or none, got 'rule'"):
         Experiment.of({"collisions": {"by": "rule"}})

@@ -6,7 +6,7 @@ from gloss.errors import BadInput, BadSettings
 from gloss.records import needs_of
 from gloss.run.experiment import RENAMED_SETTINGS, Experiment
 from gloss.run.methods import build_method
-from gloss.run.plan import Plan
+from gloss.run.planning import plan_run
 
 
 def test_an_empty_file_is_the_demo_with_defaults(tmp_path):
@@ -130,7 +130,7 @@ def test_tokens_to_leave_out_are_a_word_or_a_list_and_make_other_keys():
     ]
     assert asked[2].collect.leave_out == ("<pad>", 0)
     asked.append(Experiment.of({"collect": {"massive": 12}}))
-    assert len({Plan(each).keys["collect"] for each in asked}) == 4
+    assert len({plan_run(each).keys["collect"] for each in asked}) == 4
     assert Experiment.of(asked[2].tables()) == asked[2]
 
 
@@ -143,7 +143,7 @@ def test_two_uses_of_one_method_are_told_apart_by_their_names():
             ]
         }
     )
-    assert Plan(asked).stages("score") == ["score.execution", "score.quick"]
+    assert plan_run(asked).stages("score") == ["score.execution", "score.quick"]
 
 
 def test_resolved_tables_make_the_same_experiment_again():
@@ -177,7 +177,7 @@ def test_room_for_answers_is_a_setting_of_every_method_that_asks():
 def test_room_for_answers_is_part_of_what_answers_depend_on():
     chat = {"model": "m", "base_url": "http://localhost:1/v1"}
     keys = [
-        Plan(Experiment.of({"score": {"method": "detection"} | own, "chat": chat | room})).keys[
+        plan_run(Experiment.of({"score": {"method": "detection"} | own, "chat": chat | room})).keys[
             "score.detection"
         ]
         for own, room in (

@@ -9,8 +9,7 @@ from gloss.errors import BadSettings
 from gloss.records import Control, Split
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import shard_effects, shard_examples
-from gloss.run.pipeline import load_plan
-from gloss.run.plan import Plan
+from gloss.run.planning import open_run, plan_run
 from gloss.store.results import read_rows
 
 FEW = """
@@ -57,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_feature_with_contexts_has_effects_and_the_splits_share_no_document(folder: Path):
-    plan = load_plan(folder / "out")
+    plan = open_run(folder / "out")
     for shard in range(plan.shards):
         effects = shard_effects(plan, shard)
         assert effects.keys() == {
@@ -73,7 +72,7 @@ def test_every_feature_with_contexts_has_effects_and_the_splits_share_no_documen
 
 
 def test_explanations_by_what_rises_are_scored_and_every_effect_is_on_its_page(folder: Path):
-    plan = load_plan(folder / "out")
+    plan = open_run(folder / "out")
     explained = {row["feature"] for row in read_rows(plan.places("explain"), "explanations")}
     assert explained
     scored = [
@@ -105,10 +104,14 @@ def test_they_are_read_in_sql_and_are_not_measured_again(folder: Path):
 
 
 def test_the_table_changes_no_key_of_what_does_not_read_effects():
-    plain, changed = Plan(Experiment.of({})).keys, Plan(Experiment.of({"intervene": {}})).keys
+    plain, changed = (
+        plan_run(Experiment.of({})).keys,
+        plan_run(Experiment.of({"intervene": {}})).keys,
+    )
     assert changed == plain | {"intervene": changed["intervene"]}
     assert (
-        Plan(Experiment.of({"intervene": {"kl": [3.0]}})).keys["intervene"] != changed["intervene"]
+        plan_run(Experiment.of({"intervene": {"kl": [3.0]}})).keys["intervene"]
+        != changed["intervene"]
     )
 
 

@@ -22,7 +22,7 @@ from gloss.intervene.settings import InterventionSettings
 from gloss.models.chat_models.client import Chat
 from gloss.models.local_chat import LocalChat
 from gloss.run.experiment import Experiment
-from gloss.run.plan import Plan
+from gloss.run.planning import plan_run
 from gloss.sample.examples import SamplingSettings
 
 EXPLAINERS = (
@@ -108,6 +108,7 @@ READERS = {
     "run": {
         "folder": NOBODY,
         "processes": NOBODY,
+        "executor": NOBODY,
         "seed": FIRST,
         "features": DRAWS_FEATURES,
         "minimum_activations": DRAWS_FEATURES,
@@ -149,6 +150,7 @@ CHAT_READERS = {
 # Another value, where one more, half of it or its opposite would not do.
 OTHER = {
     "run.folder": "runs/another",
+    "run.executor": "serial",
     "subject.model": "embedded",
     "subject.device": "cpu",
     "subject.dtype": "float32",
@@ -234,7 +236,7 @@ def every_method(inputs: Path, backend: str = "transformers") -> dict:
 
 
 def keys(tables: dict) -> dict[str, str]:
-    return dict(Plan(Experiment.of(tables)).keys)
+    return dict(plan_run(Experiment.of(tables)).keys)
 
 
 def with_setting(tables: dict, table: str, name: str, value: object) -> dict:
@@ -457,10 +459,10 @@ import json, sys
 from pathlib import Path
 import gloss
 from gloss.run.experiment import Experiment
-from gloss.run.plan import Plan
+from gloss.run.opened_run import OpenedRun
 
 def keys():
-    return dict(Plan(Experiment.of(tables)).keys)
+    return dict(plan_run(Experiment.of(tables)).keys)
 
 tables = json.loads(sys.argv[1])
 found = {"": keys()}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from gloss.attribute.question import AttributionQuestion
@@ -9,8 +10,10 @@ from gloss.models.pretrained.hub import hub_snapshot
 from gloss.run.commands.attribute import question_content_hashes
 from gloss.run.experiment import Experiment
 from gloss.run.keys import fingerprint, model_hash, result_key, source_hash
-from gloss.run.plan import Plan
-from gloss.store import schemas
+from gloss.run.planning import plan_run
+from gloss.run.stages.decompose import DecomposeStage
+from gloss.run.stages.explain import ExplainStage
+from gloss.run.stages.score import ScoreStage
 
 
 def test_a_key_changes_with_every_part():
@@ -42,18 +45,18 @@ def test_a_large_file_counts_with_its_middle_and_a_device_is_not_read(tmp_path, 
 
 
 def test_another_setting_gives_new_keys_to_its_stage_and_those_after_it_alone():
-    first = Plan(Experiment.of({})).keys
-    other = Plan(Experiment.of({"sample": {"method": "top"}})).keys
+    first = plan_run(Experiment.of({})).keys
+    other = plan_run(Experiment.of({"sample": {"method": "top"}})).keys
     after = {"sample", "explain.rule", "score.execution", "collisions"}
     assert {stage for stage in first if first[stage] != other[stage]} == after
-    seeded = Plan(Experiment.of({"score": {"method": "execution", "resamples": 77}})).keys
+    seeded = plan_run(Experiment.of({"score": {"method": "execution", "resamples": 77}})).keys
     assert {stage for stage in first if first[stage] != seeded[stage]} == {"score.execution"}
 
 
 def test_what_a_model_is_asked_with_enters_the_keys_of_methods_that_ask_alone():
     explain = [{"method": "rule"}, {"method": "max_activating"}]
-    first = Plan(Experiment.of({"explain": explain, "chat": {"model": "m"}})).keys
-    other = Plan(
+    first = plan_run(Experiment.of({"explain": explain, "chat": {"model": "m"}})).keys
+    other = plan_run(
         Experiment.of({"explain": explain, "chat": {"model": "m", "extra": {"temperature": 1}}})
     ).keys
     assert first["explain.rule"] == other["explain.rule"]
@@ -78,13 +81,13 @@ def test_every_file_of_a_model_counts_however_its_folder_is_named(model, file, n
     name = name.format(model)
     before = (
         model_hash(name),
-        Plan(Experiment.of({"subject": {"model": name}})).keys["decompose"],
+        plan_run(Experiment.of({"subject": {"model": name}})).keys["decompose"],
         question_content_hashes(AttributionQuestion(name, "a")),
     )
     (model / file).write_text("another")
     after = (
         model_hash(name),
-        Plan(Experiment.of({"subject": {"model": name}})).keys["decompose"],
+        plan_run(Experiment.of({"subject": {"model": name}})).keys["decompose"],
         question_content_hashes(AttributionQuestion(name, "a")),
     )
     assert not set(before[:2]) & set(after[:2])
@@ -119,15 +122,20 @@ def test_a_model_of_the_hub_counts_by_its_commit(tmp_path, monkeypatch):
         main.write_text(commit)
         hub_snapshot.cache_clear()
         assert model_hash("some/model") == commit
-        keys.append(Plan(Experiment.of({"subject": {"model": "some/model"}})).keys["decompose"])
+        keys.append(plan_run(Experiment.of({"subject": {"model": "some/model"}})).keys["decompose"])
     assert keys[0] == keys[2] != keys[1]
     assert model_hash("some/model", "b" * 40) == "b" * 40
     hub_snapshot.cache_clear()
 
 
 def test_tables_with_other_columns_are_other_results(monkeypatch):
-    before = Plan(Experiment.of({})).keys
-    monkeypatch.setattr(schemas, "TABLES_FORMAT", "another")
-    after = Plan(Experiment.of({})).keys
-    assert before.keys() == after.keys()
-    assert not [stage for stage in before if before[stage] == after[stage]]
+    before = plan_run(Experiment.of({})).keys
+    for stage, renewed in {
+        DecomposeStage: list(before),
+        ExplainStage: ["explain.rule", "score.execution", "collisions"],
+        ScoreStage: ["score.execution"],
+    }.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(stage, "tables", {**stage.tables, "more": pa.schema([])})
+            after = plan_run(Experiment.of({})).keys
+        assert [name for name in before if before[name] != after[name]] == renewed

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small import SMALL, start
+from small import SMALL, job_of, start
 
 from gloss.errors import BadInput, BadSettings, Stopped, Unreachable, Unwritable
+from gloss.intervene import feature_effects
 from gloss.models.chat_models.prices import first_round
 from gloss.models.chat_models.prompts import Answer, Message, Prompt
 from gloss.records import Control, Failure, FeatureId, Reason
@@ -22,11 +23,11 @@ from gloss.run.commands import cost
 from gloss.run.execute import feature_errors
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import Experiment
-from gloss.run.opened_run import stored_examples
-from gloss.run.plan import Plan, load_plan
+from gloss.run.opened_run import OpenedRun, stored_examples
+from gloss.run.planning import open_run, plan_run
 from gloss.run.reporting import untrained_controls
 from gloss.run.reporting.run_data import RunData
-from gloss.run.stages import attribute, collisions, explain, intervene, score
+from gloss.run.stages import attribute, collisions, explain, score
 from gloss.store.results import read_rows
 
 CAUSES = "\n[intervene]\nprompts = 4\n\n[attribute]\ncontexts = 1\n"
@@ -81,7 +82,7 @@ def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_
     (tmp_path / "experiment.toml").write_text(SMALL + '\n[neighbours]\nby = "cooccurrence"\n')
     features = [
         row["feature"]
-        for row in read_rows([load_plan(small_run / "out").place("explain.rule")], "explanations")
+        for row in read_rows([open_run(small_run / "out").place("explain.rule")], "explanations")
     ]
     command = [
         sys.executable,
@@ -96,7 +97,7 @@ def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    plan = load_plan(tmp_path / "out")
+    plan = open_run(tmp_path / "out")
     errors = [
         row
         for row in read_rows([plan.place(stage) for stage in plan.keys], "failures")
@@ -139,22 +140,19 @@ def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_
 
 @pytest.mark.parametrize("stage", ["intervene", "attribute"])
 def test_a_stage_that_reads_the_subject_goes_on_too(small_run, tmp_path, monkeypatch, stage):
-    module, work = {
-        "intervene": (intervene, "measure_feature_effects"),
-        "attribute": (attribute, "feature_token_attributions"),
+    module, work, given_at = {
+        "intervene": (feature_effects, "measure_feature_effects", 2),
+        "attribute": (attribute, "feature_token_attributions", 2),
     }[stage]
     shutil.copytree(small_run / "out", tmp_path / "out")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiment.toml").write_text(SMALL + CAUSES)
-    plan = Plan(Experiment.read(Path("experiment.toml")))
-    feature, subject_and_dictionary = (
-        next(iter(stored_examples(plan, 0))),
-        intervene.load_subject_and_dictionary(plan),
-    )
+    plan = plan_run(Experiment.read(Path("experiment.toml")))
+    feature, job = next(iter(stored_examples(plan, 0))), job_of(plan, stage)
     for broken, done in ((feature.index, False), (-1, True)):
-        failing = raising_for(broken, lambda *_: (), lambda _a, _b, given, *_: given.feature.index)
+        failing = raising_for(broken, lambda *_: (), lambda *a: a[given_at].feature.index)
         monkeypatch.setattr(module, work, failing)
-        getattr(module, f"{stage}_shard")(plan, subject_and_dictionary, 0)
+        job.step.stage.worker(job)(0)
         failures = read_rows([plan.place(stage)], "failures")
         assert [row["feature"] for row in failures] == ([] if done else [feature.index])
         assert plan.part(stage, 0).is_done is done
@@ -162,11 +160,11 @@ def test_a_stage_that_reads_the_subject_goes_on_too(small_run, tmp_path, monkeyp
 
 
 @pytest.fixture
-def plan(small_run, tmp_path, monkeypatch) -> Plan:
+def plan(small_run, tmp_path, monkeypatch) -> OpenedRun:
     """The small run, in a folder of the test's own."""
     shutil.copytree(small_run / "out", tmp_path / "out")
     monkeypatch.chdir(tmp_path)
-    return load_plan(Path("out"))
+    return open_run(Path("out"))
 
 
 def test_a_report_leaves_a_feature_out_that_fails(plan, monkeypatch):
@@ -240,7 +238,8 @@ def test_what_is_no_record_is_a_failure_of_its_feature(plan, monkeypatch, stage,
     monkeypatch.setattr(work, "build_method", lambda *_: Odd(given))
     monkeypatch.setattr(feature_errors, "FEWEST", 10)
     plan.part(stage, 0).marker.unlink()
-    getattr(work, f"{stage.partition('.')[0]}_shard")(plan, 0, NoClient(), 0)
+    job = job_of(plan, stage)
+    job.step.stage.work(job, 0)
     failures = plan.part(stage, 0).rows("failures")
     assert {row["feature"] for row in failures} >= {
         row["feature"] for row in plan.part("explain.rule", 0).rows("explanations")
@@ -302,7 +301,7 @@ def test_one_error_that_takes_a_whole_shard_stops_with_one_sentence(small_run, t
 
 def watching(folder: Path, features: int) -> FeatureGuard:
     """A watch over one shard of so many features."""
-    plan = Plan(
+    plan = OpenedRun(
         Experiment.of({"run": {"folder": str(folder), "features_per_shard": features}}),
         (("explain.made", "key"),),
     )

@@ -13,8 +13,7 @@ from gloss.errors import BadSettings
 from gloss.records import Negative
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import shard_examples
-from gloss.run.pipeline import load_plan
-from gloss.run.plan import Plan
+from gloss.run.planning import open_run, plan_run
 from gloss.run.stages.neighbours import search_by_encoder
 
 NEAR = SMALL.replace(
@@ -34,7 +33,7 @@ def test_near_features_are_found_once_and_give_negatives(small_run, tmp_path, by
     shutil.copytree(small_run / "out", tmp_path / "out")
     (tmp_path / "experiment.toml").write_text(NEAR.format(by=by))
     ran(tmp_path, "sample", "experiment.toml")
-    plan = load_plan(tmp_path / "out")
+    plan = open_run(tmp_path / "out")
     assert set(plan.near) == {feature.index for feature in plan.features}
     written = [
         [near["feature"] for near in plan.described[feature.index]["neighbours"]]
@@ -73,7 +72,7 @@ def test_neurons_read_along_no_directions_of_a_dictionary(tmp_path):
         "decompose": {"dictionary": "neurons", "site": "mlp_act.1"},
     }
     with pytest.raises(BadSettings, match="not Neurons; take by"):
-        search_by_encoder(Plan(Experiment.of(tables)))
+        search_by_encoder(plan_run(Experiment.of(tables)))
 
 
 def test_a_way_that_is_not_known_is_refused():

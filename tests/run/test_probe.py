@@ -9,8 +9,8 @@ import pytest
 from small import SMALL, start
 
 from gloss.records import Ability, needs_of
+from gloss.run.dependencies import embedded_folder
 from gloss.run.methods import build_method
-from gloss.run.plan import embedded_folder
 from models.text_server import serve_texts
 
 SCORED = """

@@ -13,7 +13,8 @@ from small import ran
 
 from gloss.models.chat_models.ledger import Ledger
 from gloss.run.chat_capabilities import ledger_path
-from gloss.run.plan import Plan, load_plan
+from gloss.run.opened_run import OpenedRun
+from gloss.run.planning import open_run
 from gloss.store.results import read_rows
 from models.llama_cpp import serve_file
 
@@ -88,22 +89,22 @@ def subject(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def judged(
     address: str, subject: str, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Plan, str]:
+) -> tuple[OpenedRun, str]:
     """A run that this judge has judged to its end, and what it said in the terminal."""
     folder = tmp_path_factory.mktemp("judged")
     (folder / "e.toml").write_text(subject + EXPERIMENT.replace("ADDRESS", address))
     code, _, said = ran(folder, "run", "e.toml", seconds=800)
     assert code == 0, said
     assert "Traceback" not in said
-    return load_plan(folder / "out"), " ".join(said.split())
+    return open_run(folder / "out"), " ".join(said.split())
 
 
-def scores(plan: Plan) -> list[dict]:
+def scores(plan: OpenedRun) -> list[dict]:
     return read_rows(plan.places("score"), "scores")
 
 
 def test_a_real_judge_is_asked_by_what_its_server_can_do_and_most_of_its_answers_are_read(
-    judged: tuple[Plan, str],
+    judged: tuple[OpenedRun, str],
 ):
     plan, _ = judged
     found = json.loads((plan.folder / "capabilities.json").read_text())["found"]
@@ -121,7 +122,7 @@ def test_a_real_judge_is_asked_by_what_its_server_can_do_and_most_of_its_answers
 
 
 def test_its_errors_are_measured_and_scores_corrected_for_them_reach_chance(
-    judged: tuple[Plan, str],
+    judged: tuple[OpenedRun, str],
 ):
     plan, _ = judged
     note = plan.part("judge.detection", 0).note()
@@ -136,7 +137,7 @@ def test_its_errors_are_measured_and_scores_corrected_for_them_reach_chance(
 
 
 def test_that_it_cannot_tell_explanations_apart_is_said_wherever_its_scores_are(
-    judged: tuple[Plan, str],
+    judged: tuple[OpenedRun, str],
 ):
     plan, said = judged
     doubt = re.search(rf"take care: ({CANNOT_TELL}[^;]*)", said)

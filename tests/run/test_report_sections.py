@@ -9,7 +9,7 @@ from small import reseal
 
 from gloss.pages.report_sections import Grid
 from gloss.records import Control, EditKind, Effect, Estimate, FeatureId, Shift, Split
-from gloss.run.plan import load_plan
+from gloss.run.planning import open_run
 from gloss.run.reporting.interventions import interventions_section
 from gloss.run.reporting.judges import judges_section
 from gloss.run.reporting.report import report_sections
@@ -21,7 +21,7 @@ from gloss.store.results import Part, effect_row, read_rows
 @pytest.fixture
 def found(small_run, tmp_path) -> RunData:
     shutil.copytree(small_run / "out", tmp_path / "out")
-    return RunData(load_plan(tmp_path / "out"))
+    return RunData(open_run(tmp_path / "out"))
 
 
 def test_a_run_without_a_judge_or_interventions_says_nothing_of_them(found):
@@ -54,7 +54,7 @@ def test_rules_find_contexts_by_strength(found):
 
 
 def test_a_missing_answer_finds_nothing(found):
-    plan = found.plan
+    plan = found.run
     firing = [
         row for row in read_rows([plan.place("sample")], "examples") if row["role"] == "held_out"
     ]
@@ -86,7 +86,7 @@ def test_a_missing_answer_finds_nothing(found):
 
 
 def test_spared_requests_are_told(found):
-    marker = found.plan.part("score.execution", 0).marker
+    marker = found.run.part("score.execution", 0).marker
     reseal(marker, requests=30, spared=70)
     section = judges_section(found)
     assert section is not None
@@ -99,7 +99,7 @@ def test_spared_requests_are_told(found):
 
 
 def test_a_judge_that_says_yes_ever_more_is_suspected(found):
-    plan = found.plan
+    plan = found.run
     same = {
         "dictionary": plan.dictionary_name,
         "method": "execution",
@@ -129,14 +129,14 @@ def test_a_judge_that_says_yes_ever_more_is_suspected(found):
 
 def test_effects_are_told_by_target_beside_a_random_direction(found, tmp_path):
     path = tmp_path / "out" / "experiment.json"
-    reseal(path, keys=found.plan.keys | {"intervene": "k"})
-    again = RunData(load_plan(tmp_path / "out"))
+    reseal(path, keys=found.run.keys | {"intervene": "k"})
+    again = RunData(open_run(tmp_path / "out"))
     rows = [
-        effect_row(made(again.plan.features[number], control, rise))
+        effect_row(made(again.run.features[number], control, rise))
         for number in range(5)
         for control, rise in ((Control.NONE, 2.0), (Control.RANDOM_DIRECTION, 0.1))
     ]
-    Part(again.plan.place("intervene"), 0).write({"effects": rows})
+    Part(again.run.place("intervene"), 0).write({"effects": rows})
     section = interventions_section(again)
     assert section is not None
     [(target, number, reached, passes, own, random)] = section.blocks[0].rows

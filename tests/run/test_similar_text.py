@@ -9,16 +9,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from small import SMALL, start
+from small import SMALL, run_one_step, start
 
 from gloss.errors import BadInput, BadSettings
 from gloss.models.embedder import PACKAGE, load_embedder
 from gloss.records import Negative
 from gloss.run.experiment import Experiment
-from gloss.run.opened_run import shard_examples
-from gloss.run.pipeline import run_embeddings_stage, run_sample_stage, run_until
-from gloss.run.plan import Plan
-from gloss.run.stages.embeddings import embedding_parts, windows_to_embed
+from gloss.run.opened_run import OpenedRun, shard_examples
+from gloss.run.pipeline import run_until
+from gloss.run.planning import plan_run
+from gloss.run.stages.embeddings import windows_to_embed
 from models.servers import serve
 
 
@@ -36,7 +36,7 @@ def copied(small_run, tmp_path) -> Path:
     return tmp_path
 
 
-def found(plan: Plan) -> list[int]:
+def found(plan: OpenedRun) -> list[int]:
     """How each inactive held-out context was found."""
     return [
         int(q)
@@ -49,17 +49,17 @@ def found(plan: Plan) -> list[int]:
 def test_an_endpoint_embeds_each_window_once_and_a_killed_run_goes_on(copied, monkeypatch):
     monkeypatch.setattr("gloss.run.stages.embeddings.WINDOWS_A_PART", 16)
     with serve() as server:
-        plan = Plan(asked(copied, model="m", base_url=server.base_url, most_windows=40))
-        run_embeddings_stage(plan)
+        plan = plan_run(asked(copied, model="m", base_url=server.base_url, most_windows=40))
+        run_one_step(plan, "embeddings")
         assert len(windows_to_embed(plan)) == 40
         assert len(server.after(3)) == 3
         assert plan.embeddings.starts.tolist() == windows_to_embed(plan).tolist()
         assert plan.embeddings.parts[0].shape == (16, 16)
         assert not plan.corpus.in_train[plan.embeddings.starts].any()
-        embedding_parts(plan)[1].marker.unlink()  # as if the run had been killed before this part
-        run_embeddings_stage(plan)
+        plan.part("embeddings", 1).marker.unlink()  # as if the run had been killed before this part
+        run_one_step(plan, "embeddings")
         assert len(server.after(4)) == 4
-    run_sample_stage(plan)
+    run_one_step(plan, "sample")
     notes = [
         json.loads(plan.part("sample", shard).marker.read_text())["negatives"]
         for shard in range(plan.shards)
@@ -78,7 +78,7 @@ def test_a_run_finds_text_that_is_alike(copied):
     process = start(copied, "sample", "experiment.toml")
     _, told = process.communicate(timeout=200)
     assert process.returncode == 0, told
-    plan = Plan(asked(copied))
+    plan = plan_run(asked(copied))
     assert f"embeddings: {len(windows_to_embed(plan)):,} windows" in told
     assert set(found(plan)) == {int(Negative.SIMILAR)}
     out, err = start(copied, "status", "out").communicate(timeout=60)
@@ -103,11 +103,11 @@ def test_the_index_hangs_on_text_width_and_embedder_alone(tmp_path):
     wider = Experiment.of(tables | {"contexts": tables["contexts"] | {"context_length": 16}})
     fewer = Experiment.of(tables | {"run": tables["run"] | {"features": 3}})
     other = asked(tmp_path, model="m", base_url="http://127.0.0.1:9/v1")
-    keys = [Plan(each).keys["embeddings"] for each in (one, wider, fewer, other)]
+    keys = [plan_run(each).keys["embeddings"] for each in (one, wider, fewer, other)]
     assert keys[0] == keys[2]
     assert len(set(keys)) == 3
     random = tables | {"contexts": {"negatives": "hard"}}
-    assert "embeddings" not in Plan(Experiment.of(random)).keys
+    assert "embeddings" not in plan_run(Experiment.of(random)).keys
 
 
 def test_settings_that_cannot_be_are_refused():

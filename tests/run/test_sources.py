@@ -10,7 +10,7 @@ from harmed import gloss as typed
 
 import gloss
 from gloss.errors import BadInput, BadSettings
-from gloss.run.plan import load_plan
+from gloss.run.planning import open_run
 from gloss.run.sources import (
     NamedDictionary,
     NamedModel,
@@ -28,7 +28,7 @@ def done(folder: Path, *words: object) -> str:
 
 
 def feature(run: Path) -> str:
-    return str(load_plan(run).features[0].index)
+    return str(open_run(run).features[0].index)
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +110,7 @@ def test_settings_of_a_run_hold_unless_others_are_given(run):
 def test_words_name_a_feature_and_what_to_go_on_from(run, words, index, prompts):
     source, rest = feature_and_prompts([word.replace("RUN", str(run)) for word in words])
     assert (source.index, rest) == (index, prompts)
-    assert (source.model.plan is not None) == words[0].startswith("RUN")
+    assert (source.model.run is not None) == words[0].startswith("RUN")
 
 
 @pytest.mark.parametrize(

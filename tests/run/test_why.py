@@ -10,8 +10,7 @@ from small import SMALL, start
 from gloss.errors import BadSettings
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import shard_examples, shard_token_attributions
-from gloss.run.pipeline import load_plan
-from gloss.run.plan import Plan
+from gloss.run.planning import open_run, plan_run
 
 WHY = "\n[attribute]\ncontexts = 1\ntokens = 4\nreplacement_tokens = 1\n"
 FEW = SMALL.replace("features = 12", "features = 3").replace(
@@ -33,7 +32,7 @@ def folder(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_tokens_kept_give_the_activation_that_was_collected(folder: Path):
-    plan = load_plan(folder / "out")
+    plan = open_run(folder / "out")
     for shard in range(plan.shards):
         reasons = shard_token_attributions(plan, shard)
         examples = {found.feature.index: found for found in shard_examples(plan, shard)}
@@ -70,14 +69,17 @@ def test_a_run_that_was_killed_repeats_nothing_that_was_done(folder: Path):
 
 
 def test_the_table_changes_the_keys_of_rules_and_of_what_follows_alone():
-    plain, asked = Plan(Experiment.of({})).keys, Plan(Experiment.of({"attribute": {}})).keys
+    plain, asked = plan_run(Experiment.of({})).keys, plan_run(Experiment.of({"attribute": {}})).keys
     assert {stage for stage in asked if asked[stage] != plain.get(stage)} == {
         "attribute",
         "explain.rule",
         "score.execution",
         "collisions",
     }
-    assert Plan(Experiment.of({"attribute": {"tokens": 3}})).keys["attribute"] != asked["attribute"]
+    assert (
+        plan_run(Experiment.of({"attribute": {"tokens": 3}})).keys["attribute"]
+        != asked["attribute"]
+    )
 
 
 def test_more_tokens_than_masks_can_be_read_for_are_refused():

@@ -21,7 +21,7 @@ from gloss.records import (
     Reason,
     Score,
 )
-from gloss.run.plan import embedded_folder
+from gloss.run.dependencies import embedded_folder
 from gloss.score import Scorer
 from gloss.score.surprisal import Surprisal, saved_nats
 from gloss.store.corpus import Corpus

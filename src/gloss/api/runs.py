@@ -15,8 +15,8 @@ from gloss.pages import notebook_view
 from gloss.pages.heatmap import ContextRow, Palette, paint_context
 from gloss.pages.page_records import FeaturePage, MistakenContexts
 from gloss.records import PADDING, Contexts, Effect, Examples, Explanation, Failure, FeatureId
-from gloss.run.opened_run import restore_feature_examples, shard_rows
-from gloss.run.plan import Plan, load_plan
+from gloss.run.opened_run import OpenedRun, restore_feature_examples, shard_rows
+from gloss.run.planning import open_run
 from gloss.run.reporting.feature_pages import (
     compose_feature_page,
     compose_run_summary,
@@ -68,7 +68,7 @@ class Run:
         True
     """
 
-    plan: Plan
+    plan: OpenedRun
 
     @staticmethod
     def open(folder: Path) -> "Run":
@@ -77,7 +77,7 @@ class Run:
         >>> len(gloss.Run.open(Path("runs/demo"))) == len(run)
         True
         """
-        return Run(load_plan(folder))
+        return Run(open_run(folder))
 
     def __getitem__(self, index: int) -> "Feature":
         """The feature with this index in the dictionary. Raises BadInput where there is none."""
@@ -96,14 +96,14 @@ class Run:
     @cached_property
     def model(self) -> "Subject":
         """The language model that the run read, loaded when it is first used."""
-        from gloss.run.stages.decompose import load_run_subject
+        from gloss.run.run_dictionary import load_run_subject
 
         return load_run_subject(self.plan)
 
     @cached_property
     def dictionary(self) -> "Dictionary":
         """The dictionary that the run read it with, loaded when it is first used."""
-        from gloss.run.stages.decompose import load_run_dictionary
+        from gloss.run.run_dictionary import load_run_dictionary
 
         return load_run_dictionary(self.plan, self.model)
 

@@ -91,7 +91,7 @@ def probe(path: ExperimentFile) -> None:
 
     In a few short requests.
     """
-    from gloss.run.chat_capabilities import print_capabilities
+    from gloss.run.commands.probe import print_capabilities
     from gloss.run.experiment import Experiment
 
     print_capabilities(Experiment.read(path))

@@ -21,7 +21,7 @@ from gloss.run.chat_capabilities import (
     save_capabilities,
 )
 from gloss.run.methods import ROOM, SettingsMapping
-from gloss.run.plan import Plan
+from gloss.run.opened_run import OpenedRun
 
 T = TypeVar("T")
 
@@ -57,10 +57,10 @@ class EndpointClient:
     Every answer is kept in the run's ledger, so that none is paid for twice.
     """
 
-    def __init__(self, plan: Plan, settings: SettingsMapping) -> None:
-        self.plan = plan
+    def __init__(self, run: OpenedRun, settings: SettingsMapping) -> None:
+        self.opened = run
         self.chat = replace(
-            chat_model(plan.experiment.chat),
+            chat_model(run.experiment.chat),
             **{name: settings[name] for name in ROOM if name in settings},
         )
         self.usage = Usage()  # of all conversations so far
@@ -73,7 +73,7 @@ class EndpointClient:
             nonlocal latest
             latest = usage
 
-        rng, ledger = self.plan.generator("chat"), ledger_path(self.plan.folder)
+        rng, ledger = self.opened.generator("chat"), ledger_path(self.opened.folder)
         try:
             if isinstance(self.chat, Chat):
                 return self.ask(self.chat, conversations, rng, ledger, count)
@@ -93,7 +93,7 @@ class EndpointClient:
     ) -> list[T]:
         """Have an endpoint answer, and remember what it teaches of how it wants to be asked."""
         print_key_use(chat.base_url, chat.api_key_env)
-        known, account = known_capabilities(self.plan), self.account
+        known, account = known_capabilities(self.opened), self.account
         try:
             return chat.run(
                 conversations,
@@ -109,7 +109,7 @@ class EndpointClient:
                 and account is not None
                 and account.manner not in (known.manner, Manner())
             ):
-                save_capabilities(self.plan, replace(known, manner=account.manner))
+                save_capabilities(self.opened, replace(known, manner=account.manner))
 
     def __str__(self) -> str:
         """What was asked and spent, in one line."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from gloss.run.chat_capabilities import CONTROL
 from gloss.run.experiment import RANDOM, Experiment, SettingsTable
 from gloss.run.keys import result_key
-from gloss.run.plan import Plan, recorded_dtype
+from gloss.run.opened_run import OpenedRun
+from gloss.run.plan import recorded_dtype
 from gloss.run.stages.packing import with_measured_packing
 from gloss.store.atomic import write_bytes
 from gloss.store.results import Part
@@ -19,62 +20,62 @@ MARKER = CONTROL  # says which run it is a control of
 SAMPLE_TOKENS = 2**15  # on which thresholds are set
 
 
-def wanted_controls(plan: Plan) -> tuple[str, ...]:
+def wanted_controls(run: OpenedRun) -> tuple[str, ...]:
     """The controls that an experiment asks for."""
-    asked = plan.experiment.controls
+    asked = run.experiment.controls
     return tuple(name for name in (RANDOM_DICTIONARY, RANDOM_SUBJECT) if getattr(asked, name))
 
 
-def control_folder(plan: Plan, name: str) -> Path:
-    return plan.folder / "controls" / name
+def control_folder(run: OpenedRun, name: str) -> Path:
+    return run.folder / "controls" / name
 
 
-def control_experiment(plan: Plan, name: str) -> Experiment:
+def control_experiment(run: OpenedRun, name: str) -> Experiment:
     """The experiment of a control: the run's own, of fewer features, on another dictionary or
     another subject.
     """
-    tables = plan.experiment.tables()
+    tables = run.experiment.tables()
     tables["run"] |= {
-        "folder": str(control_folder(plan, name)),
-        "features": plan.experiment.controls.features,
+        "folder": str(control_folder(run, name)),
+        "features": run.experiment.controls.features,
     }
     tables["controls"] = {}
     tables["subject"]["dtype"] = (
-        recorded_dtype(plan.place("decompose")) or tables["subject"]["dtype"]
+        recorded_dtype(run.place("decompose")) or tables["subject"]["dtype"]
     )
     for verb in ("explain", "score"):  # the same judge: what it can bear is known
-        tables[verb] = [with_measured_packing(plan, verb, settings) for settings in tables[verb]]
+        tables[verb] = [with_measured_packing(run, verb, settings) for settings in tables[verb]]
     if name == RANDOM_DICTIONARY:
-        tables["decompose"] = {"dictionary": str(make_random_dictionary(plan)), "name": name}
+        tables["decompose"] = {"dictionary": str(make_random_dictionary(run)), "name": name}
     else:
         tables["subject"]["weights"] = RANDOM
-        tables["decompose"] = random_subject_decompose(plan)
+        tables["decompose"] = random_subject_decompose(run)
     experiment = Experiment.of(tables)
-    write_bytes(control_folder(plan, name) / MARKER, seal_json({"of": control_identity(plan)}))
+    write_bytes(control_folder(run, name) / MARKER, seal_json({"of": control_identity(run)}))
     return experiment
 
 
-def control_identity(plan: Plan) -> str:
+def control_identity(run: OpenedRun) -> str:
     """Changes with everything that a control shares with its run."""
-    return result_key(plan.keys, vars(plan.experiment.controls))
+    return result_key(run.keys, vars(run.experiment.controls))
 
 
-def started_controls(plan: Plan) -> Iterator[tuple[str, Path]]:
+def started_controls(run: OpenedRun) -> Iterator[tuple[str, Path]]:
     """The controls of this run, with its present settings, that have been begun."""
-    for name in wanted_controls(plan):
-        marker = control_folder(plan, name) / MARKER
-        if marker.exists() and read_sealed_json(marker)["of"] == control_identity(plan):
-            yield name, control_folder(plan, name)
+    for name in wanted_controls(run):
+        marker = control_folder(run, name) / MARKER
+        if marker.exists() and read_sealed_json(marker)["of"] == control_identity(run):
+            yield name, control_folder(run, name)
 
 
-def random_subject_decompose(plan: Plan) -> SettingsTable:
+def random_subject_decompose(run: OpenedRun) -> SettingsTable:
     """How the random subject gets its dictionary: as the run got its own, or trained with the same
     shape where that was given.
     """
-    asked = plan.experiment.decompose
+    asked = run.experiment.decompose
     if "method" in asked or asked.get("dictionary") == "neurons":
         return asked | {"name": RANDOM_SUBJECT}
-    activations = plan.activations
+    activations = run.activations
     return {
         "method": "topk",
         "name": RANDOM_SUBJECT,
@@ -87,20 +88,20 @@ def random_subject_decompose(plan: Plan) -> SettingsTable:
                 / max(1, activations.tokens - len(activations.left_out))
             ),
         ),
-        "tokens": plan.experiment.controls.training_tokens,
+        "tokens": run.experiment.controls.training_tokens,
     }
 
 
-def make_random_dictionary(plan: Plan) -> Path:
+def make_random_dictionary(run: OpenedRun) -> Path:
     """The folder of the random dictionary that is like the run's; made where it is not there."""
     folder = (
-        control_folder(plan, RANDOM_DICTIONARY)
-        / f"dictionary-{result_key(plan.keys['collect'], plan.experiment.run.seed)}"
+        control_folder(run, RANDOM_DICTIONARY)
+        / f"dictionary-{result_key(run.keys['collect'], run.experiment.run.seed)}"
     )
     part = Part(folder, 0)
     if not part.is_done or part.changed_files(whole=True):
-        from gloss.run.stages.decompose import save_random_dictionary
+        from gloss.run.run_dictionary import save_random_dictionary
 
-        save_random_dictionary(plan, folder, SAMPLE_TOKENS)
+        save_random_dictionary(run, folder, SAMPLE_TOKENS)
         part.write({}, beside=[file for file in folder.iterdir() if file != part.marker])
     return folder

@@ -5,16 +5,17 @@ from pathlib import Path
 
 from gloss.collect.split_counts import SplitCounts
 from gloss.collect.texts import DialogueTemplate, TemplatedTexts, Texts, open_texts
+from gloss.run.dependencies import embedded_folder
 from gloss.run.experiment import EMBEDDED, SubjectSettings
-from gloss.run.plan import Plan, embedded_folder
+from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import print_notes
 
 
-def open_run_texts(plan: Plan) -> Texts:
+def open_run_texts(run: OpenedRun) -> Texts:
     """What the experiment's [collect] names. Raises BadInput for what does not exist."""
-    asked = plan.experiment.collect
+    asked = run.experiment.collect
     return with_chat_template(
-        open_texts(asked.texts, asked.column, asked.split), plan.experiment.subject
+        open_texts(asked.texts, asked.column, asked.split), run.experiment.subject
     )
 
 

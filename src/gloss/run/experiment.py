@@ -7,13 +7,12 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
-from gloss.attribute.methods.token_attribution import TokenAttributionSettings
 from gloss.errors import BadInput, BadSettings, require_at_least
-from gloss.intervene.settings import InterventionSettings
+from gloss.installed import load_installed
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.prices import Prices
 from gloss.models.local_chat import LocalChat
@@ -27,18 +26,41 @@ from gloss.models.model_settings import (
     require_massive_multiple,
 )
 from gloss.records import needs_of
-from gloss.run.methods import Checks, build_dataclass, build_method, require_kind, suggestion
+from gloss.run.methods import (
+    Checks,
+    SettingsMapping,
+    build_dataclass,
+    build_method,
+    installed_methods,
+    require_kind,
+    suggestion,
+)
 from gloss.sample.examples import SamplingSettings
 
-DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near
-RULES, JUDGE, NO_COLLISIONS = "rules", "judge", "none"  # who finds collisions
 TRAINED, RANDOM = "trained", "random"  # weights of a subject
 NO_TOKEN = "none"  # no token starts a sequence
 EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
 NEURONS = "neurons"  # in place of a dictionary's folder
+T = TypeVar("T")
+
 LARGEST_FILE = 2**20  # bytes of an experiment file
 # of a method or a dictionary: it becomes the name of a folder and of rows
 NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
+
+
+def require_executor(given: object) -> None:
+    """Raise BadSettings where no executor of this name, with these settings, is installed."""
+    if not isinstance(given, str | Mapping):
+        raise BadSettings(f"executor must be a name or a table, got {given!r}")
+    executor_method({"method": given} if isinstance(given, str) else given, 1)
+
+
+def executor_method(settings: SettingsMapping, processes: int) -> Any:
+    """The executor that settings name; one that has `processes` gets as many as [run] says."""
+    found = installed_methods("executor").get(str(settings.get("method")))
+    known = {each.name for each in fields(load_installed(found))} if found else set[str]()
+    given = {"processes": processes} if "processes" in known else {}
+    return build_method("executor", {"method": ""} | given | dict(settings))
 
 
 @dataclass(frozen=True)
@@ -52,6 +74,10 @@ class RunSettings:
     minimum_activations: int = 20
     features_per_shard: int = 32
     processes: int = 2
+    # what runs the shards that only compute, by its name, or as a table with its settings
+    executor: str | SettingsMapping = "processes"
+
+    checks: ClassVar[Checks] = {"executor": require_executor}
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "features_per_shard", "processes")
@@ -138,88 +164,6 @@ class CollectSettings:
 
 
 @dataclass(frozen=True)
-class NeighbourSettings:
-    """Which features count as near: for negatives, for scorers that show near features, for
-    collisions.
-    """
-
-    # the cosine of what features write; or encoder, of what they read; or cooccurrence, of where
-    # they fire
-    by: str = DECODER
-    # of the train split that co-occurrence is counted on; of more, tokens are drawn at random
-    most_activations: int = 2**25
-
-    def __post_init__(self) -> None:
-        if self.by not in (DECODER, ENCODER, COOCCURRENCE):
-            raise ValueError(f"by must be {DECODER}, {ENCODER} or {COOCCURRENCE}, got {self.by!r}")
-        if self.most_activations < 1:
-            raise ValueError(f"most_activations must be 1 or more, got {self.most_activations}")
-
-
-@dataclass(frozen=True)
-class EmbeddingSettings:
-    """What embeds windows of the held-out split for negatives that are similar, and how many of
-    them.
-    """
-
-    # a folder, or what the endpoint calls it; "" takes the model of the extra `embed`
-    model: str = ""
-    base_url: str = ""  # of an endpoint; "" embeds on this machine
-    most_windows: int = 2**16  # of more, so many are drawn at random
-
-    def __post_init__(self) -> None:
-        if self.base_url and not self.model:
-            raise ValueError(
-                f"{self.base_url} has models by name; give the one that embeds as model"
-            )
-        if self.most_windows < 1:
-            raise ValueError(f"most_windows must be 1 or more, got {self.most_windows}")
-
-
-@dataclass(frozen=True)
-class CollisionSettings:
-    """How features are found whose explanations may be exchanged."""
-
-    by: str = RULES  # executing rules, which asks nobody; or judge, asking; or none
-    nearest: int = 5  # neighbours of each feature that it is compared with
-    trials: int = 10  # of a judge, for each pair in each direction
-    contexts_each: int = 2  # of each of the two in a trial
-
-    def __post_init__(self) -> None:
-        if self.by not in (RULES, JUDGE, NO_COLLISIONS):
-            raise ValueError(f"by must be {RULES}, {JUDGE} or {NO_COLLISIONS}, got {self.by!r}")
-        for name in ("nearest", "trials", "contexts_each"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class JudgeSettings:
-    """How a judge is measured, for each method of scoring that can be corrected by its errors, or
-    asked in several ways.
-    """
-
-    # contexts of known truth to ask about; 0 measures and corrects nothing
-    calibration_items: int = 0
-    rules: int = 20  # that they are spread over
-    # contexts of known truth by which it is found how many a request may hold; 0 takes 25
-    packing: int = 96
-
-    def __post_init__(self) -> None:
-        if self.packing != 0 and self.packing < 8:
-            raise ValueError(f"packing must be 0, or 8 or more contexts, got {self.packing}")
-        if (
-            self.calibration_items < 0
-            or self.rules < 1
-            or 0 < self.calibration_items < 2 * self.rules
-        ):
-            raise ValueError(
-                "calibration_items must be 0 or at least two for each rule, and rules 1 or more,"
-                f" got {self.calibration_items} and {self.rules}"
-            )
-
-
-@dataclass(frozen=True)
 class BrowseSettings:
     """What the pages show beyond the records."""
 
@@ -246,24 +190,6 @@ class ControlSettings:
 
 SettingsTable = dict[str, Any]
 
-# The tables that hold one method or several, and the method of a table that is left out.
-DEFAULT_METHODS: Mapping[str, tuple[SettingsTable, ...]] = {
-    "sample": ({"method": "quantiles"},),
-    "explain": ({"method": "rule"},),
-    "score": ({"method": "execution"},),
-}
-SETTINGS_CLASSES: Mapping[str, type] = {
-    "run": RunSettings,
-    "subject": SubjectSettings,
-    "collect": CollectSettings,
-    "neighbours": NeighbourSettings,
-    "embeddings": EmbeddingSettings,
-    "collisions": CollisionSettings,
-    "judge": JudgeSettings,
-    "browse": BrowseSettings,
-    "controls": ControlSettings,
-}
-UNTYPED_TABLES = ("decompose", "contexts", "chat", "intervene", "attribute")
 BACKENDS: Mapping[str, type] = {"endpoint": Chat, "transformers": LocalChat}
 # settings that have got another name, by table
 RENAMED_SETTINGS: Mapping[str, Mapping[str, str]] = {
@@ -293,19 +219,15 @@ class Experiment:
     subject: SubjectSettings
     collect: CollectSettings
     decompose: SettingsTable = field(default_factory=lambda: {"dictionary": EMBEDDED})
-    neighbours: NeighbourSettings = field(default_factory=NeighbourSettings)
-    embeddings: EmbeddingSettings = field(default_factory=EmbeddingSettings)
     contexts: SettingsTable = field(default_factory=dict)
-    sample: tuple[SettingsTable, ...] = DEFAULT_METHODS["sample"]
-    intervene: SettingsTable | None = None  # no table: nothing is changed inside the subject
-    attribute: SettingsTable | None = None  # no table: nobody asks why features fire
-    explain: tuple[SettingsTable, ...] = DEFAULT_METHODS["explain"]
-    score: tuple[SettingsTable, ...] = DEFAULT_METHODS["score"]
-    collisions: CollisionSettings = field(default_factory=CollisionSettings)
+    sample: tuple[SettingsTable, ...] = ({"method": "quantiles"},)
+    explain: tuple[SettingsTable, ...] = ({"method": "rule"},)
+    score: tuple[SettingsTable, ...] = ({"method": "execution"},)
     chat: SettingsTable = field(default_factory=dict)
-    judge: JudgeSettings = field(default_factory=JudgeSettings)
     browse: BrowseSettings = field(default_factory=BrowseSettings)
     controls: ControlSettings = field(default_factory=ControlSettings)
+    # the settings of stages that have a table of their own, by the stage's name
+    stages: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
     def read(cls, path: Path) -> "Experiment":
@@ -351,12 +273,14 @@ class Experiment:
             >>> gloss.Experiment.of({"score": {"method": "execution"}}).score
             ({'method': 'execution'},)
         """
-        known = {f.name: f for f in fields(cls)}
+        own = {each.name: each for each in fields(cls) if each.name != "stages"}
+        stages = stages_with_settings()
         for name, content in tables.items():
-            if name not in known:
+            if name not in {*own, *stages}:
+                known = dict.fromkeys([*own, *stages])
                 raise BadSettings(f"an experiment has no table [{name}]{suggestion(name, known)}")
             if not isinstance(content, dict) and not (
-                name in DEFAULT_METHODS and isinstance(content, list | tuple)
+                name in method_tables() and isinstance(content, list | tuple)
             ):
                 raise BadSettings(
                     f"{name} must be a table: write [{name}] on a line of its own, got {content!r}"
@@ -364,18 +288,18 @@ class Experiment:
             if isinstance(content, dict):
                 require_new_names(name, content)
         chosen: dict[str, Any] = {}
-        for name, kind in SETTINGS_CLASSES.items():
-            chosen[name] = build_dataclass(kind, tables.get(name, {}), f"[{name}]")
-        for name in DEFAULT_METHODS:
-            if name in tables:
-                chosen[name] = (
-                    (tables[name],) if isinstance(tables[name], dict) else tuple(tables[name])
-                )
-                if others := [entry for entry in chosen[name] if not isinstance(entry, dict)]:
-                    raise BadSettings(
-                        f"[[{name}]] must be a table for each method, got {others[0]!r}"
-                    )
-        chosen |= {name: tables[name] for name in UNTYPED_TABLES if name in tables}
+        for name, each in own.items():
+            if isinstance(each.type, type) and is_dataclass(each.type):
+                chosen[name] = build_dataclass(each.type, tables.get(name, {}), f"[{name}]")
+            elif name in method_tables() and name in tables:
+                chosen[name] = method_settings(name, tables[name])
+            elif name in tables:
+                chosen[name] = tables[name]
+        chosen["stages"] = {
+            name: build_dataclass(stage.settings, tables.get(name, {}), f"[{name}]")
+            for name, stage in stages.items()
+            if name in tables or not stage.optional
+        }
         experiment = cls(**chosen)
         experiment.check()
         return experiment
@@ -384,35 +308,32 @@ class Experiment:
         """Build every method once, so that a wrong setting stops the run before it has cost
         anything.
         """
-        for verb in DEFAULT_METHODS:
-            if not getattr(self, verb):
+        for verb, (default, *_) in method_tables().items():
+            if not self.methods(verb):
                 raise BadSettings(
                     f"[{verb}] names no method; leave {verb} out for the default one,"
-                    f" {DEFAULT_METHODS[verb][0]['method']}"
+                    f" {default['method']}"
                 )
-            for settings in getattr(self, verb):
+            for settings in self.methods(verb):
                 if "method" not in settings:
                     raise BadSettings(
                         f"[{verb}] names no method; add one, for example method ="
-                        f" {DEFAULT_METHODS[verb][0]['method']!r}"
+                        f" {default['method']!r}"
                     )
-                if needs_of(build_method(verb, settings)).effects and self.intervene is None:
+                effects = needs_of(build_method(verb, settings)).effects
+                if effects and "intervene" not in self.stages:
                     raise BadSettings(
                         f"[{verb}] {settings['method']} reads effects of interventions, and there"
                         " are none; add a table [intervene], empty for the defaults"
                     )
                 require_folder_name(settings.get("name", settings["method"]), f"[{verb}].name")
-            names = [method_label(settings) for settings in getattr(self, verb)]
+            names = [method_label(settings) for settings in self.methods(verb)]
             if twice := {name for name in names if names.count(name) > 1}:
                 raise BadSettings(
                     f"[[{verb}]] has {min(twice)!r} twice; give each a name, as in name ="
                     f" {min(twice) + '-again'!r}"
                 )
         self.sampling  # noqa: B018 refuses what it cannot be
-        if self.intervene is not None:
-            build_dataclass(InterventionSettings, self.intervene, "[intervene]")
-        if self.attribute is not None:
-            build_dataclass(TokenAttributionSettings, self.attribute, "[attribute]")
         chat_settings(self.chat)
         if len(self.sample) != 1:
             raise BadSettings(
@@ -447,6 +368,16 @@ class Experiment:
                 )
             require_kind(value, "", f"[decompose].{key}")
 
+    def methods(self, verb: str) -> tuple[SettingsTable, ...]:
+        """The settings of each method of a verb that takes several."""
+        return getattr(self, verb)
+
+    def settings(self, kind: type[T]) -> T:
+        """The settings of the stage whose settings are of this class; the defaults where the
+        experiment says nothing of it.
+        """
+        return next((one for one in self.stages.values() if isinstance(one, kind)), None) or kind()
+
     @property
     def sampling(self) -> SamplingSettings:
         """How many contexts of each kind a feature gets, and which. Raises BadSettings."""
@@ -463,7 +394,30 @@ class Experiment:
 
     def tables(self) -> SettingsTable:
         """Every setting, defaults included."""
-        return {name: table for name, table in asdict(self).items() if table is not None}
+        own = asdict(self)
+        return own | own.pop("stages")
+
+
+def method_tables() -> dict[str, tuple[SettingsTable, ...]]:
+    """The tables that hold one method or several, each with what it holds where it is left out."""
+    return {
+        each.name: each.default for each in fields(Experiment) if isinstance(each.default, tuple)
+    }
+
+
+def method_settings(name: str, given: Any) -> tuple[SettingsTable, ...]:
+    """The settings of each method of a table. Raises BadSettings."""
+    found = (given,) if isinstance(given, dict) else tuple(given)
+    if others := [entry for entry in found if not isinstance(entry, dict)]:
+        raise BadSettings(f"[[{name}]] must be a table for each method, got {others[0]!r}")
+    return found
+
+
+def stages_with_settings() -> dict[str, Any]:
+    """The stages that have a table of their own, by name."""
+    points = installed_methods("stage")
+    found = {name: load_installed(points[name]) for name in sorted(points)}
+    return {name: stage for name, stage in found.items() if stage.settings is not None}
 
 
 def require_new_names(table: str, settings: Mapping[str, Any]) -> None:
@@ -482,7 +436,12 @@ def require_folder_name(name: object, where: str) -> None:
         )
 
 
-def method_label(settings: SettingsTable) -> str:
+def stage_name(verb: str, settings: SettingsTable) -> str:
+    """How a method is called among a run's steps."""
+    return f"{verb}.{method_label(settings)}"
+
+
+def method_label(settings: SettingsMapping) -> str:
     """What a run calls a method: its own name, or one that tells it from another use of the same
     method.
     """

@@ -6,8 +6,9 @@ import math
 from collections import defaultdict
 
 from gloss.records import Estimate, Verdict
-from gloss.run.experiment import SettingsTable, method_label
-from gloss.run.plan import Plan, stage_name
+from gloss.run.experiment import method_label, stage_name
+from gloss.run.methods import SettingsMapping
+from gloss.run.opened_run import OpenedRun
 from gloss.score.judge.doubts import Tally, doubts_about_judge, sum_tallies, tallied_answers
 from gloss.score.judge.position_bias import is_noticeable, measure_position_bias
 from gloss.store.results import read_rows, verdict_from_row
@@ -19,21 +20,21 @@ NO_BETTER_THAN_CHANCE = (
 )
 
 
-def stage_answer_tally(plan: Plan, stage: str) -> Tally:
+def stage_answer_tally(run: OpenedRun, stage: str) -> Tally:
     """The answers of one scorer's judge, over the shards that are done.
 
     Empty for a scorer that gives no verdicts.
     """
-    parts = [plan.part(stage, shard) for shard in range(plan.shards)]
+    parts = [run.part(stage, shard) for shard in range(run.shards)]
     return sum_tallies(part.note().get(TALLY_NOTE, {}) for part in parts if part.is_done)
 
 
-def judge_doubts(plan: Plan) -> tuple[str, ...]:
+def judge_doubts(run: OpenedRun) -> tuple[str, ...]:
     """A sentence for everything that speaks against a judge; none where nothing does."""
     found: list[str] = []
-    for settings in plan.experiment.score:
-        stage, tells = stage_name("score", settings), judge_beats_chance(plan, settings)
-        if stage in plan.keys and (tally := stage_answer_tally(plan, stage)):
+    for settings in run.experiment.score:
+        stage, tells = stage_name("score", settings), judge_beats_chance(run, settings)
+        if stage in run.keys and (tally := stage_answer_tally(run, stage)):
             said = list(doubts_about_judge(tally, tells=tells is True))
             # which is no better than chance anyway
             constant = any(doubt.startswith("said ") for doubt in said)
@@ -45,19 +46,19 @@ def judge_doubts(plan: Plan) -> tuple[str, ...]:
     return tuple(found)
 
 
-def judge_beats_chance(plan: Plan, settings: SettingsTable) -> bool | None:
+def judge_beats_chance(run: OpenedRun, settings: SettingsMapping) -> bool | None:
     """Whether the judge was seen to tell right from wrong on contexts of known truth; None where
     that was not measured.
     """
     stage = f"packing.{settings['method']}"
-    if stage not in plan.keys or not plan.part(stage, 0).is_done:
+    if stage not in run.keys or not run.part(stage, 0).is_done:
         return None
-    return plan.part(stage, 0).note().get("tells")
+    return run.part(stage, 0).note().get("tells")
 
 
-def yes_share_line(plan: Plan, stage: str) -> str:
+def yes_share_line(run: OpenedRun, stage: str) -> str:
     """The share of yes in one line; nothing where nobody was asked for yes or no."""
-    said = tallied_answers(stage_answer_tally(plan, stage))
+    said = tallied_answers(stage_answer_tally(run, stage))
     if not said.yes + said.no:
         return ""
     return (
@@ -66,10 +67,10 @@ def yes_share_line(plan: Plan, stage: str) -> str:
     )
 
 
-def judge_position_biases(plan: Plan, stage: str) -> dict[str, Estimate]:
+def judge_position_biases(run: OpenedRun, stage: str) -> dict[str, Estimate]:
     """Each position bias of one scorer's judge, over all features, explanations and controls."""
     scores: dict[tuple[int, str, str], list[Verdict]] = defaultdict(list)
-    for row in read_rows([plan.place(stage)], "verdicts"):
+    for row in read_rows([run.place(stage)], "verdicts"):
         if row["position"] is not None:
             scores[row["feature"], row["explained_by"], row["control"]].append(
                 verdict_from_row(row)
@@ -77,14 +78,14 @@ def judge_position_biases(plan: Plan, stage: str) -> dict[str, Estimate]:
     return measure_position_bias(scores.values())
 
 
-def position_bias_line(plan: Plan, stage: str) -> str:
+def position_bias_line(run: OpenedRun, stage: str) -> str:
     """All of them in one line, with what is suspected.
 
     Nothing where no request held several contexts.
     """
     found = {
         name: bias
-        for name, bias in judge_position_biases(plan, stage).items()
+        for name, bias in judge_position_biases(run, stage).items()
         if not math.isnan(bias.value)
     }
     if not found:

@@ -1,14 +1,154 @@
-"""What earlier stages left, as records again."""
+"""A run whose results are read: what its stages left, as records again."""
 
+import json
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
-from gloss.records import Effect, Examples, Explanation, FeatureId
+import numpy as np
+
+from gloss.errors import BadInput
+from gloss.records import Effect, Examples, Explanation, FeatureId, Neighbour
+from gloss.run.experiment import Experiment
 from gloss.run.plan import Plan
+from gloss.store.activations import Activations
+from gloss.store.corpus import Corpus
+from gloss.store.embeddings import Embeddings
+from gloss.store.evidence import NewTextReader
 from gloss.store.results import Part, Row, effect_from_row, explanation_from_row, read_rows
 from gloss.store.stored_examples import restore_examples
 from gloss.store.token_attributions import TokenAttribution, token_attributions_by_feature
+
+
+@dataclass(frozen=True)
+class OpenedRun(Plan):
+    """A run, and everything that its finished stages made, each opened when it is first asked for.
+
+    Cheap to make and to send to another process.
+    """
+
+    def __reduce__(self) -> tuple[Callable[[str, str], "OpenedRun"], tuple[str, str]]:
+        """Travels to another process as its settings and keys.
+
+        There, all shards share one run and what it has opened.
+        """
+        return shared_run, (json.dumps(self.experiment.tables()), json.dumps(self.keys))
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return replace(
+            Corpus.open(self.place("collect") / "corpus"), left_out=self.activations.left_out
+        )
+
+    @cached_property
+    def activations(self) -> Activations:
+        return Activations.open(self.place("collect") / "activations")
+
+    @cached_property
+    def reader(self) -> NewTextReader:
+        """Reads new texts with the run's subject and dictionary, which are loaded here."""
+        from gloss.run.run_dictionary import open_text_reader
+
+        return open_text_reader(self)
+
+    @cached_property
+    def described(self) -> dict[int, Row]:
+        """What the dictionary's directions say, by feature: the tokens that each raises and lowers,
+        and its neighbours.
+        """
+        return {row["feature"]: row for row in read_rows([self.place("decompose")], "features")}
+
+    @cached_property
+    def live(self) -> np.ndarray:
+        """The features that are active often enough to speak of, by index."""
+        return np.flatnonzero(self.activations.counts >= self.experiment.run.minimum_activations)
+
+    @cached_property
+    def features(self) -> list[FeatureId]:
+        """The features that this run treats: drawn at random from the live ones, then in the order
+        of their indices.
+        """
+        wanted = self.experiment.run.features
+        live = self.live
+        if 0 < wanted < len(live):
+            live = np.sort(self.generator("features").choice(live, wanted, replace=False))
+        return [FeatureId(self.dictionary_name, int(index)) for index in live]
+
+    @cached_property
+    def near(self) -> dict[int, list[tuple[int, float]]]:
+        """The features that are near each one, by what [neighbours] says, and how near they are,
+        nearest first.
+        """
+        if "neighbours" in self.keys:
+            rows = read_rows([self.place("neighbours")], "neighbours")
+            return {
+                row["feature"]: [(near["feature"], near["closeness"]) for near in row["neighbours"]]
+                for row in rows
+            }
+        return {
+            i: [(near["feature"], near["cosine"]) for near in row["neighbours"]]
+            for i, row in self.described.items()
+        }
+
+    @cached_property
+    def embeddings(self) -> Embeddings:
+        """What windows of the held-out split say."""
+        return Embeddings.open(self.place("embeddings"))
+
+    @cached_property
+    def collision_groups(self) -> dict[str, dict[FeatureId, tuple[FeatureId, ...]]]:
+        """For each explainer, the group of each feature that shares its explanation with others."""
+        rows = (
+            read_rows([self.place("collisions")], "collision_groups")
+            if "collisions" in self.keys
+            else []
+        )
+        members: dict[tuple[str, int], list[FeatureId]] = {}
+        for row in rows:
+            members.setdefault((row["explained_by"], row["group"]), []).append(
+                FeatureId(row["dictionary"], row["feature"])
+            )
+        found: dict[str, dict[FeatureId, tuple[FeatureId, ...]]] = {}
+        for (explainer, _), group in members.items():
+            found.setdefault(explainer, {}).update(dict.fromkeys(group, tuple(group)))
+        return found
+
+    def neighbours(self, index: int) -> tuple[Neighbour, ...]:
+        """The features that are near this one, nearest first, and where they fire.
+
+        Raises BadInput where they could not be found.
+        """
+        if index not in self.near:
+            raise BadInput(f"the neighbours of feature {index} could not be found")
+        return tuple(
+            Neighbour(
+                FeatureId(self.dictionary_name, other), closeness, self.activations.feature(other)
+            )
+            for other, closeness in self.near[index]
+        )
+
+    def rows(self, verb: str, table: str, shard: int | None = None) -> list[Row]:
+        """The rows of a table that the steps of a stage made, in all shards or in one."""
+        steps = self.stages(verb)
+        if shard is None:
+            return read_rows(map(self.place, steps), table)
+        return [row for step in steps for row in self.part(step, shard).rows(table)]
+
+    @property
+    def shards(self) -> int:
+        return -(-len(self.features) // self.experiment.run.features_per_shard)
+
+    def shard(self, number: int) -> list[FeatureId]:
+        """The features of one shard."""
+        size = self.experiment.run.features_per_shard
+        return self.features[number * size : (number + 1) * size]
+
+
+@lru_cache(maxsize=1)
+def shared_run(tables: str, keys: str) -> OpenedRun:
+    """The run of these settings, one for a whole process."""
+    return OpenedRun(Experiment.of(json.loads(tables)), tuple(json.loads(keys).items()))
 
 
 def shard_rows(folder: Path, table: str, shard: int) -> list[Row]:
@@ -16,61 +156,61 @@ def shard_rows(folder: Path, table: str, shard: int) -> list[Row]:
     return Part(folder, shard).rows(table)
 
 
-def shard_examples(plan: Plan, shard: int) -> Iterator[Examples]:
+def shard_examples(run: OpenedRun, shard: int) -> Iterator[Examples]:
     """The examples of every feature of a shard that has them."""
-    return (restore() for restore in stored_examples(plan, shard).values())
+    return (restore() for restore in stored_examples(run, shard).values())
 
 
-def stored_examples(plan: Plan, shard: int) -> dict[FeatureId, Callable[[], Examples]]:
+def stored_examples(run: OpenedRun, shard: int) -> dict[FeatureId, Callable[[], Examples]]:
     """For every feature of a shard that has examples, what gives them."""
     by_feature: dict[FeatureId, list[Row]] = {}
-    for row in shard_rows(plan.place("sample"), "examples", shard):
+    for row in shard_rows(run.place("sample"), "examples", shard):
         by_feature.setdefault(FeatureId(row["dictionary"], row["feature"]), []).append(row)
     return {
-        feature: partial(restore_feature_examples, plan, feature, rows)
+        feature: partial(restore_feature_examples, run, feature, rows)
         for feature, rows in by_feature.items()
     }
 
 
-def restore_feature_examples(plan: Plan, feature: FeatureId, rows: list[Row]) -> Examples:
+def restore_feature_examples(run: OpenedRun, feature: FeatureId, rows: list[Row]) -> Examples:
     """The examples that these rows refer to."""
-    described = plan.described[feature.index]
+    described = run.described[feature.index]
     raised = tuple(
         entry["token"]
         for entry in described["promoted_tokens"]
         if entry["value"] > described["chance_logit"]
     )
     return restore_examples(
-        feature, rows, plan.corpus, plan.activations.feature(feature.index), raised
+        feature, rows, run.corpus, run.activations.feature(feature.index), raised
     )
 
 
-def shard_effects(plan: Plan, shard: int) -> dict[int, tuple[Effect, ...]]:
+def shard_effects(run: OpenedRun, shard: int) -> dict[int, tuple[Effect, ...]]:
     """The effects of a shard's features, by index, controls among them.
 
     None where nothing was changed.
     """
     by_feature: dict[int, list[Effect]] = {}
-    if "intervene" in plan.keys:
-        for row in shard_rows(plan.place("intervene"), "effects", shard):
+    if "intervene" in run.keys:
+        for row in shard_rows(run.place("intervene"), "effects", shard):
             by_feature.setdefault(row["feature"], []).append(effect_from_row(row))
     return {index: tuple(effects) for index, effects in by_feature.items()}
 
 
-def shard_token_attributions(plan: Plan, shard: int) -> dict[int, tuple[TokenAttribution, ...]]:
+def shard_token_attributions(run: OpenedRun, shard: int) -> dict[int, tuple[TokenAttribution, ...]]:
     """Why a shard's features fire where they do, by index; none where nobody asked."""
     return (
         token_attributions_by_feature(
-            shard_rows(plan.place("attribute"), "token_attributions", shard)
+            shard_rows(run.place("attribute"), "token_attributions", shard)
         )
-        if "attribute" in plan.keys
+        if "attribute" in run.keys
         else {}
     )
 
 
-def run_explanations(plan: Plan) -> dict[str, list[Explanation]]:
+def run_explanations(run: OpenedRun) -> dict[str, list[Explanation]]:
     """Every explanation of the run, by the name of its method's stage."""
     return {
-        stage: [explanation_from_row(row) for row in read_rows([plan.place(stage)], "explanations")]
-        for stage in plan.stages("explain")
+        stage: [explanation_from_row(row) for row in read_rows([run.place(stage)], "explanations")]
+        for stage in run.stages("explain")
     }

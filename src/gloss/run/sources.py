@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gloss.errors import BadInput, BadSettings
+from gloss.run.dependencies import embedded_folder, model_content
 from gloss.run.experiment import AUTO, EMBEDDED, NEURONS, RANDOM, SubjectSettings, subject_settings
 from gloss.run.keys import source_hash, weights_hash
-from gloss.run.plan import (
-    RESOLVED,
-    Plan,
-    embedded_folder,
-    load_plan,
-    model_content,
-    recorded_dtype,
-)
+from gloss.run.opened_run import OpenedRun
+from gloss.run.planning import open_run
+from gloss.run.run import RESOLVED, recorded_dtype
 
 if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
@@ -36,7 +32,7 @@ class NamedModel:
     """A model that is not loaded yet, and the run that it is the subject of, where it is one's."""
 
     settings: SubjectSettings
-    plan: Plan | None = None
+    run: OpenedRun | None = None
 
     @classmethod
     def of(
@@ -48,24 +44,24 @@ class NamedModel:
         BadSettings.
         """
         plain = subject_settings(name, device, dtype, adapter)
-        if (plan := run_plan(name)) is None:
+        if (run := run_in(name)) is None:
             return cls(plain)
-        own = plan.experiment.subject
+        own = run.experiment.subject
         if own.dtype == AUTO:
-            own = replace(own, dtype=recorded_dtype(plan.place("decompose")) or AUTO)
+            own = replace(own, dtype=recorded_dtype(run.place("decompose")) or AUTO)
         given = {"device": device, "dtype": dtype, "adapter": adapter}
         return cls(
             replace(
                 own, **{flag: value for flag, value in given.items() if value not in (AUTO, "")}
             ),
-            plan,
+            run,
         )
 
     @property
     def content(self) -> list[object]:
         """What decides its numbers: its weights, by their hash, and how they are loaded."""
         adapter = weights_hash(self.settings.adapter) if self.settings.adapter else ""
-        seed = self.plan.experiment.run.seed if self.plan else 0
+        seed = self.run.experiment.run.seed if self.run else 0
         drawn = seed if self.settings.weights == RANDOM else ""
         return [
             model_content(self.settings.model, self.settings.revision),
@@ -80,9 +76,9 @@ class NamedModel:
         from gloss.run.subject_loading import load_named_subject
 
         subject = load_named_subject(self.settings)
-        if self.plan is None or self.settings.weights != RANDOM:
+        if self.run is None or self.settings.weights != RANDOM:
             return subject
-        return untrained_subject(subject, self.plan.generator("random subject"))
+        return untrained_subject(subject, self.run.generator("random subject"))
 
 
 @dataclass(frozen=True)
@@ -91,25 +87,25 @@ class NamedDictionary:
 
     name: str
     site: str = ""
-    plan: Plan | None = None
+    run: OpenedRun | None = None
 
     @classmethod
     def of(cls, name: str, site: str = "") -> "NamedDictionary":
         """The dictionary of this name, or that of the run in this folder. Raises BadInput."""
-        plan = run_plan(name)
-        own = plan.experiment.decompose.get("site", "") if plan else ""
-        return cls(name, site or own, plan)
+        run = run_in(name)
+        own = run.experiment.decompose.get("site", "") if run else ""
+        return cls(name, site or own, run)
 
     @property
     def folder(self) -> Path:
         """Where its files lie."""
-        return dictionary_folder(self.plan) if self.plan else named_dictionary_folder(self.name)
+        return dictionary_folder(self.run) if self.run else named_dictionary_folder(self.name)
 
     @property
     def content(self) -> str:
         """The hash of its files; of neurons, and of what a run trains, the run's key."""
-        if self.plan and (reads_neurons(self.plan) or trains_dictionary(self.plan)):
-            return self.plan.keys["decompose"]
+        if self.run and (reads_neurons(self.run) or trains_dictionary(self.run)):
+            return self.run.keys["decompose"]
         return source_hash(str(self.folder))
 
     def load(self, subject: "Subject | None" = None) -> "Dictionary":
@@ -119,45 +115,45 @@ class NamedDictionary:
         """
         from gloss.models.formats import load_dictionary
         from gloss.models.sites import parse_site
-        from gloss.run.stages.decompose import load_run_dictionary, require_as_trained
+        from gloss.run.run_dictionary import load_run_dictionary, require_as_trained
 
-        if self.plan and reads_neurons(self.plan):
-            return load_run_dictionary(self.plan, subject or NamedModel.of(self.name).load())
-        if self.plan and trains_dictionary(self.plan):
+        if self.run and reads_neurons(self.run):
+            return load_run_dictionary(self.run, subject or NamedModel.of(self.name).load())
+        if self.run and trains_dictionary(self.run):
             if not self.folder.is_dir():
                 raise BadInput(
                     f"the run in {self.name} has not trained its dictionary yet; run its experiment"
                     " first"
                 )
-            require_as_trained(self.plan)
+            require_as_trained(self.run)
         site = parse_site(self.site) if self.site else None
         dictionary = load_dictionary(self.folder, site, subject)
         return dictionary if subject is None else dictionary.to(subject.device)
 
 
-def run_plan(name: str) -> Plan | None:
+def run_in(name: str) -> OpenedRun | None:
     """The run in the folder of this name; None where it holds none. Raises BadInput for a damaged
     or an old one.
     """
     folder = Path(name).expanduser()
-    return load_plan(folder) if (folder / RESOLVED).is_file() else None
+    return open_run(folder) if (folder / RESOLVED).is_file() else None
 
 
-def trains_dictionary(plan: Plan) -> bool:
+def trains_dictionary(run: OpenedRun) -> bool:
     """Whether the run trains its dictionary, rather than taking one that is there."""
-    return "dictionary" not in plan.experiment.decompose
+    return "dictionary" not in run.experiment.decompose
 
 
-def reads_neurons(plan: Plan) -> bool:
+def reads_neurons(run: OpenedRun) -> bool:
     """Whether the run's dictionary is neurons of its subject, which have no files."""
-    return plan.experiment.decompose.get("dictionary") == NEURONS
+    return run.experiment.decompose.get("dictionary") == NEURONS
 
 
-def dictionary_folder(plan: Plan) -> Path:
+def dictionary_folder(run: OpenedRun) -> Path:
     """Where the run's dictionary lies: the one that was asked for, or the one that it trains."""
-    if trains_dictionary(plan):
-        return plan.place("decompose") / "dictionary"
-    return named_dictionary_folder(plan.experiment.decompose["dictionary"])
+    if trains_dictionary(run):
+        return run.place("decompose") / "dictionary"
+    return named_dictionary_folder(run.experiment.decompose["dictionary"])
 
 
 def named_dictionary_folder(name: str) -> Path:
@@ -165,11 +161,11 @@ def named_dictionary_folder(name: str) -> Path:
     return embedded_folder("dictionary") if name == EMBEDDED else Path(name).expanduser()
 
 
-def dictionary_line(plan: Plan) -> str:
+def dictionary_line(run: OpenedRun) -> str:
     """Where the run's dictionary lies, in words."""
-    if reads_neurons(plan):
-        return f"the dictionary is the neurons of {plan.experiment.decompose.get('site')}"
-    return f"the dictionary lies in {dictionary_folder(plan)}"
+    if reads_neurons(run):
+        return f"the dictionary is the neurons of {run.experiment.decompose.get('site')}"
+    return f"the dictionary lies in {dictionary_folder(run)}"
 
 
 def model_and_dictionary(
@@ -180,7 +176,7 @@ def model_and_dictionary(
     Raises BadSettings where a dictionary is left out beside a model that is no run.
     """
     found = NamedModel.of(model, *flags)
-    if not dictionary and found.plan is None:
+    if not dictionary and found.run is None:
         raise BadSettings(
             f"{model} is no run, so a dictionary is needed beside it; give MODEL DICTIONARY, or the"
             " folder of a run"
@@ -197,7 +193,7 @@ def split_feature(name: str) -> tuple[str, int] | None:
 def run_of_feature(name: str) -> str:
     """The run's folder in RUN@3 or RUN@3,17; nothing for a feature of a dictionary by itself."""
     source, _, _ = name.rpartition("@")
-    return source if source and run_plan(source) else ""
+    return source if source and run_in(source) else ""
 
 
 @dataclass(frozen=True)
@@ -220,9 +216,9 @@ def feature_and_prompts(
     """
     first, second, third, *_ = [*words, "", "", ""]
     named, of_dictionary = split_feature(first), split_feature(second)
-    if named and run_plan(named[0]):
+    if named and run_in(named[0]):
         (model, index), dictionary, used = named, named[0], 1
-    elif INDEX.fullmatch(second) and run_plan(first):
+    elif INDEX.fullmatch(second) and run_in(first):
         model, dictionary, index, used = first, first, int(second), 2
     elif of_dictionary:
         model, (dictionary, index), used = first, of_dictionary, 2

@@ -9,8 +9,9 @@ from pathlib import Path
 from gloss.models.model_settings import AUTO
 from gloss.models.pretrained.loading import TORCH_DTYPES, resolve_device, resolve_dtype
 from gloss.models.subject import Subject
+from gloss.run.dependencies import embedded_folder
 from gloss.run.experiment import EMBEDDED, NO_TOKEN, Experiment, SubjectSettings
-from gloss.run.plan import SUBJECT_RECORD, embedded_folder, recorded_dtype
+from gloss.run.plan import SUBJECT_RECORD, recorded_dtype
 from gloss.run.progress import print_notes
 from gloss.store.atomic import write_bytes
 from gloss.store.sealed_json import seal_json

@@ -1,8 +1,5 @@
 """The columns of every table of records."""
 
-import hashlib
-from collections.abc import Mapping
-
 import pyarrow as pa
 
 FEATURE = [("dictionary", pa.string()), ("feature", pa.int64())]
@@ -31,7 +28,7 @@ SHIFTS = pa.list_(
     )
 )
 
-SCHEMAS: Mapping[str, pa.Schema] = {
+SCHEMAS: dict[str, pa.Schema] = {
     "features": pa.schema(
         [
             *FEATURE,
@@ -212,8 +209,16 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     ),
 }
 
-# What the tables look like, as a short hash: a run's results are reused and read only by those who
-# write the same columns.
-TABLES_FORMAT = hashlib.sha256(
-    "\n".join(f"{name}\n{schema}" for name, schema in SCHEMAS.items()).encode()
-).hexdigest()[:12]
+
+def register_table(name: str, schema: pa.Schema) -> None:
+    """Make a table known by the columns that its stage gives it.
+
+    Raises ValueError where a table of that name has other columns.
+    """
+    if SCHEMAS.setdefault(name, schema) != schema:
+        raise ValueError(f"the table {name} has other columns already; give it another name")
+
+
+def named_tables(*names: str) -> dict[str, pa.Schema]:
+    """Some of the tables of records, by name."""
+    return {name: SCHEMAS[name] for name in names}

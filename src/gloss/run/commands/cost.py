@@ -16,16 +16,15 @@ from gloss.models.chat_models.prices import CostEstimate, estimate_cost
 from gloss.models.chat_models.prompts import Conversation, Prompt
 from gloss.records import Examples, Explanation, Failure, FeatureId, needs_of
 from gloss.run.chat_capabilities import known_capabilities
-from gloss.run.chat_clients import NoClient
 from gloss.run.control_runs import wanted_controls
 from gloss.run.execute.feature_errors import FeatureGuard
-from gloss.run.experiment import JUDGE, Experiment, chat_settings, method_label
+from gloss.run.experiment import Experiment, chat_settings, method_label, stage_name
 from gloss.run.methods import ROOM, SettingsMapping, build_method, method_asks
-from gloss.run.opened_run import stored_examples
+from gloss.run.opened_run import OpenedRun, stored_examples
 from gloss.run.pipeline import run_until
-from gloss.run.plan import Plan, stage_name
 from gloss.run.progress import out, print_notes
-from gloss.run.stages.collisions import CollisionFinder
+from gloss.run.stage import Job, Step
+from gloss.run.stages.collisions import JUDGE, CollisionFinder, CollisionSettings, CollisionsStage
 from gloss.run.stages.judge import calibration_conversations, given_conversation
 from gloss.run.stages.packing import measured_packing, packing_conversations, with_measured_packing
 from gloss.run.stages.score import empty_explanations, scorer_evidence
@@ -42,15 +41,15 @@ CostRow = list[float]
 
 def print_cost_estimate(experiment: Experiment) -> None:
     """Collect and sample, which is local and free, then print what each method would ask."""
-    plan = run_until(experiment, "sample")
+    run = run_until(experiment, "sample")
     prices = chat_settings(experiment.chat).prices
-    guard = FeatureGuard(plan, "cost", 0, size=len(plan.features))
-    rows = method_costs(plan, guard)
+    guard = FeatureGuard(run, "cost", 0, size=len(run.features))
+    rows = method_costs(run, guard)
     rows |= (
-        control_costs(plan, rows)
-        | packing_costs(plan)
-        | calibration_costs(plan)
-        | collision_costs(plan, guard)
+        control_costs(run, rows)
+        | packing_costs(run)
+        | calibration_costs(run)
+        | collision_costs(run, guard)
     )
     table = Printed(
         "method",
@@ -69,14 +68,14 @@ def print_cost_estimate(experiment: Experiment) -> None:
         style="bold",
     )
     out.print(table)
-    for name in (stage.partition(".")[2] for stage in plan.stages("packing")):
-        out.print(packing_assumption(plan, name), highlight=False)
+    for name in (stage.partition(".")[2] for stage in run.stages("packing")):
+        out.print(packing_assumption(run, name), highlight=False)
     out.print(
         "Tokens are counted as a quarter of the characters. Answers that a ledger holds already"
         " cost nothing.",
         highlight=False,
     )
-    if known_capabilities(plan) is None and experiment.chat:
+    if known_capabilities(run) is None and experiment.chat:
         out.print(
             "Whether the model thinks before it answers is not known yet; gloss probe finds out.",
             highlight=False,
@@ -84,86 +83,86 @@ def print_cost_estimate(experiment: Experiment) -> None:
     print_notes(*guard.summary_lines())
 
 
-def method_costs(plan: Plan, guard: FeatureGuard) -> dict[str, CostRow]:
+def method_costs(run: OpenedRun, guard: FeatureGuard) -> dict[str, CostRow]:
     """What each explainer and each scorer would ask."""
     return {
         stage_name(verb, settings): (
             scale_to_run(
-                plan,
-                conversation_cost(plan, settings, sampled_conversations(guard, verb, settings)),
+                run,
+                conversation_cost(run, settings, sampled_conversations(guard, verb, settings)),
             )
             if method_asks(verb, settings)
             else [0.0] * 4
         )
         for verb in ("explain", "score")
-        for settings in getattr(plan.experiment, verb)
+        for settings in run.experiment.methods(verb)
     }
 
 
-def packing_costs(plan: Plan) -> dict[str, CostRow]:
+def packing_costs(run: OpenedRun) -> dict[str, CostRow]:
     """What is asked to find out how many contexts a judge can bear in a request."""
     return {
         stage: cost_row(
-            conversation_cost(plan, {}, packing_conversations(plan, stage.partition(".")[2]))
+            conversation_cost(run, {}, packing_conversations(run, stage.partition(".")[2]))
         )
-        for stage in plan.stages("packing")
+        for stage in run.stages("packing")
     }
 
 
-def calibration_costs(plan: Plan) -> dict[str, CostRow]:
+def calibration_costs(run: OpenedRun) -> dict[str, CostRow]:
     """What is asked about contexts of known truth."""
-    settings = {stage_name("judge", settings): settings for settings in plan.experiment.score}
+    settings = {stage_name("judge", settings): settings for settings in run.experiment.score}
     return {
         stage: cost_row(
             conversation_cost(
-                plan,
+                run,
                 settings[stage],
                 (
                     conversation
-                    for _, conversation in calibration_conversations(plan, settings[stage])
+                    for _, conversation in calibration_conversations(run, settings[stage])
                 ),
             )
         )
-        for stage in plan.stages("judge")
+        for stage in run.stages("judge")
     }
 
 
-def collision_costs(plan: Plan, guard: FeatureGuard) -> dict[str, CostRow]:
+def collision_costs(run: OpenedRun, guard: FeatureGuard) -> dict[str, CostRow]:
     """What a judge of near features is asked, if each were explained by each explainer in words of
     its own.
     """
-    if plan.experiment.collisions.by != JUDGE:
+    if run.experiment.settings(CollisionSettings).by != JUDGE:
         return {}
-    finder = CollisionFinder(plan, NoClient())
-    found = {feature: typical_explanation(feature) for feature in plan.features}
+    finder = CollisionFinder(Job(run, Step(CollisionsStage())))
+    found = {feature: typical_explanation(feature) for feature in run.features}
     conversations = (
         conversation
-        for shard in range(min(SAMPLED_SHARDS, plan.shards))
+        for shard in range(min(SAMPLED_SHARDS, run.shards))
         for conversation in finder.foreseen(found, shard, guard)
     )
-    row = scale_to_run(plan, conversation_cost(plan, {}, conversations))
-    return {"collisions": [number * len(plan.experiment.explain) for number in row]}
+    row = scale_to_run(run, conversation_cost(run, {}, conversations))
+    return {"collisions": [number * len(run.experiment.explain) for number in row]}
 
 
-def control_costs(plan: Plan, rows: dict[str, CostRow]) -> dict[str, CostRow]:
+def control_costs(run: OpenedRun, rows: dict[str, CostRow]) -> dict[str, CostRow]:
     """What runs without training would ask: as much for each of their features as the run for each
     of its own.
     """
-    share = (plan.experiment.controls.features or len(plan.features)) / max(1, len(plan.features))
+    share = (run.experiment.controls.features or len(run.features)) / max(1, len(run.features))
     total = [share * sum(column) for column in zip(*rows.values(), strict=True)]
-    return {f"controls.{name}": total for name in wanted_controls(plan)}
+    return {f"controls.{name}": total for name in wanted_controls(run)}
 
 
 def conversation_cost(
-    plan: Plan, settings: SettingsMapping, conversations: Iterable[Conversation[Any]]
+    run: OpenedRun, settings: SettingsMapping, conversations: Iterable[Conversation[Any]]
 ) -> CostEstimate:
     """What conversations open with, and how long their answers may be with the room that a method
     gives them.
     """
     chat = chat_settings(
-        plan.experiment.chat | {name: settings[name] for name in ROOM if name in settings}
+        run.experiment.chat | {name: settings[name] for name in ROOM if name in settings}
     )
-    known = known_capabilities(plan)
+    known = known_capabilities(run)
     manner = known.manner if known else Manner()
 
     def room(prompt: Prompt) -> int:
@@ -179,9 +178,9 @@ def typical_explanation(feature: FeatureId, more: str = "") -> Explanation:
     return Explanation(feature, f"{TYPICAL} ({feature.index}{more})", "cost")
 
 
-def packing_assumption(plan: Plan, name: str) -> str:
+def packing_assumption(run: OpenedRun, name: str) -> str:
     """By which packing a method's scores are counted."""
-    if found := measured_packing(plan, name):
+    if found := measured_packing(run, name):
         return f"{name} is counted by the packing that was measured: {found}."
     return (
         f"{name} is counted at {MOST_CONTEXTS} contexts a request; a judge who is found not to bear"
@@ -196,26 +195,26 @@ def sampled_conversations(
 
     Scores are asked for every explainer's explanation and its two controls.
     """
-    plan = guard.plan
+    run = guard.run
     # which may spare nothing
     asked = {name: value for name, value in settings.items() if name != "precision"}
-    chosen = build_method(verb, with_measured_packing(plan, verb, asked))
-    shards = range(min(SAMPLED_SHARDS, plan.shards))
+    chosen = build_method(verb, with_measured_packing(run, verb, asked))
+    shards = range(min(SAMPLED_SHARDS, run.shards))
     stored = [
-        guard.attempt(*each) for shard in shards for each in stored_examples(plan, shard).items()
+        guard.attempt(*each) for shard in shards for each in stored_examples(run, shard).items()
     ]
     found = [examples for examples in stored if not isinstance(examples, Failure)]
 
     def conversations_about(number: int) -> list[Conversation[Any]]:
         examples = found[number]
         if isinstance(chosen, ChoosingExplainer):
-            return list(choice_conversations(plan, chosen, examples))
+            return list(choice_conversations(run, chosen, examples))
         if verb == "explain":
-            rng = plan.generator("cost", examples.feature.index)
-            return [chosen.explain(examples.for_explainer(), plan.corpus.vocabulary, rng)]
+            rng = run.generator("cost", examples.feature.index)
+            return [chosen.explain(examples.for_explainer(), run.corpus.vocabulary, rng)]
         # itself, and as its controls
         explained = [found[(number + step) % len(found)].feature for step in (0, 1, 2)]
-        return list(scoring_conversations(plan, chosen, examples, explained))
+        return list(scoring_conversations(run, chosen, examples, explained))
 
     for number, examples in enumerate(found):
         one = guard.attempt(examples.feature, partial(conversations_about, number))
@@ -226,50 +225,48 @@ def sampled_conversations(
 
 
 def choice_conversations(
-    plan: Plan, chooser: Any, examples: Examples
+    run: OpenedRun, chooser: Any, examples: Examples
 ) -> Iterator[Conversation[Any]]:
     """The conversations of a choice, if every try is made and each gives another explanation."""
-    evidence = validation_evidence(scorer_evidence(plan, chooser.scorer, examples))
+    evidence = validation_evidence(scorer_evidence(run, chooser.scorer, examples))
     tried = [
         typical_explanation(examples.feature, f", {number}") for number in range(chooser.tries)
     ]
     if (foreseen := getattr(chooser, "foreseen", None)) is not None:
-        yield from foreseen(evidence, tried, plan.generator("cost", examples.feature.index))
+        yield from foreseen(evidence, tried, run.generator("cost", examples.feature.index))
         return
     for number, explanation in enumerate(tried):
-        rng = plan.generator("cost", examples.feature.index, number)
+        rng = run.generator("cost", examples.feature.index, number)
         yield chooser.explainer.explain(
-            evidence.examples.for_explainer(), plan.corpus.vocabulary, rng
+            evidence.examples.for_explainer(), run.corpus.vocabulary, rng
         )
         yield chooser.scorer.score(explanation, limit_evidence(evidence, chooser.scorer), rng)
 
 
 def scoring_conversations(
-    plan: Plan, scorer: Any, examples: Examples, explained: Sequence[FeatureId]
+    run: OpenedRun, scorer: Any, examples: Examples, explained: Sequence[FeatureId]
 ) -> Iterator[Conversation[Any]]:
     """The conversations about one feature, with what stands in for the explanations of these."""
-    evidence = scorer_evidence(plan, scorer, examples)
+    evidence = scorer_evidence(run, scorer, examples)
     if not needs_of(scorer).explanation:
         for _, explanation in empty_explanations(examples.feature):
-            yield scorer.score(
-                explanation, evidence, plan.generator("cost", examples.feature.index)
-            )
+            yield scorer.score(explanation, evidence, run.generator("cost", examples.feature.index))
         return
-    for explainer in plan.experiment.explain:
+    for explainer in run.experiment.explain:
         for feature in explained:
             explanation = replace(
                 typical_explanation(feature, f", {method_label(explainer)}"),
                 feature=examples.feature,
             )
             yield scorer.score(
-                explanation, evidence, plan.generator("cost", examples.feature.index, feature.index)
+                explanation, evidence, run.generator("cost", examples.feature.index, feature.index)
             )
 
 
-def scale_to_run(plan: Plan, cost: CostEstimate) -> CostRow:
+def scale_to_run(run: OpenedRun, cost: CostEstimate) -> CostRow:
     """From the shards that were looked at to all of them."""
-    seen = sum(len(plan.shard(shard)) for shard in range(min(SAMPLED_SHARDS, plan.shards)))
-    factor = len(plan.features) / seen if seen else 0.0
+    seen = sum(len(run.shard(shard)) for shard in range(min(SAMPLED_SHARDS, run.shards)))
+    factor = len(run.features) / seen if seen else 0.0
     return [count * factor for count in cost_row(cost)]
 
 

@@ -7,7 +7,7 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -25,18 +25,11 @@ from rich.text import Text
 
 from gloss.errors import BadInput, BadSettings
 from gloss.run.damage import require_undamaged
-from gloss.run.plan import Plan, load_plan
+from gloss.run.opened_run import OpenedRun
+from gloss.run.planning import open_run
 from gloss.run.progress import out
-from gloss.store.activations import STATISTICS
-from gloss.store.corpus_writer import DOCUMENTS, PIECES, SEQUENCES
-from gloss.store.schemas import SCHEMAS
+from gloss.run.stage import installed_stages, planned_steps
 
-CORPUS: Mapping[str, pa.Schema] = {
-    "documents": DOCUMENTS,
-    "sequences": SEQUENCES,
-    "vocabulary": PIECES,
-}
-TABLES: Mapping[str, pa.Schema] = {**SCHEMAS, "statistics": STATISTICS, **CORPUS}
 UNSEEN = {
     code: f"\\x{code:02x}"
     for code in (*range(32), 127, *range(128, 160))
@@ -74,16 +67,16 @@ def print_query_answer(
         )
     if not sql.strip(" \t\n;"):
         raise BadSettings('there is no query; give one, for example "SELECT * FROM scores LIMIT 5"')
-    plan = load_plan(folder)
+    run = open_run(folder)
     if form == AnswerFormat.PARQUET and sys.stdout.isatty():
         raise BadSettings(
             "Parquet is no text for a terminal; send it to a file, as in --format parquet >"
             " answer.parquet"
         )
-    require_undamaged(plan.place(stage) for stage in plan.keys)
+    require_undamaged(run.place(stage) for stage in run.keys)
     with duckdb.connect(config={} if external else LOCKED) as connection:
-        for name, schema in TABLES.items():
-            connection.register(name, open_table(name, table_files(plan, name), schema))
+        for name, (schema, files) in run_tables(run).items():
+            connection.register(name, open_table(name, files, schema))
         connection.execute("SET lock_configuration = true")
         try:
             if form == AnswerFormat.PARQUET:
@@ -105,16 +98,17 @@ def print_query_answer(
             raise BadSettings(f"the query failed: {' '.join(message.split())}") from problem
 
 
-def table_files(plan: Plan, table: str) -> list[Path]:
-    """The Parquet files that hold a table's rows."""
-    collected = plan.place("collect")
-    if table == "statistics":
-        return sorted(collected.glob("activations/statistics.parquet"))
-    if table in CORPUS:
-        return sorted(collected.glob(f"corpus/{table}.parquet"))
-    return sorted(
-        file for stage in plan.keys for file in (plan.place(stage) / table).glob("*.parquet")
-    )
+def run_tables(run: OpenedRun) -> dict[str, tuple[pa.Schema, list[Path]]]:
+    """Every table that a stage can make, with its columns and the files of this run."""
+    found: dict[str, tuple[pa.Schema, list[Path]]] = {
+        table: (schema, [])
+        for stage in installed_stages().values()
+        for table, schema in stage.tables.items()
+    }
+    for step in planned_steps(run.experiment):
+        for table in step.stage.tables:
+            found[table][1].extend(sorted(step.stage.table_files(run, step, table)))
+    return found
 
 
 def open_table(table: str, files: Sequence[Path], schema: pa.Schema) -> ds.Dataset | pa.Table:

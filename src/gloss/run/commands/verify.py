@@ -12,7 +12,8 @@ from gloss.pages.page_folder import MARK
 from gloss.run.chat_capabilities import CAPABILITIES_FILE, CONTROL, LEDGER
 from gloss.run.damage import find_damage
 from gloss.run.execute.stage_times import TIMES
-from gloss.run.plan import RESOLVED, SUBJECT_RECORD, load_plan
+from gloss.run.plan import RESOLVED, SUBJECT_RECORD
+from gloss.run.planning import open_run
 from gloss.run.progress import out
 from gloss.store.atomic import remove_path
 from gloss.store.lock import sole_writer
@@ -31,7 +32,7 @@ def verify_run(folder: Path, *, mend: bool = False, wait: bool = False) -> None:
     something damaged is left.
     """
     if not (folder / RESOLVED).exists():
-        load_plan(folder)
+        open_run(folder)
     # Where nobody can write, as in an archive, nobody else does.
     alone = sole_writer(folder, wait=wait) if mend or os.access(folder, os.W_OK) else nullcontext()
     with alone:

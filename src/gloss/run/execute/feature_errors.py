@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from gloss.errors import BadSettings, Busy, Damaged, Stopped, Unreachable, Unwritable
 from gloss.models.chat_models.prompts import Conversation
 from gloss.records import Failure, FeatureId, Reason
-from gloss.run.plan import Plan
+from gloss.run.opened_run import OpenedRun
 from gloss.store.atomic import disk_errors
-from gloss.store.results import Row, read_rows
+from gloss.store.results import Part, Row, read_rows
 
 LOGS = "log"  # a folder of the run: one file a stage
 # after these no feature can be treated
@@ -37,21 +37,18 @@ class FeatureGuard:
     An error costs the feature that it comes from, and no other.
     """
 
-    plan: Plan
+    run: OpenedRun
     stage: str
     shard: int
-    after: tuple[str, ...] = ("sample",)  # stages whose shard this one reads
-    size: int = 0  # of the shard; 0: as many as the plan has
+    reads: tuple[Part, ...] = ()  # what the shard is made from
+    size: int = 0  # of the shard; 0: as many as the run has
     # features by the kind and location of their error
     taken: dict[tuple[str, str], set[FeatureId]] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
         """Whether nothing is to be tried again: no error here, nor in what is read from here."""
-        read_from = (
-            self.plan.part(stage, self.shard) for stage in self.after if stage in self.plan.keys
-        )
-        return not self.taken and all(part.is_done for part in read_from)
+        return not self.taken and all(part.is_done for part in self.reads)
 
     def attempt(self, feature: FeatureId, work: Callable[[], T]) -> T | Failure:
         """What the work gives, or a failure with its error.
@@ -79,12 +76,12 @@ class FeatureGuard:
         if isinstance(problem, PASSED_ON):
             raise problem
         if isinstance(problem, OSError) and problem.errno in NO_ROOM:
-            with disk_errors(Path(problem.filename or self.plan.folder)):
+            with disk_errors(Path(problem.filename or self.run.folder)):
                 raise problem
         location = error_location(problem)
         said = f"{type(problem).__name__}: {' '.join(str(problem).split())}"
         said = f"{said if len(said) <= LONGEST else said[:LONGEST] + '…'} ({location})"
-        path = stage_log(self.plan, self.stage)
+        path = stage_log(self.run, self.stage)
         append_text(
             path,
             f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} feature"
@@ -92,7 +89,7 @@ class FeatureGuard:
         )
         same = self.taken.setdefault((type(problem).__name__, location), set())
         same.add(feature)
-        size = self.size or len(self.plan.shard(self.shard))
+        size = self.size or len(self.run.shard(self.shard))
         if len(same) >= FEWEST and len(same) > MANY * size:
             raise Stopped(
                 f"{self.stage} stopped after the same error took {len(same)} of {size} features:"
@@ -105,7 +102,7 @@ class FeatureGuard:
         """One sentence for each error, of a stage that leaves no part."""
         return [
             f"{self.stage}: {len(features)} feature{'s' * (len(features) > 1)} failed with {kind}"
-            f" ({location}); see {stage_log(self.plan, self.stage).relative_to(self.plan.folder)}"
+            f" ({location}); see {stage_log(self.run, self.stage).relative_to(self.run.folder)}"
             for (kind, location), features in self.taken.items()
         ]
 
@@ -117,7 +114,7 @@ class FeatureGuard:
         note: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the shard; it is done only if nothing is to be tried again."""
-        self.plan.part(self.stage, self.shard).write(records, whole=whole and self.whole, note=note)
+        self.run.part(self.stage, self.shard).write(records, whole=whole and self.whole, note=note)
 
 
 def error_location(problem: Exception) -> str:
@@ -128,8 +125,8 @@ def error_location(problem: Exception) -> str:
     return f"{'/'.join(Path(frames[-1].filename).parts[-2:])}:{frames[-1].lineno}"
 
 
-def stage_log(plan: Plan, stage: str) -> Path:
-    return plan.folder / LOGS / f"{stage}.log"
+def stage_log(run: OpenedRun, stage: str) -> Path:
+    return run.folder / LOGS / f"{stage}.log"
 
 
 def append_text(path: Path, text: str) -> None:
@@ -143,16 +140,16 @@ def append_text(path: Path, text: str) -> None:
             os.close(file)
 
 
-def feature_error_lines(plan: Plan, stage: str) -> list[str]:
+def feature_error_lines(run: OpenedRun, stage: str) -> list[str]:
     """One sentence for each error that features of the stage failed with."""
-    rows = read_rows([plan.place(stage)], "failures")
+    rows = read_rows([run.place(stage)], "failures")
     features = Counter(
         detail
         for detail, _ in {
             (row["detail"], row["feature"]) for row in rows if row["reason"] == Reason.ERROR
         }
     )
-    where = stage_log(plan, stage).relative_to(plan.folder)
+    where = stage_log(run, stage).relative_to(run.folder)
     return [
         f"{stage}: {number} feature{'s' * (number > 1)} failed with {detail}; see {where}; the next"
         " `gloss run` tries again"

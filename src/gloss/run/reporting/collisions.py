@@ -14,9 +14,9 @@ MEMBERS = 12  # features of a group that are named
 
 def collisions_section(found: RunData) -> Section | None:
     """The share of explained features that collide, by explainer, and their groups."""
-    if "collisions" not in found.plan.keys:
+    if "collisions" not in found.run.keys:
         return None
-    folder = found.plan.place("collisions")
+    folder = found.run.place("collisions")
     pairs, grouped = read_rows([folder], "collisions"), read_rows([folder], "collision_groups")
     explainers = sorted({explainer for explainer, _ in found.texts})
     shares = tuple(

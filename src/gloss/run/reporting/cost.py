@@ -11,13 +11,13 @@ from gloss.run.reporting.run_data import RunData
 def cost_section(found: RunData) -> Section | None:
     """Requests, tokens and money, in all and by feature; seconds by stage."""
     blocks: list[ReportBlock] = []
-    path = found.plan.folder / "answers.sqlite"
+    path = found.run.folder / "answers.sqlite"
     if path.exists():
         with Ledger(path) as ledger:
             rows = tuple(
                 row
                 for spent in ledger.totals()
-                for row in ledger_rows(spent, len(found.plan.features))
+                for row in ledger_rows(spent, len(found.run.features))
             )
         columns = ("model", "", "requests", "prompt tokens", "answer tokens", "money")
         if rows:
@@ -29,14 +29,13 @@ def cost_section(found: RunData) -> Section | None:
                     " included.",
                 )
             )
-    times = stage_seconds(found.plan)
+    times = stage_seconds(found.run)
     folders = {
-        stage: str(found.plan.place(stage).relative_to(found.plan.folder))
-        for stage in found.plan.keys
+        stage: str(found.run.place(stage).relative_to(found.run.folder)) for stage in found.run.keys
     }
     spent = {stage: times[folder] for stage, folder in folders.items() if folder in times}
     if spent:
-        number = max(1, len(found.plan.features))
+        number = max(1, len(found.run.features))
         rows = tuple(
             (stage, f"{taken:.1f}", f"{taken / number:.3f}") for stage, taken in spent.items()
         )

@@ -18,7 +18,6 @@ from gloss.pages.page_records import (
 )
 from gloss.records import (
     Contexts,
-    Effect,
     Examples,
     Explanation,
     Failure,
@@ -31,13 +30,12 @@ from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import EMBEDDED
 from gloss.run.judge_doubts import judge_doubts
 from gloss.run.opened_run import (
-    shard_effects,
+    OpenedRun,
     shard_rows,
-    shard_token_attributions,
     stored_examples,
 )
-from gloss.run.plan import Plan
 from gloss.run.progress import print_notes, progress_bar
+from gloss.run.stage import planned_steps
 from gloss.score.execution import find_rule_mistakes
 from gloss.store.contexts import cut_contexts
 from gloss.store.corpus import Corpus
@@ -53,94 +51,92 @@ WIDTH = 32
 BINS = 24  # of a page's histogram
 
 
-def write_run_pages(plan: Plan) -> Path:
+def write_run_pages(run: OpenedRun) -> Path:
     """Write the pages of everything that has been sampled; gives the index."""
-    total = len(plan.features)
-    guard = FeatureGuard(plan, "browse", 0, size=total)
+    total = len(run.features)
+    guard = FeatureGuard(run, "browse", 0, size=total)
     with progress_bar("browse", "features") as progress:
         index = write_feature_pages(
-            plan.folder / "page",
-            compose_run_summary(plan),
-            compose_pages(plan, guard),
-            plan.corpus.vocabulary,
+            run.folder / "page",
+            compose_run_summary(run),
+            compose_pages(run, guard),
+            run.corpus.vocabulary,
             lambda done: progress(done, total),
-            lambda page, problem: compose_failure_page(plan, guard.failure(page.feature, problem)),
+            lambda page, problem: compose_failure_page(run, guard.failure(page.feature, problem)),
         )
     print_notes(*(f"  {line}" for line in guard.summary_lines()))
     return index
 
 
-def compose_failure_page(plan: Plan, failure: Failure) -> FeaturePage:
+def compose_failure_page(run: OpenedRun, failure: Failure) -> FeaturePage:
     """A page that says why there is nothing else on it."""
-    counted = activation_statistics(plan, plan.activations.feature(failure.feature.index))
+    counted = activation_statistics(run, run.activations.feature(failure.feature.index))
     return FeaturePage(failure.feature, counted, failures=(failure,))
 
 
-def compose_run_summary(plan: Plan) -> RunSummary:
-    asked = plan.experiment
+def compose_run_summary(run: OpenedRun) -> RunSummary:
+    asked = run.experiment
     given = asked.decompose.get(
         "dictionary", f"{asked.decompose.get('method')} trained by this run"
     )
     return RunSummary(
-        name=plan.folder.name,
+        name=run.folder.name,
         subject=(
             "the embedded language model"
             if asked.subject.model == EMBEDDED
             else asked.subject.model
         ),
         dictionary="the embedded dictionary" if given == EMBEDDED else given,
-        site=plan.activations.manifest["made_from"]["site"],
-        tokens=len(plan.corpus),
-        documents=len(plan.corpus.hashes),
-        width=plan.activations.width,
+        site=run.activations.manifest["made_from"]["site"],
+        tokens=len(run.corpus),
+        documents=len(run.corpus.hashes),
+        width=run.activations.width,
         seeds={"run": asked.run.seed},
         facts={
             "live features": (
-                f"{len(plan.live):,}, active at {asked.run.minimum_activations} tokens or more"
+                f"{len(run.live):,}, active at {asked.run.minimum_activations} tokens or more"
             ),
             "texts": ", ".join(asked.collect.texts),
             "sampler": asked.sample[0]["method"],
             "explained by": ", ".join(table["method"] for table in asked.explain),
             "scored by": ", ".join(table["method"] for table in asked.score),
         },
-        document_names=plan.corpus.names,
-        doubts=judge_doubts(plan),
+        document_names=run.corpus.names,
+        doubts=judge_doubts(run),
     )
 
 
-def compose_pages(plan: Plan, guard: FeatureGuard) -> Iterator[FeaturePage]:
+def compose_pages(run: OpenedRun, guard: FeatureGuard) -> Iterator[FeaturePage]:
     """One page after the other, a shard's records at a time."""
-    for shard in range(plan.shards):
-        yield from compose_shard_pages(plan, guard, shard)
+    for shard in range(run.shards):
+        yield from compose_shard_pages(run, guard, shard)
 
 
-def compose_shard_pages(plan: Plan, guard: FeatureGuard, shard: int) -> Iterator[FeaturePage]:
+def compose_shard_pages(run: OpenedRun, guard: FeatureGuard, shard: int) -> Iterator[FeaturePage]:
     """The pages of one shard's features; where one cannot be put together, a page that says why."""
     records = {
         table: rows_by_feature(
-            row for stage in plan.keys for row in shard_rows(plan.place(stage), table, shard)
+            row for stage in run.keys for row in shard_rows(run.place(stage), table, shard)
         )
         for table in ("explanations", "scores", "verdicts", "failures")
     }
-    examples, effects, token_attributions = (
-        stored_examples(plan, shard),
-        shard_effects(plan, shard),
-        shard_token_attributions(plan, shard),
-    )
+    examples = stored_examples(run, shard)
+    fragments = [
+        step.stage.page_fragment(run, step, shard) for step in planned_steps(run.experiment)
+    ]
 
     def put_together(feature: FeatureId) -> FeaturePage:
         own = {table: rows[feature.index] for table, rows in records.items()}
         seen = examples[feature]() if feature in examples else None
-        found = compose_feature_page(plan, feature, own, seen, effects.get(feature.index, ()))
-        return replace(
-            found,
-            mistakes=feature_mistakes(plan, found.explanations),
-            token_attributions=token_attributions.get(feature.index, ()),
-        )
+        page = compose_feature_page(run, feature, own, seen)
+        page = replace(page, mistakes=feature_mistakes(run, page.explanations))
+        for fragment in fragments:
+            page = fragment(page) if fragment else page
+        return page
 
-    for feature in plan.shard(shard):
+    for feature in run.shard(shard):
         made = guard.attempt(feature, partial(put_together, feature))
-        yield compose_failure_page(plan, made) if isinstance(made, Failure) else made
+        yield compose_failure_page(run, made) if isinstance(made, Failure) else made
 
 
 def rows_by_feature(rows: Iterator[Row]) -> dict[int, list[Row]]:
@@ -151,19 +147,18 @@ def rows_by_feature(rows: Iterator[Row]) -> dict[int, list[Row]]:
 
 
 def compose_feature_page(
-    plan: Plan,
+    run: OpenedRun,
     feature: FeatureId,
     records: dict[str, list[Row]],
     examples: Examples | None,
-    effects: tuple[Effect, ...] = (),
 ) -> FeaturePage:
     """What a feature's records say; nothing is worked out anew."""
-    described = plan.described[feature.index]
+    described = run.described[feature.index]
     explanations = tuple(explanation_from_row(row) for row in records["explanations"])
-    activations = plan.activations.feature(feature.index)
+    activations = run.activations.feature(feature.index)
     return FeaturePage(
         feature,
-        activation_statistics(plan, activations),
+        activation_statistics(run, activations),
         explanations,
         tuple(
             score_from_row(row, score_verdicts(row, records["verdicts"]))
@@ -177,28 +172,19 @@ def compose_feature_page(
             (FeatureId(feature.dictionary, near["feature"]), near["cosine"])
             for near in described["neighbours"]
         ),
-        collisions=exchangeable_features(plan, explanations[0]) if explanations else (),
-        effects=effects,
     )
 
 
 def feature_mistakes(
-    plan: Plan, explanations: Sequence[Explanation]
+    run: OpenedRun, explanations: Sequence[Explanation]
 ) -> tuple[MistakenContexts, ...]:
     """The held-out contexts that the rules among a feature's explanations get wrong."""
     return tuple(
         wrong
         for e in explanations
         if e.rule
-        for wrong in rule_mistakes(plan, e, plan.activations.feature(e.feature.index))
+        for wrong in rule_mistakes(run, e, run.activations.feature(e.feature.index))
     )
-
-
-def exchangeable_features(plan: Plan, explanation: Explanation) -> tuple[FeatureId, ...]:
-    """The other features that an explanation fits as well."""
-    groups = plan.collision_groups.get(explanation.method, {})
-    own = groups.get(explanation.feature, ())
-    return tuple(other for other in own if other != explanation.feature)
 
 
 def score_verdicts(score: Row, verdicts: Sequence[Row]) -> tuple[Verdict, ...]:
@@ -215,30 +201,28 @@ def weighted_tokens(tokens: Sequence[Row]) -> tuple[tuple[str, float], ...]:
     return tuple((entry["token"], entry["value"]) for entry in tokens)
 
 
-def activation_statistics(plan: Plan, activations: FeatureActivations) -> Statistics:
+def activation_statistics(run: OpenedRun, activations: FeatureActivations) -> Statistics:
     """Counts over the whole corpus, with a histogram in equal steps."""
     strongest = float(activations.values.max(initial=0.0))
     counts, edges = np.histogram(activations.values, bins=BINS, range=(0.0, strongest or 1.0))
-    share = len(activations) / max(1, int(plan.corpus.counted.sum()))
+    share = len(activations) / max(1, int(run.corpus.counted.sum()))
     return Statistics(len(activations), share, strongest, edges.astype(np.float64), counts)
 
 
 def rule_mistakes(
-    plan: Plan, explanation: Explanation, activations: FeatureActivations
+    run: OpenedRun, explanation: Explanation, activations: FeatureActivations
 ) -> Iterator[MistakenContexts]:
     """The held-out contexts that a rule got wrong, around the token of each mistake."""
     found = find_rule_mistakes(
-        parse_rule(explanation.rule or ""), plan.corpus, activations, plan.experiment.browse.wrong
+        parse_rule(explanation.rule or ""), run.corpus, activations, run.experiment.browse.wrong
     )
     for kind, at, total in (
         (MistakeKind.FALSE_POSITIVE, found.false_positives, found.all_false_positives),
         (MistakeKind.FALSE_NEGATIVE, found.false_negatives, found.all_false_negatives),
     ):
         if len(at):
-            contexts = contexts_around(plan.corpus, at, activations)
-            positions = np.minimum(
-                contexts.starts[:, None] + np.arange(WIDTH), len(plan.corpus) - 1
-            )
+            contexts = contexts_around(run.corpus, at, activations)
+            positions = np.minimum(contexts.starts[:, None] + np.arange(WIDTH), len(run.corpus) - 1)
             predicted = np.where(contexts.tokens >= 0, found.predicted[positions], 0.0).astype(
                 np.float32
             )

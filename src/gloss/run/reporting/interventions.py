@@ -17,10 +17,10 @@ def interventions_section(found: RunData) -> Section | None:
     """By target: features that reached it, what it took, and the rise of the tokens that other
     prompts chose.
     """
-    if "intervene" not in found.plan.keys:
+    if "intervene" not in found.run.keys:
         return None
     targets: dict[float, list[Row]] = defaultdict(list)
-    for row in read_rows([found.plan.place("intervene")], "effects"):
+    for row in read_rows([found.run.place("intervene")], "effects"):
         if row["target"] is not None and row["split"] != Split.TRAIN:
             targets[row["target"]].append(row)
     columns = (

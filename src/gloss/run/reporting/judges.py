@@ -77,8 +77,8 @@ def judges_section(found: RunData) -> Section | None:
 
 def error_rate_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:
     """One line a judge that was asked about calibration items."""
-    for stage in found.plan.stages("judge"):
-        part = found.plan.part(stage, 0)
+    for stage in found.run.stages("judge"):
+        part = found.run.part(stage, 0)
         if part.is_done:
             note = found.note(part)
             yield (
@@ -92,7 +92,7 @@ def packing_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:
     question.
     """
     for row in read_rows(
-        [found.plan.place(stage) for stage in found.plan.stages("packing")], "packings"
+        [found.run.place(stage) for stage in found.run.stages("packing")], "packings"
     ):
         balanced, auroc = (
             Estimate(*(row[f"{name}{end}"] for end in ("", "_low", "_high")))
@@ -115,8 +115,8 @@ def yes_share_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:
     """How often each judge said yes, in all, to either side with a feature's own explanation, and
     with another's.
     """
-    for stage in found.plan.stages("score"):
-        if tally := stage_answer_tally(found.plan, stage):
+    for stage in found.run.stages("score"):
+        if tally := stage_answer_tally(found.run, stage):
             every = tallied_answers(tally)
             parts = (
                 every,
@@ -130,8 +130,8 @@ def yes_share_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:
 
 def position_bias_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:
     """What a judge’s answers depend on besides the contexts, one line a position bias."""
-    for stage in found.plan.stages("score"):
-        for name, bias in judge_position_biases(found.plan, stage).items():
+    for stage in found.run.stages("score"):
+        for name, bias in judge_position_biases(found.run, stage).items():
             if math.isfinite(bias.value):
                 yield (
                     stage.partition(".")[2],
@@ -143,7 +143,7 @@ def position_bias_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:
 
 def spared_request_facts(found: RunData) -> Iterator[tuple[str, str]]:
     """What stopping early has saved."""
-    for stage in found.plan.stages("score"):
+    for stage in found.run.stages("score"):
         notes = found.notes(stage)
         asked, saved = (sum(note.get(name, 0) for note in notes) for name in ("requests", "spared"))
         if saved:

@@ -17,32 +17,22 @@ from gloss.pages.report_sections import (
 from gloss.pages.single_page import write_report_page
 from gloss.records import Estimate
 from gloss.run.judge_doubts import judge_doubts
-from gloss.run.plan import Plan
+from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import out, print_notes
-from gloss.run.reporting import (
-    collisions,
-    cost,
-    interventions,
-    judges,
-    scores,
-    selection_optimism,
-    setup,
-    untrained_controls,
-)
+from gloss.run.reporting import cost, scores, setup, untrained_controls
 from gloss.run.reporting.run_data import RunData
+from gloss.run.stage import installed_stages
 
 REPORT = "report.html"
 
-# In the order of the page; each gives nothing where the run has nothing to say.
-SECTIONS: Sequence[Callable[[RunData], Section | None]] = (
+# What is asked first of every run; then each stage's own sections; then what ends a report.
+FIRST: Sequence[Callable[[RunData], Section | None]] = (
     scores.scores_section,
     untrained_controls.untrained_controls_section,
-    selection_optimism.optimism_section,
     scores.metrics_section,
     scores.sensitivity_section,
-    judges.judges_section,
-    interventions.interventions_section,
-    collisions.collisions_section,
+)
+LAST: Sequence[Callable[[RunData], Section | None]] = (
     scores.failures_section,
     scores.extremes_section,
     setup.base_rates_section,
@@ -51,38 +41,40 @@ SECTIONS: Sequence[Callable[[RunData], Section | None]] = (
 )
 
 
-def write_run_report(plan: Plan) -> ReportPage:
+def write_run_report(run: OpenedRun) -> ReportPage:
     """Write the page and give what it says.
 
     Raises BadInput for a run that has not collected yet.
     """
-    if not plan.part("collect", 0).is_done:
+    if not run.part("collect", 0).is_done:
         raise BadInput(
-            f"{plan.folder} has nothing to report yet: its stage collect is not done; run `gloss"
+            f"{run.folder} has nothing to report yet: its stage collect is not done; run `gloss"
             " run` on its experiment"
         )
-    found = RunData(plan)
-    title = f"{plan.folder.resolve().name}: how far its explanations can be trusted"
-    report = ReportPage(title, report_summary(found), report_sections(found), judge_doubts(plan))
-    write_report_page(plan.folder / REPORT, report)
+    found = RunData(run)
+    title = f"{run.folder.resolve().name}: how far its explanations can be trusted"
+    report = ReportPage(title, report_summary(found), report_sections(found), judge_doubts(run))
+    write_report_page(run.folder / REPORT, report)
     print_notes(*(f"  {line}" for line in found.guard.summary_lines()))
     return report
 
 
 def report_sections(found: RunData) -> tuple[Section, ...]:
-    made = (section(found) for section in SECTIONS)
-    return tuple(section for section in made if section is not None)
+    """Every section that has something to say, in the order of the page."""
+    own = (one for stage in installed_stages().values() for one in stage.sections(found))
+    every = (*(one(found) for one in FIRST), *own, *(one(found) for one in LAST))
+    return tuple(section for section in every if section is not None)
 
 
 def report_summary(found: RunData) -> str:
     """The run in three sentences."""
-    plan = found.plan
+    run = found.run
     explained = len({feature for _, feature in found.texts})
-    site = plan.activations.manifest["made_from"]["site"]
+    site = run.activations.manifest["made_from"]["site"]
     return (
-        f"{len(plan.features):,} of the {plan.activations.width:,} features of a dictionary at"
-        f" `{site}` were read from {len(plan.corpus):,} tokens; {explained:,} have an explanation."
-        f" {setup.held_out_copies(plan)}. Every number stands beside its interval, its failures and"
+        f"{len(run.features):,} of the {run.activations.width:,} features of a dictionary at"
+        f" `{site}` were read from {len(run.corpus):,} tokens; {explained:,} have an explanation."
+        f" {setup.held_out_copies(run)}. Every number stands beside its interval, its failures and"
         " its controls."
     )
 

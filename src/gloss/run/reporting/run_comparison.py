@@ -13,7 +13,7 @@ from gloss.pages import page_text
 from gloss.pages.report_sections import Cell, Grid, Section
 from gloss.records import NOBODY, Control
 from gloss.run.experiment import SettingsTable
-from gloss.run.plan import load_plan
+from gloss.run.planning import open_run
 from gloss.run.reporting.run_data import RunData, Scored, headline_values
 from gloss.statistics.intervals import student_interval, welch_interval
 from gloss.store.results import Row
@@ -44,7 +44,7 @@ class SeedGroup:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        return tuple(run.plan.experiment.run.seed for run in self.runs)
+        return tuple(data.run.experiment.run.seed for data in self.runs)
 
 
 def compare_runs(folders: Sequence[Path]) -> Section:
@@ -54,11 +54,11 @@ def compare_runs(folders: Sequence[Path]) -> Section:
     Raises Mismatch where the runs differ in more than that, BadSettings where a dictionary has
     fewer than FEWEST seeds.
     """
-    runs = [RunData(load_plan(folder)) for folder in folders]
+    runs = [RunData(open_run(folder)) for folder in folders]
     require_comparable(runs)
     groups = group_by_dictionary(runs)
     require_seeds(groups)
-    shared = sorted(set.intersection(*(set(run.scores) for run in runs)))
+    shared = sorted(set.intersection(*(set(data.scores) for data in runs)))
     if not shared:
         raise Mismatch(
             "the runs have no score in common; run the same [[explain]] and [[score]] methods in"
@@ -78,14 +78,14 @@ def compare_runs(folders: Sequence[Path]) -> Section:
 
 
 def require_comparable(runs: Sequence[RunData]) -> None:
-    first = runs[0].plan.experiment.tables()
-    for run in runs[1:]:
-        other = run.plan.experiment.tables()
+    first = runs[0].run.experiment.tables()
+    for data in runs[1:]:
+        other = data.run.experiment.tables()
         if differing := [
             f"[{name}]" for name in COMPARABLE_TABLES if first.get(name) != other.get(name)
         ]:
             raise Mismatch(
-                f"{runs[0].plan.folder} and {run.plan.folder} differ in {' and '.join(differing)};"
+                f"{runs[0].run.folder} and {data.run.folder} differ in {' and '.join(differing)};"
                 " compare dictionaries between runs that are otherwise alike"
             )
 
@@ -93,14 +93,14 @@ def require_comparable(runs: Sequence[RunData]) -> None:
 def group_by_dictionary(runs: Sequence[RunData]) -> list[SeedGroup]:
     """The runs by subject and dictionary, in the order of their first."""
     found: dict[str, list[RunData]] = {}
-    for run in runs:
-        asked = run.plan.experiment
+    for data in runs:
+        asked = data.run.experiment
         model = (
             ""
-            if all(other.plan.experiment.subject == asked.subject for other in runs)
+            if all(other.run.experiment.subject == asked.subject for other in runs)
             else f" of {asked.subject.model}"
         )
-        found.setdefault(dictionary_label(asked.decompose) + model, []).append(run)
+        found.setdefault(dictionary_label(asked.decompose) + model, []).append(data)
     return [SeedGroup(name, tuple(members)) for name, members in found.items()]
 
 
@@ -130,7 +130,7 @@ def require_seeds(groups: Sequence[SeedGroup]) -> None:
 def comparison_grid(groups: Sequence[SeedGroup], scored: Scored) -> Grid:
     """One score: each dictionary, then each difference."""
     medians = {
-        group.name: np.array([median_or_0(run, scored) for run in group.runs]) for group in groups
+        group.name: np.array([median_or_0(data, scored) for data in group.runs]) for group in groups
     }
     rows: list[tuple[Cell, ...]] = [
         (group.name, ", ".join(map(str, group.seeds)), student_interval(medians[group.name]))
@@ -157,8 +157,8 @@ def headline_metric(groups: Sequence[SeedGroup], scored: Scored) -> str:
     return row["headline"]
 
 
-def median_or_0(run: RunData, scored: Scored) -> float:
-    own = headline_values(run.scores[scored], Control.NONE)
-    missing = max(0, run.examined - len(own)) if scored[1] != NOBODY else 0
+def median_or_0(data: RunData, scored: Scored) -> float:
+    own = headline_values(data.scores[scored], Control.NONE)
+    missing = max(0, data.examined - len(own)) if scored[1] != NOBODY else 0
     values = np.concatenate([own, np.zeros(missing)])
     return float(np.median(values)) if len(values) else math.nan

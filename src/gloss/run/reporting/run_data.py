@@ -14,7 +14,7 @@ from gloss.pages.page_folder import feature_page_path
 from gloss.pages.report_sections import Link
 from gloss.records import Control, Estimate, Reason
 from gloss.run.execute.feature_errors import FeatureGuard
-from gloss.run.plan import Plan
+from gloss.run.opened_run import OpenedRun
 from gloss.statistics.intervals import bootstrap
 from gloss.store.results import Part, Row, read_rows
 
@@ -26,7 +26,7 @@ Scored = tuple[str, str]  # the scorer's and the explainer's names in the run
 class RunData:
     """What a finished run has left."""
 
-    plan: Plan
+    run: OpenedRun
     beside: "RunData | None" = None  # the run that this one is a control of
 
     @cached_property
@@ -37,27 +37,27 @@ class RunData:
         return (
             self.beside.guard
             if self.beside
-            else FeatureGuard(self.plan, "report", 0, size=len(self.plan.features))
+            else FeatureGuard(self.run, "report", 0, size=len(self.run.features))
         )
 
     @cached_property
     def scores(self) -> dict[Scored, list[Row]]:
         """Every score with its controls, by scorer and explainer."""
         groups: dict[Scored, list[Row]] = defaultdict(list)
-        for row in read_rows(self.plan.places("score"), "scores"):
+        for row in read_rows(self.run.places("score"), "scores"):
             groups[row["method"], row["explained_by"]].append(row)
         return dict(sorted(groups.items()))
 
     @cached_property
     def failures(self) -> list[Row]:
-        return read_rows([self.plan.place(stage) for stage in self.plan.keys], "failures")
+        return read_rows([self.run.place(stage) for stage in self.run.keys], "failures")
 
     @cached_property
     def texts(self) -> dict[tuple[str, int], str]:
         """What each explainer says of each feature."""
         return {
             (row["method"], row["feature"]): row["text"]
-            for row in read_rows(self.plan.places("explain"), "explanations")
+            for row in read_rows(self.run.places("explain"), "explanations")
         }
 
     @cached_property
@@ -66,11 +66,11 @@ class RunData:
         seldom = (
             row["stage"] == "sample" and row["reason"] != Reason.ERROR for row in self.failures
         )
-        return len(self.plan.features) - sum(seldom)
+        return len(self.run.features) - sum(seldom)
 
     def notes(self, stage: str) -> list[dict[str, Any]]:
         """What the markers of a stage's finished shards say."""
-        parts = [self.plan.part(stage, shard) for shard in range(self.plan.shards)]
+        parts = [self.run.part(stage, shard) for shard in range(self.run.shards)]
         return [self.note(part) for part in parts if part.is_done]
 
     def note(self, part: Part) -> dict[str, Any]:
@@ -79,17 +79,17 @@ class RunData:
 
     def median(self, values: Values) -> Estimate:
         """The median over features with its interval over features."""
-        return bootstrap(lambda x: np.median(x, axis=-1), values, rng=self.plan.generator("report"))
+        return bootstrap(lambda x: np.median(x, axis=-1), values, rng=self.run.generator("report"))
 
     def mean(self, values: Values) -> Estimate:
         """The mean over features with its interval over features."""
-        return bootstrap(lambda x: np.mean(x, axis=-1), values, rng=self.plan.generator("report"))
+        return bootstrap(lambda x: np.mean(x, axis=-1), values, rng=self.run.generator("report"))
 
     def link(self, feature: int) -> Link:
         """The feature's number, and its page if the run has pages."""
-        name = self.plan.dictionary_name
+        name = self.run.dictionary_name
         path = f"page/{feature_page_path(name, feature)}"
-        return Link(str(feature), path if (self.plan.folder / path).is_file() else "")
+        return Link(str(feature), path if (self.run.folder / path).is_file() else "")
 
 
 def headline_values(rows: Sequence[Row], control: Control) -> Values:

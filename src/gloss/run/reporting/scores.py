@@ -156,7 +156,7 @@ def failures_section(found: RunData) -> Section | None:
         (
             f"{stage}: {reason.replace('_', ' ')}",
             (
-                f"{number:,} of {len(found.plan.features):,} features."
+                f"{number:,} of {len(found.run.features):,} features."
                 f" {page_text.REASONS[Reason(reason)]}"
             ),
         )
@@ -233,11 +233,11 @@ def verdict_shares(found: RunData) -> Iterator[tuple[str, Shares]]:
     """What the verdicts of each scorer say; those on multiple choices are of no single context."""
     quantiles = {
         (row["feature"], row["context"]): row["quantile"]
-        for row in read_rows([found.plan.place("sample")], "examples")
+        for row in read_rows([found.run.place("sample")], "examples")
         if row["role"] == "held_out"
     }
     said: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in read_rows(found.plan.places("score"), "verdicts"):
+    for row in read_rows(found.run.places("score"), "verdicts"):
         if row["control"] == Control.NONE and row["truth"]:
             said[row["method"], row["explained_by"]].append(row)
     for scored, rows in sorted(said.items()):
@@ -255,17 +255,17 @@ def verdict_shares(found: RunData) -> Iterator[tuple[str, Shares]]:
 def rule_shares(found: RunData) -> Iterator[tuple[str, Shares]]:
     """Where the rules of explanations fire, read in each context alone as a judge would."""
     rules: dict[int, dict[str, str]] = defaultdict(dict)
-    for row in read_rows(found.plan.places("explain"), "explanations"):
+    for row in read_rows(found.run.places("explain"), "explanations"):
         if row["rule"]:
             rules[row["feature"]][row["method"]] = row["rule"]
     hits: dict[str, dict[tuple[int, int], list[bool]]] = defaultdict(lambda: defaultdict(list))
-    for shard in range(found.plan.shards if rules else 0):
-        for feature, restore in stored_examples(found.plan, shard).items():
+    for shard in range(found.run.shards if rules else 0):
+        for feature, restore in stored_examples(found.run, shard).items():
             if feature.index not in rules:
                 continue
             said = found.guard.attempt(
                 feature,
-                partial(rule_hits, found.plan.corpus.vocabulary, rules[feature.index], restore),
+                partial(rule_hits, found.run.corpus.vocabulary, rules[feature.index], restore),
             )
             for method, quantile, hit in [] if isinstance(said, Failure) else said:
                 hits[method][quantile, feature.index].append(hit)

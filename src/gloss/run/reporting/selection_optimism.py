@@ -17,7 +17,7 @@ def optimism_section(found: RunData) -> Section | None:
     scores on held-out text.
     """
     groups: dict[str, list[Row]] = defaultdict(list)
-    for row in read_rows(found.plan.places("explain"), "candidates"):
+    for row in read_rows(found.run.places("explain"), "candidates"):
         groups[row["method"]].append(row)
     columns = (
         "explanations",

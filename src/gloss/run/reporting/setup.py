@@ -11,7 +11,8 @@ from gloss.collect.split_counts import SplitCounts
 from gloss.pages.number_format import format_one_in, format_percent
 from gloss.pages.report_sections import DistributionLine, Distributions, Facts, Section
 from gloss.run.experiment import EMBEDDED, SettingsTable
-from gloss.run.plan import RESOLVED, Plan
+from gloss.run.opened_run import OpenedRun
+from gloss.run.plan import RESOLVED
 from gloss.run.reporting.run_data import RunData
 from gloss.store.activations import Activations
 from gloss.store.window_shares import CopiedWindows, count_copied_windows
@@ -27,14 +28,14 @@ NEGATIVE_WORDS = {
 
 def setup_section(found: RunData) -> Section:
     """Everything that somebody else would need to do the same."""
-    lines = (*subject_facts(found.plan), *sampling_facts(found), *method_facts(found.plan))
+    lines = (*subject_facts(found.run), *sampling_facts(found), *method_facts(found.run))
     return Section(
         "What was done", "Everything that a second run would need to be the same.", (Facts(lines),)
     )
 
 
-def subject_facts(plan: Plan) -> tuple[tuple[str, str], ...]:
-    asked, activations, corpus = plan.experiment, plan.activations, plan.corpus
+def subject_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
+    asked, activations, corpus = run.experiment, run.activations, run.corpus
     revision = f", revision {asked.subject.revision}" if asked.subject.revision else ""
     trained = method_with_settings(
         asked.decompose | {"method": f"trained here by {asked.decompose.get('method')}"}, "method"
@@ -64,23 +65,23 @@ def subject_facts(plan: Plan) -> tuple[tuple[str, str], ...]:
                 " are the train split, the others are held out, split by document"
             ),
         ),
-        ("split", f"{SplitCounts.of(plan.place('collect') / 'corpus')}; {held_out_copies(plan)}"),
+        ("split", f"{SplitCounts.of(run.place('collect') / 'corpus')}; {held_out_copies(run)}"),
         ("left out", left_out_summary(activations)),
         (
             "features",
             (
-                f"{len(plan.features):,} drawn from {len(plan.live):,} that fire at"
+                f"{len(run.features):,} drawn from {len(run.live):,} that fire at"
                 f" {asked.run.minimum_activations} tokens or more;"
-                f" {activations.width - len(plan.live):,} of {activations.width:,} fire more rarely"
+                f" {activations.width - len(run.live):,} of {activations.width:,} fire more rarely"
                 " or never"
             ),
         ),
     )
 
 
-def held_out_copies(plan: Plan) -> CopiedWindows:
+def held_out_copies(run: OpenedRun) -> CopiedWindows:
     """The held-out windows that stand in the train split, too."""
-    return count_copied_windows(plan.corpus, plan.experiment.sampling.context_length)
+    return count_copied_windows(run.corpus, run.experiment.sampling.context_length)
 
 
 def left_out_summary(activations: Activations) -> str:
@@ -102,8 +103,8 @@ def left_out_summary(activations: Activations) -> str:
 
 def sampling_facts(found: RunData) -> tuple[tuple[str, str], ...]:
     """How contexts were chosen, and which inactive ones were found."""
-    plan = found.plan
-    sampling = plan.experiment.sampling
+    run = found.run
+    sampling = run.experiment.sampling
     kinds: Counter[str] = Counter()
     for note in found.notes("sample"):
         kinds.update(note.get("negatives", {}))
@@ -112,7 +113,7 @@ def sampling_facts(found: RunData) -> tuple[tuple[str, str], ...]:
         for kind, number in kinds.items()
     )
     return (
-        ("sampler", method_with_settings(plan.experiment.sample[0], "method")),
+        ("sampler", method_with_settings(run.experiment.sample[0], "method")),
         (
             "windows",
             (
@@ -126,18 +127,18 @@ def sampling_facts(found: RunData) -> tuple[tuple[str, str], ...]:
     )
 
 
-def method_facts(plan: Plan) -> tuple[tuple[str, str], ...]:
+def method_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
     """Who explained and who judged, with every setting that is not the default, and what the run
     was made with.
     """
-    asked = plan.experiment
+    asked = run.experiment
     chat = asked.chat
     judge = (
         f"{chat.get('model', '?')} at {chat['base_url']}"
         if chat.get("base_url")
         else str(chat.get("model", ""))
     )
-    versions = json.loads((plan.folder / RESOLVED).read_text("utf-8")).get("versions", {})
+    versions = json.loads((run.folder / RESOLVED).read_text("utf-8")).get("versions", {})
     return (
         (
             "explained by",
@@ -147,7 +148,7 @@ def method_facts(plan: Plan) -> tuple[tuple[str, str], ...]:
         ("judge", judge or "no language model was asked"),
         ("seed", str(asked.run.seed)),
         ("made with", ", ".join(f"{name} {number}" for name, number in versions.items())),
-        ("keys", ", ".join(f"{stage} {key}" for stage, key in plan.keys.items())),
+        ("keys", ", ".join(f"{stage} {key}" for stage, key in run.keys.items())),
     )
 
 
@@ -159,9 +160,9 @@ def method_with_settings(table: SettingsTable, name: str) -> str:
 
 def base_rates_section(found: RunData) -> Section:
     """How often the features fire, which every score must be read beside."""
-    plan = found.plan
-    shares = plan.activations.counts[[feature.index for feature in plan.features]] / max(
-        1, plan.corpus.counted.sum()
+    run = found.run
+    shares = run.activations.counts[[feature.index for feature in run.features]] / max(
+        1, run.corpus.counted.sum()
     )
     logs = np.log10(np.maximum(shares, 1e-12))
     low, middle, high = (

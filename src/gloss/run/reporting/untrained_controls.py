@@ -18,7 +18,7 @@ from gloss.pages import page_text
 from gloss.pages.report_sections import Cell, Grid, Section
 from gloss.records import NOBODY, Control, Failure, FeatureActivations, FeatureId
 from gloss.run.control_runs import started_controls
-from gloss.run.plan import load_plan
+from gloss.run.planning import open_run
 from gloss.run.reporting.run_data import RunData, Values, headline_values
 from gloss.store.contexts import FixedWindows, corpus_windows
 from gloss.store.corpus import Corpus
@@ -66,32 +66,32 @@ def untrained_controls_section(found: RunData) -> Section | None:
 
 def finished_controls(found: RunData) -> Iterator[tuple[str, RunData]]:
     """The controls whose scores are whole, with how they are called."""
-    for name, folder in started_controls(found.plan):
-        plan = load_plan(folder)
-        if plan.part("collect", 0).is_done and all(
-            plan.part(stage, shard).is_done
-            for stage in plan.stages("score")
-            for shard in range(plan.shards)
+    for name, folder in started_controls(found.run):
+        run = open_run(folder)
+        if run.part("collect", 0).is_done and all(
+            run.part(stage, shard).is_done
+            for stage in run.stages("score")
+            for shard in range(run.shards)
         ):
-            yield name.replace("_", " "), RunData(plan, found)
+            yield name.replace("_", " "), RunData(run, found)
 
 
 def control_row(name: str, found: RunData, scored: list[tuple[str, str]]) -> tuple[Cell, ...]:
     """One run's medians over the features that have an explanation."""
-    plan = found.plan
+    run = found.run
     medians = [
         found.median(headline_values(found.scores.get(one, []), Control.NONE)) for one in scored
     ]
     nats, shares = peak_token_entropies(found)
-    l0 = plan.activations.manifest["nonzeros"] / max(1, int(plan.corpus.counted.sum()))
-    number = f"{len(plan.features):,}"
+    l0 = run.activations.manifest["nonzeros"] / max(1, int(run.corpus.counted.sum()))
+    number = f"{len(run.features):,}"
     return (
         name,
         number,
         *medians,
         found.median(nats),
         found.median(shares),
-        f"{len(plan.live):,}",
+        f"{len(run.live):,}",
         f"{l0:.1f}",
     )
 
@@ -100,14 +100,14 @@ def peak_token_entropies(found: RunData) -> tuple[Values, Values]:
     """Of each feature with contexts enough: the entropy of its peaks' tokens in nats, and as a
     share of the most it could be.
     """
-    plan, fixed_windows = found.plan, corpus_windows(found.plan.corpus, WIDTH)
+    run, fixed_windows = found.run, corpus_windows(found.run.corpus, WIDTH)
 
     def of(feature: FeatureId) -> Int64[ndarray, " context"]:
-        return peak_tokens(plan.corpus, fixed_windows, plan.activations.feature(feature.index))
+        return peak_tokens(run.corpus, fixed_windows, run.activations.feature(feature.index))
 
     nats: list[float] = []
     shares: list[float] = []
-    for feature in plan.features:
+    for feature in run.features:
         tokens = found.guard.attempt(feature, partial(of, feature))
         if not isinstance(tokens, Failure) and len(tokens) >= FEWEST:
             nats.append(token_entropy(tokens))

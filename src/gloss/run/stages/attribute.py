@@ -3,41 +3,52 @@ strongest train contexts.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
 
-from gloss.attribute.measures import FeatureActivation
 from gloss.attribute.methods.token_attribution import TokenAttributionSettings
-from gloss.attribute.players.prompt_games import LastTokensGame
-from gloss.models.dictionary import Dictionary
-from gloss.models.subject import Subject
+from gloss.pages.page_records import FeaturePage
 from gloss.records import Contexts, Examples, Failure
-from gloss.run.execute.feature_errors import FeatureGuard
-from gloss.run.methods import build_dataclass
-from gloss.run.opened_run import stored_examples
-from gloss.run.plan import Plan
+from gloss.run.opened_run import OpenedRun, shard_token_attributions, stored_examples
+from gloss.run.stage import Job, Stage, Step, Where
 from gloss.store.results import failure_row
+from gloss.store.schemas import named_tables
 from gloss.store.token_attributions import TokenAttribution, token_attribution_rows
 
 
-def attribute_shard(plan: Plan, read_with: tuple[Subject, Dictionary], shard: int) -> None:
+class AttributeStage(Stage):
+    """Why each feature fires, where the experiment has a table [attribute]."""
+
+    name, after, settings, optional = "attribute", ("sample",), TokenAttributionSettings, True
+    tables = named_tables("token_attributions", "failures")
+    where = Where.DEVICE
+
+    def worker(self, job: Job) -> Callable[[int], None]:
+        from gloss.run.run_dictionary import load_subject_and_dictionary
+
+        return partial(attribute_shard, job, load_subject_and_dictionary(job.run))
+
+    def page_fragment(
+        self, run: OpenedRun, step: Step, shard: int
+    ) -> Callable[[FeaturePage], FeaturePage]:
+        found = shard_token_attributions(run, shard)
+        return lambda page: replace(page, token_attributions=found.get(page.feature.index, ()))
+
+
+def attribute_shard(job: Job, read_with: tuple[Any, Any], shard: int) -> None:
     """Attribute the activations of one shard's features that have contexts to tokens."""
-    asked = build_dataclass(
-        TokenAttributionSettings, plan.experiment.attribute or {}, "[attribute]"
-    )
-    guard, found, failures = (
-        FeatureGuard(plan, "attribute", shard),
-        list[TokenAttribution](),
-        list[Failure](),
-    )
+    run, asked = job.run, job.run.experiment.settings(TokenAttributionSettings)
+    guard, found, failures = job.guard(shard), list[TokenAttribution](), list[Failure]()
 
     def why(restore: Callable[[], Examples]) -> list[TokenAttribution]:
-        return list(feature_token_attributions(plan, read_with, restore(), asked))
+        return list(feature_token_attributions(run, read_with, restore(), asked))
 
-    for feature, restore in stored_examples(plan, shard).items():
+    for feature, restore in stored_examples(run, shard).items():
         one = guard.attempt(feature, partial(why, restore))
         if isinstance(one, Failure):
             failures.append(one)
@@ -48,13 +59,16 @@ def attribute_shard(plan: Plan, read_with: tuple[Subject, Dictionary], shard: in
 
 
 def feature_token_attributions(
-    plan: Plan,
-    read_with: tuple[Subject, Dictionary],
+    run: OpenedRun,
+    read_with: tuple[Any, Any],  # the subject and its dictionary
     examples: Examples,
     asked: TokenAttributionSettings,
 ) -> Iterator[TokenAttribution]:
     """One record for each of the strongest train contexts."""
-    rng, corpus = plan.generator("attribute", examples.feature.index), plan.corpus
+    from gloss.attribute.measures import FeatureActivation
+    from gloss.attribute.players.prompt_games import LastTokensGame
+
+    rng, corpus = run.generator("attribute", examples.feature.index), run.corpus
     subject, dictionary = read_with
     measure = FeatureActivation(dictionary, examples.feature.index)
     for row in strongest_context_rows(examples.train, asked.contexts):

@@ -1,58 +1,70 @@
 """Stage `collect`: the subject reads the texts once, and every feature's activations are kept."""
 
-from gloss.collect.collect import Collect
-from gloss.collect.subject_reader import SubjectReader
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pyarrow as pa
+
 from gloss.run.corpus_texts import open_run_texts, print_split_sizes
-from gloss.run.plan import Plan
+from gloss.run.dependencies import text_content
+from gloss.run.experiment import Experiment
+from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import print_notes, progress_bar
 from gloss.run.reporting.setup import left_out_summary
-from gloss.run.stages.decompose import (
-    collected_lengths,
-    load_or_train_dictionary,
-    load_run_dictionary,
-    load_run_subject,
-)
+from gloss.run.stage import Job, Step, Where, WholeStage
+from gloss.store.activations import STATISTICS
+from gloss.store.corpus_writer import DOCUMENTS, PIECES, SEQUENCES
+
+CORPUS_TABLES: Mapping[str, pa.Schema] = {
+    "documents": DOCUMENTS,
+    "sequences": SEQUENCES,
+    "vocabulary": PIECES,
+}
 
 
-def collect_activations(plan: Plan) -> None:
+class CollectStage(WholeStage):
+    """The corpus, and every feature's activations on it."""
+
+    name, after = "collect", ("decompose",)
+    tables = MappingProxyType({**CORPUS_TABLES, "statistics": STATISTICS})
+    where = Where.DEVICE
+
+    def content(self, asked: Experiment, step: Step) -> Any:
+        return text_content(asked)
+
+    def work(self, job: Job, shard: int) -> None:
+        collect_activations(job.run)
+
+    def summary(self, run: OpenedRun, step: Step) -> str:
+        return f"{len(run.corpus):,} tokens"
+
+    def table_files(self, run: OpenedRun, step: Step, table: str) -> Iterable[Path]:
+        folder = "corpus" if table in CORPUS_TABLES else "activations"
+        return (run.place(self.name) / folder).glob(f"{table}.parquet")
+
+
+def collect_activations(run: OpenedRun) -> None:
     """Load the subject and the dictionary, and collect what is not collected yet."""
-    subject = load_run_subject(plan)
-    dictionary = load_or_train_dictionary(plan, subject)
+    from gloss.run.run_dictionary import (
+        build_collector,
+        load_or_train_dictionary,
+        load_run_subject,
+    )
+
+    subject = load_run_subject(run)
+    dictionary = load_or_train_dictionary(run, subject)
     with progress_bar("collect", "tokens") as progress:
-        found = build_collector(plan).run(
+        found = build_collector(run).run(
             subject,
             dictionary,
-            open_run_texts(plan),
-            plan.place("collect"),
+            open_run_texts(run),
+            run.place("collect"),
             progress,
             print_split_sizes,
         )
     if found.left_out:
-        print_notes(f"  {left_out_summary(plan.activations)}")
-    folder = plan.place("collect")
-    plan.part("collect", 0).write({}, beside=[folder / "corpus", folder / "activations"])
-
-
-def build_collector(plan: Plan) -> Collect:
-    """Collecting as the experiment wants it."""
-    asked = plan.experiment.collect
-    return Collect(
-        context_length=asked.context_length,
-        max_tokens=asked.max_tokens or None,
-        leave_out=asked.leave_out,
-        massive=asked.massive,
-    )
-
-
-def open_text_reader(plan: Plan) -> SubjectReader:
-    """Reads new texts with the subject, the dictionary and the length of sequences that the run
-    collected with.
-    """
-    subject = load_run_subject(plan)
-    dictionary = load_run_dictionary(plan, subject)
-    room = plan.experiment.collect.context_length - (subject.start_token is not None)
-    return SubjectReader(
-        build_collector(plan).forward(subject, dictionary, collected_lengths(plan)),
-        dictionary,
-        room,
-    )
+        print_notes(f"  {left_out_summary(run.activations)}")
+    folder = run.place("collect")
+    run.part("collect", 0).write({}, beside=[folder / "corpus", folder / "activations"])

@@ -2,18 +2,23 @@
 rules or by asking.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gloss.errors import BadInput
 from gloss.models.chat_models.prompts import Conversation
+from gloss.pages.page_records import FeaturePage
+from gloss.pages.report_sections import Section
 from gloss.records import Estimate, Examples, Explanation, Failure, FeatureId
-from gloss.run.chat_clients import ChatClient
+from gloss.run.dependencies import answer_dependencies
 from gloss.run.execute.feature_errors import FeatureGuard
-from gloss.run.experiment import JUDGE
-from gloss.run.opened_run import run_explanations, stored_examples
-from gloss.run.plan import Plan
+from gloss.run.experiment import Experiment
+from gloss.run.opened_run import OpenedRun, run_explanations, stored_examples
+from gloss.run.reporting.collisions import collisions_section
+from gloss.run.reporting.run_data import RunData
+from gloss.run.stage import Job, Stage, Step, Where
 from gloss.run.stages.score import is_all_answered
 from gloss.score.collisions import (
     CollisionPair,
@@ -28,23 +33,93 @@ from gloss.score.collisions import (
 from gloss.score.discrimination import Discrimination
 from gloss.store.evidence import Evidence
 from gloss.store.results import Row, failure_row, feature_columns, feature_from_row, read_rows
+from gloss.store.schemas import named_tables
 
 Explanations = Mapping[FeatureId, Explanation]
 FeaturePair = tuple[FeatureId, FeatureId]
 T = TypeVar("T")
 
 
+RULES, JUDGE, NO_COLLISIONS = "rules", "judge", "none"  # who finds collisions
+
+
+@dataclass(frozen=True)
+class CollisionSettings:
+    """How features are found whose explanations may be exchanged."""
+
+    by: str = RULES  # executing rules, which asks nobody; or judge, asking; or none
+    nearest: int = 5  # neighbours of each feature that it is compared with
+    trials: int = 10  # of a judge, for each pair in each direction
+    contexts_each: int = 2  # of each of the two in a trial
+
+    def __post_init__(self) -> None:
+        if self.by not in (RULES, JUDGE, NO_COLLISIONS):
+            raise ValueError(f"by must be {RULES}, {JUDGE} or {NO_COLLISIONS}, got {self.by!r}")
+        for name in ("nearest", "trials", "contexts_each"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+
+
+class CollisionsStage(Stage):
+    """Which near features cannot be told apart by what explains them."""
+
+    name, after, settings = "collisions", ("explain", "judge", "score"), CollisionSettings
+    tables = named_tables("collisions", "collision_groups", "failures")
+
+    def steps(self, asked: Experiment) -> Iterator[Step]:
+        if asked.settings(CollisionSettings).by != NO_COLLISIONS:
+            yield from super().steps(asked)
+
+    def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
+        return [name for name in before if name.partition(".")[0] == "explain"]
+
+    def content(self, asked: Experiment, step: Step) -> Any:
+        asks = asked.settings(CollisionSettings).by == JUDGE
+        judge = {"method": "discrimination"}
+        return step.settings, answer_dependencies(asked, "score", judge) if asks else []
+
+    def place_to_run(self, asked: Experiment, step: Step) -> Where:
+        asks = asked.settings(CollisionSettings).by == JUDGE
+        return Where.EVENT_LOOP if asks else Where.SERIAL
+
+    def worker(self, job: Job) -> Callable[[int], None]:
+        return CollisionFinder(job)
+
+    def finish(self, job: Job) -> None:
+        write_collision_groups(job.run)
+
+    def sections(self, found: RunData) -> Iterable[Section | None]:
+        return [collisions_section(found)]
+
+    def page_fragment(
+        self, run: OpenedRun, step: Step, shard: int
+    ) -> Callable[[FeaturePage], FeaturePage]:
+        return lambda page: replace(page, collisions=exchangeable_features(run, page.explanations))
+
+
+def exchangeable_features(
+    run: OpenedRun, explanations: Sequence[Explanation]
+) -> tuple[FeatureId, ...]:
+    """The other features that the first explanation fits as well."""
+    if not explanations:
+        return ()
+    first = explanations[0]
+    own = run.collision_groups.get(first.method, {}).get(first.feature, ())
+    return tuple(other for other in own if other != first.feature)
+
+
 class CollisionFinder:
     """Compares the features of a shard with their neighbours; what all shards need is made once."""
 
-    def __init__(self, plan: Plan, client: ChatClient) -> None:
-        self.plan, self.client, self.asked = plan, client, plan.experiment.collisions
+    def __init__(self, job: Job) -> None:
+        self.job, self.run, self.client = job, job.run, job.client
+        self.asked = self.run.experiment.settings(CollisionSettings)
         self.claims: dict[tuple[str, FeatureId], RuleClaims | None] = {}
 
     @cached_property
     def explained(self) -> dict[str, dict[FeatureId, Explanation]]:
         """Every explanation, by its explainer."""
-        stages = run_explanations(self.plan)
+        stages = run_explanations(self.run)
         return {
             stage.partition(".")[2]: {each.feature: each for each in found}
             for stage, found in stages.items()
@@ -53,9 +128,9 @@ class CollisionFinder:
     def __call__(self, shard: int) -> None:
         """Write one shard: the pairs of which it holds the first feature."""
         rows: list[Row] = []
-        self.guard = FeatureGuard(self.plan, "collisions", shard)
+        self.guard = self.job.guard(shard)
         self.lost: list[Failure] = []
-        whole = is_all_answered(self.plan, [])
+        whole = is_all_answered(self.run, [])
         uncompared = 0
         for explainer, found in self.explained.items():
             same = self.for_each_feature(
@@ -80,7 +155,7 @@ class CollisionFinder:
             return list(work(feature))
 
         found: list[T] = []
-        for feature in self.plan.shard(shard):
+        for feature in self.run.shard(shard):
             one = self.guard.attempt(feature, partial(whole, feature))
             if isinstance(one, Failure):
                 self.lost.append(one)
@@ -109,7 +184,7 @@ class CollisionFinder:
         """The feature's nearest explained neighbours; none where it is not explained itself."""
         near = (
             FeatureId(feature.dictionary, other)
-            for other, _ in self.plan.near.get(feature.index, [])
+            for other, _ in self.run.near.get(feature.index, [])
         )
         return (
             [other for other in near if other in found][: self.asked.nearest]
@@ -137,17 +212,17 @@ class CollisionFinder:
         one, other = (self.rule_claims(explainer, found[feature]) for feature in two)
         if not (one and other):
             return None
-        rng = self.plan.generator("collisions", explainer, *(feature.index for feature in two))
-        return compare_by_rule(one, other, self.plan.corpus, rng)
+        rng = self.run.generator("collisions", explainer, *(feature.index for feature in two))
+        return compare_by_rule(one, other, self.run.corpus, rng)
 
     def rule_claims(self, explainer: str, explanation: Explanation) -> RuleClaims | None:
         """Where a rule fires, worked out once; None where there is no rule that can be read."""
         key = explainer, explanation.feature
         if key not in self.claims:
-            activations = self.plan.activations.feature(explanation.feature.index)
+            activations = self.run.activations.feature(explanation.feature.index)
             try:
                 self.claims[key] = (
-                    RuleClaims.of(explanation, self.plan.corpus, activations)
+                    RuleClaims.of(explanation, self.run.corpus, activations)
                     if explanation.rule
                     else None
                 )
@@ -163,7 +238,7 @@ class CollisionFinder:
         )
 
         def compared(two: FeaturePair) -> Conversation[CollisionPair]:
-            rng = self.plan.generator("collisions", *(feature.index for feature in two))
+            rng = self.run.generator("collisions", *(feature.index for feature in two))
             one, other = (ExplainedFeature(found[feature], evidence[feature]()) for feature in two)
             return compare_by_judge(one, other, method, rng)
 
@@ -179,14 +254,14 @@ class CollisionFinder:
         """What a shard's pairs would be asked with these explanations: the first round of each
         conversation is one direction.
         """
-        wanted = [two for feature in self.plan.shard(shard) for two in self.near(found, feature)]
+        wanted = [two for feature in self.run.shard(shard) for two in self.near(found, feature)]
         evidence = self.evidence({feature for two in wanted for feature in two})
         method = Discrimination(
             2, self.asked.trials, self.asked.contexts_each, sets_per_question=10
         )
 
         def compared(one: FeatureId, other: FeatureId) -> Conversation[CollisionPair]:
-            rng = self.plan.generator("cost", one.index, other.index)
+            rng = self.run.generator("cost", one.index, other.index)
             return compare_by_judge(
                 ExplainedFeature(found[one], evidence[one]()),
                 ExplainedFeature(found[other], evidence[other]()),
@@ -204,20 +279,20 @@ class CollisionFinder:
         Each is made once.
         """
         size, numbers = (
-            self.plan.experiment.run.features_per_shard,
-            {f: n for n, f in enumerate(self.plan.features)},
+            self.run.experiment.run.features_per_shard,
+            {f: n for n, f in enumerate(self.run.features)},
         )
 
         def made(restore: Callable[[], Examples]) -> Evidence:
             examples = restore()
             return Evidence(
-                examples, self.plan.corpus, self.plan.activations.feature(examples.feature.index)
+                examples, self.run.corpus, self.run.activations.feature(examples.feature.index)
             )
 
         return {
             feature: cache(partial(made, restore))
             for shard in sorted({numbers[feature] // size for feature in wanted})
-            for feature, restore in stored_examples(self.plan, shard).items()
+            for feature, restore in stored_examples(self.run, shard).items()
             if feature in wanted
         }
 
@@ -249,15 +324,15 @@ def collision_pair(row: Row) -> CollisionPair:
     )
 
 
-def write_collision_groups(plan: Plan) -> None:
+def write_collision_groups(run: OpenedRun) -> None:
     """Write down the groups that collisions connect, after the last shard.
 
     Again until no shard is left to do.
     """
-    part = plan.part("collisions", plan.shards)
+    part = run.part("collisions", run.shards)
     if part.is_done:
         return
-    rows = read_rows([plan.place("collisions")], "collisions")
+    rows = read_rows([run.place("collisions")], "collisions")
     found = [
         feature_columns(feature) | {"explained_by": explainer, "group": number, "size": len(group)}
         for explainer in dict.fromkeys(row["explained_by"] for row in rows)
@@ -270,5 +345,5 @@ def write_collision_groups(plan: Plan) -> None:
     ]
     part.write(
         {"collision_groups": found},
-        whole=all(plan.part("collisions", shard).is_done for shard in range(plan.shards)),
+        whole=all(run.part("collisions", shard).is_done for shard in range(run.shards)),
     )

@@ -2,6 +2,11 @@
 are similar.
 """
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
 import numpy as np
 from jaxtyping import Int64
 from numpy import ndarray
@@ -9,77 +14,113 @@ from numpy import ndarray
 from gloss.models.embedder import KEY, Embedder, load_embedder
 from gloss.records import Split
 from gloss.run.chat_capabilities import print_key_use
-from gloss.run.plan import Plan
+from gloss.run.dependencies import subject_content, text_content
+from gloss.run.experiment import Experiment
+from gloss.run.keys import source_hash
+from gloss.run.opened_run import OpenedRun
+from gloss.run.stage import Job, Stage, Step
+from gloss.sample.negatives import WANT_EMBEDDINGS
 from gloss.store.atomic import write_array
 from gloss.store.context_text import context_texts
 from gloss.store.contexts import corpus_windows, cut_contexts
 from gloss.store.embeddings import STARTS
 from gloss.store.evidence import NO_ACTIVATIONS
-from gloss.store.progress import Progress
 from gloss.store.results import Part
 
 STAGE = "embeddings"
 WINDOWS_A_PART = 1024
 
 
-def require_embedder(plan: Plan) -> None:
-    """Embed one word where windows are to be embedded still, so that what cannot embed is refused
-    before anything is spent.
+@dataclass(frozen=True)
+class EmbeddingSettings:
+    """What embeds windows of the held-out split for negatives that are similar, and how many of
+    them.
     """
-    if STAGE in plan.keys and not (
-        plan.part("collect", 0).is_done and all(part.is_done for part in embedding_parts(plan))
-    ):
-        open_embedder(plan).embed(["."])
 
+    # a folder, or what the endpoint calls it; "" takes the model of the extra `embed`
+    model: str = ""
+    base_url: str = ""  # of an endpoint; "" embeds on this machine
+    most_windows: int = 2**16  # of more, so many are drawn at random
 
-def embed_windows_by_part(plan: Plan, progress: Progress) -> None:
-    """Embed the windows of every part that has no marker."""
-    starts, width, done = windows_to_embed(plan), plan.experiment.sampling.context_length, 0
-    if not (starts_file := plan.place(STAGE) / STARTS).exists():
-        write_array(starts_file, starts)
-    for part in embedding_parts(plan):
-        own = starts[part.shard * WINDOWS_A_PART :][:WINDOWS_A_PART]
-        if not part.is_done:
-            contexts = cut_contexts(
-                plan.corpus, NO_ACTIVATIONS, own, width, np.zeros(len(own), np.int64)
+    def __post_init__(self) -> None:
+        if self.base_url and not self.model:
+            raise ValueError(
+                f"{self.base_url} has models by name; give the one that embeds as model"
             )
-            vectors = open_embedder(plan).embed(context_texts(contexts, plan.corpus.vocabulary))
-            write_array(array := part.marker.with_suffix(".npy"), vectors.astype(np.float16))
-            part.write(
-                {},
-                note={"windows": len(own)},
-                beside=[array] if part.shard else [starts_file, array],
-            )
-        done += len(own)
-        progress(done, len(starts))
+        if self.most_windows < 1:
+            raise ValueError(f"most_windows must be 1 or more, got {self.most_windows}")
 
 
-def embedding_parts(plan: Plan) -> list[Part]:
-    """The parts of the index. Wants a finished `collect`."""
-    return [
-        plan.part(STAGE, number)
-        for number in range(-(-len(windows_to_embed(plan)) // WINDOWS_A_PART))
-    ]
+class EmbeddingsStage(Stage):
+    """The windows of the held-out split, where negatives are drawn by what windows say."""
+
+    name, after, settings = STAGE, ("collect",), EmbeddingSettings
+    unit = "windows"
+
+    def steps(self, asked: Experiment) -> Iterator[Step]:
+        if asked.sampling.negatives in WANT_EMBEDDINGS:
+            yield from super().steps(asked)
+
+    def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
+        """Nothing but the texts: another dictionary leaves the windows as they are."""
+        return ()
+
+    def content(self, asked: Experiment, step: Step) -> Any:
+        model = asked.settings(EmbeddingSettings).model
+        weights = source_hash(model) if model else ""
+        cut = (asked.sampling.context_length, asked.run.seed)
+        return text_content(asked), subject_content(asked), step.settings, weights, cut
+
+    def check(self, run: OpenedRun, step: Step) -> None:
+        """Embed one word where windows are to be embedded still."""
+        if not (
+            run.part("collect", 0).is_done and all(part.is_done for part in self.parts(run, step))
+        ):
+            open_embedder(run).embed(["."])
+
+    def parts(self, run: OpenedRun, step: Step) -> Sequence[Part]:
+        number = -(-len(windows_to_embed(run)) // WINDOWS_A_PART)
+        return [run.part(STAGE, part) for part in range(number)]
+
+    def size(self, run: OpenedRun, shard: int) -> int:
+        return len(windows_to_embed(run)[shard * WINDOWS_A_PART :][:WINDOWS_A_PART])
+
+    def worker(self, job: Job) -> Callable[[int], None]:
+        starts = windows_to_embed(job.run)
+        if not (path := job.run.place(STAGE) / STARTS).exists():
+            write_array(path, starts)
+        return partial(embed_windows, job.run, starts)
 
 
-def windows_to_embed(plan: Plan) -> Int64[ndarray, " window"]:
+def embed_windows(run: OpenedRun, starts: Int64[ndarray, " window"], shard: int) -> None:
+    """Embed the windows of one part."""
+    own = starts[shard * WINDOWS_A_PART :][:WINDOWS_A_PART]
+    width, part = run.experiment.sampling.context_length, run.part(STAGE, shard)
+    contexts = cut_contexts(run.corpus, NO_ACTIVATIONS, own, width, np.zeros(len(own), np.int64))
+    vectors = open_embedder(run).embed(context_texts(contexts, run.corpus.vocabulary))
+    write_array(array := part.marker.with_suffix(".npy"), vectors.astype(np.float16))
+    made = [array] if shard else [part.folder / STARTS, array]
+    part.write({}, note={"windows": len(own)}, beside=made)
+
+
+def windows_to_embed(run: OpenedRun) -> Int64[ndarray, " window"]:
     """Where the windows begin that are embedded: those of the held-out split, or `most_windows` of
     them, drawn at random.
     """
     fixed_windows, most = (
-        corpus_windows(plan.corpus, plan.experiment.sampling.context_length),
-        plan.experiment.embeddings.most_windows,
+        corpus_windows(run.corpus, run.experiment.sampling.context_length),
+        run.experiment.settings(EmbeddingSettings).most_windows,
     )
     held_out = fixed_windows.starts[fixed_windows.by_split[Split.HELD_OUT]]
     return (
         held_out
         if len(held_out) <= most
-        else np.sort(plan.generator(STAGE).choice(held_out, most, replace=False))
+        else np.sort(run.generator(STAGE).choice(held_out, most, replace=False))
     )
 
 
-def open_embedder(plan: Plan) -> Embedder:
-    asked = plan.experiment.embeddings
+def open_embedder(run: OpenedRun) -> Embedder:
+    asked = run.experiment.settings(EmbeddingSettings)
     if asked.base_url:
         print_key_use(asked.base_url, KEY)
     return load_embedder(asked.model, asked.base_url)

@@ -2,51 +2,67 @@
 next.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 
-from gloss.intervene.feature_effects import measure_feature_effects
 from gloss.intervene.settings import InterventionSettings
-from gloss.models.dictionary import Dictionary, require_fit
-from gloss.models.subject import Subject
+from gloss.pages.page_records import FeaturePage
+from gloss.pages.report_sections import Section
 from gloss.records import Effect, Examples, Failure, FeatureId
-from gloss.run.execute.feature_errors import FeatureGuard
-from gloss.run.methods import build_dataclass
-from gloss.run.opened_run import stored_examples
-from gloss.run.plan import Plan
-from gloss.run.stages.decompose import load_run_dictionary, load_run_subject
+from gloss.run.opened_run import OpenedRun, shard_effects, stored_examples
+from gloss.run.reporting.interventions import interventions_section
+from gloss.run.reporting.run_data import RunData
+from gloss.run.stage import Job, Stage, Step, Where
 from gloss.store.results import effect_row, failure_row
+from gloss.store.schemas import named_tables
 
 
-def load_subject_and_dictionary(plan: Plan) -> tuple[Subject, Dictionary]:
-    """What is changed and by what. Raises Mismatch for a dictionary that does not fit."""
-    subject = load_run_subject(plan)
-    dictionary = load_run_dictionary(plan, subject)
-    require_fit(dictionary, subject)
-    return subject, dictionary
+class InterveneStage(Stage):
+    """The effects of each feature, where the experiment has a table [intervene]."""
+
+    name, after, settings, optional = "intervene", ("sample",), InterventionSettings, True
+    tables = named_tables("effects", "failures")
+    where = Where.DEVICE
+
+    def worker(self, job: Job) -> Callable[[int], None]:
+        return intervention_worker(job)
+
+    def sections(self, found: RunData) -> Iterable[Section | None]:
+        return [interventions_section(found)]
+
+    def page_fragment(
+        self, run: OpenedRun, step: Step, shard: int
+    ) -> Callable[[FeaturePage], FeaturePage]:
+        effects = shard_effects(run, shard)
+        return lambda page: replace(page, effects=effects.get(page.feature.index, ()))
 
 
-def intervene_shard(plan: Plan, read_with: tuple[Subject, Dictionary], shard: int) -> None:
-    """Measure the effects of one shard's features that have contexts.
+def intervention_worker(job: Job) -> Callable[[int], None]:
+    """Measures the effects of a shard's features that have contexts.
 
     A target out of reach is a failure with that reason.
     """
-    asked = build_dataclass(InterventionSettings, plan.experiment.intervene or {}, "[intervene]")
-    guard, found = FeatureGuard(plan, "intervene", shard), list[Effect | Failure]()
+    from gloss.intervene.feature_effects import measure_feature_effects
+    from gloss.run.run_dictionary import load_subject_and_dictionary
+
+    run, asked = job.run, job.run.experiment.settings(InterventionSettings)
+    read_with = load_subject_and_dictionary(run)
 
     def effects(feature: FeatureId, restore: Callable[[], Examples]) -> list[Effect | Failure]:
-        return list(
-            measure_feature_effects(
-                *read_with, restore(), asked, plan.generator("intervene", feature.index)
-            )
+        rng = run.generator("intervene", feature.index)
+        return list(measure_feature_effects(*read_with, restore(), asked, rng))
+
+    def intervene_shard(shard: int) -> None:
+        guard, found = job.guard(shard), list[Effect | Failure]()
+        for feature, restore in stored_examples(run, shard).items():
+            one = guard.attempt(feature, partial(effects, feature, restore))
+            found += [one] if isinstance(one, Failure) else one
+        guard.write(
+            {
+                "effects": [effect_row(one) for one in found if isinstance(one, Effect)],
+                "failures": [failure_row(one) for one in found if isinstance(one, Failure)],
+            }
         )
 
-    for feature, restore in stored_examples(plan, shard).items():
-        one = guard.attempt(feature, partial(effects, feature, restore))
-        found += [one] if isinstance(one, Failure) else one
-    guard.write(
-        {
-            "effects": [effect_row(one) for one in found if isinstance(one, Effect)],
-            "failures": [failure_row(one) for one in found if isinstance(one, Failure)],
-        }
-    )
+    return intervene_shard

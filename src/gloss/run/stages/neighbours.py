@@ -2,29 +2,71 @@
 or by where they fire.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 from gloss.errors import BadSettings
 from gloss.records import Failure, FeatureId
-from gloss.run.execute.feature_errors import FeatureGuard
-from gloss.run.experiment import COOCCURRENCE, ENCODER
-from gloss.run.plan import Plan
+from gloss.run.dependencies import chosen_features
+from gloss.run.experiment import Experiment
+from gloss.run.opened_run import OpenedRun
+from gloss.run.stage import Job, Stage, Step
 from gloss.sample.cooccurrence import FeaturesByToken
 from gloss.store.results import Row, failure_row, feature_columns
+from gloss.store.schemas import named_tables
+
+DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near
 
 Found = Iterable[tuple[int, float]]  # feature and closeness, nearest first
+
+
+@dataclass(frozen=True)
+class NeighbourSettings:
+    """Which features count as near: for negatives, for scorers that show near features, for
+    collisions.
+    """
+
+    # the cosine of what features write; or encoder, of what they read; or cooccurrence, of where
+    # they fire
+    by: str = DECODER
+    # of the train split that co-occurrence is counted on; of more, tokens are drawn at random
+    most_activations: int = 2**25
+
+    def __post_init__(self) -> None:
+        if self.by not in (DECODER, ENCODER, COOCCURRENCE):
+            raise ValueError(f"by must be {DECODER}, {ENCODER} or {COOCCURRENCE}, got {self.by!r}")
+        if self.most_activations < 1:
+            raise ValueError(f"most_activations must be 1 or more, got {self.most_activations}")
+
+
+class NeighboursStage(Stage):
+    """The features that are near each one, unless by what they write, which `decompose` finds."""
+
+    name, after, settings = "neighbours", ("collect",), NeighbourSettings
+    tables = named_tables("neighbours", "failures")
+
+    def steps(self, asked: Experiment) -> Iterator[Step]:
+        if asked.settings(NeighbourSettings).by != DECODER:
+            yield from super().steps(asked)
+
+    def content(self, asked: Experiment, step: Step) -> Any:
+        return step.settings, chosen_features(asked)
+
+    def worker(self, job: Job) -> Callable[[int], None]:
+        return NeighbourFinder(job)
 
 
 class NeighbourFinder:
     """Finds the neighbours of a shard's features; what all shards need is made at the first."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, job: Job) -> None:
+        self.job, self.run = job, job.run
 
     def __call__(self, shard: int) -> None:
         """Write one shard."""
-        guard, near = FeatureGuard(self.plan, "neighbours", shard, after=()), self.near
+        guard, near = self.job.guard(shard), self.near
 
         def row(feature: FeatureId) -> Row:
             found = [
@@ -33,7 +75,7 @@ class NeighbourFinder:
             ]
             return feature_columns(feature) | {"neighbours": found}
 
-        rows = [guard.attempt(feature, partial(row, feature)) for feature in self.plan.shard(shard)]
+        rows = [guard.attempt(feature, partial(row, feature)) for feature in self.run.shard(shard)]
         failures = [failure_row(one) for one in rows if isinstance(one, Failure)]
         guard.write(
             {
@@ -45,10 +87,10 @@ class NeighbourFinder:
     @cached_property
     def near(self) -> Callable[[int], Found]:
         """What gives the neighbours of a feature."""
-        return NEIGHBOUR_SEARCHES[self.plan.experiment.neighbours.by](self.plan)
+        return NEIGHBOUR_SEARCHES[self.run.experiment.settings(NeighbourSettings).by](self.run)
 
 
-def search_by_encoder(plan: Plan) -> Callable[[int], Found]:
+def search_by_encoder(run: OpenedRun) -> Callable[[int], Found]:
     """By the cosine of the directions that features read.
 
     Raises BadSettings where they read none.
@@ -57,9 +99,9 @@ def search_by_encoder(plan: Plan) -> Callable[[int], Found]:
 
     from gloss.decompose.direction_description import nearest_directions
     from gloss.models.dictionary import HasEncoder
-    from gloss.run.stages.decompose import load_run_dictionary, load_run_subject
+    from gloss.run.run_dictionary import load_run_dictionary, load_run_subject
 
-    dictionary = load_run_dictionary(plan, load_run_subject(plan))
+    dictionary = load_run_dictionary(run, load_run_subject(run))
     if not isinstance(dictionary, HasEncoder):
         raise BadSettings(
             '[neighbours] by = "encoder" wants features that read along directions, not'
@@ -69,20 +111,20 @@ def search_by_encoder(plan: Plan) -> Callable[[int], Found]:
     return lambda index: next(nearest_directions(unit, [index]))
 
 
-def search_by_cooccurrence(plan: Plan) -> Callable[[int], Found]:
+def search_by_cooccurrence(run: OpenedRun) -> Callable[[int], Found]:
     """By the tokens of the train split at which both fire."""
-    activations, most = plan.activations, plan.experiment.neighbours.most_activations
+    activations, most = run.activations, run.experiment.settings(NeighbourSettings).most_activations
     counted = FeaturesByToken.of(
         activations.feature,
         activations.width,
-        plan.corpus.in_train,
+        run.corpus.in_train,
         most,
-        plan.generator("neighbours"),
+        run.generator("neighbours"),
     )
     return lambda index: counted.nearest(activations.feature(index), index)
 
 
-NEIGHBOUR_SEARCHES: Mapping[str, Callable[[Plan], Callable[[int], Found]]] = {
+NEIGHBOUR_SEARCHES: Mapping[str, Callable[[OpenedRun], Callable[[int], Found]]] = {
     ENCODER: search_by_encoder,
     COOCCURRENCE: search_by_cooccurrence,
 }

@@ -2,26 +2,28 @@
 form of the question.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from gloss.errors import BadInput
 from gloss.installed import load_installed
 from gloss.models.chat_models.prompts import Conversation
 from gloss.records import Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
 from gloss.run.chat_capabilities import known_capabilities
-from gloss.run.chat_clients import ChatClient
-from gloss.run.execute.feature_errors import FeatureGuard
-from gloss.run.experiment import SettingsTable
+from gloss.run.dependencies import answer_dependencies, experiment_packings
+from gloss.run.experiment import Experiment, SettingsTable
 from gloss.run.methods import (
+    SettingsMapping,
     build_method,
     installed_methods,
     is_packing_open,
     method_packs,
     wrapped_methods,
 )
-from gloss.run.plan import Plan
+from gloss.run.opened_run import OpenedRun
+from gloss.run.stage import Job, Step, Where, WholeStage, where_method_runs
 from gloss.score.judge.calibration_items import CALIBRATION_ITEM, CalibrationTexts
 from gloss.score.judge.packing import (
     ALONE,
@@ -36,12 +38,69 @@ from gloss.score.judge.packing import (
 from gloss.score.judge.questions import MOST_CONTEXTS, QuestionForm
 from gloss.store.evidence import Evidence
 from gloss.store.results import Row, failure_row, read_rows
+from gloss.store.schemas import named_tables
 
 RULES = 4  # that the contexts are spread over, so that each fills a request
 STAGE = "packing"
 
 
-def measure_packing(plan: Plan, name: str, client: ChatClient) -> None:
+@dataclass(frozen=True)
+class JudgeSettings:
+    """How a judge is measured, for each method of scoring that can be corrected by its errors, or
+    asked in several ways.
+    """
+
+    # contexts of known truth to ask about; 0 measures and corrects nothing
+    calibration_items: int = 0
+    rules: int = 20  # that they are spread over
+    # contexts of known truth by which it is found how many a request may hold; 0 takes 25
+    packing: int = 96
+
+    def __post_init__(self) -> None:
+        if self.packing != 0 and self.packing < 8:
+            raise ValueError(f"packing must be 0, or 8 or more contexts, got {self.packing}")
+        if (
+            self.calibration_items < 0
+            or self.rules < 1
+            or 0 < self.calibration_items < 2 * self.rules
+        ):
+            raise ValueError(
+                "calibration_items must be 0 or at least two for each rule, and rules 1 or more,"
+                f" got {self.calibration_items} and {self.rules}"
+            )
+
+
+class PackingStage(WholeStage):
+    """How many contexts a request may hold, once for each method whose settings leave that open."""
+
+    name, after = STAGE, ("collect", "sample")
+    tables = named_tables("packings", "failures")
+    where = Where.EVENT_LOOP
+
+    def steps(self, asked: Experiment) -> Iterator[Step]:
+        if asked.settings(JudgeSettings).packing:
+            for method in experiment_packings(asked):
+                yield Step(self, {"method": method}, method)
+
+    def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
+        return ("collect",)
+
+    def content(self, asked: Experiment, step: Step) -> Any:
+        cut = (asked.sampling.context_length, asked.run.seed)
+        number = asked.settings(JudgeSettings).packing
+        return number, cut, step.label, answer_dependencies(asked, "score", step.settings)
+
+    def place_to_run(self, asked: Experiment, step: Step) -> Where:
+        return where_method_runs("score", step.settings)
+
+    def work(self, job: Job, shard: int) -> None:
+        measure_packing(job)
+
+    def lines(self, run: OpenedRun, step: Step) -> Iterable[str]:
+        return [packing_line(run, step.label)]
+
+
+def measure_packing(job: Job) -> None:
     """Try packings of one method's questions out.
 
     Every trial in the table `packings`, the chosen packing in the note.
@@ -49,12 +108,10 @@ def measure_packing(plan: Plan, name: str, client: ChatClient) -> None:
     An error with one rule costs that rule, where single questions fail at it, or else its contexts
     under that packing.
     """
-    first, guard = (
-        preferred_form(plan),
-        FeatureGuard(plan, f"{STAGE}.{name}", 0, after=(), size=RULES),
-    )
+    run, client, name = job.run, job.client, job.step.label
+    first, guard = preferred_form(run), job.guard(0, RULES)
     try:
-        material = rules_with_contexts(plan)
+        material = rules_with_contexts(run)
     except BadInput as problem:
         guard.write(
             {"packings": []},
@@ -70,7 +127,7 @@ def measure_packing(plan: Plan, name: str, client: ChatClient) -> None:
         conversations = (
             guard.conversation(
                 FeatureId(CALIBRATION_ITEM, -1 - n),
-                partial(packing_conversation, plan, name, packing, n, material[n]),
+                partial(packing_conversation, run, name, packing, n, material[n]),
             )
             for n in rules
         )
@@ -90,7 +147,7 @@ def measure_packing(plan: Plan, name: str, client: ChatClient) -> None:
         verdicts = [
             verdict for rule in alone for verdict in said.get(rule) or without_answers(alone[rule])
         ]
-        return PackingTrial.of(packing, verdicts, spent, plan.generator(STAGE, "intervals"))
+        return PackingTrial.of(packing, verdicts, spent, run.generator(STAGE, "intervals"))
 
     trials = list(try_packings(trial, first))
     best = choose_packing(trials)
@@ -114,27 +171,27 @@ def without_answers(verdicts: Sequence[Verdict]) -> list[Verdict]:
     ]
 
 
-def preferred_form(plan: Plan) -> QuestionForm:
+def preferred_form(run: OpenedRun) -> QuestionForm:
     """The form that is tried first: a server that keeps to schemas is held to the length of a list,
     which is the shortest.
     """
-    found = known_capabilities(plan)
+    found = known_capabilities(run)
     return QuestionForm.LIST if found is not None and found.json_schema else QuestionForm.NUMBERED
 
 
-def rules_with_contexts(plan: Plan) -> list[tuple[Explanation, Evidence]]:
+def rules_with_contexts(run: OpenedRun) -> list[tuple[Explanation, Evidence]]:
     """Rules about words, each with contexts of known truth.
 
     Raises BadInput where the corpus has no such words.
     """
-    width = plan.experiment.sampling.context_length
-    each, rng = plan.experiment.judge.packing // RULES, plan.generator(STAGE)
-    material = CalibrationTexts.of(plan.corpus, width, rng)
+    width = run.experiment.sampling.context_length
+    each, rng = run.experiment.settings(JudgeSettings).packing // RULES, run.generator(STAGE)
+    material = CalibrationTexts.of(run.corpus, width, rng)
     return [material.about(words, each, rng) for words in material.words(RULES, each, rng)]
 
 
 def packing_conversation(
-    plan: Plan, name: str, packing: Packing, number: int, rule: tuple[Explanation, Evidence]
+    run: OpenedRun, name: str, packing: Packing, number: int, rule: tuple[Explanation, Evidence]
 ) -> Conversation[Score | Failure]:
     """The method's own questions about a rule.
 
@@ -145,21 +202,21 @@ def packing_conversation(
         contexts_per_question=packing.contexts,
         form=packing.form,
     )
-    return scorer.score(*rule, plan.generator(STAGE, name, number))
+    return scorer.score(*rule, run.generator(STAGE, name, number))
 
 
-def packing_conversations(plan: Plan, name: str) -> Iterator[Conversation[Score | Failure]]:
+def packing_conversations(run: OpenedRun, name: str) -> Iterator[Conversation[Score | Failure]]:
     """Everything that could be asked of one method's judge: every packing.
 
     Nothing where the corpus has no words for it.
     """
     try:
-        material = rules_with_contexts(plan)
+        material = rules_with_contexts(run)
     except BadInput:
         return
-    for packing in (ALONE, *packings_to_try(preferred_form(plan))):
+    for packing in (ALONE, *packings_to_try(preferred_form(run))):
         yield from (
-            packing_conversation(plan, name, packing, number, rule)
+            packing_conversation(run, name, packing, number, rule)
             for number, rule in enumerate(material)
         )
 
@@ -180,7 +237,7 @@ def packing_trial_row(name: str, trial: PackingTrial, *, best: bool) -> Row:
     return row | vars(trial.spent)
 
 
-def with_measured_packing(plan: Plan, verb: str, settings: SettingsTable) -> SettingsTable:
+def with_measured_packing(run: OpenedRun, verb: str, settings: SettingsMapping) -> SettingsTable:
     """A method's settings with the measured packing in place of what was left to be measured, its
     parts' included.
 
@@ -190,15 +247,15 @@ def with_measured_packing(plan: Plan, verb: str, settings: SettingsTable) -> Set
     kind = load_installed(installed_methods(verb)[settings["method"]])
     found = dict(settings)
     for part, of, table in wrapped_methods(kind, settings):
-        inner = with_measured_packing(plan, of, dict(table))
+        inner = with_measured_packing(run, of, dict(table))
         if inner != table:
             found[part] = inner
     if method_packs(verb, settings):
-        packing = measured_packing(plan, settings["method"]) if is_packing_open(settings) else None
+        packing = measured_packing(run, settings["method"]) if is_packing_open(settings) else None
         size = (
             packing.contexts if packing else settings.get("contexts_per_question") or MOST_CONTEXTS
         )
-        form = packing.form if packing else preferred_form(plan)
+        form = packing.form if packing else preferred_form(run)
         if settings.get("form", QuestionForm.AUTO) == QuestionForm.AUTO:
             found |= {
                 "contexts_per_question": size,
@@ -207,17 +264,17 @@ def with_measured_packing(plan: Plan, verb: str, settings: SettingsTable) -> Set
     return found
 
 
-def measured_packing(plan: Plan, name: str) -> Packing | None:
+def measured_packing(run: OpenedRun, name: str) -> Packing | None:
     """The packing that was chosen for a method, be it that some of it is to be measured again; None
     where none was measured.
     """
     stage = f"{STAGE}.{name}"
-    if stage not in plan.keys:
+    if stage not in run.keys:
         return None
-    for row in read_rows([plan.place(stage)], "packings"):
+    for row in read_rows([run.place(stage)], "packings"):
         if row["chosen"]:
             return Packing(row["contexts"], QuestionForm(row["form"]))
-    part = plan.part(stage, 0)
+    part = run.part(stage, 0)
     return (
         Packing(part.note()["contexts"], QuestionForm(part.note()["form"]))
         if part.is_done
@@ -225,12 +282,12 @@ def measured_packing(plan: Plan, name: str) -> Packing | None:
     )
 
 
-def packing_line(plan: Plan, name: str) -> str:
+def packing_line(run: OpenedRun, name: str) -> str:
     """Which packing was chosen and what it costs, in one line.
 
     Nothing where it is still to be measured.
     """
-    part = plan.part(f"{STAGE}.{name}", 0)
+    part = run.part(f"{STAGE}.{name}", 0)
     rows = [row for row in part.rows("packings") if row["chosen"] or row["contexts"] == 1]
     if not rows:
         note = part.note() if part.is_done else {}

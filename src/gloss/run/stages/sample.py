@@ -2,18 +2,35 @@
 
 from collections import Counter
 from functools import partial
+from typing import Any
 
 from gloss.records import Examples, Failure, FeatureId, Negative
-from gloss.run.execute.feature_errors import FeatureGuard
+from gloss.run.dependencies import chosen_features
+from gloss.run.experiment import Experiment
 from gloss.run.methods import build_method
-from gloss.run.plan import Plan
+from gloss.run.opened_run import OpenedRun
+from gloss.run.stage import Job, Stage, Step
 from gloss.sample.examples import gather_examples
 from gloss.sample.negatives import WANT_EMBEDDINGS, WANT_NEIGHBOURS, NegativeSources
 from gloss.store.results import Row, failure_row
+from gloss.store.schemas import named_tables
 from gloss.store.stored_examples import reference_rows
 
 
-def sample_shard(plan: Plan, shard: int) -> None:
+class SampleStage(Stage):
+    """The contexts of each feature, as references into the corpus."""
+
+    name, after = "sample", ("collect", "neighbours", "embeddings")
+    tables = named_tables("examples", "failures")
+
+    def content(self, asked: Experiment, step: Step) -> Any:
+        return asked.sample, asked.contexts, chosen_features(asked)
+
+    def work(self, job: Job, shard: int) -> None:
+        sample_shard(job, shard)
+
+
+def sample_shard(job: Job, shard: int) -> None:
     """Choose the contexts of one shard's features.
 
     A feature with too few of them is a failure with that reason.
@@ -21,9 +38,9 @@ def sample_shard(plan: Plan, shard: int) -> None:
     references: list[Row] = []
     failures: list[Row] = []
     negatives: Counter[int] = Counter()
-    guard = FeatureGuard(plan, "sample", shard, after=("neighbours",))
-    for feature in plan.shard(shard):
-        found = guard.attempt(feature, partial(sample_feature, plan, feature))
+    guard, run = job.guard(shard), job.run
+    for feature in run.shard(shard):
+        found = guard.attempt(feature, partial(sample_feature, run, feature))
         if isinstance(found, Failure):
             failures.append(failure_row(found))
         else:
@@ -40,20 +57,20 @@ def negative_counts(negatives: Counter[int]) -> dict[str, int]:
     return {kind.name.lower(): negatives[kind] for kind in Negative if negatives[kind]}
 
 
-def sample_feature(plan: Plan, feature: FeatureId) -> Examples | Failure:
-    sampling = plan.experiment.sampling
-    sampler = build_method("sample", plan.experiment.sample[0])
-    activations = plan.activations.feature(feature.index)
+def sample_feature(run: OpenedRun, feature: FeatureId) -> Examples | Failure:
+    sampling = run.experiment.sampling
+    sampler = build_method("sample", run.experiment.sample[0])
+    activations = run.activations.feature(feature.index)
     near = NegativeSources(
-        plan.neighbours(feature.index) if sampling.negatives in WANT_NEIGHBOURS else (),
-        plan.embeddings if sampling.negatives in WANT_EMBEDDINGS else None,
+        run.neighbours(feature.index) if sampling.negatives in WANT_NEIGHBOURS else (),
+        run.embeddings if sampling.negatives in WANT_EMBEDDINGS else None,
     )
     return gather_examples(
         feature,
         activations,
-        plan.corpus,
+        run.corpus,
         sampler,
         sampling,
-        plan.generator("sample", feature.index),
+        run.generator("sample", feature.index),
         near,
     )

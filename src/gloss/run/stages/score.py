@@ -2,7 +2,7 @@
 explanations would have got.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,53 +21,71 @@ from gloss.records import (
     Split,
     needs_of,
 )
-from gloss.run.chat_clients import ChatClient
-from gloss.run.execute.feature_errors import FeatureGuard
-from gloss.run.experiment import method_label
-from gloss.run.judge_doubts import TALLY_NOTE
+from gloss.run.dependencies import method_content, method_reads
+from gloss.run.experiment import Experiment, method_label
+from gloss.run.judge_doubts import TALLY_NOTE, position_bias_line, yes_share_line
 from gloss.run.methods import build_method
-from gloss.run.opened_run import run_explanations, shard_effects, stored_examples
-from gloss.run.plan import Plan, stage_name
+from gloss.run.opened_run import OpenedRun, run_explanations, shard_effects, stored_examples
+from gloss.run.stage import Job, MethodStage, Step, Where, where_method_runs
 from gloss.run.stages.judge import judge_calibration
 from gloss.run.stages.packing import with_measured_packing
 from gloss.score.judge.doubts import tally_scores
 from gloss.score.judge.error_correction import add_corrections
 from gloss.store.evidence import Evidence
 from gloss.store.results import failure_row, score_row, verdict_rows
+from gloss.store.schemas import named_tables
 
 Exchanged = tuple[Control, Explanation]
 
 
-def score_shard(plan: Plan, number: int, client: ChatClient, shard: int) -> None:
-    """Score one shard's explanations by the method with this number in the experiment, with both
-    controls.
-    """
-    settings = plan.experiment.score[number]
-    scorer, stage = (
-        build_method("score", with_measured_packing(plan, "score", settings)),
-        stage_name("score", settings),
-    )
-    assigned = ControlAssignment(plan)
+class ScoreStage(MethodStage):
+    """The scores of each explanation and of its controls, by each method of [[score]]."""
+
+    name, after = "score", ("explain", "judge", "intervene", "packing")
+    tables = named_tables("scores", "verdicts", "failures")
+    where = Where.PROCESSES
+
+    def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
+        explained = [name for name in before if name.partition(".")[0] == "explain"]
+        judged = [name for name in before if name == f"judge.{step.label}"]
+        return [*explained, *method_reads(asked, self.name, step.settings, before), *judged]
+
+    def content(self, asked: Experiment, step: Step) -> Any:
+        return method_content(asked, self.name, step.settings)
+
+    def place_to_run(self, asked: Experiment, step: Step) -> Where:
+        return where_method_runs(self.name, step.settings)
+
+    def work(self, job: Job, shard: int) -> None:
+        score_shard(job, shard)
+
+    def lines(self, run: OpenedRun, step: Step) -> Iterable[str]:
+        return [yes_share_line(run, step.name), position_bias_line(run, step.name)]
+
+
+def score_shard(job: Job, shard: int) -> None:
+    """Score one shard's explanations by the method of the job, with both controls."""
+    run, stage, settings = job.run, job.step.name, job.step.settings
+    scorer = build_method("score", with_measured_packing(run, "score", settings))
+    assigned = ControlAssignment(run)
     tried: list[tuple[Control, str]] = []
-    calibration_items = judge_calibration(plan, settings)
+    calibration_items = judge_calibration(run, settings)
     needs = needs_of(scorer)
-    effects = shard_effects(plan, shard) if needs.effects else {}
-    guard = FeatureGuard(
-        plan, stage, shard, after=("sample", "intervene") if needs.effects else ("sample",)
-    )
+    effects = shard_effects(run, shard) if needs.effects else {}
+    guard = job.guard(shard)
     lost: list[Failure] = []  # before anything could be asked
 
     def scored(
         explanation: Explanation, control: Control, evidence: Evidence
     ) -> Conversation[Score | Failure]:
         purpose = (stage, evidence.examples.feature.index, control, explanation.method)
-        score = yield from scorer.score(explanation, evidence, plan.generator("score", *purpose))
+        score = yield from scorer.score(explanation, evidence, run.generator("score", *purpose))
         if not isinstance(score, Score | Failure):
             raise TypeError(f"{type(scorer).__name__} gave {score!r}, and not a Score or a Failure")
         if isinstance(score, Score) and calibration_items is not None:
             purpose = (stage, evidence.examples.feature.index, control, score.explained_by)
             score = add_corrections(
-                score, evidence.examples, calibration_items, plan.generator("correction", *purpose)
+                score, evidence.examples, calibration_items, run.generator("correction", *purpose)
             )
         return (
             score
@@ -76,10 +94,10 @@ def score_shard(plan: Plan, number: int, client: ChatClient, shard: int) -> None
         )
 
     def evidence_for(feature: FeatureId, restore: Callable[[], Examples]) -> Evidence:
-        return scorer_evidence(plan, scorer, restore(), effects.get(feature.index, ()))
+        return scorer_evidence(run, scorer, restore(), effects.get(feature.index, ()))
 
     def conversations() -> Iterator[Conversation[Score | Failure]]:
-        for feature, restore in stored_examples(plan, shard).items():
+        for feature, restore in stored_examples(run, shard).items():
             evidence = guard.attempt(feature, partial(evidence_for, feature, restore))
             if isinstance(evidence, Failure):
                 lost.append(evidence)
@@ -90,7 +108,7 @@ def score_shard(plan: Plan, number: int, client: ChatClient, shard: int) -> None
                 tried.append((control, explanation.method))
                 yield guard.conversation(feature, partial(scored, explanation, control, evidence))
 
-    found = list(zip(client.run(conversations()), tried, strict=True))
+    found = list(zip(job.client.run(conversations()), tried, strict=True))
     scores = [one for one, _ in found if isinstance(one, Score)]
     # That a control could not be scored says nothing about the feature, but an error is kept
     # wherever it comes from.
@@ -105,7 +123,7 @@ def score_shard(plan: Plan, number: int, client: ChatClient, shard: int) -> None
             "verdicts": [row for s in scores for row in verdict_rows(s)],
             "failures": map(failure_row, failures),
         },
-        whole=is_all_answered(plan, [one for one, _ in found]),
+        whole=is_all_answered(run, [one for one, _ in found]),
         note=request_counts(scores)
         | ({TALLY_NOTE: tally_scores(scores)} if needs.correctable else {}),
     )
@@ -120,7 +138,7 @@ def request_counts(scores: Sequence[Score]) -> dict[str, Any]:
     return {"requests": asked, "spared": sum(score.spared for score in scores)}
 
 
-def is_all_answered(plan: Plan, found: Sequence[Score | Failure]) -> bool:
+def is_all_answered(run: OpenedRun, found: Sequence[Score | Failure]) -> bool:
     """Whether nothing is to be asked again: no request was lost here or by an explainer."""
     reasons = {
         one.reason
@@ -129,16 +147,16 @@ def is_all_answered(plan: Plan, found: Sequence[Score | Failure]) -> bool:
     }
     lost = Reason.REQUEST_ERROR in reasons
     judged = all(
-        plan.part(stage, 0).is_done for verb in ("packing", "judge") for stage in plan.stages(verb)
+        run.part(stage, 0).is_done for verb in ("packing", "judge") for stage in run.stages(verb)
     )
     explained = all(
-        plan.part(stage, s).is_done for stage in plan.stages("explain") for s in range(plan.shards)
+        run.part(stage, s).is_done for stage in run.stages("explain") for s in range(run.shards)
     )
     return not lost and judged and explained
 
 
 def scorer_evidence(
-    plan: Plan, scorer: Any, examples: Examples, effects: tuple[Effect, ...] = ()
+    run: OpenedRun, scorer: Any, examples: Examples, effects: tuple[Effect, ...] = ()
 ) -> Evidence:
     """What the scorer gets to see of a feature.
 
@@ -146,11 +164,11 @@ def scorer_evidence(
     """
     index = examples.feature.index
     needs = needs_of(scorer)
-    neighbours = plan.neighbours(index) if needs.neighbours else ()
-    reader = plan.reader if needs.texts else None
+    neighbours = run.neighbours(index) if needs.neighbours else ()
+    reader = run.reader if needs.texts else None
     held_out = tuple(effect for effect in effects if effect.split is Split.HELD_OUT)
     return Evidence(
-        examples, plan.corpus, plan.activations.feature(index), neighbours, reader, held_out
+        examples, run.corpus, run.activations.feature(index), neighbours, reader, held_out
     )
 
 
@@ -164,10 +182,10 @@ class ControlAssignment:
     permutation without fixed points.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    def __init__(self, run: OpenedRun) -> None:
+        self.run = run
         self.by_method = {
-            stage: {e.feature: e for e in found} for stage, found in run_explanations(plan).items()
+            stage: {e.feature: e for e in found} for stage, found in run_explanations(run).items()
         }
         self.shuffled = {
             stage: self.derangement(stage, list(found.values()))
@@ -183,7 +201,7 @@ class ControlAssignment:
             others = [e for e in found.values() if e.feature != feature]
             if others:
                 drawn = others[
-                    self.plan.generator("random explanation", stage, feature.index).integers(
+                    self.run.generator("random explanation", stage, feature.index).integers(
                         len(others)
                     )
                 ]
@@ -197,7 +215,7 @@ class ControlAssignment:
         """Every explanation given to the next feature along a random circle: a permutation that
         leaves none at home.
         """
-        order = self.plan.generator("shuffled explanation", stage).permutation(len(explanations))
+        order = self.run.generator("shuffled explanation", stage).permutation(len(explanations))
         circle = [explanations[i] for i in order]
         return {
             mine.feature: other for mine, other in zip(circle, circle[1:] + circle[:1], strict=True)

@@ -1,0 +1,122 @@
+"""What results depend on besides settings and other stages: texts, weights, prompts."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gloss.installed import load_installed
+from gloss.run.experiment import EMBEDDED, Experiment
+from gloss.run.keys import model_hash, result_key, source_hash, weights_hash
+from gloss.run.methods import (
+    SettingsMapping,
+    installed_methods,
+    method_asks,
+    method_needs,
+    open_packings,
+    wrapped_methods,
+)
+
+
+def subject_content(asked: Experiment) -> str:
+    """The subject's settings and everything that its weights are read from."""
+    adapter = weights_hash(asked.subject.adapter) if asked.subject.adapter else ""
+    model = model_content(asked.subject.model, asked.subject.revision)
+    return result_key(asdict(asked.subject), model, adapter)
+
+
+def text_content(asked: Experiment) -> str:
+    """The texts, and how they are cut."""
+    sources = [source_hash(source) for source in asked.collect.texts]
+    return result_key(asdict(asked.collect), sources, sys.version_info[:3])
+
+
+def dictionary_content(asked: Experiment) -> str:
+    """The dictionary that was given, or the texts that one is trained on."""
+    given = asked.decompose.get("dictionary")
+    if given is None:
+        return text_content(asked)
+    return source_hash(str(embedded_folder("dictionary")) if given == EMBEDDED else given)
+
+
+def chosen_features(asked: Experiment) -> tuple[int, int, int, int]:
+    """What decides which features are treated, and in which shards."""
+    run = asked.run
+    return run.seed, run.features, run.minimum_activations, run.features_per_shard
+
+
+def method_reads(
+    asked: Experiment, verb: str, settings: SettingsMapping, before: Sequence[str]
+) -> list[str]:
+    """Those of the steps before that a method reads for what it needs: effects, token attributions,
+    and the packings that its questions are asked by.
+    """
+    needs = method_needs(verb, settings)
+    causes = {"intervene": needs.effects, "attribute": needs.token_attributions}
+    packings = [f"packing.{name}" for name in open_packings(verb, settings)]
+    wanted = [*(stage for stage, reads_it in causes.items() if reads_it), *packings]
+    return [name for name in wanted if name in before]
+
+
+def method_content(asked: Experiment, verb: str, settings: SettingsMapping) -> list[Any]:
+    """What the results of a method depend on: its settings, who answers it, what it embeds with."""
+    answers = answer_dependencies(asked, verb, settings)
+    return [settings, answers, embedder_weights(verb, settings)]
+
+
+def answer_dependencies(asked: Experiment, verb: str, settings: SettingsMapping) -> list[object]:
+    """What the answers of a method that asks a language model depend on besides its settings: the
+    model and the prompts.
+    """
+    name = settings["method"]
+    if not method_asks(verb, settings):
+        return []
+    point = installed_methods(verb)[name]
+    prompts = files(point.value.rpartition(":")[0].rpartition(".")[0]) / "prompts" / f"{name}.yaml"
+    here = asked.chat.get("backend") == "transformers"
+    weights = model_content(asked.chat["model"], asked.chat.get("revision", "")) if here else ""
+    return [
+        *(
+            asked.chat.get(setting)
+            for setting in ("model", "revision", "base_url", "extra", "dtype")
+        ),
+        *(
+            {name: asked.chat[name]}
+            for name in ("answer_tokens", "thinking_tokens")
+            if name in asked.chat
+        ),
+        weights,
+        prompts.read_text("utf-8") if prompts.is_file() else "",
+        *(
+            each
+            for _, of, table in wrapped_methods(load_installed(point), settings)
+            for each in answer_dependencies(asked, of, dict(table))
+        ),
+    ]
+
+
+def embedder_weights(verb: str, settings: SettingsMapping) -> list[str]:
+    """The hashes of the models that a method and its parts embed with, by their setting `model`."""
+    own = [source_hash(settings["model"])] if settings.get("model") else []
+    parts = wrapped_methods(load_installed(installed_methods(verb)[settings["method"]]), settings)
+    return [*own, *(each for _, of, table in parts for each in embedder_weights(of, table))]
+
+
+def experiment_packings(asked: Experiment) -> list[str]:
+    """The methods of an experiment whose packing is left to the run."""
+    tables = [
+        (verb, settings) for verb in ("explain", "score") for settings in getattr(asked, verb)
+    ]
+    return sorted({name for verb, settings in tables for name in open_packings(verb, settings)})
+
+
+def model_content(source: str, revision: str = "") -> str:
+    """What stands behind a model's name in settings, where "embedded" is one."""
+    return model_hash(str(embedded_folder("subject")) if source == EMBEDDED else source, revision)
+
+
+def embedded_folder(what: str) -> Path:
+    """The folder of the subject or the dictionary that come with gloss."""
+    return Path(str(files("gloss.models") / "embedded" / what))

@@ -1,0 +1,49 @@
+"""Opens the run in a folder, and says which run an experiment is."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from gloss.errors import BadInput
+from gloss.run.experiment import Experiment
+from gloss.run.opened_run import OpenedRun
+from gloss.run.plan import RESOLVED
+from gloss.run.stage import installed_stages, step_keys, table_columns
+from gloss.store.sealed_json import read_sealed_json
+
+
+def plan_run(asked: Experiment) -> OpenedRun:
+    """The run of an experiment, with its keys, done or not."""
+    return OpenedRun(asked, tuple(step_keys(asked).items()))
+
+
+def open_run(folder: Path) -> OpenedRun:
+    """The run that a folder holds, with its keys, wherever it and its texts are now.
+
+    Raises BadInput where there is none, and Damaged.
+    """
+    path = folder / RESOLVED
+    if not path.exists():
+        raise BadInput(
+            f"{folder} holds no run ({RESOLVED} is missing); give the folder that `gloss run`"
+            " wrote to"
+        )
+    written = read_sealed_json(path)
+    if "keys" in written and written.get("tables") != tables_of(written["keys"]):
+        raise BadInput(
+            f"{folder} was written by another version of gloss, whose tables have other columns;"
+            " run its experiment again, or read it with that version"
+        )
+    try:
+        written["experiment"]["run"]["folder"] = str(folder)
+        return OpenedRun(Experiment.of(written["experiment"]), tuple(written["keys"].items()))
+    except (LookupError, TypeError, AttributeError) as problem:
+        raise BadInput(
+            f"{path} is not of a run; give the folder that `gloss run` wrote to"
+        ) from problem
+
+
+def tables_of(steps: Iterable[str]) -> dict[str, str]:
+    """What the tables of these steps' stages look like, as far as the stages are installed."""
+    stages = installed_stages()
+    names = {step.partition(".")[0] for step in steps}
+    return {name: table_columns(stages[name]) for name in sorted(names) if name in stages}

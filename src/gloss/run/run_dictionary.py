@@ -1,0 +1,305 @@
+"""The subject and the dictionary that a run reads with: whatever of it holds weights."""
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gloss.collect.activation_batches import ShuffleSettings, activation_batches
+from gloss.collect.collect import Collect
+from gloss.collect.left_out_tokens import find_left_out_tokens
+from gloss.collect.split_counts import SplitCounts
+from gloss.collect.subject_reader import SubjectReader
+from gloss.collect.tokens import read_texts
+from gloss.decompose.checkpoints import Checkpoints
+from gloss.decompose.dictionary_check import measure_reconstruction
+from gloss.decompose.direction_description import describe_directions
+from gloss.decompose.random_dictionary import random_dictionary_like
+from gloss.errors import BadSettings
+from gloss.intervene.vocabulary_projection import INTO_THE_STREAM, chance_logit, direction_logits
+from gloss.models.dictionary import Dictionary, SparseCoder, require_fit
+from gloss.models.formats import load_dictionary, save_dictionary
+from gloss.models.formats.dictionary_folder import CONFIGURATION_FILE
+from gloss.models.massive_tokens import VectorLengths
+from gloss.models.neurons import Neurons
+from gloss.models.sites import parse_site
+from gloss.models.subject import Subject, untrained_subject
+from gloss.records import Estimate
+from gloss.run.commands.check import sequence_batches
+from gloss.run.corpus_texts import open_run_texts
+from gloss.run.experiment import RANDOM, TRAINED
+from gloss.run.methods import build_method
+from gloss.run.opened_run import OpenedRun
+from gloss.run.progress import print_notes, progress_bar
+from gloss.run.sources import dictionary_folder, reads_neurons
+from gloss.run.subject_loading import load_recorded_subject
+from gloss.statistics.intervals import ratio_with_interval
+from gloss.store.corpus import Corpus
+from gloss.store.progress import Progress
+from gloss.store.results import Row
+from gloss.store.sealed_json import damage_error
+
+CARD_TOKENS = 2**13  # of the text, by which a trained dictionary's card is measured
+ENDLESS = 10**6  # epochs; the trainer stops by itself
+
+
+def load_run_subject(run: OpenedRun) -> Subject:
+    """The subject of an experiment, loaded once in a process.
+
+    Random weights are drawn by the run's seed.
+    """
+    asked = run.experiment.subject
+    subject = load_recorded_subject(replace(asked, weights=TRAINED), run.place("decompose"))
+    return (
+        untrained_subject(subject, run.generator("random subject"))
+        if asked.weights == RANDOM
+        else subject
+    )
+
+
+def load_or_train_dictionary(run: OpenedRun, subject: Subject) -> Dictionary:
+    """Load or train the dictionary, and write down what each of its features raises and which lie
+    near.
+    """
+    part = run.part("decompose", 0)
+    trains = "method" in run.experiment.decompose
+    if not part.is_done and trains:
+        with progress_bar("decompose", "tokens") as progress:
+            train_dictionary(run, subject, progress)
+    dictionary = load_run_dictionary(run, subject)
+    require_fit(dictionary, subject)
+    if not part.is_done:
+        made = [part.folder / name for name in ("corpus", "dictionary")] if trains else []
+        part.write({"features": direction_rows(run, subject, dictionary)}, beside=made)
+    return dictionary
+
+
+def load_run_dictionary(run: OpenedRun, subject: Subject) -> Dictionary:
+    """The run's dictionary: the neurons of a layer, a folder of weights, or what the run has
+    trained.
+    """
+    site = run.experiment.decompose.get("site")
+    if reads_neurons(run):
+        if not site:
+            raise BadSettings(
+                '[decompose] dictionary = "neurons" needs the site of a layer\'s neurons, such as'
+                ' site = "mlp_act.1"'
+            )
+        return Neurons.of(subject, subject.site(site).layer)
+    require_as_trained(run)
+    return load_dictionary(dictionary_folder(run), parse_site(site) if site else None, subject).to(
+        subject.device
+    )
+
+
+def require_as_trained(run: OpenedRun) -> None:
+    """Raise Damaged where the dictionary that the run trained is not as it was written."""
+    part = run.part("decompose", 0)
+    for path, why in part.changed_files(whole=True).items() if part.is_done else ():
+        if path.parent == dictionary_folder(run):
+            raise damage_error(path, why)
+
+
+def load_subject_and_dictionary(run: OpenedRun) -> tuple[Subject, Dictionary]:
+    """What is read and changed. Raises Mismatch for a dictionary that does not fit."""
+    subject = load_run_subject(run)
+    dictionary = load_run_dictionary(run, subject)
+    require_fit(dictionary, subject)
+    return subject, dictionary
+
+
+def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress) -> None:
+    """Train on the experiment's texts, read again and again as often as the trainer wants.
+
+    Not where the dictionary is there.
+    """
+    asked, site = run.experiment.collect, subject.site(run.experiment.decompose["site"])
+    trainer = build_method("decompose", run.experiment.trainer)
+    require_training_memory(trainer, subject.width(site))
+    folder = run.place("decompose") / "corpus"
+    read_texts(
+        subject,
+        open_run_texts(run),
+        folder,
+        asked.context_length,
+        asked.max_tokens or None,
+        asked.leave_out,
+    )
+    if (dictionary_folder(run) / CONFIGURATION_FILE).exists():  # which is written last
+        return
+    SplitCounts.of(folder).require_both()  # before anything is trained
+    rng = run.generator("decompose")
+    corpus = Corpus.open(folder)
+    # mixes all of a small corpus, without reading it many times first
+    enough = min(ShuffleSettings().buffer_tokens, 2 * len(corpus))
+    shuffle, special = (
+        ShuffleSettings(epochs=ENDLESS, buffer_tokens=enough),
+        find_left_out_tokens(subject, asked.leave_out),
+    )
+    batches = activation_batches(subject, site, corpus, rng, shuffle, left_out=special)
+    kept = Checkpoints(run.place("decompose") / "checkpoint.safetensors")
+    more = {"checkpoints": kept} if getattr(trainer, "resumes", False) else {}
+    dictionary = trainer.fit(
+        batches,
+        site,
+        rng,
+        lambda step: progress(step.tokens, step.of_tokens),
+        asked.massive,
+        **more,
+    )
+    save_dictionary(
+        with_measured_card(run, subject, dictionary, corpus),
+        dictionary_folder(run),
+        format="sae_lens",
+    )
+    kept.remove()
+
+
+def with_measured_card(
+    run: OpenedRun, subject: Subject, dictionary: SparseCoder, corpus: Corpus
+) -> SparseCoder:
+    """The dictionary with what its first text says of it on its card: how well it reconstructs, and
+    which tokens are massive.
+    """
+    asked, rng = run.experiment.collect, run.generator("card")
+    most = int(np.searchsorted(corpus.offsets, CARD_TOKENS, side="right"))
+    batches = sequence_batches(corpus, subject.start_token, most)
+    found = measure_reconstruction(
+        subject, dictionary, batches, find_left_out_tokens(subject, asked.leave_out), asked.massive
+    )
+    every, normal = found.every, found.normal
+    card = replace(
+        dictionary.card,
+        fvu=finite_value(ratio_with_interval(every.errors, every.distances, rng)),
+        fvu_normal=finite_value(ratio_with_interval(normal.errors, normal.distances, rng)),
+        l0=finite_value(ratio_with_interval(every.active, every.tokens, rng)),
+        massive_share=found.massive / every.tokens.sum(),
+        median_length=found.median_length,
+    )
+    if found.massive:
+        print_notes(
+            f"  {card.massive_share:.2%} of the tokens are massive and taught nothing; FVU"
+            f" {card.fvu_normal:.3f} without them, {card.fvu:.3f} with them"
+        )
+    return replace(dictionary, card=card)
+
+
+def finite_value(estimate: Estimate) -> float | None:
+    """The value, where there is one."""
+    return None if math.isnan(estimate.value) else estimate.value
+
+
+def require_training_memory(trainer: object, d_model: int) -> None:
+    """Refuse a dictionary that cannot be trained in this machine's memory, where the trainer can
+    tell what it needs.
+    """
+    if isinstance(trainer, HasMemory):
+        needed, there = (
+            trainer.memory(d_model),
+            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        )
+        if needed > there:
+            raise BadSettings(
+                f"[decompose] wants {needed / 2**30:,.0f} GiB to train {d_model} numbers a token,"
+                f" and this machine has {there / 2**30:,.0f} GiB; give a smaller width or batch"
+            )
+
+
+@runtime_checkable
+class HasMemory(Protocol):
+    """A trainer that can tell how many bytes it needs for vectors of a length."""
+
+    def memory(self, d_model: int) -> int: ...
+
+
+def save_random_dictionary(run: OpenedRun, folder: Path, tokens: int) -> None:
+    """Write the dictionary of random directions that fire as often as the run's features, judged by
+    this many tokens.
+    """
+    subject = load_run_subject(run)
+    dictionary = load_run_dictionary(run, subject)
+    rng = run.generator("random dictionary")
+    special, lengths = (
+        find_left_out_tokens(subject, run.experiment.collect.leave_out),
+        collected_lengths(run),
+    )
+    shuffle = ShuffleSettings(buffer_tokens=2 * tokens)
+    batches = activation_batches(
+        subject, dictionary.reads, run.corpus, rng, shuffle, left_out=special, lengths=lengths
+    )
+    sample: list[Tensor] = []
+    while sum(map(len, sample)) < tokens and (batch := next(batches, None)) is not None:
+        sample.append(batch.float().cpu())
+    rates = run.activations.counts / max(1, int(run.corpus.counted.sum()))
+    save_dictionary(random_dictionary_like(dictionary, torch.cat(sample), rates, rng), folder)
+
+
+def collected_lengths(run: OpenedRun) -> VectorLengths:
+    """How long the vectors at the dictionary's site are, as the run found out when it collected."""
+    return VectorLengths(run.activations.manifest["median_length"], run.experiment.collect.massive)
+
+
+def direction_rows(run: OpenedRun, subject: Subject, dictionary: Dictionary) -> Iterator[Row]:
+    """What each direction says through the final norm, where the unembedding reads it, and what
+    random ones would say.
+    """
+    projects = (
+        subject.site(dictionary.writes).kind.startswith(INTO_THE_STREAM)
+        and subject.anatomy.layout.unembeds
+    )
+    decoder_directions, strings = dictionary.decoder_directions, subject.vocabulary().strings
+    chance = (
+        chance_logit(subject, decoder_directions.shape[1], run.generator("chance logit"))
+        if projects
+        else None
+    )
+    for found in describe_directions(
+        decoder_directions, partial(direction_logits, subject) if projects else None
+    ):
+        yield {
+            "dictionary": run.dictionary_name,
+            "feature": found.feature,
+            "promoted_tokens": [
+                {"token": strings[token], "value": value} for token, value in found.promoted_tokens
+            ],
+            "suppressed_tokens": [
+                {"token": strings[token], "value": value}
+                for token, value in found.suppressed_tokens
+            ],
+            "chance_logit": chance,
+            "neighbours": [
+                {"feature": feature, "cosine": cosine} for feature, cosine in found.neighbours
+            ],
+        }
+
+
+def build_collector(run: OpenedRun) -> Collect:
+    """Collecting as the experiment wants it."""
+    asked = run.experiment.collect
+    return Collect(
+        context_length=asked.context_length,
+        max_tokens=asked.max_tokens or None,
+        leave_out=asked.leave_out,
+        massive=asked.massive,
+    )
+
+
+def open_text_reader(run: OpenedRun) -> SubjectReader:
+    """Reads new texts with the subject, the dictionary and the length of sequences that the run
+    collected with.
+    """
+    subject = load_run_subject(run)
+    dictionary = load_run_dictionary(run, subject)
+    room = run.experiment.collect.context_length - (subject.start_token is not None)
+    return SubjectReader(
+        build_collector(run).forward(subject, dictionary, collected_lengths(run)),
+        dictionary,
+        room,
+    )
