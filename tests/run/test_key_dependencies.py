@@ -459,7 +459,7 @@ import json, sys
 from pathlib import Path
 import gloss
 from gloss.run.experiment import Experiment
-from gloss.run.opened_run import OpenedRun
+from gloss.run.planning import plan_run
 
 def keys():
     return dict(plan_run(Experiment.of(tables)).keys)

@@ -436,7 +436,7 @@ def require_folder_name(name: object, where: str) -> None:
         )
 
 
-def stage_name(verb: str, settings: SettingsTable) -> str:
+def stage_name(verb: str, settings: SettingsMapping) -> str:
     """How a method is called among a run's steps."""
     return f"{verb}.{method_label(settings)}"
 

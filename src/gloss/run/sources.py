@@ -13,8 +13,8 @@ from gloss.run.dependencies import embedded_folder, model_content
 from gloss.run.experiment import AUTO, EMBEDDED, NEURONS, RANDOM, SubjectSettings, subject_settings
 from gloss.run.keys import source_hash, weights_hash
 from gloss.run.opened_run import OpenedRun
+from gloss.run.plan import RESOLVED, recorded_dtype
 from gloss.run.planning import open_run
-from gloss.run.run import RESOLVED, recorded_dtype
 
 if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
