@@ -8,7 +8,7 @@ from small import SMALL, ran
 
 from gloss.models.chat_models.account import AT_FIRST
 from gloss.run.opened_run import run_explanations
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.store.results import read_rows
 from models.servers import serve
 
@@ -52,7 +52,7 @@ def test_a_model_that_is_asked_explains_and_judges_and_is_asked_once(folder):
         code, _, err = ran(folder, "run", "experiment.toml")
         assert code == 0, err
         assert len(server.requests()) == asked
-    plan = open_run(folder / "out")
+    plan = read_run(folder / "out")
     explained = run_explanations(plan)["explain.max_activating"]
     assert explained
     scores = read_rows(plan.places("score"), "scores")
@@ -68,7 +68,7 @@ def test_a_model_that_is_asked_explains_and_judges_and_is_asked_once(folder):
 
 def test_requests_that_were_lost_are_asked_again_by_the_next_run_and_nothing_else_is(folder):
     def lost() -> int:
-        failures = read_rows([open_run(folder / "out").place("explain.max_activating")], "failures")
+        failures = read_rows([read_run(folder / "out").place("explain.max_activating")], "failures")
         return sum(row["reason"] == "request_error" for row in failures)
 
     with serve(answer="reader", script=["ok", "ok", "500"]) as server:
@@ -104,7 +104,7 @@ def test_answers_that_cannot_be_read_are_failures_with_a_reason_and_stay_in_the_
         code, _, err = ran(folder, "run", "experiment.toml")
         assert code == 0, err
         assert "answers that cannot be read count as wrong: give it more room in [chat]" in err
-    plan = open_run(folder / "out")
+    plan = read_run(folder / "out")
     failures = read_rows([plan.place("explain.max_activating")], "failures")
     assert {row["reason"] for row in failures} == {"unparsable"}
     assert run_explanations(plan)["explain.max_activating"] == []
@@ -187,7 +187,7 @@ def test_riddles_are_asked_of_hard_contexts_by_a_run_that_finds_the_methods_in_a
         assert "odd" in told
         code, _, err = ran(folder, "run", "experiment.toml")
     assert code == 0, err
-    plan = open_run(folder / "out")
+    plan = read_run(folder / "out")
     scores = read_rows(plan.places("score"), "scores")
     by_nobody = [row for row in scores if row["explained_by"] == "nobody"]
     assert {row["method"] for row in by_nobody} == {"odd"}
@@ -226,7 +226,7 @@ def test_a_model_in_this_process_scores_a_run_and_repeats_nothing(folder):
     code, _, err = ran(folder, "run", "experiment.toml")
     assert code == 0, err
     asked = int(re.search(r"([\d,]+) answers asked, ", err)[1].replace(",", ""))
-    scores = read_rows(open_run(folder / "out").places("score"), "scores")
+    scores = read_rows(read_run(folder / "out").places("score"), "scores")
     assert scores
     assert sum(row["failed"] for row in scores) == 0
     shutil.rmtree(folder / "out" / "score")
@@ -234,7 +234,7 @@ def test_a_model_in_this_process_scores_a_run_and_repeats_nothing(folder):
     assert code == 0, err
     assert re.search(r"surprisal.*\n.* 0 answers asked, ", err)
     assert asked > 100
-    assert scores == read_rows(open_run(folder / "out").places("score"), "scores")
+    assert scores == read_rows(read_run(folder / "out").places("score"), "scores")
 
 
 def test_a_chat_without_a_template_is_refused_in_one_sentence(folder):
@@ -287,7 +287,7 @@ def test_judges_are_measured_their_scores_corrected_and_no_more_asked_than_is_ne
         assert "the judge's position biases: yes by position" in err
         assert ran(folder, "run", "experiment.toml")[0] == 0
         assert len(server.requests()) == len(asked)
-    plan = open_run(folder / "out")
+    plan = read_run(folder / "out")
     note = json.loads(plan.part("judge.detection", 0).marker.read_text())
     assert note["sensitivity"][1] <= 0.9 <= note["sensitivity"][2]
     assert note["false_positive_rate"][1] <= 0.1 <= note["false_positive_rate"][2]

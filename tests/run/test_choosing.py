@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 from small import SMALL, start
 
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.run.reporting.report import report_sections
 from gloss.run.reporting.run_data import RunData
 from gloss.store.results import read_rows
@@ -50,7 +50,7 @@ def test_rules_are_chosen_without_a_language_model(small_run, tmp_path):
     shutil.copytree(small_run / "out", tmp_path / "out")
     (tmp_path / "experiment.toml").write_text(SMALL + RULES)
     ran(tmp_path)
-    plan = open_run(tmp_path / "out")
+    plan = read_run(tmp_path / "out")
     candidates = read_rows(plan.places("explain"), "candidates")
     explanations = {
         row["feature"]: row["rule"] for row in read_rows(plan.places("explain"), "explanations")
@@ -81,7 +81,7 @@ def test_a_model_is_asked_for_every_candidate_and_every_judgement(small_run, tmp
         assert "explain.repair" in ran(tmp_path, "cost")
         assert server.requests() == []
         ran(tmp_path)
-    plan = open_run(tmp_path / "out")
+    plan = read_run(tmp_path / "out")
     assert {row["method"] for row in read_rows(plan.places("explain"), "explanations")} == {
         "best_of",
         "repair",

@@ -12,7 +12,7 @@ from small import SMALL, edit, run_one_step, start
 from gloss.errors import BadSettings
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import OpenedRun, run_explanations
-from gloss.run.planning import open_run, plan_run
+from gloss.run.planning import plan_run, read_run
 from gloss.run.reporting.report import write_run_report
 from gloss.store.results import read_rows
 from models.servers import serve
@@ -31,7 +31,7 @@ def together(small_run, tmp_path) -> OpenedRun:
     nothing compared yet.
     """
     shutil.copytree(small_run / "out", tmp_path / "out")
-    plan = open_run(tmp_path / "out")
+    plan = read_run(tmp_path / "out")
     chosen = [feature.index for feature in plan.features]
     [file] = (plan.place("decompose") / "features").glob("*.parquet")
 
@@ -44,7 +44,7 @@ def together(small_run, tmp_path) -> OpenedRun:
 
     edit(file, near)
     shutil.rmtree(plan.place("collisions"))
-    return open_run(tmp_path / "out")
+    return read_run(tmp_path / "out")
 
 
 def alike(plan: OpenedRun, features: list[int]) -> None:
@@ -78,7 +78,7 @@ def test_a_run_compares_near_features_once_and_says_of_whom_the_words_speak(toge
     assert any(not row["collides"] for row in pairs)
     groups = read_rows([plan.place("collisions")], "collision_groups")
     assert {row["feature"] for row in groups if row["group"] == 0} >= set(chosen)
-    fresh = open_run(tmp_path / "out")
+    fresh = read_run(tmp_path / "out")
     ran(tmp_path, "browse", "out")
     page = (
         tmp_path / "out" / "page" / "features" / fresh.dictionary_name / f"{chosen[1]}.html"
@@ -116,7 +116,7 @@ def test_a_judge_who_guesses_finds_that_all_collide_and_is_asked_again_only_wher
     with serve(answer="pick at random", script=["ok", "500"]) as server:
         (tmp_path / "experiment.toml").write_text(SMALL + JUDGED.format(url=server.base_url))
         ran(tmp_path, "collisions", "experiment.toml")
-        plan = open_run(tmp_path / "out")
+        plan = read_run(tmp_path / "out")
         lost = [shard for shard in range(plan.shards) if not plan.part("collisions", shard).is_done]
         assert lost
         assert not plan.part("collisions", plan.shards).is_done

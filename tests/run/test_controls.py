@@ -14,7 +14,7 @@ from gloss.records import FeatureActivations
 from gloss.run.control_runs import control_folder, started_controls, wanted_controls
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import OpenedRun
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.run.reporting.untrained_controls import peak_tokens, token_entropy
 from gloss.store.contexts import FixedWindows
 
@@ -39,8 +39,8 @@ def controlled(small_run, tmp_path_factory) -> Path:
 
 
 def test_controls_are_runs_of_their_own_on_the_same_texts(controlled):
-    plan = open_run(controlled)
-    runs = {name: open_run(folder) for name, folder in started_controls(plan)}
+    plan = read_run(controlled)
+    runs = {name: read_run(folder) for name, folder in started_controls(plan)}
     assert list(runs) == ["random_dictionary", "random_subject"]
     for name, run in runs.items():
         assert len(run.features) == 3
@@ -59,16 +59,16 @@ def test_controls_are_runs_of_their_own_on_the_same_texts(controlled):
 
 
 def test_the_random_dictionary_fires_as_often_feature_by_feature(controlled):
-    plan = open_run(controlled)
-    random = open_run(control_folder(plan, "random_dictionary"))
+    plan = read_run(controlled)
+    random = read_run(control_folder(plan, "random_dictionary"))
     mine, theirs = plan.activations.counts, random.activations.counts
     assert theirs.sum() == pytest.approx(mine.sum(), rel=0.02)
     assert np.corrcoef(mine, theirs)[0, 1] > 0.99
 
 
 def test_the_random_subjects_dictionary_has_the_same_shape(controlled):
-    plan = open_run(controlled)
-    random = open_run(control_folder(plan, "random_subject"))
+    plan = read_run(controlled)
+    random = read_run(control_folder(plan, "random_subject"))
     assert random.activations.width == plan.activations.width
     assert random.activations.manifest["nonzeros"] / len(random.corpus) == pytest.approx(
         16, abs=0.5
@@ -85,7 +85,7 @@ def test_controls_that_are_done_are_not_done_again_and_others_are_not_told(contr
     assert {
         path: path.stat().st_mtime_ns for path in (controlled / "controls").rglob("*.parquet")
     } == before
-    plan = open_run(controlled)
+    plan = read_run(controlled)
     tables = plan.experiment.tables()
     tables["controls"]["features"] = 4
     other = OpenedRun(Experiment.of(tables), tuple(plan.keys.items()))
@@ -98,7 +98,7 @@ def test_weights_are_trained_or_random():
 
 
 def test_peaks_are_one_a_context_the_strongest_first(controlled):
-    corpus = open_run(controlled).corpus
+    corpus = read_run(controlled).corpus
     firing = FeatureActivations(
         np.array([1, 2, 40, 41, 70]), np.array([1.0, 2.0, 9.0, 3.0, 4.0], np.float32)
     )

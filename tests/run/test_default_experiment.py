@@ -13,7 +13,7 @@ from small import start
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.store.results import read_rows
 
 EXPERIMENT = """
@@ -133,7 +133,7 @@ def ends_with_pages(folder: Path, model: str, texts: str) -> None:
     assert process.returncode == 0, err
     assert "Traceback" not in err
     assert (folder / "out" / "page" / "index.html").exists()
-    plan = open_run(folder / "out")
+    plan = read_run(folder / "out")
     failures = read_rows([plan.place(stage) for stage in plan.keys], "failures")
     explained = read_rows([plan.place("explain.rule")], "explanations")
     assert {row["feature"] for row in (*failures, *explained)} == {

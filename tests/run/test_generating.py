@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 from small import SMALL, start
 
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.store.results import read_rows
 from models.servers import serve
 
@@ -35,7 +35,7 @@ def test_explanations_make_their_own_feature_fire_and_shuffled_ones_do_not(small
             _, err = process.communicate(timeout=200)
             assert process.returncode == 0, err
             assert bool(server.requests()) == (verb == "run")
-    plan = open_run(tmp_path / "out")
+    plan = read_run(tmp_path / "out")
     scores = read_rows(plan.places("score"), "scores")
     above = {
         control: {

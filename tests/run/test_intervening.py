@@ -9,7 +9,7 @@ from gloss.errors import BadSettings
 from gloss.records import Control, Split
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import shard_effects, shard_examples
-from gloss.run.planning import open_run, plan_run
+from gloss.run.planning import plan_run, read_run
 from gloss.store.results import read_rows
 
 FEW = """
@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_feature_with_contexts_has_effects_and_the_splits_share_no_document(folder: Path):
-    plan = open_run(folder / "out")
+    plan = read_run(folder / "out")
     for shard in range(plan.shards):
         effects = shard_effects(plan, shard)
         assert effects.keys() == {
@@ -72,7 +72,7 @@ def test_every_feature_with_contexts_has_effects_and_the_splits_share_no_documen
 
 
 def test_explanations_by_what_rises_are_scored_and_every_effect_is_on_its_page(folder: Path):
-    plan = open_run(folder / "out")
+    plan = read_run(folder / "out")
     explained = {row["feature"] for row in read_rows(plan.places("explain"), "explanations")}
     assert explained
     scored = [

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from small import SMALL, ran
 
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.store.results import read_rows
 from models.servers import serve
 
@@ -39,7 +39,7 @@ def judged(folder: Path, server) -> str:
 
 
 def packings(folder: Path) -> dict[tuple[int, str], dict]:
-    plan = open_run(folder / "out")
+    plan = read_run(folder / "out")
     return {
         (row["contexts"], row["form"]): row
         for row in read_rows([plan.place("packing.detection")], "packings")
@@ -73,7 +73,7 @@ def test_a_judge_that_says_yes_to_lists_is_asked_one_question_at_a_time_and_is_n
         "the judge of detection: one context a request, asked yes or no, balanced accuracy 1.000"
         in told
     )
-    verdicts = read_rows(open_run(folder / "out").places("score"), "verdicts")
+    verdicts = read_rows(read_run(folder / "out").places("score"), "verdicts")
     assert {row["position"] for row in verdicts} == {0}
     assert "take care" not in told
     assert not any("Take care" in page for page in pages(folder))
@@ -85,7 +85,7 @@ def test_a_judge_that_says_yes_to_everything_is_named_wherever_its_scores_are_sh
     [chosen] = [key for key, row in packings(folder).items() if row["chosen"]]
     assert chosen[0] == 25
     said = re.search(r"take care: The judge of detection said yes to all ([\d,]+) contexts", told)
-    verdicts = read_rows(open_run(folder / "out").places("score"), "verdicts")
+    verdicts = read_rows(read_run(folder / "out").places("score"), "verdicts")
     assert int(said[1].replace(",", "")) == len(verdicts)
     for page in pages(folder):
         assert (
@@ -93,7 +93,7 @@ def test_a_judge_that_says_yes_to_everything_is_named_wherever_its_scores_are_sh
             " nothing" in page
         )
         assert page.count("Take care.") == 1
-    note = json.loads(open_run(folder / "out").part("packing.detection", 0).marker.read_text())
+    note = json.loads(read_run(folder / "out").part("packing.detection", 0).marker.read_text())
     assert note["tells"] is False
 
 

@@ -24,7 +24,7 @@ from gloss.run.execute import feature_errors
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import OpenedRun, stored_examples
-from gloss.run.planning import open_run, plan_run
+from gloss.run.planning import plan_run, read_run
 from gloss.run.reporting import untrained_controls
 from gloss.run.reporting.run_data import RunData
 from gloss.run.stages import attribute, collisions, explain, score
@@ -82,7 +82,7 @@ def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_
     (tmp_path / "experiment.toml").write_text(SMALL + '\n[neighbours]\nby = "cooccurrence"\n')
     features = [
         row["feature"]
-        for row in read_rows([open_run(small_run / "out").place("explain.rule")], "explanations")
+        for row in read_rows([read_run(small_run / "out").place("explain.rule")], "explanations")
     ]
     command = [
         sys.executable,
@@ -97,7 +97,7 @@ def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    plan = open_run(tmp_path / "out")
+    plan = read_run(tmp_path / "out")
     errors = [
         row
         for row in read_rows([plan.place(stage) for stage in plan.keys], "failures")
@@ -164,7 +164,7 @@ def plan(small_run, tmp_path, monkeypatch) -> OpenedRun:
     """The small run, in a folder of the test's own."""
     shutil.copytree(small_run / "out", tmp_path / "out")
     monkeypatch.chdir(tmp_path)
-    return open_run(Path("out"))
+    return read_run(Path("out"))
 
 
 def test_a_report_leaves_a_feature_out_that_fails(plan, monkeypatch):

@@ -13,7 +13,7 @@ from gloss.errors import BadSettings
 from gloss.records import Negative
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import shard_examples
-from gloss.run.planning import open_run, plan_run
+from gloss.run.planning import plan_run, read_run
 from gloss.run.stages.neighbours import search_by_encoder
 
 NEAR = SMALL.replace(
@@ -33,7 +33,7 @@ def test_near_features_are_found_once_and_give_negatives(small_run, tmp_path, by
     shutil.copytree(small_run / "out", tmp_path / "out")
     (tmp_path / "experiment.toml").write_text(NEAR.format(by=by))
     ran(tmp_path, "sample", "experiment.toml")
-    plan = open_run(tmp_path / "out")
+    plan = read_run(tmp_path / "out")
     assert set(plan.near) == {feature.index for feature in plan.features}
     written = [
         [near["feature"] for near in plan.described[feature.index]["neighbours"]]

@@ -12,7 +12,7 @@ from gloss.errors import BadInput
 from gloss.records import Control, FeatureId, Split
 from gloss.run.chat_clients import NoClient
 from gloss.run.opened_run import run_explanations, shard_examples
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.score.execution import Execution
 from gloss.store.evidence import Evidence
 from gloss.store.results import read_rows
@@ -20,7 +20,7 @@ from gloss.store.sealed_json import read_sealed_json, seal_json
 
 
 def test_a_run_leaves_pages_records_and_its_resolved_settings(small_run):
-    plan = open_run(small_run / "out")
+    plan = read_run(small_run / "out")
     assert (small_run / "out" / "page" / "index.html").exists()
     explained = {e.feature for e in run_explanations(plan)["explain.rule"]}
     scores = read_rows(plan.places("score"), "scores")
@@ -32,7 +32,7 @@ def test_a_run_leaves_pages_records_and_its_resolved_settings(small_run):
 
 
 def test_controls_are_the_scores_that_other_features_explanations_get(small_run):
-    plan = open_run(small_run / "out")
+    plan = read_run(small_run / "out")
     explanations = run_explanations(plan)["explain.rule"]
     scorer, given = Execution(resamples=1), set[FeatureId]()
     told = {
@@ -64,7 +64,7 @@ def test_controls_are_the_scores_that_other_features_explanations_get(small_run)
 
 
 def test_every_treated_feature_is_an_explanation_or_a_failure_with_its_reason(small_run):
-    plan = open_run(small_run / "out")
+    plan = read_run(small_run / "out")
     explained = {e.feature.index for e in run_explanations(plan)["explain.rule"]}
     failed = {
         row["feature"] for row in read_rows([plan.place(stage) for stage in plan.keys], "failures")
@@ -74,7 +74,7 @@ def test_every_treated_feature_is_an_explanation_or_a_failure_with_its_reason(sm
 
 
 def test_no_document_is_both_shown_and_held_out(small_run):
-    plan = open_run(small_run / "out")
+    plan = read_run(small_run / "out")
     for shard in range(plan.shards):
         for examples in shard_examples(plan, shard):
             shown = plan.corpus.documents_in_train[examples.train.documents]
@@ -148,7 +148,7 @@ def test_a_run_whose_tables_have_other_columns_is_refused_and_made_anew(small_ru
     del written["tables"]
     resolved.write_bytes(seal_json(written))
     with pytest.raises(BadInput, match="another version of gloss, whose tables have other columns"):
-        open_run(resolved.parent)
+        read_run(resolved.parent)
     process = start(tmp_path / "older", "run", "experiment.toml")
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err + out

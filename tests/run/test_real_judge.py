@@ -14,7 +14,7 @@ from small import ran
 from gloss.models.chat_models.ledger import Ledger
 from gloss.run.chat_capabilities import ledger_path
 from gloss.run.opened_run import OpenedRun
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.store.results import read_rows
 from models.llama_cpp import serve_file
 
@@ -96,7 +96,7 @@ def judged(
     code, _, said = ran(folder, "run", "e.toml", seconds=800)
     assert code == 0, said
     assert "Traceback" not in said
-    return open_run(folder / "out"), " ".join(said.split())
+    return read_run(folder / "out"), " ".join(said.split())
 
 
 def scores(plan: OpenedRun) -> list[dict]:

@@ -9,7 +9,7 @@ from small import reseal
 
 from gloss.pages.report_sections import Grid
 from gloss.records import Control, EditKind, Effect, Estimate, FeatureId, Shift, Split
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.run.reporting.interventions import interventions_section
 from gloss.run.reporting.judges import judges_section
 from gloss.run.reporting.report import report_sections
@@ -21,7 +21,7 @@ from gloss.store.results import Part, effect_row, read_rows
 @pytest.fixture
 def found(small_run, tmp_path) -> RunData:
     shutil.copytree(small_run / "out", tmp_path / "out")
-    return RunData(open_run(tmp_path / "out"))
+    return RunData(read_run(tmp_path / "out"))
 
 
 def test_a_run_without_a_judge_or_interventions_says_nothing_of_them(found):
@@ -130,7 +130,7 @@ def test_a_judge_that_says_yes_ever_more_is_suspected(found):
 def test_effects_are_told_by_target_beside_a_random_direction(found, tmp_path):
     path = tmp_path / "out" / "experiment.json"
     reseal(path, keys=found.run.keys | {"intervene": "k"})
-    again = RunData(open_run(tmp_path / "out"))
+    again = RunData(read_run(tmp_path / "out"))
     rows = [
         effect_row(made(again.run.features[number], control, rise))
         for number in range(5)

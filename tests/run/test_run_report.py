@@ -5,7 +5,7 @@ import shutil
 from small import start
 
 from gloss.records import Control
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.run.reporting.report import SECTIONS, write_run_report
 from gloss.run.reporting.run_data import RunData, headline_values
 
@@ -27,14 +27,14 @@ def test_the_page_states_settings_scores_controls_failures_and_time(small_run, t
         "of a random feature",
     ):
         assert said in page
-    for feature in open_run(tmp_path / "out").features[:3]:
+    for feature in read_run(tmp_path / "out").features[:3]:
         assert (
             tmp_path / "out" / "page" / "features" / feature.dictionary / f"{feature.index}.html"
         ).exists()
 
 
 def test_links_lead_to_pages_that_exist(small_run):
-    plan = open_run(small_run / "out")
+    plan = read_run(small_run / "out")
     found = RunData(plan)
     linked = [found.link(feature.index).target for feature in plan.features]
     assert all(target and (plan.folder / target).is_file() for target in linked)
@@ -42,7 +42,7 @@ def test_links_lead_to_pages_that_exist(small_run):
 
 
 def test_what_failed_counts_as_0_beside_the_score(small_run):
-    found = RunData(open_run(small_run / "out"))
+    found = RunData(read_run(small_run / "out"))
     report = write_run_report(found.run)
     scores = next(section for section in report.sections if section.title == "Scores")
     own, padded, *controls = scores.blocks[0].lines
@@ -53,7 +53,7 @@ def test_what_failed_counts_as_0_beside_the_score(small_run):
 
 
 def test_a_section_without_records_is_left_out(small_run):
-    found = RunData(open_run(small_run / "out"))
+    found = RunData(read_run(small_run / "out"))
     object.__setattr__(found, "scores", {})
     assert sum(section(found) is None for section in SECTIONS) >= 3
 

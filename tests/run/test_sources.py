@@ -10,7 +10,7 @@ from harmed import gloss as typed
 
 import gloss
 from gloss.errors import BadInput, BadSettings
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.run.sources import (
     NamedDictionary,
     NamedModel,
@@ -28,7 +28,7 @@ def done(folder: Path, *words: object) -> str:
 
 
 def feature(run: Path) -> str:
-    return str(open_run(run).features[0].index)
+    return str(read_run(run).features[0].index)
 
 
 @pytest.fixture(scope="session")

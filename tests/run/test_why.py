@@ -10,7 +10,7 @@ from small import SMALL, start
 from gloss.errors import BadSettings
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import shard_examples, shard_token_attributions
-from gloss.run.planning import open_run, plan_run
+from gloss.run.planning import plan_run, read_run
 
 WHY = "\n[attribute]\ncontexts = 1\ntokens = 4\nreplacement_tokens = 1\n"
 FEW = SMALL.replace("features = 12", "features = 3").replace(
@@ -32,7 +32,7 @@ def folder(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_tokens_kept_give_the_activation_that_was_collected(folder: Path):
-    plan = open_run(folder / "out")
+    plan = read_run(folder / "out")
     for shard in range(plan.shards):
         reasons = shard_token_attributions(plan, shard)
         examples = {found.feature.index: found for found in shard_examples(plan, shard)}

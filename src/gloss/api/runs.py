@@ -16,7 +16,7 @@ from gloss.pages.heatmap import ContextRow, Palette, paint_context
 from gloss.pages.page_records import FeaturePage, MistakenContexts
 from gloss.records import PADDING, Contexts, Effect, Examples, Explanation, Failure, FeatureId
 from gloss.run.opened_run import OpenedRun, restore_feature_examples, shard_rows
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.run.reporting.feature_pages import (
     compose_feature_page,
     compose_run_summary,
@@ -77,7 +77,7 @@ class Run:
         >>> len(gloss.Run.open(Path("runs/demo"))) == len(run)
         True
         """
-        return Run(open_run(folder))
+        return Run(read_run(folder))
 
     def __getitem__(self, index: int) -> "Feature":
         """The feature with this index in the dictionary. Raises BadInput where there is none."""

@@ -292,7 +292,7 @@ class Experiment:
             if isinstance(each.type, type) and is_dataclass(each.type):
                 chosen[name] = build_dataclass(each.type, tables.get(name, {}), f"[{name}]")
             elif name in method_tables() and name in tables:
-                chosen[name] = method_settings(name, tables[name])
+                chosen[name] = listed_methods(name, tables[name])
             elif name in tables:
                 chosen[name] = tables[name]
         chosen["stages"] = {
@@ -405,7 +405,7 @@ def method_tables() -> dict[str, tuple[SettingsTable, ...]]:
     }
 
 
-def method_settings(name: str, given: Any) -> tuple[SettingsTable, ...]:
+def listed_methods(name: str, given: Any) -> tuple[SettingsTable, ...]:
     """The settings of each method of a table. Raises BadSettings."""
     found = (given,) if isinstance(given, dict) else tuple(given)
     if others := [entry for entry in found if not isinstance(entry, dict)]:

@@ -27,7 +27,7 @@ from gloss.run.judge_doubts import judge_doubts
 from gloss.run.methods import SettingsMapping
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED
-from gloss.run.planning import open_run, plan_run, tables_of
+from gloss.run.planning import plan_run, read_run, tables_of
 from gloss.run.progress import console, out, print_notes, progress_bar
 from gloss.run.reporting.feature_pages import write_run_pages
 from gloss.run.reporting.report import REPORT, print_report, print_section, write_run_report
@@ -241,7 +241,7 @@ def write_and_print_report(folders: Sequence[Path], *, wait: bool = False) -> No
     if len(folders) > 1:
         print_section(compare_runs(folders))
         return
-    run = open_run(folders[0])
+    run = read_run(folders[0])
     with sole_writer(run.folder, wait=wait):
         print_report(write_run_report(run))
         out.print(f"{held_out_copies(run)}", highlight=False)
@@ -257,7 +257,7 @@ def print_judge_doubts(run: OpenedRun) -> None:
 
 def rewrite_pages(folder: Path, *, wait: bool = False) -> None:
     """Write a run's pages again."""
-    run = open_run(folder)
+    run = read_run(folder)
     with sole_writer(run.folder, wait=wait):
         index = write_run_pages(run)
     console.print(f"open [bold]{index.resolve().as_uri()}[/]", highlight=False)

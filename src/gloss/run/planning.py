@@ -16,7 +16,7 @@ def plan_run(asked: Experiment) -> OpenedRun:
     return OpenedRun(asked, tuple(step_keys(asked).items()))
 
 
-def open_run(folder: Path) -> OpenedRun:
+def read_run(folder: Path) -> OpenedRun:
     """The run that a folder holds, with its keys, wherever it and its texts are now.
 
     Raises BadInput where there is none, and Damaged.

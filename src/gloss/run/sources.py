@@ -14,7 +14,7 @@ from gloss.run.experiment import AUTO, EMBEDDED, NEURONS, RANDOM, SubjectSetting
 from gloss.run.keys import source_hash, weights_hash
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED, recorded_dtype
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 
 if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
@@ -136,7 +136,7 @@ def run_in(name: str) -> OpenedRun | None:
     or an old one.
     """
     folder = Path(name).expanduser()
-    return open_run(folder) if (folder / RESOLVED).is_file() else None
+    return read_run(folder) if (folder / RESOLVED).is_file() else None
 
 
 def trains_dictionary(run: OpenedRun) -> bool:

@@ -26,7 +26,7 @@ from rich.text import Text
 from gloss.errors import BadInput, BadSettings
 from gloss.run.damage import require_undamaged
 from gloss.run.opened_run import OpenedRun
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.run.progress import out
 from gloss.run.stage import installed_stages, planned_steps
 
@@ -67,7 +67,7 @@ def print_query_answer(
         )
     if not sql.strip(" \t\n;"):
         raise BadSettings('there is no query; give one, for example "SELECT * FROM scores LIMIT 5"')
-    run = open_run(folder)
+    run = read_run(folder)
     if form == AnswerFormat.PARQUET and sys.stdout.isatty():
         raise BadSettings(
             "Parquet is no text for a terminal; send it to a file, as in --format parquet >"

@@ -9,7 +9,7 @@ from rich.text import Text
 from gloss.run.damage import find_damage, is_readable_part
 from gloss.run.execute.feature_errors import feature_error_lines
 from gloss.run.opened_run import OpenedRun
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.run.progress import out
 from gloss.run.sources import dictionary_line
 from gloss.run.stage import Step, installed_stages, planned_steps
@@ -18,7 +18,7 @@ from gloss.store.results import read_rows
 
 def print_run_status(folder: Path) -> None:
     """Print what is damaged, one line a step, then the failures by stage and reason."""
-    run = open_run(folder)
+    run = read_run(folder)
     for found in find_damage(run.place(stage) for stage in run.keys):
         line = (
             f"{found.path.relative_to(run.folder)} is damaged: {found.why}; run the experiment"

@@ -13,7 +13,7 @@ from gloss.run.chat_capabilities import CAPABILITIES_FILE, CONTROL, LEDGER
 from gloss.run.damage import find_damage
 from gloss.run.execute.stage_times import TIMES
 from gloss.run.plan import RESOLVED, SUBJECT_RECORD
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.run.progress import out
 from gloss.store.atomic import remove_path
 from gloss.store.lock import sole_writer
@@ -32,7 +32,7 @@ def verify_run(folder: Path, *, mend: bool = False, wait: bool = False) -> None:
     something damaged is left.
     """
     if not (folder / RESOLVED).exists():
-        open_run(folder)
+        read_run(folder)
     # Where nobody can write, as in an archive, nobody else does.
     alone = sole_writer(folder, wait=wait) if mend or os.access(folder, os.W_OK) else nullcontext()
     with alone:

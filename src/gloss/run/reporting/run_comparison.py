@@ -13,7 +13,7 @@ from gloss.pages import page_text
 from gloss.pages.report_sections import Cell, Grid, Section
 from gloss.records import NOBODY, Control
 from gloss.run.experiment import SettingsTable
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.run.reporting.run_data import RunData, Scored, headline_values
 from gloss.statistics.intervals import student_interval, welch_interval
 from gloss.store.results import Row
@@ -54,7 +54,7 @@ def compare_runs(folders: Sequence[Path]) -> Section:
     Raises Mismatch where the runs differ in more than that, BadSettings where a dictionary has
     fewer than FEWEST seeds.
     """
-    runs = [RunData(open_run(folder)) for folder in folders]
+    runs = [RunData(read_run(folder)) for folder in folders]
     require_comparable(runs)
     groups = group_by_dictionary(runs)
     require_seeds(groups)

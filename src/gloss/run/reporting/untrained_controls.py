@@ -18,7 +18,7 @@ from gloss.pages import page_text
 from gloss.pages.report_sections import Cell, Grid, Section
 from gloss.records import NOBODY, Control, Failure, FeatureActivations, FeatureId
 from gloss.run.control_runs import started_controls
-from gloss.run.planning import open_run
+from gloss.run.planning import read_run
 from gloss.run.reporting.run_data import RunData, Values, headline_values
 from gloss.store.contexts import FixedWindows, corpus_windows
 from gloss.store.corpus import Corpus
@@ -67,7 +67,7 @@ def untrained_controls_section(found: RunData) -> Section | None:
 def finished_controls(found: RunData) -> Iterator[tuple[str, RunData]]:
     """The controls whose scores are whole, with how they are called."""
     for name, folder in started_controls(found.run):
-        run = open_run(folder)
+        run = read_run(folder)
         if run.part("collect", 0).is_done and all(
             run.part(stage, shard).is_done
             for stage in run.stages("score")
