@@ -270,7 +270,7 @@ def decompose_lines(facts: ExperimentFacts, asked: InitSettings) -> list[str]:
     """The dictionary: given, or trained on the same text."""
     if asked.dictionary:
         given = NamedDictionary.of(asked.dictionary, asked.site)
-        name = str(given.folder) if given.plan else given.name
+        name = str(given.folder) if given.run else given.name
         return [
             "# The dictionary of features, which was trained elsewhere.",
             "[decompose]",
