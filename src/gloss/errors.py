@@ -68,7 +68,7 @@ def require_at_least(least: int | float, settings: object, *names: str) -> None:
 def require_one_of(choices: Iterable[str], settings: object, name: str) -> None:
     """Raise BadSettings, with what there is, where this attribute is none of the choices.
 
-    >>> require_one_of(("regression", "sampling"), method, "approach")
+    >>> require_one_of(["rule", "max_activating"], feature.explanation, "method")
     """
     if (given := getattr(settings, name)) not in (known := list(choices)):
         raise BadSettings(f"{name} is {given!r}; give {' or '.join(map(repr, known))}")

@@ -51,7 +51,7 @@ class TopK:
 
         >>> batches = iter(torch.randn(8, 512, 16))
         >>> TopK(width=32, k=4, tokens=2048, batch=512).fit(batches, model.site("mlp_out.1"), rng)
-        SparseCoder(reads=..., writes=...)
+        <dictionary: 32 features of mlp_out.1>
     """
 
     width: int = 2048
