@@ -7,6 +7,7 @@ from enum import StrEnum
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from gloss.pages.report_sections import Section
 from gloss.records import Contexts, Effect, Examples, Explanation, Failure, FeatureId, Score
 from gloss.store.token_attributions import TokenAttribution
 
@@ -84,6 +85,7 @@ class FeaturePage:
     effects: tuple[Effect, ...] = ()  # of amplifying it, and of random directions beside it
     # why it fires in its strongest train contexts
     token_attributions: tuple[TokenAttribution, ...] = ()
+    sections: tuple[Section, ...] = ()  # facts and tables that stages of one's own add
 
     @property
     def state(self) -> FeatureState:

@@ -43,6 +43,7 @@ def page_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["grid_cells"] = grid_cells
     names = ("decimal", "interval", "percent", "one_in", "whole", "strength")
     environment.filters.update(
         {name: getattr(number_format, f"format_{name}") for name in names}
@@ -65,7 +66,6 @@ def write_report_page(path: Path, report: ReportPage) -> Path:
         "report",
         report=report,
         ridges=ridges,
-        grid_cells=grid_cells,
         finite=math.isfinite,
         width=RIDGE_WIDTH,
         height=RIDGE_HEIGHT,
