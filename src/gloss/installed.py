@@ -30,7 +30,12 @@ def installed(group: str) -> Mapping[str, EntryPoint]:
 
 def precedence(point: EntryPoint) -> tuple[bool, str]:
     """What comes first where two packages offer the same name."""
-    return not point.module.startswith(OWN), point.value
+    return not is_own(point), point.value
+
+
+def is_own(point: EntryPoint) -> bool:
+    """Whether gloss itself holds what the entry point names."""
+    return point.module.startswith(OWN)
 
 
 def load_installed(point: EntryPoint) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gloss.installed import load_installed
 from gloss.run.experiment import EMBEDDED, Experiment
-from gloss.run.keys import model_hash, result_key, source_hash, weights_hash
+from gloss.run.keys import code_hash, model_hash, result_key, source_hash, weights_hash
 from gloss.run.methods import (
     SettingsMapping,
     installed_methods,
@@ -37,7 +37,8 @@ def dictionary_content(asked: Experiment) -> str:
     """The dictionary that was given, or the texts that one is trained on."""
     given = asked.decompose.get("dictionary")
     if given is None:
-        return text_content(asked)
+        trainer = code_and_weights("decompose", asked.trainer)
+        return result_key(text_content(asked), *trainer) if trainer else text_content(asked)
     return source_hash(str(embedded_folder("dictionary")) if given == EMBEDDED else given)
 
 
@@ -61,9 +62,8 @@ def method_reads(
 
 
 def method_content(asked: Experiment, verb: str, settings: SettingsMapping) -> list[Any]:
-    """What the results of a method depend on: its settings, who answers it, what it embeds with."""
-    answers = answer_dependencies(asked, verb, settings)
-    return [settings, answers, embedder_weights(verb, settings)]
+    """What the results of a method depend on: its settings, who answers it, its content."""
+    return [settings, answer_dependencies(asked, verb, settings), code_and_weights(verb, settings)]
 
 
 def answer_dependencies(asked: Experiment, verb: str, settings: SettingsMapping) -> list[object]:
@@ -74,7 +74,7 @@ def answer_dependencies(asked: Experiment, verb: str, settings: SettingsMapping)
     if not method_asks(verb, settings):
         return []
     point = installed_methods(verb)[name]
-    prompts = files(point.value.rpartition(":")[0].rpartition(".")[0]) / "prompts" / f"{name}.yaml"
+    prompts = files(point.module.rpartition(".")[0] or "gloss") / "prompts" / f"{name}.yaml"
     here = asked.chat.get("backend") == "transformers"
     weights = model_content(asked.chat["model"], asked.chat.get("revision", "")) if here else ""
     return [
@@ -88,7 +88,7 @@ def answer_dependencies(asked: Experiment, verb: str, settings: SettingsMapping)
             if name in asked.chat
         ),
         weights,
-        prompts.read_text("utf-8") if prompts.is_file() else "",
+        code_hash(point) or (prompts.read_text("utf-8") if prompts.is_file() else ""),
         *(
             each
             for _, of, table in wrapped_methods(load_installed(point), settings)
@@ -97,11 +97,17 @@ def answer_dependencies(asked: Experiment, verb: str, settings: SettingsMapping)
     ]
 
 
-def embedder_weights(verb: str, settings: SettingsMapping) -> list[str]:
-    """The hashes of the models that a method and its parts embed with, by their setting `model`."""
-    own = [source_hash(settings["model"])] if settings.get("model") else []
-    parts = wrapped_methods(load_installed(installed_methods(verb)[settings["method"]]), settings)
-    return [*own, *(each for _, of, table in parts for each in embedder_weights(of, table))]
+def code_and_weights(verb: str, settings: SettingsMapping) -> list[str]:
+    """The hashes of what stands behind a method and its parts besides their settings: the code of a
+    stranger's package, and the model that one embeds with, by its setting `model`.
+    """
+    point = installed_methods(verb)[settings["method"]]
+    own = [code_hash(point), source_hash(settings["model"]) if settings.get("model") else ""]
+    parts = wrapped_methods(load_installed(point), settings)
+    return [
+        *filter(None, own),
+        *(each for _, of, table in parts for each in code_and_weights(of, table)),
+    ]
 
 
 def experiment_packings(asked: Experiment) -> list[str]:

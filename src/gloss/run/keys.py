@@ -5,10 +5,12 @@ again.
 import hashlib
 import json
 import os
+from importlib.metadata import EntryPoint
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gloss.installed import __version__
+from gloss.installed import __version__, is_own
 from gloss.models.pretrained.hub import hub_snapshot, is_local_path
 from gloss.store.digests import cached_file_digest
 
@@ -65,3 +67,18 @@ def weights_hash(folder: str) -> str:
     """
     path = os.path.expanduser(folder)  # noqa: PTH111
     return fingerprint(Path(path), deep=False) if os.path.exists(path) else folder  # noqa: PTH110
+
+
+def code_hash(point: EntryPoint) -> str:
+    """The hash of the sources and prompts of a stranger's package, so that a method that is changed
+    works anew; "" for gloss' own, for which its version stands.
+    """
+    if is_own(point):
+        return ""
+    spec = find_spec(point.module.partition(".")[0])
+    whole = hashlib.sha256()
+    for place in (spec.submodule_search_locations or [spec.origin]) if spec else []:
+        for file in sorted(Path(place).rglob("*")) if Path(place).is_dir() else [Path(str(place))]:
+            if file.suffix in (".py", ".yaml"):
+                whole.update(f"{file.name}\0{cached_file_digest(file)}\0".encode())
+    return whole.hexdigest()

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from gloss.records import Examples, Failure, FeatureId, Negative
-from gloss.run.dependencies import chosen_features
+from gloss.run.dependencies import chosen_features, code_and_weights
 from gloss.run.experiment import Experiment
 from gloss.run.methods import build_method
 from gloss.run.opened_run import OpenedRun
@@ -24,7 +24,8 @@ class SampleStage(Stage):
     tables = named_tables("examples", "failures")
 
     def content(self, asked: Experiment, step: Step) -> Any:
-        return asked.sample, asked.contexts, chosen_features(asked)
+        code = [code_and_weights("sample", settings) for settings in asked.sample]
+        return asked.sample, asked.contexts, chosen_features(asked), *filter(None, code)
 
     def work(self, job: Job, shard: int) -> None:
         sample_shard(job, shard)
