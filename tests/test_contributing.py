@@ -1,0 +1,203 @@
+"""CONTRIBUTING.md, followed to the letter: its files are written, its packages installed, its
+commands typed.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gloss.store.results import Row, read_rows
+
+pytestmark = pytest.mark.timeout(900)  # a module's packages and runs are made in one test's name
+PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
+BLOCK = re.compile(r"^([^\n]+(?:\n[^\n]+)*)\n\n```\w+\n(.*?)^```", re.M | re.S)
+NAME = re.compile(r"`([\w/]+\.(?:py|toml))`")  # at the beginning of the paragraph above a block
+COMMANDS = re.compile(r"^\$ (.+)$", re.M)
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder in which one part of the page is followed."""
+
+    folder: Path
+    part: str
+
+    @property
+    def packages(self) -> Path:
+        """Where packages are installed, beside those of this Python."""
+        return self.folder / "site-packages"
+
+    def write_files(self) -> list[Path]:
+        """Write every file that the part shows."""
+        shown: list[Path] = []
+        for paragraph, text in BLOCK.findall(self.part):
+            if named := NAME.match(paragraph):
+                shown.append(Path(named[1]))
+                path = self.folder / shown[-1]
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(text)
+        return shown
+
+    def type(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Type a command of the page. Packages go to a folder of this test."""
+        name, *words = shlex.split(command)
+        here = str(Path(sys.executable).parent)
+        if [name, *words[:2]] == ["pip", "install", "--editable"]:
+            offline = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+            words = ["-m", "pip", "install", *offline, "--target", str(self.packages), *words[2:]]
+        elif name == "pytest":
+            words = ["-m", "pytest", "-p", "no:cacheprovider", *words]
+        known = {"gloss": f"{here}/gloss"} | dict.fromkeys(
+            ("pip", "python", "pytest"), sys.executable
+        )
+        paths = [str(self.packages), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return subprocess.run(
+            [known[name], *words],
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=250,
+        )
+
+    def follow(self) -> dict[str, str]:
+        """Write the files and type the commands, each of which must end well: what they said."""
+        self.write_files()
+        said: dict[str, str] = {}
+        for command in COMMANDS.findall(self.part):
+            done = self.type(command)
+            assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
+            said[command] = done.stdout
+        return said
+
+
+def part_of_page(heading: str) -> str:
+    """The page from a heading to the next of its level."""
+    return PAGE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def workplace(tmp_path_factory: pytest.TempPathFactory, heading: str) -> Workplace:
+    return Workplace(tmp_path_factory.mktemp("place"), part_of_page(heading))
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory) -> tuple[Workplace, dict[str, str]]:
+    place = workplace(tmp_path_factory, "Add a scorer in ten minutes")
+    return place, place.follow()
+
+
+@pytest.fixture(scope="module")
+def format_(tmp_path_factory) -> tuple[Workplace, dict[str, str]]:
+    place = workplace(tmp_path_factory, "Add a format")
+    return place, place.follow()
+
+
+def scores(place: Workplace) -> list[Row]:
+    return [
+        row
+        for folder in sorted((place.folder / "toy" / "score").iterdir())
+        for row in read_rows([folder], "scores")
+    ]
+
+
+@pytest.mark.parametrize("heading", ["Add a scorer in ten minutes", "Add a format"])
+def test_a_package_needs_three_files_and_none_of_gloss_own(tmp_path, heading):
+    files = Workplace(tmp_path, part_of_page(heading)).write_files()
+    [package] = {file.parent.name for file in files if file.parent.name}
+    assert package != "gloss"
+    assert 1 < len([file for file in files if file.parent.name == package]) <= 3
+
+
+def test_the_scorer_of_the_page_stands_in_the_report_with_its_controls(scorer):
+    place, said = scorer
+    rows = scores(place)
+    assert {row["control"] for row in rows} == {
+        "none",
+        "random_explanation",
+        "shuffled_explanation",
+    }
+    assert {row["method"] for row in rows} == {"quoted"}
+    own = [row["value"] for row in rows if row["control"] == "none"]
+    other = [row["value"] for row in rows if row["control"] != "none"]
+    assert len(own) > 2
+    assert sum(own) / len(own) > sum(other) / len(other) + 0.2
+    [query] = [text for command, text in said.items() if command.startswith("gloss query")]
+    assert f"{own[0]:.3f}"[:4] in query
+    assert "quoted" in (place.folder / "toy" / "report.html").read_text()
+
+
+def test_a_scorer_that_raises_for_one_feature_costs_that_feature_alone(scorer):
+    place, _ = scorer
+    before = {row["feature"]: row for row in scores(place) if row["control"] == "none"}
+    lost = min(before)
+    module = place.packages / "quoted.py"
+    module.write_text(
+        module.read_text().replace(
+            "        if not quoted:\n",
+            f"        if explanation.feature.index == {lost}:\n"
+            '            raise KeyError("out of order")\n'
+            "        if not quoted:\n",
+        )
+    )
+    done = place.type("gloss run toy.toml")
+    assert done.returncode == 0, done.stderr
+    newest = max((place.folder / "toy" / "score").iterdir(), key=lambda path: path.stat().st_mtime)
+    after = {
+        row["feature"]: row for row in read_rows([newest], "scores") if row["control"] == "none"
+    }
+    assert after.keys() == before.keys() - {lost}
+    assert all(after[feature] == before[feature] for feature in after)
+    reasons = [row for row in read_rows([newest], "failures") if row["feature"] == lost]
+    assert reasons
+    assert all("out of order" in row["detail"] for row in reasons)
+    assert "out of order" in (place.folder / "toy" / "log" / "score.quoted.log").read_text()
+
+
+SAME_CODES = """
+import gloss, torch
+own, copy = gloss.load_dictionary(), gloss.load_dictionary("mine")
+x = torch.randn(8, own.d_in, generator=torch.Generator().manual_seed(0))
+assert torch.equal(own.encode(x).dense(own.width), copy.encode(x).dense(own.width))
+assert torch.equal(own.reconstruct(x), copy.reconstruct(x))
+print(own.reads, copy.reads)
+"""
+
+
+def test_a_dictionary_in_the_format_of_the_page_is_the_one_that_was_copied(format_):
+    place, said = format_
+    done = place.type(f"python -c {shlex.quote(SAME_CODES)}")
+    assert done.returncode == 0, done.stderr
+    assert len(set(done.stdout.split())) == 1
+    checked = said["gloss check embedded mine --tokens 2000"]
+    assert re.search(r"FVU\W+0\.[0-4]", checked), checked
+    folders = list((place.folder / "coded" / "decompose").iterdir())
+    assert len(list(read_rows(folders, "features"))) > 1000
+
+
+def test_a_broken_file_of_the_format_and_a_broken_package_are_one_sentence_each(format_):
+    place, _ = format_
+    (place.folder / "torn").mkdir()
+    (place.folder / "torn" / "dictionary.npz").write_bytes(b"no archive")
+    done = place.type("gloss compare torn torn")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "gloss: torn cannot be read by the format npz of the package npzd"
+    )
+    assert done.stderr.count("\n") == 1
+    module = place.packages / "npzdict.py"
+    module.write_text(f"import nothing_of_that_name\n{module.read_text()}")
+    done = place.type("gloss compare mine mine")
+    assert done.returncode == 2
+    note, sentence = done.stderr.splitlines()
+    assert note.startswith(
+        "note: npz (gloss.format) of the package npzdict cannot be imported (No mo"
+    )
+    assert sentence.startswith(
+        "gloss: mine holds dictionary.npz, and a dictionary is cfg.json with"
+    )
