@@ -174,7 +174,7 @@ def test_a_dictionary_in_the_format_of_the_page_is_the_one_that_was_copied(forma
     done = place.type(f"python -c {shlex.quote(SAME_CODES)}")
     assert done.returncode == 0, done.stderr
     assert len(set(done.stdout.split())) == 1
-    checked = said["gloss check embedded mine --tokens 2000"]
+    checked = said["gloss check embedded mine --tokens 500"]
     assert re.search(r"FVU\W+0\.[0-4]", checked), checked
     folders = list((place.folder / "coded" / "decompose").iterdir())
     assert len(list(read_rows(folders, "features"))) > 1000
