@@ -14,7 +14,7 @@ import pytest
 
 from gloss.store.results import Row, read_rows
 
-pytestmark = pytest.mark.timeout(900)  # a module's packages and runs are made in one test's name
+pytestmark = pytest.mark.timeout(1800)  # a module's packages and runs are made in one test's name
 PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 BLOCK = re.compile(r"^([^\n]+(?:\n[^\n]+)*)\n\n```\w+\n(.*?)^```", re.M | re.S)
 NAME = re.compile(r"`([\w/]+\.(?:py|toml))`")  # at the beginning of the paragraph above a block
@@ -63,7 +63,7 @@ class Workplace:
             env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1"},
             capture_output=True,
             text=True,
-            timeout=250,
+            timeout=600,
         )
 
     def follow(self) -> dict[str, str]:
