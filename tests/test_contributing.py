@@ -123,12 +123,15 @@ def test_the_scorer_of_the_page_stands_in_the_report_with_its_controls(scorer):
         "shuffled_explanation",
     }
     assert {row["method"] for row in rows} == {"quoted"}
-    own = [row["value"] for row in rows if row["control"] == "none"]
+    own = {row["feature"]: row["value"] for row in rows if row["control"] == "none"}
     other = [row["value"] for row in rows if row["control"] != "none"]
     assert len(own) > 2
-    assert sum(own) / len(own) > sum(other) / len(other) + 0.2
+    assert sum(own.values()) / len(own) > sum(other) / len(other)
+    best = max(own, key=own.__getitem__)
+    theirs = [row["value"] for row in rows if row["feature"] == best and row["control"] != "none"]
+    assert own[best] > max(theirs) + 0.3
     [query] = [text for command, text in said.items() if command.startswith("gloss query")]
-    assert f"{own[0]:.3f}"[:4] in query
+    assert f"{own[best]:.3f}"[:4] in query
     assert "quoted" in (place.folder / "toy" / "report.html").read_text()
 
 
