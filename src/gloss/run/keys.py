@@ -76,9 +76,10 @@ def code_hash(point: EntryPoint) -> str:
     if is_own(point):
         return ""
     spec = find_spec(point.module.partition(".")[0])
+    places = (spec.submodule_search_locations or [spec.origin or ""]) if spec else []
     whole = hashlib.sha256()
-    for place in (spec.submodule_search_locations or [spec.origin]) if spec else []:
-        for file in sorted(Path(place).rglob("*")) if Path(place).is_dir() else [Path(str(place))]:
+    for place in map(Path, places):
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
             if file.suffix in (".py", ".yaml"):
                 whole.update(f"{file.name}\0{cached_file_digest(file)}\0".encode())
     return whole.hexdigest()
