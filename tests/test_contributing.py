@@ -5,6 +5,7 @@ commands typed.
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -106,7 +107,10 @@ def scores(place: Workplace) -> list[Row]:
     ]
 
 
-@pytest.mark.parametrize("heading", ["Add a scorer in ten minutes", "Add a format"])
+@pytest.mark.parametrize(
+    "heading",
+    ["Add a scorer in ten minutes", "Add a format", "Add a stage", "Add an executor"],
+)
 def test_a_package_needs_three_files_and_none_of_gloss_own(tmp_path, heading):
     files = Workplace(tmp_path, part_of_page(heading)).write_files()
     [package] = {file.parent.name for file in files if file.parent.name}
@@ -196,3 +200,68 @@ def test_a_package_that_cannot_be_imported_is_one_sentence_and_the_folder_anothe
     assert sentence.startswith(
         "gloss: mine holds dictionary.npz, and a dictionary is cfg.json with"
     )
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory) -> tuple[Workplace, dict[str, str]]:
+    place = workplace(tmp_path_factory, "Add a stage")
+    return place, place.follow()
+
+
+def parts_of(folder: Path) -> dict[str, bytes]:
+    """Every file of results below a folder, by the end of its name."""
+    return {
+        "/".join(file.parts[-2:]): file.read_bytes() for file in sorted(folder.rglob("*.parquet"))
+    }
+
+
+def test_the_stage_of_the_page_is_seen_wherever_stages_are(stage):
+    place, said = stage
+    [made] = (place.folder / "counted" / "wordcount").iterdir()
+    rows = read_rows([made], "wordcounts")
+    assert rows
+    assert re.search(r"wordcount +│ 2 of 2 │", said["gloss status counted"])
+    [query] = [text for command, text in said.items() if command.startswith("gloss query")]
+    assert f"{len(rows)} " in query
+    assert "explanations are long" in (place.folder / "counted" / "report.html").read_text()
+    pages = list((place.folder / "counted" / "page").rglob(f"{rows[0]['feature']}.html"))
+    assert any("Word count" in page.read_text() for page in pages)
+
+
+def test_the_stage_of_the_page_is_made_anew_where_its_code_or_its_settings_are_others(stage):
+    place, _ = stage
+    folder = place.folder / "counted"
+    explained = parts_of(folder / "explain")
+    module, toml = place.packages / "wordcount.py", place.folder / "counted.toml"
+    for file, old, new, kept in (
+        (module, "words > longest", "words >= longest", 2),
+        (toml, "longest = 4", "longest = 5", 3),
+        (toml, "[wordcount]\nlongest = 5\n", "", 3),
+    ):
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+        done = place.type("gloss run counted.toml")
+        assert done.returncode == 0, done.stderr
+        assert len(list((folder / "wordcount").iterdir())) == kept
+    assert parts_of(folder / "explain") == explained
+    refused = place.type("gloss query counted 'SELECT wrong FROM wordcounts'")
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+
+
+def test_shards_that_another_executor_runs_are_the_same(tmp_path_factory):
+    place = workplace(tmp_path_factory, "Add an executor")
+    place.follow()
+    explained = place.folder / "spread" / "explain"
+    spread = parts_of(explained)
+    assert len(spread) > 1
+    shutil.rmtree(explained)
+    toml = place.folder / "spread.toml"
+    toml.write_text(re.sub(r"^executor = .*$", 'executor = "serial"', toml.read_text(), flags=re.M))
+    assert place.type("gloss explain spread.toml").returncode == 0
+    assert parts_of(explained) == spread
+    toml.write_text(toml.read_text().replace('"serial"', '"slurm"'))
+    refused = place.type("gloss explain spread.toml")
+    assert refused.returncode == 2
+    assert "one_by_one" in refused.stderr

@@ -22,7 +22,7 @@ from gloss.pages.report_sections import Section
 from gloss.run.chat_clients import ChatClient, NoClient
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import Experiment, method_label
-from gloss.run.keys import result_key
+from gloss.run.keys import code_hash, result_key
 from gloss.run.methods import SettingsMapping, installed_methods, method_asks, suggestion
 from gloss.run.opened_run import OpenedRun
 from gloss.run.reporting.run_data import RunData
@@ -265,8 +265,9 @@ def step_keys(asked: Experiment) -> dict[str, str]:
     for step in planned_steps(asked):
         stage = step.stage
         reads = [keys[name] for name in stage.reads(asked, step, list(keys))]
+        code = code_hash(installed_methods("stage")[stage.name])
         keys[step.name] = result_key(
-            stage.name, table_columns(stage), reads, stage.content(asked, step)
+            stage.name, code, table_columns(stage), reads, stage.content(asked, step)
         )
     return keys
 
