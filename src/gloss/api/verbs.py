@@ -139,7 +139,6 @@ def steer(
     from gloss.records import EditKind, FeatureId
     from gloss.run.commands.steer import SteeringSettings, steered_effect
 
-    asked = SteeringSettings(edit, strength, kl, new_tokens)
     match what:
         case (feature, prompts) if hasattr(feature, "run"):
             model, dictionary, name = feature.run.model, feature.run.dictionary, feature.id
@@ -150,6 +149,7 @@ def steer(
                 "steer takes a feature of a run and prompts, or a model, a dictionary, the"
                 f" feature's index and prompts; it was given {len(what)} things"
             )
+    asked = SteeringSettings(edit, strength, kl, new_tokens)
     require_fit(dictionary, model)
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     baseline = Baseline.of(model, prompt_tokens(model, texts), dictionary.writes)
