@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from gloss.score.judge.answer_parsing import parse_answers, yes_or_no
-from gloss.score.judge.questions import parse_all_answers
+
+
+def parse_all_answers(text: str, wanted: int) -> list[bool] | None:
+    """Yes or no on so many contexts, as a person would read the answer; None unless there is one on
+    each of them.
+    """
+    said = parse_answers(text, wanted, yes_or_no, counts=True)
+    return [said[position][0] for position in range(wanted)] if len(said) == wanted else None
+
 
 YES_NO = (
     ("yes", "no"),

@@ -132,9 +132,9 @@ def test_tallies_of_shards_add_up_and_survive_json():
         for side in (0, 1)
     ]
     assert sum_tallies(json.loads(json.dumps(parts))) == tally_scores(given)
-    assert tallied_answers(tally_scores(given)).number == 480
-    assert tallied_answers(tally_scores(given), own=True).number == 160
-    assert tallied_answers(tally_scores(given), truth=True, own=True).number == 80
+    assert tallied_answers(tally_scores(given)).items == 480
+    assert tallied_answers(tally_scores(given), own=True).items == 160
+    assert tallied_answers(tally_scores(given), truth=True, own=True).items == 80
 
 
 def test_an_explainer_with_a_name_of_two_words_is_told_by_it():

@@ -9,9 +9,9 @@ import numpy as np
 
 from gloss.errors import BadSettings
 from gloss.models.chat_models.account import UNREADABLE_REMEDY
-from gloss.models.chat_models.client import Chat, ProgressReport
+from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.manner import Manner
-from gloss.models.chat_models.prices import Usage
+from gloss.models.chat_models.prices import Usage, UsageReport
 from gloss.models.chat_models.prompts import Conversation
 from gloss.run.chat_capabilities import (
     chat_model,
@@ -89,7 +89,7 @@ class EndpointClient:
         conversations: Iterable[Conversation[T]],
         rng: np.random.Generator,
         ledger: Path,
-        count: ProgressReport,
+        count: UsageReport,
     ) -> list[T]:
         """Have an endpoint answer, and remember what it teaches of how it wants to be asked."""
         print_key_use(chat.base_url, chat.api_key_env)

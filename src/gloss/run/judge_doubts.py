@@ -63,7 +63,7 @@ def yes_share_line(run: OpenedRun, stage: str) -> str:
         return ""
     return (
         f"the judge said yes to {said.yes:,} of {said.yes + said.no:,} contexts"
-        f" ({100 * said.share:.0f} %)"
+        f" ({100 * said.yes_share:.0f} %)"
     )
 
 

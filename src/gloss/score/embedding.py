@@ -8,12 +8,22 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from numpy import ndarray
 
 from gloss.models.chat_models.prompts import Conversation
 from gloss.models.embedder import Embedder, load_embedder
-from gloss.records import Contexts, Estimate, Explanation, Failure, Needs, Negative, Reason, Score
+from gloss.records import (
+    Contexts,
+    Estimate,
+    Examples,
+    Explanation,
+    Failure,
+    Needs,
+    Negative,
+    Reason,
+    Score,
+)
 from gloss.score.judge.verdict_metrics import too_few_contexts
 from gloss.statistics.ranking import ranking_estimates, ranking_headline
 from gloss.store.context_text import context_texts
@@ -60,18 +70,10 @@ class Embedding:
         close = (
             embed_texts(chosen, texts) @ chosen.embed([self.instruction + explanation.text])[0]
         ).astype(np.float64)
-        near, far = close[: len(firing)], close[len(firing) :]
         hard = inactive.quantiles != Negative.RANDOM
-        estimates = ranking_estimates(near, far, hard, examples.share_held_out, rng)
-        estimates["auprc_of_guessing"] = Estimate(*[len(firing) / len(texts)] * 3)
-        return Score(
-            examples.feature,
-            "embedding",
-            explanation.method,
-            len(texts),
-            0,
-            estimates,
-            ranking_headline(hard),
+        sides = close[: len(firing)], close[len(firing) :]
+        return score_ranking(
+            ("embedding", ranking_headline(hard)), explanation, examples, sides, rng
         )
 
 
@@ -133,15 +135,27 @@ class ExampleEmbedding:
             )
         firing, inactive, shown, others = (embed_contexts(chosen, side, evidence) for side in sides)
         towards = shown.mean(0, dtype=np.float64) - others.mean(0, dtype=np.float64)
-        hard = examples.inactive_held_out.quantiles != Negative.RANDOM
-        estimates = ranking_estimates(
-            firing @ towards, inactive @ towards, hard, examples.share_held_out, rng
-        )
-        n = len(firing) + len(inactive)
-        estimates["auprc_of_guessing"] = Estimate(*[len(firing) / n] * 3)
-        return Score(
-            examples.feature, EXAMPLE_EMBEDDING, explanation.method, n, 0, estimates, "auroc"
-        )
+        closeness = firing @ towards, inactive @ towards
+        return score_ranking((EXAMPLE_EMBEDDING, "auroc"), explanation, examples, closeness, rng)
+
+
+def score_ranking(
+    called: tuple[str, str],
+    explanation: Explanation,
+    examples: Examples,
+    closeness: tuple[Float64[ndarray, " firing"], Float64[ndarray, " inactive"]],
+    rng: np.random.Generator,
+) -> Score:
+    """How well closeness tells the held-out contexts in which the feature fires from the others,
+    beside guessing; `called` names the method and its headline.
+    """
+    firing, inactive = closeness
+    n = len(firing) + len(inactive)
+    hard = examples.inactive_held_out.quantiles != Negative.RANDOM
+    estimates = ranking_estimates(firing, inactive, hard, examples.share_held_out, rng)
+    estimates["auprc_of_guessing"] = Estimate(*[len(firing) / n] * 3)
+    method, headline = called
+    return Score(examples.feature, method, explanation.method, n, 0, estimates, headline)
 
 
 def embed_contexts(

@@ -57,6 +57,9 @@ class Usage:
     unread: int = 0  # answers that were cut off, or that could not be read
 
 
+UsageReport = Callable[[Usage], None]
+
+
 @dataclass(frozen=True, slots=True)
 class CostEstimate:
     """What a run would ask.

@@ -19,9 +19,9 @@ from gloss.models.chat_models.capabilities import (
     Probe,
     probe_own_text,
 )
-from gloss.models.chat_models.client import Chat, ProgressReport
 from gloss.models.chat_models.completions import OWN_TEXT_FIELD, OwnTextForm, request_in_form
 from gloss.models.chat_models.connection import Connection
+from gloss.models.chat_models.endpoint import Endpoint
 from gloss.models.chat_models.ledger import Ledger
 from gloss.models.chat_models.manner import (
     LIMITS,
@@ -31,7 +31,7 @@ from gloss.models.chat_models.manner import (
     learn_manner,
     manner_guesses,
 )
-from gloss.models.chat_models.prices import Usage, add_answer
+from gloss.models.chat_models.prices import Usage, UsageReport, add_answer
 from gloss.models.chat_models.prompts import Answer, Conversation, Prompt
 from gloss.models.chat_models.replies import (
     ATTEMPTS_AT_NOTHING,
@@ -62,10 +62,10 @@ class Session:
 
     def __init__(
         self,
-        chat: Chat,
+        chat: Endpoint,
         ledger: Ledger,
         rng: np.random.Generator,
-        progress: ProgressReport | None,
+        progress: UsageReport | None,
         known: Capabilities | None,
         account: EndpointAccount | None = None,
     ) -> None:

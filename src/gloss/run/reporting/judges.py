@@ -124,8 +124,10 @@ def yes_share_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:
                 tallied_answers(tally, truth=False, own=True),
                 tallied_answers(tally, own=False),
             )
-            shares = (f"{100 * part.share:.0f} %" if part.yes + part.no else "–" for part in parts)
-            yield stage.partition(".")[2], f"{every.number:,}", *shares, f"{every.failed:,}"
+            shares = (
+                f"{100 * part.yes_share:.0f} %" if part.yes + part.no else "–" for part in parts
+            )
+            yield stage.partition(".")[2], f"{every.items:,}", *shares, f"{every.failed:,}"
 
 
 def position_bias_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:

@@ -8,9 +8,9 @@ were judged with an explanation and with its control, the difference that the ex
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from gloss.records import Control, Estimate, Score, Verdict
+from gloss.score.judge.verdict_metrics import VerdictCounts
 from gloss.statistics.intervals import NORMAL_QUANTILE
 
 FEWEST = 20  # answers, or pairs on either side, before anything is said against a judge
@@ -81,28 +81,9 @@ def sum_tallies(tallies: Iterable[Tally]) -> Tally:
     return {key: dict(counts) for key, counts in total.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerCounts:
-    """How often a judge said yes and no, and how often nothing that could be had."""
-
-    yes: int
-    no: int
-    failed: int
-
-    @property
-    def share(self) -> float:
-        """Of yes, among answers; not a number where there are none."""
-        return self.yes / (self.yes + self.no) if self.yes + self.no else math.nan
-
-    @property
-    def number(self) -> int:
-        """How many contexts it was asked about."""
-        return self.yes + self.no + self.failed
-
-
 def tallied_answers(
     given: Tally, *, truth: bool | None = None, own: bool | None = None
-) -> AnswerCounts:
+) -> VerdictCounts:
     """The answers of a tally: all, or those of one side, or under the explanation itself, or under
     its controls.
     """
@@ -112,7 +93,7 @@ def tallied_answers(
         if (truth is None or side == SIDES[truth])
         and (own is None or (control == Control.NONE) == own)
     ]
-    return AnswerCounts(
+    return VerdictCounts(
         *(sum(counts.get(said, 0) for counts in kept) for said in ("yes", "no", "failed"))
     )
 
@@ -156,15 +137,15 @@ def doubts_about_judge(given: Tally, *, tells: bool = False) -> Iterator[str]:
     A judge that `tells` right from wrong elsewhere may well say no to everything here.
     """
     said = tallied_answers(given)
-    if said.failed > UNREAD * max(said.number, FEWEST):
+    if said.failed > UNREAD * max(said.items, FEWEST):
         yield (
-            f"gave no answer that could be read to {said.failed:,} of {said.number:,} contexts; its"
+            f"gave no answer that could be read to {said.failed:,} of {said.items:,} contexts; its"
             " scores measure nothing"
         )
         return
-    constant = said.share >= SAME or (said.yes == 0 and not tells)
+    constant = said.yes_share >= SAME or (said.yes == 0 and not tells)
     if len(tallied_sides(given)) == 2 and said.yes + said.no >= FEWEST and constant:
-        share = "all" if not said.yes * said.no else f"{100 * said.share:.1f} % of"
+        share = "all" if not said.yes * said.no else f"{100 * said.yes_share:.1f} % of"
         word = "yes" if said.yes > said.no else "no"
         yield (
             f"said {word} to {share} {said.yes + said.no:,} contexts that it was asked about; its"

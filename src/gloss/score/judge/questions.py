@@ -264,14 +264,6 @@ def question_verdicts(
     return found
 
 
-def parse_all_answers(text: str, wanted: int) -> list[bool] | None:
-    """Yes or no on so many contexts, as a person would read the answer; None unless there is one on
-    each of them.
-    """
-    said = parse_answers(text, wanted, yes_or_no, counts=True)
-    return [said[position][0] for position in range(wanted)] if len(said) == wanted else None
-
-
 def count_next_questions(
     verdicts: Sequence[Verdict], asked: int, left: int, contexts_per_question: int, precision: float
 ) -> int:

@@ -1,5 +1,6 @@
 """What a judge's yes and no on contexts add up to, with the answers that are missing in place."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ HARD = tuple(kind for kind in Negative if kind is not Negative.RANDOM)
 
 @dataclass(frozen=True, slots=True)
 class VerdictCounts:
-    """How the judge answered on one kind of context: yes, no, or not at all."""
+    """How often a judge said yes and no, and how often nothing that could be had."""
 
     yes: int
     no: int
@@ -27,6 +28,11 @@ class VerdictCounts:
     def items(self) -> int:
         """How many were asked."""
         return self.yes + self.no + self.failed
+
+    @property
+    def yes_share(self) -> float:
+        """Of yes, among answers; not a number where there are none."""
+        return self.yes / (self.yes + self.no) if self.yes + self.no else math.nan
 
     def rate(self, successes: int) -> Float64[ndarray, " one"]:
         """A count as a share of the items; not a number where there are none."""
