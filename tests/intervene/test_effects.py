@@ -22,7 +22,7 @@ from gloss.records import (
     Reason,
     Split,
 )
-from gloss.store.results import effect_from_row, effect_row
+from gloss.store.record_rows import effect_from_row, effect_row
 
 ASKED = InterventionSettings(
     kl=(1.0, 0.33), prompts=10, train_prompts=9, completions=2, new_tokens=3

@@ -15,7 +15,8 @@ from gloss.run.reporting.judges import judges_section
 from gloss.run.reporting.report import report_sections
 from gloss.run.reporting.run_data import RunData
 from gloss.run.reporting.scores import quantile_shares, sensitivity_section, verdict_shares
-from gloss.store.results import Part, effect_row, read_rows
+from gloss.store.record_rows import effect_row
+from gloss.store.results import Part, read_rows
 
 
 @pytest.fixture

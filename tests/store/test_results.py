@@ -7,18 +7,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from gloss.records import Control, Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
-from gloss.store.results import (
-    Part,
+from gloss.store.record_rows import (
     explanation_from_row,
     explanation_row,
     failure_from_row,
     failure_row,
-    read_rows,
     score_from_row,
     score_row,
     verdict_from_row,
     verdict_rows,
 )
+from gloss.store.results import Part, read_rows
 from gloss.store.schemas import SCHEMAS
 
 FEATURE = FeatureId("demo", 3)

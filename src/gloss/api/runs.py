@@ -25,12 +25,8 @@ from gloss.run.reporting.feature_pages import (
 from gloss.run.reporting.setup import held_out_copies
 from gloss.store.context_text import context_pieces
 from gloss.store.evidence import Evidence
-from gloss.store.results import (
-    Row,
-    explanation_from_row,
-    failure_from_row,
-    read_rows,
-)
+from gloss.store.record_rows import explanation_from_row, failure_from_row
+from gloss.store.results import Row, read_rows
 from gloss.store.schemas import SCHEMAS
 from gloss.store.vocabulary import Vocabulary
 from gloss.store.window_shares import CopiedWindows

@@ -11,7 +11,8 @@ from gloss.run.methods import SettingsMapping
 from gloss.run.opened_run import OpenedRun
 from gloss.score.judge.doubts import Tally, doubts_about_judge, sum_tallies, tallied_answers
 from gloss.score.judge.position_bias import is_noticeable, measure_position_bias
-from gloss.store.results import read_rows, verdict_from_row
+from gloss.store.record_rows import verdict_from_row
+from gloss.store.results import read_rows
 
 TALLY_NOTE = "answers"  # in the notes of a scorer's parts
 NO_BETTER_THAN_CHANCE = (

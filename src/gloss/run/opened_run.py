@@ -16,7 +16,8 @@ from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
 from gloss.store.embeddings import Embeddings
 from gloss.store.evidence import NewTextReader
-from gloss.store.results import Part, Row, effect_from_row, explanation_from_row, read_rows
+from gloss.store.record_rows import effect_from_row, explanation_from_row
+from gloss.store.results import Part, Row, read_rows
 from gloss.store.stored_examples import restore_examples
 from gloss.store.token_attributions import TokenAttribution, token_attributions_by_feature
 

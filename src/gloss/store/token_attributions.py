@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gloss.records import FeatureId
-from gloss.store.results import Row, feature_columns, feature_from_row
+from gloss.store.record_rows import feature_columns, feature_from_row
+from gloss.store.results import Row
 
 LEAST_SHARE = 0.5  # share of the variation below which a context's sets say nothing
 LEAST_WEIGHT = 0.2  # share of the largest offset's weight from which on another counts

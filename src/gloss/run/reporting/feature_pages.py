@@ -39,13 +39,13 @@ from gloss.run.stage import planned_steps
 from gloss.score.execution import find_rule_mistakes
 from gloss.store.contexts import cut_contexts
 from gloss.store.corpus import Corpus
-from gloss.store.results import (
-    Row,
+from gloss.store.record_rows import (
     explanation_from_row,
     failure_from_row,
     score_from_row,
     verdict_from_row,
 )
+from gloss.store.results import Row
 
 WIDTH = 32
 BINS = 24  # of a page's histogram

@@ -16,7 +16,7 @@ from gloss.pages.page_records import FeaturePage
 from gloss.records import Contexts, Examples, Failure
 from gloss.run.opened_run import OpenedRun, shard_token_attributions, stored_examples
 from gloss.run.stage import Job, Stage, Step, Where
-from gloss.store.results import failure_row
+from gloss.store.record_rows import failure_row
 from gloss.store.schemas import named_tables
 from gloss.store.token_attributions import TokenAttribution, token_attribution_rows
 

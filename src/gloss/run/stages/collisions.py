@@ -32,7 +32,8 @@ from gloss.score.collisions import (
 )
 from gloss.score.discrimination import Discrimination
 from gloss.store.evidence import Evidence
-from gloss.store.results import Row, failure_row, feature_columns, feature_from_row, read_rows
+from gloss.store.record_rows import failure_row, feature_columns, feature_from_row
+from gloss.store.results import Row, read_rows
 from gloss.store.schemas import named_tables
 
 Explanations = Mapping[FeatureId, Explanation]

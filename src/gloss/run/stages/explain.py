@@ -21,7 +21,7 @@ from gloss.run.stage import Job, MethodStage, Step, Where, where_method_runs
 from gloss.run.stages.packing import with_measured_packing
 from gloss.run.stages.score import scorer_evidence
 from gloss.store.evidence import validation_evidence
-from gloss.store.results import candidate_rows, explanation_row, failure_row
+from gloss.store.record_rows import candidate_rows, explanation_row, failure_row
 from gloss.store.schemas import named_tables
 from gloss.store.token_attributions import weightiest_offsets
 

@@ -14,7 +14,7 @@ from gloss.run.opened_run import OpenedRun, shard_effects, stored_examples
 from gloss.run.reporting.interventions import interventions_section
 from gloss.run.reporting.run_data import RunData
 from gloss.run.stage import Job, Stage, Step, Where
-from gloss.store.results import effect_row, failure_row
+from gloss.store.record_rows import effect_row, failure_row
 from gloss.store.schemas import named_tables
 
 

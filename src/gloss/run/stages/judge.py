@@ -22,7 +22,8 @@ from gloss.score.judge.calibration_items import (
     CalibrationTexts,
 )
 from gloss.score.judge.verdict_metrics import VerdictCounts
-from gloss.store.results import Row, failure_row, read_rows
+from gloss.store.record_rows import failure_row
+from gloss.store.results import Row, read_rows
 from gloss.store.schemas import named_tables
 
 ANSWERS = ("yes", "no", "failed")

@@ -14,7 +14,8 @@ from gloss.run.experiment import Experiment
 from gloss.run.opened_run import OpenedRun
 from gloss.run.stage import Job, Stage, Step
 from gloss.sample.cooccurrence import FeaturesByToken
-from gloss.store.results import Row, failure_row, feature_columns
+from gloss.store.record_rows import failure_row, feature_columns
+from gloss.store.results import Row
 from gloss.store.schemas import named_tables
 
 DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near

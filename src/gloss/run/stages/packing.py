@@ -37,7 +37,8 @@ from gloss.score.judge.packing import (
 )
 from gloss.score.judge.questions import MOST_CONTEXTS, QuestionForm
 from gloss.store.evidence import Evidence
-from gloss.store.results import Row, failure_row, read_rows
+from gloss.store.record_rows import failure_row
+from gloss.store.results import Row, read_rows
 from gloss.store.schemas import named_tables
 
 RULES = 4  # that the contexts are spread over, so that each fills a request

@@ -12,7 +12,8 @@ from gloss.run.opened_run import OpenedRun
 from gloss.run.stage import Job, Stage, Step
 from gloss.sample.examples import gather_examples
 from gloss.sample.negatives import WANT_EMBEDDINGS, WANT_NEIGHBOURS, NegativeSources
-from gloss.store.results import Row, failure_row
+from gloss.store.record_rows import failure_row
+from gloss.store.results import Row
 from gloss.store.schemas import named_tables
 from gloss.store.stored_examples import reference_rows
 

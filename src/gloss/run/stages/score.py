@@ -32,7 +32,7 @@ from gloss.run.stages.packing import with_measured_packing
 from gloss.score.judge.doubts import tally_scores
 from gloss.score.judge.error_correction import add_corrections
 from gloss.store.evidence import Evidence
-from gloss.store.results import failure_row, score_row, verdict_rows
+from gloss.store.record_rows import failure_row, score_row, verdict_rows
 from gloss.store.schemas import named_tables
 
 Exchanged = tuple[Control, Explanation]
