@@ -75,7 +75,7 @@ def run(rng: np.random.Generator, small: bool) -> list[Row]:
     """Every fact about the compiled features."""
     subject = compile_subject(rng, each=2 if small else 8)
     corpus = cut_into_corpus(
-        subject.text(25_000 if small else 50_000, rng).astype(np.int32),
+        subject.random_text(25_000 if small else 50_000, rng).astype(np.int32),
         subject.subject.vocabulary(),
         rng,
     )

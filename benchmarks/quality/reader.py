@@ -181,5 +181,5 @@ def marks_of(asked: str) -> Marks | None:
 
 def pieces(text: str, marks: Marks | None) -> list[tuple[str, bool]]:
     """The tokens of a text, and whether each is marked."""
-    stretches = marks.read(text) if marks else [(text, False)]
+    stretches = marks.parse(text) if marks else [(text, False)]
     return [(piece, inside) for stretch, inside in stretches for piece in PIECES.findall(stretch)]

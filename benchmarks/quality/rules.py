@@ -288,7 +288,7 @@ def half(words: ndarray, index: int, planted: Planted, rng: np.random.Generator)
     windows = corpus_windows(corpus, 32)
     held_out = places[~corpus.in_train[places]]
     whole, first = (
-        np.unique(windows.holding(at))
+        np.unique(windows.windows_of(at))
         for at in (held_out, held_out[corpus.tokens[held_out] == words[0]])
     )
     hits, tokens = (

@@ -90,7 +90,7 @@ def collected(folder: Path, chosen: argparse.Namespace, rng: np.random.Generator
             CodeTriples(features, positions, values),
         )
     (folder / "activations").mkdir()
-    ShardMerge(shards, number, chosen.tokens, chosen.tokens // SEQUENCE).into(
+    ShardMerge(shards, number, chosen.tokens, chosen.tokens // SEQUENCE).write_into(
         folder / "activations", ignore_progress
     )
     manifest = {"width": chosen.features, "tokens": chosen.tokens, "rows_per_group": ROWS}

@@ -48,7 +48,7 @@ def test_a_head_to_zero_is_its_stretch_of_z_to_zero(subject, tokens):
     game = AblationGame(subject, heads, tokens, MEASURE, Ablation.ZERO)
     masks = ~np.eye(len(game.players), dtype=bool)
     values = game.values(masks)
-    width = subject.width(heads.sites[0]) // heads.number[heads.sites[0]]
+    width = subject.width_at(heads.sites[0]) // heads.number[heads.sites[0]]
     for number, (site, head) in enumerate(heads.at):
 
         def cut(x, head=head):

@@ -49,7 +49,7 @@ def stranger(subject) -> Subject:
     torch.manual_seed(0)
     config = GPTNeoXConfig(
         vocab_size=len(subject.vocabulary()),
-        hidden_size=subject.width(Site("resid_post", 0)),
+        hidden_size=subject.width_at(Site("resid_post", 0)),
         num_hidden_layers=3,
         num_attention_heads=4,
         intermediate_size=64,

@@ -24,14 +24,16 @@ def corpus(subject: Subject, folder: Path) -> Corpus:
 
 def vectors_in_order(subject: Subject, corpus: Corpus) -> torch.Tensor:
     whole = torch.zeros(len(corpus), 16)
-    for batch in SiteReader(subject, SITE, 64).over(corpus.tokens, np.diff(corpus.offsets)):
+    for batch in SiteReader(subject, SITE, 64).read_batches(corpus.tokens, np.diff(corpus.offsets)):
         whole[batch.positions] = batch.vectors
     return whole
 
 
 def test_padding_and_company_in_a_batch_change_nothing(subject: Subject, corpus: Corpus) -> None:
     whole = vectors_in_order(subject, corpus)
-    for batch in SiteReader(subject, SITE, 10**5).over(corpus.tokens, np.diff(corpus.offsets)):
+    for batch in SiteReader(subject, SITE, 10**5).read_batches(
+        corpus.tokens, np.diff(corpus.offsets)
+    ):
         torch.testing.assert_close(batch.vectors, whole[batch.positions], rtol=1e-4, atol=1e-5)
 
 

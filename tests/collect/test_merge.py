@@ -49,7 +49,7 @@ def stored(dense: np.ndarray, folder: Path, held: int) -> Activations:
         )
         shards.write(number, number * STRETCH, lengths, WIDTH, codes)
     (folder / "out").mkdir()
-    ShardMerge(shards, len(dense) // STRETCH, len(dense), len(dense) // 40, held).into(
+    ShardMerge(shards, len(dense) // STRETCH, len(dense), len(dense) // 40, held).write_into(
         folder / "out", ignore_progress
     )
     manifest = f'{{"width": {WIDTH}, "tokens": {len(dense)}, "rows_per_group": {ROWS}}}'

@@ -96,18 +96,20 @@ def test_lengths_that_vary_widely_are_not_massive() -> None:
     x = planted(50_000, 3)[0] * torch.from_numpy(
         np.random.default_rng(1).lognormal(0, 0.5, (50_000, 1)).astype(np.float32)
     )
-    assert int(VectorLengths.of(x, 10.0).massive(x).sum()) <= 5
+    assert int(VectorLengths.of(x, 10.0).are_massive(x).sum()) <= 5
 
 
 def test_zeros_and_values_that_are_not_finite_are_not_massive() -> None:
     x = torch.zeros(9, D)
     x[:2] = torch.tensor([[5.0], [float("inf")]])
-    assert not VectorLengths.of(x, 10.0).massive(x).any()  # most are 0: nothing says what is usual
-    assert not VectorLengths.of(x[:0], 10.0).massive(x).any()
+    assert (
+        not VectorLengths.of(x, 10.0).are_massive(x).any()
+    )  # most are 0: nothing says what is usual
+    assert not VectorLengths.of(x[:0], 10.0).are_massive(x).any()
     x[2:] = 1.0
     # an infinite one is an error, and no massive token
-    assert VectorLengths.of(x, 10.0).massive(x).tolist() == [False] * 9
-    assert VectorLengths.of(x, 4.0).massive(x).tolist() == [True] + [False] * 8
+    assert VectorLengths.of(x, 10.0).are_massive(x).tolist() == [False] * 9
+    assert VectorLengths.of(x, 4.0).are_massive(x).tolist() == [True] + [False] * 8
 
 
 def test_batches_of_massive_tokens_alone_teach_nothing_and_break_nothing() -> None:

@@ -116,7 +116,9 @@ def test_an_affix_is_counted_where_it_matches(kind: str) -> None:
     affixes = find_shared_affixes(lexicon)
     for number, (condition, _) in enumerate(affixes.conditions):
         members = affixes.tokens[affixes.affixes == number]
-        assert np.array_equal(np.flatnonzero(lexicon.table(condition)), np.sort(members)), condition
+        assert np.array_equal(np.flatnonzero(lexicon.truths(condition)), np.sort(members)), (
+            condition
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -108,7 +108,7 @@ class Model:
     def __init__(self, layers: int, d_model: int) -> None:
         self.layers, self.d_model = layers, d_model
 
-    def width(self, site: Site) -> int:
+    def width_at(self, site: Site) -> int:
         return self.d_model
 
 

@@ -120,7 +120,7 @@ def test_a_mixture_of_experts_has_no_neurons_to_offer():
         Mismatch,
         match=r"mlp_act\.2 is not offered: what the MLP gives is not one matrix times something",
     ):
-        subject_of("mixtral").width(Site("mlp_act", 2))
+        subject_of("mixtral").width_at(Site("mlp_act", 2))
 
 
 def test_a_middle_that_could_not_be_carried_to_the_end_is_read_and_not_edited():

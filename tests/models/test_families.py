@@ -67,7 +67,7 @@ def test_only_gemma_has_post_norms(subject: Subject, tokens: Tensor):
 
 def test_a_width_is_the_width_of_what_is_read(subject: Subject, tokens: Tensor):
     x = read_layer(subject, tokens, 1)
-    assert {kind: subject.width(Site(kind, 1)) for kind in x} == {
+    assert {kind: subject.width_at(Site(kind, 1)) for kind in x} == {
         kind: activation.shape[2] for kind, activation in x.items()
     }
 

@@ -22,7 +22,7 @@ from gloss.models.chat_models.ledger import Ledger
 from gloss.models.chat_models.prompts import Answer
 with Ledger(Path(sys.argv[1])) as ledger:
     for i in itertools.count() if sys.argv[3] == "ever" else range(int(sys.argv[3])):
-        ledger.put(f"{sys.argv[2]} {i}", "m", Answer(f"answer {i}"))
+        ledger.keep(f"{sys.argv[2]} {i}", "m", Answer(f"answer {i}"))
         print(i, flush=True)
 """
 
@@ -44,7 +44,7 @@ def test_an_answer_comes_back_whole(tmp_path):
         0.125,
     )
     with Ledger(tmp_path / "l") as ledger:
-        assert ledger.put("k", "m", answer)
+        assert ledger.keep("k", "m", answer)
     with Ledger(tmp_path / "l") as ledger:
         assert ledger.get("k") == answer
         assert ledger.get("other") is None
@@ -52,16 +52,16 @@ def test_an_answer_comes_back_whole(tmp_path):
 
 def test_a_refusal_is_kept_and_a_failed_request_is_not(tmp_path):
     with Ledger(tmp_path / "l") as ledger:
-        assert ledger.put("refused", "m", Answer(None, Reason.REFUSED, "no"))
-        assert not ledger.put("failed", "m", Answer(None, Reason.REQUEST_ERROR, "down"))
+        assert ledger.keep("refused", "m", Answer(None, Reason.REFUSED, "no"))
+        assert not ledger.keep("failed", "m", Answer(None, Reason.REQUEST_ERROR, "down"))
         assert ledger.get("refused") == Answer(None, Reason.REFUSED, "no")
         assert ledger.get("failed") is None
 
 
 def test_the_first_answer_stays():
     with Ledger(None) as ledger:
-        ledger.put("k", "m", Answer("first"))
-        ledger.put("k", "m", Answer("second"))
+        ledger.keep("k", "m", Answer("first"))
+        ledger.keep("k", "m", Answer("second"))
         assert ledger.get("k") == Answer("first")
         assert len(ledger) == 1
 
@@ -70,7 +70,7 @@ def test_money_adds_up():
     with Ledger(None) as ledger:
         assert ledger.spent() == 0
         for number in range(4):
-            ledger.put(str(number), "m", Answer("x", money=0.5 if number else None))
+            ledger.keep(str(number), "m", Answer("x", money=0.5 if number else None))
         assert ledger.spent() == 1.5
 
 
@@ -106,7 +106,7 @@ def test_a_ledger_that_another_is_just_making_is_waited_for(tmp_path):
     other.execute("INSERT INTO begun VALUES (1)")
     threading.Timer(0.5, other.close).start()
     with Ledger(tmp_path / "l") as ledger:
-        assert ledger.put("key", "m", Answer("kept"))
+        assert ledger.keep("key", "m", Answer("kept"))
 
 
 def test_two_processes_write_at_once(tmp_path):
@@ -144,7 +144,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
     with Ledger(tmp_path / "l") as ledger:
         ledger._connection.execute("PRAGMA max_page_count=4")
         with pytest.raises(BadInput, match=r"database or disk is full.*space left"):
-            ledger.put("k", "m", Answer("x" * 100_000))
+            ledger.keep("k", "m", Answer("x" * 100_000))
         assert ledger.get("k") is None
 
 
@@ -155,13 +155,15 @@ def test_log_probabilities_of_the_prompt_come_back_with_their_places():
     )
     answer = Answer("", prompt_logprobs=own)
     with Ledger(None) as ledger:
-        ledger.put("k", "m", answer)
+        ledger.keep("k", "m", answer)
         assert ledger.get("k") == answer
 
 
 def test_answers_of_older_ledgers_are_read():
     with Ledger(None) as ledger:
-        ledger.put("k", "m", Answer("ja", logprobs=(TokenLogprob("ja", -0.25, (("nein", -1.5),)),)))
+        ledger.keep(
+            "k", "m", Answer("ja", logprobs=(TokenLogprob("ja", -0.25, (("nein", -1.5),)),))
+        )
         ledger._connection.execute(
             """UPDATE answers SET logprobs = '[["ja", -0.25, [["nein", -1.5]]]]'"""
         )
@@ -171,14 +173,14 @@ def test_answers_of_older_ledgers_are_read():
 
 def test_totals_are_by_model_and_say_whether_every_price_is_known(tmp_path):
     with Ledger(tmp_path / "answers.sqlite") as ledger:
-        assert ledger.totals() == []
+        assert ledger.spending_by_model() == []
         for number, (model, money) in enumerate([("a", 0.5), ("a", 0.25), ("b", 1.0), ("b", None)]):
-            ledger.put(
+            ledger.keep(
                 str(number),
                 model,
                 Answer("yes", prompt_tokens=10, completion_tokens=2, money=money),
             )
-        assert ledger.totals() == [
+        assert ledger.spending_by_model() == [
             ModelSpending("a", 2, 20, 4, 0.75, True),
             ModelSpending("b", 2, 20, 4, 1.0, False),
         ]

@@ -76,10 +76,10 @@ def test_what_it_generates_is_as_likely_as_a_forward_pass_says(chat, rng):
 
 def test_what_it_can_do_is_seen(found):
     assert (found.chat, found.logprobs, found.json_schema) == (True, True, True)
-    assert "asked by prompt_logprobs and by echo" in found.own_text.missing
-    assert found.weights.holds
+    assert "asked by prompt_logprobs and by echo" in found.own_text.lacking
+    assert found.weights.agrees
     assert found.weights.median < 1e-3
-    assert 'a model in this process ([chat] backend = "transformers")' in found.missing(
+    assert 'a model in this process ([chat] backend = "transformers")' in found.lacking(
         Ability.OWN_TEXT
     )
 

@@ -32,7 +32,7 @@ def heeded(text, status=400, manner=PLAIN, extra=None, enough=100):
     extra = extra or {}
     text = text if isinstance(text, str) else json.dumps(text)
     return learn_manner(
-        manner, manner.put(PLAINLY, extra), extra, Refusal(status, text, {}), enough
+        manner, manner.apply(PLAINLY, extra), extra, Refusal(status, text, {}), enough
     )
 
 
@@ -202,7 +202,7 @@ WORDINGS = [
 def test_what_is_refused_is_said_otherwise_and_nothing_else_changes(status, text, what):
     found = heeded(text, status)
     assert found is not None
-    sent = found.put(PLAINLY, {})
+    sent = found.apply(PLAINLY, {})
     changed = {
         LIMIT: {"max_tokens", "max_completion_tokens"},
         COLD: {"temperature"},
@@ -214,16 +214,16 @@ def test_what_is_refused_is_said_otherwise_and_nothing_else_changes(status, text
         name for name in PLAINLY.keys() | sent.keys() if PLAINLY.get(name) != sent.get(name)
     } == changed
     again = heeded(text, status, found)
-    assert what == LIMIT or again is None or again.put(PLAINLY, {}) != sent
+    assert what == LIMIT or again is None or again.apply(PLAINLY, {}) != sent
 
 
 def test_a_limit_that_is_refused_by_both_names_is_left_out():
     newer = heeded("max_tokens is unknown")
-    assert newer.put(PLAINLY, {})["max_completion_tokens"] == 500
+    assert newer.apply(PLAINLY, {})["max_completion_tokens"] == 500
     none = heeded(
         openai("Unrecognized request argument supplied: max_completion_tokens"), manner=newer
     )
-    assert not {"max_tokens", "max_completion_tokens"} & none.put(PLAINLY, {}).keys()
+    assert not {"max_tokens", "max_completion_tokens"} & none.apply(PLAINLY, {}).keys()
     assert heeded("`maxTokens` cannot be set", manner=newer) == none
 
 
@@ -251,7 +251,7 @@ def test_a_limit_that_is_refused_by_both_names_is_left_out():
     ],
 )  # fmt: skip
 def test_bounds_are_kept(text, field, value):
-    assert heeded(text).put(PLAINLY, {}) == PLAINLY | {field: value}
+    assert heeded(text).apply(PLAINLY, {}) == PLAINLY | {field: value}
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_what_names_nothing_that_could_be_said_otherwise_changes_nothing(status,
 
 def test_fields_of_extra_win_and_nothing_is_said_twice():
     extra = {"max_completion_tokens": 2000, "temperature": 1, "logprobs": False}
-    sent = Manner().put(PLAINLY, extra)
+    sent = Manner().apply(PLAINLY, extra)
     assert (sent["max_completion_tokens"], sent["temperature"], sent["logprobs"]) == (
         2000,
         1,
@@ -315,7 +315,7 @@ def test_fields_of_extra_win_and_nothing_is_said_twice():
         heeded("max_completion_tokens must be at most 1000, and the temperature 1", extra=extra)
         is None
     )
-    assert "max_completion_tokens" not in Manner(limit="max_completion_tokens").put(
+    assert "max_completion_tokens" not in Manner(limit="max_completion_tokens").apply(
         PLAINLY, {"max_tokens": 9}
     )
 
@@ -341,4 +341,4 @@ def test_turns_of_the_system_open_those_of_the_user():
 def test_guesses_are_few_and_the_last_is_the_barest():
     every = list(manner_guesses(Manner()))
     assert len(set(every)) == len(every) < 10
-    assert set(every[-1].put(PLAINLY, {})) == {"model", "messages", "response_format"}
+    assert set(every[-1].apply(PLAINLY, {})) == {"model", "messages", "response_format"}

@@ -250,7 +250,9 @@ def test_a_cut_off_answer_is_asked_again_when_it_gets_more_room_and_only_then(se
     assert (seen[-1].answered, seen[-1].reused) == (0, 2)
     with Ledger(tmp_path / "l") as ledger:
         # both tries were paid for
-        assert [(spent.requests, spent.completion_tokens) for spent in ledger.totals()] == [(2, 20)]
+        assert [
+            (spent.requests, spent.completion_tokens) for spent in ledger.spending_by_model()
+        ] == [(2, 20)]
 
 
 def test_answers_of_former_versions_that_may_have_been_cut_off_are_asked_again(server, tmp_path):

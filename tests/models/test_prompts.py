@@ -100,7 +100,7 @@ def test_what_is_marked_can_be_read_back_whatever_the_text_holds(parts):
         np.array([wanted for _, wanted in parts], dtype=bool),
     )
     marks = suitable_marks([(pieces, marked)])
-    assert marks.read(marks.wrap(pieces, marked)) == marked_stretches(pieces, marked)
+    assert marks.parse(marks.wrap(pieces, marked)) == marked_stretches(pieces, marked)
 
 
 def test_a_character_cut_across_tokens_is_marked_where_it_is_completed():

@@ -33,7 +33,7 @@ def address(smollm2: Path) -> Iterator[str]:
 
 
 def test_one_file_is_a_whole_subject(real: Subject, smollm2: Path):
-    assert (real.layers, real.width(Site("resid_post", 3)), real.context, real.notes) == (
+    assert (real.layers, real.width_at(Site("resid_post", 3)), real.context, real.notes) == (
         30,
         576,
         8192,

@@ -265,7 +265,7 @@ def test_calls_work_where_an_event_loop_runs(feature):
 
 def test_the_embedded_pair_is_had_by_name_and_steered():
     model, dictionary = gloss.load_model(), gloss.load_dictionary("embedded")
-    assert dictionary.d_out == model.width(model.site(str(dictionary.writes)))
+    assert dictionary.d_out == model.width_at(model.site(str(dictionary.writes)))
     effect = gloss.steer(model, dictionary, 999, "def f(", kl=0.5, new_tokens=4)
     assert effect.kl.value == pytest.approx(0.5, rel=0.1)
     with pytest.raises(BadInput, match="is no folder here"):

@@ -117,7 +117,7 @@ def test_a_real_judge_is_asked_by_what_its_server_can_do_and_most_of_its_answers
     assert sum(row["answer"] is None for row in verdicts) < 0.1 * len(verdicts)
     assert all(0 <= row["probability"] <= 1 for row in verdicts if row["answer"] is not None)
     with Ledger(ledger_path(plan.folder)) as ledger:
-        [spent] = ledger.totals()
+        [spent] = ledger.spending_by_model()
     assert spent.requests <= 3 * len(explained) + 4 + RULES
 
 

@@ -124,7 +124,7 @@ def test_anchors_measure_a_judges_errors(planted, rng, scorer):
     """The judge knows the truth of each context by its text, and errs as often as it should."""
     said = []
     material = CalibrationTexts.of(planted.corpus, 32, rng)
-    for words in material.words(20, 30, rng):
+    for words in material.draw_words(20, 30, rng):
         explanation, evidence = material.about(words, 30, rng)
         assert (len(evidence.examples.held_out), len(evidence.examples.inactive_held_out)) == (
             15,
@@ -221,12 +221,12 @@ def test_anchors_are_true_to_who_reads_the_text_whatever_the_tokenizer(cut, rng)
 
 def test_a_corpus_without_words_for_anchors_is_refused(planted, rng):
     with pytest.raises(BadInput, match="set fewer calibration_items"):
-        CalibrationTexts.of(planted.corpus, 32, rng).words(20, 10**6, rng)
+        CalibrationTexts.of(planted.corpus, 32, rng).draw_words(20, 10**6, rng)
 
 
 def test_a_judge_behind_an_endpoint_who_says_yes_to_all_has_no_skill(planted, rng):
     material = CalibrationTexts.of(planted.corpus, 32, rng)
-    [words] = material.words(1, 40, rng)
+    [words] = material.draw_words(1, 40, rng)
     explanation, evidence = material.about(words, 40, rng)
     with serve(answer="yes") as server:
         [score] = Chat("judge", server.base_url).run(

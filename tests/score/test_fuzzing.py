@@ -82,7 +82,7 @@ def blind_accuracy(features: list[list[MarkedItem]]):
 
 def test_a_classifier_that_never_sees_the_explanation_gets_half_right(rng):
     features = [
-        Fuzzing().items(evidence(rng, word=word, firing=40, inactive=40), rng)
+        Fuzzing().judged_items(evidence(rng, word=word, firing=40, inactive=40), rng)
         for word in range(100)
     ]
     accuracy = blind_accuracy(features)
@@ -92,7 +92,8 @@ def test_a_classifier_that_never_sees_the_explanation_gets_half_right(rng):
 
 def test_the_same_holds_where_the_sides_are_of_unlike_size(rng):
     features = [
-        Fuzzing().items(evidence(rng, word=word, firing=25, inactive=60), rng) for word in range(60)
+        Fuzzing().judged_items(evidence(rng, word=word, firing=25, inactive=60), rng)
+        for word in range(60)
     ]
     for items in features:
         patterns = [item.marks.tobytes() for item in items if item.firing]
@@ -116,20 +117,21 @@ def test_the_classifier_does_find_marks_of_another_law(rng):
                 yield MarkedItem(item.row, False, item.spelled, marks)
 
     features = [
-        list(random_marks(Fuzzing().items(evidence(rng, word=word), rng))) for word in range(20)
+        list(random_marks(Fuzzing().judged_items(evidence(rng, word=word), rng)))
+        for word in range(20)
     ]
     assert blind_accuracy(features).low > 0.6
 
 
 def test_each_pattern_comes_as_often_with_inactive_contexts_as_with_firing_ones(rng):
-    items = Fuzzing().items(evidence(rng, firing=30, inactive=90), rng)
+    items = Fuzzing().judged_items(evidence(rng, firing=30, inactive=90), rng)
     right = sorted(item.marks.tobytes() for item in items if item.firing)
     wrong = sorted({item.marks.tobytes() for item in items if not item.firing})
     assert sorted(set(right)) == wrong
 
 
 def test_wrong_marks_stand_on_tokens_of_the_same_kind(rng):
-    items = Fuzzing().items(evidence(rng, firing=20, inactive=200), rng)
+    items = Fuzzing().judged_items(evidence(rng, firing=20, inactive=200), rng)
     marked = [
         item.spelled.pieces[place]
         for item in items
@@ -141,7 +143,7 @@ def test_wrong_marks_stand_on_tokens_of_the_same_kind(rng):
 
 
 def test_no_mark_stands_on_padding_and_no_firing_token_of_a_inactive_context_exists(rng):
-    for item in Fuzzing().items(evidence(rng), rng):
+    for item in Fuzzing().judged_items(evidence(rng), rng):
         assert all(item.spelled.pieces[place] for place in np.flatnonzero(item.marks))
         assert item.firing == bool(item.spelled.activations.any())
 

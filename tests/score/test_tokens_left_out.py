@@ -184,7 +184,7 @@ def masked(material: Evidence, seed: int) -> Evidence:
 
 def test_no_mark_stands_there(rng: np.random.Generator) -> None:
     material = masked(evidence(rng), 3)
-    items = Fuzzing().items(material, rng)
+    items = Fuzzing().judged_items(material, rng)
     assert {item.firing for item in items} == {True, False}
     for item in items:
         assert not (item.marks & ~item.spelled.counted).any()

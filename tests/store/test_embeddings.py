@@ -23,7 +23,7 @@ def test_parts_are_mapped_and_read_as_one(tmp_path, rng):
     assert isinstance(found.parts[0], np.memmap)
     assert found.starts.tolist() == starts.tolist()
     rows = np.array([49, 3, 30])
-    assert (found.of(rows) == vectors[rows]).all()
+    assert (found.of_windows(rows) == vectors[rows]).all()
     assert np.allclose(
         found.cosines(rows), vectors[rows].astype(np.float32) @ vectors.astype(np.float32).T
     )

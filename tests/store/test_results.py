@@ -48,7 +48,7 @@ def test_records_come_back_as_they_were(tmp_path):
         }
     )
     assert part.is_done
-    assert part.counts() == {"explanations": 1, "failures": 1, "scores": 1, "verdicts": 2}
+    assert part.row_counts() == {"explanations": 1, "failures": 1, "scores": 1, "verdicts": 2}
     assert [explanation_from_row(row) for row in read_rows([tmp_path], "explanations")] == [
         explanation
     ]

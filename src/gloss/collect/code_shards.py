@@ -43,7 +43,7 @@ class CodeShards:
     def path(self, number: int) -> Path:
         return self.folder / f"shard-{number:06d}.safetensors"
 
-    def holds(self, number: int) -> bool:
+    def is_whole(self, number: int) -> bool:
         """Whether the shard is done, and holds what was written.
 
         Raises Mismatch if it was made under another key.
@@ -119,7 +119,7 @@ class CodeShard:
         """How many of these are massive."""
         return int(self.file.get_tensor("massive")[0])
 
-    def part(
+    def of_features(
         self, first: int, last: int
     ) -> tuple[Int64[ndarray, " feature"], ndarray, Float32[ndarray, " nonzero"]]:
         """Counts, global positions and values of the features from `first` up to `last`, feature

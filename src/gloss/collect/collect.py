@@ -204,7 +204,7 @@ class Collect:
         progress(0, total)
         number = 0
         for stretch in corpus_stretches(folder / "corpus", self.shard_tokens):
-            if not shards.holds(stretch.number):
+            if not shards.is_whole(stretch.number):
                 codes = encode_stretch(forward, dictionary, stretch)
                 shards.write(
                     stretch.number, stretch.first, stretch.lengths, dictionary.width, codes
@@ -224,7 +224,7 @@ def encode_stretch(forward: SiteReader, dictionary: Dictionary, stretch: Stretch
     values: list[np.ndarray] = []
     special = np.flatnonzero(np.isin(stretch.tokens, list(forward.left_out)))
     massive: list[np.ndarray] = []
-    for batch in forward.over(stretch.tokens, stretch.lengths):
+    for batch in forward.read_batches(stretch.tokens, stretch.lengths):
         codes = dictionary.encode(batch.vectors)
         used = codes.values != 0
         token = used.nonzero()[:, 0].cpu().numpy()
@@ -258,7 +258,7 @@ def merge_all_shards(folder: Path, made_from: dict[str, Any], width: int, number
         write_array(partial / "left_out.npy", positions)
         totals = ShardMerge(
             shards, number, corpus["tokens"], corpus["sequences"], left_out=len(positions)
-        ).into(partial, ignore_progress)
+        ).write_into(partial, ignore_progress)
         counts = {
             "tokens": corpus["tokens"],
             "width": width,

@@ -49,7 +49,7 @@ class ShardMerge:
     held: int = HELD
     left_out: int = 0  # tokens at which nothing is stored
 
-    def into(self, folder: Path, progress: Progress) -> FeatureTotals:
+    def write_into(self, folder: Path, progress: Progress) -> FeatureTotals:
         """Write the files into a folder that exists. Raises Unwritable."""
         totals = self.totals()
         indptr = np.concatenate([[0], np.cumsum(totals.counts)]).astype(np.int64)
@@ -104,7 +104,7 @@ class ShardMerge:
         gathered: list[tuple[ndarray, ndarray, ndarray]] = []
         for number in range(self.number):
             with self.shards.open_shard(number) as shard:
-                counts, positions, values = shard.part(first, last)
+                counts, positions, values = shard.of_features(first, last)
             piece = (np.repeat(np.arange(last - first), counts), positions, values)
             if whole:
                 gathered.append(piece)

@@ -41,7 +41,7 @@ class SiteReader:
     # which vectors are massive, and therefore not given either
     lengths: VectorLengths = NONE_MASSIVE
 
-    def over(
+    def read_batches(
         self, tokens: Int32[ndarray, " token"], lengths: Int64[ndarray, " sequence"]
     ) -> Iterator[SiteVectors]:
         """The site's vectors at every token that is not left out, longest sequences first.
@@ -81,7 +81,7 @@ class SiteReader:
         activation = self.subject.run(given, read=[self.site]).activations[self.site]
         kept = real & ~np.isin(padded, list(self.left_out))
         vectors = activation[:, len(self.front) :][torch.from_numpy(kept).to(activation.device)]
-        positions, massive = where[kept], self.lengths.massive(vectors)
+        positions, massive = where[kept], self.lengths.are_massive(vectors)
         is_massive = massive.cpu().numpy()
         return SiteVectors(positions[~is_massive], vectors[~massive], positions[is_massive])
 
@@ -97,6 +97,6 @@ class SiteReader:
         return replace(
             self,
             lengths=VectorLengths.of(
-                torch.cat([batch.vectors for batch in every.over(tokens, lengths)]), massive
+                torch.cat([batch.vectors for batch in every.read_batches(tokens, lengths)]), massive
             ),
         )

@@ -336,9 +336,11 @@ class TemplatedTexts:
     def __iter__(self) -> Iterator[Document]:
         """Raises BadInput at a dialogue where there is no template."""
         for document in self.texts:
-            yield Document(document.name, self.put(document))
+            yield Document(document.name, self.templated(document))
 
-    def put(self, document: Document) -> Iterator[str | TokenNumbers | Dialogue | DialogueText]:
+    def templated(
+        self, document: Document
+    ) -> Iterator[str | TokenNumbers | Dialogue | DialogueText]:
         for piece in document.pieces:
             if not isinstance(piece, Dialogue):
                 yield piece

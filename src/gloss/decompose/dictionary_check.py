@@ -303,7 +303,7 @@ def _sum_batch(
         (x.square().sum(1)).double().cpu()
         for x in (dictionary.reconstruct(inputs) - targets, targets)
     )
-    normal = ~lengths.massive(inputs).cpu()
+    normal = ~lengths.are_massive(inputs).cpu()
     where = text.nonzero()
 
     def part(chosen: Bool[Tensor, " token"]) -> _BatchSums:

@@ -126,7 +126,7 @@ class TopK:
         ) or self.start_training(pace, rows, site, rng, massive)
         for x in itertools.islice(itertools.chain(first, rows), steps - training.steps):
             step = training.steps
-            fvu = training.step(x[~lengths.massive(x)], learning_rate_share(step, steps))
+            fvu = training.step(x[~lengths.are_massive(x)], learning_rate_share(step, steps))
             if saving and training.steps >= len(first):
                 saving.save(training, lengths)
             if progress is not None and (step % max(1, steps // 100) == 0 or step + 1 == steps):
@@ -165,7 +165,7 @@ class TopK:
         sample = torch.cat(first)
         lengths = VectorLengths.of(sample, massive)
         return (
-            TopKTraining.begin(pace, self.width, sample[~lengths.massive(sample)], rng),
+            TopKTraining.begin(pace, self.width, sample[~lengths.are_massive(sample)], rng),
             lengths,
             first,
         )

@@ -76,7 +76,7 @@ def measure_effect(
         ),
         control=intervention.control,
         passes=strength.passes if isinstance(strength, StrengthCalibration) else 0,
-        ranking=shifts.ends(effect_options.ranked),
+        ranking=shifts.extremes(effect_options.ranked),
     )
 
 
@@ -91,7 +91,7 @@ class TokenShifts:
     choosing: Int64[Tensor, " choosing"]
     measuring: Int64[Tensor, " measuring"]
 
-    def ends(self, number: int) -> tuple[int, ...]:
+    def extremes(self, number: int) -> tuple[int, ...]:
         """The tokens by their mean change over all prompts, so many at either end.
 
         All where these would meet.

@@ -60,7 +60,7 @@ class CompiledSubject:
     # tokens that each feature makes likelier; none for one that only reads
     promoted: tuple[tuple[int, ...], ...]
 
-    def text(self, tokens: int, rng: np.random.Generator) -> Int64[ndarray, " token"]:
+    def random_text(self, tokens: int, rng: np.random.Generator) -> Int64[ndarray, " token"]:
         """Random text: two in three words are common, by Zipf's law.
 
         Of the rare ones all come equally often.

@@ -270,7 +270,7 @@ class HasSites(Protocol):
         """The number of layers."""
         ...
 
-    def width(self, site: Site) -> int:
+    def width_at(self, site: Site) -> int:
         """The length of the vectors at a site."""
         ...
 
@@ -290,7 +290,7 @@ def require_fit(dictionary: Dictionary, subject: HasSites) -> None:
                 f"the dictionary {verb} {site}, and the subject has {subject.layers} layers, 0 to"
                 f" {subject.layers - 1}; give the model that the dictionary was made for"
             )
-        wanted = subject.width(site)
+        wanted = subject.width_at(site)
         if given is not None and given != wanted:
             raise Mismatch(
                 f"the dictionary {verb} vectors of {given} numbers (its decoder directions are"

@@ -108,7 +108,7 @@ class InProcess:
             prompt: request_key({"weights": self.identity} | answer_determinants(prompt))
             for prompt in prompts
         }
-        rooms = {prompt: self.limit(prompt) for prompt in keys}
+        rooms = {prompt: self.room(prompt) for prompt in keys}
         found = {
             prompt: kept
             for prompt, key in keys.items()
@@ -116,7 +116,7 @@ class InProcess:
         }
         usage = replace(usage, reused=usage.reused + sum(prompt in found for prompt in prompts))
         for prompt, answer in self.answers([prompt for prompt in keys if prompt not in found], rng):
-            ledger.put(keys[prompt], str(self.subject.model.name_or_path), answer, rooms[prompt])
+            ledger.keep(keys[prompt], str(self.subject.model.name_or_path), answer, rooms[prompt])
             found[prompt] = answer
             usage = add_answer(usage, answer, 0)
             usage = replace(usage, unread=usage.unread + (answer.reason is Reason.UNPARSABLE))
@@ -130,7 +130,7 @@ class InProcess:
             and strip_thoughts(self.put_chat((Message("user", "hello"),))[-ENDING:] + " ").thought
         )
 
-    def limit(self, prompt: Prompt) -> int:
+    def room(self, prompt: Prompt) -> int:
         """How many tokens the answer to a prompt may have, its thoughts included."""
         if prompt.plain is not None:
             return prompt.max_tokens
@@ -167,9 +167,11 @@ class InProcess:
 
         Those of like length are read together.
         """
-        encoded = {prompt: self.encode(prompt) for prompt in prompts}
+        encoded = {prompt: self.encode_prompt(prompt) for prompt in prompts}
         fitting = {
-            prompt: tokens for prompt, tokens in encoded.items() if self.room(prompt, tokens) >= 0
+            prompt: tokens
+            for prompt, tokens in encoded.items()
+            if self.free_positions(prompt, tokens) >= 0
         }
         for prompt in encoded.keys() - fitting.keys():
             yield prompt, self.too_long(encoded[prompt])
@@ -181,12 +183,12 @@ class InProcess:
             if prompt.prompt_logprobs is None:
                 yield prompt, self.generate_answer(prompt, tokens, rng)
 
-    def room(self, prompt: Prompt, tokens: list[int]) -> int | float:
+    def free_positions(self, prompt: Prompt, tokens: list[int]) -> int | float:
         """How many positions of the model's context a prompt and its answer leave free.
 
         Below 0 it is too long.
         """
-        wanted = len(tokens) + (self.limit(prompt) if prompt.prompt_logprobs is None else 0)
+        wanted = len(tokens) + (self.room(prompt) if prompt.prompt_logprobs is None else 0)
         return math.inf if self.subject.context is None else self.subject.context - wanted
 
     def too_long(self, tokens: list[int]) -> Answer:
@@ -211,7 +213,7 @@ class InProcess:
         if batch:
             yield batch
 
-    def encode(self, prompt: Prompt) -> list[int]:
+    def encode_prompt(self, prompt: Prompt) -> list[int]:
         """The prompt's tokens: a plain text with the model's start token, a chat as the template
         puts it.
         """
@@ -308,7 +310,7 @@ class InProcess:
         found: list[TokenLogprob] = []
         cut = True
         for token, logits in self.continuation(
-            tokens, self.limit(prompt), drawn_by, prompt.temperature
+            tokens, self.room(prompt), drawn_by, prompt.temperature
         ):
             if token in ends:
                 cut = False

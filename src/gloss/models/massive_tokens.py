@@ -31,7 +31,7 @@ class VectorLengths:
         """The length beyond which a vector is massive."""
         return self.median * self.multiple or math.inf
 
-    def massive(self, vectors: Float[Tensor, "token d"]) -> Bool[Tensor, " token"]:
+    def are_massive(self, vectors: Float[Tensor, "token d"]) -> Bool[Tensor, " token"]:
         """Which vectors are massive.
 
         One that is not finite is no massive one, but an error that others report.

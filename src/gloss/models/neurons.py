@@ -45,8 +45,8 @@ class Neurons:
         projection = subject.anatomy.point(site).module
         probe = next(projection.parameters())
         with torch.no_grad():  # by what it does, because families store its weight either way round
-            bias = projection(probe.new_zeros(1, subject.width(site)))
-            output = projection(torch.eye(subject.width(site)).to(probe)) - bias
+            bias = projection(probe.new_zeros(1, subject.width_at(site)))
+            output = projection(torch.eye(subject.width_at(site)).to(probe)) - bias
         return Neurons(layer, output.float(), bias[0].float(), selection or Positive())
 
     @property

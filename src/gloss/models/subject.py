@@ -69,7 +69,7 @@ class Subject:
         >>> site = model.site("resid_post.2")
         >>> tokens = torch.tensor([[model.start_token, *model.encode("raise ValueError")]])
         >>> trace = model.run(tokens, read=[site])
-        >>> trace.activations[site].shape == (*tokens.shape, model.width(site))
+        >>> trace.activations[site].shape == (*tokens.shape, model.width_at(site))
         True
     """
 
@@ -205,7 +205,7 @@ class Subject:
             'resid_post.2'
         """
         site = parse_site(name) if isinstance(name, str) else name
-        self.anatomy.check(site)
+        self.anatomy.require_site(site)
         return self.anatomy.canonical(site)
 
     def layers_with(self, kind: str) -> tuple[int, ...]:
@@ -216,16 +216,16 @@ class Subject:
         """
         found = tuple(layer for layer in range(self.layers) if self.anatomy.has(Site(kind, layer)))
         if not found:
-            self.anatomy.check(Site(kind, 0))
+            self.anatomy.require_site(Site(kind, 0))
         return found
 
-    def width(self, site: Site) -> int:
+    def width_at(self, site: Site) -> int:
         """The length of the vectors at a site. Raises Mismatch where this model has no such site.
 
-        >>> model.width(model.site("resid_post.2"))
+        >>> model.width_at(model.site("resid_post.2"))
         256
         """
-        return self.anatomy.width(site)
+        return self.anatomy.width_at(site)
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text, without a start token.

@@ -131,7 +131,7 @@ class ChartScale:
     low: float
     high: float
 
-    def place(self, value: float) -> float:
+    def position(self, value: float) -> float:
         """Where a value lies, in the drawing's units; beyond an end, at the end."""
         return round(
             RIDGE_WIDTH * min(max((value - self.low) / (self.high - self.low), 0.0), 1.0), 1
@@ -202,13 +202,13 @@ def ridge(line: DistributionLine, scale: ChartScale) -> RidgeOutline:
         corners = [(0.0, RIDGE_HEIGHT)]
         for left, right, height in zip(edges[:-1], edges[1:], heights.tolist(), strict=True):
             corners += [
-                (scale.place(float(x)), round(RIDGE_HEIGHT - height, 1)) for x in (left, right)
+                (scale.position(float(x)), round(RIDGE_HEIGHT - height, 1)) for x in (left, right)
             ]
         points = " ".join(f"{x},{y}" for x, y in [*corners, (RIDGE_WIDTH, RIDGE_HEIGHT)])
     return RidgeOutline(
         line,
         points,
-        *(scale.place(x) if math.isfinite(x) else math.nan for x in median_interval(line)),
+        *(scale.position(x) if math.isfinite(x) else math.nan for x in median_interval(line)),
     )
 
 

@@ -73,7 +73,7 @@ class IndexEntries:
                 seen[column] = seen.get(column, 0) + 1
         return sorted(seen, key=lambda column: -seen[column])
 
-    def values(self, column: ScoreColumn, control: Control = Control.NONE) -> list[float]:
+    def column_scores(self, column: ScoreColumn, control: Control = Control.NONE) -> list[float]:
         """A score of all features that have it as a number."""
         if control is Control.NONE:
             found = [row.scores[column][0] for row in self.rows if column in row.scores]
@@ -87,7 +87,7 @@ class IndexEntries:
 
     def padded(self, column: ScoreColumn) -> list[float]:
         """A score of all features that fire, 0 for each that was not explained or not scored."""
-        values = self.values(column)
+        values = self.column_scores(column)
         fire = sum(row.state is not FeatureState.INACTIVE for row in self.rows)
         return values if column.explained_by == NOBODY else values + [0.0] * (fire - len(values))
 

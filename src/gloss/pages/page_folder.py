@@ -155,13 +155,13 @@ def _score_overview(entries: IndexEntries) -> list[dict[str, object]]:
     """
     found: list[dict[str, object]] = []
     for column in entries.columns:
-        values = entries.values(column)
+        values = entries.column_scores(column)
         if not values:
             continue
         padded = entries.padded(column)
         quarter, three_quarters = (sorted(padded)[int(q * (len(padded) - 1))] for q in (0.25, 0.75))
         controls = [
-            (page_text.CONTROLS[c], entries.values(column, c))
+            (page_text.CONTROLS[c], entries.column_scores(column, c))
             for c in (Control.RANDOM_EXPLANATION, Control.SHUFFLED_EXPLANATION)
         ]
         exchanged = [value for _, under in controls for value in under]

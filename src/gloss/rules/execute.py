@@ -82,8 +82,8 @@ def where_condition_holds(condition: Condition, passage: Passage) -> Bool[ndarra
 def where_predicate_holds(predicate: Predicate, passage: Passage) -> Bool[ndarray, " token"]:
     """Where the predicate holds of the token, or of the word so far."""
     if predicate.unit is PredicateUnit.WORD:
-        return passage.words.lexicon.table(predicate)[passage.words.ids]
-    return passage.lexicon.table(predicate)[passage.ids]
+        return passage.words.lexicon.truths(predicate)[passage.words.ids]
+    return passage.lexicon.truths(predicate)[passage.ids]
 
 
 def any_in_range_before(
@@ -114,9 +114,9 @@ def any_in_range_after(
     if farthest - nearest < SHIFTED_AT_MOST:
         near = np.zeros(len(found), bool)
         for distance in range(nearest, min(farthest, len(found) - 1) + 1):
-            near[:-distance] |= found[distance:] & (passage.remaining[:-distance] >= distance)
+            near[:-distance] |= found[distance:] & (passage.following[:-distance] >= distance)
         return near
     indices = np.arange(len(found))
     totals = np.append(0, np.cumsum(found))
-    start = np.minimum(indices + nearest, indices + passage.remaining + 1)
-    return totals[indices + np.minimum(passage.remaining, farthest) + 1] > totals[start]
+    start = np.minimum(indices + nearest, indices + passage.following + 1)
+    return totals[indices + np.minimum(passage.following, farthest) + 1] > totals[start]

@@ -24,7 +24,7 @@ class Lexicon:
     # what a text is in after a state and a token
     states: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
 
-    def table(self, predicate: Predicate) -> Bool[ndarray, " vocabulary"]:
+    def truths(self, predicate: Predicate) -> Bool[ndarray, " vocabulary"]:
         """Whether the predicate holds of each string."""
         if isinstance(predicate, IsClass):
             return self.class_table(predicate.name)

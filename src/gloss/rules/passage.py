@@ -67,7 +67,7 @@ class Passage:
         return (np.arange(len(self)) - np.repeat(self.offsets[:-1], lengths)).astype(np.int32)
 
     @cached_property
-    def remaining(self) -> Int32[ndarray, " token"]:
+    def following(self) -> Int32[ndarray, " token"]:
         """How many tokens of the same sequence follow each token."""
         return (np.repeat(np.diff(self.offsets), np.diff(self.offsets)) - 1).astype(
             np.int32

@@ -47,7 +47,7 @@ def require_capabilities(run: OpenedRun, steps: Container[str]) -> None:
     found = known_capabilities(run)
     if (
         found is None
-        or (found.weights and not found.weights.holds)
+        or (found.weights and not found.weights.agrees)
         or missing_abilities(found, stages)
     ):
         found = try_out_model(run)  # servers are mended
@@ -83,7 +83,7 @@ def missing_abilities(
         (stage, lacks)
         for stage, needs in stages
         for need in needs
-        if (lacks := found.missing(need))
+        if (lacks := found.lacking(need))
     ]
 
 
@@ -121,7 +121,7 @@ def try_out_model(run: OpenedRun) -> Capabilities:
         compared = forward.own_text if isinstance(forward, LocalChat) else None
         found = model.capabilities(run.generator("probe"), compared, ledger_path(run.folder))
     save_capabilities(run, found)
-    if found.weights is not None and not found.weights.holds:
+    if found.weights is not None and not found.weights.agrees:
         raise Mismatch(
             f"{chat_label(chat)} gives other log-probabilities than the weights in"
             f" {chat['weights']}, {found.weights.median:.2g} nats a token apart; name the weights"

@@ -340,9 +340,9 @@ class Experiment:
                 f"[sample] must be one table, got {len(self.sample)}: each run draws its contexts"
                 " once"
             )
-        self.check_dictionary()
+        self.require_dictionary()
 
-    def check_dictionary(self) -> None:
+    def require_dictionary(self) -> None:
         """Either a dictionary that exists, or a method and a site to train one."""
         given = self.decompose
         if "name" in given:

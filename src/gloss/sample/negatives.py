@@ -70,7 +70,7 @@ class SearchContext:
     def fingerprints(self, starts: Int64[ndarray, " window"]) -> UInt64[ndarray, " window"]:
         """A number for what each window holds."""
         windows = self.windows
-        held = windows.holding(starts)
+        held = windows.windows_of(starts)
         own = windows.starts[held] != starts
         found = windows.fingerprints[held]
         found[own] = window_fingerprints(self.corpus, starts[own], self.width)
@@ -219,7 +219,7 @@ def inactive_windows_around(
     """Distinct inactive windows around random occurrences of the token that count: at least
     `number`, or all there are.
     """
-    places = token_occurrences(search.corpus).of(token)
+    places = token_occurrences(search.corpus).of_token(token)
     of_split = search.corpus.in_train[places] == (split is Split.TRAIN)
     places = rng.permutation(places[of_split & search.corpus.counted[places]])
     found, taken, size = np.empty(0, np.int64), 0, 4 * number

@@ -50,7 +50,7 @@ class Aligned:
     def firing(self, activations: FeatureActivations, corpus: Corpus, width: int) -> FiringWindows:
         """All windows in which the feature fires."""
         windows = corpus_windows(corpus, width)
-        held = windows.holding(activations.positions)
+        held = windows.windows_of(activations.positions)
         first = np.flatnonzero(np.diff(held, prepend=-1))
         maxima = (
             np.maximum.reduceat(activations.values, first)
@@ -64,7 +64,7 @@ class Aligned:
     ) -> Int64[ndarray, " position"]:
         """Where the window of each position begins."""
         windows = corpus_windows(corpus, width)
-        return windows.starts[windows.holding(positions)]
+        return windows.starts[windows.windows_of(positions)]
 
 
 @dataclass(frozen=True)

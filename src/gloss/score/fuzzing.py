@@ -59,7 +59,7 @@ class Fuzzing:
     ) -> Conversation[Score | Failure]:
         """Ask about items; the score, or a failure where a side is empty."""
         examples = evidence.examples
-        items = self.items(evidence, rng)
+        items = self.judged_items(evidence, rng)
         firing = sum(item.firing for item in items)
         if firing == 0 or firing == len(items):
             return too_few_contexts(explanation, firing, len(items) - firing)
@@ -80,7 +80,7 @@ class Fuzzing:
         )
         return verdict_score("fuzzing", explanation, said, examples, rng)
 
-    def items(self, evidence: Evidence, rng: np.random.Generator) -> list[MarkedItem]:
+    def judged_items(self, evidence: Evidence, rng: np.random.Generator) -> list[MarkedItem]:
         """What the judge is shown: firing contexts with their own marks, inactive ones with marks
         of the same law.
         """

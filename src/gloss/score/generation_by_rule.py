@@ -213,4 +213,4 @@ def draw_matching_token(predicate: Predicate, corpus: Corpus, rng: np.random.Gen
 def cumulative_token_counts(predicate: Predicate, corpus: Corpus) -> Int64[ndarray, " vocabulary"]:
     """How often tokens up to each, of which the predicate holds, stand in the corpus."""
     counts = np.bincount(corpus.tokens, minlength=len(corpus.vocabulary))
-    return np.cumsum(counts * recent_lexicon(corpus.vocabulary.strings).table(predicate))
+    return np.cumsum(counts * recent_lexicon(corpus.vocabulary.strings).truths(predicate))

@@ -41,7 +41,7 @@ class NewTextActivity:
         return int(np.isnan(self.maxima).sum())
 
     @property
-    def firing(self) -> int:
+    def firing_texts(self) -> int:
         """In how many texts the feature fired; it did not in a text that there is not."""
         return int((self.maxima > 0).sum())
 
@@ -87,7 +87,7 @@ def new_text_estimates(
     """
     width = evidence.examples.held_out.tokens.shape[1]
     chance = chance_of_firing(evidence, own.lengths or (width,))
-    share = wilson_interval(own.firing, len(own.maxima))
+    share = wilson_interval(own.firing_texts, len(own.maxima))
     compared = contrast.maxima[~np.isnan(contrast.maxima)]
     relative = np.nan_to_num(own.maxima) / (evidence.examples.strongest or np.nan)
     return {
@@ -96,7 +96,7 @@ def new_text_estimates(
         ),
         "share_firing": share,
         "chance": Estimate(chance, chance, chance),
-        "share_firing_contrast": wilson_interval(contrast.firing, len(compared)),
+        "share_firing_contrast": wilson_interval(contrast.firing_texts, len(compared)),
         "firing_above_contrast": contrast_difference(own, contrast, rng),
         "relative_maximum": bootstrap(lambda x: x.mean(axis=-1), relative, rng=rng),
         "auroc": estimate_by_weights(
@@ -127,8 +127,8 @@ def contrast_difference(
     asked = len(contrast.maxima) - contrast.failed
     if asked == 0:
         return Estimate.missing()
-    value = own.firing / len(own.maxima) - contrast.firing / asked
-    draws = draw_rates(own.firing, len(own.maxima), rng=rng) - draw_rates(
-        contrast.firing, asked, rng=rng
+    value = own.firing_texts / len(own.maxima) - contrast.firing_texts / asked
+    draws = draw_rates(own.firing_texts, len(own.maxima), rng=rng) - draw_rates(
+        contrast.firing_texts, asked, rng=rng
     )
     return estimate_from_draws(value, draws)

@@ -76,14 +76,14 @@ class Simulation:
     def prompts(self, explanation: str, pieces: Sequence[str]) -> list[Prompt]:
         """The worked examples, then the context with every activation unknown."""
         turns = prompt_file("gloss.score", "simulation").fill(
-            explanation=json_string(explanation), at=self.at, tab="\t"
+            explanation=json_string(explanation), at=self.rescaled, tab="\t"
         )
         shown = (turns[0], *turns[1 : 1 + self.worked_examples], turns[-1])
         lines = "".join(f"{escape_line_breaks(piece)}\t{UNKNOWN}\n" for piece in pieces)
         text = "\n\n".join(turn.text for turn in shown) + "\n" + lines
         return [Prompt((Message(PLAIN, text),), max_tokens=1, prompt_logprobs=self.alternatives)]
 
-    def at(self, value: int) -> int:
+    def rescaled(self, value: int) -> int:
         """A number of the worked examples, which are written from 0 to 10, on the scale in use."""
         return round(value * self.highest / HIGHEST)
 

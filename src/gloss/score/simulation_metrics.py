@@ -87,7 +87,7 @@ class TokenPredictions:
         """No value for any token."""
         return TokenPredictions(np.full(tokens, np.nan), reason or Reason.UNPARSABLE)
 
-    def at(self, counted: Bool[ndarray, " token"]) -> "TokenPredictions":
+    def where_counted(self, counted: Bool[ndarray, " token"]) -> "TokenPredictions":
         """The values at tokens that count; what is missing elsewhere is no failure."""
         values = self.values[counted]
         return TokenPredictions(values, self.reason if np.isnan(values).any() else None)
@@ -132,9 +132,9 @@ def simulate_contexts(
     found: list[SimulatedContext] = []
     for row, (one, prompts, end) in enumerate(zip(spelled, asked, ends.tolist(), strict=True)):
         side, at = (firing, row) if row < len(firing) else (inactive, row - len(firing))
-        predicted = simulator.predicted(answers[end - len(prompts) : end], prompts, one.pieces).at(
-            one.counted
-        )
+        predicted = simulator.predicted(
+            answers[end - len(prompts) : end], prompts, one.pieces
+        ).where_counted(one.counted)
         hard = side is inactive and int(inactive.quantiles[at]) != Negative.RANDOM
         place = (int(side.starts[at]), int(side.documents[at]), side is firing, hard)
         found.append(

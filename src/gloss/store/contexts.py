@@ -183,13 +183,13 @@ class FixedWindows:
         train, held_out = (self.distinct & (self.in_train == side) for side in (True, False))
         return np.where(self.in_train, np.cumsum(train) - train, np.cumsum(held_out) - held_out)
 
-    def holding(self, positions: Int64[ndarray, " position"]) -> Int64[ndarray, " position"]:
+    def windows_of(self, positions: Int64[ndarray, " position"]) -> Int64[ndarray, " position"]:
         """The number of the window that each global token index lies in."""
         return np.searchsorted(self.starts, positions, side="right") - 1
 
     def firing(self, activations: FeatureActivations) -> Int64[ndarray, " window"]:
         """The numbers of the windows in which the feature is active, ascending."""
-        held = self.holding(activations.positions)
+        held = self.windows_of(activations.positions)
         return held[np.diff(held, prepend=-1) > 0]
 
     def share(self, firing: Int64[ndarray, " window"], split: Split) -> float:

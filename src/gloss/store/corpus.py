@@ -185,13 +185,15 @@ class Occurrences:
     order: Int64[ndarray, " token"]  # global token indices, by token and then ascending
     offsets: Int64[ndarray, " id_and_end"]
 
-    def of(self, token: int) -> Int64[ndarray, " position"]:
+    def of_token(self, token: int) -> Int64[ndarray, " position"]:
         """The global token indices at which this token stands, ascending."""
         return self.order[self.offsets[token] : self.offsets[token + 1]]
 
     def of_any(self, tokens: Int64[ndarray, " id"]) -> Int64[ndarray, " position"]:
         """The global token indices at which one of these tokens stands, ascending."""
-        return np.sort(np.concatenate([np.empty(0, np.int64), *map(self.of, tokens.tolist())]))
+        return np.sort(
+            np.concatenate([np.empty(0, np.int64), *map(self.of_token, tokens.tolist())])
+        )
 
 
 @lru_cache(maxsize=2)

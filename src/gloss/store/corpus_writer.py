@@ -75,16 +75,16 @@ class CorpusWriter(CorpusDigest):
         super().__init__(vocabulary)
         self.folder, self.held, self.group_documents = folder, ExitStack(), group_documents
         kind = pa.uint16() if len(vocabulary) <= 2**16 else pa.int32()
-        self.token_file = self.open_table("tokens", pa.schema([("token", kind)]))
+        self.token_file = self.open_writer("tokens", pa.schema([("token", kind)]))
         encodings = {"offset": "DELTA_BINARY_PACKED", "document": "DELTA_BINARY_PACKED"}
-        self.sequence_file = self.open_table("sequences", SEQUENCES, encodings)
-        self.document_file = self.open_table("documents", DOCUMENTS)
+        self.sequence_file = self.open_writer("sequences", SEQUENCES, encodings)
+        self.document_file = self.open_writer("documents", DOCUMENTS)
         self.pieces = vocabulary.pieces
         self.waiting_tokens: list[ndarray] = []
         self.waiting_offsets: list[tuple[int, int]] = []
         self.waiting_documents: list[tuple[str, int]] = []
 
-    def open_table(
+    def open_writer(
         self, name: str, schema: pa.Schema, encodings: dict[str, str] | None = None
     ) -> GroupWriter:
         return self.held.enter_context(

@@ -45,7 +45,7 @@ class Embeddings:
             )
         return Embeddings(starts, parts)
 
-    def of(self, rows: Int64[ndarray, " row"]) -> Float32[ndarray, "row d"]:
+    def of_windows(self, rows: Int64[ndarray, " row"]) -> Float32[ndarray, "row d"]:
         """The vectors in these rows of the index, of length 1."""
         begins = np.cumsum([0, *map(len, self.parts)])
         where = np.searchsorted(begins, rows, side="right") - 1
@@ -56,7 +56,7 @@ class Embeddings:
 
     def cosines(self, rows: Int64[ndarray, " row"]) -> Float32[ndarray, "row window"]:
         """The cosine of the windows in these rows with every window."""
-        vectors = self.of(rows)
+        vectors = self.of_windows(rows)
         return np.concatenate(
             [vectors @ np.asarray(part, np.float32).T for part in self.parts], axis=1
         )
@@ -67,7 +67,7 @@ class Embeddings:
 
         The spread is that of the lower half: pairs that are alike lie in the upper one.
         """
-        some = self.of(
+        some = self.of_windows(
             np.linspace(0, len(self.starts) - 1, min(COMPARED, len(self.starts))).astype(np.int64)
         )
         pairs = (some @ some.T)[np.triu_indices(len(some), 1)]

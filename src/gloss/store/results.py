@@ -52,7 +52,7 @@ class Part:
         """
         return read_sealed_json(self.marker)
 
-    def counts(self) -> dict[str, int]:
+    def row_counts(self) -> dict[str, int]:
         """How many rows of each kind the finished shard made."""
         return self.note()["rows"]
 

@@ -110,5 +110,5 @@ def inactive_share_with_tokens(
     inactive[windows.firing(activations)] = False
     holding = np.zeros(len(inactive), bool)
     places = token_occurrences(corpus).of_any(np.array(top_tokens, np.int64))
-    holding[windows.holding(places[corpus.counted[places]])] = True
+    holding[windows.windows_of(places[corpus.counted[places]])] = True
     return float(np.count_nonzero(holding & inactive) / max(np.count_nonzero(inactive), 1))

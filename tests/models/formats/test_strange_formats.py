@@ -63,7 +63,7 @@ def flat(tmp_path: Path) -> Path:
 
 
 def subject(width: int) -> SimpleNamespace:
-    return SimpleNamespace(layers=2, width=lambda site: width)
+    return SimpleNamespace(layers=2, width_at=lambda site: width)
 
 
 def test_a_format_may_hold_several_dictionaries_and_take_the_width_from_the_model(

@@ -63,7 +63,7 @@ def best_value_source(can: Capabilities, *, exact: bool) -> ValueSource:
 
     Raises BadSettings where an `exact` value is wanted and it gives no log-probabilities.
     """
-    if can.own_text.missing is None:
+    if can.own_text.lacking is None:
         return ValueSource.OWN_TEXT
     if can.logprobs:
         return ValueSource.LOGPROBS

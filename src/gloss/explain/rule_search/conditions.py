@@ -101,7 +101,7 @@ def nearby_families(rows: UncoveredRows) -> Iterator[SetFamily]:
             ("After", back, back),
             condition,
         )
-    for direction, reach, farthest in ((-1, passage.reach, BACK), (1, passage.remaining, AHEAD)):
+    for direction, reach, farthest in ((-1, passage.reach, BACK), (1, passage.following, AHEAD)):
         kind = After if direction < 0 else Before
         near, items, distance = nearby_token_pairs(
             rows, direction, reach[at].astype(np.int64), farthest[-1]
@@ -190,7 +190,7 @@ def class_conditions(passage: Passage, at: Int64[ndarray, " row"]) -> HeldCondit
     held = (
         table[:, passage.ids[at]],
         table[:, passage.ids[np.maximum(at - 1, 0)]] & (passage.reach[at] > 0),
-        table[:, passage.ids[np.minimum(at + 1, last)]] & (passage.remaining[at] > 0),
+        table[:, passage.ids[np.minimum(at + 1, last)]] & (passage.following[at] > 0),
         table[:, passage.ids[heads]] & (heads >= 0),
     )
     own, near = KIND_BITS + CLASS_BITS, KIND_BITS + CLASS_BITS + DISTANCE_BITS

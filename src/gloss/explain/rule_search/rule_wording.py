@@ -71,7 +71,7 @@ class NearbyTokens:
         first, last = int(passage.word_starts[place]), place
         while last + 1 < len(passage) and passage.reach[last + 1] > 0 and self.joined[last + 1]:
             last += 1
-        if passage.reach[first] == 0 or passage.remaining[last] == 0:
+        if passage.reach[first] == 0 or passage.following[last] == 0:
             return None
         before, here, after = (
             "".join(passage.strings[i] for i in passage.ids[part].tolist())

@@ -97,7 +97,7 @@ class RuleSearch:
     def best(self, rows: UncoveredRows) -> "GrownAlternative | None":
         """The alternative that is worth most, grown from the most promising first terms."""
         best: GrownAlternative | None = None
-        for first in self.firsts(rows):
+        for first in self.first_terms(rows):
             grown = self.grow(rows, GrownAlternative.of(first))
             if len(grown.candidates) > 1 and not grown.is_firm(rows):
                 grown = self.grow(rows, revisit_terms(rows, grown))
@@ -112,7 +112,7 @@ class RuleSearch:
         first = max(best_term_candidates(rows), key=lambda each: each.worth, default=None)
         return None if first is None else self.grow(rows, GrownAlternative.of(first))
 
-    def firsts(self, rows: UncoveredRows) -> list[TermCandidate]:
+    def first_terms(self, rows: UncoveredRows) -> list[TermCandidate]:
         """The first term that is worth most, then those that save most, all of different form."""
         everything = best_term_candidates(rows)
         chosen: dict[tuple[str | int | bool, ...], TermCandidate] = {}
@@ -134,7 +134,7 @@ class RuleSearch:
             ):
                 break
             grown = grown.with_term(best)
-            inside = inside.where(best.confirmed(inside))
+            inside = inside.selected(best.confirmed(inside))
         return grown
 
 
@@ -203,7 +203,7 @@ class GrownAlternative:
     def held_in(self, rows: UncoveredRows) -> UncoveredRows:
         """The rows where all terms hold, as the other half of the documents predicts."""
         for candidate in self.candidates:
-            rows = rows.where(candidate.confirmed(rows))
+            rows = rows.selected(candidate.confirmed(rows))
         return rows
 
     def with_term(self, candidate: TermCandidate) -> "GrownAlternative":

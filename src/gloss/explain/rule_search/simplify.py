@@ -61,7 +61,7 @@ def merge_token_terms(terms: TermTuple) -> TermTuple:
     kept = np.ones(len(lexicon.strings), bool)
     for term in own:
         assert isinstance(term.condition, OneOf | Matches | IsClass)
-        kept &= lexicon.table(term.condition) ^ term.negated
+        kept &= lexicon.truths(term.condition) ^ term.negated
     if not kept.any():
         return terms
     strings = tuple(string for string, stays in zip(lexicon.strings, kept, strict=True) if stays)
@@ -259,7 +259,7 @@ class SetMembers:
             case Before(nearest, farthest, _):
                 for distance in range(nearest, farthest + 1):
                     seen = self.ranks[self.ids[np.minimum(rows + distance, len(self.ids) - 1)]]
-                    yield np.where(self.passage.remaining[rows] >= distance, seen, none)
+                    yield np.where(self.passage.following[rows] >= distance, seen, none)
             case LineBegins():
                 yield self.ranks[self.ids[self.passage.line_heads[rows]]]
             case _:

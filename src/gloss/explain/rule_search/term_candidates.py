@@ -46,7 +46,7 @@ class UncoveredRows:
         """The weight of all firing rows, and of all inactive ones."""
         return float(self.firing.sum()), float(self.inactive.sum())
 
-    def where(self, held: Bool[ndarray, " row"]) -> "UncoveredRows":
+    def selected(self, held: Bool[ndarray, " row"]) -> "UncoveredRows":
         """The rows that are held; what there is to earn stays the same."""
         return replace(
             self, indices=self.indices[held], firing=self.firing[held], inactive=self.inactive[held]
@@ -59,7 +59,7 @@ class UncoveredRows:
         step = max(1, len(self) // number)
         if step == 1:
             return self
-        fewer = self.where((np.arange(len(self)) % step == 0) | (self.firing > 0))
+        fewer = self.selected((np.arange(len(self)) % step == 0) | (self.firing > 0))
         return replace(
             fewer,
             inactive=fewer.inactive * (self.inactive.sum() / max(fewer.inactive.sum(), 1e-300)),

@@ -63,7 +63,7 @@ class OwnText:
     aligned: bool | None
 
     @property
-    def missing(self) -> str | None:
+    def lacking(self) -> str | None:
         """Why scores that need them cannot be had here, if so."""
         if self.form is None:
             return (
@@ -89,7 +89,7 @@ class Agreement:
     largest: float
 
     @property
-    def holds(self) -> bool:
+    def agrees(self) -> bool:
         """Whether the endpoint can be running these weights."""
         return self.median <= LARGEST_DIFFERENCE_NATS
 
@@ -106,7 +106,7 @@ class Capabilities:
     weights: Agreement | None = None
     manner: Manner = PLAIN_MANNER  # how it wants to be asked
 
-    def missing(self, ability: Ability) -> str | None:
+    def lacking(self, ability: Ability) -> str | None:
         """What lacks for this ability and what to do about it, as the end of a sentence; None where
         nothing does.
         """
@@ -115,7 +115,7 @@ class Capabilities:
             Ability.LOGPROBS: (
                 None if self.logprobs else "gives no log-probabilities of what it generates"
             ),
-            Ability.OWN_TEXT: self.own_text.missing,
+            Ability.OWN_TEXT: self.own_text.lacking,
         }[ability]
         return lacks and f"{lacks}; {ABILITY_REMEDIES[ability]}"
 
@@ -190,7 +190,7 @@ def compare_own_text(model: str, generated: Sequence[TokenLogprob]) -> Probe[Own
         )
         if answer is not None and answer.prompt_logprobs:
             found = logprob_agreement(generated, answer.prompt_logprobs)
-            return OwnText(form, None if found is None else found.holds)
+            return OwnText(form, None if found is None else found.agrees)
     return OwnText(None, None)
 
 

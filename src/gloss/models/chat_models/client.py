@@ -89,7 +89,7 @@ class Chat(Endpoint):
                             else "go on when it does"
                         )
                         raise BadSettings(
-                            f"{session.connection.where} answers no chats ({session.refusal});"
+                            f"{session.connection.endpoint} answers no chats ({session.refusal});"
                             f" {mend}"
                         )
                     return replace(found, manner=session.account.manner)

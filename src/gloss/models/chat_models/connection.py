@@ -45,7 +45,7 @@ class Connection:
             await self.client.close()
 
     @property
-    def where(self) -> str:
+    def endpoint(self) -> str:
         """The endpoint in words."""
         return f"{self.base_url} with model {self.model!r}"
 

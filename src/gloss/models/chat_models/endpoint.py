@@ -78,7 +78,7 @@ class Endpoint:
             raise BadSettings(
                 f"most_unreadable is {self.most_unreadable}, wants a share above 0, up to 1"
             )
-        if self.max_cost and self.prices.of(1, 1) is None:
+        if self.max_cost and self.prices.money(1, 1) is None:
             raise BadSettings(
                 f"max_cost is {self.max_cost:g}, and nobody knows what a token costs; set both"
                 " prices of [chat.prices]"
@@ -105,7 +105,7 @@ class Endpoint:
         if MESSAGES not in plain:
             return plain | dict(self.extra)
         used = manner or Manner()
-        return used.put(
+        return used.apply(
             plain | {MAX_TOKENS: self.room(prompt, plain[MAX_TOKENS], used)}, self.extra
         )
 

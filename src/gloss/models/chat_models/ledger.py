@@ -158,7 +158,7 @@ class Ledger:
             prompt_logprobs=own,
         )
 
-    def put(self, key: str, model: str, answer: Answer, room: int | None = None) -> bool:
+    def keep(self, key: str, model: str, answer: Answer, room: int | None = None) -> bool:
         """Keep an answer, if it is one: a request that failed is not kept.
 
         `room`: how many tokens it was allowed. The first answer to a request stays, unless it could
@@ -235,7 +235,7 @@ class Ledger:
                 ]
             )
 
-    def totals(self) -> list[ModelSpending]:
+    def spending_by_model(self) -> list[ModelSpending]:
         """What each model's answers here have cost."""
         asked = (
             "model, count(*), sum(prompt_tokens), sum(completion_tokens), coalesce(sum(money), 0),"

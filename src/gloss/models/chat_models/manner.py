@@ -93,7 +93,7 @@ class Manner:
     most_alternatives: int = 0
     thinks: bool = False  # whether it was seen to think before it answers
 
-    def put(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    def apply(self, body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
         """A chat's request, plainly put, as this endpoint takes it.
 
         Fields of `extra` win, and nothing is said twice.

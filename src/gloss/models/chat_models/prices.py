@@ -29,9 +29,9 @@ class Prices:
     @property
     def free(self) -> bool:
         """Whether nothing costs anything."""
-        return self.of(1, 1) == 0
+        return self.money(1, 1) == 0
 
-    def of(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+    def money(self, prompt_tokens: int, completion_tokens: int) -> float | None:
         """What these tokens cost, or None where a price is missing."""
         if self.prompt_per_million is None or self.completion_per_million is None:
             return None
@@ -97,7 +97,7 @@ def estimate_cost(
             asked.add(mark)
             prompt_tokens += prompt_token_count(prompt, count_tokens)
             completion_tokens += room(prompt)
-    money = prices.of(prompt_tokens, completion_tokens)
+    money = prices.money(prompt_tokens, completion_tokens)
     return CostEstimate(
         len(asked), prompt_tokens, completion_tokens, money, count_tokens is not None
     )

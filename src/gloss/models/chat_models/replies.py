@@ -131,7 +131,7 @@ class ReplyChoice:
         return (
             prompt_tokens,
             completion_tokens,
-            prices.of(prompt_tokens, completion_tokens) if known or prices.free else None,
+            prices.money(prompt_tokens, completion_tokens) if known or prices.free else None,
         )
 
     @property

@@ -160,7 +160,7 @@ class Session:
     def keep(self, prompt: Prompt, key: str, room: int, answer: Answer) -> Answer:
         """Keep an answer before anything else sees it; what it is worth to the prompt."""
         answer = self.complete(prompt, answer)
-        if not self.ledger.put(key, self.chat.model, answer, room):
+        if not self.ledger.keep(key, self.chat.model, answer, room):
             self.unanswered[key] = answer
         self.count(prompt, answer)
         return answer
@@ -172,7 +172,7 @@ class Session:
         readable = answer.text is not None and (
             prompt.reads is None or prompt.reads(answer.text) is not None
         )
-        self.account.count(answer, readable, self.connection.where)
+        self.account.count(answer, readable, self.connection.endpoint)
         self.usage = replace(
             self.usage,
             unread=self.usage.unread
@@ -198,7 +198,7 @@ class Session:
                     outcome = read_refusal(
                         outcome,
                         proven=self.answers > 0 or OWN_TEXT_FIELD in body,
-                        where=self.connection.where,
+                        where=self.connection.endpoint,
                         key=self.chat.api_key_env,
                     )
                 if isinstance(outcome, Answer):
@@ -245,9 +245,9 @@ class Session:
         self.lost_in_a_row += 1
         if self.lost_in_a_row >= LOST_IN_A_ROW and self.account.stopped is None:
             self.account.stopped = Unreachable(
-                f"{self.connection.where} refused {self.lost_in_a_row} requests in a row, the last"
-                f" one with {answer.detail}; put less into each (contexts_per_question of a score,"
-                " contexts of an explainer) or ask a model that reads more"
+                f"{self.connection.endpoint} refused {self.lost_in_a_row} requests in a row, the"
+                f" last one with {answer.detail}; put less into each (contexts_per_question of a"
+                " score, contexts of an explainer) or ask a model that reads more"
             )
 
     def worst_cost(self, body: Mapping[str, Any], room: int) -> float:
@@ -260,7 +260,7 @@ class Session:
         prompt_tokens = sum(
             len(text.encode("utf-8", "surrogatepass")) + TOKENS_A_TURN for text in said
         )
-        return self.chat.prices.of(prompt_tokens, room) or 0.0
+        return self.chat.prices.money(prompt_tokens, room) or 0.0
 
     def learn_from_refusal(
         self, manner: Manner, sent: Mapping[str, Any], refusal: Refusal, enough: int
@@ -331,7 +331,7 @@ class Session:
             )
         if prompt.needs_logprobs and answer.logprobs is None:
             raise BadSettings(
-                f"{self.connection.where} gives no log-probabilities of what it generates, which"
+                f"{self.connection.endpoint} gives no log-probabilities of what it generates, which"
                 f" this score needs; {ABILITY_REMEDIES[Ability.LOGPROBS]}"
             )
         return answer
@@ -350,9 +350,9 @@ class Session:
         async with self.looking:
             if self.own_text is None:
                 self.own_text = await self.run_probe(probe_own_text(self.chat.model))
-        if self.own_text.missing or self.own_text.form is None:
+        if self.own_text.lacking or self.own_text.form is None:
             raise BadSettings(
-                f"{self.connection.where} {self.own_text.missing}, which this score needs;"
+                f"{self.connection.endpoint} {self.own_text.lacking}, which this score needs;"
                 f" {ABILITY_REMEDIES[Ability.OWN_TEXT]}"
             )
         return self.own_text.form
@@ -377,7 +377,7 @@ class Session:
         fault, attempt = Fault(""), 0
         while attempt < self.chat.max_attempts:
             manner = self.account.manner
-            body = manner.put(plain, self.chat.extra) if chat else {**plain, **self.chat.extra}
+            body = manner.apply(plain, self.chat.extra) if chat else {**plain, **self.chat.extra}
             outcome = await self.try_request(body)
             if isinstance(outcome, Refusal):
                 if self.learn_from_refusal(manner, body, outcome, 1):
@@ -440,7 +440,7 @@ class Session:
                 f"status {refusal.status}: {error_message(refusal.text)}",
             )
         return read_refusal(
-            refusal, proven=True, where=self.connection.where, key=self.chat.api_key_env
+            refusal, proven=True, where=self.connection.endpoint, key=self.chat.api_key_env
         )
 
 

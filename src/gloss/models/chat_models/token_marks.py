@@ -55,7 +55,7 @@ class Marks:
             parts.append(piece)
         return "".join([*parts, self.close]) if inside else "".join(parts)
 
-    def read(self, text: str) -> list[tuple[str, bool]]:
+    def parse(self, text: str) -> list[tuple[str, bool]]:
         """The stretches of a marked text, and whether each is marked.
 
         What `wrap` wrote, if the marks suit the text.

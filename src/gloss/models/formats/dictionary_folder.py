@@ -58,7 +58,7 @@ class StatedSettings:
         shown = str(self.values.get(name))
         return BadInput(f"{self.file} states {name} = {shown[:60]}; wanted {kind}")
 
-    def count(self, name: str, default: int | None = None) -> int:
+    def whole_number(self, name: str, default: int | None = None) -> int:
         """A whole number from 1, also where it was written as 4.0."""
         value = self.values.get(name, default)
         if isinstance(value, float) and value.is_integer():
@@ -67,7 +67,7 @@ class StatedSettings:
             raise self.wrong_kind(name, "a whole number from 1")
         return value
 
-    def number(self, name: str) -> float | None:
+    def positive_number(self, name: str) -> float | None:
         """A finite number above 0, or None where there is none."""
         value = self.values.get(name)
         if value is None:
@@ -76,21 +76,21 @@ class StatedSettings:
             raise self.wrong_kind(name, "a number above 0")
         return float(value)
 
-    def flag(self, name: str, default: bool) -> bool:
+    def switch(self, name: str, default: bool) -> bool:
         """True or false."""
         value = self.values.get(name, default)
         if value is not None and not isinstance(value, bool):
             raise self.wrong_kind(name, "true or false")
         return bool(value)
 
-    def text(self, name: str) -> str | None:
+    def string(self, name: str) -> str | None:
         """A text, or None where there is none."""
         value = self.values.get(name)
         if value is not None and not isinstance(value, str):
             raise self.wrong_kind(name, "text")
         return value
 
-    def table(self, name: str) -> "StatedSettings":
+    def inner(self, name: str) -> "StatedSettings":
         """The object of that name, empty where there is none."""
         value = self.values.get(name)
         if value is not None and not isinstance(value, dict):
@@ -163,7 +163,7 @@ def stated_k(
     configuration: StatedSettings, width: int, name: str = "k", default: int | None = None
 ) -> int:
     """How many features a TopK dictionary lets be active. Raises BadInput for more than it has."""
-    k = configuration.count(name, default)
+    k = configuration.whole_number(name, default)
     if k > width:
         raise BadInput(
             f"{configuration.file} states k = {k} of {width} features; the two cannot both be right"
@@ -231,11 +231,11 @@ def resolve_site(stated: str | None, given: Site | None, folder: Path) -> Site:
 def read_card(stated: StatedSettings, model: str | None = None) -> Card:
     """The card among other entries; what is no entry of a card is left out."""
     found: dict[str, Any] = {
-        "model": stated.text("model") or model,
-        "corpus": stated.text("corpus"),
+        "model": stated.string("model") or model,
+        "corpus": stated.string("corpus"),
     }
     if "tokens" in stated:
-        found["tokens"] = stated.count("tokens")
+        found["tokens"] = stated.whole_number("tokens")
     for name in (
         "fvu",
         "fvu_normal",

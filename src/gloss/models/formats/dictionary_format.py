@@ -56,7 +56,7 @@ class DictionaryRequest:
                 f"{self.folder} does not say how long the vectors at {site} are; open it beside its"
                 " model, as gloss check and gloss run do"
             )
-        return self.subject.width(site)
+        return self.subject.width_at(site)
 
 
 def one_part(_: Path) -> Sequence[str]:

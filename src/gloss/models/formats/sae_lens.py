@@ -58,15 +58,15 @@ def read_sae_lens(request: DictionaryRequest) -> SparseCoder:
     """
     folder = request.folder
     configuration = _modernised(StatedSettings.read(folder / CONFIGURATION_FILE))
-    architecture, metadata = configuration.text("architecture"), configuration.table("metadata")
+    architecture, metadata = configuration.string("architecture"), configuration.inner("metadata")
     if architecture not in SAES + TRANSCODERS:
         raise BadInput(
             f"{folder} is a dictionary of SAELens' kind {architecture!r};"
             f" {', '.join(SAES + TRANSCODERS)} can be read"
         )
     _require_plain(configuration, metadata)
-    d_in, width = configuration.count("d_in"), configuration.count("d_sae")
-    d_out = configuration.count("d_out", d_in) if architecture in TRANSCODERS else d_in
+    d_in, width = configuration.whole_number("d_in"), configuration.whole_number("d_sae")
+    d_out = configuration.whole_number("d_out", d_in) if architecture in TRANSCODERS else d_in
     tensors = _folded(read_tensors(folder / WEIGHTS), configuration, folder)
     used = ["W_enc", "b_enc", "W_dec", "b_dec", *(["W_skip"] if "skip" in architecture else [])]
     require_all_used(
@@ -83,14 +83,14 @@ def read_sae_lens(request: DictionaryRequest) -> SparseCoder:
             else None
         ),
     )
-    subtracts_bias = configuration.flag("apply_b_dec_to_input", True) and architecture in SAES
-    if metadata.table("model_from_pretrained_kwargs").flag("center_writing_weights", False):
+    subtracts_bias = configuration.switch("apply_b_dec_to_input", True) and architecture in SAES
+    if metadata.inner("model_from_pretrained_kwargs").switch("center_writing_weights", False):
         weights = _centred(weights, subtracts_bias)
-    reads = resolve_site(metadata.text("hook_name"), request.site, folder)
+    reads = resolve_site(metadata.string("hook_name"), request.site, folder)
     return SparseCoder(
         reads=reads,
         writes=(
-            resolve_site(metadata.text("hook_name_out"), None, folder)
+            resolve_site(metadata.string("hook_name_out"), None, folder)
             if architecture in TRANSCODERS
             else reads
         ),
@@ -98,7 +98,7 @@ def read_sae_lens(request: DictionaryRequest) -> SparseCoder:
         selection=_selection(configuration, tensors, width, folder),
         subtracts_bias=subtracts_bias,
         normalisation=_normalisation(configuration, folder),
-        card=read_card(metadata.table("card"), metadata.text("model_name")),
+        card=read_card(metadata.inner("card"), metadata.string("model_name")),
     )
 
 
@@ -146,7 +146,7 @@ def _modernised(stated: StatedSettings) -> StatedSettings:
     if modern.get("activation_fn") == "topk":
         modern |= {
             "architecture": "topk",
-            "k": stated.table("activation_fn_kwargs").values.get("k"),
+            "k": stated.inner("activation_fn_kwargs").values.get("k"),
         }
     if isinstance(normalised := modern.get("normalize_activations"), bool):
         modern["normalize_activations"] = "expected_average_only_in" if normalised else "none"
@@ -185,7 +185,7 @@ def _folded(
         )
     if "log_threshold" in tensors and "threshold" not in tensors:  # of a checkpoint of training
         tensors["threshold"] = tensors.pop("log_threshold").exp()
-    if configuration.flag("rescale_acts_by_decoder_norm", False) and "W_dec" in tensors:
+    if configuration.switch("rescale_acts_by_decoder_norm", False) and "W_dec" in tensors:
         norms = tensors["W_dec"].norm(dim=1)
         if tuple(norms.shape) != tuple(tensors["b_enc"].shape) or not bool((norms > 0).all()):
             raise BadInput(
@@ -197,7 +197,7 @@ def _folded(
             "b_enc": tensors["b_enc"] * norms,
             "W_dec": tensors["W_dec"] / norms[:, None],
         }
-    if configuration.text("normalize_activations") == "expected_average_only_in":
+    if configuration.string("normalize_activations") == "expected_average_only_in":
         scale = _input_scale(configuration, folder)
         tensors |= {
             "W_enc": tensors["W_enc"] * scale,
@@ -211,11 +211,11 @@ def _input_scale(configuration: StatedSettings, folder: Path) -> float:
     """By what inputs are multiplied to a mean norm of sqrt(d_in): from cfg.json, or from the file
     beside it.
     """
-    scale = configuration.table("metadata").number("norm_scaling_factor") or configuration.number(
+    scale = configuration.inner("metadata").positive_number(
         "norm_scaling_factor"
-    )
+    ) or configuration.positive_number("norm_scaling_factor")
     if scale is None and (folder / SCALER).is_file():
-        scale = StatedSettings.read(folder / SCALER).number("scaling_factor")
+        scale = StatedSettings.read(folder / SCALER).positive_number("scaling_factor")
     if scale is None:
         raise BadInput(
             f"{folder} reads inputs scaled to a mean norm of sqrt(d_in), and neither cfg.json"
@@ -242,7 +242,7 @@ def _centred(weights: Weights, subtracts_bias: bool) -> Weights:
 def _selection(
     configuration: StatedSettings, tensors: Mapping[str, Tensor], width: int, folder: Path
 ) -> Selection:
-    architecture = configuration.text("architecture") or ""
+    architecture = configuration.string("architecture") or ""
     if "jumprelu" in architecture:
         return AboveThreshold(require_tensor(tensors, "threshold", (width,), folder))
     if architecture != "topk":
@@ -251,7 +251,7 @@ def _selection(
 
 
 def _normalisation(configuration: StatedSettings, folder: Path) -> Normalisation:
-    stated = configuration.text("normalize_activations") or "none"
+    stated = configuration.string("normalize_activations") or "none"
     if stated == "expected_average_only_in":  # folded by now
         return Normalisation.NONE
     if stated not in list(Normalisation):

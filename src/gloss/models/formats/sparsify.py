@@ -41,8 +41,8 @@ def read_sparsify(request: DictionaryRequest) -> SparseCoder:
     """
     folder = request.folder
     configuration = StatedSettings.read(folder / CONFIGURATION_FILE)
-    d = configuration.count("d_in")
-    if configuration.flag("signed", False):
+    d = configuration.whole_number("d_in")
+    if configuration.switch("signed", False):
         raise BadInput(
             f"{folder} is a signed dictionary of an early version of sparsify, which cannot be"
             " read; train it again"
@@ -50,17 +50,17 @@ def read_sparsify(request: DictionaryRequest) -> SparseCoder:
     # 0 or none of a dictionary whose width follows from its expansion
     named = configuration.values.get("num_latents")
     width = (
-        configuration.count("num_latents")
+        configuration.whole_number("num_latents")
         if named
-        else d * configuration.count("expansion_factor", DEFAULT_EXPANSION)
+        else d * configuration.whole_number("expansion_factor", DEFAULT_EXPANSION)
     )
     tensors = read_tensors(folder / WEIGHTS)
-    skips = configuration.flag("skip_connection", False)
+    skips = configuration.switch("skip_connection", False)
     used = ["encoder.weight", "encoder.bias", "W_dec", "b_dec", *(["W_skip"] if skips else [])]
     require_all_used(tensors, used, folder)
-    own = configuration.table(OWN_ENTRY)
-    writes = _written_site(own.text("writes"), request.site, folder)
-    transcodes = configuration.flag("transcode", False)
+    own = configuration.inner(OWN_ENTRY)
+    writes = _written_site(own.string("writes"), request.site, folder)
+    transcodes = configuration.switch("transcode", False)
     return SparseCoder(
         reads=_read_site(writes, folder) if transcodes else writes,
         writes=writes,
@@ -73,7 +73,7 @@ def read_sparsify(request: DictionaryRequest) -> SparseCoder:
         ),
         selection=_selection(configuration, width, folder),
         subtracts_bias=not transcodes,
-        card=read_card(own.table("card")),
+        card=read_card(own.inner("card")),
     )
 
 
@@ -135,7 +135,7 @@ def _read_site(writes: Site, folder: Path) -> Site:
 
 def _selection(configuration: StatedSettings, width: int, folder: Path) -> Selection:
     activation, k = (
-        configuration.text("activation") or "topk",
+        configuration.string("activation") or "topk",
         stated_k(configuration, width, default=DEFAULT_K),
     )
     if activation == "topk":

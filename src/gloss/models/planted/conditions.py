@@ -137,13 +137,13 @@ class PlantedText:
         """Global index behind the last token of each token's sequence."""
         return np.repeat(self.corpus.offsets[1:], np.diff(self.corpus.offsets))
 
-    def table(self, test: TokenTest) -> Bool[ndarray, " vocabulary"]:
+    def truths(self, test: TokenTest) -> Bool[ndarray, " vocabulary"]:
         """Whether the test holds of each string of the vocabulary."""
         return np.array([test.holds(string) for string in self.corpus.vocabulary.strings])
 
     def passing(self, test: TokenTest) -> Int64[ndarray, " position"]:
         """Every global token index whose token passes the test, ascending."""
-        return token_occurrences(self.corpus).of_any(np.flatnonzero(self.table(test)))
+        return token_occurrences(self.corpus).of_any(np.flatnonzero(self.truths(test)))
 
     def positions(self, case: RuleCase) -> Int64[ndarray, " nonzero"]:
         """Every global token index at which the case holds, ascending."""
@@ -158,7 +158,7 @@ class PlantedText:
         self, near: NearbyTest, positions: Int64[ndarray, " position"]
     ) -> Bool[ndarray, " position"]:
         """Whether a token near each position, in the same sequence, passes the test."""
-        table, held = self.table(near.test), np.zeros(len(positions), bool)
+        table, held = self.truths(near.test), np.zeros(len(positions), bool)
         for distance in range(near.nearest, near.farthest + 1):
             others = positions + near.side * distance
             inside = (others >= self.starts[positions]) & (others < self.ends[positions])

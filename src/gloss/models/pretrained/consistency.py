@@ -166,12 +166,12 @@ class EmbeddingRows:
         }
         start = tokens.start_token
         if start is not None and start >= self.number:
-            raise BadInput(f"{self.source} starts texts with token {start}, and {self.has}")
+            raise BadInput(f"{self.source} starts texts with token {start}, and {self.summary}")
         if ordinary := sorted((n, name) for name, n in beyond.items() if name not in special):
             number, name = ordinary[0]
             raise BadInput(
                 f"{self.source} cannot read its tokenizer's token {number}, {name!r}"
-                f" ({len(ordinary)} such in all): {self.has}"
+                f" ({len(ordinary)} such in all): {self.summary}"
             )
         if not beyond:
             return tokens, ()
@@ -186,7 +186,7 @@ class EmbeddingRows:
         ), (remark,)
 
     @property
-    def has(self) -> str:
+    def summary(self) -> str:
         """What is there, and what to do."""
         return (
             f"its embedding has {self.number} rows; take the tokenizer that it was trained with, or"

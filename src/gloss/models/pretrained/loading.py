@@ -75,8 +75,8 @@ def load_from_source(
 ) -> LoadedModel:
     """The model of a place that is known; see `load_model`."""
     path_or_name, config = source.given, source.config
-    kind = source.kind
-    tokens = source.tokens(config)
+    kind = source.model_class
+    tokens = source.plain_tokenizer(config)
     quantised = getattr(config, "quantization_config", None) is not None
     with silence_libraries(f"{path_or_name} cannot be made into a model"):
         if source.stored is not None:
@@ -84,7 +84,7 @@ def load_from_source(
     wanted: torch.dtype | str = dtype or (
         torch.float32 if device.type == "cpu" and not quantised else AUTO
     )
-    model, notes = source.weights(wanted, device)
+    model, notes = source.loaded_model(wanted, device)
     notes = source.notes + notes
     with silence_libraries(f"{path_or_name} cannot be made into a model"):
         rows = input_rows(model)
@@ -124,7 +124,7 @@ class ModelSource:
         from transformers import AutoConfig
 
         if not self.file:
-            refuse_unknown_type(self.described, str(self.folder / "config.json"))
+            refuse_unknown_type(self.stated, str(self.folder / "config.json"))
         with silence_libraries(
             f"{self.given} {'is no GGUF file' if self.file else 'has no configuration'} that can be"
             " read"
@@ -134,12 +134,12 @@ class ModelSource:
             )
 
     @cached_property
-    def described(self) -> dict[str, Any]:
+    def stated(self) -> dict[str, Any]:
         """What config.json says. Raises BadInput."""
         return read_json(self.folder / "config.json")
 
     @property
-    def kind(self) -> Any:
+    def model_class(self) -> Any:
         """What of transformers makes the model.
 
         Raises BadInput for one that predicts no next token from text alone.
@@ -171,7 +171,7 @@ class ModelSource:
     @property
     def notes(self) -> tuple[str, ...]:
         """What people should know of how it is described."""
-        own = "" if self.file else own_code_class(self.described)
+        own = "" if self.file else own_code_class(self.stated)
         said = (
             f"{self.given} comes with code of its own ({own}); that of transformers is run in its"
             " place"
@@ -200,7 +200,7 @@ class ModelSource:
         """Whether the weights are on this machine."""
         return isinstance(self.given, Path)
 
-    def tokens(self, config: PreTrainedConfig) -> PlainTokenizer:
+    def plain_tokenizer(self, config: PreTrainedConfig) -> PlainTokenizer:
         """The tokenizer. Raises BadInput where there is none that can be read."""
         if not self.file:
             with silence_libraries(f"{self.given} has a tokenizer that cannot be read"):
@@ -229,7 +229,7 @@ class ModelSource:
                 self.folder, local_files_only=True, trust_remote_code=False
             )
 
-    def weights(
+    def loaded_model(
         self, dtype: torch.dtype | str, device: torch.device
     ) -> tuple[PreTrainedModel, tuple[str, ...]]:
         """The model with its weights, those of a GGUF file unpacked. Raises BadInput."""
@@ -241,7 +241,9 @@ class ModelSource:
         elif getattr(self.config, "quantization_config", None) is not None and device.type != "cpu":
             settings["device_map"] = {"": device}  # quantised weights cannot be moved afterwards
         where = self.folder if self.is_here else str(self.given)
-        return read_weights(where, self.commit, dtype, self.kind, config=self.config, **settings)
+        return read_weights(
+            where, self.commit, dtype, self.model_class, config=self.config, **settings
+        )
 
 
 def refuse_unknown_type(described: Mapping[str, Any], file: str) -> None:

@@ -46,7 +46,7 @@ def discover_layout(model: PreTrainedModel) -> Layout:
     recording = record_pass(model)
     blocks = find_blocks(model, recording)
     constants = tuple(stated_fractions(model.config.get_text_config().to_dict()))
-    layers = tuple(SiteFinder(recording, block, constants).layer() for block in blocks)
+    layers = tuple(SiteFinder(recording, block, constants).layer_sites() for block in blocks)
     return Layout(layers, *find_head(model, recording, blocks[-1]))
 
 
@@ -141,7 +141,7 @@ class SiteFinder:
         assert block.gave is not None
         self.enters, self.leaves = block.got, block.gave
 
-    def layer(self) -> Layer:
+    def layer_sites(self) -> Layer:
         """The layer's sites."""
         width = self.enters.shape[-1]
         self.locations = {
@@ -238,7 +238,7 @@ class SiteFinder:
 
     def parallel_parts(self) -> tuple[StreamSum, StreamSum, None] | None:
         """Attention and MLP of a layer in which they run in parallel."""
-        groups = list(self.groups(self.inner))
+        groups = list(self.equal_calls(self.inner))
         attentions = [group for group in groups if self.matches_hint(ATTENTION, group)]
         others = [group for group in groups if group not in attentions]
         pairs = [(attention, mlp) for attention in attentions for mlp in others]
@@ -246,7 +246,7 @@ class SiteFinder:
             (self.enters.vectors, given_vectors(attention[0]), given_vectors(mlp[0]))
             for attention, mlp in pairs
         ]
-        found = self.nearest(self.leaves, terms)
+        found = self.nearest_terms(self.leaves, terms)
         if found is None:
             return None
         (attention, mlp), (carry, of_attention, of_mlp) = pairs[found[0]], found[1]
@@ -274,7 +274,11 @@ class SiteFinder:
         if norm is None:
             return None, givers
         return norm, next(
-            (group for group in self.groups(self.inner) if same_numbers(group[0].gave, norm.got)),
+            (
+                group
+                for group in self.equal_calls(self.inner)
+                if same_numbers(group[0].gave, norm.got)
+            ),
             (),
         )
 
@@ -282,12 +286,14 @@ class SiteFinder:
         self, target: HeldTensor, base: HeldTensor, calls: Iterable[ModuleCall]
     ) -> StreamSum | None:
         """The calls whose output, added to the base, makes the target."""
-        others = [group for group in self.groups(calls) if not same_numbers(group[0].gave, target)]
+        others = [
+            group for group in self.equal_calls(calls) if not same_numbers(group[0].gave, target)
+        ]
         terms = [(base.vectors, given_vectors(group[0])) for group in others]
-        found = self.nearest(target, terms)
+        found = self.nearest_terms(target, terms)
         return StreamSum(others[found[0]], *found[1]) if found else None
 
-    def groups(self, calls: Iterable[ModuleCall]) -> Iterator[tuple[ModuleCall, ...]]:
+    def equal_calls(self, calls: Iterable[ModuleCall]) -> Iterator[tuple[ModuleCall, ...]]:
         """Calls that gave the same numbers, as wide as the stream.
 
         Those of modules that ran more than once are left out.
@@ -302,7 +308,7 @@ class SiteFinder:
             own.append(call)
         return (tuple(group) for group in found)
 
-    def nearest(
+    def nearest_terms(
         self, target: HeldTensor, candidates: Sequence[Sequence[Tensor | None]]
     ) -> tuple[int, tuple[float, ...]] | None:
         """Which terms make the target, number for number, and by which numbers they must be taken:

@@ -111,7 +111,7 @@ class Anatomy:
             site.layer < len(self.layers) and site.kind in self.layout.layers[site.layer].locations
         )
 
-    def check(self, site: Site) -> None:
+    def require_site(self, site: Site) -> None:
         """Raises Mismatch for a site that this model does not have, and says why."""
         layer = self.layer(site)
         if site.kind in layer.locations:
@@ -126,7 +126,7 @@ class Anatomy:
         """Raises Mismatch for a site that this model does not have, or that can be read and not
         edited.
         """
-        self.check(site)
+        self.require_site(site)
         if reason := self.layer(site).fixed.get(site.kind):
             raise Mismatch(
                 f"site {site} can be read but not edited: {reason}; edit resid_pre.{site.layer} or"
@@ -138,7 +138,7 @@ class Anatomy:
 
         Raises Mismatch for a site that this model does not have.
         """
-        self.check(site)
+        self.require_site(site)
         return self._points[site.layer][site.kind]
 
     def canonical(self, site: Site) -> Site:
@@ -155,12 +155,12 @@ class Anatomy:
                 return Site(contribution, site.layer)
         return site
 
-    def width(self, site: Site) -> int:
+    def width_at(self, site: Site) -> int:
         """How many numbers the site holds at each position.
 
         Raises Mismatch for a site that this model does not have.
         """
-        self.check(site)
+        self.require_site(site)
         return self.layer(site).locations[site.kind].width
 
     def heads(self, layer: int) -> int:
@@ -169,7 +169,7 @@ class Anatomy:
         Raises Mismatch where there is none, or nothing tells its heads apart.
         """
         site = Site("z", layer)
-        width = self.width(site)
+        width = self.width_at(site)
         head_width = self.layer(site).head_width
         if head_width is not None:
             return width // head_width

@@ -59,7 +59,7 @@ def print_cost_estimate(experiment: Experiment) -> None:
         "money at most",
         title="what this run would ask",
     )
-    priced = prices.of(1, 1) is not None
+    priced = prices.money(1, 1) is not None
     for name, row in rows.items():
         table.add_row(name, *(cost_cells(row, priced=priced) if any(row) else ("0", "0", "0", "0")))
     table.add_row(

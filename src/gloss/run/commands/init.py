@@ -119,12 +119,12 @@ class ExperimentFacts:
     @property
     def width(self) -> int:
         """Four features for each number at the site, as a power of two."""
-        most = 2 ** ceil(log2(4 * self.subject.width(self.site)))
+        most = 2 ** ceil(log2(4 * self.subject.width_at(self.site)))
         return max(NARROWEST, min(WIDEST, most))
 
     @property
     def k(self) -> int:
-        return max(4, min(32, self.subject.width(self.site) // 4))
+        return max(4, min(32, self.subject.width_at(self.site) // 4))
 
 
 def affordable_tokens(subject: "Subject") -> int:
@@ -279,7 +279,7 @@ def decompose_lines(facts: ExperimentFacts, asked: InitSettings) -> list[str]:
             "",
         ]
     kinds = [kind for kind in KINDS if readable_layers(facts.subject, kind)]
-    numbers = facts.subject.width(facts.site)
+    numbers = facts.subject.width_at(facts.site)
     last = facts.subject.layers - 1
     return [
         "# The dictionary of features: a sparse autoencoder, trained here.",

@@ -70,7 +70,7 @@ def step_progress(run: OpenedRun, step: Step) -> tuple[str, str]:
         return ("yes", step.stage.summary(run, step)) if done else ("no", "")
     rows: Counter[str] = Counter()
     for part in done:
-        rows.update(part.counts())
+        rows.update(part.row_counts())
     return f"{len(done)} of {len(parts)}", ", ".join(
         f"{n:,} {table}" for table, n in rows.items() if n
     )

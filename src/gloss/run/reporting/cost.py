@@ -16,7 +16,7 @@ def cost_section(found: RunData) -> Section | None:
         with Ledger(path) as ledger:
             rows = tuple(
                 row
-                for spent in ledger.totals()
+                for spent in ledger.spending_by_model()
                 for row in ledger_rows(spent, len(found.run.features))
             )
         columns = ("model", "", "requests", "prompt tokens", "answer tokens", "money")

@@ -119,7 +119,7 @@ def peak_tokens(
     corpus: Corpus, fixed_windows: FixedWindows, activations: FeatureActivations
 ) -> Int64[ndarray, " context"]:
     """The token at the peak of each of the TOP contexts with the highest peaks."""
-    held = fixed_windows.holding(activations.positions)
+    held = fixed_windows.windows_of(activations.positions)
     order = np.lexsort((-activations.values, held))  # by context, its strongest first
     first = order[np.diff(held[order], prepend=-1) > 0]
     strongest = first[np.argsort(-activations.values[first], kind="stable")[:TOP]]

@@ -118,7 +118,7 @@ def calibration_conversations(
     width = run.experiment.sampling.context_length
     each = -(-asked.calibration_items // asked.rules)
     material = CalibrationTexts.of(run.corpus, width, rng)
-    for number, words in enumerate(material.words(asked.rules, each, rng)):
+    for number, words in enumerate(material.draw_words(asked.rules, each, rng)):
         explanation, evidence = material.about(words, each, rng)
         yield (
             explanation.text,

@@ -188,7 +188,7 @@ def rules_with_contexts(run: OpenedRun) -> list[tuple[Explanation, Evidence]]:
     width = run.experiment.sampling.context_length
     each, rng = run.experiment.settings(JudgeSettings).packing // RULES, run.generator(STAGE)
     material = CalibrationTexts.of(run.corpus, width, rng)
-    return [material.about(words, each, rng) for words in material.words(RULES, each, rng)]
+    return [material.about(words, each, rng) for words in material.draw_words(RULES, each, rng)]
 
 
 def packing_conversation(

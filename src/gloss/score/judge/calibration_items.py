@@ -105,7 +105,9 @@ class CalibrationTexts:
                 found[word].append(row)
         return found
 
-    def words(self, number: int, contexts: int, rng: np.random.Generator) -> list[tuple[str, ...]]:
+    def draw_words(
+        self, number: int, contexts: int, rng: np.random.Generator
+    ) -> list[tuple[str, ...]]:
         """So many times one to three words, drawn from those that half so many windows hold, and a
         fifth of all at most.
 

@@ -71,7 +71,7 @@ def corrected_estimates(
     ]
     if not all(side.items for side in sides):
         return dict.fromkeys(CORRECTED, Estimate.missing())
-    found, wrong, sensitivity, false_positive = (side.rate(side.yes) for side in sides)
+    found, wrong, sensitivity, false_positive = (side.share_of(side.yes) for side in sides)
     if sensitivity <= false_positive:
         return dict.fromkeys(CORRECTED, Estimate.missing())
     values = corrected_metrics(found, wrong, sensitivity, false_positive, share_firing)

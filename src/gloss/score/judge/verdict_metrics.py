@@ -34,7 +34,7 @@ class VerdictCounts:
         """Of yes, among answers; not a number where there are none."""
         return self.yes / (self.yes + self.no) if self.yes + self.no else math.nan
 
-    def rate(self, successes: int) -> Float64[ndarray, " one"]:
+    def share_of(self, successes: int) -> Float64[ndarray, " one"]:
         """A count as a share of the items; not a number where there are none."""
         return np.array([successes / self.items if self.items else np.nan])
 
@@ -140,14 +140,20 @@ def verdict_estimates(
     )
     judged = firing.items / (firing.items + inactive.items)
     values = rate_metrics(
-        firing.rate(firing.yes), inactive.rate(inactive.no), inactive.rate(inactive.yes), judged
+        firing.share_of(firing.yes),
+        inactive.share_of(inactive.no),
+        inactive.share_of(inactive.yes),
+        judged,
     )
     found = firing.draws(firing.yes, rng)
     draws = rate_metrics(
         found, inactive.draws(inactive.no, rng), inactive.draws(inactive.yes, rng), judged
     )
     true = rate_metrics(
-        firing.rate(firing.yes), plain.rate(plain.no), plain.rate(plain.yes), share_firing
+        firing.share_of(firing.yes),
+        plain.share_of(plain.no),
+        plain.share_of(plain.yes),
+        share_firing,
     )
     true_draws = rate_metrics(
         found, plain.draws(plain.no, rng), plain.draws(plain.yes, rng), share_firing
@@ -161,7 +167,7 @@ def verdict_estimates(
     for kind, counts in hard.items():
         if counts.items or kind is Negative.SAME_TOKEN:
             name = f"true_negative_rate_{kind.name.lower()}"
-            values[name], draws[name] = counts.rate(counts.no), counts.draws(counts.no, rng)
+            values[name], draws[name] = counts.share_of(counts.no), counts.draws(counts.no, rng)
     return {
         name: estimate_from_draws(float(value[0]), draws[name]) for name, value in values.items()
     }
