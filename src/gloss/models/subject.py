@@ -135,7 +135,7 @@ class Subject:
 
     def __repr__(self) -> str:
         kind, numbers = type(self.model).__name__, sum(p.numel() for p in self.model.parameters())
-        width = self.width(self.site("resid_post.0"))
+        width = self.width_at(self.site("resid_post.0"))
         return (
             f"<subject: {kind} of {numbers:,} parameters, {self.layers} layers of width {width},"
             f" on {self.device}>"
