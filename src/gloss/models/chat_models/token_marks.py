@@ -74,7 +74,7 @@ class Marks:
         text = "".join(pieces)
         if self.open in text or self.close in text:
             return False
-        return self.read(self.wrap(pieces, marked)) == marked_stretches(pieces, marked)
+        return self.parse(self.wrap(pieces, marked)) == marked_stretches(pieces, marked)
 
 
 MARK_PAIRS = (Marks("<<", ">>"), Marks("⟦", "⟧"), Marks("⟪", "⟫"), Marks("⦅", "⦆"))
