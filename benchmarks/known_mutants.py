@@ -70,8 +70,8 @@ KNOWN: dict[str, tuple[KnownMutant, ...]] = {
         ("score/judge/verdict_metrics.py", "(true_positive + true_negative) / 2", "true_positive"),
         (
             "score/judge/verdict_metrics.py",
-            "inactive.rate(inactive.no)",
-            "inactive.rate(inactive.yes)",
+            "inactive.share_of(inactive.no)",
+            "inactive.share_of(inactive.yes)",
         ),
         (
             "score/judge/verdict_metrics.py",
