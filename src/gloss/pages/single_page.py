@@ -43,7 +43,6 @@ def page_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["grid_cells"] = grid_cells
     names = ("decimal", "interval", "percent", "one_in", "whole", "strength")
     environment.filters.update(
         {name: getattr(number_format, f"format_{name}") for name in names}
@@ -51,6 +50,7 @@ def page_templates() -> Environment:
             "short": number_format.short_name,
             "prose": page_text.prose,
             "spell": spell_characters,
+            "cells": grid_cells,
         }
     )
     return environment

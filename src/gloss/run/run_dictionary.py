@@ -122,7 +122,7 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress) -> No
     """
     asked, site = run.experiment.collect, subject.site(run.experiment.decompose["site"])
     trainer = build_method("decompose", run.experiment.trainer)
-    require_training_memory(trainer, subject.width(site))
+    require_training_memory(trainer, subject.width_at(site))
     folder = run.place("decompose") / "corpus"
     read_texts(
         subject,

@@ -42,7 +42,7 @@ def print_capabilities(experiment: Experiment) -> None:
             if need is Ability.OWN_TEXT and found.own_text.form
             else "yes"
         )
-        lacks = found.missing(need)
+        lacks = found.lacking(need)
         table.add_row(
             words, how if lacks is None else f"no: {lacks.partition(';')[0]}", users or "-"
         )
@@ -81,4 +81,4 @@ def agreement_words(chat: SettingsTable, found: Agreement | None) -> str:
         f"median {found.median:.1g} nats apart, {found.largest:.1g} at most, over {found.tokens}"
         " tokens"
     )
-    return f"{'yes' if found.holds else 'no'}: {told}"
+    return f"{'yes' if found.agrees else 'no'}: {told}"
