@@ -35,11 +35,18 @@ def read_run(folder: Path) -> OpenedRun:
         )
     try:
         written["experiment"]["run"]["folder"] = str(folder)
-        return OpenedRun(Experiment.of(written["experiment"]), tuple(written["keys"].items()))
+        keys = sorted(written["keys"].items(), key=lambda each: stage_position(each[0]))
+        return OpenedRun(Experiment.of(written["experiment"]), tuple(keys))
     except (LookupError, TypeError, AttributeError) as problem:
         raise BadInput(
             f"{path} is not of a run; give the folder that `gloss run` wrote to"
         ) from problem
+
+
+def stage_position(step: str) -> int:
+    """Where a step's stage comes in a run; last what is none."""
+    order, stage = list(installed_stages()), step.partition(".")[0]
+    return order.index(stage) if stage in order else len(order)
 
 
 def tables_of(steps: Iterable[str]) -> dict[str, str]:

@@ -9,10 +9,10 @@ from rich.text import Text
 from gloss.run.damage import find_damage, is_readable_part
 from gloss.run.execute.feature_errors import feature_error_lines
 from gloss.run.opened_run import OpenedRun
-from gloss.run.planning import read_run
+from gloss.run.planning import read_run, stage_position
 from gloss.run.progress import out
 from gloss.run.sources import dictionary_line
-from gloss.run.stage import Step, installed_stages, planned_steps
+from gloss.run.stage import Step, planned_steps
 from gloss.store.results import read_rows
 
 
@@ -51,13 +51,6 @@ def print_run_status(folder: Path) -> None:
     for step in steps:
         for line in feature_error_lines(run, step.name):
             out.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def stage_position(name: str) -> int:
-    """Where a step's stage comes among all; last what is none."""
-    order = list(installed_stages())
-    stage = name.partition(".")[0]
-    return order.index(stage) if stage in order else len(order)
 
 
 def step_progress(run: OpenedRun, step: Step) -> tuple[str, str]:
