@@ -140,7 +140,7 @@ def run_step(run: OpenedRun, step: Step) -> None:
 
     Raises Capped, with what is left, where a cap on spending was reached.
     """
-    stage, where = step.stage, step.stage.place_to_run(run.experiment, step)
+    stage, where = step.stage, step.stage.where_to_run(run.experiment, step)
     asks = where is Where.EVENT_LOOP
     job = Job(run, step, chat_client(run, step.settings) if asks else NoClient())
     parts = stage.parts(run, step)
@@ -190,7 +190,7 @@ def step_executor(job: Job) -> Executor:
     """What runs the shards of a step: the experiment's executor where they need no weights, and no
     language model, of this process.
     """
-    where = job.step.stage.place_to_run(job.run.experiment, job.step)
+    where = job.step.stage.where_to_run(job.run.experiment, job.step)
     spread = where is Where.PROCESSES
     return run_executor(job.run.experiment.run) if spread else SerialExecutor()
 

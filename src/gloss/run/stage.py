@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cache, cached_property, partial
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -67,9 +68,8 @@ class Job:
         The shard is whole only where all that it reads is. `size`: the number of things in it,
         where these are not the run's features.
         """
-        read = [parts[shard] if sharded else parts for parts, sharded in self.reads]
-        parts = [part for each in read for part in ([each] if isinstance(each, Part) else each)]
-        return FeatureGuard(self.run, self.step.name, shard, tuple(parts), size)
+        read = (parts[shard : shard + 1] if same else parts for parts, same in self.reads)
+        return FeatureGuard(self.run, self.step.name, shard, tuple(chain(*read)), size)
 
     @cached_property
     def reads(self) -> list[tuple[Sequence[Part], bool]]:
@@ -129,7 +129,7 @@ class Stage:
         """What its results depend on besides: settings, prompts, weights, as plain values."""
         return step.settings
 
-    def place_to_run(self, asked: Experiment, step: Step) -> Where:
+    def where_to_run(self, asked: Experiment, step: Step) -> Where:
         """Where a step's shards run."""
         return self.where
 

@@ -79,7 +79,7 @@ class CollisionsStage(Stage):
         judge = {"method": "discrimination"}
         return step.settings, answer_dependencies(asked, "score", judge) if asks else []
 
-    def place_to_run(self, asked: Experiment, step: Step) -> Where:
+    def where_to_run(self, asked: Experiment, step: Step) -> Where:
         asks = asked.settings(CollisionSettings).by == JUDGE
         return Where.EVENT_LOOP if asks else Where.SERIAL
 

@@ -39,7 +39,7 @@ class ExplainStage(MethodStage):
     def content(self, asked: Experiment, step: Step) -> Any:
         return method_content(asked, self.name, step.settings)
 
-    def place_to_run(self, asked: Experiment, step: Step) -> Where:
+    def where_to_run(self, asked: Experiment, step: Step) -> Where:
         return where_method_runs(self.name, step.settings)
 
     def work(self, job: Job, shard: int) -> None:

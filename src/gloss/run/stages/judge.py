@@ -53,7 +53,7 @@ class JudgeStage(WholeStage):
         measured = asdict(asked.settings(JudgeSettings))
         return measured, cut, method_content(asked, "score", step.settings)
 
-    def place_to_run(self, asked: Experiment, step: Step) -> Where:
+    def where_to_run(self, asked: Experiment, step: Step) -> Where:
         return where_method_runs("score", step.settings)
 
     def work(self, job: Job, shard: int) -> None:

@@ -91,7 +91,7 @@ class PackingStage(WholeStage):
         number = asked.settings(JudgeSettings).packing
         return number, cut, step.label, answer_dependencies(asked, "score", step.settings)
 
-    def place_to_run(self, asked: Experiment, step: Step) -> Where:
+    def where_to_run(self, asked: Experiment, step: Step) -> Where:
         return where_method_runs("score", step.settings)
 
     def work(self, job: Job, shard: int) -> None:
