@@ -144,7 +144,7 @@ class Mutant:
         found = False
         for one in gc.get_objects():
             if (
-                isinstance(one, FunctionType)
+                type(one) is FunctionType  # asking others for their class may warn
                 and one.__code__.co_filename == str(self.file)
                 and one.__code__.co_qualname == self.function
                 and len(one.__code__.co_freevars) == len(self.code.co_freevars)

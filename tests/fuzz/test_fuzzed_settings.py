@@ -4,7 +4,7 @@ GlossError with one sentence.
 
 import json
 import shutil
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,12 @@ from amount import tries
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gloss.attribute.methods.token_attribution import TokenAttributionSettings
 from gloss.errors import GlossError
-from gloss.intervene.settings import InterventionSettings
 from gloss.models.formats import load_dictionary
 from gloss.rules import parse_rule
-from gloss.run.experiment import BACKENDS, SETTINGS_CLASSES, Experiment
+from gloss.run.experiment import BACKENDS, Experiment
 from gloss.run.methods import installed_methods
+from gloss.run.stage import installed_stages
 from gloss.sample.examples import SamplingSettings
 
 FIXTURES = Path(__file__).parents[1] / "models" / "formats" / "fixtures"
@@ -73,19 +72,27 @@ VALUES = st.recursive(
 
 # Each table and method with the settings that it has, so that most draws come past the names to the
 # values.
-OF_TABLES = {
-    name: [field.name for field in fields(kind)] for name, kind in SETTINGS_CLASSES.items()
-} | {
-    "chat": (
-        [field.name for kind in BACKENDS.values() for field in fields(kind)]
-        + ["backend", "weights"]
-    ),
-    "contexts": [field.name for field in fields(SamplingSettings)],
-    "intervene": [field.name for field in fields(InterventionSettings)],
-    "attribute": [field.name for field in fields(TokenAttributionSettings)],
-    "decompose": ["dictionary", "site", "name"],
-    "nonsense": ["x"],
-}
+OF_TABLES = (
+    {
+        each.name: [field.name for field in fields(each.type)]
+        for each in fields(Experiment)
+        if is_dataclass(each.type)
+    }
+    | {
+        name: [field.name for field in fields(stage.settings)]
+        for name, stage in installed_stages().items()
+        if stage.settings
+    }
+    | {
+        "chat": (
+            [field.name for kind in BACKENDS.values() for field in fields(kind)]
+            + ["backend", "weights"]
+        ),
+        "contexts": [field.name for field in fields(SamplingSettings)],
+        "decompose": ["dictionary", "site", "name"],
+        "nonsense": ["x"],
+    }
+)
 VERBS = ("decompose", "sample", "explain", "score")
 OF_METHODS = {
     (verb, name): ["name", *(field.name for field in fields(point.load()))]

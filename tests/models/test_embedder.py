@@ -69,7 +69,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 
 @pytest.mark.skipif(find_spec(PACKAGE) is not None, reason="the model is installed")
 def test_a_package_that_is_missing_is_named():
-    with pytest.raises(BadSettings, match=r"gloss\[embed\]"):
+    with pytest.raises(BadSettings, match=r"gloss-lm\[embed\]"):
         load_embedder("")
 
 

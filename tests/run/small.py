@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from forking import forking
+from gloss.run import progress
 from gloss.run.opened_run import OpenedRun
 from gloss.run.pipeline import run_step
 from gloss.run.stage import Job, planned_steps
@@ -83,6 +84,8 @@ def be_command(
             os.dup2(file.fileno(), stream.fileno())
     from gloss.cli import main
 
+    if columns := environment.get("COLUMNS"):  # which a console reads when it is made
+        progress.out.width = progress.console.width = int(columns)
     main()
 
 

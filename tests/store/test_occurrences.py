@@ -15,7 +15,7 @@ def test_occurrences_are_where_a_search_finds_them(rng):
     corpus = Corpus(tokens, np.array([0, 200]), np.array([0]), hashes, ("text",), vocabulary)
     found = token_occurrences(corpus)
     for token in range(10):
-        assert found.of_token().tolist() == np.flatnonzero(tokens == token).tolist()
+        assert found.of_token(token).tolist() == np.flatnonzero(tokens == token).tolist()
     assert (
         found.of_any(np.array([3, 5])).tolist()
         == np.flatnonzero((tokens == 3) | (tokens == 5)).tolist()

@@ -21,6 +21,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from gloss.store.corpus import TokenStream, read_column
+from gloss.store.parquet import read_table
 from gloss.store.vocabulary import Vocabulary
 
 # Jaccard index of the runs of words from which on two documents are copies: 62 % of two of equal
@@ -51,7 +52,9 @@ def near_copy_groups(
     no words: one stands for what a tokenizer does not know, such as an odd space.
     """
     hashes = read_column(folder / "documents.parquet", "hash")
-    pieces: list[bytes] = pq.read_table(folder / "vocabulary.parquet")["piece"].to_pylist()
+    pieces: list[bytes] = read_table(file := folder / "vocabulary.parquet", file)[
+        "piece"
+    ].to_pylist()
     vocabulary = Vocabulary(
         tuple(b" " if token in special else piece for token, piece in enumerate(pieces))
     )

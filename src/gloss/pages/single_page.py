@@ -44,15 +44,14 @@ def page_templates() -> Environment:
         lstrip_blocks=True,
     )
     names = ("decimal", "interval", "percent", "one_in", "whole", "strength")
-    environment.filters.update(
-        {name: getattr(number_format, f"format_{name}") for name in names}
-        | {
-            "short": number_format.short_name,
-            "prose": page_text.prose,
-            "spell": spell_characters,
-            "cells": grid_cells,
-        }
-    )
+    filters: dict[str, Any] = {
+        **{name: getattr(number_format, f"format_{name}") for name in names},
+        "short": number_format.short_name,
+        "prose": page_text.prose,
+        "spell": spell_characters,
+        "cells": grid_cells,
+    }
+    environment.filters.update(filters)
     return environment
 
 

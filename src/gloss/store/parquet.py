@@ -96,11 +96,24 @@ def read_table(
 ) -> pa.Table:
     """A table, from the file or from its bytes, whose pages are held against their checksums.
 
-    Raises Damaged.
+    With a schema, its columns, null where an older file has none. Raises Damaged.
     """
     given = pa.BufferReader(source) if isinstance(source, bytes) else source
     with parquet_errors(path):
-        return pq.read_table(given, columns=columns, schema=schema, page_checksum_verification=True)
+        # not `pq.read_table`, whose scanner leaves threads behind that can abort a process' exit
+        with pq.ParquetFile(given, page_checksum_verification=True) as file:
+            known = set(file.schema_arrow.names)
+            wanted = columns if schema is None else [n for n in schema.names if n in known]
+            found = file.read(wanted)
+        if schema is None:
+            return found
+        arrays = [
+            found[field.name].cast(field.type)
+            if field.name in known
+            else pa.nulls(found.num_rows, field.type)
+            for field in schema
+        ]
+        return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def open_parquet(path: Path, *, memory_map: bool = False) -> pq.ParquetFile:

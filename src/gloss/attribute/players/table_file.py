@@ -23,7 +23,7 @@ def load_table_game(path: Path) -> TableGame:
     try:
         if path.suffix == ".npz":
             return table_game_from_arrays(path)
-        content = pq.read_table(path) if path.suffix == ".parquet" else csv.read_csv(path)
+        content = pq.ParquetFile(path).read() if path.suffix == ".parquet" else csv.read_csv(path)
         if VALUE_COLUMN not in content.column_names:
             raise BadInput(
                 f"{path} has no column {VALUE_COLUMN!r}; it has"
