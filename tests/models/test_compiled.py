@@ -32,5 +32,5 @@ def test_words_and_tokens_are_the_same_thing(rng: np.random.Generator):
     found = compile_subject(rng, each=1)
     strings = found.subject.vocabulary().strings
     assert found.subject.encode("".join(strings[5:9])) == [5, 6, 7, 8]
-    drawn = found.text(500, rng)
+    drawn = found.random_text(500, rng)
     assert drawn.min() >= 1

@@ -21,6 +21,7 @@ from gloss.installed import load_installed
 from gloss.pages.page_records import FeaturePage
 from gloss.pages.report_sections import Section
 from gloss.run.chat_clients import ChatClient, NoClient
+from gloss.run.dependencies import method_content
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import Experiment, method_label
 from gloss.run.keys import code_hash, result_key
@@ -197,6 +198,12 @@ class MethodStage(Stage):
     def steps(self, asked: Experiment) -> Iterator[Step]:
         for settings in asked.methods(self.name):
             yield Step(self, settings, method_label(settings))
+
+    def content(self, asked: Experiment, step: Step) -> Any:
+        return method_content(asked, self.name, step.settings)
+
+    def where_to_run(self, asked: Experiment, step: Step) -> Where:
+        return where_method_runs(self.name, step.settings)
 
 
 def where_method_runs(verb: str, settings: SettingsMapping) -> Where:

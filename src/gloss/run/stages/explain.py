@@ -11,13 +11,13 @@ from gloss.explain.candidate_selection import ChoosingExplainer, ExplanationChoi
 from gloss.models.chat_models.prompts import Conversation
 from gloss.pages.report_sections import Section
 from gloss.records import Examples, Explanation, Failure, FeatureId, needs_of
-from gloss.run.dependencies import method_content, method_reads
+from gloss.run.dependencies import method_reads
 from gloss.run.experiment import Experiment, method_label
 from gloss.run.methods import build_method
 from gloss.run.opened_run import OpenedRun, shard_effects, shard_token_attributions, stored_examples
 from gloss.run.reporting.run_data import RunData
 from gloss.run.reporting.selection_optimism import optimism_section
-from gloss.run.stage import Job, MethodStage, Step, Where, where_method_runs
+from gloss.run.stage import Job, MethodStage, Step
 from gloss.run.stages.packing import with_measured_packing
 from gloss.run.stages.score import scorer_evidence
 from gloss.store.evidence import validation_evidence
@@ -31,16 +31,9 @@ class ExplainStage(MethodStage):
 
     name, after = "explain", ("sample", "packing", "intervene", "attribute")
     tables = named_tables("explanations", "candidates", "failures")
-    where = Where.PROCESSES
 
     def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
         return ["sample", *method_reads(asked, self.name, step.settings, before)]
-
-    def content(self, asked: Experiment, step: Step) -> Any:
-        return method_content(asked, self.name, step.settings)
-
-    def where_to_run(self, asked: Experiment, step: Step) -> Where:
-        return where_method_runs(self.name, step.settings)
 
     def work(self, job: Job, shard: int) -> None:
         explain_shard(job, shard)

@@ -21,12 +21,12 @@ from gloss.records import (
     Split,
     needs_of,
 )
-from gloss.run.dependencies import method_content, method_reads
+from gloss.run.dependencies import method_reads
 from gloss.run.experiment import Experiment, method_label
 from gloss.run.judge_doubts import TALLY_NOTE, position_bias_line, yes_share_line
 from gloss.run.methods import build_method
 from gloss.run.opened_run import OpenedRun, run_explanations, shard_effects, stored_examples
-from gloss.run.stage import Job, MethodStage, Step, Where, where_method_runs
+from gloss.run.stage import Job, MethodStage, Step
 from gloss.run.stages.judge import judge_calibration
 from gloss.run.stages.packing import with_measured_packing
 from gloss.score.judge.doubts import tally_scores
@@ -43,18 +43,11 @@ class ScoreStage(MethodStage):
 
     name, after = "score", ("explain", "judge", "intervene", "packing")
     tables = named_tables("scores", "verdicts", "failures")
-    where = Where.PROCESSES
 
     def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
         explained = [name for name in before if name.partition(".")[0] == "explain"]
         judged = [name for name in before if name == f"judge.{step.label}"]
         return [*explained, *method_reads(asked, self.name, step.settings, before), *judged]
-
-    def content(self, asked: Experiment, step: Step) -> Any:
-        return method_content(asked, self.name, step.settings)
-
-    def where_to_run(self, asked: Experiment, step: Step) -> Where:
-        return where_method_runs(self.name, step.settings)
 
     def work(self, job: Job, shard: int) -> None:
         score_shard(job, shard)
