@@ -139,3 +139,10 @@ def test_tables_with_other_columns_are_other_results(monkeypatch):
             patched.setattr(stage, "tables", {**stage.tables, "more": pa.schema([])})
             after = plan_run(Experiment.of({})).keys
         assert [name for name in before if before[name] != after[name]] == renewed
+
+
+def test_the_order_of_settings_in_a_table_is_nothing_that_a_result_depends_on():
+    one, other = {"resamples": 7, "method": "execution"}, {"method": "execution", "resamples": 7}
+    assert result_key(one) == result_key(other)
+    asked = [plan_run(Experiment.of({"score": table})).keys for table in (one, other)]
+    assert asked[0] == asked[1]
