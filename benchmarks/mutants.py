@@ -94,6 +94,7 @@ PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("attribute/result/faithfulness.py", "attribute/result/prediction_r2.py"),
         (
             "tests/attribute/test_auto.py",
+            "tests/attribute/test_faithfulness.py",
             "tests/attribute/test_lasso.py",
             "tests/attribute/test_spex.py",
         ),
