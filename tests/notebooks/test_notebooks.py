@@ -15,9 +15,9 @@ from execute import execute_notebook  # noqa: E402
 NAMES = ("interactions", "own_model", "trust")
 LARGEST = 300_000  # bytes of a notebook
 LONGEST_CELL = 14  # lines
-# what a page that travels must not hold: paths of one machine, addresses, times that a run took
+# what a page that travels must not hold: absolute paths, addresses, times that a run took
 PRIVATE = re.compile(
-    r"/home/|/root/|/Users/|/tmp/|[A-Z]:\\\\|\bat 0x[0-9a-f]{6}|\bin \d+(\.\d+)? s\b"
+    r"(?<![\w/.:<])/[A-Za-z][\w.-]*/[\w.-]|[A-Z]:\\\\|\bat 0x[0-9a-f]{6}|\bin \d+(\.\d+)? s\b"
 )
 NUMBER = re.compile(r"[−-]?(?:\d[\d,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?")
 # what must hold of the values in a notebook when it ends, wherever it runs
