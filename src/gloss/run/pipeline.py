@@ -143,10 +143,10 @@ def run_step(run: OpenedRun, step: Step) -> None:
     stage, where = step.stage, step.stage.where_to_run(run.experiment, step)
     asks = where is Where.EVENT_LOOP
     job = Job(run, step, chat_client(run, step.settings) if asks else NoClient())
-    parts = stage.parts(run, step)
-    left = [part.shard for part in parts if not part.is_done]
+    sizes = stage.sizes(run, step)
+    left = [shard for shard in range(len(sizes)) if not run.part(step.name, shard).is_done]
     if stage.unit:
-        run_shards(job, [part.shard for part in parts], left)
+        run_shards(job, sizes, left)
     elif left:
         with time_stage(run, step.name):
             stage.worker(job)(0)
@@ -154,15 +154,13 @@ def run_step(run: OpenedRun, step: Step) -> None:
     print_notes(*(f"  {line}" for line in feature_error_lines(run, step.name)))
     if asks and (left or stage.unit):
         print_client_usage(job.client)
-    lines = [spared_requests_line(run, step), *stage.lines(run, step)]
-    print_notes(*(f"  {line}" for line in lines if line))
+    print_notes(*(f"  {line}" for line in stage.lines(run, step) if line))
 
 
-def run_shards(job: Job, shards: Sequence[int], left: Sequence[int]) -> None:
+def run_shards(job: Job, sizes: Sequence[int], left: Sequence[int]) -> None:
     """Do the shards that are left, and show how much of all is done."""
     run, step = job.run, job.step
-    sizes = {shard: step.stage.size(run, shard) for shard in shards}
-    total = sum(sizes.values())
+    total = sum(sizes)
     done = total - sum(sizes[shard] for shard in left)
     with (
         progress_bar(step.name, step.stage.unit) as progress,
@@ -200,22 +198,6 @@ def run_executor(asked: RunSettings) -> Executor:
     given = asked.executor
     settings = {"method": given} if isinstance(given, str) else given
     return executor_method(settings, asked.processes)
-
-
-def spared_requests_line(run: OpenedRun, step: Step) -> str:
-    """What a wanted precision saved, in one line.
-
-    Nothing where none was wanted or all had to be asked.
-    """
-    notes = [part.note() for part in step.stage.parts(run, step) if part.is_done]
-    asked, saved = (sum(note.get(name, 0) for note in notes) for name in ("requests", "spared"))
-    every = asked + saved
-    return (
-        f"{asked:,} requests were enough for the precision, instead of {every:,}"
-        f" ({saved / every:.0%} fewer)"
-        if saved
-        else ""
-    )
 
 
 def print_client_usage(client: ChatClient) -> None:

@@ -139,13 +139,13 @@ class Stage:
     def check(self, run: OpenedRun, step: Step) -> None:
         """Refuse what cannot work before anything is spent. Raises BadSettings."""
 
-    def parts(self, run: OpenedRun, step: Step) -> Sequence[Part]:
-        """The parts of its results, one a shard. Wants a finished `collect`."""
-        return [run.part(step.name, shard) for shard in range(run.shards)]
+    def sizes(self, run: OpenedRun, step: Step) -> Sequence[int]:
+        """How much of its unit each shard holds. Wants a finished `collect`."""
+        return [len(run.shard(shard)) for shard in range(run.shards)]
 
-    def size(self, run: OpenedRun, shard: int) -> int:
-        """How much of its unit a shard holds."""
-        return len(run.shard(shard))
+    def parts(self, run: OpenedRun, step: Step) -> Sequence[Part]:
+        """The parts of its results, one a shard."""
+        return [run.part(step.name, shard) for shard in range(len(self.sizes(run, step)))]
 
     def worker(self, job: Job) -> Callable[[int], None]:
         """What does a shard by its number; made once, where a shard is left to do."""
@@ -188,8 +188,8 @@ class WholeStage(Stage):
 
     unit = ""
 
-    def parts(self, run: OpenedRun, step: Step) -> Sequence[Part]:
-        return [run.part(step.name, 0)]
+    def sizes(self, run: OpenedRun, step: Step) -> Sequence[int]:
+        return [1]
 
 
 class MethodStage(Stage):

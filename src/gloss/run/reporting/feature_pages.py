@@ -35,7 +35,7 @@ from gloss.run.opened_run import (
     stored_examples,
 )
 from gloss.run.progress import print_notes, progress_bar
-from gloss.run.stage import planned_steps
+from gloss.run.stage import Step, planned_steps
 from gloss.score.execution import find_rule_mistakes
 from gloss.store.contexts import cut_contexts
 from gloss.store.corpus import Corpus
@@ -108,11 +108,14 @@ def compose_run_summary(run: OpenedRun) -> RunSummary:
 
 def compose_pages(run: OpenedRun, guard: FeatureGuard) -> Iterator[FeaturePage]:
     """One page after the other, a shard's records at a time."""
+    steps = list(planned_steps(run.experiment))
     for shard in range(run.shards):
-        yield from compose_shard_pages(run, guard, shard)
+        yield from compose_shard_pages(run, guard, steps, shard)
 
 
-def compose_shard_pages(run: OpenedRun, guard: FeatureGuard, shard: int) -> Iterator[FeaturePage]:
+def compose_shard_pages(
+    run: OpenedRun, guard: FeatureGuard, steps: Sequence[Step], shard: int
+) -> Iterator[FeaturePage]:
     """The pages of one shard's features; where one cannot be put together, a page that says why."""
     records = {
         table: rows_by_feature(
@@ -121,9 +124,7 @@ def compose_shard_pages(run: OpenedRun, guard: FeatureGuard, shard: int) -> Iter
         for table in ("explanations", "scores", "verdicts", "failures")
     }
     examples = stored_examples(run, shard)
-    fragments = [
-        step.stage.page_fragment(run, step, shard) for step in planned_steps(run.experiment)
-    ]
+    fragments = [step.stage.page_fragment(run, step, shard) for step in steps]
 
     def put_together(feature: FeatureId) -> FeaturePage:
         own = {table: rows[feature.index] for table, rows in records.items()}

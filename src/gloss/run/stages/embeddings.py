@@ -25,7 +25,6 @@ from gloss.store.context_text import context_texts
 from gloss.store.contexts import corpus_windows, cut_contexts
 from gloss.store.embeddings import STARTS
 from gloss.store.evidence import NO_ACTIVATIONS
-from gloss.store.results import Part
 
 STAGE = "embeddings"
 WINDOWS_A_PART = 1024
@@ -78,12 +77,9 @@ class EmbeddingsStage(Stage):
         ):
             open_embedder(run).embed(["."])
 
-    def parts(self, run: OpenedRun, step: Step) -> Sequence[Part]:
-        number = -(-len(windows_to_embed(run)) // WINDOWS_A_PART)
-        return [run.part(STAGE, part) for part in range(number)]
-
-    def size(self, run: OpenedRun, shard: int) -> int:
-        return len(windows_to_embed(run)[shard * WINDOWS_A_PART :][:WINDOWS_A_PART])
+    def sizes(self, run: OpenedRun, step: Step) -> Sequence[int]:
+        windows = len(windows_to_embed(run))
+        return [min(WINDOWS_A_PART, windows - first) for first in range(0, windows, WINDOWS_A_PART)]
 
     def worker(self, job: Job) -> Callable[[int], None]:
         starts = windows_to_embed(job.run)

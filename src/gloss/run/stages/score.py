@@ -53,7 +53,11 @@ class ScoreStage(MethodStage):
         score_shard(job, shard)
 
     def lines(self, run: OpenedRun, step: Step) -> Iterable[str]:
-        return [yes_share_line(run, step.name), position_bias_line(run, step.name)]
+        return [
+            spared_requests_line(run, step.name),
+            yes_share_line(run, step.name),
+            position_bias_line(run, step.name),
+        ]
 
 
 def score_shard(job: Job, shard: int) -> None:
@@ -119,6 +123,23 @@ def score_shard(job: Job, shard: int) -> None:
         whole=is_all_answered(run, [one for one, _ in found]),
         note=request_counts(scores)
         | ({TALLY_NOTE: tally_scores(scores)} if needs.correctable else {}),
+    )
+
+
+def spared_requests_line(run: OpenedRun, stage: str) -> str:
+    """What a wanted precision saved, in one line.
+
+    Nothing where none was wanted or all had to be asked.
+    """
+    parts = [run.part(stage, shard) for shard in range(run.shards)]
+    notes = [part.note() for part in parts if part.is_done]
+    asked, saved = (sum(note.get(name, 0) for note in notes) for name in ("requests", "spared"))
+    every = asked + saved
+    return (
+        f"{asked:,} requests were enough for the precision, instead of {every:,}"
+        f" ({saved / every:.0%} fewer)"
+        if saved
+        else ""
     )
 
 
