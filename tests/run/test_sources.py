@@ -92,7 +92,8 @@ def test_settings_of_a_run_hold_unless_others_are_given(run):
     own = NamedModel.of(str(run))
     assert own.settings.dtype == "float32"  # as the run recorded it
     assert NamedModel.of(str(run), dtype="bfloat16").settings.dtype == "bfloat16"
-    assert own.content == NamedModel.of("embedded").content
+    assert own.content == NamedModel.of("embedded", dtype="float32").content
+    assert own.content != NamedModel.of(str(run), dtype="bfloat16").content
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from gloss.run.experiment import RANDOM, Experiment, SettingsTable
 from gloss.run.keys import result_key
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import recorded_dtype
+from gloss.run.sources import reads_neurons
 from gloss.run.stages.packing import with_measured_packing
 from gloss.store.atomic import write_bytes
 from gloss.store.results import Part
@@ -73,7 +74,7 @@ def random_subject_decompose(run: OpenedRun) -> SettingsTable:
     shape where that was given.
     """
     asked = run.experiment.decompose
-    if "method" in asked or asked.get("dictionary") == "neurons":
+    if "method" in asked or reads_neurons(run):
         return asked | {"name": RANDOM_SUBJECT}
     activations = run.activations
     return {

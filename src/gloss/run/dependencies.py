@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gloss.installed import load_installed
-from gloss.run.experiment import EMBEDDED, Experiment
+from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings
 from gloss.run.keys import code_hash, model_hash, result_key, source_hash, weights_hash
 from gloss.run.methods import (
     SettingsMapping,
@@ -20,11 +20,10 @@ from gloss.run.methods import (
 )
 
 
-def subject_content(asked: Experiment) -> str:
-    """The subject's settings and everything that its weights are read from."""
-    adapter = weights_hash(asked.subject.adapter) if asked.subject.adapter else ""
-    model = model_content(asked.subject.model, asked.subject.revision)
-    return result_key(asdict(asked.subject), model, adapter)
+def subject_content(asked: SubjectSettings) -> str:
+    """A subject's settings and everything that its weights are read from."""
+    adapter = weights_hash(asked.adapter) if asked.adapter else ""
+    return result_key(asdict(asked), model_content(asked.model, asked.revision), adapter)
 
 
 def text_content(asked: Experiment) -> str:
@@ -39,7 +38,7 @@ def dictionary_content(asked: Experiment) -> str:
     if given is None:
         trainer = code_and_weights("decompose", asked.trainer)
         return result_key(text_content(asked), *trainer) if trainer else text_content(asked)
-    return source_hash(str(embedded_folder("dictionary")) if given == EMBEDDED else given)
+    return given if given == NEURONS else source_hash(str(named_dictionary_folder(given)))
 
 
 def chosen_features(asked: Experiment) -> tuple[int, int, int, int]:
@@ -121,6 +120,11 @@ def experiment_packings(asked: Experiment) -> list[str]:
 def model_content(source: str, revision: str = "") -> str:
     """What stands behind a model's name in settings, where "embedded" is one."""
     return model_hash(str(embedded_folder("subject")) if source == EMBEDDED else source, revision)
+
+
+def named_dictionary_folder(name: str) -> Path:
+    """The folder of a dictionary by its name, where "embedded" is one."""
+    return embedded_folder("dictionary") if name == EMBEDDED else Path(name).expanduser()
 
 
 def embedded_folder(what: str) -> Path:

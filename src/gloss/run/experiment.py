@@ -32,6 +32,7 @@ from gloss.run.methods import (
     build_dataclass,
     build_method,
     installed_methods,
+    load_stage,
     require_kind,
     suggestion,
 )
@@ -416,7 +417,7 @@ def listed_methods(name: str, given: Any) -> tuple[SettingsTable, ...]:
 def stages_with_settings() -> dict[str, Any]:
     """The stages that have a table of their own, by name."""
     points = installed_methods("stage")
-    found = {name: load_installed(points[name]) for name in sorted(points)}
+    found = {name: load_stage(points[name]) for name in sorted(points)}
     return {name: stage for name, stage in found.items() if stage.settings is not None}
 
 

@@ -123,6 +123,25 @@ def installed_methods(verb: str) -> Mapping[str, EntryPoint]:
     return installed(f"gloss.{verb}")
 
 
+def load_stage(point: EntryPoint) -> Any:
+    """The class of a stage, as far as an experiment must know it.
+
+    Raises BadSettings for what is none.
+    """
+    kind = load_installed(point)
+    if not isinstance(kind, type) or getattr(kind, "name", None) != point.name:
+        raise BadSettings(
+            f"the stage {point.name!r} of {point.value} must be a subclass of"
+            f" gloss.run.stage.Stage whose name is {point.name!r}"
+        )
+    if getattr(kind, "optional", False) and getattr(kind, "settings", None) is None:
+        raise BadSettings(
+            f"the stage {point.name!r} of {point.value} is optional, so it needs `settings`, a"
+            " dataclass that may be empty: an experiment asks for it by its table"
+        )
+    return kind
+
+
 def build_dataclass(kind: type, settings: Mapping[str, Any], where: str) -> Any:
     """An instance of the dataclass `kind`.
 

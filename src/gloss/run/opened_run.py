@@ -165,7 +165,7 @@ def shard_examples(run: OpenedRun, shard: int) -> Iterator[Examples]:
 def stored_examples(run: OpenedRun, shard: int) -> dict[FeatureId, Callable[[], Examples]]:
     """For every feature of a shard that has examples, what gives them."""
     by_feature: dict[FeatureId, list[Row]] = {}
-    for row in shard_rows(run.place("sample"), "examples", shard):
+    for row in run.rows("sample", "examples", shard):
         by_feature.setdefault(FeatureId(row["dictionary"], row["feature"]), []).append(row)
     return {
         feature: partial(restore_feature_examples, run, feature, rows)
@@ -192,21 +192,14 @@ def shard_effects(run: OpenedRun, shard: int) -> dict[int, tuple[Effect, ...]]:
     None where nothing was changed.
     """
     by_feature: dict[int, list[Effect]] = {}
-    if "intervene" in run.keys:
-        for row in shard_rows(run.place("intervene"), "effects", shard):
-            by_feature.setdefault(row["feature"], []).append(effect_from_row(row))
+    for row in run.rows("intervene", "effects", shard):
+        by_feature.setdefault(row["feature"], []).append(effect_from_row(row))
     return {index: tuple(effects) for index, effects in by_feature.items()}
 
 
 def shard_token_attributions(run: OpenedRun, shard: int) -> dict[int, tuple[TokenAttribution, ...]]:
     """Why a shard's features fire where they do, by index; none where nobody asked."""
-    return (
-        token_attributions_by_feature(
-            shard_rows(run.place("attribute"), "token_attributions", shard)
-        )
-        if "attribute" in run.keys
-        else {}
-    )
+    return token_attributions_by_feature(run.rows("attribute", "token_attributions", shard))
 
 
 def run_explanations(run: OpenedRun) -> dict[str, list[Explanation]]:

@@ -7,7 +7,7 @@ from gloss.errors import BadInput
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED
-from gloss.run.stage import installed_stages, step_keys, table_columns
+from gloss.run.stage import installed_stages, planned_steps, step_keys, table_columns
 from gloss.store.sealed_json import read_sealed_json
 
 
@@ -35,8 +35,10 @@ def read_run(folder: Path) -> OpenedRun:
         )
     try:
         written["experiment"]["run"]["folder"] = str(folder)
-        keys = sorted(written["keys"].items(), key=lambda each: stage_position(each[0]))
-        return OpenedRun(Experiment.of(written["experiment"]), tuple(keys))
+        asked = Experiment.of(written["experiment"])
+        order = {step.name: number for number, step in enumerate(planned_steps(asked))}
+        keys = sorted(written["keys"].items(), key=lambda each: order.get(each[0], len(order)))
+        return OpenedRun(asked, tuple(keys))
     except (LookupError, TypeError, AttributeError) as problem:
         raise BadInput(
             f"{path} is not of a run; give the folder that `gloss run` wrote to"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gloss.errors import BadInput, BadSettings
-from gloss.run.dependencies import embedded_folder, model_content
-from gloss.run.experiment import AUTO, EMBEDDED, NEURONS, RANDOM, SubjectSettings, subject_settings
-from gloss.run.keys import source_hash, weights_hash
+from gloss.run.dependencies import named_dictionary_folder, subject_content
+from gloss.run.experiment import AUTO, NEURONS, RANDOM, SubjectSettings, subject_settings
+from gloss.run.keys import result_key, source_hash
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED, recorded_dtype
 from gloss.run.planning import read_run
@@ -60,14 +60,10 @@ class NamedModel:
     @property
     def content(self) -> list[object]:
         """What decides its numbers: its weights, by their hash, and how they are loaded."""
-        adapter = weights_hash(self.settings.adapter) if self.settings.adapter else ""
-        seed = self.run.experiment.run.seed if self.run else 0
-        drawn = seed if self.settings.weights == RANDOM else ""
+        drawn = self.run.experiment.run.seed if self.run else 0
         return [
-            model_content(self.settings.model, self.settings.revision),
-            adapter,
-            self.settings.start_token,
-            drawn,
+            subject_content(self.settings),
+            drawn if self.settings.weights == RANDOM else "",
         ]
 
     def load(self) -> "Subject":
@@ -106,7 +102,7 @@ class NamedDictionary:
         """The hash of its files; of neurons, and of what a run trains, the run's key."""
         if self.run and (reads_neurons(self.run) or trains_dictionary(self.run)):
             return self.run.keys["decompose"]
-        return source_hash(str(self.folder))
+        return result_key(source_hash(str(self.folder)), self.site)
 
     def load(self, subject: "Subject | None" = None) -> "Dictionary":
         """The dictionary, beside the subject where one is given.
@@ -154,11 +150,6 @@ def dictionary_folder(run: OpenedRun) -> Path:
     if trains_dictionary(run):
         return run.place("decompose") / "dictionary"
     return named_dictionary_folder(run.experiment.decompose["dictionary"])
-
-
-def named_dictionary_folder(name: str) -> Path:
-    """The folder of a dictionary by its name, where "embedded" is one."""
-    return embedded_folder("dictionary") if name == EMBEDDED else Path(name).expanduser()
 
 
 def dictionary_line(run: OpenedRun) -> str:

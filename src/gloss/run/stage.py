@@ -10,14 +10,13 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cache, cached_property, partial
 from graphlib import CycleError, TopologicalSorter
-from itertools import chain
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from gloss.errors import BadSettings
-from gloss.installed import load_installed
 from gloss.pages.page_records import FeaturePage
 from gloss.pages.report_sections import Section
 from gloss.run.chat_clients import ChatClient, NoClient
@@ -25,7 +24,13 @@ from gloss.run.dependencies import method_content
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import Experiment, method_label
 from gloss.run.keys import code_hash, result_key
-from gloss.run.methods import SettingsMapping, installed_methods, method_asks, suggestion
+from gloss.run.methods import (
+    SettingsMapping,
+    installed_methods,
+    load_stage,
+    method_asks,
+    suggestion,
+)
 from gloss.run.opened_run import OpenedRun
 from gloss.run.reporting.run_data import RunData
 from gloss.store.results import Part
@@ -69,17 +74,26 @@ class Job:
         The shard is whole only where all that it reads is. `size`: the number of things in it,
         where these are not the run's features.
         """
-        read = (parts[shard : shard + 1] if same else parts for parts, same in self.reads)
-        return FeatureGuard(self.run, self.step.name, shard, tuple(chain(*read)), size)
+        unit, parts = self.step.stage.unit, list[Part]()
+        for step in self.read_steps:
+            same = step.stage.unit == unit  # then their shards are of the same things
+            own = [self.run.part(step.name, shard)]
+            parts += own if same else step.stage.parts(self.run, step)
+        return FeatureGuard(self.run, self.step.name, shard, tuple(parts), size)
 
     @cached_property
-    def reads(self) -> list[tuple[Sequence[Part], bool]]:
-        """The parts of each step that is read, and whether these are of the same features."""
-        asked = self.run.experiment
-        steps = {step.name: step for step in planned_steps(asked)}
-        names = self.step.stage.reads(asked, self.step, list(self.run.keys))
-        found = [steps[name] for name in names]
-        return [(each.stage.parts(self.run, each), each.stage.unit == Stage.unit) for each in found]
+    def read_steps(self) -> list[Step]:
+        """The steps whose results it reads."""
+        before = list(takewhile(lambda name: name != self.step.name, self.run.keys))
+        names = set(self.step.stage.reads(self.run.experiment, self.step, before))
+        return [step for step in run_steps(self.run) if step.name in names]
+
+    @cached_property
+    def reads_done(self) -> bool:
+        """Whether all that it reads is done, in every shard."""
+        return all(
+            part.is_done for step in self.read_steps for part in step.stage.parts(self.run, step)
+        )
 
 
 class Stage:
@@ -221,13 +235,7 @@ def installed_stages() -> Mapping[str, Stage]:
     """
     found: dict[str, Stage] = {}
     for name, point in sorted(installed_methods("stage").items()):
-        kind = load_installed(point)
-        if not (isinstance(kind, type) and issubclass(kind, Stage)) or kind.name != name:
-            raise BadSettings(
-                f"the stage {name!r} of {point.value} must be a subclass of gloss.run.stage.Stage"
-                f" whose name is {name!r}"
-            )
-        found[name] = kind()
+        found[name] = load_stage(point)()
     for name, stage in found.items():
         if unknown := [other for other in stage.after if other not in found]:
             raise BadSettings(
@@ -261,6 +269,11 @@ def planned_steps(asked: Experiment, stages: Iterable[Stage] | None = None) -> I
     """The steps of an experiment, of all stages or of these, in the order of a run."""
     for stage in installed_stages().values() if stages is None else stages:
         yield from stage.steps(asked)
+
+
+def run_steps(run: OpenedRun) -> list[Step]:
+    """The steps that a run has: those of stages that were installed since are none of it."""
+    return [step for step in planned_steps(run.experiment) if step.name in run.keys]
 
 
 def step_keys(asked: Experiment) -> dict[str, str]:

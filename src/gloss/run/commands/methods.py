@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from gloss.errors import BadSettings
-from gloss.installed import OWN, installed, load_installed, package_name
+from gloss.installed import OWN, installed, is_own, load_installed, package_name
 from gloss.records import Needs, needs_of
 from gloss.run.methods import suggestion
 from gloss.run.progress import out
@@ -45,6 +45,7 @@ class MethodDescription:
     verb: str
     name: str
     package: str
+    own: bool  # whether it comes with gloss
     description: str = ""
     settings: tuple[MethodSetting, ...] = ()
     needs: tuple[str, ...] = ()
@@ -88,15 +89,16 @@ def describe_method(verb: str, name: str) -> MethodDescription:
             verb,
             name,
             package,
+            is_own(point),
             first_sentence(inspect.getdoc(kind) or inspect.getdoc(described) or ""),
             method_settings(kind),
             needed_words(needs_of(kind)),
         )
     except BadSettings as problem:
-        return MethodDescription(verb, name, package, problem=str(problem))
+        return MethodDescription(verb, name, package, is_own(point), problem=str(problem))
     except Exception as problem:  # of a stranger's class, which may do anything when it is read
         said = f"{package_name(point)} cannot be read ({type(problem).__name__}: {problem})"
-        return MethodDescription(verb, name, package, problem=said)
+        return MethodDescription(verb, name, package, is_own(point), problem=said)
 
 
 def first_sentence(docstring: str) -> str:
@@ -153,7 +155,7 @@ def needed_words(needs: Needs) -> tuple[str, ...]:
 
 def print_method(found: MethodDescription) -> None:
     """The name and what it does, then what it needs, then its settings."""
-    stranger = "" if found.package.startswith("gloss") else f" ({found.package})"
+    stranger = "" if found.own else f" ({found.package})"
     if found.problem:
         out.print(Text.assemble((found.name, "bold red"), stranger, f"  {found.problem}"))
         return

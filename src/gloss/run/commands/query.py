@@ -28,7 +28,7 @@ from gloss.run.damage import require_undamaged
 from gloss.run.opened_run import OpenedRun
 from gloss.run.planning import read_run
 from gloss.run.progress import out
-from gloss.run.stage import installed_stages, planned_steps
+from gloss.run.stage import installed_stages, run_steps
 
 UNSEEN = {
     code: f"\\x{code:02x}"
@@ -105,7 +105,7 @@ def run_tables(run: OpenedRun) -> dict[str, tuple[pa.Schema, list[Path]]]:
         for stage in installed_stages().values()
         for table, schema in stage.tables.items()
     }
-    for step in planned_steps(run.experiment):
+    for step in run_steps(run):
         for table in step.stage.tables:
             found[table][1].extend(sorted(step.stage.table_files(run, step, table)))
     return found

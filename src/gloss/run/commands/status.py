@@ -12,7 +12,7 @@ from gloss.run.opened_run import OpenedRun
 from gloss.run.planning import read_run, stage_position
 from gloss.run.progress import out
 from gloss.run.sources import dictionary_line
-from gloss.run.stage import Step, planned_steps
+from gloss.run.stage import Step, run_steps
 from gloss.store.results import read_rows
 
 
@@ -27,7 +27,7 @@ def print_run_status(folder: Path) -> None:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
     table = Table("stage", "done", "results", title=Text(str(folder)))
     table.add_column("folder", overflow="fold")
-    steps = list(planned_steps(run.experiment))
+    steps = list(run_steps(run))
     for step in steps:
         place = str(run.place(step.name).relative_to(run.folder))
         table.add_row(step.name, *step_progress(run, step), place)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from gloss.models.chat_models.ledger import Ledger, ModelSpending
 from gloss.pages.report_sections import Grid, ReportBlock, Section
+from gloss.run.chat_capabilities import LEDGER
 from gloss.run.execute.stage_times import stage_seconds
 from gloss.run.reporting.run_data import RunData
 
@@ -11,7 +12,7 @@ from gloss.run.reporting.run_data import RunData
 def cost_section(found: RunData) -> Section | None:
     """Requests, tokens and money, in all and by feature; seconds by stage."""
     blocks: list[ReportBlock] = []
-    path = found.run.folder / "answers.sqlite"
+    path = found.run.folder / LEDGER
     if path.exists():
         with Ledger(path) as ledger:
             rows = tuple(

@@ -35,7 +35,7 @@ from gloss.run.opened_run import (
     stored_examples,
 )
 from gloss.run.progress import print_notes, progress_bar
-from gloss.run.stage import Step, planned_steps
+from gloss.run.stage import Step, run_steps
 from gloss.score.execution import find_rule_mistakes
 from gloss.store.contexts import cut_contexts
 from gloss.store.corpus import Corpus
@@ -108,7 +108,7 @@ def compose_run_summary(run: OpenedRun) -> RunSummary:
 
 def compose_pages(run: OpenedRun, guard: FeatureGuard) -> Iterator[FeaturePage]:
     """One page after the other, a shard's records at a time."""
-    steps = list(planned_steps(run.experiment))
+    steps = run_steps(run)
     for shard in range(run.shards):
         yield from compose_shard_pages(run, guard, steps, shard)
 

@@ -80,7 +80,7 @@ def error_rate_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:
     for stage in found.run.stages("judge"):
         part = found.run.part(stage, 0)
         if part.is_done:
-            note = found.note(part)
+            note = part.note()
             yield (
                 stage.partition(".")[2],
                 *(Estimate(*note[name]) for name in ("sensitivity", "false_positive_rate")),

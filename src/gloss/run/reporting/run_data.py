@@ -16,7 +16,7 @@ from gloss.records import Control, Estimate, Reason
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.opened_run import OpenedRun
 from gloss.statistics.intervals import bootstrap
-from gloss.store.results import Part, Row, read_rows
+from gloss.store.results import Row, read_rows
 
 Values = Float64[ndarray, " feature"]
 Scored = tuple[str, str]  # the scorer's and the explainer's names in the run
@@ -44,7 +44,7 @@ class RunData:
     def scores(self) -> dict[Scored, list[Row]]:
         """Every score with its controls, by scorer and explainer."""
         groups: dict[Scored, list[Row]] = defaultdict(list)
-        for row in read_rows(self.run.places("score"), "scores"):
+        for row in self.run.rows("score", "scores"):
             groups[row["method"], row["explained_by"]].append(row)
         return dict(sorted(groups.items()))
 
@@ -57,7 +57,7 @@ class RunData:
         """What each explainer says of each feature."""
         return {
             (row["method"], row["feature"]): row["text"]
-            for row in read_rows(self.run.places("explain"), "explanations")
+            for row in self.run.rows("explain", "explanations")
         }
 
     @cached_property
@@ -71,11 +71,7 @@ class RunData:
     def notes(self, stage: str) -> list[dict[str, Any]]:
         """What the markers of a stage's finished shards say."""
         parts = [self.run.part(stage, shard) for shard in range(self.run.shards)]
-        return [self.note(part) for part in parts if part.is_done]
-
-    def note(self, part: Part) -> dict[str, Any]:
-        """What one marker says."""
-        return part.note()
+        return [part.note() for part in parts if part.is_done]
 
     def median(self, values: Values) -> Estimate:
         """The median over features with its interval over features."""

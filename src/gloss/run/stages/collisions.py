@@ -19,7 +19,6 @@ from gloss.run.opened_run import OpenedRun, run_explanations, stored_examples
 from gloss.run.reporting.collisions import collisions_section
 from gloss.run.reporting.run_data import RunData
 from gloss.run.stage import Job, Stage, Step, Where
-from gloss.run.stages.score import is_all_answered
 from gloss.score.collisions import (
     CollisionPair,
     ExplainedFeature,
@@ -131,7 +130,7 @@ class CollisionFinder:
         rows: list[Row] = []
         self.guard = self.job.guard(shard)
         self.lost: list[Failure] = []
-        whole = is_all_answered(self.run, [])
+        whole = self.job.reads_done
         uncompared = 0
         for explainer, found in self.explained.items():
             same = self.for_each_feature(

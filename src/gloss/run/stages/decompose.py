@@ -22,7 +22,12 @@ class DecomposeStage(WholeStage):
     where = Where.DEVICE
 
     def content(self, asked: Experiment, step: Step) -> Any:
-        return subject_content(asked), asked.decompose, dictionary_content(asked), asked.run.seed
+        return (
+            subject_content(asked.subject),
+            asked.decompose,
+            dictionary_content(asked),
+            asked.run.seed,
+        )
 
     def work(self, job: Job, shard: int) -> None:
         from gloss.run.run_dictionary import load_or_train_dictionary, load_run_subject

@@ -68,7 +68,7 @@ class EmbeddingsStage(Stage):
         model = asked.settings(EmbeddingSettings).model
         weights = source_hash(model) if model else ""
         cut = (asked.sampling.context_length, asked.run.seed)
-        return text_content(asked), subject_content(asked), step.settings, weights, cut
+        return text_content(asked), subject_content(asked.subject), step.settings, weights, cut
 
     def check(self, run: OpenedRun, step: Step) -> None:
         """Embed one word where windows are to be embedded still."""

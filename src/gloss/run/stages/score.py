@@ -49,6 +49,10 @@ class ScoreStage(MethodStage):
         judged = [name for name in before if name == f"judge.{step.label}"]
         return [*explained, *method_reads(asked, self.name, step.settings, before), *judged]
 
+    def worker(self, job: Job) -> Callable[[int], None]:
+        _ = job.reads_done  # looked up once, here, whichever process a shard is done in
+        return super().worker(job)
+
     def work(self, job: Job, shard: int) -> None:
         score_shard(job, shard)
 
@@ -120,7 +124,7 @@ def score_shard(job: Job, shard: int) -> None:
             "verdicts": [row for s in scores for row in verdict_rows(s)],
             "failures": map(failure_row, failures),
         },
-        whole=is_all_answered(run, [one for one, _ in found]),
+        whole=job.reads_done and not is_any_lost([one for one, _ in found]),
         note=request_counts(scores)
         | ({TALLY_NOTE: tally_scores(scores)} if needs.correctable else {}),
     )
@@ -152,21 +156,13 @@ def request_counts(scores: Sequence[Score]) -> dict[str, Any]:
     return {"requests": asked, "spared": sum(score.spared for score in scores)}
 
 
-def is_all_answered(run: OpenedRun, found: Sequence[Score | Failure]) -> bool:
-    """Whether nothing is to be asked again: no request was lost here or by an explainer."""
-    reasons = {
-        one.reason
+def is_any_lost(found: Sequence[Score | Failure]) -> bool:
+    """Whether a request was lost, so that it is to be asked again."""
+    return any(
+        one.reason is Reason.REQUEST_ERROR
         for result in found
         for one in (result.verdicts if isinstance(result, Score) else (result,))
-    }
-    lost = Reason.REQUEST_ERROR in reasons
-    judged = all(
-        run.part(stage, 0).is_done for verb in ("packing", "judge") for stage in run.stages(verb)
     )
-    explained = all(
-        run.part(stage, s).is_done for stage in run.stages("explain") for s in range(run.shards)
-    )
-    return not lost and judged and explained
 
 
 def scorer_evidence(
