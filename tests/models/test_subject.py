@@ -267,3 +267,13 @@ def test_the_unembedding_reads_the_last_layer_through_the_norm_at_the_end(
     torch.testing.assert_close(
         cap * torch.tanh(logits / cap) if cap else logits, trace.logits, rtol=1e-4, atol=1e-4
     )
+
+
+def test_a_token_behind_padding_is_refused_wherever_logits_are_read(
+    subject: Subject, tokens: Tensor
+):
+    holed = tokens[:1].clone()
+    holed[0, 3] = PADDING
+    for read in (subject.run, lambda each: subject.logits_at(each, torch.tensor([[2]]))):
+        with pytest.raises(Mismatch):
+            read(holed)

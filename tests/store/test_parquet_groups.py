@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gloss.errors import Unwritable
-from gloss.store.parquet import GroupWriter
+from gloss.errors import Damaged, Unwritable
+from gloss.store.parquet import GroupWriter, read_table
 
 SCHEMA = pa.schema([("token", pa.uint32()), ("value", pa.float16())])
 ENCODINGS = {"token": "DELTA_BINARY_PACKED", "value": "BYTE_STREAM_SPLIT"}
@@ -50,3 +50,11 @@ def test_groups_encodings_and_rows(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_made_is_told_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(Unwritable, match=r"cannot write .*nowhere"):
         GroupWriter(tmp_path / "nowhere" / "a", SCHEMA)
+
+
+def test_a_column_that_is_wanted_and_not_there_is_damage(tmp_path):
+    pq.write_table(pa.table({"token": [1, 2]}), path := tmp_path / "part.parquet")
+    with pytest.raises(Damaged, match=r"part\.parquet"):
+        read_table(path, path, ["hash"])
+    older = read_table(path, path, schema=pa.schema([("token", pa.int32()), ("new", pa.string())]))
+    assert older.to_pylist() == [{"token": 1, "new": None}, {"token": 2, "new": None}]

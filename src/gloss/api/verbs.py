@@ -135,7 +135,6 @@ def steer(
     from gloss.intervene.baseline import Baseline, prompt_tokens
     from gloss.intervene.edits import FeatureEdit
     from gloss.models.dictionary import require_fit
-    from gloss.models.formats import StoredDictionary
     from gloss.records import EditKind, FeatureId
     from gloss.run.commands.steer import SteeringSettings, steered_effect
 
@@ -153,7 +152,7 @@ def steer(
     require_fit(dictionary, model)
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     baseline = Baseline.of(model, prompt_tokens(model, texts), dictionary.writes)
-    if isinstance(dictionary, StoredDictionary):  # neurons lie where their model does
+    if hasattr(dictionary, "to"):  # neurons lie where their model does
         dictionary = dictionary.to(model.device)
     intervention = FeatureEdit(dictionary, name.index, EditKind(edit))
     return steered_effect(baseline, intervention, name, asked)

@@ -26,6 +26,7 @@ from gloss.collect.separators import AUTO, LINE_START, separator_pattern, split_
 from gloss.collect.text_files import list_text_files, standard_library_files
 from gloss.errors import BadInput, BadSettings
 from gloss.models.chat_models.prompts import Message
+from gloss.store.named_parts import split_part_name
 
 BLOCK = 2**16  # bytes read, and characters tokenised, at a time
 
@@ -80,14 +81,13 @@ def open_source(source: str, column: str) -> "Texts":
         return FileTexts(tuple(standard_library_files()), Path(sysconfig.get_path("stdlib")))
     if name.startswith("datasets:"):
         return HubDataset.named(name.removeprefix("datasets:"), named or column)
-    whole = path_exists(Path(source))
-    path = Path(source if whole else name)
-    if not whole and not path_exists(path):
+    name, named = split_part_name(source)
+    path = Path(name)
+    if not path_exists(path):
         raise BadInput(
             f"{shorten_path(name)} does not exist; texts are a file, a folder, `datasets:NAME` or"
             " `stdlib`"
         )
-    named = "" if whole else named
     paths, rows = list_text_files(path) if path.is_dir() else ((path,), is_row_file(path))
     if named and not rows:
         raise BadInput(

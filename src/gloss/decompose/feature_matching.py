@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from gloss.errors import BadInput, Mismatch
-from gloss.models.dictionary import Dictionary, HasEncoder
+from gloss.models.dictionary import Dictionary, encoder_of
 
 # cosine from which on partners count as the same feature, in encoder and decoder (2501.16615,
 # section 3)
@@ -39,12 +39,9 @@ class UnitDirections:
         A dictionary without an encoder of its own reads where it writes.
         """
         decoder_directions = unit_row_array(dictionary.decoder_directions)
+        encoder = encoder_of(dictionary)
         return UnitDirections(
-            (
-                unit_row_array(dictionary.encoder)
-                if isinstance(dictionary, HasEncoder)
-                else decoder_directions
-            ),
+            decoder_directions if encoder is None else unit_row_array(encoder),
             decoder_directions,
         )
 

@@ -8,7 +8,8 @@ from jaxtyping import Float, Float32, Float64
 from numpy import ndarray
 from torch import Tensor
 
-from gloss.models.dictionary import Dictionary, HasEncoder, SparseCoder, Weights
+from gloss.models.dictionary import Dictionary, SparseCoder, Weights, encoder_of
+from gloss.models.neurons import Neurons
 from gloss.models.sparse_codes import AboveThreshold
 
 FEATURES_AT_ONCE = 1024
@@ -33,13 +34,10 @@ def random_dictionary_like(
     d_in, width = sample.shape[1], dictionary.width
     d_out, writes = dictionary.decoder_directions.shape[1], dictionary.writes
     decoder_norms = dictionary.decoder_directions.float().norm(dim=1, keepdim=True).cpu()
-    reading_norms = (
-        dictionary.encoder.float().norm(dim=1, keepdim=True).cpu()
-        if isinstance(dictionary, HasEncoder)
-        else decoder_norms
-    )
+    read = encoder_of(dictionary)
+    reading_norms = decoder_norms if read is None else read.float().norm(dim=1, keepdim=True).cpu()
     directions = draw_unit_directions(width, d_in, rng)
-    if not isinstance(dictionary, SparseCoder):
+    if isinstance(dictionary, Neurons):  # which write elsewhere than they read
         d_out, writes = d_in, dictionary.reads
     decoder_directions = (
         directions if d_out == d_in else draw_unit_directions(width, d_out, rng)

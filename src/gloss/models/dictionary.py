@@ -70,14 +70,13 @@ class Dictionary(Protocol):
         ...
 
 
-@runtime_checkable
-class HasEncoder(Protocol):
-    """A dictionary whose features each read along one direction."""
+def encoder_of(dictionary: Dictionary) -> Float[Tensor, "feature d_in"] | None:
+    """The direction along which each feature reads, where a dictionary has such as a tensor.
 
-    @property
-    def encoder(self) -> Float[Tensor, "feature d_in"]:
-        """The direction along which each feature reads."""
-        ...
+    A torch module may well have an `encoder` that is a layer, which says nothing of directions.
+    """
+    found = getattr(dictionary, "encoder", None)
+    return found if isinstance(found, Tensor) else None
 
 
 @runtime_checkable

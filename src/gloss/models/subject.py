@@ -395,7 +395,8 @@ class Subject:
         """
         tokens = tokens.cpu()
         kept, index = torch.unique(positions, return_inverse=True)
-        trace = self._forward(tokens, tokens != PADDING, ((), edits), kept.to(self.device), grad)
+        real = real_positions(tokens, None)
+        trace = self._forward(tokens, real, ((), edits), kept.to(self.device), grad)
         assert trace.logits is not None
         return trace.logits.cpu()[torch.arange(len(tokens))[:, None], index].float()
 

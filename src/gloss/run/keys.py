@@ -13,6 +13,7 @@ from typing import Any
 from gloss.installed import __version__, is_own
 from gloss.models.pretrained.hub import hub_snapshot, is_local_path
 from gloss.store.digests import cached_file_digest
+from gloss.store.named_parts import split_part_name
 
 
 def result_key(*parts: Any) -> str:
@@ -44,8 +45,8 @@ def source_hash(source: str) -> str:
 
     Otherwise its name.
     """
-    found = [path for path in (source, source.partition("#")[0]) if os.path.exists(path)]  # noqa: PTH110  Path raises for some names
-    return fingerprint(Path(found[0])) if found else source
+    path, _ = split_part_name(source)
+    return fingerprint(Path(path)) if os.path.exists(path) else source  # noqa: PTH110  Path raises for some names
 
 
 def model_hash(source: str, revision: str = "") -> str:

@@ -103,6 +103,8 @@ def read_table(
         # not `pq.read_table`, whose scanner leaves threads behind that can abort a process' exit
         with pq.ParquetFile(given, page_checksum_verification=True) as file:
             known = set(file.schema_arrow.names)
+            if lacking := set(columns or ()) - known:
+                raise pa.ArrowInvalid(f"no column {min(lacking)}")
             wanted = columns if schema is None else [n for n in schema.names if n in known]
             found = file.read(wanted)
         if schema is None:

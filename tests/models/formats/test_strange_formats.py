@@ -1,16 +1,23 @@
 """Formats of somebody else's package: found, opened, and blamed by name where they fail."""
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from gloss.decompose.feature_matching import UnitDirections
+from gloss.decompose.random_dictionary import random_dictionary_like
 from gloss.errors import BadInput, BadSettings
+from gloss.models.dictionary import encoder_of
 from gloss.models.formats import MEMBERS, load_dictionary, save_dictionary
 from gloss.models.formats.dictionary_format import installed_formats
 from gloss.models.sites import Site
+from gloss.run.keys import source_hash
+from gloss.store.named_parts import split_part_name
 
 SAELENS = Path(__file__).parent / "fixtures" / "sae_lens" / "topk"
 SITE = Site("resid_post", 1)
@@ -150,3 +157,68 @@ def test_a_format_that_fails_is_blamed_by_name(install_format, tmp_path, body, s
 def test_nobody_takes_a_name_of_gloss_own(install_format):
     install_format("aaa", HEAD + "FORMAT = DictionaryFormat('', '', None, None)", sae_lens="FORMAT")
     assert installed_formats()["sae_lens"].title == "SAELens"
+
+
+# A torch module, whose directions are a parameter and whose `encoder` is a layer.
+MODULE = (
+    HEAD
+    + """
+from gloss.models.dictionary import Card
+from gloss.models.sites import Site
+
+class Linear(torch.nn.Module):
+    reads, writes, width, card = Site("mlp_in", 1), Site("mlp_out", 1), 3, Card(l0=2.0)
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = torch.nn.Linear(4, 3)
+        self.decoder_directions = torch.nn.Parameter(torch.eye(3, 5))
+
+    def encode(self, x): ...
+    def decode(self, codes): ...
+    def reconstruct(self, x): ...
+
+LINEAR = DictionaryFormat("Linear", "linear.txt", lambda f: (f / "linear.txt").exists(),
+    lambda request: Linear())
+"""
+)
+
+
+def test_a_torch_module_is_a_dictionary_with_its_parameters(install_format, tmp_path, rng):
+    install_format("linears", MODULE, linear="LINEAR")
+    (tmp_path / "linear.txt").touch()
+    found = load_dictionary(tmp_path)
+    assert found.card.l0 == 2.0
+    assert encoder_of(found) is None  # a layer says nothing of directions
+    both = UnitDirections.of(found)
+    assert both.reads.shape == both.writes.shape == (3, 5)
+    random = random_dictionary_like(found, torch.randn(50, 4), np.full(3, 0.1), rng)
+    assert (str(random.reads), str(random.writes)) == ("mlp_in.1", "mlp_out.1")
+    assert random.decoder_directions.shape == (3, 5)
+
+
+def test_what_is_wrong_in_gloss_own_formats_is_not_blamed_on_a_package(tmp_path, monkeypatch):
+    def broken(folder: Path) -> bool:
+        raise ZeroDivisionError("of gloss")
+
+    formats = {"sae_lens": replace(installed_formats()["sae_lens"], recognises=broken)}
+    monkeypatch.setattr("gloss.models.formats.installed_formats", lambda: formats)
+    with pytest.raises(ZeroDivisionError):
+        load_dictionary(tmp_path)
+
+
+def test_a_part_may_be_a_path_and_a_folder_may_have_the_sign_in_its_name(install_format, tmp_path):
+    install_format("flatfiles", FLAT, flat="FLAT")
+    folder = tmp_path / "run#1" / "two"
+    folder.mkdir(parents=True)
+    (folder / "late.flat").write_text("0 0 1")
+    name = f"{folder}#late"
+    assert load_dictionary(name, SITE, subject(3)).width == 1
+    assert split_part_name(name) == (str(folder), "late")
+    assert split_part_name(f"{folder}#layer_5/width_16k#a") == (str(folder), "layer_5/width_16k#a")
+    assert split_part_name(str(folder)) == (str(folder), "")
+    before = source_hash(name)
+    (folder / "late.flat").write_text("0 1 0")
+    assert source_hash(name) != before
+    with pytest.raises(BadInput):
+        load_dictionary("#late")

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import cast
 
 import torch
 
 from gloss.errors import BadInput, BadSettings, GlossError, error_cause
-from gloss.installed import installed, listed, package_name
+from gloss.installed import installed, is_own, listed, package_name
 from gloss.models.dictionary import HasSites, SparseCoder
 from gloss.models.formats.dictionary_format import (
     GROUP,
@@ -19,6 +20,7 @@ from gloss.models.formats.dictionary_format import (
     installed_formats,
 )
 from gloss.models.sites import Site
+from gloss.store.named_parts import split_part_name
 
 # By which files formats are known that cannot be read, unless somebody installs one that does.
 FOREIGN: Mapping[str, str] = MappingProxyType(
@@ -48,7 +50,8 @@ def load_dictionary(
     Raises BadInput for a folder that holds no dictionary, or one of a kind that is not known, and
     Mismatch where the folder names another site than the one given.
     """
-    folder, part = split_part(Path(path))
+    named, part = split_part_name(str(path))
+    folder = Path(named)
     if not folder.is_dir():
         found = (
             "is a file"
@@ -65,25 +68,20 @@ def load_dictionary(
 
 @contextmanager
 def naming_package(name: str, folder: Path) -> Generator[None]:
-    """What goes wrong inside, and is no GlossError, becomes a BadInput that names the format's
-    package.
+    """What goes wrong inside a stranger's format, and is no GlossError, becomes a BadInput that
+    names its package.
     """
     try:
         yield
     except GlossError:
         raise
     except Exception as problem:
+        if is_own(point := installed(GROUP)[name]):
+            raise
         raise BadInput(
-            f"{folder} cannot be read by the format {name} of"
-            f" {package_name(installed(GROUP)[name])} ({error_cause(problem)}); check the folder,"
-            " and mend or remove the package"
+            f"{folder} cannot be read by the format {name} of {package_name(point)}"
+            f" ({error_cause(problem)}); check the folder, and mend or remove the package"
         ) from problem
-
-
-def split_part(path: Path) -> tuple[Path, str]:
-    """The folder, and which of its dictionaries is meant: `folder#name`, as texts name a column."""
-    folder, sign, part = path.name.rpartition("#")
-    return (path, "") if not sign or path.exists() else (path.with_name(folder or "."), part)
 
 
 def recognised_format(folder: Path) -> tuple[str, DictionaryFormat]:
@@ -136,18 +134,18 @@ def chosen_part(format_: DictionaryFormat, folder: Path, asked: str) -> str:
 def require_stored(dictionary: object, name: str) -> StoredDictionary:
     """Raise BadInput for what a format gave that is no dictionary that gloss can work with."""
     kind = type(dictionary).__name__
-    if not isinstance(dictionary, StoredDictionary):
-        wanted = listed(member for member in MEMBERS if not hasattr(dictionary, member))
+    # not isinstance, which from Python 3.12 on sees no parameters and buffers of a torch module
+    if wanted := [member for member in MEMBERS if not hasattr(dictionary, member)]:
         raise BadInput(
-            f"the format {name} gave something of type {kind} without {wanted}; let it give a"
-            " SparseCoder, or what else is a StoredDictionary"
+            f"the format {name} gave something of type {kind} without {listed(wanted)}; let it"
+            " give a SparseCoder, or what else is a StoredDictionary"
         )
     if not is_dataclass(dictionary) and not isinstance(dictionary, torch.nn.Module):
         raise BadInput(
             f"the format {name} gave something of type {kind}, by whose content results cannot be"
             " told apart; make it a dataclass or a torch module"
         )
-    return dictionary
+    return cast(StoredDictionary, dictionary)
 
 
 def save_dictionary(

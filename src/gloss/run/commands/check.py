@@ -16,7 +16,7 @@ from gloss.collect.texts import open_texts
 from gloss.collect.tokens import read_texts
 from gloss.decompose.dictionary_check import DictionaryCheck, check_dictionary, compare_with_card
 from gloss.errors import BadInput, Mismatch
-from gloss.models.dictionary import Card, SparseCoder
+from gloss.models.dictionary import Card
 from gloss.models.model_settings import LeaveOut
 from gloss.records import PADDING, Estimate
 from gloss.run.corpus_texts import with_chat_template
@@ -62,7 +62,7 @@ def print_dictionary_check(
         without,
         massive,
     )
-    card = read.card if isinstance(read, SparseCoder) else Card()
+    card = getattr(read, "card", Card())
     print_check_table(measured, card, f"{dictionary.name} at {read.reads} of {asked.model}")
     if special := int(np.isin(corpus.tokens, list(without)).sum()):
         out.print(f"{special:,} of {len(corpus):,} tokens are left out", highlight=False)

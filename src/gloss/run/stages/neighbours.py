@@ -99,16 +99,16 @@ def search_by_encoder(run: OpenedRun) -> Callable[[int], Found]:
     from torch.nn.functional import normalize
 
     from gloss.decompose.direction_description import nearest_directions
-    from gloss.models.dictionary import HasEncoder
+    from gloss.models.dictionary import encoder_of
     from gloss.run.run_dictionary import load_run_dictionary, load_run_subject
 
     dictionary = load_run_dictionary(run, load_run_subject(run))
-    if not isinstance(dictionary, HasEncoder):
+    if (encoder := encoder_of(dictionary)) is None:
         raise BadSettings(
             '[neighbours] by = "encoder" wants features that read along directions, not'
             f' {type(dictionary).__name__}; take by = "decoder" or by = "cooccurrence"'
         )
-    unit = normalize(dictionary.encoder.float(), dim=1)
+    unit = normalize(encoder.float(), dim=1)
     return lambda index: next(nearest_directions(unit, [index]))
 
 
