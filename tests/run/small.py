@@ -115,6 +115,11 @@ def contents(folder: Path) -> dict[str, str]:
 
 def edit(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Change every row of a part's table, as if its stage had written it so."""
+    edit_table(file, lambda rows: [change(row) for row in rows])
+
+
+def edit_table(file: Path, change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> None:
+    """Change the rows of a part's table, as if its stage had written them so."""
     part = Part(file.parents[1], int(file.stem.removeprefix("part-")))
     note = part.note()
     rows = {table: part.rows(table) for table in note.pop("rows")}
@@ -123,7 +128,7 @@ def edit(file: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None
         for name in note.pop("files")
         if not name.endswith(".parquet") or "/part-" not in name
     ]
-    rows[file.parent.name] = [change(row) for row in rows[file.parent.name]]
+    rows[file.parent.name] = change(list(rows[file.parent.name]))
     part.write(rows, note=note, beside=beside)
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small import edit_table
 
 import gloss
 from gloss.errors import BadInput, BadSettings
 from gloss.models.planted import plant
-from gloss.records import Explanation, Failure, Score
+from gloss.records import NOBODY, Explanation, Failure, Score
 from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Quantiles
 from gloss.store.evidence import Evidence
@@ -152,6 +153,31 @@ def test_the_table_of_features_joins_words_scores_controls_and_reasons(run):
     assert best[["feature", "value"]][0] == {"feature": best[0]["feature"], "value": values[0]}
     with pytest.raises(BadInput, match="the table features has no column 'f1'; it has feature"):
         table.sort_by("f1")
+
+
+def test_the_score_beside_an_explainers_words_is_of_those_words(folder):
+    out, projected = folder / "out", {"method": "vocabulary_projection", "rule": None}
+    for file in out.glob("explain/*/explanations/*.parquet"):
+        edit_table(file, lambda rows: [one for row in rows for one in (row | projected, row)])
+    run = gloss.open(out)
+    scored = [feature for feature in run if feature.scores]
+    assert scored
+    for feature in scored:
+        assert [said.method for said in feature.explanations] == ["vocabulary_projection", "rule"]
+        assert repr(feature) == f"<feature {feature.index}: {feature.explanation.text}>"
+    assert not any(row["score"] or row["value"] or row["control"] for row in run.features)
+    of_nobody = {"method": "intruder", "explained_by": NOBODY, "value": 0.25}
+    for file in out.glob("score/*/scores/*.parquet"):
+        edit_table(
+            file, lambda rows: rows + [row | of_nobody for row in rows if row["control"] == "none"]
+        )
+    again = gloss.open(out)
+    shown = [row for row in again.features if row["score"]]
+    assert [row["feature"] for row in shown] == [feature.index for feature in scored]
+    assert {(row["score"], row["value"], row["control"]) for row in shown} == {
+        ("intruder f1", 0.25, None)
+    }
+    assert "execution" not in repr(again[scored[0].index])
 
 
 def test_what_a_notebook_shows_holds_for_itself_and_leaks_no_style(run, feature):

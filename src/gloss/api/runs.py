@@ -14,7 +14,16 @@ from gloss.errors import BadInput
 from gloss.pages import notebook_view
 from gloss.pages.heatmap import ContextRow, Palette, paint_context
 from gloss.pages.page_records import FeaturePage, MistakenContexts
-from gloss.records import PADDING, Contexts, Effect, Examples, Explanation, Failure, FeatureId
+from gloss.records import (
+    NOBODY,
+    PADDING,
+    Contexts,
+    Effect,
+    Examples,
+    Explanation,
+    Failure,
+    FeatureId,
+)
 from gloss.run.opened_run import OpenedRun, restore_feature_examples, shard_rows
 from gloss.run.planning import read_run
 from gloss.run.reporting.feature_pages import (
@@ -118,27 +127,32 @@ class Run:
 
     @property
     def features(self) -> "RunTable":
-        """One row a feature: its first explanation, the score of that beside the best control, the
-        share of tokens at which it fires, and why something is missing.
+        """One row a feature: its first explanation, the score of that (of no other explainer's
+        words) beside the best control, the share of tokens at which it fires, and why something is
+        missing.
 
             >>> run.features.sort_by("value")[0]["explanation"]
             '...'
         """
         explained, failed = _first(self.explanations), _first(self.failures)
         scores = self.scores.to_pylist()
-        real = _first(row for row in scores if row["control"] == "none")
+        real: dict[int, list[Row]] = {}
         controls: dict[tuple[int, str, str], float] = {}
         for row in scores:
-            if row["control"] != "none":
+            if row["control"] == "none":
+                real.setdefault(row["feature"], []).append(row)
+            else:
                 key = (row["feature"], row["method"], row["explained_by"])
                 controls[key] = max(row["value"], controls.get(key, row["value"]))
         tokens = max(1, int(self.plan.corpus.counted.sum()))
         counts = self.plan.activations.counts
 
         def row_of(index: int) -> Row:
-            score, failure = real.get(index), failed.get(index)
+            said, failure = explained.get(index), failed.get(index)
             found: Row = {"feature": index, "share": float(counts[index]) / tokens}
-            found["explanation"] = explained[index]["text"] if index in explained else None
+            found["explanation"] = said["text"] if said else None
+            shown = _scores_of_words(real.get(index, []), said["method"] if said else None)
+            score = next(iter(shown), None)
             if failure is not None:
                 found["failure"] = f"{failure['stage']}: {failure['detail'] or failure['reason']}"
             if score is None:
@@ -394,7 +408,7 @@ class Feature:
         said = self.explanation
         scores = ", ".join(
             f"{s['method']} {s['headline']} {s['value']:.3f} ({s['low']:.3f} to {s['high']:.3f})"
-            for s in self.scores
+            for s in _scores_of_words(self.scores, said and said.method)
         )
         failures = "; ".join(f"{each.stage}: {each.detail}" for each in self.failures)
         none = "no explanation" if self.index in self.run.shards else "not drawn by this run"
@@ -510,12 +524,17 @@ def _inside(contexts: Contexts, row: int) -> np.ndarray:
     return contexts.tokens[row] != PADDING
 
 
-def _first(rows: "RunTable | Iterator[Row]") -> dict[int, Row]:
+def _first(rows: "RunTable") -> dict[int, Row]:
     """The first row of each feature."""
     found: dict[int, Row] = {}
     for row in rows:
         found.setdefault(row["feature"], row)
     return found
+
+
+def _scores_of_words(scores: Sequence[Row], explained_by: str | None) -> list[Row]:
+    """The scores of one explainer's words, then those of the feature itself, which need none."""
+    return [row for who in (explained_by, NOBODY) for row in scores if row["explained_by"] == who]
 
 
 @dataclass(frozen=True)
