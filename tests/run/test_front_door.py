@@ -332,12 +332,32 @@ def test_an_attribution_is_had_from_python_and_shows_itself(tmp_path):
     assert "tokens" in repr(fires)
 
 
+def test_features_are_given_as_numbers_of_any_kind_or_as_those_of_a_run(run):
+    asked = {"model": gloss.load_model(), "method": "exact"}
+    embedded = {**asked, "dictionary": gloss.load_dictionary()}
+    for zero in (0, np.int64(0)):
+        fires = gloss.attribute("def f(", feature=zero, unit="words", **embedded)
+        assert fires.value == "activation of feature 0"
+    for numbers in (np.array([3, 7]), range(3, 8, 4), (3, np.int32(7))):
+        found = gloss.attribute("def f(", features=numbers, **embedded)
+        assert found.players == ("feature 3", "feature 7")
+    found = gloss.attribute("def f(", features=[run[3], run[7]], **asked)
+    assert found.players == ("feature 3", "feature 7")
+    assert found.question.features == f"{run.plan.folder}@3,7"
+    with pytest.raises(BadSettings, match="not all of one run; give"):
+        gloss.attribute("def f(", features=[run[3], 7], **asked)
+    for wrong in (1.5, [0.5], np.zeros((2, 2), int), None):
+        with pytest.raises(BadSettings, match="names no feature; give numbers"):
+            gloss.attribute("def f(", features=wrong, **embedded)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"anwser": "i"}, "no setting 'anwser'; did you mean 'answer'"),
         ({"answer": 3}, "gloss.attribute.answer must be text"),
         ({"feature": 3}, "give dictionary="),
+        ({"feature": 0}, "give dictionary="),
         ({"method": "atuo"}, "has no method 'atuo'"),
         ({"method": "exact", "budget": 3}, "has no setting 'budget'"),
         ({"method": "gradient", "components": "heads"}, "needs tokens that fade"),

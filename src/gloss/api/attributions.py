@@ -1,7 +1,9 @@
 """What acts together in a value, in a form that a notebook shows."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +155,7 @@ def attribute_prompt(
     given |= {
         name: feature_name(given[name], dictionary)
         for name in ("feature", "features")
-        if given.get(name)
+        if name in given and not isinstance(given[name], str)
     }
     subject = None if isinstance(model, str | Path) else model
     own_run = run_of_feature(given.get("feature", "")) or run_of_feature(given.get("features", ""))
@@ -166,20 +168,30 @@ def attribute_prompt(
     return Attribution(question, found, named_game, known)
 
 
-def feature_name(feature: Any, dictionary: "Dictionary | None") -> str:
-    """What a feature, or several of them, are called in a question.
+def feature_name(given: Any, dictionary: "Dictionary | None") -> str:
+    """What a feature, or several of them, are called in a question: numbers, or those of one run.
 
-    Raises BadSettings for numbers without a dictionary.
+    Raises BadSettings for numbers without a dictionary, and for what is neither.
     """
-    if isinstance(feature, str):
-        return feature
-    if isinstance(feature, Feature):
-        return f"{feature.run.plan.folder}@{feature.index}"
+    several = isinstance(given, Iterable) and getattr(given, "ndim", 1)
+    chosen: list[Any] = list(given) if several else [given]
+    of_runs = [one for one in chosen if isinstance(one, Feature)]
+    folders = {str(one.run.plan.folder) for one in of_runs}
+    if len(folders) > 1 or 0 < len(of_runs) < len(chosen):
+        raise BadSettings("the features are not all of one run; give those of one run")
+    if of_runs:
+        return f"{folders.pop()}@{','.join(str(one.index) for one in of_runs)}"
+    try:
+        numbers = [index(one) for one in chosen]
+    except TypeError as problem:
+        raise BadSettings(
+            f"{given!r} names no feature; give numbers, features of a run, or a name, as in"
+            " embedded@17"
+        ) from problem
     if dictionary is None:
         raise BadSettings(
-            f"the feature is {feature!r}; give dictionary=..., or its name too, as in embedded@17"
+            f"the feature is {given!r}; give dictionary=..., or its name too, as in embedded@17"
         )
-    numbers = feature if isinstance(feature, list | tuple) else [feature]
     return f"{GIVEN}@{','.join(map(str, numbers))}"
 
 
