@@ -303,6 +303,11 @@ def test_the_embedded_pair_is_had_by_name_and_steered():
     assert dictionary.d_out == model.width_at(model.site(str(dictionary.writes)))
     effect = gloss.steer(model, dictionary, 999, "def f(", kl=0.5, new_tokens=4)
     assert effect.kl.value == pytest.approx(0.5, rel=0.1)
+    counted = gloss.steer(model, dictionary, np.int64(999), "def f(", kl=0.5, new_tokens=4)
+    assert (counted.feature, counted.kl) == (effect.feature, effect.kl)
+    for wrong in ((model, "def f("), (model, dictionary, np.arange(2), "def f(")):
+        with pytest.raises(BadSettings, match=f"it was given {len(wrong)} things"):
+            gloss.steer(*wrong, kl=0.5)
     with pytest.raises(BadInput, match="is no folder here"):
         gloss.load_dictionary("no/such/folder")
 

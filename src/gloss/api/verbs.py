@@ -1,7 +1,8 @@
 """What is done to a feature or a model: explain, score words, steer, attribute."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from operator import index
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +98,7 @@ def steer(
 def steer(
     model: "Subject",
     dictionary: "Dictionary",
-    feature: int,
+    feature: SupportsIndex,
     prompts: str | Sequence[str],
     /,
     *,
@@ -131,6 +132,7 @@ def steer(
         >>> abs(effect.kl.value - 0.5) < 0.05
         True
     """
+    from gloss.api.runs import Feature
     from gloss.errors import BadSettings
     from gloss.intervene.baseline import Baseline, prompt_tokens
     from gloss.intervene.edits import FeatureEdit
@@ -139,10 +141,10 @@ def steer(
     from gloss.run.commands.steer import SteeringSettings, steered_effect
 
     match what:
-        case (feature, prompts) if hasattr(feature, "run"):
+        case (Feature() as feature, prompts):
             model, dictionary, name = feature.run.model, feature.run.dictionary, feature.id
-        case (model, dictionary, int(index), prompts):
-            name = FeatureId("dictionary", index)
+        case (model, dictionary, SupportsIndex() as at, prompts) if not getattr(at, "ndim", 0):
+            name = FeatureId("dictionary", index(at))
         case _:
             raise BadSettings(
                 "steer takes a feature of a run and prompts, or a model, a dictionary, the"
