@@ -46,6 +46,16 @@ def test_uniform_masks_of_one_method_serve_the_next(tmp_path):
     assert len(np.unique(found.masks, axis=0)) == 600
 
 
+def test_another_method_in_the_same_process_begins_with_the_first_uniform_masks(tmp_path):
+    known = Evaluations(FunctionGame(names(10), lambda masks: masks.sum(axis=1)), tmp_path / "v")
+    first = known.uniform(100, np.random.default_rng(0))
+    again = known.from_the_start()
+    assert np.array_equal(again.uniform(100, np.random.default_rng(1)).masks, first.masks)
+    assert (known.paid, again.paid) == (100, 0)
+    again.uniform(20, np.random.default_rng(1))
+    assert (len(known), again.paid) == (120, 20)
+
+
 def test_a_torn_last_block_is_cut_off_and_the_run_ends_as_it_would_have(tmp_path):
     path = tmp_path / "values"
     whole = Evaluations(Counting(30), path, batch=50).uniform(400, np.random.default_rng(1))

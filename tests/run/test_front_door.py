@@ -357,6 +357,19 @@ def test_features_are_given_as_numbers_of_any_kind_or_as_those_of_a_run(run):
 
 
 @pytest.mark.parametrize(
+    "settings", [{"method": "auto"}, {"method": "gradient", "steps": 64, "prompt": "for i in x"}]
+)
+def test_a_page_draws_its_curves_from_the_masks_that_were_paid_for(settings, tmp_path):
+    asked = {"prompt": "for i in range(len(", "unit": "tokens", "answer": "x"} | settings
+    found = gloss.attribute(asked.pop("prompt"), **asked)
+    whole = 2 ** len(found.players)
+    page = unescape(found.write_page(tmp_path / "page.html").read_text())
+    assert len(found.evaluations) == whole
+    assert "random order" in page
+    assert ("lasso" in page) == (whole >= 64)
+
+
+@pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"anwser": "i"}, "no setting 'anwser'; did you mean 'answer'"),

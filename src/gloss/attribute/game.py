@@ -7,6 +7,7 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Callable, Generator
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -251,6 +252,15 @@ class Evaluations:
     def available(self) -> int:
         """How many different masks have a value: all 2^n, or those of the table."""
         return len(self._pool) if isinstance(self.game, TableGame) else 2 ** len(self.players)
+
+    def from_the_start(self) -> "Evaluations":
+        """The same memory for another method: uniform masks come from the first one on again.
+
+        What is paid for through one is known to both; each counts what it paid.
+        """
+        again = copy(self)
+        again.paid = again._served = 0
+        return again
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The value of each mask; the game is asked for the new ones alone.

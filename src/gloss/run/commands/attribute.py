@@ -245,11 +245,13 @@ def curves_beside_lasso(
 
     Not where each value costs money or cannot be asked for.
     """
+    known = known.from_the_start()
     if isinstance(known.game, TableGame | EndpointGame):
         return []
-    if found.method == "lasso" or found.evaluations < FEWEST_BESIDE_LASSO:
+    masks = min(found.evaluations, known.available)
+    if found.method == "lasso" or masks < FEWEST_BESIDE_LASSO:
         return method_curves(known, [found], rng)
-    lasso = Lasso(budget=min(found.evaluations, 2000), order=1).attribute(known, rng)
+    lasso = Lasso(budget=min(masks, 2000), order=1).attribute(known, rng)
     return method_curves(known, [found, lasso], rng)
 
 
