@@ -3,12 +3,14 @@ keeps, and what it refuses.
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from gloss.attribute.game import Evaluations, FunctionGame
 from gloss.attribute.question import AttributionQuestion
 from gloss.errors import BadInput, BadSettings
 from gloss.run.commands.attribute import AttributionSettings, report_attribution
@@ -46,6 +48,18 @@ def test_words_of_a_prompt(tmp_path, capsys):
         AttributionSettings(method="exact", folder=tmp_path),
     )
     assert "0 values were new" in capsys.readouterr().out
+
+
+def test_values_that_the_curves_pay_for_are_counted_as_new(tmp_path, capsys):
+    report_attribution(
+        AttributionQuestion(prompt="a b c d e f g h", answer="x", components="heads"),
+        AttributionSettings(method="occlusion", folder=tmp_path),
+    )
+    [new] = re.findall(r"([\d,]+) values were new", capsys.readouterr().out)
+    [values] = tmp_path.glob("values-*")
+    players = tuple(record(tmp_path)["players"])
+    kept = len(Evaluations(FunctionGame(players, lambda masks: masks.sum(axis=1)), values))
+    assert int(new.replace(",", "")) == kept > record(tmp_path)["evaluations"]
 
 
 def test_the_likeliest_answer_stands_in_for_one_that_is_left_out(tmp_path, capsys):

@@ -97,11 +97,11 @@ def report_attribution(
     with sole_writer(options.folder, wait=wait, of=name):
         with progress_bar("attribute", "masks") as progress:
             known = Evaluations(count_masks(named_game.game, progress), values)
+            before = len(known)
             found = attributor.attribute(known, np.random.default_rng(options.seed))
+            lines = curves_beside_lasso(known, found, np.random.default_rng(options.seed))
         truncation = choose_truncation(found)
         print_attribution(named_game, found, truncation)
-        known_values = Evaluations(named_game.game, values)
-        lines = curves_beside_lasso(known_values, found, np.random.default_rng(options.seed))
         record = options.folder / f"{options.method}-{name}.json"
         settings = asdict(options) | {"folder": str(options.folder)}
         content = attribution_record(question, settings, named_game, found)
@@ -110,7 +110,10 @@ def report_attribution(
         write_attribution_page(page, attribution_page(question, named_game, truncation, lines))
     where = f"record in {record}, page in {page.resolve().as_uri()}"
     out.print(
-        f"{known.paid:,} values were new; {where}", highlight=False, markup=False, soft_wrap=True
+        f"{len(known) - before:,} values were new; {where}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
 
 
@@ -246,7 +249,8 @@ def curves_beside_lasso(
     Not where each value costs money or cannot be asked for.
     """
     known = known.from_the_start()
-    if isinstance(known.game, TableGame | EndpointGame):
+    game = known.game.game if isinstance(known.game, CountingGame) else known.game
+    if isinstance(game, TableGame | EndpointGame):
         return []
     masks = min(found.evaluations, known.available)
     if found.method == "lasso" or masks < FEWEST_BESIDE_LASSO:
