@@ -121,6 +121,9 @@ def test_a_table_of_masks_and_values(tmp_path, rng, kind):
     assert kept["held_out_r2"]["low"] > 0.99
     strongest = [tuple(row["players"]) for row in kept["coefficients"]["mobius"][:2]]
     assert strongest == [(3,), (5, 8)]
+    assert kept["question"]["model"] == ""
+    [page] = tmp_path.glob("*.html")
+    assert "embedded" not in page.read_text()
 
 
 def test_behind_an_endpoint_nothing_is_asked_twice(tmp_path, capsys):

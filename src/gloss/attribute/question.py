@@ -88,7 +88,7 @@ class AttributionQuestion:
     def _refuse(self, why: str, *names: str) -> None:
         """Raises BadSettings where one of these settings was given, which nothing would read."""
         for name in names:
-            if getattr(self, name) != getattr(AttributionQuestion, name):
+            if getattr(self, name) not in ("", getattr(AttributionQuestion, name)):
                 flag = name.replace("_", "-")
                 raise BadSettings(f"--{flag} {getattr(self, name)!r}: {why}; leave it out")
 
@@ -129,7 +129,7 @@ class AttributionQuestion:
         drawn. Raises BadSettings where the players have no slopes.
         """
         if self.data:
-            return self
+            return replace(self, model="")  # none is read
         if slopes:
             why = "a method that follows slopes needs tokens that fade"
             self._refuse(why, "components", "features", "base_url")

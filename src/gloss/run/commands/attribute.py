@@ -267,8 +267,7 @@ def attribution_page(
 ) -> AttributionPage:
     """What the page shows."""
     found = truncation.found
-    facts = {
-        "model": question.model,
+    facts = ({} if question.data else {"model": question.model}) | {
         "value": named_game.value,
         "method": found.method,
         "players": f"{len(found.players):,} {question.players_kind}",
