@@ -356,6 +356,12 @@ def test_features_are_given_as_numbers_of_any_kind_or_as_those_of_a_run(run):
             gloss.attribute("def f(", features=wrong, **embedded)
 
 
+def test_a_dictionary_that_is_handed_over_takes_the_place_of_no_other():
+    dictionary = gloss.load_dictionary()
+    with pytest.raises(BadInput, match="nosuchrun"):
+        gloss.attribute("def f(", dictionary=dictionary, feature="nosuchrun@1", unit="tokens")
+
+
 @pytest.mark.parametrize(
     "settings", [{"method": "auto"}, {"method": "gradient", "steps": 64, "prompt": "for i in x"}]
 )

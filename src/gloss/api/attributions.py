@@ -25,6 +25,7 @@ from gloss.pages.attribution_page import (
     write_attribution_page,
 )
 from gloss.run.commands.attribute import (
+    GIVEN,
     attribution_page,
     build_named_game,
     curves_beside_lasso,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
     from gloss.models.subject import Subject
 
-GIVEN = "given"  # the name of a model or a dictionary that was handed over as an object
 SCHEMA = pa.schema(
     [
         pa.field("players", pa.list_(pa.string())),

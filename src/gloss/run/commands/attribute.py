@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
     from gloss.models.subject import Subject
 
+GIVEN = "given"  # the name of a model or a dictionary that was handed over as an object
 NEARLY_ALL = 0.995  # share of what was found from which on nothing is said of the rest
 FEWEST_BESIDE_LASSO = 64  # masks from which LASSO is drawn beside another method
 MOST_SETS_PRINTED = 12  # strongest sets in the terminal
@@ -130,7 +131,8 @@ def build_named_game(
 ) -> NamedGame:
     """The game of a settled question. What an endpoint answers is kept in the folder.
 
-    Without a subject or a dictionary those that the question names are loaded. Raises BadInput,
+    Without a subject the one that the question names is loaded, as are dictionaries that it calls
+    by another name than the one handed over has. Raises BadInput,
     BadSettings or Mismatch for what cannot be loaded or does not fit.
     """
     if question.data:
@@ -145,7 +147,9 @@ def build_named_game(
     reader = subject or named_model(question).load()
 
     def load(source: str) -> "Dictionary":
-        return dictionary or NamedDictionary.of(source).load(reader)
+        if dictionary and source == GIVEN:
+            return dictionary
+        return NamedDictionary.of(source).load(reader)
 
     return build_subject_game(question, reader, load)
 
