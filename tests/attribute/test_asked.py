@@ -2,7 +2,7 @@
 that repeats what it hears.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,13 @@ class Through:
         return self.chat.run(conversations, np.random.default_rng(0), ledger=self.ledger)
 
 
+class Unasked:
+    """A client that nobody should ask."""
+
+    def run(self, conversations):
+        raise AssertionError(conversations)
+
+
 def test_an_endpoint_gives_the_values_of_the_subject_behind_it(subject, tmp_path):
     text, answer = "for i in range", "(10):"
     with serve_texts(
@@ -51,14 +58,15 @@ def test_an_endpoint_gives_the_values_of_the_subject_behind_it(subject, tmp_path
         TextPieces.of(text, PromptUnit.WORDS, subject.encode),
         LogProbability((tuple(subject.encode(answer)),)),
     )
-    stripped = [asked.remaining(mask) for mask in masks]
-    same = [
-        PromptGame(subject, replace(here.prompt, text=one, spans=((0, len(one)),)), here.measure)
-        for one in stripped
-    ]
-    assert values == pytest.approx(
-        [float(game.values(np.ones((1, 1), bool))[0]) for game in same], abs=1e-3
-    )
+    assert values == pytest.approx(here.values(masks), abs=1e-3)
+
+
+def test_what_lies_around_the_players_is_asked_as_it_stands():
+    text = "\n def f(x):\n    return x\n\n"
+    game = EndpointGame(Unasked(), text, "y", PromptUnit.LINES)
+    assert game.remaining(np.array([True, True])) == text
+    assert game.remaining(np.array([False, True])) == "\n    return x\n\n"
+    assert game.remaining(np.array([False, False])) == "."
 
 
 def test_agreement_over_samples_finds_the_word_that_the_answer_comes_from(tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from numpy import ndarray
 
-from gloss.attribute.players.prompt_parts import PromptUnit, unit_spans
+from gloss.attribute.players.prompt_parts import PromptUnit, remaining_text, unit_spans
 from gloss.attribute.values import AttributedValue, log_odds
 from gloss.errors import BadInput, BadSettings
 from gloss.models.chat_models.capabilities import Capabilities
@@ -20,6 +20,7 @@ from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.prompts import PLAIN, Answer, Conversation, Message, Prompt
 
 T = TypeVar("T")
+NOTHING_LEFT = "."  # asked where no player is kept: some endpoints refuse an empty prompt
 
 
 class ValueSource(StrEnum):
@@ -118,12 +119,10 @@ class EndpointGame:
         )
 
     def remaining(self, kept: Bool[ndarray, " player"]) -> str:
-        """The text of the players that are kept, and the question."""
-        spans = unit_spans(self.text, self.unit)
-        rest = "".join(
-            self.text[begin:end] for (begin, end), keep in zip(spans, kept, strict=True) if keep
-        )
-        return "\n\n".join(part for part in (rest.strip(), self.question) if part) or "."
+        """The text of the players that are kept, as it stood, and the question."""
+        rest = remaining_text(self.text, unit_spans(self.text, self.unit), kept)
+        parts = [part for part in (rest, self.question) if part.strip()]
+        return "\n\n".join(parts) or NOTHING_LEFT
 
     def stretches(self) -> tuple[tuple[str, int], ...]:
         """The text in pieces, and the player that each is."""

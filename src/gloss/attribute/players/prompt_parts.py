@@ -98,17 +98,28 @@ class TextPieces:
 
     def remaining(self, kept: Bool[ndarray, " player"]) -> list[int]:
         """The tokens of the text that is left."""
-        text, at = "", 0
-        for number, (begin, end) in enumerate(self.spans):
-            text += self.text[at:begin] + (
-                self.text[begin:end]
-                if kept[number]
-                else self.instead[number]
-                if self.instead
-                else ""
-            )
-            at = end
-        return self.encode(text + self.text[at:])
+        return self.encode(remaining_text(self.text, self.spans, kept, self.instead))
+
+
+def remaining_text(
+    text: str,
+    spans: Sequence[tuple[int, int]],
+    kept: Bool[ndarray, " player"],
+    instead: Sequence[str] = (),
+) -> str:
+    """The text with only those spans that are kept, or what stands in for the others.
+
+    What lies between spans stays.
+    """
+    rest, at = "", 0
+    for number, (begin, end) in enumerate(spans):
+        rest += text[at:begin]
+        if kept[number]:
+            rest += text[begin:end]
+        elif instead:
+            rest += instead[number]
+        at = end
+    return rest + text[at:]
 
 
 @dataclass(frozen=True)
