@@ -19,6 +19,7 @@ from gloss.attribute.players.endpoint_game import (
 )
 from gloss.attribute.players.prompt_games import PromptGame
 from gloss.attribute.players.prompt_parts import PromptUnit, TextPieces
+from gloss.attribute.values import AttributedValue
 from gloss.errors import BadInput
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.prompts import Answer, TokenLogprob
@@ -104,6 +105,32 @@ def test_the_first_token_may_be_a_part_of_the_answer():
         first_token_log_probability(Answer("", logprobs=(said,)), "London")
     ) == pytest.approx(0.2)
     assert np.isnan(first_token_log_probability(Answer(""), "Paris"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "other", "value"),
+    [
+        ("Paris", "Rome", np.log(0.5 / 0.2)),
+        ("Paris", "London", np.nan),
+        ("Oslo", "London", np.nan),
+        ("New York", "New Jersey", np.nan),
+    ],
+)
+def test_a_difference_that_the_first_token_does_not_tell_is_no_number(answer, other, value):
+    offered = ((" Paris", np.log(0.5)), (" Rome", np.log(0.2)), (" New", np.log(0.1)))
+    game = EndpointGame(
+        Unasked(),
+        "The capital is",
+        answer,
+        value=AttributedValue.DIFFERENCE,
+        other=other,
+        value_source=ValueSource.LOGPROBS,
+    )
+    asked = game.ask("The capital is")
+    next(asked)
+    with pytest.raises(StopIteration) as done:
+        asked.send([Answer("", logprobs=(TokenLogprob(*offered[0], offered),))])
+    assert done.value.value == pytest.approx(value, nan_ok=True)
 
 
 def test_it_refuses_an_empty_answer(tmp_path):

@@ -2,7 +2,7 @@
 often it is given.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -145,6 +145,8 @@ class EndpointGame:
             (reply,) = yield [
                 Prompt(chat, max_tokens=1, top_logprobs=20, needs_logprobs=True, cut_short=True)
             ]
+            if not tells_apart(reply, wanted):
+                return float("nan")
             return self.combine([first_token_log_probability(reply, each) for each in wanted])
         # Each sample is a prompt of its own; equal ones would be asked once.
         answers = yield [
@@ -193,12 +195,33 @@ def first_token_log_probability(answer: Answer, wanted: str) -> float:
     """
     if not answer.logprobs:
         return float("nan")
-    first = answer.logprobs[0]
-    offered = {first.token: first.logprob, **dict(first.alternatives)}
-    beginning = wanted.strip().lower()
-    fit = [
-        value
-        for token, value in offered.items()
-        if token.strip() and beginning.startswith(token.strip().lower())
-    ]
+    offered = first_tokens(answer)
+    fit = [offered[token] for token in fitting_tokens(offered, wanted)]
     return float(np.logaddexp.reduce(fit)) if fit else min(offered.values())
+
+
+def first_tokens(answer: Answer) -> dict[str, float]:
+    """The tokens that were offered as the reply's first, with their log-probabilities in nats."""
+    if not answer.logprobs:
+        return {}
+    first = answer.logprobs[0]
+    return {first.token: first.logprob, **dict(first.alternatives)}
+
+
+def fitting_tokens(offered: Iterable[str], wanted: str) -> set[str]:
+    """Those of the tokens that the wanted text may begin with."""
+    beginning = wanted.strip().lower()
+    return {
+        token for token in offered if token.strip() and beginning.startswith(token.strip().lower())
+    }
+
+
+def tells_apart(answer: Answer, wanted: Sequence[str]) -> bool:
+    """Whether the reply's first token says which of several texts it begins.
+
+    Each was offered, and no token begins two of them. One text need not be told apart.
+    """
+    if len(wanted) < 2:
+        return True
+    fits = [fitting_tokens(first_tokens(answer), each) for each in wanted]
+    return all(fits) and len(set[str]().union(*fits)) == sum(map(len, fits))
