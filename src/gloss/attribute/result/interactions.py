@@ -114,6 +114,8 @@ class Interactions:
         """
         found, n = self.faithfulness.r2, self.faithfulness.n
         if found.value != found.value:
+            if self.faithfulness.whole:
+                return f"Nothing to explain: the value is the same for all {n} masks."
             return (
                 f"Nothing to explain: the value is the same for all {n} held-out masks, or there"
                 " are too few of them."
