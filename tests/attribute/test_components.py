@@ -12,6 +12,7 @@ from gloss.attribute.players.model_components import (
     Heads,
     Sublayers,
 )
+from gloss.attribute.question import split_feature_name
 from gloss.errors import BadInput, BadSettings
 from gloss.intervene.edits import FeatureEdit
 from gloss.models.subject import NO_EDITS
@@ -105,3 +106,9 @@ def test_it_refuses_a_dictionary_with_two_sites(dictionary):
 
     with pytest.raises(BadInput, match="writes where it reads"):
         _ = Features(replace(dictionary, reads=Site("mlp_in", 0)), (1,)).sites
+
+
+def test_a_feature_is_one_player_however_often_it_is_named(dictionary):
+    assert split_feature_name("embedded@17,1,17, 1") == ("embedded", (17, 1))
+    with pytest.raises(BadInput, match="give each once"):
+        Features(dictionary, (17, 1, 17))

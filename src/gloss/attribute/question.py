@@ -171,7 +171,7 @@ class NamedGame:
 
 
 def split_feature_name(name: str) -> tuple[str, tuple[int, ...]]:
-    """A dictionary's name and features of it, from `DICTIONARY@3,17`.
+    """A dictionary's name and features of it, each once, from `DICTIONARY@3,17`.
 
     Raises BadSettings for anything else.
     """
@@ -181,4 +181,4 @@ def split_feature_name(name: str) -> tuple[str, tuple[int, ...]]:
             f"{name!r} names no feature; write DICTIONARY@INDEX or RUN@INDEX, for example"
             " embedded@17 or embedded@3,17"
         )
-    return source, tuple(int(number) for number in numbers.split(","))
+    return source, tuple(dict.fromkeys(int(number) for number in numbers.split(",")))

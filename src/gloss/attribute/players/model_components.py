@@ -160,6 +160,13 @@ class Features:
     dictionary: Dictionary
     indices: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        if len(set(self.indices)) < len(self.indices):
+            raise BadInput(
+                f"the features {', '.join(map(str, self.indices))} name one twice, which would be"
+                " ablated twice; give each once"
+            )
+
     @property
     def players(self) -> tuple[str, ...]:
         """`feature 17`."""
