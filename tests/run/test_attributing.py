@@ -153,6 +153,20 @@ def test_behind_an_endpoint_nothing_is_asked_twice(tmp_path, capsys):
             lambda: AttributionQuestion(prompt="a", base_url="http://x/v1"),
             "an endpoint tells how likely an answer is",
         ),
+        *(
+            (
+                lambda given=given: AttributionQuestion(
+                    prompt="a", feature="embedded@1", base_url="http://x/v1", **given
+                ),
+                said,
+            )
+            for given, said in (
+                ({}, "for --feature embedded@1 run the model here"),
+                ({"answer": "b"}, "for --feature embedded@1 run the model here"),
+                ({"value": "activation"}, "for --value activation run the model here"),
+                ({"answer": "b", "value": "log_odds"}, "--feature 'embedded@1': an endpoint tells"),
+            )
+        ),
         (lambda: AttributionQuestion(prompt="a", unit="letters"), "no such choice"),
         (
             lambda: AttributionQuestion(prompt="a", components="heads", data="x.csv"),

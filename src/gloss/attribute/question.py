@@ -70,11 +70,11 @@ class AttributionQuestion:
         if self.data:
             self._refuse("a table brings its players and its values", *settings_but("data", "seed"))
             return
+        if self.base_url:
+            self._check_endpoint()
         self._check_value()
         if self.components or self.features:
             self._refuse("parts of the model are players, not of the prompt", "unit")
-        if self.base_url:
-            self._check_endpoint()
         if self.removal == Removal.FADE and self.unit not in ("", PromptUnit.TOKENS):
             raise BadSettings(f"--unit {self.unit}: only tokens fade; leave it out")
 
@@ -105,13 +105,14 @@ class AttributionQuestion:
         can = (
             "an endpoint tells how likely an answer is while words, sentences or lines are removed"
         )
+        if self.kind not in ENDPOINT_VALUES:
+            given = f"--value {self.value}" if self.value else f"--feature {self.feature}"
+            raise BadSettings(f"{can}; for {given} run the model here")
         if not self.answer:
             raise BadSettings(f"{can}; give --answer")
         if self.unit == PromptUnit.TOKENS or self.removal not in ("", Removal.REMOVE):
             raise BadSettings(f"{can}; for tokens and other removals run the model here")
-        if self.value and self.value not in ENDPOINT_VALUES:
-            raise BadSettings(f"{can}; for --value {self.value} run the model here")
-        self._refuse(can, "components", "features", "device", "dtype", "adapter")
+        self._refuse(can, "feature", "components", "features", "device", "dtype", "adapter")
 
     @property
     def kind(self) -> AttributedValue:
