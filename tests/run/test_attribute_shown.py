@@ -5,11 +5,8 @@ from io import StringIO
 import numpy as np
 from rich.console import Console
 
-from gloss.attribute.bases import Basis
 from gloss.attribute.game import FunctionGame
 from gloss.attribute.methods.exact import Exact
-from gloss.attribute.result.interactions import Faithfulness, Interactions
-from gloss.records import Estimate
 from gloss.run.commands.attribution_view import LOWERS, RAISES, shaded_prompt, strongest_sets_table
 
 
@@ -55,15 +52,3 @@ def test_the_table_tells_kinds_and_counts_what_it_leaves_out():
     assert lines[4].strip().startswith("“no” (number 1) + “no” (number 3)")
     assert "−2" in lines[4]
     assert lines[6].strip() == "and 1 weaker"
-
-
-def test_intervals_stand_where_they_are_known():
-    stability = {(0,): Estimate(1.0, 0.5, 1.25)}
-    trust = Faithfulness(Estimate(0.9, 0.8, 1.0), 9)
-    found = Interactions(
-        ("a", "b"), {(0,): 1.0, (1,): -0.5}, Basis.MOBIUS, "given", trust, 9, stability=stability
-    )
-    lines = printed(strongest_sets_table(found, 5))
-    assert "95 % interval" in lines[0]
-    assert "+0.5 to +1.25" in lines[2]
-    assert " to " not in lines[3]

@@ -155,6 +155,8 @@ def test_commands_run(block, desk, monkeypatch, capsys):
     for words in commands(block):
         match words:
             case ["gloss", *_]:
+                literal = [word for word in words if "\\n" in word and word[0] != "$"]
+                assert not literal, f"bash keeps this backslash, write $'...': {literal}"
                 command, context = parsed(words)
                 if not block.not_run:
                     with context:

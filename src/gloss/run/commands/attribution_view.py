@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from gloss.attribute.bases import Basis, PlayerSet
+from gloss.attribute.bases import Basis
 from gloss.attribute.result.interaction_terms import interaction_kind
 from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.result.wording import distinct_player_names
@@ -60,37 +60,20 @@ def shade_style(value: float, largest: float) -> str:
 
 
 def strongest_sets_table(found: Interactions, most: int) -> Table:
-    """The sets with the largest Möbius coefficients: value, kind, and the 95 % interval where this
-    basis' stability is known.
-    """
+    """The sets with the largest Möbius coefficients: value and kind."""
     read = found.into(Basis.MOBIUS)
     names = distinct_player_names(read.players)
     sets = read.strongest(most)
-    intervals = {one: coefficient_interval(read, one) for one, _ in sets}
-    columns = ("players", "adds", *(("95 % interval",) if any(intervals.values()) else ()), "kind")
     table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, justify="right" if column in ("adds", "95 % interval") else "left")
+    for column in ("players", "adds", "kind"):
+        table.add_column(column, justify="right" if column == "adds" else "left")
     for one, value in sets:
-        cells = [
-            signed_number(value),
-            *([intervals[one]] if "95 % interval" in columns else []),
-            interaction_kind(one, read.coefficients),
-        ]
-        table.add_row(Text(" + ".join(names[player] for player in one)), *cells)
+        kind = interaction_kind(one, read.coefficients)
+        players = Text(" + ".join(names[player] for player in one))
+        table.add_row(players, signed_number(value), kind)
     if (weaker := sum(1 for one in read.coefficients if one) - len(sets)) > 0:
         table.caption = f"and {weaker:,} weaker"
     return table
-
-
-def coefficient_interval(found: Interactions, one: PlayerSet) -> str:
-    """From where to where the coefficient lies; nothing where that is not known."""
-    known = found.stability.get(one)
-    return (
-        ""
-        if known is None or not math.isfinite(known.low + known.high)
-        else f"{signed_number(known.low)} to {signed_number(known.high)}"
-    )
 
 
 def signed_number(value: float) -> str:
