@@ -14,8 +14,10 @@ from small import edit_table
 
 import gloss
 from gloss.errors import BadInput, BadSettings
+from gloss.installed import installed, load_installed
 from gloss.models.planted import plant
-from gloss.records import NOBODY, Explanation, Failure, Score
+from gloss.records import NOBODY, Explanation, Failure, Score, needs_of
+from gloss.run.methods import build_method
 from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Quantiles
 from gloss.store.evidence import Evidence
@@ -260,20 +262,83 @@ def test_explaining_and_scoring_again_gives_what_the_run_has(feature):
     assert gloss.score(feature, feature.explanation.rule).estimates == score.estimates
 
 
-def test_evidence_of_ones_own_is_scored_where_the_truth_is_planted():
+@pytest.fixture(scope="module")
+def planted_evidence() -> tuple[Any, Evidence]:
+    """Planted features, and what one would put together by hand of the tenth."""
     planted = plant(np.random.default_rng(0), tokens=60_000, features=12)
     one, fires = planted.features[10], planted.activations[10]
     rng = np.random.default_rng(0)
     examples = gather_examples(
         one.feature, fires, planted.corpus, Quantiles(), SamplingSettings(), rng
     )
-    evidence = Evidence(examples, planted.corpus, fires)
-    assert gloss.score(evidence, one.rule).estimates["f1"].value == 1
-    assert gloss.score(evidence, planted.features[0].rule).estimates["f1"].value < 0.1
+    return planted.features, Evidence(examples, planted.corpus, fires)
+
+
+def test_evidence_of_ones_own_is_scored_where_the_truth_is_planted(planted_evidence):
+    features, evidence = planted_evidence
+    assert gloss.score(evidence, features[10].rule).estimates["f1"].value == 1
+    assert gloss.score(evidence, features[0].rule).estimates["f1"].value < 0.1
     with pytest.raises(BadSettings, match="give one as text"):
         gloss.score(evidence)
     with pytest.raises(BadSettings, match="detection asks a language model, and evidence names"):
-        gloss.score(evidence, one.rule, method="detection")
+        gloss.score(evidence, features[10].rule, method="detection")
+
+
+def said_or_found(call: Callable[[], object]) -> object:
+    """What a call gives, or the one sentence of its error, which says what to do."""
+    try:
+        return call()
+    except gloss.GlossError as problem:
+        said = str(problem)
+        assert "; " in said
+        assert ". " not in said.replace("(..., ", "")
+        return said
+
+
+@pytest.mark.parametrize("method", sorted(installed("gloss.score")))
+def test_every_scorer_is_given_what_it_needs_or_one_sentence_says_what_lacks(
+    method, feature, planted_evidence
+):
+    features, evidence = planted_evidence
+    needs = needs_of(load_installed(installed("gloss.score")[method]))
+    words = feature.explanation.rule if needs.explanation else None
+    found = said_or_found(lambda: gloss.score(feature, words, method=method))
+    alone = said_or_found(lambda: gloss.score(evidence, words and features[10].rule, method=method))
+    if needs.asks:
+        assert f"{method} asks a language model" in str(found)
+        assert "[chat]" in str(alone)
+    elif needs.effects:
+        assert f"{method} needs the effects of interventions, and the run in " in str(found)
+        assert "give Evidence(..., effects=...)" in str(alone)
+    else:
+        assert isinstance(found, Score | Failure) or "no model of sentences" in str(found)
+        if needs.texts:
+            assert "give Evidence(..., reader=...)" in str(alone)
+        else:
+            assert isinstance(alone, Score | Failure) or "no model of sentences" in str(alone)
+    if not needs.explanation:
+        refused = said_or_found(lambda: gloss.score(feature, "words", method=method))
+        assert f"{method} scores the feature itself" in str(refused)
+
+
+@pytest.mark.parametrize("method", sorted(installed("gloss.explain")))
+def test_every_explainer_is_given_what_it_needs_or_one_sentence_says_what_lacks(method, feature):
+    needs = needs_of(build_method("explain", {"method": method}))
+    found = said_or_found(lambda: gloss.explain(feature, method))
+    if needs.asks:
+        assert f"{method} asks a language model" in str(found)
+    elif needs.effects:
+        assert f"{method} needs the effects of interventions" in str(found)
+    else:
+        assert isinstance(found, Explanation | Failure)
+
+
+def test_what_is_no_feature_and_no_explanation_is_refused(feature):
+    for verb in (gloss.explain, gloss.score):
+        with pytest.raises(BadSettings, match="was given int 3; give a feature of a run"):
+            verb(3)
+    with pytest.raises(BadSettings, match="3 explains nothing; give a text, a rule"):
+        gloss.score(feature, 3)
 
 
 def test_words_want_a_judge(feature):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from small import SMALL, start
 
+import gloss
 from gloss.errors import BadSettings
 from gloss.records import Control, Split
 from gloss.run.experiment import Experiment
@@ -81,6 +82,18 @@ def test_explanations_by_what_rises_are_scored_and_every_effect_is_on_its_page(f
     assert {row["feature"] for row in scored} == explained
     pages = [page.read_text() for page in (folder / "out" / "page").rglob("features/*/*.html")]
     assert all('<section class="effects">' in page for page in pages)
+
+
+def test_python_explains_and_scores_by_the_effects_that_the_run_measured(folder: Path):
+    run = gloss.open(folder / "out")
+    explained = [feature for feature in run if feature.explanation]
+    assert explained
+    for feature in explained:
+        assert gloss.explain(feature, "token_change") == feature.explanation
+        found = gloss.score(feature, method="intervention_tokens")
+        (stored,) = feature.scores
+        assert (found.headline, found.n) == (stored["headline"], stored["n"])
+        assert found.estimates[found.headline].value == stored["value"]
 
 
 def test_they_are_read_in_sql_and_are_not_measured_again(folder: Path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from one_word import VOCABULARY, evidence, explained
 
+from gloss.errors import BadInput
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.prompts import Answer
 from gloss.records import Reason, Score
@@ -169,5 +170,5 @@ def test_one_who_obeys_the_explanation_wins_and_one_who_does_not_fails(given, rn
 
 
 def test_without_a_reader_it_is_refused(rng):
-    with pytest.raises(ValueError, match="reader"):
+    with pytest.raises(BadInput, match="reader"):
         next(Generation().score(explained(5), evidence(rng), rng))

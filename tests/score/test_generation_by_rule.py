@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from one_word import evidence, explained
 
-from gloss.errors import BadSettings
+from gloss.errors import BadInput, BadSettings
 from gloss.records import Explanation, Failure, Reason, Score
 from gloss.rules import parse_rule
 from gloss.score import Scorer
@@ -88,7 +88,7 @@ def test_what_cannot_be_written_is_a_failure_with_its_reason(rule, reason, given
 
 
 def test_it_wants_a_reader_and_settings_that_can_be(rng):
-    with pytest.raises(ValueError, match="reader"):
+    with pytest.raises(BadInput, match="reader"):
         next(GenerationByRule().score(explained(5), evidence(rng), rng))
     with pytest.raises(BadSettings, match="tries=0"):
         GenerationByRule(tries=0)

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
     from gloss.models.subject import Subject
     from gloss.records import Effect, Explanation, Failure, FeatureId, Score
-    from gloss.run.chat_clients import ChatClient
     from gloss.store.evidence import Evidence
 
 
@@ -28,13 +27,15 @@ def explain(feature: "Feature", method: str = "rule", **settings: Any) -> "Expla
         >>> said.text, said.rule
         ('...', '...')
     """
+    from gloss.api.method_inputs import answering_client, explained_examples, require_feature
     from gloss.run.methods import build_method
     from gloss.run.stages.explain import explain_feature
 
-    plan, table = feature.run.plan, {"method": method, **settings}
+    feature, table = require_feature(feature, "explain"), {"method": method, **settings}
     explainer = build_method("explain", table)
-    conversation = explain_feature(plan, explainer, feature.examples)
-    (choice,) = _client(feature, "explain", table).run([conversation])
+    client = answering_client(feature, explainer, table)
+    examples = explained_examples(feature, explainer, method)
+    (choice,) = client.run([explain_feature(feature.run.plan, explainer, examples)])
     return choice.explanation
 
 
@@ -57,27 +58,34 @@ def score(
         >>> found.headline, 0 <= found.estimates["f1"].value <= 1
         ('f1', True)
     """
+    from gloss.api.method_inputs import (
+        answering_client,
+        feature_evidence,
+        require_feature,
+        scored_explanation,
+    )
     from gloss.errors import BadSettings
     from gloss.run.methods import build_method
-    from gloss.run.stages.score import scorer_evidence
     from gloss.store.evidence import Evidence
 
     if isinstance(feature, Evidence):
         return _score_of_evidence(
             feature, explanation, {"method": method or "execution"} | settings
         )
-    plan, said = feature.run.plan, _explanation(feature, explanation)
+    feature = require_feature(feature, "score", ", or Evidence")
+    plan, table = feature.run.plan, {"method": method} | settings
+    said = scored_explanation(feature.id, explanation, feature.explanation, table)
     if not method and said.rule is None and not plan.experiment.chat:
         raise BadSettings(
             f"{said.text!r} is no rule that can be executed, and the run has no [chat] with a"
             ' judge of words; give a rule, or a method that asks nobody, as in method="embedding"'
         )
-    table = {"method": method or ("execution" if said.rule is not None else "detection")}
-    table |= settings
+    table["method"] = method or ("execution" if said.rule is not None else "detection")
     scorer = build_method("score", table)
-    evidence = scorer_evidence(plan, scorer, feature.examples)
+    client = answering_client(feature, scorer, table)
+    evidence = feature_evidence(feature, scorer, table["method"])
     rng = plan.generator("score", table["method"], feature.index, "none", said.method)
-    (found,) = _client(feature, "score", table).run([scorer.score(said, evidence, rng)])
+    (found,) = client.run([scorer.score(said, evidence, rng)])
     return found
 
 
@@ -132,30 +140,19 @@ def steer(
         >>> abs(effect.kl.value - 0.5) < 0.05
         True
     """
-    from gloss.api.runs import Feature
-    from gloss.errors import BadSettings
     from gloss.intervene.baseline import Baseline, prompt_tokens
     from gloss.intervene.edits import FeatureEdit
     from gloss.models.dictionary import require_fit
-    from gloss.records import EditKind, FeatureId
+    from gloss.records import EditKind
     from gloss.run.commands.steer import SteeringSettings, steered_effect
 
-    match what:
-        case (Feature() as feature, prompts):
-            model, dictionary, name = feature.run.model, feature.run.dictionary, feature.id
-        case (model, dictionary, SupportsIndex() as at, prompts) if not getattr(at, "ndim", 0):
-            name = FeatureId("dictionary", index(at))
-        case _:
-            raise BadSettings(
-                "steer takes a feature of a run and prompts, or a model, a dictionary, the"
-                f" feature's index and prompts; it was given {len(what)} things"
-            )
+    model, dictionary, name, prompts = _steered(what)
     asked = SteeringSettings(edit, strength, kl, new_tokens)
     require_fit(dictionary, model)
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     baseline = Baseline.of(model, prompt_tokens(model, texts), dictionary.writes)
-    if hasattr(dictionary, "to"):  # neurons lie where their model does
-        dictionary = dictionary.to(model.device)
+    if move := getattr(dictionary, "to", None):  # neurons lie where their model does
+        dictionary = move(model.device)
     intervention = FeatureEdit(dictionary, name.index, EditKind(edit))
     return steered_effect(baseline, intervention, name, asked)
 
@@ -186,29 +183,22 @@ def attribute(
     return attribute_prompt({"prompt": prompt, **settings}, model, dictionary, method, seed)
 
 
-def _explanation(feature: "Feature", given: "str | Explanation | None") -> "Explanation":
+def _steered(what: Sequence[Any]) -> "tuple[Subject, Dictionary, FeatureId, str | Sequence[str]]":
+    """The model, the dictionary, the feature and the prompts that `steer` was given."""
+    from gloss.api.runs import Feature
     from gloss.errors import BadSettings
+    from gloss.records import FeatureId
 
-    if given is None:
-        if (own := feature.explanation) is None:
-            raise BadSettings(f"feature {feature.index} has no explanation; give one as text")
-        return own
-    return _as_explanation(feature.id, given)
-
-
-def _as_explanation(feature: "FeatureId", given: "str | Explanation") -> "Explanation":
-    """A text is a rule where it can be read as one, and words otherwise."""
-    from gloss.errors import BadInput
-    from gloss.records import Explanation
-    from gloss.rules import parse_rule
-
-    if isinstance(given, Explanation):
-        return given
-    try:
-        parse_rule(given)
-    except BadInput:
-        return Explanation(feature, given, "given")
-    return Explanation(feature, given, "given", rule=given)
+    match what:
+        case (Feature() as feature, prompts):
+            return feature.run.model, feature.run.dictionary, feature.id, prompts
+        case (model, dictionary, SupportsIndex() as at, prompts) if not getattr(at, "ndim", 0):
+            return model, dictionary, FeatureId("dictionary", index(at)), prompts
+        case _:
+            raise BadSettings(
+                "steer takes a feature of a run and prompts, or a model, a dictionary, the"
+                f" feature's index and prompts; it was given {len(what)} things"
+            )
 
 
 def _score_of_evidence(
@@ -217,30 +207,12 @@ def _score_of_evidence(
     """By a method that asks nobody: there is no run, and so no [chat]."""
     import numpy as np
 
-    from gloss.errors import BadSettings
+    from gloss.api.method_inputs import require_evidence, scored_explanation
     from gloss.run.chat_clients import NoClient
-    from gloss.run.methods import build_method, method_asks
+    from gloss.run.methods import build_method
 
-    if given is None:
-        raise BadSettings("evidence has no explanation of its own; give one as text")
-    if method_asks("score", table):
-        raise BadSettings(
-            f"{table['method']} asks a language model, and evidence names none; score a feature of"
-            " a run that has a table [chat]"
-        )
-    said = _as_explanation(evidence.examples.feature, given)
     scorer = build_method("score", table)
+    require_evidence(evidence, scorer, table["method"])
+    said = scored_explanation(evidence.examples.feature, given, None, table)
     (found,) = NoClient().run([scorer.score(said, evidence, np.random.default_rng(0))])
     return found
-
-
-def _client(feature: "Feature", verb: str, table: dict[str, Any]) -> "ChatClient":
-    from gloss.run.methods import method_asks
-
-    if not method_asks(verb, table):
-        from gloss.run.chat_clients import NoClient
-
-        return NoClient()
-    from gloss.run.pipeline import chat_client
-
-    return chat_client(feature.run.plan, table)

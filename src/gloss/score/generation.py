@@ -18,6 +18,7 @@ from gloss.score.new_texts import (
     TextAttempt,
     active_in_new_texts,
     new_text_estimates,
+    require_reader,
     unwritten_attempts,
 )
 from gloss.store.evidence import Evidence, NewTextReader
@@ -48,15 +49,14 @@ class Generation:
     def score(
         self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator
     ) -> Conversation[Score | Failure]:
-        """Ask once for texts of either kind. Raises ValueError where the evidence has no reader."""
-        if evidence.reader is None:
-            raise ValueError("generation runs the subject over texts: give evidence with a reader")
+        """Ask once for texts of either kind. Raises BadInput where the evidence has no reader."""
+        reader = require_reader(evidence, METHOD)
         own, contrast = yield [self.prompt(explanation.text), self.prompt(self.fits_anything)]
         written = active_in_new_texts(
-            read_attempts(own, explanation.text, self.texts, evidence.reader), evidence, truth=True
+            read_attempts(own, explanation.text, self.texts, reader), evidence, truth=True
         )
         others = active_in_new_texts(
-            read_attempts(contrast, self.fits_anything, self.texts, evidence.reader),
+            read_attempts(contrast, self.fits_anything, self.texts, reader),
             evidence,
             truth=False,
         )

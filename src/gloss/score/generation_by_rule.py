@@ -30,7 +30,12 @@ from gloss.rules.language import (
     TokenState,
 )
 from gloss.rules.lexicon import recent_lexicon
-from gloss.score.new_texts import TextAttempt, active_in_new_texts, new_text_estimates
+from gloss.score.new_texts import (
+    TextAttempt,
+    active_in_new_texts,
+    new_text_estimates,
+    require_reader,
+)
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
 
@@ -63,12 +68,11 @@ class GenerationByRule:
     ) -> Conversation[Score | Failure]:
         """How often the feature fires in either.
 
-        Yields no prompts. Raises ValueError where the evidence has no reader.
+        Yields no prompts. Raises BadInput where the evidence has no reader.
         """
         yield from ()
         feature = evidence.examples.feature
-        if evidence.reader is None:
-            raise ValueError(f"{METHOD} runs the subject over texts: give evidence with a reader")
+        require_reader(evidence, METHOD)
         if explanation.rule is None:
             return Failure(
                 feature, METHOD, Reason.NOT_APPLICABLE, "the explanation has no rule to write by"

@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int32
 from numpy import ndarray
 
+from gloss.errors import BadInput
 from gloss.models.chat_models.prompts import Answer
 from gloss.records import Estimate, Reason, Split, Verdict
 from gloss.statistics.intervals import bootstrap, draw_rates, estimate_from_draws, wilson_interval
 from gloss.statistics.ranking import area_under_roc, estimate_by_weights, fill_failed
-from gloss.store.evidence import Evidence
+from gloss.store.evidence import Evidence, NewTextReader
 from gloss.store.window_shares import firing_window_share
 
 
@@ -44,6 +45,16 @@ class NewTextActivity:
     def firing_texts(self) -> int:
         """In how many texts the feature fired; it did not in a text that there is not."""
         return int((self.maxima > 0).sum())
+
+
+def require_reader(evidence: Evidence, method: str) -> NewTextReader:
+    """What reads new texts. Raises BadInput where the evidence has nothing that does."""
+    if evidence.reader is None:
+        raise BadInput(
+            f"{method} has the model read new texts, and the evidence has no reader; give"
+            " Evidence(..., reader=...)"
+        )
+    return evidence.reader
 
 
 def active_in_new_texts(

@@ -10,7 +10,7 @@ from typing import Any
 from gloss.explain.candidate_selection import ChoosingExplainer, ExplanationChoice
 from gloss.models.chat_models.prompts import Conversation
 from gloss.pages.report_sections import Section
-from gloss.records import Examples, Explanation, Failure, FeatureId, needs_of
+from gloss.records import Examples, Explanation, Failure, FeatureId, Needs, needs_of
 from gloss.run.dependencies import method_reads
 from gloss.run.experiment import Experiment, method_label
 from gloss.run.methods import build_method
@@ -50,20 +50,13 @@ def explain_shard(job: Job, shard: int) -> None:
     """
     run, stage, settings = job.run, job.step.name, job.step.settings
     explainer = build_method("explain", with_measured_packing(run, "explain", settings))
-    needs = needs_of(explainer)
-    effects = shard_effects(run, shard) if needs.effects else {}
-    attributions = shard_token_attributions(run, shard) if needs.token_attributions else {}
+    with_causes = shard_causes(run, shard, needs_of(explainer))
     guard = job.guard(shard)
 
     def explained(
         feature: FeatureId, restore: Callable[[], Examples]
     ) -> Conversation[ExplanationChoice]:
-        offsets = weightiest_offsets(attributions.get(feature.index, ()))
-        return explain_feature(
-            run,
-            explainer,
-            replace(restore(), effects=effects.get(feature.index, ()), offsets=offsets),
-        )
+        return explain_feature(run, explainer, with_causes(restore()))
 
     def conversations() -> Iterator[Conversation[ExplanationChoice | Failure]]:
         for feature, restore in stored_examples(run, shard).items():
@@ -88,6 +81,21 @@ def explain_shard(job: Job, shard: int) -> None:
         | ({"candidates": candidates} if isinstance(explainer, ChoosingExplainer) else {}),
         whole=not any(choice.lost for choice in choices),
     )
+
+
+def shard_causes(run: OpenedRun, shard: int, needs: Needs) -> Callable[[Examples], Examples]:
+    """What adds the causes that a method needs to examples of a shard: effects, and where the
+    tokens stand that drive a feature. None where nobody measured them.
+    """
+    effects = shard_effects(run, shard) if needs.effects else {}
+    attributions = shard_token_attributions(run, shard) if needs.token_attributions else {}
+
+    def with_causes(examples: Examples) -> Examples:
+        index = examples.feature.index
+        offsets = weightiest_offsets(attributions.get(index, ()))
+        return replace(examples, effects=effects.get(index, ()), offsets=offsets)
+
+    return with_causes
 
 
 def explain_feature(
