@@ -11,9 +11,12 @@ from types import SimpleNamespace
 from typing import Any, get_type_hints
 
 import jaxtyping
+import numpy as np
 from beartype import beartype
 
 THEIRS = jaxtyping.jaxtyped
+# what records import for type checkers alone, so that they load without numpy
+ARRAYS = {**vars(jaxtyping), "ndarray": np.ndarray}
 
 
 def check_calls(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
@@ -40,7 +43,7 @@ def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         nonlocal checking
         if checking is None:
-            names = function.__globals__
+            names = ARRAYS | function.__globals__
             function.__annotations__ = {
                 name: resolved(hint, names) for name, hint in function.__annotations__.items()
             }

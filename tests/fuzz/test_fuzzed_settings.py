@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gloss.errors import GlossError
+from gloss.models.chat_models.client import Chat
 from gloss.models.formats import load_dictionary
+from gloss.models.local_chat import LocalChat
 from gloss.rules import parse_rule
-from gloss.run.experiment import BACKENDS, Experiment
+from gloss.run.experiment import Experiment
 from gloss.run.methods import installed_methods
 from gloss.run.stage import installed_stages
 from gloss.sample.examples import SamplingSettings
@@ -85,7 +87,7 @@ OF_TABLES = (
     }
     | {
         "chat": (
-            [field.name for kind in BACKENDS.values() for field in fields(kind)]
+            [field.name for kind in (Chat, LocalChat) for field in fields(kind)]
             + ["backend", "weights"]
         ),
         "contexts": [field.name for field in fields(SamplingSettings)],

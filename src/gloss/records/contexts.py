@@ -1,12 +1,14 @@
 """Windows of the corpus with one feature's activations, and the split that they belong to."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, fields
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from jaxtyping import Bool, Float32, Int32, Int64
-from numpy import ndarray
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32, Int32, Int64
+    from numpy import ndarray
 
 PADDING = -1  # the token of a position that lies outside the document
 
@@ -68,7 +70,7 @@ class Contexts:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __getitem__(self, rows: "ndarray | slice") -> "Contexts":
+    def __getitem__(self, rows: ndarray | slice) -> Contexts:
         """The contexts in these rows, in that order."""
         columns: list[Any] = [getattr(self, each.name) for each in fields(self)]
         chosen: list[Any] = [None if each is None else each[rows] for each in columns]
@@ -92,23 +94,27 @@ class Contexts:
         """The strongest activation of each context."""
         return self.activations.max(axis=1, initial=0.0)
 
-    def spaced(self, number: int) -> "Contexts":
+    def spaced(self, number: int) -> Contexts:
         """At most `number` of them, evenly spaced, in their order.
 
         >>> len(feature.examples.train.spaced(3))
         3
         """
+        import numpy as np
+
         return self[
             np.unique(np.linspace(0, len(self) - 1, min(number, len(self))).astype(np.int64))
         ]
 
     @staticmethod
-    def empty(width: int) -> "Contexts":
+    def empty(width: int) -> Contexts:
         """A record of no contexts, for `width` positions each.
 
         >>> Contexts.empty(32).tokens.shape
         (0, 32)
         """
+        import numpy as np
+
         none = np.empty(0, np.int64)
         return Contexts(
             none, none, none, np.empty((0, width), np.int32), np.empty((0, width), np.float32)

@@ -3,8 +3,6 @@
 import math
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from gloss.records.contexts import Contexts, Split
 from gloss.records.effects import Effect
 from gloss.records.features import FeatureId
@@ -54,6 +52,8 @@ class Examples:
         )
 
     def __post_init__(self) -> None:
+        import numpy as np
+
         train = np.union1d(self.train.units, self.inactive_train.units)
         held_out = np.union1d(self.held_out.units, self.inactive_held_out.units)
         if len(shared := np.intersect1d(train, held_out)):

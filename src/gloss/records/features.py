@@ -1,10 +1,14 @@
 """Features, their activations and neighbours, and why one has no value."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from jaxtyping import Float32, Int64
-from numpy import ndarray
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Int64
+    from numpy import ndarray
 
 
 class Reason(StrEnum):

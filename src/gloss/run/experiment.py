@@ -9,13 +9,10 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from gloss.errors import BadInput, BadSettings, require_at_least
 from gloss.installed import load_installed
-from gloss.models.chat_models.client import Chat
-from gloss.models.chat_models.prices import Prices
-from gloss.models.local_chat import LocalChat
 from gloss.models.model_settings import (
     AUTO,
     MASSIVE_MULTIPLE,
@@ -36,7 +33,11 @@ from gloss.run.methods import (
     require_kind,
     suggestion,
 )
-from gloss.sample.examples import SamplingSettings
+
+if TYPE_CHECKING:
+    from gloss.models.chat_models.client import Chat
+    from gloss.models.local_chat import LocalChat
+    from gloss.sample.examples import SamplingSettings
 
 TRAINED, RANDOM = "trained", "random"  # weights of a subject
 NO_TOKEN = "none"  # no token starts a sequence
@@ -191,7 +192,6 @@ class ControlSettings:
 
 SettingsTable = dict[str, Any]
 
-BACKENDS: Mapping[str, type] = {"endpoint": Chat, "transformers": LocalChat}
 # settings that have got another name, by table
 RENAMED_SETTINGS: Mapping[str, Mapping[str, str]] = {
     "contexts": {
@@ -380,8 +380,10 @@ class Experiment:
         return next((one for one in self.stages.values() if isinstance(one, kind)), None) or kind()
 
     @property
-    def sampling(self) -> SamplingSettings:
+    def sampling(self) -> "SamplingSettings":
         """How many contexts of each kind a feature gets, and which. Raises BadSettings."""
+        from gloss.sample.examples import SamplingSettings
+
         return build_dataclass(SamplingSettings, self.contexts, "[contexts]")
 
     @property
@@ -449,12 +451,17 @@ def method_label(settings: SettingsMapping) -> str:
     return str(settings.get("name", settings["method"]))
 
 
-def chat_settings(chat: SettingsTable) -> Chat | LocalChat:
+def chat_settings(chat: SettingsTable) -> "Chat | LocalChat":
     """The language model of a [chat] table; `prices` is a table of its own. Raises BadSettings."""
+    from gloss.models.chat_models.client import Chat
+    from gloss.models.chat_models.prices import Prices
+    from gloss.models.local_chat import LocalChat
+
+    backends: dict[str, type] = {"endpoint": Chat, "transformers": LocalChat}
     given = dict(chat)
     backend = given.pop("backend", "endpoint")
-    if not isinstance(backend, str) or backend not in BACKENDS:
-        raise BadSettings(f"[chat] has no backend {backend!r}{suggestion(str(backend), BACKENDS)}")
+    if not isinstance(backend, str) or backend not in backends:
+        raise BadSettings(f"[chat] has no backend {backend!r}{suggestion(str(backend), backends)}")
     if "weights" in given and backend == "endpoint":
         require_kind(given.pop("weights"), "", "[chat].weights")
     if "prices" in given:
@@ -462,7 +469,7 @@ def chat_settings(chat: SettingsTable) -> Chat | LocalChat:
         for name, price in given["prices"].items():
             require_kind(price, 0.0, f"[chat.prices].{name}")
         given["prices"] = build_dataclass(Prices, given["prices"], "[chat.prices]")
-    return build_dataclass(BACKENDS[backend], given, "[chat]")
+    return build_dataclass(backends[backend], given, "[chat]")
 
 
 def with_precision(asked: Experiment, precision: float) -> Experiment:

@@ -5,12 +5,14 @@ settings.
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import partial
-from importlib.metadata import EntryPoint
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gloss.errors import BadSettings, suggestion
 from gloss.installed import installed, load_installed
 from gloss.records import Needs, needs_of
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 SettingsMapping = Mapping[str, Any]
 # of settings that may be of several kinds: each raises BadSettings
@@ -118,12 +120,12 @@ def open_packings(verb: str, settings: SettingsMapping) -> list[str]:
     )
 
 
-def installed_methods(verb: str) -> Mapping[str, EntryPoint]:
+def installed_methods(verb: str) -> Mapping[str, "EntryPoint"]:
     """Every method of a verb, by name."""
     return installed(f"gloss.{verb}")
 
 
-def load_stage(point: EntryPoint) -> Any:
+def load_stage(point: "EntryPoint") -> Any:
     """The class of a stage, as far as an experiment must know it.
 
     Raises BadSettings for what is none.
