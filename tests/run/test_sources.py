@@ -16,6 +16,7 @@ from gloss.run.sources import (
     NamedModel,
     feature_and_prompts,
     model_and_dictionary,
+    model_of_features,
     run_of_feature,
     split_feature,
 )
@@ -138,3 +139,11 @@ def test_what_is_no_run_is_named():
     assert run_of_feature("embedded@3,4") == ""
     with pytest.raises(BadSettings, match="embedded is no run, so a dictionary is needed"):
         model_and_dictionary("embedded")
+
+
+def test_features_are_of_the_model_that_is_named_or_of_their_run_or_of_the_embedded_one(run):
+    assert model_of_features("mine", f"{run}@3") == "mine"
+    assert model_of_features("", "", f"{run}@3,17") == str(run)
+    assert model_of_features("", "embedded@3", "") == model_of_features("") == "embedded"
+    found = gloss.attribute("def f(", features=f"{run}@3,7", method="exact")
+    assert found.question.model == str(run)

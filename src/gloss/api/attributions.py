@@ -31,9 +31,8 @@ from gloss.run.commands.attribute import (
     curves_beside_lasso,
     settle_for,
 )
-from gloss.run.experiment import EMBEDDED
 from gloss.run.methods import build_dataclass, build_method, installed_methods
-from gloss.run.sources import run_of_feature
+from gloss.run.sources import model_of_features
 
 if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
@@ -158,8 +157,8 @@ def attribute_prompt(
         if name in given and not isinstance(given[name], str)
     }
     subject = None if isinstance(model, str | Path) else model
-    own_run = run_of_feature(given.get("feature", "")) or run_of_feature(given.get("features", ""))
-    given["model"] = GIVEN if subject else str(model) or own_run or EMBEDDED
+    features = (str(given.get(name, "")) for name in ("feature", "features"))
+    given["model"] = GIVEN if subject else model_of_features(str(model), *features)
     raw = build_dataclass(AttributionQuestion, given, "gloss.attribute")
     question = settle_for(raw, attributor, seed)
     named_game = build_named_game(question, None, subject, dictionary)

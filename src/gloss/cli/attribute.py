@@ -73,11 +73,10 @@ def attribute(
     """
     from gloss.attribute.question import AttributionQuestion
     from gloss.run.commands.attribute import AttributionSettings, report_attribution
-    from gloss.run.sources import run_of_feature
+    from gloss.run.sources import model_of_features
 
-    model = model or run_of_feature(feature) or run_of_feature(features) or "embedded"
     question = AttributionQuestion(
-        model,
+        model_of_features(model, feature, features),
         prompt,
         answer,
         other,

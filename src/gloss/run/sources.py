@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 from gloss.errors import BadInput, BadSettings
 from gloss.run.dependencies import named_dictionary_folder, subject_content
-from gloss.run.experiment import AUTO, NEURONS, RANDOM, SubjectSettings, subject_settings
+from gloss.run.experiment import (
+    AUTO,
+    EMBEDDED,
+    NEURONS,
+    RANDOM,
+    SubjectSettings,
+    subject_settings,
+)
 from gloss.run.keys import result_key, source_hash
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED, recorded_dtype
@@ -185,6 +192,13 @@ def run_of_feature(name: str) -> str:
     """The run's folder in RUN@3 or RUN@3,17; nothing for a feature of a dictionary by itself."""
     source, _, _ = name.rpartition("@")
     return source if source and run_in(source) else ""
+
+
+def model_of_features(model: str, *features: str) -> str:
+    """The model by this name; without one the run that the first feature of a run is of, or else
+    the embedded model.
+    """
+    return model or next(filter(None, map(run_of_feature, features)), EMBEDDED)
 
 
 @dataclass(frozen=True)
