@@ -10,8 +10,11 @@ from small import ran
 
 from gloss.errors import BadSettings
 from gloss.installed import installed
+from gloss.models.formats.dictionary_format import installed_formats
 from gloss.run.commands.methods import ORDER, describe_method, method_verbs, print_methods
+from gloss.run.experiment import CollectSettings
 from gloss.run.methods import build_method
+from gloss.run.stage import installed_stages
 
 STRANGER = '''
 from dataclasses import dataclass
@@ -101,6 +104,46 @@ def test_every_method_tells_its_line_and_defaults_that_make_it(capsys):
         "token attributions, where there is a table [attribute]",
     )
     assert "a language model: chat" in describe_method("score", "detection").needs
+
+
+def listed(capsys, verb: str) -> str:
+    print_methods(verb)
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_every_stage_and_executor_tells_its_line_and_the_settings_that_make_it(capsys):
+    said = listed(capsys, "stage")
+    for name, stage in installed_stages().items():
+        found = describe_method("stage", name)
+        assert found.description
+        assert not found.problem
+        table = CollectSettings if name == "collect" else stage.settings
+        own = fields(table) if table else ()
+        assert [each.name for each in found.settings] == [field.name for field in own]
+        for each in found.settings:
+            assert f"{each.name} = {each.default} ".replace("  ", " ") in said
+        assert found.needs == ((f"a table [{name}] in the experiment",) if stage.optional else ())
+    assert "kl = [" in said
+    assert "processes = 2" in listed(capsys, "executor")
+
+
+def test_every_format_tells_what_people_call_it_and_what_its_folder_holds(capsys):
+    said = listed(capsys, "format")
+    lines = [describe_method("format", name).description for name in installed_formats()]
+    assert len(lines) == len(set(lines)) > 1
+    for (name, one), line in zip(installed_formats().items(), lines, strict=True):
+        assert f"{name} {one.title}, " in said
+        assert one.files in line
+        assert ("written" in line) == (one.write is not None)
+
+
+def test_the_help_names_everything_that_may_be_asked_for(tmp_path):
+    code, said, err = ran(tmp_path, "methods", "--help")
+    assert code == 0, err
+    for verb in method_verbs():
+        assert verb in said.partition("Arguments")[2]
+    for kind in ("method", "stage", "executor", "format", "matcher"):
+        assert kind in said.partition("Arguments")[0]
 
 
 def test_a_verb_without_methods_is_refused_with_a_suggestion():

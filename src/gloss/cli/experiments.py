@@ -102,13 +102,16 @@ def methods(
         str,
         typer.Argument(
             metavar="VERB",
-            help="`decompose`, `sample`, `explain`, `score`, `attribute`; all if left out.",
+            help=(
+                "`decompose`, `sample`, `explain`, `score`, `attribute`; `stage`, `executor`,"
+                " `format`, `match`; all if left out."
+            ),
         ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
-    """List every **method** that an experiment may name, with its settings, their defaults, and
-    what it needs.
+    """List every **method**, stage, executor, format of dictionaries and matcher that is installed,
+    with its settings, their defaults, and what it needs.
     """
     from gloss.run.commands.methods import print_methods
 

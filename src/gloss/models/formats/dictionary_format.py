@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
@@ -82,6 +83,17 @@ class DictionaryFormat:
     parts: Callable[[Path], Sequence[str]] = one_part
 
 
+def load_format(point: EntryPoint) -> DictionaryFormat:
+    """The format that an entry point names. Raises BadSettings where it is none."""
+    found = load_installed(point)
+    if not isinstance(found, DictionaryFormat):
+        raise BadSettings(
+            f"{point.name} ({GROUP}) of {package_name(point)} is of type {type(found).__name__};"
+            f" make {point.value} a DictionaryFormat"
+        )
+    return found
+
+
 @cache
 def installed_formats() -> Mapping[str, DictionaryFormat]:
     """Every format that can be imported, by name; each other one costs a line on standard error.
@@ -96,13 +108,7 @@ def installed_formats() -> Mapping[str, DictionaryFormat]:
         )
     for name, point in points.items():
         try:
-            format_ = load_installed(point)
-            if not isinstance(format_, DictionaryFormat):
-                raise BadSettings(
-                    f"{name} ({GROUP}) of {package_name(point)} is of type"
-                    f" {type(format_).__name__}; make {point.value} a DictionaryFormat"
-                )
-            found[name] = format_
+            found[name] = load_format(point)
         except BadSettings as problem:
             print(f"note: {problem}", file=sys.stderr)
     return MappingProxyType(found)

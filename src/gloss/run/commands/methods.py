@@ -1,12 +1,12 @@
-"""Behind `gloss methods`: every method that is installed, gloss' own and strangers', with its
-settings and what it needs.
+"""Behind `gloss methods`: everything that is installed under a name, gloss' own and strangers':
+methods, stages, executors, formats and matchers, each with its settings and what it needs.
 """
 
 import inspect
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
-from importlib.metadata import entry_points
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from rich.padding import Padding
@@ -15,7 +15,8 @@ from rich.text import Text
 from gloss.errors import BadSettings
 from gloss.installed import OWN, installed, is_own, load_installed, package_name
 from gloss.records import Needs, needs_of
-from gloss.run.methods import suggestion
+from gloss.run.experiment import CollectSettings
+from gloss.run.methods import load_stage, suggestion
 from gloss.run.progress import out
 
 # in the order of the data; groups that are not named here come after them
@@ -83,22 +84,39 @@ def describe_method(verb: str, name: str) -> MethodDescription:
     point = installed(f"{OWN}{verb}")[name]
     package = point.dist.name if point.dist is not None else point.module
     try:
-        kind = load_installed(point)
-        described = kind if isinstance(kind, type) else type(kind)
-        return MethodDescription(
-            verb,
-            name,
-            package,
-            is_own(point),
-            first_sentence(inspect.getdoc(kind) or inspect.getdoc(described) or ""),
-            method_settings(kind),
-            needed_words(needs_of(kind)),
-        )
+        described = describe_loaded(verb, point)
+        return replace(described, name=name, package=package, own=is_own(point))
     except BadSettings as problem:
         return MethodDescription(verb, name, package, is_own(point), problem=str(problem))
     except Exception as problem:  # of a stranger's class, which may do anything when it is read
         said = f"{package_name(point)} cannot be read ({type(problem).__name__}: {problem})"
         return MethodDescription(verb, name, package, is_own(point), problem=said)
+
+
+def describe_loaded(verb: str, point: EntryPoint) -> MethodDescription:
+    """What the object that an entry point names says of itself. Raises BadSettings for one that the
+    verb cannot use.
+    """
+    about = MethodDescription(verb, point.name, "", False)
+    if verb == "format":
+        from gloss.models.formats.dictionary_format import load_format
+
+        found = load_format(point)
+        what = "read and written" if found.write else "read"
+        return replace(about, description=f"{found.title}, {what}: {found.files}")
+    kind = load_stage(point) if verb == "stage" else load_installed(point)
+    own_type = kind if isinstance(kind, type) else type(kind)
+    said = first_sentence(inspect.getdoc(kind) or inspect.getdoc(own_type) or "")
+    if verb == "stage":
+        needs = (f"a table [{point.name}] in the experiment",) if kind.optional else ()
+        table = CollectSettings if point.name == "collect" else kind.settings
+        return replace(about, description=said, settings=method_settings(table), needs=needs)
+    return replace(
+        about,
+        description=said,
+        settings=method_settings(kind),
+        needs=needed_words(needs_of(kind)),
+    )
 
 
 def first_sentence(docstring: str) -> str:
