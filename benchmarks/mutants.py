@@ -1,9 +1,12 @@
 """Small faults put into the code that results rest on, one at a time: does a test fail on each?
 
 `python -m benchmarks.mutants PLACE [--most 60] [--seed 0]` changes one operator, number, condition
-or call of a function, in a process of its own, and runs the tests that reach the function. What no
-test fails on is printed. First come the mutants of `benchmarks.known_mutants`, of which none may
-survive, then so many that are drawn at random.
+or call of a function, in a process of its own, and runs the tests that reach the function. First
+come the mutants of `benchmarks.known_mutants`, then so many that are drawn at random. Each is
+killed (a test failed), survived (all passed), unreached (no test calls the function), stuck (ended
+by a signal, mostly at its limit of CPU seconds, though the same tests without a change end within
+half of it) or broken (the tests did not run as they should, which says nothing). All but the killed
+are printed. Broken ones, and known ones that are neither killed nor stuck, end in an error.
 """
 
 import argparse
@@ -11,13 +14,17 @@ import ast
 import copy
 import gc
 import io
+import math
 import os
 import resource
+import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import _lru_cache_wrapper
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -124,7 +131,10 @@ OPERATIONS = {
     ast.BitOr: ast.BitAnd,
     ast.MatMult: ast.Sub,
 }
-CPU_SECONDS, PATIENCE = 60, 300  # of one mutant; and seconds until it counts as stuck
+CPU_SECONDS = 60  # that a mutant may need besides three times those of its tests
+PATIENCE = 5  # seconds that may pass for each of them
+VERDICTS = {0: "survived", 1: "killed", 9: "unreached"}  # of exit statuses; 1 is a failed test
+BROKEN = 8  # the exit status until the tests have run
 
 
 @dataclass(frozen=True)
@@ -194,7 +204,7 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
         for statement in node.body
         for child in ast.walk(statement)
     }
-    before = dict(function_codes(compile(tree, str(file), "exec")))
+    before = list(function_codes(compile(tree, str(file), "exec")))
     for number, node in enumerate(nodes):
         if id(node) not in inside:
             continue
@@ -204,8 +214,8 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
             for parent in ast.walk(changed):
                 swap(parent, place, ast.copy_location(copy.deepcopy(other), place))
             codes = function_codes(compile(ast.fix_missing_locations(changed), str(file), "exec"))
-            for name, code in codes:
-                if name in before and code != before[name]:
+            for (name, old), (_, code) in zip(before, codes, strict=True):
+                if code != old:
                     change = f"{ast.unparse(node)[:70]} -> {ast.unparse(other)[:70]}"
                     yield Mutant(file, name, node.lineno, " ".join(change.split()), code)
 
@@ -248,10 +258,11 @@ def function_codes(code: CodeType) -> Iterator[tuple[str, CodeType]]:
 
 
 class Reached:
-    """Which functions each test reaches, and how long it takes."""
+    """Which functions each test reaches, and how many CPU seconds it takes."""
 
-    def __init__(self, files: set[str]) -> None:
-        self.files, self.tests = files, dict[tuple[str, str], dict[str, float]]()
+    def __init__(self, files: Iterable[Path]) -> None:
+        self.files = {str(file) for file in files}
+        self.tests: dict[tuple[str, str], dict[str, float]] = {}
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -270,48 +281,63 @@ class Reached:
             for one in met:
                 self.tests.setdefault(one, {})[item.nodeid] = time.process_time() - started
 
+    def of(self, mutant: Mutant) -> dict[str, float]:
+        """The tests that reach a mutant, those that reach the least else first."""
+        found = self.tests.get((str(mutant.file), mutant.function), {})
+        width = {test: sum(test in each for each in self.tests.values()) for test in found}
+        return {test: found[test] for test in sorted(found, key=lambda one: (width[one], one))}
 
-def run_tests(tests: list[str], plugin: object = None) -> int:
-    """The exit status of the tests; without a plugin, of a run after the first in this process."""
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        settings = ["-x", "-n", "0", "-p", "no:cacheprovider", "--timeout", "0"]
+
+def run_tests(tests: list[str], plugin: object = None) -> tuple[int, str]:
+    """The exit status and the last lines of the tests, which end at the first that fails.
+
+    Without a plugin, of a run after the first in this process.
+    """
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
+        settings = ["-x", "-n", "0", "-p", "no:cacheprovider", "--timeout", "0", "--tb", "short"]
         settings += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         # the hook that checks types is in place after the first run, and refuses a second
         settings += [] if plugin else ["-o", "addopts="]
-        return int(pytest.main([*settings, *tests], plugins=[plugin] if plugin else []))
+        status = int(pytest.main([*settings, *tests], plugins=[plugin] if plugin else []))
+    return status, "\n".join(printed.getvalue().splitlines()[-30:])
+
+
+def forget() -> None:
+    """Empty the caches of functions, which hold what they gave before they were changed."""
+    for one in gc.get_objects():
+        if type(one) is _lru_cache_wrapper and one.__module__.startswith("gloss"):
+            one.cache_clear()
 
 
 def outcome(mutant: Mutant | None, tests: dict[str, float]) -> str:
-    """What the tests that reach a mutant say of it: killed, survived, unreached, stuck.
+    """What the tests that reach a mutant say of it, in this order: see this module's description.
 
-    Of nothing changed they must say that it survived.
+    Of nothing changed they must say that it survived, in half of the CPU seconds.
     """
     if not tests:
         return "unreached"
+    seconds = CPU_SECONDS + 3 * sum(tests.values())
+    limit = math.ceil(seconds if mutant else seconds / 2)
     child = os.fork()
     if not child:
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-        quiet = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(quiet, 1)
-        os.dup2(quiet, 2)
-        status = 1
+        status = BROKEN
         try:
-            if mutant is None or mutant.put_in():
-                status = run_tests(sorted(tests, key=tests.__getitem__))
-            else:
-                status = 9
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+            quiet = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(quiet, 1)
+            os.dup2(quiet, 2)
+            forget()
+            status = run_tests(list(tests))[0] if not mutant or mutant.put_in() else 9
         finally:
             os._exit(status)
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            return {0: "survived", 9: "unreached"}.get(code, "killed")
+    end = time.monotonic() + PATIENCE * limit
+    while not (done := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > end:
+            os.kill(child, signal.SIGKILL)
         time.sleep(0.02)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return "stuck"
+    code = os.waitstatus_to_exitcode(done[1])
+    return "stuck" if code < 0 else VERDICTS.get(code, "broken")
 
 
 def main() -> None:
@@ -323,29 +349,38 @@ def main() -> None:
     patterns, tests = PLACES[given.place]
     files = sorted({file for pattern in patterns for file in SOURCE.glob(pattern)})
     os.chdir(ROOT)
-    reached = Reached({str(file) for file in files})
-    if run_tests([test for test in tests if Path(test).exists()], reached):
-        sys.exit("the tests fail without any change; mend them first")
-    quick = dict(sorted(max(reached.tests.values(), key=len).items(), key=lambda one: one[1])[:5])
-    if outcome(None, quick) != "survived":
-        sys.exit("a second run of the tests in one process fails without any change")
+    for test in tests:
+        if not Path(test).exists():
+            sys.exit(f"there is no {test}; mend {given.place} in benchmarks/mutants.py")
+    reached = Reached(files)
+    status, printed = run_tests(list(tests), reached)
+    if status:
+        sys.exit(f"{printed}\nthe tests fail without any change; mend them first")
+    said = outcome(None, {test: s for each in reached.tests.values() for test, s in each.items()})
+    if said != "survived":
+        sys.exit(f"a second run of the tests in one process is {said} without any change")
     known = list(known_mutants(given.place))
-    lost = report(f"{given.place}, known", known, reached)
+    first = report(f"{given.place}, known", known, reached)
     every = [mutant for file in files for mutant in mutants_of(file)]
     drawn = np.random.default_rng(given.seed).permutation(len(every))[: given.most]
     title = f"{given.place}, drawn of {len(every)} with seed {given.seed}"
-    report(title, [every[number] for number in sorted(drawn.tolist())], reached)
-    if lost:
-        sys.exit(1)
+    then = report(title, [every[number] for number in sorted(drawn.tolist())], reached)
+    errors = []
+    if broken := first["broken"] + then["broken"]:
+        errors.append(f"{broken} mutants are broken: their tests did not run as they should")
+    if lost := first["survived"] + first["unreached"]:
+        errors.append(f"{lost} known mutants are not killed; write the tests that fail on them")
+    if errors:
+        sys.exit("\n".join(errors))
 
 
-def report(title: str, mutants: list[Mutant], reached: Reached) -> int:
-    """Print what is not killed, and how many are; how many known ones are left."""
+def report(title: str, mutants: list[Mutant], reached: Reached) -> Counter[str]:
+    """Print what is not killed, and how many are; how many there are of each verdict."""
     from gloss.statistics.intervals import wilson_interval  # after pytest's hook for types
 
-    found = dict.fromkeys(("killed", "survived", "unreached", "stuck"), 0)
+    found = Counter[str]()
     for mutant in mutants:
-        said = outcome(mutant, reached.tests.get((str(mutant.file), mutant.function), {}))
+        said = outcome(mutant, reached.of(mutant))
         found[said] += 1
         if said != "killed":
             print(f"{said}: {mutant}", flush=True)
@@ -354,13 +389,13 @@ def report(title: str, mutants: list[Mutant], reached: Reached) -> int:
         resource.getrusage(resource.RUSAGE_CHILDREN),
     )
     spent = time.process_time() + used.ru_utime + used.ru_stime
-    counts = ", ".join(f"{number} {said}" for said, number in found.items() if number)
+    counts = "".join(f", {number} {said}" for said, number in sorted(found.items()))
     print(
-        f"{title}: {len(mutants)} mutants, {counts}; {share.value:.3f} killed"
+        f"{title}: {len(mutants)} mutants{counts}; {share.value:.3f} killed"
         f" ({share.low:.3f} to {share.high:.3f}); {spent:.0f} CPU s so far",
         flush=True,
     )
-    return len(mutants) - found["killed"]
+    return found
 
 
 if __name__ == "__main__":
