@@ -28,7 +28,7 @@ PLAYERS = {
     "heads": {"components": "heads"},
     "mlps": {"components": "mlps", "removal": "zero"},
     "layers": {"components": "layers"},
-    "features": {"features": "D@3,17,40"},
+    "features": {"features": "D@{firing}"},
 }
 FEW = ("words", "fading tokens", "heads", "features")  # of the larger model
 VALUES = ("", "log_probability", "log_odds", "difference", "kl", "activation")
@@ -67,27 +67,42 @@ def read(request, subject, stranger) -> Subject:
 
 
 @pytest.fixture(scope="module")
-def truth(read, dictionary):
+def firing(read, dictionary) -> list[int]:
+    """The three features that fire most where the prompt ends."""
+    codes = dictionary.encode(activations_at_the_end(read, dictionary))
+    strongest = codes.indices[0, codes.values[0].topk(3).indices]
+    return strongest.tolist()
+
+
+def activations_at_the_end(subject: Subject, dictionary) -> torch.Tensor:
+    front = [] if subject.start_token is None else [subject.start_token]
+    row = torch.tensor([[*front, *subject.encode(PROMPT)]])
+    site = dictionary.reads
+    return subject.run(row, read=[site]).activations[site][0, -1:]
+
+
+@pytest.fixture(scope="module")
+def truth(read, dictionary, firing):
     """What the subject itself gives for a question, worked out once."""
     known: dict[tuple[str, ...], float] = {}
 
     def of(question: AttributionQuestion) -> float:
         key = (question.kind, question.answer, question.other)
         if key not in known:
-            known[key] = directly(question, read, dictionary)
+            known[key] = directly(question, read, dictionary, firing[0])
         return known[key]
 
     return of
 
 
-def everybody(question: AttributionQuestion, subject: Subject, dictionary) -> tuple[float, str]:
-    """The value with every player kept, and what it is called."""
+def values(question: AttributionQuestion, subject: Subject, dictionary) -> tuple[str, list[float]]:
+    """What is read; and its value with every player kept, and with none."""
     named = build_subject_game(question.settle(), subject, lambda _: dictionary)
-    masks = np.ones((1, len(named.game.players)), bool)
-    return float(named.game.values(masks)[0]), named.value
+    masks = np.repeat([[True], [False]], len(named.game.players), axis=1)
+    return named.value, named.game.values(masks).tolist()
 
 
-def directly(question: AttributionQuestion, subject: Subject, dictionary) -> float:
+def directly(question: AttributionQuestion, subject: Subject, dictionary, feature: int) -> float:
     """What the subject itself gives, a token at a time and by no code of games."""
     front = [] if subject.start_token is None else [subject.start_token]
     row = [*front, *subject.encode(PROMPT)]
@@ -112,19 +127,14 @@ def directly(question: AttributionQuestion, subject: Subject, dictionary) -> flo
         case "kl":
             return 0.0
         case _:
-            site = dictionary.reads
-            x = subject.run(torch.tensor([row]), read=[site]).activations[site][0, -1:]
-            codes = dictionary.encode(x)
-            return float((codes.values * (codes.indices == FEATURE)).sum())
+            codes = dictionary.encode(activations_at_the_end(subject, dictionary))
+            return float((codes.values * (codes.indices == feature)).sum())
 
 
-FEATURE = 999
-
-
-def told(question: AttributionQuestion, label: str) -> bool:
+def told(question: AttributionQuestion, label: str, feature: int) -> bool:
     """Whether the label holds all that is read."""
     if question.kind == "activation":
-        return label == f"activation of feature {FEATURE}"
+        return label == f"activation of feature {feature}"
     named = [repr(each) for each in (question.answer, question.other) if each]
     kinds = {"log_probability": "log-probability", "log_odds": "log-odds", "kl": "KL from"}
     return label.startswith(kinds.get(question.kind, "how much likelier")) and all(
@@ -138,25 +148,31 @@ def told(question: AttributionQuestion, label: str) -> bool:
     indirect=["read"],
 )
 def test_the_value_of_everybody_is_the_labels_whoever_the_players_are(
-    read, dictionary, truth, players
+    read, dictionary, truth, firing, players
 ):
     """All combinations of values, answers and features: computed as labelled, or refused."""
     count = {"computed": 0, "refused": 0}
+    who = {
+        name: setting.format(firing=",".join(map(str, firing)))
+        for name, setting in PLAYERS[players].items()
+    }
     for value, answer, other, feature in product(
-        VALUES, ("", *ANSWERS.values()), ("", *OTHERS.values()), ("", f"D@{FEATURE}")
+        VALUES, ("", *ANSWERS.values()), ("", *OTHERS.values()), ("", f"D@{firing[0]}")
     ):
         given = {"answer": answer, "other": other, "feature": feature}
         asked = {name for name, each in given.items() if each}
         kind = value or ("activation" if feature else "difference" if other else "log_probability")
         if not NEEDED.get(kind, set()) <= asked <= READS[kind]:
             with pytest.raises(BadSettings):
-                AttributionQuestion(prompt=PROMPT, value=value, **given, **PLAYERS[players])
+                AttributionQuestion(prompt=PROMPT, value=value, **given, **who)
             count["refused"] += 1
             continue
-        question = AttributionQuestion(prompt=PROMPT, value=value, **given, **PLAYERS[players])
-        found, label = everybody(question, read, dictionary)
-        assert found == pytest.approx(truth(question), abs=2e-3), label
-        assert told(question, label), label
+        question = AttributionQuestion(prompt=PROMPT, value=value, **given, **who)
+        label, (everybody, nobody) = values(question, read, dictionary)
+        assert everybody == pytest.approx(truth(question), abs=2e-3), label
+        assert told(question, label, firing[0]), label
+        if kind in ("kl", "activation"):  # a constant zero must not pass
+            assert abs(everybody - nobody) > 0.01, label
         count["computed"] += 1
     assert count == {"computed": 20, "refused": 88}
 
