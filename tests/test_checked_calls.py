@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from beartype.roar import BeartypeCallHintViolation
 
-from gloss.records import Estimate
+from gloss.records import Estimate, FeatureActivations
 from gloss.statistics.intervals import ratio_with_interval, student_interval
 
 
@@ -28,3 +28,11 @@ def test_arrays_that_share_an_axis_are_of_one_length(rng):
 def test_a_record_of_another_type_is_told():
     with pytest.raises(BeartypeCallHintViolation):
         Estimate("much", 0.0, 1.0)
+
+
+def test_arrays_of_a_record_are_checked_though_it_loads_without_numpy():
+    FeatureActivations(np.zeros(2, np.int64), np.ones(2, np.float32))
+    with pytest.raises(BeartypeCallHintViolation):
+        FeatureActivations(np.zeros(2, np.int64), np.ones(3, np.float32))
+    with pytest.raises(BeartypeCallHintViolation):
+        FeatureActivations(np.zeros(2, np.int64), np.ones(2, np.float64))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from gloss.api.opening import load_dictionary, load_model
     from gloss.api.opening import open_run as open  # noqa: A004  as in gzip.open
     from gloss.api.opening import run_experiment as run
-    from gloss.api.runs import Feature, Run, RunTable
+    from gloss.api.runs import Feature, Run
+    from gloss.api.tables import RunTable
     from gloss.api.verbs import attribute, explain, score, steer
     from gloss.errors import GlossError
     from gloss.records import Explanation, Failure, Score
@@ -36,7 +37,7 @@ _HOMES = {
     "steer": "gloss.api.verbs",
     "Run": "gloss.api.runs",
     "Feature": "gloss.api.runs",
-    "RunTable": "gloss.api.runs",
+    "RunTable": "gloss.api.tables",
     "Experiment": "gloss.run.experiment",
     "Explanation": "gloss.records",
     "Failure": "gloss.records",

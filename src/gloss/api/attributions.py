@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from gloss.api.runs import Feature, RunTable
+from gloss.api.runs import Feature
+from gloss.api.tables import RunTable
 from gloss.attribute.bases import Basis
 from gloss.attribute.game import Evaluations
 from gloss.attribute.question import AttributionQuestion, NamedGame
