@@ -11,6 +11,7 @@ are printed. Broken ones, and known ones that are neither killed nor stuck, end 
 
 import argparse
 import ast
+import builtins
 import copy
 import gc
 import io
@@ -25,6 +26,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import _lru_cache_wrapper
+from importlib import import_module
 from pathlib import Path
 from types import CodeType, FunctionType
 
@@ -152,16 +154,18 @@ class Mutant:
 
     def put_in(self) -> bool:
         """Give every function that was made of this code the changed one."""
-        found = False
-        for one in gc.get_objects():
-            if (
-                type(one) is FunctionType  # asking others for their class may warn
-                and one.__code__.co_filename == str(self.file)
-                and one.__code__.co_qualname == self.function
-                and len(one.__code__.co_freevars) == len(self.code.co_freevars)
-            ):
-                one.__code__, found = self.code, True
-        return found
+        return put_in({(str(self.file), self.function): self.code})
+
+
+def put_in(codes: dict[tuple[str, str], CodeType]) -> bool:
+    """Give every function of these files and qualified names another code; whether there is one."""
+    found = False
+    for one in gc.get_objects():
+        if type(one) is FunctionType:  # asking others for their class may warn
+            code = codes.get((one.__code__.co_filename, one.__code__.co_qualname))
+            if code and len(one.__code__.co_freevars) == len(code.co_freevars):
+                one.__code__, found = code, True
+    return found
 
 
 def changes(node: ast.AST) -> Iterator[ast.AST]:
@@ -257,28 +261,59 @@ def function_codes(code: CodeType) -> Iterator[tuple[str, CodeType]]:
                 yield from function_codes(inner)
 
 
+def announcing(file: Path) -> Iterator[tuple[tuple[str, str], CodeType]]:
+    """Each function of a module, as one that first says that it is called."""
+    tree = ast.parse(file.read_text("utf-8"))
+    waiting: list[tuple[str, ast.AST]] = [("", tree)]
+    while waiting:
+        prefix, node = waiting.pop()
+        for child in ast.iter_child_nodes(node):
+            match child:
+                case ast.ClassDef():
+                    waiting.append((f"{prefix}{child.name}.", child))
+                case ast.FunctionDef() | ast.AsyncFunctionDef():
+                    said = ast.parse(f"reached_by_a_test(({str(file)!r}, {prefix + child.name!r}))")
+                    child.body[:0] = said.body
+                case _:
+                    waiting.append((prefix, child))
+    for name, code in function_codes(compile(tree, str(file), "exec")):
+        yield (str(file), name), code
+
+
 class Reached:
-    """Which functions each test reaches, and how many CPU seconds it takes."""
+    """Which functions each test reaches, also by a fixture that an earlier one has made already,
+    and how many CPU seconds it takes.
+    """
 
     def __init__(self, files: Iterable[Path]) -> None:
-        self.files = {str(file) for file in files}
+        self.files = files
         self.tests: dict[tuple[str, str], dict[str, float]] = {}
+        self.met = set[tuple[str, str]]()
+        self.made: dict[str, set[tuple[str, str]]] = {}  # what each fixture reaches
+
+    def pytest_collection_finish(self) -> None:
+        for file in self.files:
+            import_module(".".join(file.relative_to(SOURCE.parent).with_suffix("").parts))
+        builtins.reached_by_a_test = lambda one: self.met.add(one)  # type: ignore[attr-defined]
+        put_in({key: code for file in self.files for key, code in announcing(file)})
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        met: set[tuple[str, str]] = set()
-
-        def look(frame, event, argument) -> None:
-            if event == "call" and frame.f_code.co_filename in self.files:
-                met.add((frame.f_code.co_filename, frame.f_code.co_qualname.split(".<locals>")[0]))
-
-        started = time.process_time()
-        sys.settrace(look)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> Iterator[None]:
+        before, self.met = self.met, set()
         try:
             return (yield)
         finally:
-            sys.settrace(None)
-            for one in met:
+            self.made.setdefault(fixturedef.argname, set()).update(self.met)
+            self.met |= before
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Function) -> Iterator[None]:
+        started = time.process_time()
+        self.met = set()
+        try:
+            return (yield)
+        finally:
+            for one in self.met.union(*(self.made.get(each, ()) for each in item.fixturenames)):
                 self.tests.setdefault(one, {})[item.nodeid] = time.process_time() - started
 
     def of(self, mutant: Mutant) -> dict[str, float]:

@@ -114,10 +114,17 @@ def never():
 """
 TESTS = """
 import pytest
-from counting import count_down, ready, unread
+from counted.counting import count_down, ready, unread
 
-def test_steps():
-    assert count_down(3) == 3
+@pytest.fixture(scope="module")
+def steps():
+    return count_down(3)
+
+def test_there_are_steps(steps):
+    assert steps
+
+def test_steps(steps):
+    assert steps == 3
 
 def test_more():
     unread()
@@ -140,7 +147,7 @@ from pathlib import Path
 from benchmarks import mutants
 
 known, tests = json.loads(sys.argv.pop())
-mutants.ROOT = mutants.SOURCE = Path.cwd()
+mutants.ROOT, mutants.SOURCE = Path.cwd(), Path("counted").resolve()
 mutants.PLACES = {"toy": (("counting.py",), tests)}
 mutants.KNOWN["toy"] = [("counting.py", old, new) for old, new in known]
 mutants.CPU_SECONDS = 1
@@ -151,7 +158,8 @@ mutants.main()
 @pytest.fixture
 def measure(tmp_path):
     """Runs the tool on a module of a few lines: its exit status, and what it prints."""
-    (tmp_path / "counting.py").write_text(COUNTING)
+    (tmp_path / "counted").mkdir()
+    (tmp_path / "counted" / "counting.py").write_text(COUNTING)
     (tmp_path / "test_counting.py").write_text(TESTS)
 
     def run(*changed: str, tests: str = "test_counting.py") -> tuple[int, str]:
@@ -171,7 +179,7 @@ def measure(tmp_path):
 
 def test_each_mutant_gets_the_verdict_that_its_tests_earn(measure):
     status, printed = measure(*MUTANTS)
-    assert [line.split(" counting.py")[0] for line in printed.splitlines()[:4]] == [
+    assert [line.split(" counted/")[0] for line in printed.splitlines()[:4]] == [
         "stuck:",
         "survived:",
         "broken:",
