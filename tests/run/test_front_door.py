@@ -1,6 +1,7 @@
 """`import gloss`: few names that cost nothing until they are used, and do what they say."""
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small import edit_table
+from small import edit_table, ran
 
 import gloss
 from gloss.errors import BadInput, BadSettings
@@ -376,7 +377,6 @@ def test_an_attribution_is_had_from_python_and_shows_itself(tmp_path):
     found = in_event_loop(inside)
     assert found.value == "log-probability of 'i' (nats)"
     assert found.players == ("for", "i", "in", "range(10):", "print(")
-    assert repr(found).startswith(f"<attribution of the {found.value} to 5 words: “")
     rows = found.to_pylist()
     assert len(rows) == len(found.to_pandas()) == len(found.table)
     whole = found.interactions.predict(np.ones((1, 5), bool))[0]
@@ -390,6 +390,42 @@ def test_an_attribution_is_had_from_python_and_shows_itself(tmp_path):
     )
     assert fires.value == "activation of feature 999"
     assert "tokens" in repr(fires)
+
+
+def test_an_attribution_prints_each_number_as_what_it_is():
+    model, asked = gloss.load_model(), ("for i in range(10):\n    print(", "i")
+    whole = gloss.attribute(asked[0], answer=asked[1], model=model, method="exact")
+    assert repr(whole).startswith(f"<attribution of {whole.value} to 5 words by exact. What ")
+    order, listed = re.search(
+        r"What sets of up to (\d) players add beyond their parts \(9\d % of what was found\), the 3"
+        r" strongest of \d+: (.*?)\. Known whole: all 32 masks",
+        repr(whole),
+    ).groups()
+    told = whole.interactions.truncate(int(order))[0]
+    for said, (players, adds) in zip(listed.split("; "), told.strongest(3), strict=True):
+        assert said.endswith(f" {adds:+.3g}")
+        assert all(f"“{whole.players[player]}”" in said for player in players)
+    few = gloss.attribute("import os", answer="s", model=model, method="exact")
+    listed = "; ".join(
+        f"{' and '.join(f'“{player}”' for player in row['players'])} {row['adds']:+.3g}"
+        for row in few.table
+    )
+    assert f"by exact. What each set adds beyond its parts: {listed}. Known whole" in repr(few)
+    poor = gloss.attribute(asked[0], answer=asked[1], model=model, method="occlusion")
+    assert repr(poor) == (
+        f"<attribution of {poor.value} to 5 words by occlusion."
+        f" {poor.interactions.summary_sentence()}>"
+    )
+
+
+def test_the_page_of_an_attribution_is_that_of_the_command_with_the_same_seed(tmp_path):
+    prompt = "for i in range(10):\n    for j in range(i):\n        print(i,"
+    how = ("attribute", "--prompt", prompt, "--answer", " j", "--method", "lasso", "--seed", "5")
+    code, _, err = ran(tmp_path, *how, "--budget", "100", "--folder", "kept")
+    assert code == 0, err
+    (page,) = (tmp_path / "kept").glob("*.html")
+    found = gloss.attribute(prompt, answer=" j", method="lasso", seed=5, budget=100)
+    assert found.write_page(tmp_path / "own.html").read_bytes() == page.read_bytes()
 
 
 def test_features_are_given_as_numbers_of_any_kind_or_as_those_of_a_run(run):

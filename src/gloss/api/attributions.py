@@ -17,7 +17,12 @@ from gloss.attribute.game import Evaluations
 from gloss.attribute.question import AttributionQuestion, NamedGame
 from gloss.attribute.result.interaction_terms import choose_truncation, interaction_kind
 from gloss.attribute.result.interactions import Interactions
-from gloss.attribute.result.wording import attribution_paragraph, distinct_player_names
+from gloss.attribute.result.wording import (
+    attribution_paragraph,
+    distinct_player_names,
+    join_player_names,
+    share_in_percent,
+)
 from gloss.errors import BadSettings, suggestion
 from gloss.installed import load_installed
 from gloss.pages.attribution_page import (
@@ -61,6 +66,7 @@ class Attribution:
     interactions: Interactions
     named_game: NamedGame
     evaluations: Evaluations  # every value that was paid for
+    seed: int = 0  # of all that is drawn
 
     @property
     def value(self) -> str:
@@ -109,8 +115,12 @@ class Attribution:
         return self.table.to_pylist()
 
     def write_page(self, path: str | Path) -> Path:
-        """Write the page that `gloss attribute` writes, with removal curves. Raises Unwritable."""
-        lines = curves_beside_lasso(self.evaluations, self.interactions, np.random.default_rng(0))
+        """Write the page that `gloss attribute` writes with the same seed, with removal curves.
+
+        Raises Unwritable.
+        """
+        rng = np.random.default_rng(self.seed)
+        lines = curves_beside_lasso(self.evaluations, self.interactions, rng)
         truncation = choose_truncation(self.interactions)
         page = attribution_page(self.question, self.named_game, truncation, lines)
         return write_attribution_page(Path(path).expanduser(), page)
@@ -121,19 +131,39 @@ class Attribution:
         return attribution_page(self.question, self.named_game, truncation, [])
 
     def __repr__(self) -> str:
-        names = distinct_player_names(self.players)
-        strongest = choose_truncation(self.interactions).found.strongest(3)
-        sets = ", ".join(
-            f"{' + '.join(names[player] for player in one)} {value:+.3g}"
-            for one, value in strongest
-        )
-        return (
-            f"<attribution of the {self.value} to {len(names)} {self.question.players_kind}:"
-            f" {sets or 'nothing moves it'}. {self.interactions.summary_sentence()}>"
-        )
+        found = self.interactions
+        what = f"{self.value} to {len(self.players)} {self.question.players_kind} by {found.method}"
+        said = f"{strongest_sets(found)} " if found.faithfulness.explained else ""
+        return f"<attribution of {what}. {said}{found.summary_sentence()}>"
 
     def _repr_html_(self) -> str:
         return attribution_cell(self._page)
+
+
+def strongest_sets(found: Interactions, most: int = 3) -> str:
+    """What the strongest sets add, in a sentence that says of which account these numbers are."""
+    truncation = choose_truncation(found)
+    part = share_in_percent(truncation.share)
+    small = f"sets of up to {truncation.order} players" if truncation.order > 1 else "players alone"
+    if not truncation.explains:
+        return f"What {small} add is {part} of what was found, too little to tell."
+    sets = [
+        (one, adds) for one, adds in truncation.found.strongest(len(found.coefficients)) if adds
+    ]
+    if not sets:
+        return "Nothing moves it."
+    names = distinct_player_names(found.players)
+    said = ([names[player] for player in one] for one, _ in sets[:most])
+    listed = "; ".join(
+        f"{join_player_names(each) if len(each) > 1 else each[0]} {adds:+.3g}"
+        for each, (_, adds) in zip(said, sets, strict=False)
+    )
+    account = "What each set adds beyond its parts"
+    if truncation.share <= 1 - 1e-9:
+        beyond = " beyond their parts" if truncation.order > 1 else ""
+        account = f"What {small} add{beyond} ({part} of what was found)"
+    shown = f", the {most} strongest of {len(sets):,}" if len(sets) > most else ""
+    return f"{account}{shown}: {listed}."
 
 
 def attribute_prompt(
@@ -165,7 +195,7 @@ def attribute_prompt(
     named_game = build_named_game(question, None, subject, dictionary)
     known = Evaluations(named_game.game)
     found = attributor.attribute(known, np.random.default_rng(seed))
-    return Attribution(question, found, named_game, known)
+    return Attribution(question, found, named_game, known, seed)
 
 
 def feature_name(given: Any, dictionary: "Dictionary | None") -> str:
