@@ -42,7 +42,11 @@ PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "statistics": (("statistics/*.py",), ("tests/statistics",)),
     "keys": (
         ("run/keys.py", "run/dependencies.py", "run/plan.py", "run/planning.py"),
-        ("tests/run/test_key_dependencies.py", "tests/run/test_keys.py"),
+        (
+            "tests/run/test_key_dependencies.py",
+            "tests/run/test_keys.py",
+            "tests/run/test_planning.py",
+        ),
     ),
     "splits": (
         (
