@@ -212,20 +212,31 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
         for statement in node.body
         for child in ast.walk(statement)
     }
-    before = list(function_codes(compile(tree, str(file), "exec")))
-    for number, node in enumerate(nodes):
+    parents = {id(child): node for node in nodes for child in ast.iter_child_nodes(node)}
+    statements = {id(node): one for one in tree.body for node in ast.walk(one)}
+    before = {id(one): codes_of_statement(tree, one, file) for one in tree.body}
+    for node in nodes:
         if id(node) not in inside:
             continue
-        for other in changes(node):
-            changed = copy.deepcopy(tree)
-            place = list(ast.walk(changed))[number]
-            for parent in ast.walk(changed):
-                swap(parent, place, ast.copy_location(copy.deepcopy(other), place))
-            codes = function_codes(compile(ast.fix_missing_locations(changed), str(file), "exec"))
-            for (name, old), (_, code) in zip(before, codes, strict=True):
+        statement = statements[id(node)]
+        for change in changes(node):
+            other = ast.copy_location(copy.copy(change), node)
+            swap(parents[id(node)], node, other)
+            codes = codes_of_statement(tree, statement, file)
+            swap(parents[id(node)], other, node)
+            for (name, old), (_, code) in zip(before[id(statement)], codes, strict=True):
                 if code != old:
-                    change = f"{ast.unparse(node)[:70]} -> {ast.unparse(other)[:70]}"
-                    yield Mutant(file, name, node.lineno, " ".join(change.split()), code)
+                    said = f"{ast.unparse(node)[:70]} -> {ast.unparse(other)[:70]}"
+                    yield Mutant(file, name, node.lineno, " ".join(said.split()), code)
+
+
+def codes_of_statement(
+    tree: ast.Module, statement: ast.stmt, file: Path
+) -> list[tuple[str, CodeType]]:
+    """The functions and methods of one statement of a module, which is much less than all."""
+    imports = [each for each in tree.body if isinstance(each, ast.Import | ast.ImportFrom)]
+    module = ast.fix_missing_locations(ast.Module([*imports, statement], []))
+    return list(function_codes(compile(module, str(file), "exec")))
 
 
 def known_mutants(place: str) -> Iterator[Mutant]:
