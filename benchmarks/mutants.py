@@ -98,6 +98,7 @@ PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "tests/score/test_detection.py",
             "tests/score/test_doubts.py",
             "tests/score/test_habits.py",
+            "tests/score/test_intruder.py",
             "tests/score/test_packing.py",
             "tests/score/test_probabilities.py",
             "tests/score/test_stopping.py",

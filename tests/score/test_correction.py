@@ -217,6 +217,10 @@ def test_anchors_are_true_to_who_reads_the_text_whatever_the_tokenizer(cut, rng)
             assert re.search(rf"\b({'|'.join(chosen)})\b", spelled.text)
         for spelled in spell_contexts(inactive, evidence.corpus.vocabulary):
             assert not any(word in spelled.text.lower() for word in chosen)
+        words = [set(re.findall(r"\w+", spelled.text)) for spelled in material.spelled]
+        share = np.mean([bool(each & set(chosen)) for each in words])
+        assert (evidence.examples.share_train, evidence.examples.share_held_out) == (share, share)
+        assert evidence.examples.strongest == covered.activations.max() == 1
 
 
 def test_a_corpus_without_words_for_anchors_is_refused(planted, rng):
