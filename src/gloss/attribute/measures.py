@@ -41,7 +41,7 @@ class Pass:
     """Rows of tokens that a subject reads together."""
 
     subject: Subject
-    tokens: Int64[Tensor, "row position"]  # start token in front, PADDING behind
+    tokens: Int64[Tensor, "row position"]  # front token first, PADDING behind
     edits: Edits = lambda _: NO_EDITS
     prompts: int = 1  # that stand in the rows, one after the other, over and over
     beginning: Int64[Tensor, " position"] = NOTHING  # of every row, in front of its tokens
@@ -113,11 +113,13 @@ class Pass:
 
     @property
     def counted(self) -> Bool[Tensor, "row position"]:
-        """Which tokens a feature may fire at: neither padding nor the start token in front."""
+        """Which tokens a feature may fire at: neither padding nor the token in front."""
         real = self.tokens != PADDING
-        if len(self.beginning) or self.subject.start_token is None:
+        if len(self.beginning):
             return real
-        starts = self.tokens[:, :1] == self.subject.start_token
+        start, front = self.subject.start_token, self.subject.front_token
+        fronts = torch.tensor([front, front if start is None else start])
+        starts = torch.isin(self.tokens[:, :1], fronts)
         return real & ~(starts & (torch.arange(self.tokens.shape[1]) == 0))
 
     def __len__(self) -> int:
@@ -191,7 +193,7 @@ class KlFromClean:
 class FeatureActivation:
     """A feature's activation: at the last token, or the strongest anywhere.
 
-    The start token never counts.
+    The token in front never counts.
     """
 
     dictionary: Dictionary
@@ -219,7 +221,7 @@ class FeatureActivation:
 def measure_rows(
     subject: Subject, rows: Sequence[Sequence[int]], measure: Measure
 ) -> Float64[ndarray, " row"]:
-    """The measure of each row of tokens, whose start token stands in front.
+    """The measure of each row of tokens, whose front token stands first.
 
     Rows of like length are run together, so many at a time as one pass takes.
     """

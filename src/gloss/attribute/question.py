@@ -169,6 +169,8 @@ class NamedGame:
     value: str
     # stretches of the prompt, and the player that each is
     text: tuple[tuple[str, int | None], ...] = ()
+    reading: str = ""  # how a prompt without some players is put to the model; other ways, other values
+    notes: tuple[str, ...] = ()  # what must be known to read the outcome rightly, a sentence each
 
 
 def split_feature_name(name: str) -> tuple[str, tuple[int, ...]]:

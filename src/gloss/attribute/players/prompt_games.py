@@ -13,14 +13,13 @@ from gloss.attribute.measures import Measure, Pass, measure_rows
 from gloss.attribute.players.prompt_parts import CutPrompt
 from gloss.models.subject import Subject
 
-EMPTY_PROMPT = "\n"  # read where every player is gone and the subject has no start token
-
 
 @dataclass(frozen=True)
 class PromptGame:
     """The value of what is left of a prompt: a measure of the subject after it.
 
-    Equal rests are run once.
+    Every rest, and the whole prompt, is read behind the same front token, so that no player ever
+    stands first. Equal rests are run once.
     """
 
     subject: Subject
@@ -41,10 +40,8 @@ class PromptGame:
         return np.array([found[row] for row in rows])
 
     def row(self, kept: Bool[ndarray, " player"]) -> list[int]:
-        """The tokens that the subject gets, its start token in front."""
-        front = [] if self.subject.start_token is None else [self.subject.start_token]
-        remaining = self.prompt.remaining(kept)
-        return [*front, *remaining] or self.subject.encode(EMPTY_PROMPT)
+        """The tokens that the subject gets, its front token before them."""
+        return [self.subject.front_token, *self.prompt.remaining(kept)]
 
 
 POSITIONS = 32_768  # in one forward pass, those that are read once included

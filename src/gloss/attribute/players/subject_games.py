@@ -1,6 +1,7 @@
 """Makes the game that a question means of a subject in this process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,11 +26,10 @@ from gloss.attribute.players.model_components import (
 )
 from gloss.attribute.players.prompt_games import PromptGame
 from gloss.attribute.players.prompt_parts import (
-    CutPrompt,
     PromptUnit,
     Removal,
-    TextPieces,
-    TokenRow,
+    Span,
+    TokenGroups,
     constant_filler,
     random_word_filler,
 )
@@ -55,7 +55,7 @@ def build_subject_game(
     measure, value = build_measure(question, subject, load)
     if question.components or question.features:
         components = named_components(question, subject, load)
-        tokens = prompt_tokens_with_start(subject, question.prompt)
+        tokens = prompt_behind_front(subject, question.prompt)
         ablation = Ablation(question.removal)
         return NamedGame(AblationGame(subject, components, tokens, measure, ablation), value)
     if question.removal == Removal.FADE:
@@ -71,7 +71,7 @@ def build_measure(
     question: AttributionQuestion, subject: Subject, load: LoadDictionary
 ) -> tuple[Measure, str]:
     """What is read of the subject, whatever the players are, and what it is called."""
-    prompt = prompt_tokens_with_start(subject, question.prompt)
+    prompt = prompt_behind_front(subject, question.prompt)
     match question.kind:
         case AttributedValue.ACTIVATION:
             dictionary, indices = load_features(question.feature, subject, load)
@@ -121,10 +121,9 @@ def answer_tokens(subject: Subject, text: str, prompt: str = "") -> tuple[int, .
     return tuple(tokens)
 
 
-def prompt_tokens_with_start(subject: Subject, prompt: str) -> Int64[Tensor, "1 position"]:
-    """The prompt's tokens behind the start token."""
-    front = [] if subject.start_token is None else [subject.start_token]
-    return torch.tensor([[*front, *subject.encode(prompt)]], dtype=torch.int64)
+def prompt_behind_front(subject: Subject, prompt: str) -> Int64[Tensor, "1 position"]:
+    """The prompt's tokens behind the front token."""
+    return torch.tensor([[subject.front_token, *subject.encode(prompt)]], dtype=torch.int64)
 
 
 def load_features(
@@ -152,40 +151,56 @@ def named_components(
     return COMPONENTS[question.components](subject)
 
 
-def cut_into_players(question: AttributionQuestion, subject: Subject) -> CutPrompt:
-    """The prompt in pieces."""
+def cut_prompt(subject: Subject, text: str, unit: PromptUnit) -> TokenGroups:
+    """A text in pieces of the subject's tokens. Raises BadInput where there is nothing to cut."""
+    strings = subject.vocabulary().strings
+    if unit is PromptUnit.TOKENS:
+        return TokenGroups.of_tokens(subject.encode(text), strings)
+    return TokenGroups.of_text(text, unit, subject.tokens.encode_with_spans(text), strings)
+
+
+def cut_into_players(question: AttributionQuestion, subject: Subject) -> TokenGroups:
+    """The prompt in pieces, and what stands in for each."""
     unit, removal = PromptUnit(question.unit), Removal(question.removal)
     rng = np.random.default_rng(question.seed)
+    cut = cut_prompt(subject, question.prompt, unit)
     if unit is PromptUnit.TOKENS:
-        tokens = tuple(subject.encode(question.prompt))
-        if not tokens:
-            raise BadInput("there are no tokens in the prompt; give one with some text")
-        instead = (
-            ()
-            if removal is Removal.REMOVE
-            else tuple(replacement_token_ids(tokens, subject, removal, rng))
-        )
-        return TokenRow(tokens, subject.vocabulary(), instead)
-    replaced = {
-        Removal.REMOVE: None,
-        Removal.MASK: constant_filler(FILLER),
-        Removal.INFILL: random_word_filler(question.prompt.split(), rng),
-    }[removal]
-    return TextPieces.of(question.prompt, unit, subject.encode, replaced)
+        return replace(cut, instead=replacement_token_ids(cut.tokens, subject, removal, rng))
+    if removal is Removal.REMOVE:
+        return cut
+    filler = (
+        constant_filler(FILLER)
+        if removal is Removal.MASK
+        else random_word_filler(question.prompt.split(), rng)
+    )
+    return replace(cut, instead=filler_tokens(question.prompt, cut.spans, subject, filler))
+
+
+def filler_tokens(
+    text: str, spans: Sequence[Span], subject: Subject, filler: Callable[[str], str]
+) -> tuple[tuple[int, ...], ...]:
+    """The tokens of what stands in for each stretch of the text, as they are in its place."""
+    return tuple(
+        answer_tokens(subject, filler(text[begin:end]), text[:begin]) for begin, end in spans
+    )
 
 
 def replacement_token_ids(
     tokens: tuple[int, ...], subject: Subject, removal: Removal, rng: np.random.Generator
-) -> list[int]:
-    """What stands in for each token: the filler's, or another token of the prompt."""
-    if removal is Removal.MASK:
-        return [answer_tokens(subject, FILLER)[0]] * len(tokens)
-    return [int(token) for token in rng.choice(tokens, len(tokens))]
+) -> tuple[tuple[int, ...], ...]:
+    """What stands in for each token: nothing, the filler's, or another token of the prompt."""
+    match removal:
+        case Removal.REMOVE:
+            return ()
+        case Removal.MASK:
+            return (answer_tokens(subject, FILLER)[:1],) * len(tokens)
+        case _:
+            return tuple((int(token),) for token in rng.choice(tokens, len(tokens)))
 
 
-def prompt_stretches(text: str, prompt: CutPrompt) -> tuple[tuple[str, int | None], ...]:
+def prompt_stretches(text: str, prompt: TokenGroups) -> tuple[tuple[str, int | None], ...]:
     """The prompt as it is read, with the players in their places."""
-    if not isinstance(prompt, TextPieces):
+    if not prompt.spans:
         return number_stretches(prompt.players)
     found: list[tuple[str, int | None]] = []
     at = 0
