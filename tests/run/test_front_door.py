@@ -432,7 +432,7 @@ def test_features_are_given_as_numbers_of_any_kind_or_as_those_of_a_run(run):
     asked = {"model": gloss.load_model(), "method": "exact"}
     embedded = {**asked, "dictionary": gloss.load_dictionary()}
     for zero in (0, np.int64(0)):
-        fires = gloss.attribute("def f(", feature=zero, unit="words", **embedded)
+        fires = gloss.attribute("x: tuple[int", feature=zero, unit="words", **embedded)
         assert fires.value == "activation of feature 0"
     for numbers in (np.array([3, 7]), range(3, 8, 4), (3, np.int32(7))):
         found = gloss.attribute("def f(", features=numbers, **embedded)

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-from gloss.attribute.measures import measure_rows
 from gloss.attribute.players.prompt_games import PromptGame
 from gloss.models.subject import Subject
 
@@ -16,6 +15,7 @@ MASKS = 16  # that keep half, beside three near the whole prompt
 # of the variation of values; prompts of SmolLM2 had at most .10 behind its neutral token, and up
 # to .45 behind the token that opens its turns
 MOST_BY_PLACE = 0.15
+NOTHING = 1e-9  # variance of values that do not vary
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,16 @@ def first_position_check(game: PromptGame, rng: np.random.Generator) -> FirstPos
     masks = np.concatenate([rng.random((MASKS, n)) < 0.5, np.tri(3, n, -1) == 0])
     front = subject.front_token
     between = (subject.encode("\n") or [front])[-1]
-    moved = [[front, between, *game.prompt.remaining(mask)] for mask in masks]
-    plain = game.values(masks)
-    share = variation_share(plain, measure_rows(subject, moved, game.measure))
+    moved = [[(front, between, *game.prompt.remaining(mask))] for mask in masks]
+    plain = [[(front, *game.prompt.remaining(mask))] for mask in masks]
+    share = variation_share(game.measured(plain), game.measured(moved))
     return FirstPosition(share, subject.vocabulary().strings[front])
 
 
 def variation_share(one: Float64[ndarray, " mask"], other: Float64[ndarray, " mask"]) -> float:
     """How much of the variation of two series is in their difference."""
     both = float(one.var() + other.var())
-    return float((one - other).var()) / both if both else 0.0
+    return float((one - other).var()) / both if both > NOTHING else 0.0
 
 
 def front_note(subject: Subject) -> str:

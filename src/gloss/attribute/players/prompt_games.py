@@ -2,6 +2,7 @@
 or make a feature fire at the last token.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,9 @@ class PromptGame:
     subject: Subject
     prompt: CutPrompt
     measure: Measure
+    # the same players with other tokens in their places, over which the value is the mean; empty
+    # for the prompt itself
+    versions: tuple[CutPrompt, ...] = ()
 
     @property
     def players(self) -> tuple[str, ...]:
@@ -33,15 +37,23 @@ class PromptGame:
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """One value a mask."""
-        rows = [tuple(self.row(mask)) for mask in masks]
-        distinct = list(dict.fromkeys(rows))
+        return self.measured(
+            [
+                [tuple(self.row(mask, version)) for version in self.versions or (self.prompt,)]
+                for mask in masks
+            ]
+        )
+
+    def measured(self, rows: Sequence[Sequence[tuple[int, ...]]]) -> Float64[ndarray, " mask"]:
+        """The mean over each mask's rows of tokens; equal rows are run once."""
+        distinct = list(dict.fromkeys(row for each in rows for row in each))
         values = measure_rows(self.subject, distinct, self.measure)
         found = dict(zip(distinct, values.tolist(), strict=True))
-        return np.array([found[row] for row in rows])
+        return np.array([np.mean([found[row] for row in each]) for each in rows])
 
-    def row(self, kept: Bool[ndarray, " player"]) -> list[int]:
-        """The tokens that the subject gets, its front token before them."""
-        return [self.subject.front_token, *self.prompt.remaining(kept)]
+    def row(self, kept: Bool[ndarray, " player"], prompt: CutPrompt | None = None) -> list[int]:
+        """The tokens that the subject gets of a version, its front token before them."""
+        return [self.subject.front_token, *(prompt or self.prompt).remaining(kept)]
 
 
 POSITIONS = 32_768  # in one forward pass, those that are read once included

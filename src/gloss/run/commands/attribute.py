@@ -93,7 +93,8 @@ def report_attribution(
     attributor = build_method("attribute", attributor_settings(options))
     question = settle_for(question, attributor, options.seed)
     named_game = build_named_game(question, options.folder)
-    name = result_key(asdict(question), named_game.value, question_content_hashes(question))
+    asked = (asdict(question), named_game.value, named_game.reading)
+    name = result_key(*asked, question_content_hashes(question))
     values = options.folder / f"values-{name}"
     with sole_writer(options.folder, wait=wait, of=name):
         with progress_bar("attribute", "masks") as progress:
@@ -103,6 +104,8 @@ def report_attribution(
             lines = curves_beside_lasso(known, found, np.random.default_rng(options.seed))
         truncation = choose_truncation(found)
         print_attribution(named_game, found, truncation)
+        for note in named_game.told:
+            out.print(note, highlight=False, markup=False)
         record = options.folder / f"{options.method}-{name}.json"
         settings = asdict(options) | {"folder": str(options.folder)}
         content = attribution_record(question, settings, named_game, found)
@@ -221,7 +224,7 @@ def question_content_hashes(question: AttributionQuestion) -> list[object]:
     return [
         model,
         *(NamedDictionary.of(source).content for source in dictionaries),
-        question.data and source_hash(question.data),
+        *(source_hash(file) for file in (question.data, question.other_prompts) if file),
     ]
 
 
@@ -273,6 +276,7 @@ def attribution_page(
     found = truncation.found
     facts = ({} if question.data else {"model": question.model}) | {
         "value": named_game.value,
+        **({"what is removed": " ".join(named_game.told)} if named_game.told else {}),
         "method": found.method,
         "players": f"{len(found.players):,} {question.players_kind}",
         "evaluations": f"{found.evaluations:,}, {found.failed} failed",
