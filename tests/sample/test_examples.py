@@ -69,7 +69,7 @@ def test_no_inactive_window_holds_the_tokens_of_one_that_fires(rng):
         activations,
         corpus,
         Top(),
-        SamplingSettings(context_length=8, minimum=5),
+        SamplingSettings(context_length=8, minimum=10),
         rng,
     )
     assert isinstance(found, Examples)
