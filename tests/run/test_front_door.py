@@ -386,9 +386,9 @@ def test_an_attribution_is_had_from_python_and_shows_itself(tmp_path):
     page = found.write_page(tmp_path / "page.html").read_text()
     assert unescape(page).count(found.value) >= 2
     fires = gloss.attribute(
-        "def f(", model=model, dictionary=dictionary, feature=999, unit="tokens", method="exact"
+        "def f(", model=model, dictionary=dictionary, feature=1019, unit="tokens", method="exact"
     )
-    assert fires.value == "activation of feature 999"
+    assert fires.value == "activation of feature 1019"
     assert "tokens" in repr(fires)
 
 
@@ -461,7 +461,7 @@ def test_a_page_draws_its_curves_from_the_masks_that_were_paid_for(settings, tmp
     found = gloss.attribute(asked.pop("prompt"), **asked)
     whole = 2 ** len(found.players)
     page = unescape(found.write_page(tmp_path / "page.html").read_text())
-    assert len(found.evaluations) == whole
+    assert whole <= len(found.evaluations) <= whole + 4  # that are asked about twice
     assert "random order" in page
     assert ("lasso" in page) == (whole >= 64)
 

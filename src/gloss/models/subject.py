@@ -4,6 +4,7 @@ from layer to layer.
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,6 +92,7 @@ class Subject:
         self.anatomy = Anatomy(model, layout or find_layout(model))
         self.tokens = as_plain_tokenizer(tokenizer)
         if start_token != "bos":
+            self.tokens = copy(self.tokens)  # another subject may read with it
             self.tokens.start_token = start_token
         # what people should know of how it was loaded, a sentence each
         self.notes: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 from rich.text import Text
 
-from gloss.attribute.game import Evaluations, Game, TableGame
+from gloss.attribute.game import Evaluations, Game, Redrawn, TableGame
 from gloss.attribute.methods.lasso import Lasso
 from gloss.attribute.players.endpoint_game import (
     EndpointGame,
@@ -77,8 +77,18 @@ class CountingGame:
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The game's own, counted."""
-        found = self.game.values(masks)
-        self.done[0] += len(masks)
+        return self._counted(self.game.values(masks))
+
+    def values_again(
+        self, masks: Bool[ndarray, "mask player"], time: int
+    ) -> Float64[ndarray, " mask"]:
+        """Another draw of each, counted."""
+        if isinstance(self.game, Redrawn):
+            return self._counted(self.game.values_again(masks, time))
+        return self.values(masks)
+
+    def _counted(self, found: Float64[ndarray, " mask"]) -> Float64[ndarray, " mask"]:
+        self.done[0] += len(found)
         self.progress(self.done[0], None)
         return found
 
