@@ -124,6 +124,25 @@ def test_batches_do_not_change_values(subject, monkeypatch):
     assert words.values(masks) == pytest.approx(whole, abs=1e-4)
 
 
+def test_no_position_is_read_for_nothing(subject, rng, monkeypatch):
+    """What a value costs is a pass over its own tokens, and the logits of its last position."""
+    words = game(subject, LogProbability(((5,),)), "for i in range(10): print(i, end)\n" * 3)
+    masks = np.unique(rng.random((60, len(words.players))) < 0.5, axis=0)
+    read = []
+
+    def counted(tokens, real, wanted, kept, grad):
+        read.append((tokens.numel(), len(tokens) * kept.numel()))
+        return forward(tokens, real, wanted, kept, grad)
+
+    forward = subject._forward
+    monkeypatch.setattr(subject, "_forward", counted)
+    words.values(masks)
+    rows = {tuple(words.row(mask)) for mask in masks}
+    positions, logits = np.sum(read, axis=0)
+    assert positions == sum(map(len, rows))
+    assert logits == len(rows)
+
+
 def test_a_conjunction_of_words_is_found(subject):
     """A measure that fires where two words are both left stands for a subject whose answer is
     known.

@@ -8,6 +8,7 @@ A game says which rows of tokens are run and what is changed inside the subject 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -24,7 +25,7 @@ from gloss.models.structure.hooks import Edit
 from gloss.models.subject import NO_EDITS, Subject
 from gloss.records import PADDING
 
-POSITIONS = 8192  # in one forward pass over rows of unequal length
+POSITIONS = 8192  # in one forward pass
 NOTHING = torch.zeros(0, dtype=torch.int64)
 
 Answers = tuple[tuple[int, ...], ...]
@@ -223,28 +224,28 @@ def measure_rows(
 ) -> Float64[ndarray, " row"]:
     """The measure of each row of tokens, whose front token stands first.
 
-    Rows of like length are run together, so many at a time as one pass takes.
+    Rows of one length are run together, so many at a time as one pass takes.
     """
     order = np.argsort([len(row) for row in rows], kind="stable")
     parts = [
         measure.of(Pass(subject, tokens))
-        for tokens in padded_row_batches([rows[number] for number in order])
+        for tokens in equal_row_batches([rows[number] for number in order])
     ]
     found = np.empty(len(rows))
     found[order] = torch.cat(parts).numpy()
     return found
 
 
-def padded_row_batches(rows: Sequence[Sequence[int]]) -> Iterator[Int64[Tensor, "row position"]]:
-    """The rows in their order, which is that of their length, padded."""
-    batch: list[Sequence[int]] = []
-    for row in rows:
-        if batch and len(row) * (len(batch) + 1) > POSITIONS:
-            yield pad_token_rows(batch)
-            batch = []
-        batch.append(row)
-    if batch:
-        yield pad_token_rows(batch)
+def equal_row_batches(rows: Sequence[Sequence[int]]) -> Iterator[Int64[Tensor, "row position"]]:
+    """The rows in their order, which is that of their length, in batches of one length.
+
+    Of unequal rows padding would be read for nothing, and every row's logits where others end.
+    """
+    for length, some in groupby(rows, key=len):
+        alike = list(some)
+        step = max(1, POSITIONS // max(1, length))
+        for begin in range(0, len(alike), step):
+            yield torch.tensor([list(row) for row in alike[begin : begin + step]])
 
 
 def pad_token_rows(rows: Sequence[Sequence[int]]) -> Int64[Tensor, "row position"]:
