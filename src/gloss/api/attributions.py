@@ -81,8 +81,7 @@ class Attribution:
     @property
     def text(self) -> str:
         """What was found, in words, and how far it explains the value."""
-        found = attribution_paragraph(self.interactions, self.value)
-        return " ".join([found, *self.named_game.told])
+        return attribution_paragraph(self.interactions, self.value)
 
     @cached_property
     def table(self) -> RunTable:

@@ -11,6 +11,11 @@ from numpy import ndarray
 from gloss.attribute.bases import Basis, PlayerSet
 from gloss.attribute.game import Evaluations, Game, ValuedMasks, as_evaluations
 from gloss.attribute.methods.faithful import Faithful, regress_on_sets
+from gloss.attribute.methods.process_values import (
+    SoughtValues,
+    require_process_for_pairs,
+    values_by_process,
+)
 from gloss.attribute.result.faithfulness import (
     FEWEST_VALUES,
     SetFit,
@@ -21,7 +26,7 @@ from gloss.attribute.result.faithfulness import (
 from gloss.attribute.result.interactions import Interactions
 from gloss.errors import require_at_least, require_one_of
 
-APPROACHES = ("regression", "sampling")
+APPROACHES = ("process", "regression", "sampling")
 RESAMPLES = 200
 
 
@@ -30,24 +35,30 @@ class Banzhaf:
     """One value a player: the slope of the linear function that comes closest over all masks
     (Hammer & Holzman, 1992).
 
-    `regression` fits that function; `sampling` takes the difference of means with and without each
-    player (Wang & Jia, 2023): it makes do with fewer masks than players, and needs more for the
-    same precision.
+    `process` fits a Gaussian process to masks with their complements; with `order` 2 it gives pairs
+    as well, those of the quadratic function that comes closest. `regression` fits the linear
+    function; `sampling` takes the difference of means with and without each player (Wang & Jia,
+    2023): it makes do with fewer masks than players, and needs more for the same precision.
     """
 
-    budget: int = 2000  # masks, an eighth of them held out
-    approach: str = "regression"
+    budget: int = 2000  # masks
+    approach: str = "process"
+    order: int = 1  # or 2, by process
 
     def __post_init__(self) -> None:
-        require_at_least(1, self, "budget")
+        require_at_least(1, self, "budget", "order")
         require_one_of(APPROACHES, self, "approach")
+        require_process_for_pairs(self.order, self.approach)
 
     def attribute(self, game: Game, rng: np.random.Generator) -> Interactions:
-        """Möbius coefficients of single players.
+        """Möbius coefficients of single players, and of pairs where they were asked for.
 
         Raises BadInput for a budget with too few masks.
         """
         known = as_evaluations(game)
+        if self.approach == "process":
+            asked = SoughtValues("banzhaf", self.budget, self.order, shapley=False)
+            return values_by_process(known, asked, rng)
         if self.approach == "regression":
             return regress_on_sets("banzhaf", known, Faithful(self.budget, 1, "banzhaf"), rng)
         return banzhaf_by_sampling(known, self.budget, rng)

@@ -9,6 +9,11 @@ import numpy as np
 from gloss.attribute.bases import Basis, PlayerSet
 from gloss.attribute.game import Evaluations, Game, ValuedMasks, as_evaluations
 from gloss.attribute.methods.faithful import Faithful, regress_on_sets
+from gloss.attribute.methods.process_values import (
+    SoughtValues,
+    require_process_for_pairs,
+    values_by_process,
+)
 from gloss.attribute.result.faithfulness import (
     SetFit,
     empty_and_full_masks,
@@ -21,31 +26,39 @@ from gloss.attribute.result.interactions import Interactions
 from gloss.errors import BadInput, require_at_least, require_one_of
 from gloss.statistics.intervals import student_quantile
 
-APPROACHES = ("regression", "permutations")
+APPROACHES = ("process", "regression", "permutations")
 
 
 @dataclass(frozen=True)
 class Shapley:
     """One value a player, which add up to the difference between everybody and nobody.
 
-    `regression` is KernelSHAP with paired coalitions (Lundberg & Lee, 2017; Covert & Lee, 2021);
-    `permutations` follows random orders and their reverses (Castro et al., 2009; Mitchell et al.,
-    2022), without bias at any budget.
+    `process` fits a Gaussian process to masks of all sizes, each with its complement. With `order`
+    2 it gives pairs as well, Shapley interactions (Grabisch & Roubens, 1999), and players' values
+    less half of their pairs', so that all still add up (Bordt & von Luxburg, 2023). `regression` is
+    KernelSHAP with paired coalitions (Lundberg & Lee, 2017; Covert & Lee, 2021); `permutations`
+    follows random orders and their reverses (Castro et al., 2009; Mitchell et al., 2022), without
+    bias at any budget.
     """
 
-    budget: int = 2000  # masks, an eighth of them held out
-    approach: str = "regression"
+    budget: int = 2000  # masks
+    approach: str = "process"
+    order: int = 1  # or 2, by process
 
     def __post_init__(self) -> None:
-        require_at_least(1, self, "budget")
+        require_at_least(1, self, "budget", "order")
         require_one_of(APPROACHES, self, "approach")
+        require_process_for_pairs(self.order, self.approach)
 
     def attribute(self, game: Game, rng: np.random.Generator) -> Interactions:
-        """Möbius coefficients of single players.
+        """Möbius coefficients of single players, and of pairs where they were asked for.
 
         Raises BadInput for a budget that does not reach all players once.
         """
         known = as_evaluations(game)
+        if self.approach == "process":
+            asked = SoughtValues("shapley", self.budget, self.order, shapley=True)
+            return values_by_process(known, asked, rng)
         if self.approach == "regression":
             return regress_on_sets("shapley", known, Faithful(self.budget, 1, "shapley"), rng)
         return shapley_by_permutations(known, self.budget, rng)

@@ -22,7 +22,6 @@ def attribution_record(
         "question": asdict(question),
         "settings": dict(settings),
         "value": named_game.value,
-        "told": list(named_game.told),
         "players": list(found.players),
         "coefficients": {
             "mobius": coefficient_rows(own),
