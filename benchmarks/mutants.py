@@ -42,7 +42,11 @@ PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "statistics": (("statistics/*.py",), ("tests/statistics",)),
     "keys": (
         ("run/keys.py", "run/dependencies.py", "run/plan.py", "run/planning.py"),
-        ("tests/run/test_key_dependencies.py", "tests/run/test_keys.py"),
+        (
+            "tests/run/test_key_dependencies.py",
+            "tests/run/test_keys.py",
+            "tests/run/test_planning.py",
+        ),
     ),
     "splits": (
         (
@@ -94,6 +98,7 @@ PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "tests/score/test_detection.py",
             "tests/score/test_doubts.py",
             "tests/score/test_habits.py",
+            "tests/score/test_intruder.py",
             "tests/score/test_packing.py",
             "tests/score/test_probabilities.py",
             "tests/score/test_stopping.py",
@@ -208,20 +213,31 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
         for statement in node.body
         for child in ast.walk(statement)
     }
-    before = list(function_codes(compile(tree, str(file), "exec")))
-    for number, node in enumerate(nodes):
+    parents = {id(child): node for node in nodes for child in ast.iter_child_nodes(node)}
+    statements = {id(node): one for one in tree.body for node in ast.walk(one)}
+    before = {id(one): codes_of_statement(tree, one, file) for one in tree.body}
+    for node in nodes:
         if id(node) not in inside:
             continue
-        for other in changes(node):
-            changed = copy.deepcopy(tree)
-            place = list(ast.walk(changed))[number]
-            for parent in ast.walk(changed):
-                swap(parent, place, ast.copy_location(copy.deepcopy(other), place))
-            codes = function_codes(compile(ast.fix_missing_locations(changed), str(file), "exec"))
-            for (name, old), (_, code) in zip(before, codes, strict=True):
+        statement = statements[id(node)]
+        for change in changes(node):
+            other = ast.copy_location(copy.copy(change), node)
+            swap(parents[id(node)], node, other)
+            codes = codes_of_statement(tree, statement, file)
+            swap(parents[id(node)], other, node)
+            for (name, old), (_, code) in zip(before[id(statement)], codes, strict=True):
                 if code != old:
-                    change = f"{ast.unparse(node)[:70]} -> {ast.unparse(other)[:70]}"
-                    yield Mutant(file, name, node.lineno, " ".join(change.split()), code)
+                    said = f"{ast.unparse(node)[:70]} -> {ast.unparse(other)[:70]}"
+                    yield Mutant(file, name, node.lineno, " ".join(said.split()), code)
+
+
+def codes_of_statement(
+    tree: ast.Module, statement: ast.stmt, file: Path
+) -> list[tuple[str, CodeType]]:
+    """The functions and methods of one statement of a module, which is much less than all."""
+    imports = [each for each in tree.body if isinstance(each, ast.Import | ast.ImportFrom)]
+    module = ast.fix_missing_locations(ast.Module([*imports, statement], []))
+    return list(function_codes(compile(module, str(file), "exec")))
 
 
 def known_mutants(place: str) -> Iterator[Mutant]:

@@ -18,7 +18,8 @@ from gloss.attribute.players.endpoint_game import (
     first_token_log_probability,
 )
 from gloss.attribute.players.prompt_games import PromptGame
-from gloss.attribute.players.prompt_parts import PromptUnit, TextPieces
+from gloss.attribute.players.prompt_parts import PromptUnit
+from gloss.attribute.players.subject_games import cut_prompt
 from gloss.attribute.values import AttributedValue
 from gloss.errors import BadInput
 from gloss.models.chat_models.client import Chat
@@ -56,7 +57,7 @@ def test_an_endpoint_gives_the_values_of_the_subject_behind_it(subject, tmp_path
         values = asked.values(masks)
     here = PromptGame(
         subject,
-        TextPieces.of(text, PromptUnit.WORDS, subject.encode),
+        cut_prompt(subject, text, PromptUnit.WORDS),
         LogProbability((tuple(subject.encode(answer)),)),
     )
     assert values == pytest.approx(here.values(masks), abs=1e-3)

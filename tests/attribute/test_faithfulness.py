@@ -34,7 +34,7 @@ def sixty_sets(masks: ValuedMasks) -> AtomFit:
 def test_parts_that_fit_choose_and_judge_share_no_mask():
     known = as_evaluations(noise(0)).uniform(256, np.random.default_rng(0))
     coded = as_evaluations(noise(0)).uniform(40, np.random.default_rng(1))
-    split = split_masks(known, coded)
+    split = split_masks(known, others=coded)
     kinds = [
         {mask.tobytes() for mask in part.masks}
         for part in (split.train, split.validation, split.held_out)

@@ -9,14 +9,15 @@ from gloss.attribute.measures import FeatureActivation, KlFromClean, LogitDiffer
 from gloss.attribute.methods.exact import Exact
 from gloss.attribute.players.model_components import AblationGame, Sublayers
 from gloss.attribute.players.prompt_games import PromptGame
-from gloss.attribute.players.prompt_parts import PromptUnit, TextPieces, TokenRow
+from gloss.attribute.players.prompt_parts import PromptUnit, TokenGroups
+from gloss.attribute.players.subject_games import cut_prompt
 from gloss.errors import BadInput
 
 TEXT = "for i in range(10):\n    print("
 
 
 def game(subject, measure, text=TEXT, unit=PromptUnit.WORDS) -> PromptGame:
-    return PromptGame(subject, TextPieces.of(text, unit, subject.encode), measure)
+    return PromptGame(subject, cut_prompt(subject, text, unit), measure)
 
 
 def one_by_one(game: PromptGame, masks: np.ndarray, answer: tuple[int, ...]) -> list[float]:
@@ -69,7 +70,7 @@ def test_why_a_feature_fires_is_the_token_that_it_fires_at(subject, dictionary):
     ).activations[dictionary.reads]
     codes = dictionary.encode(run[0, -1:])
     feature = int(codes.indices[0, codes.values[0].argmax()])
-    row = TokenRow(tuple(tokens), subject.vocabulary())
+    row = TokenGroups.of_tokens(tokens, subject.vocabulary().strings)
     fires = PromptGame(subject, row, FeatureActivation(dictionary, feature))
     masks = np.ones((1, len(tokens)), bool)
     assert fires.values(masks) == pytest.approx([float(codes.values.max())], rel=1e-4)
@@ -78,7 +79,7 @@ def test_why_a_feature_fires_is_the_token_that_it_fires_at(subject, dictionary):
 
 
 def test_the_start_token_alone_has_no_activation(subject, dictionary):
-    row = TokenRow(tuple(subject.encode("x = 1")), subject.vocabulary())
+    row = TokenGroups.of_tokens(subject.encode("x = 1"), subject.vocabulary().strings)
     nothing = np.zeros((1, len(row.tokens)), bool)
     assert PromptGame(subject, row, FeatureActivation(dictionary, 3, anywhere=True)).values(
         nothing
@@ -102,7 +103,7 @@ def test_a_feature_that_fires_at_the_start_token_is_not_counted_there(
     tokens = subject.encode("x = 1")
     measure = FeatureActivation(dictionary, fires_at_start, anywhere)
     masks = np.array([[False] * len(tokens), [True] * len(tokens)])
-    row = TokenRow(tuple(tokens), subject.vocabulary())
+    row = TokenGroups.of_tokens(tokens, subject.vocabulary().strings)
     site, whole = dictionary.reads, torch.tensor([[subject.start_token, *tokens]])
     codes = dictionary.encode(subject.run(whole, read=[site]).activations[site][0, 1:])
     elsewhere = (codes.values * (codes.indices == fires_at_start)).sum(1)
@@ -121,6 +122,25 @@ def test_batches_do_not_change_values(subject, monkeypatch):
     whole = words.values(masks)
     monkeypatch.setattr("gloss.attribute.measures.POSITIONS", 30)
     assert words.values(masks) == pytest.approx(whole, abs=1e-4)
+
+
+def test_no_position_is_read_for_nothing(subject, rng, monkeypatch):
+    """What a value costs is a pass over its own tokens, and the logits of its last position."""
+    words = game(subject, LogProbability(((5,),)), "for i in range(10): print(i, end)\n" * 3)
+    masks = np.unique(rng.random((60, len(words.players))) < 0.5, axis=0)
+    read = []
+
+    def counted(tokens, real, wanted, kept, grad):
+        read.append((tokens.numel(), len(tokens) * kept.numel()))
+        return forward(tokens, real, wanted, kept, grad)
+
+    forward = subject._forward
+    monkeypatch.setattr(subject, "_forward", counted)
+    words.values(masks)
+    rows = {tuple(words.row(mask)) for mask in masks}
+    positions, logits = np.sum(read, axis=0)
+    assert positions == sum(map(len, rows))
+    assert logits == len(rows)
 
 
 def test_a_conjunction_of_words_is_found(subject):

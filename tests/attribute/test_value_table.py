@@ -75,8 +75,7 @@ def firing(read, dictionary) -> list[int]:
 
 
 def activations_at_the_end(subject: Subject, dictionary) -> torch.Tensor:
-    front = [] if subject.start_token is None else [subject.start_token]
-    row = torch.tensor([[*front, *subject.encode(PROMPT)]])
+    row = torch.tensor([[subject.front_token, *subject.encode(PROMPT)]])
     site = dictionary.reads
     return subject.run(row, read=[site]).activations[site][0, -1:]
 
@@ -104,8 +103,7 @@ def values(question: AttributionQuestion, subject: Subject, dictionary) -> tuple
 
 def directly(question: AttributionQuestion, subject: Subject, dictionary, feature: int) -> float:
     """What the subject itself gives, a token at a time and by no code of games."""
-    front = [] if subject.start_token is None else [subject.start_token]
-    row = [*front, *subject.encode(PROMPT)]
+    row = [subject.front_token, *subject.encode(PROMPT)]
 
     def log_p(answer: list[int]) -> float:
         now, total = list(row), 0.0
@@ -185,7 +183,7 @@ def test_components_are_ablated_behind_the_prompt_too(read, removal):
     ).settle()
     game = build_subject_game(question, read, lambda _: None).game
     masks = ~np.eye(len(game.players), dtype=bool)[:1]
-    front = [] if read.start_token is None else [read.start_token]
+    front = [read.front_token]
     prompt, answer = [*front, *read.encode(PROMPT)], read.encode(ANSWERS["several"])
     site = read.site("mlp_out.0")
     clean = read.run(torch.tensor([prompt]), read=[site]).activations[site]

@@ -118,7 +118,7 @@ def test_no_more_is_claimed_than_the_held_out_r2(rng):
         faithfulness=Faithfulness(Estimate(0.6, 0.5, 0.7), 50),
     )
     assert attribution_paragraph(found, "it").endswith(
-        "R2 0.60 [0.50, 0.70] on 50 masks that were not fitted to, from 4 evaluations."
+        "R2 0.60 [0.50, 0.70] on 50 unseen masks that keep half, from 4 values."
     )
 
 

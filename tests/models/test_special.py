@@ -62,6 +62,23 @@ def test_a_token_that_stands_between_turns_ends_no_text(
     assert names_of(found.numbers, made) == set(NAMES)  # and not <think>, which is text
 
 
+# a text begins anew with each question, as in Llama 2's chats
+QUESTIONS = """{% for m in messages %}{% if m.role == 'user' %}<|im_start|>[INST] {{ m.content }}
+{% else %}{{ m.content }}<|endoftext|>{% endif %}{% endfor %}"""
+
+
+@pytest.mark.parametrize(
+    "template, around",
+    [(None, set()), (CHATML, {"<|im_start|>", "<|im_end|>"}), (QUESTIONS, set())],
+)
+def test_a_token_around_every_turn_is_told_from_one_that_begins_a_text(
+    template: str | None, around: set[str]
+) -> None:
+    made = tokenizer()
+    found = SpecialTokens.of(made, {"bos_token": "<|im_start|>"}, template)
+    assert names_of(found.around_turns, made) == around
+
+
 def test_what_a_models_configuration_names_counts_where_it_is_special() -> None:
     made = tokenizer()
     found = SpecialTokens.of(made, {}, CHATML)

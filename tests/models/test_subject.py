@@ -12,6 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from gloss.errors import BadInput, Mismatch
+from gloss.models.pretrained.special_tokens import SpecialTokens
+from gloss.models.pretrained.tokenizer import PlainTokenizer
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
 from gloss.records import PADDING
@@ -144,6 +146,21 @@ def test_the_unembedding_reads_the_logits(llama: Subject, tokens: Tensor):
     trace = llama.run(tokens, [Site("resid_post", 2)], logits=True)
     normed = llama.model.get_decoder().norm(trace.activations[Site("resid_post", 2)])
     torch.testing.assert_close(normed @ llama.unembedding.T, trace.logits)
+
+
+def test_what_stands_in_front_is_no_token_that_opens_a_turn(llama: Subject):
+    def front(start: int | None, special: SpecialTokens) -> int:
+        tokens = PlainTokenizer(llama.tokens.tokenizer, start, special)
+        return Subject(llama.model, tokens, layout=llama.anatomy.layout).front_token
+
+    around = frozenset({2, 3})
+    turns = SpecialTokens(around | {4}, frozenset({4}), within=around, around_turns=around)
+    assert front(2, SpecialTokens()) == 2
+    assert front(2, turns) == 4
+    assert front(5, turns) == 5
+    assert front(None, turns) == 4
+    breaks = SpecialTokens(frozenset({2}), within=frozenset({2}), around_turns=frozenset({2}))
+    assert front(2, breaks) == (llama.encode("\n") or llama.encode("."))[-1]
 
 
 def test_the_start_token_is_the_tokenizer_s_own_or_another(llama: Subject):

@@ -86,10 +86,59 @@ def test_features_of_a_dictionary_and_the_activation_of_one(tmp_path):
     )
     assert record(tmp_path / "a")["players"] == ["feature 3", "feature 17"]
     report_attribution(
-        AttributionQuestion(prompt="x = 1", feature="embedded@3", unit="tokens"),
+        AttributionQuestion(prompt="x = 1", feature="embedded@2024", unit="tokens"),
         AttributionSettings(folder=tmp_path / "b", method="exact"),
     )
-    assert record(tmp_path / "b")["value"] == "activation of feature 3"
+    assert record(tmp_path / "b")["value"] == "activation of feature 2024"
+
+
+@pytest.mark.parametrize("players", [{}, {"components": "heads"}, {"removal": "fade"}])
+def test_a_silent_feature_is_told_before_anything_is_paid_for(tmp_path, players):
+    asked = AttributionQuestion(prompt="x = 1", feature="embedded@3", **players)
+    with pytest.raises(BadInput, match="the activation of feature 3 is 0 at the end of this"):
+        report_attribution(asked, AttributionSettings(folder=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+OTHERS = ["while x in range(99):\n    send(", "for key in names:\n    print(", "import os"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"removal": "resample"}, "words are replaced by those in the same place of 3 other"),
+        ({}, "words are replaced by those in the same place of 3 other prompts"),
+        ({"unit": "tokens"}, "tokens are replaced by those in the same place of 3 other"),
+        ({"components": "mlps"}, "mlps are ablated to their mean over the"),
+        ({"components": "mlps", "removal": "resample"}, "to what they give for 3 other prompts"),
+        ({"features": "embedded@1907,1624"}, "to what they give for 3 other prompts"),
+    ],
+)
+def test_other_prompts_stand_in_for_what_is_removed(tmp_path, capsys, asked, said):
+    file = tmp_path / "others.txt"
+    file.write_text("\n".join(json.dumps({"prompt": text}) for text in OTHERS))
+    file = file.rename(tmp_path / "others.jsonl")
+    question = AttributionQuestion(
+        prompt=PROMPT, answer="i", other="x", other_prompts=str(file), **asked
+    )
+    options = AttributionSettings(method="occlusion", folder=tmp_path / "kept")
+    report_attribution(question, options)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert said in printed
+    assert said in " ".join(record(tmp_path / "kept")["told"])
+    # other prompts, other values
+    file.write_text(json.dumps({"prompt": "class A(B):\n    def f("}))
+    report_attribution(question, options)
+    assert len(list((tmp_path / "kept").glob("values-*"))) == 2
+
+
+def test_a_file_without_other_prompts_is_refused(tmp_path):
+    options = AttributionSettings(folder=tmp_path)
+    for content, said in (("", "holds no prompts"), ("{}\n", "cannot be read"), ("3", "read")):
+        (tmp_path / "o.jsonl").write_text(content)
+        asked = AttributionQuestion(prompt="a b", other_prompts=str(tmp_path / "o.jsonl"))
+        with pytest.raises(BadInput, match=said):
+            report_attribution(asked, options)
 
 
 def test_a_gradient(tmp_path, capsys):
@@ -144,6 +193,15 @@ def test_behind_an_endpoint_nothing_is_asked_twice(tmp_path, capsys):
     [
         (lambda: AttributionQuestion(), "nothing to attribute"),
         (lambda: AttributionQuestion(prompt="a", value="surprise"), "no such choice"),
+        (lambda: AttributionQuestion(prompt="a", removal="resample"), "give --other-prompts FILE"),
+        (
+            lambda: AttributionQuestion(prompt="a", removal="resample", components="heads"),
+            "give --other-prompts FILE",
+        ),
+        (
+            lambda: AttributionQuestion(prompt="a", removal="mask", other_prompts="f"),
+            "the removal mask does not read it",
+        ),
         (
             lambda: AttributionQuestion(prompt="a", value="difference", answer="b"),
             "needs --answer and --other",

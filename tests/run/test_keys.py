@@ -1,5 +1,6 @@
 """Keys: the same for the same inputs, another for any other."""
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +10,7 @@ from gloss.attribute.question import AttributionQuestion
 from gloss.models.pretrained.hub import hub_snapshot
 from gloss.run.commands.attribute import question_content_hashes
 from gloss.run.experiment import Experiment
-from gloss.run.keys import fingerprint, model_hash, result_key, source_hash
+from gloss.run.keys import code_hash, fingerprint, model_hash, result_key, source_hash
 from gloss.run.planning import plan_run
 from gloss.run.stages.decompose import DecomposeStage
 from gloss.run.stages.explain import ExplainStage
@@ -146,3 +147,39 @@ def test_the_order_of_settings_in_a_table_is_nothing_that_a_result_depends_on():
     assert result_key(one) == result_key(other)
     asked = [plan_run(Experiment.of({"score": table})).keys for table in (one, other)]
     assert asked[0] == asked[1]
+
+
+@pytest.mark.parametrize(
+    "file, counts",
+    [
+        ("toy/method.py", True),
+        ("toy/inner/more.py", True),
+        ("toy/prompts.yaml", True),
+        ("toy/notes.txt", False),
+        ("lone.py", False),
+    ],
+)
+def test_a_strangers_method_counts_by_all_sources_and_prompts_of_its_package(
+    tmp_path, monkeypatch, file, counts
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("toy/__init__.py", "toy/inner/__init__.py", file):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("")
+    point = EntryPoint("toy", "toy.method:Method", "gloss.score")
+    before = code_hash(point)
+    (tmp_path / file).write_text("more = 1")
+    assert (code_hash(point) != before) == counts
+
+
+def test_a_method_in_one_module_counts_by_it_and_gloss_own_by_the_version(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "lone_method.py").write_text("")
+    point = EntryPoint("lone", "lone_method:Method", "gloss.score")
+    before = code_hash(point)
+    assert before != code_hash(EntryPoint("lone", "no_such_module:Method", "gloss.score"))
+    (tmp_path / "lone_method.py").write_text("more = 1")
+    assert code_hash(point) != before
+    assert code_hash(EntryPoint("rule", "gloss.explain.rule:Rule", "gloss.explain")) == ""

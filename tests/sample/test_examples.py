@@ -9,9 +9,12 @@ import pytest
 
 from gloss.models.planted import plant
 from gloss.records import Contexts, Examples, Failure, FeatureActivations, FeatureId, Reason
-from gloss.sample.examples import SamplingSettings, gather_examples
+from gloss.sample.examples import SamplingSettings, drop_duplicate_windows, gather_examples
+from gloss.sample.negatives import NO_SOURCES, SearchContext
 from gloss.sample.samplers import Mix, Quantiles, Random, Top
+from gloss.sample.windows import PLACEMENTS, FiringWindows
 from gloss.store.corpus import Corpus
+from gloss.store.vocabulary import Vocabulary
 
 SAMPLERS = [Top(), Random(), Quantiles(), Mix()]
 SIZES = [
@@ -29,6 +32,51 @@ def examples_of(planted, sampler, sampling, seed: int) -> list[Examples]:
         for planted_feature, a in pairs
     ]
     return [examples for examples in found if isinstance(examples, Examples)]
+
+
+def corpus_of_windows(rows: np.ndarray, in_train: list[bool]) -> Corpus:
+    """A document a row."""
+    return Corpus(
+        tokens=rows.reshape(-1).astype(np.int32),
+        offsets=np.arange(len(rows) + 1) * rows.shape[1],
+        documents=np.arange(len(rows)),
+        hashes=np.where(in_train, 0, 2**64 - 1).astype(np.uint64),
+        names=("one",),
+        vocabulary=Vocabulary(tuple(b" w%d" % token for token in range(int(rows.max()) + 1))),
+    )
+
+
+def test_of_equal_windows_the_strongest_of_the_train_split_stays():
+    rows = np.array([[1, 2, 3, 4]] * 4 + [[5, 6, 7, 8]] * 2)
+    corpus = corpus_of_windows(rows, [False, True, True, True, False, False])
+    maxima = np.array([9, 1, 3, 2, 4, 5], np.float32)
+    where = np.arange(6) * 4
+    activations = FeatureActivations(where, maxima)
+    search = SearchContext(corpus, activations, PLACEMENTS["aligned"], 4, NO_SOURCES)
+    windows, _ = drop_duplicate_windows(search, FiringWindows(where, maxima))
+    assert (windows.starts.tolist(), windows.maxima.tolist()) == ([8, 20], [3, 5])
+
+
+def test_no_inactive_window_holds_the_tokens_of_one_that_fires(rng):
+    fires, others = rng.integers(0, 99, (2, 20, 8))
+    corpus = corpus_of_windows(
+        np.concatenate([fires, fires, others]),
+        [*[True, False] * 10, *[True] * 20, *[True, False] * 10],
+    )
+    activations = FeatureActivations(np.arange(20) * 8 + 3, np.ones(20, np.float32))
+    found = gather_examples(
+        FeatureId("planted", 0),
+        activations,
+        corpus,
+        Top(),
+        SamplingSettings(context_length=8, minimum=10),
+        rng,
+    )
+    assert isinstance(found, Examples)
+    assert len(found.train) == len(found.held_out) == len(found.inactive_train) == 10
+    firing = {tuple(row) for row in fires.tolist()}
+    assert not firing & {tuple(row) for row in found.inactive_train.tokens.tolist()}
+    assert not firing & {tuple(row) for row in found.inactive_held_out.tokens.tolist()}
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)

@@ -163,6 +163,34 @@ def test_a_pattern_that_fits_no_inactive_context_takes_its_firing_context_with_i
     assert len(items) == 4
 
 
+@pytest.mark.parametrize(
+    ("marked", "lengths", "left"),
+    [
+        # too few inactive contexts: whom any of them fits may stay, drawn or not
+        ((31, 2, 3), (20,), [{1, 2}]),
+        # enough of them: of two that fit the same one, the other is left out
+        ((25, 25, 2), (32, 20, 20, 20), [{0, 2}, {1, 2}]),
+    ],
+)
+def test_a_firing_context_stays_where_its_pattern_is_used_or_where_all_are_scarce(
+    rng, marked, lengths, left
+):
+    firing = contexts(rng, len(marked), 5, firing=True, first=0)
+    firing.tokens[:] = 5
+    firing.activations[:] = 0
+    firing.activations[range(len(marked)), marked] = 1
+    inactive = contexts(rng, len(lengths), 5, firing=False, first=10_000)
+    inactive.tokens[:] = 7
+    for row, length in enumerate(lengths):
+        inactive.tokens[row, length:] = -1
+    items = match_marks(
+        [(one, where_above(one, 0.3)) for one in spell_contexts(firing, VOCABULARY)],
+        spell_contexts(inactive, VOCABULARY),
+        rng,
+    )
+    assert {item.row for item in items if item.firing} in left
+
+
 def test_marks_are_others_where_the_text_holds_them(rng):
     material = evidence(rng)
     pieces = list(VOCABULARY.pieces)

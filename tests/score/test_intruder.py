@@ -186,6 +186,10 @@ def test_sets_that_an_answer_leaves_out_are_asked_once_more_and_no_others(rng):
         re.findall(r"(?s)Set 4:\n(.*?)\nSet", first[0].messages[-1].text)[0]
         in second[0].messages[-1].text
     )
+    # by number, which is harder to miscount than a list
+    assert ['"answers"' in prompts[0].schema for prompts in (first, second)] == [True, False]
     with pytest.raises(StopIteration) as over:
-        conversation.send([Answer("1")] * 2)
-    assert (over.value.value.n, over.value.value.failed) == (20, 0)
+        conversation.send([Answer("1"), Answer("none")])
+    score = over.value.value
+    assert (score.n, score.failed) == (20, 1)
+    assert all(verdict.truth for verdict in score.verdicts)  # each set has its intruder

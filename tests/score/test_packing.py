@@ -144,6 +144,16 @@ def of(
     return PackingTrial.of(ALONE, said, SpentTokens(), np.random.default_rng(0))
 
 
+def test_a_judge_tells_where_answers_or_probabilities_do():
+    right, likely = [True] * 4 + [False] * 4, [0.9, 0.92, 0.91, 0.93, 0.1, 0.12, 0.11, 0.13]
+    assert of(right).tells  # without probabilities
+    assert of(right, likely).tells
+    assert of([True] * 8, likely).tells
+    assert not of([True] * 8).tells
+    assert not of([True] * 8, [0.5] * 8).tells
+    assert of([True] * 8, [1 - each for each in likely]).tells is False
+
+
 def test_a_lower_ranking_alone_makes_a_packing_worse():
     """Both say yes to everything, and only one knows better."""
     answers, knows, does_not = (

@@ -21,6 +21,8 @@ from gloss.score.simulation import Simulation, SimulationByToken, SimulationJson
 from gloss.score.simulation_metrics import (
     SimulatedContext,
     TokenPredictions,
+    context_moments,
+    correlation_with_failures,
     drop_empty_pieces,
     escape_line_breaks,
     expected_number,
@@ -199,6 +201,14 @@ def test_pearson_is_that_of_all_reported_tokens_flattened(rng):
     )[0, 1]
     assert score.estimates["pearson"].value == pytest.approx(flat)
     assert score.n == 80
+
+
+def test_whoever_says_the_same_of_every_token_is_at_nought_whatever_rounding_leaves(rng):
+    for value in (0.1, 0.3, 0.7, 1 / 3, 7.3):
+        for size in range(3, 40):
+            truth = rng.normal(size=size)
+            sums = context_moments(truth, np.full(size, value))
+            assert correlation_with_failures(sums[None]).tolist() == [0]
 
 
 def test_a_failed_token_counts_as_predicted_at_the_mean(rng):

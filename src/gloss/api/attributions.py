@@ -81,7 +81,8 @@ class Attribution:
     @property
     def text(self) -> str:
         """What was found, in words, and how far it explains the value."""
-        return attribution_paragraph(self.interactions, self.value)
+        found = attribution_paragraph(self.interactions, self.value)
+        return " ".join([found, *self.named_game.told])
 
     @cached_property
     def table(self) -> RunTable:

@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Callable, Generator
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -86,18 +88,36 @@ class TableGame:
             )
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
-        """The values in the table. Raises BadInput for a mask that is not there."""
-        known = dict(zip(packed_masks(self.masks), self.measured.tolist(), strict=True))
-        missing = next(
-            (row for row, key in enumerate(packed_masks(masks)) if key not in known), None
-        )
-        if missing is not None:
+        """The values in the table, of a mask that it holds more than once their mean.
+
+        Raises BadInput for a mask that is not there.
+        """
+        keys, known = packed_masks(masks), self._means
+        if missing := [row for row, key in enumerate(keys) if key not in known]:
             raise BadInput(
-                f"the table of {len(self.masks)} masks holds no value for mask {missing} of those"
-                f" asked, with {int(masks[missing].sum())} players kept; use a method that takes"
-                " masks as they come (auto, lasso)"
+                f"the table of {len(self.masks)} masks holds no value for mask {missing[0]} of"
+                f" those asked, with {int(masks[missing[0]].sum())} players kept; use a method that"
+                " takes masks as they come (auto, lasso)"
             )
-        return np.array([known[key] for key in packed_masks(masks)])
+        return np.array([known[key] for key in keys])
+
+    @cached_property
+    def _means(self) -> dict[bytes, float]:
+        rows: dict[bytes, list[float]] = {}
+        for key, value in zip(packed_masks(self.masks), self.measured.tolist(), strict=True):
+            rows.setdefault(key, []).append(value)
+        return {key: float(np.mean(each)) for key, each in rows.items()}
+
+
+@runtime_checkable
+class Redrawn(Protocol):
+    """A game that can draw a value again that it would otherwise remember, such as a reply."""
+
+    def values_again(
+        self, masks: Bool[ndarray, "mask player"], time: int
+    ) -> Float64[ndarray, " mask"]:
+        """Another draw of each mask's value, the `time`-th after the first."""
+        ...
 
 
 def packed_masks(masks: Bool[ndarray, "mask player"]) -> list[bytes]:
@@ -109,8 +129,14 @@ def packed_masks(masks: Bool[ndarray, "mask player"]) -> list[bytes]:
 JOURNAL_MAGIC = b"glosval1"
 # what the file is, how many players, the SHA-256 of their names
 JOURNAL_HEADER = struct.Struct("<8sI32s")
-# masks, whether they were drawn uniformly, CRC-32 of the count and of what follows
+# masks, how they were drawn, CRC-32 of the count and of what follows
 BLOCK_HEADER = struct.Struct("<IBI")
+# how masks were drawn; those of which each player was kept with another probability than one half
+# have that in per cent
+CHOSEN, UNIFORM, AGAIN = 0, 1, 2
+HALF = 50  # per cent of the players that a uniform mask keeps
+MOST_DRAWS = 20  # batches in which masks that are hardly ever drawn are sought
+ROUNDING = 1e-4  # of a value: a difference that arithmetic makes
 
 
 class JournalBlock(NamedTuple):
@@ -118,7 +144,7 @@ class JournalBlock(NamedTuple):
 
     masks: list[bytes]
     values: Float64[ndarray, " mask"]
-    uniform: bool
+    drawn: int
 
 
 class Journal:
@@ -165,10 +191,10 @@ class Journal:
             file.seek(JOURNAL_HEADER.size)
             self._whole = JOURNAL_HEADER.size
             while len(head := file.read(BLOCK_HEADER.size)) == BLOCK_HEADER.size:
-                count, uniform, checksum = BLOCK_HEADER.unpack(head)
+                count, drawn, checksum = BLOCK_HEADER.unpack(head)
                 body = file.read(count * (self.width + 8))
                 if len(body) != count * (self.width + 8) or checksum != block_checksum(
-                    count, uniform, body
+                    count, drawn, body
                 ):
                     return
                 self._whole = file.tell()
@@ -179,13 +205,13 @@ class Journal:
                 masks = [
                     bits[begin : begin + self.width] for begin in range(0, len(bits), self.width)
                 ]
-                yield JournalBlock(masks, values, bool(uniform))
+                yield JournalBlock(masks, values, drawn)
 
     def add(self, block: JournalBlock) -> None:
         """Append a block; it is on the disk when this returns. Raises Unwritable."""
         body = b"".join(block.masks) + np.asarray(block.values, np.float64).tobytes()
         head = BLOCK_HEADER.pack(
-            len(block.masks), block.uniform, block_checksum(len(block.masks), block.uniform, body)
+            len(block.masks), block.drawn, block_checksum(len(block.masks), block.drawn, body)
         )
         with disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -198,9 +224,9 @@ class Journal:
             flush_to_disk(self.path)
 
 
-def block_checksum(count: int, uniform: int, body: bytes) -> int:
+def block_checksum(count: int, drawn: int, body: bytes) -> int:
     """The checksum of a block."""
-    return zlib.crc32(body, zlib.crc32(struct.pack("<IB", count, uniform)))
+    return zlib.crc32(body, zlib.crc32(struct.pack("<IB", count, drawn)))
 
 
 class ValuedMasks(NamedTuple):
@@ -219,6 +245,13 @@ class ValuedMasks(NamedTuple):
         return ValuedMasks(masks, values, self.failed + others.failed)
 
 
+class Noise(NamedTuple):
+    """How much a game's values differ when the same mask is asked about again."""
+
+    deviation: float  # the standard deviation of one value, in the game's unit; 0 where all agree
+    masks: int  # that were valued more than once
+
+
 class Evaluations:
     """A game that remembers.
 
@@ -235,31 +268,32 @@ class Evaluations:
         self.game = game
         self.players = game.players
         self.batch = batch
-        self.paid = 0  # masks that the game was asked for through this object
+        self.paid = 0  # values that the game was asked for through this object
         self._known: dict[bytes, float] = {}
-        self._pool: dict[bytes, None] = {}  # masks drawn uniformly, in that order
-        self._served = 0  # of the pool
-        if isinstance(game, TableGame):
-            self._keep(JournalBlock(packed_masks(game.masks), game.measured, uniform=True))
+        # masks that were drawn, in that order, by how many per cent of the players they keep
+        self._pools: dict[int, dict[bytes, None]] = {}
+        self._served: dict[int, int] = {}  # of each pool; of a table, rows
+        self._again: dict[bytes, list[float]] = {}  # values of masks that were asked about again
         self._journal = None if path is None else Journal(path, game.players)
         for block in self._journal.blocks() if self._journal else ():
             self._keep(block)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._known) + sum(map(len, self._again.values()))
 
     @property
     def available(self) -> int:
-        """How many different masks have a value: all 2^n, or those of the table."""
-        return len(self._pool) if isinstance(self.game, TableGame) else 2 ** len(self.players)
+        """How many masks have a value: all 2^n, or the rows of the table."""
+        return len(self.game.masks) if isinstance(self.game, TableGame) else 2 ** len(self.players)
 
     def from_the_start(self) -> "Evaluations":
-        """The same memory for another method: uniform masks come from the first one on again.
+        """The same memory for another method: masks that are drawn come from the first one on
+        again.
 
         What is paid for through one is known to both; each counts what it paid.
         """
         again = copy(self)
-        again.paid = again._served = 0
+        again.paid, again._served = 0, {}
         return again
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
@@ -271,66 +305,139 @@ class Evaluations:
             raise BadInput(
                 f"masks of shape {masks.shape} were given to a game of {len(self.players)} players"
             )
-        return self._valued(packed_masks(masks), uniform=False)
+        return self._valued(packed_masks(masks), CHOSEN)
 
     def uniform(self, count: int, rng: np.random.Generator) -> ValuedMasks:
         """The next `count` different masks in which each player is kept with probability 1/2.
 
         Those that an earlier run or method drew come first, and a run that was killed goes on with
         the masks it would have had. There are fewer where a table, or all 2^n masks, are used up.
+        Of a table they are its next rows, of which several may hold the same mask.
         """
-        if not isinstance(self.game, TableGame):
-            self._draw(count, rng)
-        taken = list(self._pool)[self._served : self._served + count]
-        self._served += len(taken)
-        values = self._valued(taken, uniform=True)
-        had = np.isfinite(values)
-        return ValuedMasks(self._unpacked(taken)[had], values[had], int((~had).sum()))
+        if isinstance(self.game, TableGame):
+            begin = self._served.get(HALF, 0)
+            self._served[HALF] = min(begin + count, len(self.game.masks))
+            rows = slice(begin, self._served[HALF])
+            return with_a_number(self.game.masks[rows], self.game.measured[rows])
+        return self.near(count, HALF, rng)
 
-    def _draw(self, count: int, rng: np.random.Generator) -> None:
-        """Add `count` masks to the pool that were not served before.
+    def near(self, count: int, percent: int, rng: np.random.Generator) -> ValuedMasks:
+        """The next `count` different masks that keep each player with so many chances in a hundred.
+
+        As `uniform`, from a pool of their own. There are fewer where others are hardly ever drawn,
+        and none of a table.
+        """
+        if isinstance(self.game, TableGame):
+            return with_a_number(self.game.masks[:0], self.game.measured[:0])
+        self._draw(count, percent, rng)
+        begin = self._served.get(percent, 0)
+        taken = list(islice(self._pools.get(percent, ()), begin, begin + count))
+        self._served[percent] = begin + len(taken)
+        values = self._valued(taken, UNIFORM if percent == HALF else percent)
+        return with_a_number(self._unpacked(taken), values)
+
+    def _draw(self, count: int, percent: int, rng: np.random.Generator) -> None:
+        """Add `count` masks to a pool that were not served before.
 
         Some of them may lie in it already.
         """
         n = len(self.players)
-        seen = set(list(self._pool)[: self._served])
+        pool = self._pools.setdefault(percent, {})
+        seen = set(islice(pool, self._served.get(percent, 0)))
         left = min(count, 2**n - len(seen))
-        while left > 0:
-            for key in packed_masks(
-                rng.integers(0, 2, size=(max(64, left), n), dtype=np.int8).astype(np.bool_)
-            ):
+        for _ in range(MOST_DRAWS if percent != HALF else count * 1000):
+            if left <= 0:
+                return
+            size = (max(64, left), n)
+            drawn = (
+                rng.integers(0, 2, size=size, dtype=np.int8).astype(np.bool_)
+                if percent == HALF
+                else rng.random(size) < percent / 100
+            )
+            for key in packed_masks(drawn):
                 if left > 0 and key not in seen:
                     seen.add(key)
                     left -= 1
-                    self._pool.setdefault(key)
+                    pool.setdefault(key)
 
-    def _valued(self, asked: list[bytes], *, uniform: bool) -> Float64[ndarray, " mask"]:
+    def ask_again(
+        self, masks: Bool[ndarray, "mask player"], least: int = 1
+    ) -> Float64[ndarray, " mask"]:
+        """Another value of each mask; those that were asked about again `least` times already are
+        remembered. Not a number where none could be had, or can be, as of a table.
+        """
+        keys = packed_masks(masks)
+        new = [key for key in keys if len(self._again.get(key, ())) < least]
+        if new and not isinstance(self.game, TableGame):
+            asked = self._unpacked(new)
+            values = np.asarray(
+                self.game.values_again(asked, least)
+                if isinstance(self.game, Redrawn)
+                else self.game.values(asked),
+                dtype=np.float64,
+            )
+            self.paid += len(new)
+            self._add(new, values, AGAIN)
+        return np.array([self._again.get(key, [np.nan])[-1] for key in keys])
+
+    def noise(self) -> Noise | None:
+        """What masks that were valued more than once say; None where none was."""
+        groups = [[self._known[key], *more] for key, more in self._again.items()]
+        if isinstance(self.game, TableGame):
+            rows: dict[bytes, list[float]] = {}
+            values = self.game.measured.tolist()
+            for key, value in zip(packed_masks(self.game.masks), values, strict=True):
+                rows.setdefault(key, []).append(value)
+            groups = [each for each in rows.values() if len(each) > 1]
+        if not groups:
+            return None
+        squares = sum(float(np.square(np.array(each) - np.mean(each)).sum()) for each in groups)
+        deviation = float(np.sqrt(squares / sum(len(each) - 1 for each in groups)))
+        size = max(abs(value) for each in groups for value in each)
+        return Noise(deviation if deviation > ROUNDING * size else 0.0, len(groups))
+
+    def _valued(self, asked: list[bytes], drawn: int) -> Float64[ndarray, " mask"]:
+        if isinstance(self.game, TableGame):
+            return self.game.values(self._unpacked(asked))
         new = [key for key in dict.fromkeys(asked) if key not in self._known]
         for begin in range(0, len(new), self.batch):
             some = new[begin : begin + self.batch]
             values = np.asarray(self.game.values(self._unpacked(some)), dtype=np.float64)
             self.paid += len(some)
-            had = np.isfinite(values)
-            if self._journal and had.any():
-                self._journal.add(
-                    JournalBlock(
-                        [key for key, known in zip(some, had, strict=True) if known],
-                        values[had],
-                        uniform,
-                    )
-                )
-            self._keep(JournalBlock(some, values, uniform))
+            self._add(some, values, drawn)
         return np.array([self._known[key] for key in asked])
 
+    def _add(self, keys: list[bytes], values: Float64[ndarray, " mask"], drawn: int) -> None:
+        """Remember, and write down those that are a number."""
+        had = np.isfinite(values)
+        if self._journal and had.any():
+            numbers = [key for key, known in zip(keys, had, strict=True) if known]
+            self._journal.add(JournalBlock(numbers, values[had], drawn))
+        self._keep(JournalBlock(keys, values, drawn))
+
     def _keep(self, block: JournalBlock) -> None:
+        if block.drawn == AGAIN:
+            for key, value in zip(block.masks, block.values.tolist(), strict=True):
+                if value == value:
+                    self._again.setdefault(key, []).append(value)
+            return
         self._known.update(zip(block.masks, block.values.tolist(), strict=True))
-        if block.uniform:
-            self._pool.update(dict.fromkeys(block.masks))
+        if block.drawn != CHOSEN:
+            percent = HALF if block.drawn == UNIFORM else block.drawn
+            self._pools.setdefault(percent, {}).update(dict.fromkeys(block.masks))
 
     def _unpacked(self, packed: list[bytes]) -> Bool[ndarray, "mask player"]:
         width = (len(self.players) + 7) // 8
         bits = np.frombuffer(b"".join(packed), np.uint8).reshape(len(packed), width)
         return np.unpackbits(bits, axis=1, count=len(self.players)).astype(np.bool_)
+
+
+def with_a_number(
+    masks: Bool[ndarray, "mask player"], values: Float64[ndarray, " mask"]
+) -> ValuedMasks:
+    """Those that have one; the others are counted as failed."""
+    had = np.isfinite(values)
+    return ValuedMasks(masks[had], values[had], int((~had).sum()))
 
 
 def as_evaluations(game: Game) -> Evaluations:

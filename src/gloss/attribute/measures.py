@@ -8,6 +8,7 @@ A game says which rows of tokens are run and what is changed inside the subject 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -24,7 +25,7 @@ from gloss.models.structure.hooks import Edit
 from gloss.models.subject import NO_EDITS, Subject
 from gloss.records import PADDING
 
-POSITIONS = 8192  # in one forward pass over rows of unequal length
+POSITIONS = 8192  # in one forward pass
 NOTHING = torch.zeros(0, dtype=torch.int64)
 
 Answers = tuple[tuple[int, ...], ...]
@@ -41,7 +42,7 @@ class Pass:
     """Rows of tokens that a subject reads together."""
 
     subject: Subject
-    tokens: Int64[Tensor, "row position"]  # start token in front, PADDING behind
+    tokens: Int64[Tensor, "row position"]  # front token first, PADDING behind
     edits: Edits = lambda _: NO_EDITS
     prompts: int = 1  # that stand in the rows, one after the other, over and over
     beginning: Int64[Tensor, " position"] = NOTHING  # of every row, in front of its tokens
@@ -113,11 +114,13 @@ class Pass:
 
     @property
     def counted(self) -> Bool[Tensor, "row position"]:
-        """Which tokens a feature may fire at: neither padding nor the start token in front."""
+        """Which tokens a feature may fire at: neither padding nor the token in front."""
         real = self.tokens != PADDING
-        if len(self.beginning) or self.subject.start_token is None:
+        if len(self.beginning):
             return real
-        starts = self.tokens[:, :1] == self.subject.start_token
+        start, front = self.subject.start_token, self.subject.front_token
+        fronts = torch.tensor([front, front if start is None else start])
+        starts = torch.isin(self.tokens[:, :1], fronts)
         return real & ~(starts & (torch.arange(self.tokens.shape[1]) == 0))
 
     def __len__(self) -> int:
@@ -191,7 +194,7 @@ class KlFromClean:
 class FeatureActivation:
     """A feature's activation: at the last token, or the strongest anywhere.
 
-    The start token never counts.
+    The token in front never counts.
     """
 
     dictionary: Dictionary
@@ -219,30 +222,30 @@ class FeatureActivation:
 def measure_rows(
     subject: Subject, rows: Sequence[Sequence[int]], measure: Measure
 ) -> Float64[ndarray, " row"]:
-    """The measure of each row of tokens, whose start token stands in front.
+    """The measure of each row of tokens, whose front token stands first.
 
-    Rows of like length are run together, so many at a time as one pass takes.
+    Rows of one length are run together, so many at a time as one pass takes.
     """
     order = np.argsort([len(row) for row in rows], kind="stable")
     parts = [
         measure.of(Pass(subject, tokens))
-        for tokens in padded_row_batches([rows[number] for number in order])
+        for tokens in equal_row_batches([rows[number] for number in order])
     ]
     found = np.empty(len(rows))
     found[order] = torch.cat(parts).numpy()
     return found
 
 
-def padded_row_batches(rows: Sequence[Sequence[int]]) -> Iterator[Int64[Tensor, "row position"]]:
-    """The rows in their order, which is that of their length, padded."""
-    batch: list[Sequence[int]] = []
-    for row in rows:
-        if batch and len(row) * (len(batch) + 1) > POSITIONS:
-            yield pad_token_rows(batch)
-            batch = []
-        batch.append(row)
-    if batch:
-        yield pad_token_rows(batch)
+def equal_row_batches(rows: Sequence[Sequence[int]]) -> Iterator[Int64[Tensor, "row position"]]:
+    """The rows in their order, which is that of their length, in batches of one length.
+
+    Of unequal rows padding would be read for nothing, and every row's logits where others end.
+    """
+    for length, some in groupby(rows, key=len):
+        alike = list(some)
+        step = max(1, POSITIONS // max(1, length))
+        for begin in range(0, len(alike), step):
+            yield torch.tensor([list(row) for row in alike[begin : begin + step]])
 
 
 def pad_token_rows(rows: Sequence[Sequence[int]]) -> Int64[Tensor, "row position"]:

@@ -9,8 +9,8 @@ from gloss.attribute.values import AttributedValue
 from gloss.errors import BadSettings, suggestion
 
 COMPONENT_KINDS = ("heads", "mlps", "layers")
-# how components of one prompt can be ablated; features have no mean activation that is theirs
-COMPONENT_REMOVALS, FEATURE_REMOVALS = ("mean", "zero"), ("zero",)
+# how components can be ablated; features have no mean activation that is theirs
+COMPONENT_REMOVALS, FEATURE_REMOVALS = ("mean", "zero", "resample"), ("zero", "resample")
 # what each value is read from, beside the prompt
 READ_FROM: Mapping[AttributedValue, tuple[str, ...]] = {
     AttributedValue.LOG_PROBABILITY: ("answer",),
@@ -19,6 +19,11 @@ READ_FROM: Mapping[AttributedValue, tuple[str, ...]] = {
     AttributedValue.KL: (),
     AttributedValue.ACTIVATION: ("feature",),
 }
+# settings that only a model in this process reads
+HERE_ALONE = (
+    *("feature", "components", "features", "device", "dtype", "adapter"),
+    "other_prompts",
+)
 ENDPOINT_VALUES = ("log_probability", "log_odds", "difference")
 
 
@@ -45,6 +50,7 @@ class AttributionQuestion:
     dtype: str = "auto"
     adapter: str = ""
     seed: int = 0  # of what is drawn to stand in for what is removed
+    other_prompts: str = ""  # a file: what a mean is over, and what is resampled from
 
     def __post_init__(self) -> None:
         if not self.prompt and not self.data:
@@ -75,6 +81,7 @@ class AttributionQuestion:
         self._check_value()
         if self.components or self.features:
             self._refuse("parts of the model are players, not of the prompt", "unit")
+        self._check_others()
         if self.removal == Removal.FADE and self.unit not in ("", PromptUnit.TOKENS):
             raise BadSettings(f"--unit {self.unit}: only tokens fade; leave it out")
 
@@ -101,6 +108,16 @@ class AttributionQuestion:
         unread = [name for name in ("answer", "other", "feature") if name not in needed]
         self._refuse(f"the value {kind} does not read it", *unread)
 
+    def _check_others(self) -> None:
+        if self.removal == Removal.RESAMPLE and not self.other_prompts:
+            raise BadSettings(
+                "--removal resample takes what other prompts have in the same place; give"
+                " --other-prompts FILE with a prompt a line, or choose another removal"
+            )
+        reads = ("", "mean", "resample") if self.components else ("", "resample")
+        if self.removal not in reads:
+            self._refuse(f"the removal {self.removal} does not read it", "other_prompts")
+
     def _check_endpoint(self) -> None:
         can = (
             "an endpoint tells how likely an answer is while words, sentences or lines are removed"
@@ -112,7 +129,7 @@ class AttributionQuestion:
             raise BadSettings(f"{can}; give --answer")
         if self.unit == PromptUnit.TOKENS or self.removal not in ("", Removal.REMOVE):
             raise BadSettings(f"{can}; for tokens and other removals run the model here")
-        self._refuse(can, "feature", "components", "features", "device", "dtype", "adapter")
+        self._refuse(can, *HERE_ALONE)
 
     @property
     def kind(self) -> AttributedValue:
@@ -133,12 +150,14 @@ class AttributionQuestion:
             return replace(self, model="")  # none is read
         if slopes:
             why = "a method that follows slopes needs tokens that fade"
-            self._refuse(why, "components", "features", "base_url")
+            self._refuse(why, "components", "features", "base_url", "other_prompts")
             if self.removal not in ("", Removal.FADE) or self.unit not in ("", PromptUnit.TOKENS):
                 raise BadSettings(f"{why}; leave --unit and --removal out")
         fades = slopes or self.removal == Removal.FADE
         parts = bool(self.components or self.features)
-        usual = "zero" if self.features else "mean" if self.components else Removal.REMOVE
+        usual = Removal.RESAMPLE if self.other_prompts else Removal.REMOVE
+        if parts and not (self.features and self.other_prompts):
+            usual = "mean" if self.components else "zero"
         removal = str(Removal.FADE if fades else self.removal or usual)
         return replace(
             self,
@@ -169,6 +188,14 @@ class NamedGame:
     value: str
     # stretches of the prompt, and the player that each is
     text: tuple[tuple[str, int | None], ...] = ()
+    reading: str = ""  # what becomes of a player that is removed, as in "words are left out"
+    notes: tuple[str, ...] = ()  # what must be known to read the outcome rightly, a sentence each
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What is said beside the outcome, a sentence each."""
+        removed = f"What is removed: {self.reading}." if self.reading else ""
+        return tuple(one for one in (removed, *self.notes) if one)
 
 
 def split_feature_name(name: str) -> tuple[str, tuple[int, ...]]:

@@ -27,7 +27,14 @@ def attribute(
         str, typer.Option(help="What is removed as a whole: words, sentences, lines or tokens.")
     ] = "",
     removal: Annotated[
-        str, typer.Option(help="remove, mask, infill or fade; of components mean or zero.")
+        str,
+        typer.Option(
+            help="remove, mask, infill, resample or fade; of components mean, zero or resample."
+        ),
+    ] = "",
+    other_prompts: Annotated[
+        str,
+        typer.Option(help="A file, a prompt a line: what is resampled from, or the mean is over."),
     ] = "",
     components: Annotated[
         str, typer.Option(help="Ask about parts of the model instead: heads, mlps or layers.")
@@ -91,6 +98,7 @@ def attribute(
         device,
         dtype,
         adapter,
+        other_prompts=other_prompts,
     )
     options = AttributionSettings(method, budget, order, folder, seed)
     report_attribution(question, options, wait=wait)

@@ -4,6 +4,7 @@ from layer to layer.
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -91,6 +92,7 @@ class Subject:
         self.anatomy = Anatomy(model, layout or find_layout(model))
         self.tokens = as_plain_tokenizer(tokenizer)
         if start_token != "bos":
+            self.tokens = copy(self.tokens)  # another subject may read with it
             self.tokens.start_token = start_token
         # what people should know of how it was loaded, a sentence each
         self.notes: tuple[str, ...] = ()
@@ -235,6 +237,20 @@ class Subject:
         ['raise', ' ValueError']
         """
         return self.tokens.encode(text)
+
+    @cached_property
+    def front_token(self) -> int:
+        """A token that may stand in front of any text, so that no word of it stands first.
+
+        Models park attention on the first position, and what stands behind a token that begins a
+        turn is read as a role. So it is the start token where there is one and the chat template
+        does not put it around every turn; or else the token that ends texts, or a line break.
+        """
+        special = self.tokens.special
+        if self.start_token is not None and self.start_token not in special.around_turns:
+            return self.start_token
+        ends = sorted(self.text_ends - special.within)
+        return next(iter([*ends, *self.encode("\n")[-1:], *self.encode(".")[-1:]]), 0)
 
     def vocabulary(self) -> Vocabulary:
         """What each token says: one entry for each row of the unembedding.

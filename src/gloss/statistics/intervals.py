@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
 from numpy import ndarray
-from scipy.special import stdtrit
 
 from gloss.records import Estimate
 
@@ -127,6 +126,8 @@ def student_quantile(freedom: int | float) -> float:
     """What Student's t exceeds on either side in 5 % of cases: 12.71 with one degree of freedom,
     1.96 with very many.
     """
+    from scipy.special import stdtrit  # slow to import, and few commands ask
+
     return float(stdtrit(freedom, 1 - OUTSIDE))
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float16, Float32, Int64
 from numpy import ndarray
-from scipy.special import ndtr, ndtri
 
 from gloss.errors import BadInput
 from gloss.store.sealed_json import damage_error
@@ -67,6 +66,8 @@ class Embeddings:
 
         The spread is that of the lower half: pairs that are alike lie in the upper one.
         """
+        from scipy.special import ndtr  # slow to import, and few runs ask
+
         some = self.of_windows(
             np.linspace(0, len(self.starts) - 1, min(COMPARED, len(self.starts))).astype(np.int64)
         )
@@ -80,5 +81,7 @@ class Embeddings:
         """The cosine that the nearest of so many windows exceeds in one case of twenty, where no
         two say alike.
         """
+        from scipy.special import ndtri
+
         median, spread = self.chance
         return median + spread * float(ndtri(1 - BY_CHANCE / max(number, 1)))

@@ -8,16 +8,28 @@ which two averaged, is kept is chosen on masks that neither fitted nor judge.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 
 import numpy as np
 
+from gloss.attribute.bases import Basis
 from gloss.attribute.game import Game, ValuedMasks, as_evaluations
+from gloss.attribute.mask_budget import MaskBudget
 from gloss.attribute.methods.exact import exact_interactions
-from gloss.attribute.result.faithfulness import MaskSplit, judge_fits, split_masks
-from gloss.attribute.result.interactions import Interactions
+from gloss.attribute.result.average_effects import average_effects, sets_of_interest
+from gloss.attribute.result.faithfulness import (
+    NEAR_KIND,
+    OTHER_KIND,
+    UNIFORM_KIND,
+    MaskSplit,
+    judge_fits,
+    mask_parts,
+)
+from gloss.attribute.result.interactions import Faithfulness, Interactions
+from gloss.attribute.result.prediction_r2 import r2
+from gloss.attribute.solve.cross_fit import FRESH, PARTS, CrossFit, Sample, cross_fit
 from gloss.attribute.solve.lasso_path import choose_penalty, fit_at_penalty
 from gloss.attribute.solve.sparse_regression import (
     Atom,
@@ -27,15 +39,18 @@ from gloss.attribute.solve.sparse_regression import (
     fit_least_squares,
     make_literals,
     predict_values,
+    sum_fits,
 )
 from gloss.attribute.solve.spectral_peeling import CodedMasks
-from gloss.errors import require_at_least
+from gloss.errors import BadSettings, require_at_least
+from gloss.records import Estimate
 
 FIRST_MASKS = 256  # masks, or up to twice as many, before the budget is first doubled
 EARLY_OPERATIONS = 6e8  # of screens while masks can still be added
 SINGLE_FIT_TOLERANCE = 1.03  # how much worse a fit alone may be than the mean of two
 # R2 below which the last masks are coded ones, unless conjunctions alone did best
 CODED_BELOW_R2 = 0.9
+MEMBERS_TOLERANCE = 1.05  # how much worse one member of a cross-fit may be than their mean is
 SOLVED_R2 = 0.995  # R2 on the validation masks from which on no other decoder is tried
 PURSUITS = {"parities": True, "conjunctions": False}
 LASSO_ORDER = 2
@@ -48,41 +63,127 @@ class Auto:
     Stops at a held-out R2 of `enough`, or when all is spent.
     """
 
-    budget: int = 4096  # masks at most
+    budget: int = 4096  # values at most
     order: int = 5
     enough: float = 0.99
     operations: float = 1.2e10  # multiplications that one screen of all larger sets may take
+    near: float = 0.9  # share of the players that masks near the whole keep
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "budget", "order", "operations")
+        if not 0.5 < self.near < 1:
+            raise BadSettings(
+                f"near is {self.near}; give the share of the players that masks near the whole"
+                " keep, above 0.5 and below 1, such as 0.9"
+            )
 
     def attribute(self, game: Game, rng: np.random.Generator) -> Interactions:
-        """Fourier coefficients; all, where the budget pays for every mask.
+        """Fourier coefficients; all, where the budget pays for every mask and values do not differ
+        when they are asked for again.
 
         Raises BadInput for too few values.
         """
         known = as_evaluations(game)
-        totals = doubling_budgets(min(self.budget, known.available))
-        search = DecoderSearch(self.order)
-        masks, coded = known.uniform(totals[0], rng), None
+        masks = MaskBudget(known, round(100 * self.near), min(self.budget, known.available))
+        totals = doubling_budgets(masks.left)
+        search, coded = DecoderSearch(self.order), None
+        masks.draw(totals[0], rng)
+        noise = masks.ask_again()
         for following in [*totals[1:], None]:
-            if len(masks.values) == 2 ** len(game.players):
-                return exact_interactions("auto", game.players, masks)
-            split = split_masks(masks, coded.once if coded else None)
+            if masks.whole and not (noise and noise.deviation):
+                return finish(exact_interactions("auto", game.players, masks.uniform), masks)
+            split = masks.split(coded)
             sums = search.best(split, EARLY_OPERATIONS if following else self.operations, coded)
             found = judge_fits("auto", game.players, split, *sums, rng)
-            if following is None or found.faithfulness.r2.value >= self.enough:
-                return found
-            more = following - len(masks.values) - masks.failed
-            parities = any(fit.parity for _, fit in sums[0])
+            if self.is_enough(found):
+                return finish(found, masks)
+            if following is None:
+                crossed, fit = judge_cross_fit(split, self.order, masks, rng)
+                better = is_as_good(fit, split, sums[0])
+                return finish(crossed if better else found, masks)
+            parities = any(isinstance(fit, AtomFit) and fit.parity for _, fit in sums[0])
             if (
                 following == totals[-1]
                 and parities
                 and found.faithfulness.r2.value < CODED_BELOW_R2
             ):
-                coded = CodedMasks.of(known, more, self.order, rng)
-            masks = masks.concatenate(known.uniform(more - (coded.cost if coded else 0), rng))
+                coded = CodedMasks.of(known, following - masks.drawn, self.order, rng)
+            masks.draw(following - (coded.cost if coded else 0), rng)
         raise AssertionError("the last round returns")
+
+    def is_enough(self, found: Interactions) -> bool:
+        """Whether more masks are not needed: R2 is high among half-empty masks and near the
+        whole.
+        """
+        trust = found.faithfulness
+        return trust.r2.value >= self.enough and (
+            trust.near_n == 0 or not trust.near.value < self.enough
+        )
+
+
+def finish(found: Interactions, masks: MaskBudget) -> Interactions:
+    """With what was measured as it is, how noisy values are, and how many were used."""
+    sizes = {one: abs(found.averages[one].value) for one in found.averages}
+    measured = masks.measure(sorted(sizes, key=lambda one: (-sizes[one], one)))
+    trust = replace(found.faithfulness, noise=masks.known.noise(), kept=masks.percent)
+    return replace(
+        found,
+        faithfulness=trust,
+        measured=measured,
+        evaluations=found.evaluations + (0 if masks.is_table or trust.whole else masks.beside),
+        failed=found.failed + measured.failed,
+    )
+
+
+def judge_cross_fit(
+    split: MaskSplit, order: int, masks: MaskBudget, rng: np.random.Generator
+) -> tuple[Interactions, CrossFit]:
+    """The mean of several decoders' fits, judged on all masks by those that were not fitted to
+    them.
+    """
+    everything, kinds = split.everything, split.kinds
+    parts = np.where(kinds == OTHER_KIND, -1, mask_parts(everything.masks, PARTS))
+    crossed = cross_fit(Sample(everything, kinds), parts, order, EARLY_OPERATIONS, rng)
+    missed = everything.values - crossed.predicted
+    judged: dict[int, Estimate] = {}
+    for kind, kept in ((UNIFORM_KIND, 0.5), (NEAR_KIND, masks.percent / 100)):
+        own = kinds == kind
+        fresh = rng.random((FRESH, masks.players)) < kept
+        values, predicted = everything.values[own], crossed.predicted[own]
+        judged[kind] = r2(values, predicted, rng, less=crossed.disagreement(fresh))
+    uniform, near = kinds == UNIFORM_KIND, kinds == NEAR_KIND
+    coefficients = sum_fits(crossed.fits)
+    sets = sets_of_interest(coefficients, masks.players)
+    found = Interactions(
+        players=masks.known.players,
+        coefficients=coefficients,
+        basis=Basis.FOURIER,
+        method="auto",
+        faithfulness=Faithfulness(
+            judged[UNIFORM_KIND],
+            int(uniform.sum()),
+            near=judged[NEAR_KIND],
+            near_n=int(near.sum()),
+            spread=float(everything.values[uniform].std()),
+            near_spread=float(everything.values[near].std()) if near.any() else np.nan,
+        ),
+        evaluations=len(everything.values),
+        failed=everything.failed,
+        averages=average_effects(coefficients, sets, everything.masks[uniform], missed[uniform]),
+    )
+    return found, crossed
+
+
+def is_as_good(crossed: CrossFit, split: MaskSplit, before: WeightedFits) -> bool:
+    """Whether it predicts masks that neither was fitted to at least as well."""
+    out = split.out
+    values, weights = (
+        split.everything.values[out],
+        Sample(split.everything, split.kinds).weights[out],
+    )
+    own = weights @ (values - crossed.predicted[out]) ** 2
+    single = weights @ (values - predict_values(before, split.everything.masks[out])) ** 2
+    return bool(own <= MEMBERS_TOLERANCE * single)
 
 
 def doubling_budgets(budget: int) -> list[int]:

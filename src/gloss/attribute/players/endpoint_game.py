@@ -118,6 +118,16 @@ class EndpointGame:
             self.client.run(self.ask(self.remaining(mask)) for mask in masks), dtype=np.float64
         )
 
+    def values_again(
+        self, masks: Bool[ndarray, "mask player"], time: int
+    ) -> Float64[ndarray, " mask"]:
+        """Other samples of the same; what is read from log-probabilities is read again."""
+        first = time * self.samples
+        return np.array(
+            self.client.run(self.ask(self.remaining(mask), first) for mask in masks),
+            dtype=np.float64,
+        )
+
     def remaining(self, kept: Bool[ndarray, " player"]) -> str:
         """The text of the players that are kept, as it stood, and the question."""
         rest = remaining_text(self.text, unit_spans(self.text, self.unit), kept)
@@ -131,8 +141,8 @@ class EndpointGame:
             for index, (begin, end) in enumerate(unit_spans(self.text, self.unit))
         )
 
-    def ask(self, prompt: str) -> Conversation[float]:
-        """The value of one text."""
+    def ask(self, prompt: str, first: int = 0) -> Conversation[float]:
+        """The value of one text; samples are numbered from `first` on."""
         wanted = [self.answer, self.other] if self.other else [self.answer]
         chat = (Message("user", prompt),)
         if self.value_source is ValueSource.OWN_TEXT:
@@ -151,7 +161,7 @@ class EndpointGame:
         # Each sample is a prompt of its own; equal ones would be asked once.
         answers = yield [
             Prompt(chat, max_tokens=40 + number, temperature=1.0, cut_short=True)
-            for number in range(self.samples)
+            for number in range(first, first + self.samples)
         ]
         said = [self.answer.lower() in one.text.lower() for one in answers if one.text is not None]
         return float(np.mean(said)) if said else float("nan")

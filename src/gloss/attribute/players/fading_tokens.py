@@ -24,11 +24,11 @@ ROWS = 64  # in one pass
 class FadingTokens:
     """Tokens as players whose embeddings are multiplied by their masks.
 
-    Positions stay, and so does the start token, and every token of an answer behind the prompt.
+    Positions stay, and so does the front token, and every token of an answer behind the prompt.
     """
 
     subject: Subject
-    tokens: tuple[int, ...]  # without the start token
+    tokens: tuple[int, ...]  # without the front token
     measure: Measure
 
     def __post_init__(self) -> None:
@@ -60,12 +60,11 @@ class FadingTokens:
         return np.concatenate(values).astype(np.float64), np.concatenate(slopes).astype(np.float64)
 
     def _run(self, masks: Float32[Tensor, "mask player"], *, grad: bool) -> tuple[ndarray, ndarray]:
-        front = [] if self.subject.start_token is None else [self.subject.start_token]
-        rows = torch.tensor([[*front, *self.tokens]]).repeat(len(masks), 1)
+        rows = torch.tensor([[self.subject.front_token, *self.tokens]]).repeat(len(masks), 1)
         masks = masks.to(self.subject.device).requires_grad_(grad)
 
         def fade(tokens: Int64[Tensor, "row position"]) -> Mapping[Site, Edit]:
-            before = masks.new_ones(len(masks), len(front))
+            before = masks.new_ones(len(masks), 1)
             behind = masks.new_ones(len(masks), tokens.shape[1] - rows.shape[1])
             scale = torch.cat([before, masks, behind], dim=1)[:, :, None]
             return {self.subject.site("resid_pre.0"): lambda x: x * scale.to(x.dtype)}

@@ -29,8 +29,9 @@ class Ablation(StrEnum):
     """What takes the place of what a component gives."""
 
     ZERO = "zero"
-    MEAN = "mean"  # its mean over the prompts and positions
-    # what it gives for the prompt before, at the same position, or at its last where it is shorter
+    MEAN = "mean"  # its mean over the prompts and positions, or those of other prompts
+    # what it gives for the prompt before, or for another prompt, at the same position, or at its
+    # last where it is shorter
     RESAMPLE = "resample"
 
 
@@ -221,6 +222,8 @@ class AblationGame:
     tokens: Int64[Tensor, "prompt position"]  # start token in front, PADDING behind
     measure: Measure
     ablation: Ablation = Ablation.MEAN
+    # other prompts: those that the mean is over, or one for each prompt to resample from
+    reference: Int64[Tensor, "other place"] | None = None
 
     def __post_init__(self) -> None:
         if self.ablation is Ablation.MEAN and isinstance(self.components, Features):
@@ -228,7 +231,13 @@ class AblationGame:
                 "features cannot be ablated to the mean, which is no activation of theirs; choose"
                 " zero or resample"
             )
-        if self.ablation is Ablation.RESAMPLE and len(self.tokens) < 2:
+        if self.reference is not None:
+            if self.ablation is Ablation.RESAMPLE and len(self.reference) != len(self.tokens):
+                raise BadInput(
+                    f"{len(self.reference)} other prompts were given to resample {len(self.tokens)}"
+                    " prompts; give one for each"
+                )
+        elif self.ablation is Ablation.RESAMPLE and len(self.tokens) < 2:
             raise BadSettings(
                 "resample takes what a component gives for another prompt, and there is one prompt;"
                 " choose zero or mean, or give more"
@@ -293,17 +302,19 @@ class AblationGame:
             case Ablation.MEAN:
                 return self.means
             case Ablation.RESAMPLE:
-                clean = self.subject.run(tokens, read=self.components.sites).activations
-                last = (tokens != PADDING).sum(1, keepdim=True).roll(1, dims=0) - 1
+                others = tokens.roll(1, dims=0) if self.reference is None else self.reference
+                clean = self.subject.run(others, read=self.components.sites).activations
+                last = (others != PADDING).sum(1, keepdim=True) - 1
                 position = torch.arange(tokens.shape[1]).minimum(last)
-                row = torch.arange(len(tokens)).roll(1)[:, None]
+                row = torch.arange(len(tokens))[:, None]
                 return {site: x.cpu()[row, position] for site, x in clean.items()}
 
     @cached_property
     def means(self) -> Mapping[Site, Float[Tensor, "1 1 d"]]:
         """Each site's mean over the prompts and positions, from one clean run."""
-        clean = self.subject.run(self.tokens, read=self.components.sites).activations
-        real = (self.tokens != PADDING)[..., None]
+        tokens = self.tokens if self.reference is None else self.reference
+        clean = self.subject.run(tokens, read=self.components.sites).activations
+        real = (tokens != PADDING)[..., None]
         return {
             site: ((x.cpu() * real).sum((0, 1)) / real.sum())[None, None]
             for site, x in clean.items()

@@ -2,6 +2,7 @@
 or make a feature fire at the last token.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,19 +14,21 @@ from gloss.attribute.measures import Measure, Pass, measure_rows
 from gloss.attribute.players.prompt_parts import CutPrompt
 from gloss.models.subject import Subject
 
-EMPTY_PROMPT = "\n"  # read where every player is gone and the subject has no start token
-
 
 @dataclass(frozen=True)
 class PromptGame:
     """The value of what is left of a prompt: a measure of the subject after it.
 
-    Equal rests are run once.
+    Every rest, and the whole prompt, is read behind the same front token, so that no player ever
+    stands first. Equal rests are run once.
     """
 
     subject: Subject
     prompt: CutPrompt
     measure: Measure
+    # the same players with other tokens in their places, over which the value is the mean; empty
+    # for the prompt itself
+    versions: tuple[CutPrompt, ...] = ()
 
     @property
     def players(self) -> tuple[str, ...]:
@@ -34,17 +37,23 @@ class PromptGame:
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """One value a mask."""
-        rows = [tuple(self.row(mask)) for mask in masks]
-        distinct = list(dict.fromkeys(rows))
+        return self.measured(
+            [
+                [tuple(self.row(mask, version)) for version in self.versions or (self.prompt,)]
+                for mask in masks
+            ]
+        )
+
+    def measured(self, rows: Sequence[Sequence[tuple[int, ...]]]) -> Float64[ndarray, " mask"]:
+        """The mean over each mask's rows of tokens; equal rows are run once."""
+        distinct = list(dict.fromkeys(row for each in rows for row in each))
         values = measure_rows(self.subject, distinct, self.measure)
         found = dict(zip(distinct, values.tolist(), strict=True))
-        return np.array([found[row] for row in rows])
+        return np.array([np.mean([found[row] for row in each]) for each in rows])
 
-    def row(self, kept: Bool[ndarray, " player"]) -> list[int]:
-        """The tokens that the subject gets, its start token in front."""
-        front = [] if self.subject.start_token is None else [self.subject.start_token]
-        remaining = self.prompt.remaining(kept)
-        return [*front, *remaining] or self.subject.encode(EMPTY_PROMPT)
+    def row(self, kept: Bool[ndarray, " player"], prompt: CutPrompt | None = None) -> list[int]:
+        """The tokens that the subject gets of a version, its front token before them."""
+        return [self.subject.front_token, *(prompt or self.prompt).remaining(kept)]
 
 
 POSITIONS = 32_768  # in one forward pass, those that are read once included

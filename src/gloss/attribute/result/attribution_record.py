@@ -22,6 +22,7 @@ def attribution_record(
         "question": asdict(question),
         "settings": dict(settings),
         "value": named_game.value,
+        "told": list(named_game.told),
         "players": list(found.players),
         "coefficients": {
             "mobius": coefficient_rows(own),

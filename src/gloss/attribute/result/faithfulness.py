@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from gloss.attribute.bases import Basis, PlayerSet, evaluate_coefficients
 from gloss.attribute.game import Evaluations, ValuedMasks, packed_masks
+from gloss.attribute.result.average_effects import average_effects, sets_of_interest
 from gloss.attribute.result.interactions import Faithfulness, Interactions
 from gloss.attribute.result.prediction_r2 import r2
 from gloss.attribute.solve.sparse_regression import (
     WeightedFits,
-    coefficient_intervals,
     predict_values,
     sum_fits,
 )
@@ -29,18 +29,26 @@ MOST_WHOLE = 32  # players of games whose masks might all be known
 
 class MaskSplit(NamedTuple):
     """The same masks, split by their place in the order drawn: a later, larger part holds an
-    earlier one.
+    earlier one. A mask that comes more than once is in one part alone.
     """
 
     everything: ValuedMasks
     fitted: ValuedMasks  # all but those held out
-    held_out: ValuedMasks
+    held_out: ValuedMasks  # that keep half
+    near: ValuedMasks  # held out, too: near the whole
     train: ValuedMasks  # of those fitted, the ones that fits are made from
     validation: ValuedMasks  # and the ones that choose among fits
+    kinds: Int64[ndarray, " mask"]  # of everything: uniform, near the whole, or learnt from alone
+    out: Bool[ndarray, " mask"]  # of everything: held out
 
 
-def split_masks(uniform: ValuedMasks, others: ValuedMasks | None = None) -> MaskSplit:
-    """`others` are not uniform: they are learnt from, and judge nothing.
+UNIFORM_KIND, NEAR_KIND, OTHER_KIND = 0, 1, 2
+
+
+def split_masks(
+    uniform: ValuedMasks, near: ValuedMasks | None = None, others: ValuedMasks | None = None
+) -> MaskSplit:
+    """`others` are neither uniform nor near the whole: they are learnt from, and judge nothing.
 
     Raises BadInput where the game gave too few values.
     """
@@ -50,16 +58,36 @@ def split_masks(uniform: ValuedMasks, others: ValuedMasks | None = None) -> Mask
             f" {FEWEST_VALUES} masks are needed, so give a larger budget, or use exact for a small"
             " game"
         )
-    everything = uniform.concatenate(others) if others else uniform
-    places = np.arange(len(everything.values)) % HELD_OUT_EVERY
-    places[len(uniform.values) :] = 0
-    out, validation = places == HELD_OUT_EVERY - 1, places == HELD_OUT_EVERY // 2 - 1
+    everything, kinds = uniform, [UNIFORM_KIND] * len(uniform.values)
+    places = [mask_parts(uniform.masks, HELD_OUT_EVERY)]
+    for more, kind in ((near, NEAR_KIND), (others, OTHER_KIND)):
+        if more is not None:
+            everything = everything.concatenate(more)
+            kinds += [kind] * len(more.values)
+            places.append(mask_parts(more.masks, HELD_OUT_EVERY) * (kind == NEAR_KIND))
+    place, kind = np.concatenate(places), np.array(kinds)
+    out, validation = place == HELD_OUT_EVERY - 1, place == HELD_OUT_EVERY // 2 - 1
 
     def those(which: np.ndarray) -> ValuedMasks:
         return ValuedMasks(everything.masks[which], everything.values[which])
 
     return MaskSplit(
-        everything, those(~out), those(out), those(~out & ~validation), those(validation)
+        everything,
+        those(~out),
+        those(out & (kind == UNIFORM_KIND)),
+        those(out & (kind == NEAR_KIND)),
+        those(~out & ~validation),
+        those(validation),
+        kind,
+        out,
+    )
+
+
+def mask_parts(masks: Bool[ndarray, "mask player"], parts: int) -> Int64[ndarray, " mask"]:
+    """A part for each mask, in turn; equal masks are in the same."""
+    numbers: dict[bytes, int] = {}
+    return np.array(
+        [numbers.setdefault(key, len(numbers)) % parts for key in packed_masks(masks)], np.int64
     )
 
 
@@ -75,17 +103,27 @@ def judge_fits(
 
     `after` was fitted to all masks.
     """
-    everything, held_out = split.everything, split.held_out
-    faithful = r2(held_out.values, predict_values(before, held_out.masks), rng)
+    everything, held_out, near = split.everything, split.held_out, split.near
+    missed = held_out.values - predict_values(before, held_out.masks)
+    faithfulness = Faithfulness(
+        r2(held_out.values, held_out.values - missed, rng),
+        len(held_out.values),
+        near=r2(near.values, predict_values(before, near.masks), rng),
+        near_n=len(near.values),
+        spread=float(held_out.values.std()),
+        near_spread=float(near.values.std()) if len(near.values) else np.nan,
+    )
+    coefficients = sum_fits(after)
+    sets = sets_of_interest(coefficients, len(players))
     return Interactions(
         players=players,
-        coefficients=sum_fits(after),
+        coefficients=coefficients,
         basis=Basis.FOURIER,
         method=method,
-        faithfulness=Faithfulness(faithful, len(held_out.values)),
+        faithfulness=faithfulness,
         evaluations=len(everything.values),
         failed=everything.failed,
-        stability=coefficient_intervals(after, everything.masks, everything.values, rng),
+        averages=average_effects(sum_fits(before), sets, held_out.masks, missed),
     )
 
 

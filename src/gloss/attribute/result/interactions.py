@@ -10,9 +10,12 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 
 from gloss.attribute.bases import Basis, PlayerSet, convert_basis, evaluate_coefficients
+from gloss.attribute.game import Noise
 from gloss.attribute.result.indices import Index, compute_index
+from gloss.attribute.result.measured import MeasuredSets
 from gloss.records import Estimate
 
+MISSING = Estimate.missing()
 EXPLAINED_R2 = 0.5  # the held-out R2 from which on a game counts as explained
 
 
@@ -23,11 +26,42 @@ class Faithfulness:
     r2: Estimate  # at most 1; at most 0 where they predict no better than the mean
     n: int  # held-out masks, or all that there are
     whole: bool = False  # over all masks of the game, so that none is left to predict
+    near: Estimate = MISSING  # the same on masks near the whole, where they were asked about
+    near_n: int = 0
+    kept: int = 90  # per cent of the players that these keep
+    noise: Noise | None = None  # of the game's values; None where no mask was asked about twice
+    # the standard deviations of the values that `r2` and `near` are of
+    spread: float = math.nan
+    near_spread: float = math.nan
+
+    @property
+    def most(self) -> float:
+        """The R2 that noise leaves to any account of values that keep half."""
+        return self.most_of(self.spread)
+
+    def most_of(self, spread: float) -> float:
+        """The R2 that noise leaves to any account of values with this standard deviation."""
+        if self.noise is None or not self.noise.deviation:
+            return 1.0
+        return max(0.0, 1 - (self.noise.deviation / spread) ** 2) if spread else 0.0
 
     @property
     def explained(self) -> bool:
-        """Whether R2 reaches the least at which coefficients are worth reading."""
-        return self.r2.value >= EXPLAINED_R2
+        """Whether R2 reaches the least at which coefficients are worth reading: half of what noise
+        leaves, among half-empty masks and, where these were asked about, near the whole.
+        """
+        return self.explains_half and not self.fails_near
+
+    @property
+    def explains_half(self) -> bool:
+        """Whether it holds among masks that keep half."""
+        return self.r2.value >= EXPLAINED_R2 * self.most > 0
+
+    @property
+    def fails_near(self) -> bool:
+        """Whether it does not hold near the whole, where values differ by more than noise."""
+        most = self.most_of(self.near_spread)
+        return self.near_n > 0 and most > 0 and self.near.value < EXPLAINED_R2 * most
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +78,12 @@ class Interactions:
     faithfulness: Faithfulness
     evaluations: int  # different masks whose value the method used, held-out ones included
     failed: int = 0  # masks besides, for which the game gave no number
-    # coefficients over a bootstrap of masks
+    # each coefficient with its interval, of methods that have one
     stability: Mapping[PlayerSet, Estimate] = field(default_factory=dict, repr=False)
+    # what sets add on average over masks that keep half of the others (Banzhaf interaction index),
+    # the fit corrected by what it misses: of single players and of the strongest sets
+    averages: Mapping[PlayerSet, Estimate] = field(default_factory=dict, repr=False)
+    measured: MeasuredSets | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for one in self.coefficients:
@@ -110,36 +148,68 @@ class Interactions:
     def summary_sentence(self) -> str:
         """In a sentence, how far this explains the game.
 
-        Below R2 0.5 that it does not, and why that may be so.
+        Where R2 is below 0.5, or half of what noise leaves, that it does not, and why that may be.
         """
-        found, n = self.faithfulness.r2, self.faithfulness.n
+        trust, n = self.faithfulness, self.faithfulness.n
+        found = trust.r2
         if found.value != found.value:
-            if self.faithfulness.whole:
+            if trust.whole:
                 return f"Nothing to explain: the value is the same for all {n} masks."
             return (
                 f"Nothing to explain: the value is the same for all {n} held-out masks, or there"
                 " are too few of them."
             )
-        if found.value == 1 and self.evaluations == 2 ** len(self.players):
+        if trust.whole and found.value == 1:
             return (
-                f"Known whole: all {self.evaluations:,} masks were valued, so that nothing is left"
-                " to predict."
+                f"Known whole: all {n:,} masks were valued, so that nothing is left to predict."
+                f"{noise_sentence(trust)}"
             )
-        r2_phrase = (
+        half = (
             f"R2 {found.value:.2f} over all {n} masks"
-            if self.faithfulness.whole
-            else f"R2 {found.value:.2f} [{found.low:.2f}, {found.high:.2f}] on {n} masks that were"
-            " not fitted to"
+            if trust.whole
+            else f"R2 {interval_in_words(found)} on {n} unseen masks that keep half"
         )
-        if self.faithfulness.explained:
-            return f"Explained: {r2_phrase}, from {self.evaluations} evaluations."
+        near = (
+            f"; R2 {interval_in_words(trust.near)} on {trust.near_n} near the whole ({trust.kept} %"
+            " kept)"
+            if trust.near_n and trust.near.value == trust.near.value
+            else ""
+        )
+        said = f"{half}{near}"
+        if trust.explained:
+            return f"Explained: {said}, from {self.evaluations:,} values.{noise_sentence(trust)}"
+        return f"Not explained: {said}. {self._why_not()}{noise_sentence(trust)}"
+
+    def _why_not(self) -> str:
+        """Why an account may fail, and what that means for its coefficients."""
+        trust = self.faithfulness
+        if trust.explains_half:
+            return (
+                "It holds among half-empty masks but not near the whole: do not read it as what"
+                " would change if little were removed."
+            )
         few = (
             "The game is made"
-            if self.faithfulness.whole
-            else f"The {self.evaluations} evaluations may be too few, the values noisy, or the game"
-            " made"
+            if trust.whole
+            else f"The {self.evaluations:,} values may be too few, or noisy, or the game made"
         )
         return (
-            f"Not explained: {r2_phrase}. {few} of more or larger interactions than {self.method}"
-            " looks for; do not read its coefficients as reasons."
+            f"{few} of more or larger interactions than {self.method} looks for; do not read its"
+            " coefficients as reasons."
         )
+
+
+def interval_in_words(found: Estimate) -> str:
+    """A number and its interval."""
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def noise_sentence(trust: Faithfulness) -> str:
+    """How much values differ when they are asked for again, and what R2 that leaves."""
+    if trust.noise is None or not trust.noise.deviation:
+        return ""
+    return (
+        f" Values are noisy: the same mask differs by ± {trust.noise.deviation:.3g} when it is"
+        f" asked about again ({trust.noise.masks:,} masks), which leaves an R2 of"
+        f" {trust.most:.2f} to any account of them."
+    )

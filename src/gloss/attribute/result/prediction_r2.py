@@ -17,9 +17,13 @@ def r2(
     values: Float64[ndarray, " mask"],
     predicted: Float64[ndarray, " mask"],
     rng: np.random.Generator,
+    less: float = 0.0,
 ) -> Estimate:
     """1 - squared error over squared deviation from the mean: at most 1, below 0 where the mean
     itself predicts better.
+
+    `less` is taken off the mean squared error, as where the predictions are those of members and
+    their mean errs by so much less.
 
     The interval is the percentile bootstrap's, widened for few masks by Student's t. Missing for
     fewer than two masks, or where all values are the same.
@@ -27,12 +31,13 @@ def r2(
     spread = values - values.mean() if len(values) else values
     if len(values) < 2 or not (spread**2).sum() > 1e-24 * max(1.0, float((values**2).sum())):
         return Estimate.missing()
-    error = (values - predicted) ** 2
+    error = (values - predicted) ** 2 - less
     point = 1 - float(error.sum() / (spread**2).sum())
     low, high = np.quantile(
         draws(error, spread, rng), (tail := small_sample_tail(len(values)), 1 - tail)
     )
-    return Estimate(point, min(float(low), point), max(float(high), point))
+    point, low, high = (min(each, 1.0) for each in (point, float(low), float(high)))
+    return Estimate(point, min(low, point), max(high, point))
 
 
 def draws(

@@ -14,11 +14,12 @@ from numpy import ndarray
 from gloss.attribute.bases import PlayerSet
 
 NO_SPLIT = -1  # the feature of a node whose rows stay together
+MOST_SETS = 50_000  # of a forest's spectrum
 
 
 @dataclass(frozen=True, slots=True)
 class BoostingSettings:
-    """How trees are grown. A leaf holds at least `smallest_leaf` masks.
+    """How trees are grown. A leaf holds at least `smallest_leaf` of the masks that grow its tree.
 
     Growth ends after `patience` trees that help no more.
     """
@@ -28,6 +29,7 @@ class BoostingSettings:
     most_trees: int = 500
     smallest_leaf: int = 20
     patience: int = 30
+    rows: float = 1.0  # share of the masks that each tree is grown on, drawn anew (Friedman, 2002)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +51,35 @@ class TreeForest:
         """Splits between the root and a leaf."""
         return int(self.leaves.shape[1]).bit_length() - 1
 
+    def predict(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
+        """The value at each mask."""
+        found, x = np.full(len(masks), self.base), masks.astype(np.float32)
+        for asks, leaves in zip(self.players, self.leaves, strict=True):
+            found += leaves[leaf_places(x, asks, self.depth)]
+        return found
+
+    def fourier(self, share: float = 1.0) -> dict[PlayerSet, float]:
+        """`share` times the function, as Fourier coefficients; of millions the largest."""
+        if not len(self.leaves):
+            return {(): share * self.base}
+        players = int(self.players.max(initial=0)) + 1
+        spectrum = forest_spectrum(self, players, MOST_SETS)
+        return {one: share * value for one, value in spectrum.items()}
+
 
 def boost_trees(
     kept: Bool[ndarray, "mask player"],
     values: Float64[ndarray, " mask"],
     held_out: Bool[ndarray, " mask"],
     asked: BoostingSettings,
+    rng: np.random.Generator | None = None,
 ) -> tuple[TreeForest, float]:
     """Fit trees one after the other to what is left of the values (Friedman, 2001), and stop where
     held-out masks say so.
 
     Gives the forest up to its best tree, and its mean squared error on the held-out masks. Where
-    none are held out, all trees are grown and the error is not a number.
+    none are held out, all trees are grown and the error is not a number. `rng` draws the rows of
+    each tree, where it is not grown on all.
     """
     x = np.concatenate([kept[~held_out], kept[held_out]]).astype(np.float32)
     y = np.concatenate([values[~held_out], values[held_out]])
@@ -75,9 +94,13 @@ def boost_trees(
         asked.most_trees,
     )
     for tree in range(asked.most_trees):
-        at = grow_tree(x, left.astype(np.float32), fitted, asked, players[tree])
+        grown_on = np.arange(fitted)
+        if rng and asked.rows < 1:
+            grown_on = np.sort(rng.permutation(fitted)[: max(1, round(asked.rows * fitted))])
+        grow_tree(x[grown_on], left[grown_on].astype(np.float32), asked, players[tree])
+        at = leaf_places(x, players[tree], asked.depth)
         leaves[tree] = asked.rate * leaf_values(
-            at[:fitted], left[:fitted], players[tree], asked.depth
+            at[grown_on], left[grown_on], players[tree], asked.depth
         )
         left -= leaves[tree][at]
         if fitted == len(y):
@@ -95,23 +118,29 @@ def boost_trees(
 def grow_tree(
     x: Float32[ndarray, "mask player"],
     left: Float32[ndarray, " mask"],
-    fitted: int,
     asked: BoostingSettings,
     players: Int64[ndarray, " node"],
-) -> Int64[ndarray, " mask"]:
-    """Split level by level, each node where the squared error falls most.
-
-    Gives each mask's leaf and fills in `players`.
-    """
+) -> None:
+    """Split level by level, each node where the squared error falls most; fills in `players`."""
     at = np.zeros(len(x), np.int64)
     rows = np.arange(len(x))
     for level in range(asked.depth):
         nodes = 2**level
-        chosen = best_splits(x[:fitted], left[:fitted], at[:fitted], nodes, asked.smallest_leaf)
+        chosen = best_splits(x, left, at, nodes, asked.smallest_leaf)
         if (chosen == NO_SPLIT).all():
-            return at * 2 ** (asked.depth - level)
+            return
         players[nodes - 1 : 2 * nodes - 1] = chosen
         asks = chosen[at]
+        at = 2 * at + ((asks != NO_SPLIT) & (x[rows, asks] == 0))
+
+
+def leaf_places(
+    x: Float32[ndarray, "mask player"], players: Int64[ndarray, " node"], depth: int
+) -> Int64[ndarray, " mask"]:
+    """The leaf of each mask."""
+    at, rows = np.zeros(len(x), np.int64), np.arange(len(x))
+    for level in range(depth):
+        asks = players[2**level - 1 + at]
         at = 2 * at + ((asks != NO_SPLIT) & (x[rows, asks] == 0))
     return at
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb, log, sqrt
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
 
 from gloss.attribute.bases import PlayerSet, conjunction_coefficients, drop_zero_coefficients
-from gloss.records import Estimate
 
 Atom = tuple[int, ...]  # sorted literals, whose product it is
 MOST_ROWS = 1000  # masks that a screen of four or five literals looks at
@@ -416,28 +416,21 @@ class AtomFit:
         removed = tuple(one - self.players for one in atom if one >= self.players)
         return conjunction_coefficients(kept, removed, weight)
 
-    def bootstrap_deviation(
-        self,
-        masks: Bool[ndarray, "mask player"],
-        values: Float64[ndarray, " mask"],
-        rng: np.random.Generator,
-    ) -> Float64[ndarray, "atom draw"]:
-        """How the weights move when masks are drawn with replacement: the bootstrap, to first
-        order, for the atoms as chosen.
-        """
-        if not self.atoms:
-            return np.empty((0, RESAMPLES))
-        rows = (
-            make_literals(masks, parity=self.parity).centred_products(self.atoms).astype(np.float64)
-        )
-        counts = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), RESAMPLES).T
-        left = values - self.predict(masks)
-        # what fitting took out of the error
-        freed = left * np.sqrt(len(values) / max(1, len(values) - len(self.atoms)))
-        return np.linalg.solve(gram_matrix(rows), (rows * freed) @ (counts - 1.0))
+
+@runtime_checkable
+class Fit(Protocol):
+    """A function of masks that was fitted."""
+
+    def predict(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
+        """The value at each mask."""
+        ...
+
+    def fourier(self, share: float = 1.0) -> dict[PlayerSet, float]:
+        """`share` times the function, as Fourier coefficients."""
+        ...
 
 
-WeightedFits = Sequence[tuple[float, AtomFit]]  # fits with the share of each
+WeightedFits = Sequence[tuple[float, Fit]]  # fits with the share of each
 
 
 def make_literals(masks: Bool[ndarray, "mask player"], *, parity: bool) -> Literals:
@@ -484,34 +477,6 @@ def sum_fits(fits: WeightedFits) -> dict[PlayerSet, float]:
     return drop_zero_coefficients(found)
 
 
-def coefficient_intervals(
-    fits: WeightedFits,
-    masks: Bool[ndarray, "mask player"],
-    values: Float64[ndarray, " mask"],
-    rng: np.random.Generator,
-) -> dict[PlayerSet, Estimate]:
-    """Each coefficient with its 95 % interval over a bootstrap of masks, the choice of sets taken
-    as given.
-    """
-    moves: dict[PlayerSet, Float64[ndarray, " draw"]] = {}
-    for share, fit in fits:
-        for atom, draws in zip(fit.atoms, fit.bootstrap_deviation(masks, values, rng), strict=True):
-            for one, value in fit.atom_coefficients(atom, share).items():
-                moves[one] = moves.get(one, 0.0) + value * draws
-    if not moves:
-        return {}
-    sums = sum_fits(fits)
-    values = np.array([sums.get(one, 0.0) for one in moves])
-    lows, highs = values + np.quantile(np.stack(list(moves.values())), (0.025, 0.975), axis=1)
-    ends = zip(
-        values.tolist(),
-        np.minimum(values, lows).tolist(),
-        np.maximum(values, highs).tolist(),
-        strict=True,
-    )
-    return {one: Estimate(*three) for one, three in zip(moves, ends, strict=True)}
-
-
 RIDGE_PENALTIES = (1e-6, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)  # tried; in units of one mask
 
 
@@ -533,16 +498,28 @@ def refit_by_ridge(
     chosen = [each for each in sets if each]
     if not chosen:
         return {(): float(values.mean())}
-    design = parity_products(chosen, kept)
-    centre, mean = design.mean(0), values.mean()
-    u, scale, v = np.linalg.svd(design - centre, full_matrices=False)
-    along = u.T @ (values - mean)
-    best, weights = np.inf, np.zeros(len(chosen))
+    constant, weights = ridge_weights(parity_products(chosen, kept), values, np.ones(len(values)))
+    return {(): constant, **dict(zip(chosen, weights.tolist(), strict=True))}
+
+
+def ridge_weights(
+    design: Float64[ndarray, "mask column"],
+    values: Float64[ndarray, " mask"],
+    rows: Float64[ndarray, " mask"],
+) -> tuple[float, Float64[ndarray, " column"]]:
+    """The constant and a weight for each column, by ridge regression in which each row counts so
+    much; the penalty has the least error on rows left out in turn.
+    """
+    part = rows / rows.sum()
+    centre, mean = part @ design, float(part @ values)
+    scale = np.sqrt(part * len(values))
+    u, singular, v = np.linalg.svd((design - centre) * scale[:, None], full_matrices=False)
+    aims = (values - mean) * scale
+    along = u.T @ aims
+    best, weights = np.inf, np.zeros(design.shape[1])
     for ridge in RIDGE_PENALTIES:
-        shrunk = scale**2 / (scale**2 + ridge)
-        left = (values - mean - u @ (shrunk * along)) / np.maximum(
-            1 - (u**2 @ shrunk) - 1 / len(values), 1e-9
-        )
+        shrunk = singular**2 / (singular**2 + ridge)
+        left = (aims - u @ (shrunk * along)) / np.maximum(1 - (u**2 @ shrunk) - part, 1e-9)
         if (error := float(np.square(left).mean())) < best:
-            best, weights = error, v.T @ (scale / (scale**2 + ridge) * along)
-    return {(): float(mean - centre @ weights), **dict(zip(chosen, weights.tolist(), strict=True))}
+            best, weights = error, v.T @ (singular / (singular**2 + ridge) * along)
+    return mean - float(centre @ weights), weights

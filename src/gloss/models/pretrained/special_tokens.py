@@ -37,6 +37,8 @@ class SpecialTokens:
     # those that the chat template puts between turns: they end no text
     within: frozenset[int] = frozenset()
     pads: frozenset[int] = frozenset()  # those that fill rows of unequal length
+    # those that the chat template writes around each turn, the user's and the model's
+    around_turns: frozenset[int] = frozenset()
 
     def or_ends(self, others: Mapping[str, int | list[int] | None]) -> frozenset[int]:
         """The tokens that end a text where a model's configuration names `others` so, as far as
@@ -51,7 +53,7 @@ class SpecialTokens:
 
     def below(self, number: int) -> "SpecialTokens":
         """Those whose number is smaller."""
-        kept = (self.numbers, self.ends, self.within, self.pads)
+        kept = (self.numbers, self.ends, self.within, self.pads, self.around_turns)
         return SpecialTokens(
             *(frozenset(each for each in numbers if each < number) for numbers in kept)
         )
@@ -79,7 +81,10 @@ class SpecialTokens:
             for number in special
         }
         between = text_between_turns(template, roles) if template else ""
-        within = {number for number, text in texts.items() if text and text in between}
+        times = {number: between.count(text) for number, text in texts.items() if text}
+        within = {number for number, count in times.items() if count}
+        # `<s>` before each question of the user alone begins a text all the same
+        around = {number for number, count in times.items() if count >= len(TURNS) - 1}
         ends = {
             number
             for number, text in texts.items()
@@ -91,9 +96,7 @@ class SpecialTokens:
         pads = {
             number for role, number in numbers.items() if role == "pad_token" and number is not None
         }
-        return SpecialTokens(
-            frozenset(special), frozenset(ends - within), frozenset(within), frozenset(pads)
-        )
+        return SpecialTokens(*map(frozenset, (special, ends - within, within, pads, around)))
 
 
 def token_text(token: Any) -> str:

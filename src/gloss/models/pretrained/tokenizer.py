@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from gloss.errors import BadInput
 from gloss.models.pretrained.special_tokens import ROLES, SpecialTokens, token_text
@@ -41,8 +41,20 @@ class PlainTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """The text's tokens, without a start token."""
+        return self._encoding(text).ids
+
+    def encode_with_spans(self, text: str) -> list[tuple[int, tuple[int, int]]]:
+        """The text's tokens, and where each stands in the text, in characters.
+
+        Tokens that share a character have the same span there. Whether the space before a word
+        counts differs between tokenizers.
+        """
+        found = self._encoding(text)
+        return list(zip(found.ids, found.offsets, strict=True))
+
+    def _encoding(self, text: str) -> Encoding:
         try:
-            return self.tokenizer.encode(text, add_special_tokens=False).ids
+            return self.tokenizer.encode(text, add_special_tokens=False)
         # a lone surrogate, as the shell makes of a byte that is not UTF-8
         except TypeError as problem:
             raise BadInput(

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 from rich.text import Text
 
-from gloss.attribute.game import Evaluations, Game, TableGame
+from gloss.attribute.game import Evaluations, Game, Redrawn, TableGame
 from gloss.attribute.methods.lasso import Lasso
 from gloss.attribute.players.endpoint_game import (
     EndpointGame,
@@ -77,8 +77,18 @@ class CountingGame:
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The game's own, counted."""
-        found = self.game.values(masks)
-        self.done[0] += len(masks)
+        return self._counted(self.game.values(masks))
+
+    def values_again(
+        self, masks: Bool[ndarray, "mask player"], time: int
+    ) -> Float64[ndarray, " mask"]:
+        """Another draw of each, counted."""
+        if isinstance(self.game, Redrawn):
+            return self._counted(self.game.values_again(masks, time))
+        return self.values(masks)
+
+    def _counted(self, found: Float64[ndarray, " mask"]) -> Float64[ndarray, " mask"]:
+        self.done[0] += len(found)
         self.progress(self.done[0], None)
         return found
 
@@ -93,7 +103,8 @@ def report_attribution(
     attributor = build_method("attribute", attributor_settings(options))
     question = settle_for(question, attributor, options.seed)
     named_game = build_named_game(question, options.folder)
-    name = result_key(asdict(question), named_game.value, question_content_hashes(question))
+    asked = (asdict(question), named_game.value, named_game.reading)
+    name = result_key(*asked, question_content_hashes(question))
     values = options.folder / f"values-{name}"
     with sole_writer(options.folder, wait=wait, of=name):
         with progress_bar("attribute", "masks") as progress:
@@ -103,6 +114,8 @@ def report_attribution(
             lines = curves_beside_lasso(known, found, np.random.default_rng(options.seed))
         truncation = choose_truncation(found)
         print_attribution(named_game, found, truncation)
+        for note in named_game.told:
+            out.print(note, highlight=False, markup=False)
         record = options.folder / f"{options.method}-{name}.json"
         settings = asdict(options) | {"folder": str(options.folder)}
         content = attribution_record(question, settings, named_game, found)
@@ -221,7 +234,7 @@ def question_content_hashes(question: AttributionQuestion) -> list[object]:
     return [
         model,
         *(NamedDictionary.of(source).content for source in dictionaries),
-        question.data and source_hash(question.data),
+        *(source_hash(file) for file in (question.data, question.other_prompts) if file),
     ]
 
 
@@ -273,6 +286,7 @@ def attribution_page(
     found = truncation.found
     facts = ({} if question.data else {"model": question.model}) | {
         "value": named_game.value,
+        **({"what is removed": " ".join(named_game.told)} if named_game.told else {}),
         "method": found.method,
         "players": f"{len(found.players):,} {question.players_kind}",
         "evaluations": f"{found.evaluations:,}, {found.failed} failed",

@@ -1,0 +1,114 @@
+"""How a budget of values is spent: masks that keep half, masks near the whole, some asked about
+twice, and those that are read as they are.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gloss.attribute.bases import PlayerSet
+from gloss.attribute.game import Evaluations, Noise, TableGame, ValuedMasks, packed_masks
+from gloss.attribute.result.faithfulness import MaskSplit, split_masks
+from gloss.attribute.result.measured import MeasuredSets, measure_sets
+from gloss.attribute.solve.spectral_peeling import CodedMasks
+
+NEAR_SHARE = 8  # one of so many masks is near the whole
+FEWEST_NEAR = 16  # below which there are none
+SINGLE_SHARE = 32  # at most one of so many values is spent twice on a player by itself
+LARGER_MEASURED = 8  # sets of two players and more, at most, whose values are read
+LARGER_SHARE = 64  # at most one of so many values is spent twice on those
+TRIED_AGAIN = 4  # masks that are asked about twice, and if they differ so many:
+MOST_AGAIN = 32
+
+
+@dataclass
+class MaskBudget:
+    """The masks of one attribution, as far as they are drawn."""
+
+    known: Evaluations
+    percent: int  # of the players that masks near the whole keep
+    budget: int
+    uniform: ValuedMasks = field(init=False)
+    near: ValuedMasks = field(init=False)
+    asked_again: int = field(init=False, default=0)  # values of masks that had one
+    beside: int = field(init=False, default=0)  # values that nothing was fitted to
+
+    def __post_init__(self) -> None:
+        nothing = np.zeros((0, self.players), np.bool_)
+        self.uniform = self.near = ValuedMasks(nothing, np.empty(0))
+
+    @property
+    def players(self) -> int:
+        """How many there are."""
+        return len(self.known.players)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether nothing can be asked."""
+        return isinstance(self.known.game, TableGame)
+
+    @property
+    def single(self) -> int:
+        """How many players are measured by themselves: all where that costs little."""
+        return min(self.players, self.budget // SINGLE_SHARE)
+
+    @property
+    def larger(self) -> int:
+        """How many larger sets are measured by themselves."""
+        return min(LARGER_MEASURED, self.budget // LARGER_SHARE)
+
+    @property
+    def left(self) -> int:
+        """The masks that may be fitted to."""
+        if self.is_table or self.budget >= 2**self.players:
+            return self.budget
+        return self.budget - 2 * (1 + self.single + self.larger) - TRIED_AGAIN
+
+    @property
+    def drawn(self) -> int:
+        """How many were asked for, failed ones included."""
+        return sum(len(each.values) + each.failed for each in (self.uniform, self.near))
+
+    @property
+    def whole(self) -> bool:
+        """Whether every mask of the game has a value."""
+        return len(set(packed_masks(self.uniform.masks))) == 2**self.players
+
+    def draw(self, total: int, rng: np.random.Generator) -> None:
+        """Draw more, until there are so many."""
+        near = total // NEAR_SHARE if total < 2**self.players and not self.is_table else 0
+        if near >= FEWEST_NEAR:
+            more = near - len(self.near.values) - self.near.failed
+            self.near = self.near.concatenate(self.known.near(max(0, more), self.percent, rng))
+        more = self.known.uniform(max(0, total - self.drawn), rng)
+        self.uniform = self.uniform.concatenate(more)
+
+    def split(self, coded: CodedMasks | None) -> MaskSplit:
+        """What there is, cut into what is fitted and what judges."""
+        twice = set(packed_masks(self.uniform.masks))
+        new = np.array([key not in twice for key in packed_masks(self.near.masks)], np.bool_)
+        near = ValuedMasks(self.near.masks[new], self.near.values[new], self.near.failed)
+        return split_masks(self.uniform, near, coded.once if coded else None)
+
+    def ask_again(self) -> Noise | None:
+        """Ask some masks twice, and more of them where they differ."""
+        noise = None
+        for count in (TRIED_AGAIN, min(MOST_AGAIN, self.budget // 8)):
+            if not self.is_table:
+                again = self.known.ask_again(self.uniform.masks[:count])
+                self.asked_again = int(np.isfinite(again).sum())
+            noise = self.known.noise()
+            if not (noise and noise.deviation):
+                return noise
+        return noise
+
+    def measure(self, strongest: list[PlayerSet]) -> MeasuredSets:
+        """The values of players, and of larger sets, by themselves; of the strongest where there
+        are many.
+        """
+        single = [one for one in strongest if len(one) == 1]
+        larger = [one for one in strongest if len(one) > 1]
+        chosen = [*single[: self.single], *larger[: self.larger]]
+        found = measure_sets(self.known, chosen)
+        self.beside = self.asked_again + 2 * (1 + len(chosen)) - found.failed
+        return found

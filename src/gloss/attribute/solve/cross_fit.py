@@ -1,0 +1,232 @@
+"""Several decoders, each fitted on all masks but one part in turn, and the weighted mean of them
+that predicts best the part that was left out (stacking: Wolpert, 1992; Breiman, 1996).
+
+What is kept is the mean of the fits of all parts. Its error is the mean error of its members on
+masks that they were not fitted to, less how much they differ among themselves on masks that nobody
+has valued (Krogh & Vedelsby, 1995): so every mask is fitted to, and every mask judges.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+from numpy import ndarray
+from scipy.optimize import nnls
+
+from gloss.attribute.game import ValuedMasks
+from gloss.attribute.solve.boosted_trees import BoostingSettings, boost_trees
+from gloss.attribute.solve.lasso_path import choose_penalty, fit_at_penalty
+from gloss.attribute.solve.size_slopes import MOST_PLAYERS, SlopesFit, fit_slopes
+from gloss.attribute.solve.sparse_regression import (
+    Fit,
+    Pursuit,
+    WeightedFits,
+    fit_least_squares,
+    make_literals,
+    predict_values,
+)
+
+PARTS = 5  # that the masks are cut into
+RACED_PARTS = 2  # after which decoders that count for nothing are left out
+LEAST_SHARE = 0.02  # of a decoder in the mean
+VALIDATED_EVERY = 7  # one of so many masks chooses a penalty, or when to stop
+LASSO_ORDER = 2
+TREES = BoostingSettings(depth=4, rate=0.1, most_trees=500, smallest_leaf=5, rows=0.5)
+FRESH = 2000  # masks on which members are compared
+SUM_WEIGHT = 1e3  # how strictly shares add up to 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Masks of one or two kinds that judge (0: half are kept; 1: near the whole), and others (2)
+    that are learnt from alone.
+    """
+
+    masks: ValuedMasks
+    kinds: Int64[ndarray, " mask"]
+
+    @property
+    def weights(self) -> Float64[ndarray, " mask"]:
+        """By which each kind counts by its own variance, so that both are predicted alike well."""
+        found = np.ones(len(self.kinds))
+        for kind in (0, 1):
+            if (own := self.kinds == kind).any():
+                found[own] = 1 / max(float(self.masks.values[own].var()), 1e-30)
+        found[self.kinds == 2] = found[self.kinds == 0].mean()
+        return found / found.mean()
+
+    def part(self, which: Bool[ndarray, " mask"]) -> "Sample":
+        """These masks alone."""
+        chosen = ValuedMasks(self.masks.masks[which], self.masks.values[which])
+        return Sample(chosen, self.kinds[which])
+
+
+Decoder = Callable[[Sample, int, float, np.random.Generator], Sequence[Fit]]
+
+
+def decode_slopes(
+    sample: Sample, order: int, operations: float, rng: np.random.Generator
+) -> list[Fit]:
+    """Slopes that change with the share that is kept."""
+    return [fit_slopes(sample.masks, sample.weights)]
+
+
+def decode_trees(
+    sample: Sample, order: int, operations: float, rng: np.random.Generator
+) -> list[Fit]:
+    """Boosted trees on what slopes leave over."""
+    masks, left, begun = slopes_and_rest(sample)
+    held_out = rng.random(len(left)) < 1 / VALIDATED_EVERY
+    forest, _ = boost_trees(masks.masks, left, held_out, TREES, rng)
+    return [*begun, forest]
+
+
+def decode_parities(
+    sample: Sample, order: int, operations: float, rng: np.random.Generator
+) -> list[Fit]:
+    """Sparse parities."""
+    return [pursue(sample.masks, order, operations, parity=True)]
+
+
+def decode_conjunctions(
+    sample: Sample, order: int, operations: float, rng: np.random.Generator
+) -> list[Fit]:
+    """Sparse conjunctions of kept and of removed players."""
+    return [pursue(sample.masks, order, operations, parity=False)]
+
+
+def decode_bent_conjunctions(
+    sample: Sample, order: int, operations: float, rng: np.random.Generator
+) -> list[Fit]:
+    """Conjunctions in what slopes leave over."""
+    masks, left, begun = slopes_and_rest(sample)
+    return [*begun, pursue(ValuedMasks(masks.masks, left), order, operations, parity=False)]
+
+
+def decode_lasso(
+    sample: Sample, order: int, operations: float, rng: np.random.Generator
+) -> list[Fit]:
+    """Many small effects of players and pairs."""
+    validation = np.arange(len(sample.kinds)) % VALIDATED_EVERY == VALIDATED_EVERY // 2
+    train, chosen_on = sample.part(~validation).masks, sample.part(validation).masks
+    penalty = choose_penalty(train, chosen_on, LASSO_ORDER)
+    return [fit_at_penalty(penalty, sample.masks, LASSO_ORDER)]
+
+
+def decode_bent_lasso(
+    sample: Sample, order: int, operations: float, rng: np.random.Generator
+) -> list[Fit]:
+    """Many small effects in what slopes leave over."""
+    masks, left, begun = slopes_and_rest(sample)
+    rest = Sample(ValuedMasks(masks.masks, left), sample.kinds)
+    return [*begun, *decode_lasso(rest, order, operations, rng)]
+
+
+DECODERS: Mapping[str, Decoder] = {
+    "slopes": decode_slopes,
+    "trees": decode_trees,
+    "parities": decode_parities,
+    "conjunctions": decode_conjunctions,
+    "bent conjunctions": decode_bent_conjunctions,
+    "lasso": decode_lasso,
+    "bent lasso": decode_bent_lasso,
+}
+BENT = ("slopes", "bent conjunctions", "bent lasso")  # that need slopes
+
+
+def slopes_and_rest(
+    sample: Sample,
+) -> tuple[ValuedMasks, Float64[ndarray, " mask"], list[SlopesFit]]:
+    """The masks, what slopes leave over, and the slopes; without them among too many players."""
+    masks = sample.masks
+    if masks.masks.shape[1] > MOST_PLAYERS:
+        return masks, masks.values, []
+    begun = fit_slopes(masks, sample.weights)
+    return masks, masks.values - begun.predict(masks.masks), [begun]
+
+
+def pursue(masks: ValuedMasks, order: int, operations: float, *, parity: bool) -> Fit:
+    """What a pursuit finds on these masks."""
+    pursuit = Pursuit(make_literals(masks.masks, parity=parity), masks.values, order)
+    pursuit.run(operations)
+    return fit_least_squares(pursuit.literals, pursuit.atoms, masks.values)
+
+
+@dataclass(frozen=True)
+class CrossFit:
+    """The mean of fits of which each leaves a part of the masks out."""
+
+    members: tuple[WeightedFits, ...]  # one a part
+    predicted: Float64[ndarray, " mask"]  # by the member that was not fitted to the mask
+    shares: Mapping[str, float]  # of each decoder
+
+    @property
+    def fits(self) -> WeightedFits:
+        """All of them, with the share of each in the mean."""
+        return [
+            (share / len(self.members), fit) for member in self.members for share, fit in member
+        ]
+
+    def disagreement(self, masks: Bool[ndarray, "mask player"]) -> float:
+        """The mean squared deviation of members from their mean."""
+        each = np.stack([predict_values(member, masks) for member in self.members])
+        return float(np.square(each - each.mean(axis=0)).mean())
+
+
+def cross_fit(
+    sample: Sample,
+    parts: Int64[ndarray, " mask"],
+    order: int,
+    operations: float,
+    rng: np.random.Generator,
+) -> CrossFit:
+    """Fit every decoder to all but each part, and weigh them by how they predict that part.
+
+    `parts` says which part a mask is in; those below 0 are fitted to by all.
+    """
+    number = int(parts.max()) + 1
+    names = [
+        name for name in DECODERS if name not in BENT or sample.masks.masks.shape[1] <= MOST_PLAYERS
+    ]
+    found: list[dict[str, Sequence[Fit]]] = []
+    columns = {name: np.zeros(len(parts)) for name in names}
+    shares = dict.fromkeys(names, 1.0)
+    for part in range(number):
+        own = parts == part
+        rest = sample.part(~own)
+        fits = {name: DECODERS[name](rest, order, operations, rng) for name in shares}
+        found.append(fits)
+        for name, each in fits.items():
+            columns[name][own] = predict_values(
+                [(1.0, fit) for fit in each], sample.masks.masks[own]
+            )
+        if part + 1 in (RACED_PARTS, number):
+            shares = stacking_shares(columns, sample, (parts >= 0) & (parts <= part), list(shares))
+    members = tuple(
+        [(share, fit) for name, share in shares.items() for fit in fits[name]] for fits in found
+    )
+    predicted = sum((share * columns[name] for name, share in shares.items()), np.zeros(len(parts)))
+    return CrossFit(members, predicted, shares)
+
+
+def stacking_shares(
+    columns: Mapping[str, Float64[ndarray, " mask"]],
+    sample: Sample,
+    judged: Bool[ndarray, " mask"],
+    names: Sequence[str],
+) -> dict[str, float]:
+    """Shares, 1 together, of the decoders whose weighted mean has the least squared error at these
+    masks; those that would have next to none are left out.
+    """
+    values, scale = sample.masks.values[judged], np.sqrt(sample.weights[judged])
+    predicted = np.stack([columns[name][judged] for name in names], axis=1)
+    heavy = SUM_WEIGHT * (float(np.linalg.norm((values - values.mean()) * scale)) or 1.0)
+    rows = np.concatenate([predicted * scale[:, None], np.full((1, len(names)), heavy)])
+    found, _ = nnls(rows, np.append(values * scale, heavy))
+    kept = {
+        name: share
+        for name, share in zip(names, (found / found.sum()).tolist(), strict=True)
+        if share >= LEAST_SHARE
+    }
+    return {name: share / sum(kept.values()) for name, share in kept.items()}
