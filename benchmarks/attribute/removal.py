@@ -37,6 +37,7 @@ from gloss.attribute.players.prompt_parts import (
 from gloss.attribute.players.subject_games import FILLER, answer_tokens, cut_prompt, filler_tokens
 from gloss.models.subject import Subject
 
+KINDS = ("ioi", "nounpp", "within_rc")
 DRAWS = 4  # other prompts whose words stand in, one after the other
 # whose rankings of words others are compared with
 COMPARED = ("remove", "mask", "infill", f"resample, {DRAWS} prompts", "fade")
@@ -279,17 +280,17 @@ def main() -> None:
     parser.add_argument("--masks", type=int, default=128)
     parser.add_argument("--texts", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", default=KINDS, choices=KINDS)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    rng = np.random.default_rng(asked.seed)
     folder, subject = found("circuit-prompts"), smollm2()
     if folder and subject:
         everything: dict[str, Tally] = {}
-        kinds = [indirect_objects(folder, rng)]
-        kinds += [agreement(folder, kind, rng) for kind in ("nounpp", "within_rc")]
-        for kind in kinds:
+        for kind in asked.only:
             own: dict[str, Tally] = {}
-            some = taken(subject, kind, asked.prompts)
+            rng = np.random.default_rng(asked.seed)
+            cases = indirect_objects(folder, rng) if kind == "ioi" else agreement(folder, kind, rng)
+            some = taken(subject, cases, asked.prompts)
             for number, case in enumerate(some):
                 tally_case(subject, case, asked.masks, number, own)
             print_table(f"SmolLM2, {some[0].kind}, {len(some)} prompts", own)
@@ -300,7 +301,8 @@ def main() -> None:
     if model and texts:
         tiny: dict[str, Tally] = {}
         small = Subject.load(model, device="cpu")
-        for number, case in enumerate(taken(small, stories(texts, rng), asked.texts)):
+        told = stories(texts, np.random.default_rng(asked.seed))
+        for number, case in enumerate(taken(small, told, asked.texts)):
             tally_case(small, case, asked.masks, number, tiny)
         print_table("tinystories-656k, stories", tiny)
 

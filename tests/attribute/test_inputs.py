@@ -12,6 +12,7 @@ from gloss.attribute.players.prompt_games import PromptGame
 from gloss.attribute.players.prompt_parts import PromptUnit, TokenGroups
 from gloss.attribute.players.subject_games import cut_prompt
 from gloss.errors import BadInput
+from gloss.models.structure.forward_pass import compute_logits
 
 TEXT = "for i in range(10):\n    print("
 
@@ -120,26 +121,30 @@ def test_batches_do_not_change_values(subject, monkeypatch):
     words = game(subject, LogProbability(((5,),)))
     masks = all_masks(5)
     whole = words.values(masks)
-    monkeypatch.setattr("gloss.attribute.measures.POSITIONS", 30)
+    monkeypatch.setattr("gloss.attribute.measures.NODES", 30)
     assert words.values(masks) == pytest.approx(whole, abs=1e-4)
 
 
-def test_no_position_is_read_for_nothing(subject, rng, monkeypatch):
-    """What a value costs is a pass over its own tokens, and the logits of its last position."""
-    words = game(subject, LogProbability(((5,),)), "for i in range(10): print(i, end)\n" * 3)
+@pytest.mark.parametrize("tree", [True, False])
+def test_no_position_is_read_for_nothing(subject, rng, monkeypatch, tree):
+    """What a value costs is at most a pass over its own tokens, and its last position's logits;
+    what masks begin with in common is read once.
+    """
+    words = game(subject, LogProbability(((5,),)), TEXT * 2)
     masks = np.unique(rng.random((60, len(words.players))) < 0.5, axis=0)
-    read = []
+    expected, read = words.values(masks), []
 
-    def counted(tokens, real, wanted, kept, grad):
+    def counted(model, tokens, kept=None, **others):
         read.append((tokens.numel(), len(tokens) * kept.numel()))
-        return forward(tokens, real, wanted, kept, grad)
+        return compute_logits(model, tokens, kept, **others)
 
-    forward = subject._forward
-    monkeypatch.setattr(subject, "_forward", counted)
-    words.values(masks)
+    monkeypatch.setattr("gloss.models.subject.compute_logits", counted)
+    monkeypatch.setitem(subject.__dict__, "reads_trees", tree)
+    assert words.values(masks) == pytest.approx(expected, abs=1e-4)
     rows = {tuple(words.row(mask)) for mask in masks}
+    beginnings = {row[: at + 1] for row in rows for at in range(len(row))}
     positions, logits = np.sum(read, axis=0)
-    assert positions == sum(map(len, rows))
+    assert positions == (len(beginnings) if tree else sum(map(len, rows)))
     assert logits == len(rows)
 
 

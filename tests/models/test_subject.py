@@ -16,6 +16,7 @@ from gloss.models.pretrained.special_tokens import SpecialTokens
 from gloss.models.pretrained.tokenizer import PlainTokenizer
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
+from gloss.models.token_tree import TokenTree, tree_batches
 from gloss.records import PADDING
 
 SITES = [Site("resid_post", 1), Site("mlp_act", 2), Site("z", 0)]
@@ -146,6 +147,32 @@ def test_the_unembedding_reads_the_logits(llama: Subject, tokens: Tensor):
     trace = llama.run(tokens, [Site("resid_post", 2)], logits=True)
     normed = llama.model.get_decoder().norm(trace.activations[Site("resid_post", 2)])
     torch.testing.assert_close(normed @ llama.unembedding.T, trace.logits)
+
+
+def test_what_sequences_share_is_read_once_and_gives_what_each_gives(subject, tokens, rng):
+    rows = torch.full((12, 9), PADDING)
+    for row in rows:  # parts of one sequence, as masks make them
+        kept = tokens[0, :9][torch.from_numpy(rng.random(9) < 0.6)]
+        kept = kept if len(kept) else tokens[0, :1]
+        row[: len(kept)] = kept
+    ends = (rows != PADDING).sum(1, keepdim=True) - 1
+    places = torch.cat([ends, torch.zeros_like(ends)], dim=1)
+    expected = subject.logits_at(rows, places)
+    torch.testing.assert_close(subject.logits_in_tree(rows, places), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_tree_holds_each_beginning_once(llama: Subject):
+    assert llama.reads_trees
+    rows = torch.tensor([[5, 6, 7], [5, 6, PADDING], [5, 7, 6], [6, PADDING, PADDING]])
+    tree = TokenTree.of(rows)
+    assert tree.tokens.tolist() == [5, 6, 7, 7, 6, 6]
+    assert tree.positions.tolist() == [0, 1, 2, 1, 2, 0]
+    assert tree.places.tolist() == [[0, 1, 2], [0, 1, 0], [0, 3, 4], [5, 0, 0]]
+    assert [row.nonzero().flatten().tolist() for row in tree.sees] == [
+        [0], [0, 1], [0, 1, 2], [0, 3], [0, 3, 4], [5],
+    ]  # fmt: skip
+    batches = tree_batches([[5, 6, 7], [6], [5, 7, 6], [5, 6]], 4)
+    assert batches == [[3, 0], [2, 1]]
 
 
 def test_what_stands_in_front_is_no_token_that_opens_a_turn(llama: Subject):

@@ -5,7 +5,7 @@ A game says which rows of tokens are run and what is changed inside the subject 
 `Pass`); a measure makes one number of each row, differentiable where the pass keeps its graph.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -23,9 +23,11 @@ from gloss.models.dictionary import Dictionary
 from gloss.models.sites import Site
 from gloss.models.structure.hooks import Edit
 from gloss.models.subject import NO_EDITS, Subject
+from gloss.models.token_tree import tree_batches
 from gloss.records import PADDING
 
 POSITIONS = 8192  # in one forward pass
+NODES = 1024  # of a tree of tokens in one forward pass, each of which may see all others
 NOTHING = torch.zeros(0, dtype=torch.int64)
 
 Answers = tuple[tuple[int, ...], ...]
@@ -47,6 +49,7 @@ class Pass:
     prompts: int = 1  # that stand in the rows, one after the other, over and over
     beginning: Int64[Tensor, " position"] = NOTHING  # of every row, in front of its tokens
     grad: bool = False
+    tree: bool = False  # what rows begin with in common is read once; there are no edits then
 
     @cached_property
     def lengths(self) -> Int64[Tensor, " row"]:
@@ -96,6 +99,8 @@ class Pass:
         self, rows: Int64[Tensor, "row position"], places: Int64[Tensor, "row wanted"]
     ) -> Float[Tensor, "row wanted vocabulary"]:
         """After some positions of rows that begin as these do."""
+        if self.tree:
+            return self.subject.logits_in_tree(rows, places)
         front = self.beginning.expand(len(rows), -1)
         return self.subject.logits_at(
             torch.cat([front, rows], dim=1),
@@ -224,28 +229,29 @@ def measure_rows(
 ) -> Float64[ndarray, " row"]:
     """The measure of each row of tokens, whose front token stands first.
 
-    Rows of one length are run together, so many at a time as one pass takes.
+    What rows begin with in common is read once, for measures that read logits; others read rows of
+    one length together.
     """
-    order = np.argsort([len(row) for row in rows], kind="stable")
-    parts = [
-        measure.of(Pass(subject, tokens))
-        for tokens in equal_row_batches([rows[number] for number in order])
-    ]
+    tree = subject.reads_trees and not isinstance(measure, FeatureActivation)
+    batches = tree_batches(rows, NODES) if tree else equal_row_batches(rows)
     found = np.empty(len(rows))
-    found[order] = torch.cat(parts).numpy()
+    for batch in batches:
+        tokens = pad_token_rows([rows[number] for number in batch])
+        found[batch] = measure.of(Pass(subject, tokens, tree=tree)).numpy()
     return found
 
 
-def equal_row_batches(rows: Sequence[Sequence[int]]) -> Iterator[Int64[Tensor, "row position"]]:
-    """The rows in their order, which is that of their length, in batches of one length.
+def equal_row_batches(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The numbers of the rows, in batches of one length.
 
     Of unequal rows padding would be read for nothing, and every row's logits where others end.
     """
-    for length, some in groupby(rows, key=len):
-        alike = list(some)
-        step = max(1, POSITIONS // max(1, length))
-        for begin in range(0, len(alike), step):
-            yield torch.tensor([list(row) for row in alike[begin : begin + step]])
+    batches = list[list[int]]()
+    order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
+    for length, some in groupby(order, key=lambda number: len(rows[number])):
+        alike, step = list(some), max(1, POSITIONS // max(1, length))
+        batches += [alike[begin : begin + step] for begin in range(0, len(alike), step)]
+    return batches
 
 
 def pad_token_rows(rows: Sequence[Sequence[int]]) -> Int64[Tensor, "row position"]:

@@ -33,9 +33,12 @@ from gloss.models.structure.transformers_types import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from gloss.models.token_tree import TokenTree
 from gloss.records import PADDING
 from gloss.store.vocabulary import Vocabulary
 
+# settings of models some of whose layers look back no further
+WINDOWS = ("sliding_window", "attention_chunk_size")
 NO_EDITS: Mapping[Site, Edit] = MappingProxyType({})
 
 
@@ -415,6 +418,51 @@ class Subject:
         trace = self._forward(tokens, real, ((), edits), kept.to(self.device), grad)
         assert trace.logits is not None
         return trace.logits.cpu()[torch.arange(len(tokens))[:, None], index].float()
+
+    def logits_in_tree(
+        self,
+        tokens: Int64[Tensor, "sequence position"],
+        positions: Int64[Tensor, "sequence wanted"],
+    ) -> Float[Tensor, "sequence wanted vocabulary"]:
+        """As `logits_at`, but what sequences begin with in common is read once for all.
+
+        Of a model that cannot be told which tokens see which, it is `logits_at`.
+        """
+        tokens = tokens.cpu()
+        limits = (getattr(self.config, name, None) for name in WINDOWS)
+        if not self.reads_trees or any(limit and tokens.shape[1] > limit for limit in limits):
+            return self.logits_at(tokens, positions)
+        return self._logits_in_tree(tokens, positions)
+
+    def _logits_in_tree(
+        self,
+        tokens: Int64[Tensor, "sequence position"],
+        positions: Int64[Tensor, "sequence wanted"],
+    ) -> Float[Tensor, "sequence wanted vocabulary"]:
+        self._check_length(tokens.shape[1])
+        tree = TokenTree.of(tokens)
+        kept, index = torch.unique(tree.places.gather(1, positions), return_inverse=True)
+        seen = (tree.positions.to(self.device), tree.sees.to(self.device))
+        with self._alone(), torch.no_grad():
+            logits = compute_logits(
+                self.model, tree.tokens[None].to(self.device), kept.to(self.device), seen=seen
+            )
+        return logits[0].cpu()[index].float()
+
+    @cached_property
+    def reads_trees(self) -> bool:
+        """Whether a tree gives what its sequences give by themselves: tried, for models differ."""
+        probe = probe_tokens(self.model).cpu()
+        rows = torch.cat([probe, probe.roll(1, dims=1)])
+        rows[1, -1] = rows[3, -2:] = PADDING
+        ends = (rows != PADDING).sum(1, keepdim=True) - 1
+        wanted = self.logits_at(rows, ends)
+        try:
+            found = self._logits_in_tree(rows, ends)
+        except MODEL_ERRORS:
+            return False
+        most = 1e-3 if self.model.dtype == torch.float32 else 0.02
+        return bool((found - wanted).norm() <= most * wanted.norm())
 
     @property
     def end_tokens(self) -> Int64[Tensor, " end_token"]:

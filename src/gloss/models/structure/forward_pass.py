@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from gloss.models.structure.transformers_types import Cache, PreTrainedModel
@@ -16,16 +16,25 @@ def compute_logits(
     tokens: Int64[Tensor, "sequence position"],
     kept: Int64[Tensor, " kept"] | None = None,
     cache: Cache | None = None,
+    seen: tuple[Int64[Tensor, " position"], Bool[Tensor, "position position"]] | None = None,
 ) -> Float[Tensor, "sequence kept vocabulary"]:
     """The logits of a pass at every position, or at those that are `kept`.
 
     With a cache the tokens come after what it holds. Where the model cannot leave out positions
-    they are computed and dropped.
+    they are computed and dropped. `seen` gives the number of each position, and which others each
+    sees; raises TypeError where the model cannot be told that.
     """
     known = inspect.signature(model.forward).parameters
     wanted: dict[str, Any] = (
         {"use_cache": False} if cache is None else {"use_cache": True, "past_key_values": cache}
     )
+    if seen is not None:
+        if not {"attention_mask", "position_ids"} <= set(known):
+            raise TypeError(f"{type(model).__name__} takes no attention mask or no positions")
+        positions, sees = seen
+        unseen = torch.zeros(sees.shape, dtype=model.dtype, device=tokens.device)
+        unseen.masked_fill_(~sees, torch.finfo(model.dtype).min)
+        wanted |= {"attention_mask": unseen[None, None], "position_ids": positions[None]}
     if kept is not None:
         wanted["logits_to_keep"] = kept
     output: Any = model(
