@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gloss.attribute.bases import PlayerSet
-from gloss.attribute.game import Evaluations, Noise, TableGame, ValuedMasks, packed_masks
+from gloss.attribute.game import (
+    Evaluations,
+    Noise,
+    TableGame,
+    ValuedMasks,
+    packed_masks,
+    with_a_number,
+)
 from gloss.attribute.result.faithfulness import MaskSplit, split_masks
 from gloss.attribute.result.measured import MeasuredSets, measure_sets
 from gloss.attribute.solve.spectral_peeling import CodedMasks
@@ -88,7 +95,17 @@ class MaskBudget:
         twice = set(packed_masks(self.uniform.masks))
         new = np.array([key not in twice for key in packed_masks(self.near.masks)], np.bool_)
         near = ValuedMasks(self.near.masks[new], self.near.values[new], self.near.failed)
-        return split_masks(self.uniform, near, coded.once if coded else None)
+        others = self.without_one()
+        return split_masks(self.uniform, near, others.concatenate(coded.once) if coded else others)
+
+    def without_one(self) -> ValuedMasks:
+        """Everybody, and everybody but each player, where all are measured anyway: the fit may
+        learn from them.
+        """
+        masks = ~np.eye(self.players + 1, self.players, dtype=np.bool_)
+        if self.is_table or self.left == self.budget or self.single < self.players:
+            return with_a_number(masks[:0], np.empty(0))
+        return with_a_number(masks, self.known.values(masks))
 
     def ask_again(self) -> Noise | None:
         """Ask some masks twice, and more of them where they differ."""
@@ -110,5 +127,6 @@ class MaskBudget:
         larger = [one for one in strongest if len(one) > 1]
         chosen = [*single[: self.single], *larger[: self.larger]]
         found = measure_sets(self.known, chosen)
-        self.beside = self.asked_again + 2 * (1 + len(chosen)) - found.failed
+        learnt = len(self.without_one().values)
+        self.beside = self.asked_again + 2 * (1 + len(chosen)) - found.failed - learnt
         return found

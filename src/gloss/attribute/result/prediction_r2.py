@@ -18,12 +18,14 @@ def r2(
     predicted: Float64[ndarray, " mask"],
     rng: np.random.Generator,
     less: float = 0.0,
+    wider: float = 1.0,
 ) -> Estimate:
     """1 - squared error over squared deviation from the mean: at most 1, below 0 where the mean
     itself predicts better.
 
     `less` is taken off the mean squared error, as where the predictions are those of members and
-    their mean errs by so much less.
+    their mean errs by so much less. The interval is made `wider` by a factor, for predictions that
+    are not independent of each other.
 
     The interval is the percentile bootstrap's, widened for few masks by Student's t. Missing for
     fewer than two masks, or where all values are the same.
@@ -36,7 +38,8 @@ def r2(
     low, high = np.quantile(
         draws(error, spread, rng), (tail := small_sample_tail(len(values)), 1 - tail)
     )
-    point, low, high = (min(each, 1.0) for each in (point, float(low), float(high)))
+    low, high = (point + wider * (float(end) - point) for end in (low, high))
+    point, low, high = (min(each, 1.0) for each in (point, low, high))
     return Estimate(point, min(low, point), max(high, point))
 
 
