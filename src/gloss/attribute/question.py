@@ -155,6 +155,7 @@ class AttributionQuestion:
                 raise BadSettings(f"{why}; leave --unit and --removal out")
         fades = slopes or self.removal == Removal.FADE
         parts = bool(self.components or self.features)
+        # what misled least, by benchmarks/attribute/removal.py
         usual = Removal.RESAMPLE if self.other_prompts else Removal.REMOVE
         if parts and not (self.features and self.other_prompts):
             usual = "mean" if self.components else "zero"
