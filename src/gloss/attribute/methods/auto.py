@@ -18,7 +18,7 @@ from gloss.attribute.bases import Basis
 from gloss.attribute.game import Game, ValuedMasks, as_evaluations
 from gloss.attribute.mask_budget import MaskBudget
 from gloss.attribute.methods.exact import exact_interactions
-from gloss.attribute.result.average_effects import average_effects, sets_of_interest
+from gloss.attribute.result.average_effects import average_effects, sets_of_interest, widen_by_noise
 from gloss.attribute.result.faithfulness import (
     NEAR_KIND,
     OTHER_KIND,
@@ -129,9 +129,11 @@ def finish(found: Interactions, masks: MaskBudget) -> Interactions:
     sizes = {one: abs(found.averages[one].value) for one in found.averages}
     measured = masks.measure(sorted(sizes, key=lambda one: (-sizes[one], one)))
     trust = replace(found.faithfulness, noise=masks.known.noise(), kept=masks.percent)
+    deviation = trust.noise.deviation if trust.noise else 0.0
     return replace(
         found,
         faithfulness=trust,
+        averages=widen_by_noise(found.averages, deviation, trust.n, masks.players),
         measured=measured,
         evaluations=found.evaluations + (0 if masks.is_table or trust.whole else masks.beside),
         failed=found.failed + measured.failed,

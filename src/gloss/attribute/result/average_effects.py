@@ -43,6 +43,22 @@ def average_effects(
     return found
 
 
+def widen_by_noise(
+    averages: Mapping[PlayerSet, Estimate], deviation: float, number: int, players: int
+) -> dict[PlayerSet, Estimate]:
+    """The same where one value has this deviation: having seen all masks does not take it away.
+
+    The averages are over so many masks.
+    """
+    seen = number / 2.0 ** min(players, 1000)
+    scale = student_quantile(number - 1) * deviation * np.sqrt(min(1.0, seen) / number)
+    found: dict[PlayerSet, Estimate] = {}
+    for one, each in averages.items():
+        half = float(np.hypot(each.high - each.value, 2.0 ** len(one) * scale))
+        found[one] = Estimate(each.value, each.value - half, each.value + half)
+    return found
+
+
 def sets_of_interest(fourier: Mapping[PlayerSet, float], players: int) -> list[PlayerSet]:
     """Single players, and the sets that make up most of the variation."""
     larger = sorted(
