@@ -126,7 +126,7 @@ class Auto:
 
 def finish(found: Interactions, masks: MaskBudget) -> Interactions:
     """With what was measured as it is, how noisy values are, and how many were used."""
-    sizes = {one: abs(found.averages[one].value) for one in found.averages}
+    sizes = {one: abs(each.value) / 2 ** len(one) for one, each in found.averages.items()}
     measured = masks.measure(sorted(sizes, key=lambda one: (-sizes[one], one)))
     trust = replace(found.faithfulness, noise=masks.known.noise(), kept=masks.percent)
     deviation = trust.noise.deviation if trust.noise else 0.0
