@@ -4,19 +4,18 @@ A browser shows it by day and by night, wide and narrow.
 """
 
 import math
-from dataclasses import replace
 
 import pytest
-from attributed import NASTY, a_long_text, a_review, many_heads
+from attributed import NASTY, a_long_text, a_review, heads, many_players, page_of, words
 
 from gloss.errors import Unwritable
 from gloss.pages.attribution_page import (
     NARROW,
     WIDE,
-    AttributionPage,
     draw_players,
     write_attribution_page,
 )
+from gloss.pages.head_grid import head_grid
 from gloss.pages.number_format import format_signed
 from gloss.pages.removal_curves import CurveLine, axis_ticks, curve_panels
 from gloss.pages.set_diagram import set_diagram
@@ -70,10 +69,7 @@ def test_shades_grow_with_the_value_and_hues_follow_its_sign():
 
 def test_arcs_of_one_line_never_touch_and_those_of_two_run_to_the_edge():
     page = a_review()
-    wide, narrow = (
-        draw_players(page, SetValues(page.coefficients, page.players), columns)
-        for columns in (WIDE, NARROW)
-    )
+    wide, narrow = (draw_players(page, columns) for columns in (WIDE, NARROW))
     assert len(narrow.arcs) > len(wide.arcs) >= 7
     assert [arc.lowers for arc in wide.arcs if arc.tooltip == "not + good: −1.42 together"] == [
         True
@@ -88,7 +84,7 @@ def test_arcs_of_one_line_never_touch_and_those_of_two_run_to_the_edge():
 
 
 def test_a_pair_inside_another_lies_below_it():
-    page = many_heads()
+    page = many_players()
     values = SetValues({(0, 3): 1.0, (1, 2): 1.0}, page.players)
     outer, inner = text_picture(
         typeset(tuple((f" player{i}", i) for i in range(4)), 80, ()), [(0, 3), (1, 2)], values
@@ -145,7 +141,7 @@ def test_players_without_a_name_and_curves_of_unequal_length_are_refused():
     with pytest.raises(
         ValueError, match="was given player 3, but has names of players 0 to 1 only"
     ):
-        AttributionPage("t", {}, (), ("a", "b"), {(0, 3): 1.0}, "", True)
+        page_of("t", (), ("a", "b"), {(0, 3): 1.0})
     with pytest.raises(ValueError, match="they need as many each"):
         CurveLine("auto", (0, 1), (1.0,), (1.0, 2.0))
 
@@ -188,7 +184,8 @@ def test_what_was_not_explained_says_so_first_and_is_grey(visitor_of, tmp_path):
     filters = page.locator(".picture").evaluate_all(
         "parts => parts.map(x => getComputedStyle(x).filter)"
     )
-    assert filters == ["grayscale(1)"] * 3
+    assert filters == ["grayscale(1)"] * 4
+    assert "averages are no reasons here" in page.locator("main").inner_text()
 
 
 @pytest.mark.browser
@@ -197,8 +194,17 @@ def test_text_stays_text(visitor_of, tmp_path, text):
     stretches = ((NASTY, 0), (NASTY, None)) if text else ()
     sets = {(0,): 1.0, (0, 1): 1.0, (0, 1, 2): -1.0}
     curves = (CurveLine(NASTY, (0, 1), (0.0, 1.0), (1.0, 0.0)),)
-    page = AttributionPage(
-        NASTY, {"value": NASTY}, stretches, (NASTY, "b", "c"), sets, NASTY, text, curves
+    page = page_of(
+        NASTY,
+        stretches,
+        (NASTY, "b", "c"),
+        sets,
+        said=NASTY,
+        explained=text,
+        facts={"value": NASTY},
+        figures={NASTY: NASTY},
+        meaning=NASTY,
+        curves=curves,
     )
     write_attribution_page(tmp_path / "page.html", page)
     shown = visitor_of(tmp_path).visit("page.html")
@@ -210,12 +216,12 @@ def test_text_stays_text(visitor_of, tmp_path, text):
 def test_of_a_thousand_players_those_that_matter_are_shown_and_the_others_counted(
     visitor_of, tmp_path
 ):
-    write_attribution_page(tmp_path / "heads.html", many_heads())
+    write_attribution_page(tmp_path / "heads.html", many_players())
     write_attribution_page(tmp_path / "long.html", a_long_text())
     page = visitor_of(tmp_path).visit("heads.html")
-    assert page.locator("svg.wide text:not(.label)").count() == len(many_heads().shown) < 60
+    assert page.locator("svg.wide text:not(.label)").count() == len(many_players().shown) < 60
     assert (
-        f"And {1000 - len(many_heads().shown)} others of 1,000"
+        f"And {1000 - len(many_players().shown)} others of 1,000"
         in page.locator(".note").first.inner_text()
     )
     page = visitor_of(tmp_path).visit("long.html")
@@ -224,7 +230,58 @@ def test_of_a_thousand_players_those_that_matter_are_shown_and_the_others_counte
 
 @pytest.mark.browser
 def test_nothing_found_is_still_a_page(visitor_of, tmp_path):
-    write_attribution_page(
-        tmp_path / "page.html", replace(a_review(), coefficients={(): 1.0}, curves=())
-    )
-    assert visitor_of(tmp_path).visit("page.html").locator("svg.wide rect, .panels").count() == 0
+    page = page_of("Nothing", words("a b c")[0], ("a", "b", "c"), {})
+    write_attribution_page(tmp_path / "page.html", page)
+    shown = visitor_of(tmp_path).visit("page.html")
+    assert shown.locator("svg.wide rect, .panels").count() == 0
+    assert "No set of two or more acts together" in shown.locator("main").inner_text()
+
+
+@pytest.mark.browser
+def test_heads_are_a_grid_of_layers_whose_shades_are_averages(visitor_of, tmp_path):
+    write_attribution_page(tmp_path / "page.html", heads())
+    page = visitor_of(tmp_path).visit("page.html")
+    grid = page.locator("table.heads")
+    assert [row.inner_text() for row in grid.locator("tbody th").all()] == ["0", "1", "5"]
+    cells = grid.locator("td")
+    assert cells.count() == 12
+    assert grid.locator("td.none").count() == 1
+    assert cells.nth(2).get_attribute("style") == "--shade:78.0%"
+    assert (cells.nth(9).get_attribute("title") or "").startswith("“head 5.1”: −0.25")
+    assert page.locator("svg.wide path").count() == 1
+
+
+def test_a_grid_is_of_heads_alone():
+    page = many_players()
+    assert page.grid is None
+    assert head_grid(("head 0.1", "head 0.2", "head 1.1", "MLP 1"), page.values) is None
+    found = heads().grid
+    assert found is not None
+    assert found.heads == (0, 1, 2, 3)
+    assert [sum(cell is None for cell in cells) for _, cells in found.rows] == [0, 0, 1]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_tables_hold_what_was_measured_and_all_players(visitor_of, tmp_path, width):
+    write_attribution_page(tmp_path / "page.html", a_review())
+    visitor = visitor_of(tmp_path, viewport={"width": width, "height": 900})
+    page = visitor.visit("page.html")
+    sets, strongest, weaker = (page.locator("table.grid").nth(number) for number in range(3))
+    first = sets.locator("tbody tr").first
+    assert first.locator("td.n").all_inner_texts() == ["−1.42 [−1.47, −1.37]", "−0.71", "−2.84"]
+    assert first.locator("th").inner_text() == "not + good"
+    assert strongest.locator("tbody tr").count() == 12
+    assert strongest.locator("tbody tr").count() + weaker.locator("tbody tr").count() == 34
+    assert weaker.locator("tbody tr").last.locator("td.n").all_text_contents()[1:] == ["–", "–"]
+    assert not weaker.is_visible()
+    page.locator("summary").click()
+    assert weaker.is_visible()
+    large = page.locator(".figures").inner_text().split("\n")
+    assert [each for each in large if each] == [
+        "with everything kept",
+        "1.2",
+        "R2 on 200 masks that keep half",
+        ".93 (.90–.95)",
+    ]
+    assert "Without “good” it falls by 1." in page.locator(".told").inner_text()

@@ -379,9 +379,13 @@ def test_an_attribution_is_had_from_python_and_shows_itself(tmp_path):
     assert found.players == ("for", "i", "in", "range(10):", "print(")
     rows = found.to_pylist()
     assert len(rows) == len(found.to_pandas()) == len(found.table)
-    whole = found.interactions.predict(np.ones((1, 5), bool))[0]
-    nobody = found.interactions.predict(np.zeros((1, 5), bool))[0]
-    assert sum(row["adds"] for row in rows) == pytest.approx(whole - nobody)
+    everybody = np.ones((1, 5), bool)
+    without = everybody.copy()
+    without[0, found.players.index(rows[0]["players"][0])] = False
+    whole, rest = found.evaluations.values(np.concatenate([everybody, without]))
+    assert rows[0]["lost"] == pytest.approx(whole - rest)
+    assert rows[0]["low"] == pytest.approx(rows[0]["average"])
+    assert {row["size"] for row in rows} >= {1, 2}
     assert found._repr_html_().count("<text") >= 5
     page = found.write_page(tmp_path / "page.html").read_text()
     assert unescape(page).count(found.value) >= 2
@@ -396,21 +400,14 @@ def test_an_attribution_prints_each_number_as_what_it_is():
     model, asked = gloss.load_model(), ("for i in range(10):\n    print(", "i")
     whole = gloss.attribute(asked[0], answer=asked[1], model=model, method="exact")
     assert repr(whole).startswith(f"<attribution of {whole.value} to 5 words by exact. What ")
-    order, listed = re.search(
-        r"What sets of up to (\d) players add beyond their parts \(9\d % of what was found\), the 3"
-        r" strongest of \d+: (.*?)\. Known whole: all 32 masks",
+    listed = re.search(
+        r"What players do on average, and sets beyond their parts, the 3 strongest of \d+: (.*?)\."
+        r" Known whole: all 32 masks",
         repr(whole),
-    ).groups()
-    told = whole.interactions.truncate(int(order))[0]
-    for said, (players, adds) in zip(listed.split("; "), told.strongest(3), strict=True):
-        assert said.endswith(f" {adds:+.3g}")
-        assert all(f"“{whole.players[player]}”" in said for player in players)
-    few = gloss.attribute("import os", answer="s", model=model, method="exact")
-    listed = "; ".join(
-        f"{' and '.join(f'“{player}”' for player in row['players'])} {row['adds']:+.3g}"
-        for row in few.table
-    )
-    assert f"by exact. What each set adds beyond its parts: {listed}. Known whole" in repr(few)
+    )[1]
+    for said, row in zip(listed.split("; "), whole.table, strict=False):
+        assert said.endswith(f" {row['average']:+.3g}".replace("-", "−"))
+        assert all(f"“{player}”" in said for player in row["players"])
     poor = gloss.attribute(asked[0], answer=asked[1], model=model, method="occlusion")
     assert repr(poor) == (
         f"<attribution of {poor.value} to 5 words by occlusion."

@@ -12,16 +12,22 @@ import pyarrow as pa
 
 from gloss.api.runs import Feature
 from gloss.api.tables import RunTable
-from gloss.attribute.bases import Basis
 from gloss.attribute.game import Evaluations
 from gloss.attribute.question import AttributionQuestion, NamedGame
-from gloss.attribute.result.interaction_terms import choose_truncation, interaction_kind
+from gloss.attribute.result.attribution_record import number_or_null
+from gloss.attribute.result.interaction_terms import (
+    average_title,
+    player_terms,
+    set_terms,
+    sort_terms,
+    told_players,
+)
 from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.result.wording import (
+    amount_with_sign,
     attribution_paragraph,
     distinct_player_names,
     join_player_names,
-    share_in_percent,
 )
 from gloss.errors import BadSettings, suggestion
 from gloss.installed import load_installed
@@ -36,6 +42,7 @@ from gloss.run.commands.attribute import (
     build_named_game,
     curves_beside_lasso,
     settle_for,
+    with_measured,
 )
 from gloss.run.methods import build_dataclass, build_method, installed_methods
 from gloss.run.sources import model_of_features
@@ -48,7 +55,11 @@ SCHEMA = pa.schema(
     [
         pa.field("players", pa.list_(pa.string())),
         pa.field("size", pa.int64()),
-        pa.field("adds", pa.float64()),
+        pa.field("average", pa.float64()),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
+        pa.field("lost", pa.float64()),
+        pa.field("alone", pa.float64()),
         pa.field("kind", pa.string()),
     ]
 )
@@ -86,16 +97,25 @@ class Attribution:
 
     @cached_property
     def table(self) -> RunTable:
-        """A row for each set: its players, what they add beyond their parts, and their kind."""
-        found = self.interactions.into(Basis.MOBIUS)
+        """A row for each player, and for each set that is beyond its interval, the strongest first.
+
+        `average` is what they do together beyond what fewer of them do, over masks that keep half
+        of the others, from `low` to `high`. `lost`, without them, and `alone` are measured. What
+        was not is missing.
+        """
+        found = self.interactions
         rows = [
             {
-                "players": [found.players[player] for player in one],
-                "size": len(one),
-                "adds": value,
-                "kind": interaction_kind(one, found.coefficients),
+                "players": [found.players[player] for player in term.players],
+                "size": len(term.players),
+                "average": term.average.value,
+                "low": number_or_null(term.average.low),
+                "high": number_or_null(term.average.high),
+                "lost": number_or_null(term.lost),
+                "alone": number_or_null(term.alone),
+                "kind": term.kind and str(term.kind),
             }
-            for one, value in found.strongest(len(found.coefficients))
+            for term in sort_terms([*player_terms(found), *set_terms(found)])
         ]
         return RunTable("interactions", pa.Table.from_pylist(rows, schema=SCHEMA))
 
@@ -122,14 +142,12 @@ class Attribution:
         """
         rng = np.random.default_rng(self.seed)
         lines = curves_beside_lasso(self.evaluations, self.interactions, rng)
-        truncation = choose_truncation(self.interactions)
-        page = attribution_page(self.question, self.named_game, truncation, lines)
+        page = attribution_page(self.question, self.named_game, self.interactions, lines)
         return write_attribution_page(Path(path).expanduser(), page)
 
     @property
     def _page(self) -> AttributionPage:
-        truncation = choose_truncation(self.interactions)
-        return attribution_page(self.question, self.named_game, truncation, [])
+        return attribution_page(self.question, self.named_game, self.interactions, [])
 
     def __repr__(self) -> str:
         found = self.interactions
@@ -142,29 +160,19 @@ class Attribution:
 
 
 def strongest_sets(found: Interactions, most: int = 3) -> str:
-    """What the strongest sets add, in a sentence that says of which account these numbers are."""
-    truncation = choose_truncation(found)
-    part = share_in_percent(truncation.share)
-    small = f"sets of up to {truncation.order} players" if truncation.order > 1 else "players alone"
-    if not truncation.explains:
-        return f"What {small} add is {part} of what was found, too little to tell."
-    sets = [
-        (one, adds) for one, adds in truncation.found.strongest(len(found.coefficients)) if adds
-    ]
-    if not sets:
-        return "Nothing moves it."
+    """What the strongest players and sets do, in a sentence that says what these numbers are."""
+    terms = sort_terms([*told_players(found), *set_terms(found)])
+    if not terms:
+        return "Nothing moves it beyond its interval."
     names = distinct_player_names(found.players)
-    said = ([names[player] for player in one] for one, _ in sets[:most])
+    said = ([names[player] for player in term.players] for term in terms[:most])
     listed = "; ".join(
-        f"{join_player_names(each) if len(each) > 1 else each[0]} {adds:+.3g}"
-        for each, (_, adds) in zip(said, sets, strict=False)
+        f"{join_player_names(each) if len(each) > 1 else each[0]} {amount_with_sign(term.average)}"
+        for each, term in zip(said, terms, strict=False)
     )
-    account = "What each set adds beyond its parts"
-    if truncation.share <= 1 - 1e-9:
-        beyond = " beyond their parts" if truncation.order > 1 else ""
-        account = f"What {small} add{beyond} ({part} of what was found)"
-    shown = f", the {most} strongest of {len(sets):,}" if len(sets) > most else ""
-    return f"{account}{shown}: {listed}."
+    shown = f", the {most} strongest of {len(terms):,}" if len(terms) > most else ""
+    what = f"What players do {average_title(found)}, and sets beyond their parts{shown}"
+    return f"{what}: {listed}."
 
 
 def attribute_prompt(
@@ -195,7 +203,7 @@ def attribute_prompt(
     question = settle_for(raw, attributor, seed)
     named_game = build_named_game(question, None, subject, dictionary)
     known = Evaluations(named_game.game)
-    found = attributor.attribute(known, np.random.default_rng(seed))
+    found = with_measured(known, attributor.attribute(known, np.random.default_rng(seed)))
     return Attribution(question, found, named_game, known, seed)
 
 

@@ -173,6 +173,8 @@ class AttributionQuestion:
     @property
     def players_kind(self) -> str:
         """What the players of a settled question are, for people."""
+        if self.data:
+            return "columns"
         return self.components or ("features" if self.features else self.unit) or "players"
 
 

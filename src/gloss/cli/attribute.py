@@ -62,6 +62,10 @@ def attribute(
     order: Annotated[
         int | None, typer.Option(min=1, help="Of the largest sets that are looked for.")
     ] = None,
+    near: Annotated[
+        float | None,
+        typer.Option(help="Share of the players that masks near the whole keep: 0.9 if left out."),
+    ] = None,
     folder: Annotated[Path, typer.Option(help="Where values, records and pages are kept.")] = Path(
         "runs/attribute"
     ),
@@ -100,5 +104,5 @@ def attribute(
         adapter,
         other_prompts=other_prompts,
     )
-    options = AttributionSettings(method, budget, order, folder, seed)
+    options = AttributionSettings(method, budget, order, near, folder, seed)
     report_attribution(question, options, wait=wait)

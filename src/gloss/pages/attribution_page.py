@@ -1,23 +1,39 @@
-"""The page of an attribution: which parts of a text, alone and together, make up a value.
+"""The page of an attribution: what the parts of a text do, by themselves and together.
 
 The parts may be of anything else, too.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from gloss.pages.number_format import format_strength
+from gloss.pages.head_grid import HeadGrid, head_grid
+from gloss.pages.number_format import format_signed, format_strength
 from gloss.pages.removal_curves import HEIGHT, LEFT, RIGHT, TOP, WIDTH, CurveLine, curve_panels
 from gloss.pages.set_diagram import set_diagram
 from gloss.pages.single_page import page_templates, write_single_page
 from gloss.pages.text_arcs import SetValues, TextPicture, text_picture
 from gloss.pages.typeset import typeset
+from gloss.records import Estimate
 
 WIDE, NARROW = 98, 38  # columns of text on a desk and on a telephone
-MOST_PAIRS, MOST_LARGER, MOST_SETS = 10, 8, 12  # arcs, rows of the diagram, rows of the table
+MOST_PAIRS, MOST_LARGER, MOST_ROWS = 10, 8, 12  # arcs, rows of the diagram, rows of a table
 FAINT = 0.1  # share of the largest value below which a pair has no arc
+POINT = 1e-6  # share of the largest value below which an interval is arithmetic
 VALUE = "value"  # the fact that says what the value is, and so stands at the curves' axis
+DASH = "–"  # for what was not measured
+
+
+@dataclass(frozen=True, slots=True)
+class SetOnPage:
+    """A player or a set; what was not measured is not a number."""
+
+    players: tuple[int, ...]
+    average: Estimate  # what they do together, beyond what fewer of them do
+    lost: float = math.nan  # without them
+    alone: float = math.nan
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +46,18 @@ class AttributionPage:
     # stretches with the player each is; none for players that are no text
     text: tuple[tuple[str, int | None], ...]
     players: tuple[str, ...]  # their names, told apart
-    # in the Möbius basis: what sets of players add together
-    coefficients: Mapping[tuple[int, ...], float]
+    single: tuple[SetOnPage, ...]  # every player, the strongest first
+    sets: tuple[SetOnPage, ...]  # of two and more that are beyond their intervals, the same
+    told: tuple[str, ...]  # the attribution in sentences
     said: str  # how far this explains the value, in a sentence
     explained: bool
+    figures: Mapping[str, str] = field(default_factory=dict)  # what is said large: names, numbers
+    average: str = "on average [95 %]"  # the column of averages
+    meaning: str = "on average"  # what a shade is
     curves: tuple[CurveLine, ...] = ()
 
     def __post_init__(self) -> None:
-        used = {player for one in self.coefficients for player in one} | {
+        used = {player for one in (*self.single, *self.sets) for player in one.players} | {
             player for _, player in self.text if player is not None
         }
         if wrong := [player for player in used if not 0 <= player < len(self.players)]:
@@ -46,34 +66,50 @@ class AttributionPage:
                 f" {len(self.players) - 1} only"
             )
 
-    def strongest(
-        self, count: int, least: int = 1, most: int | None = None
-    ) -> list[tuple[int, ...]]:
-        """The sets of `least` to `most` players that add or take most."""
-        sets = [
-            one
-            for one, value in self.coefficients.items()
-            if value and least <= len(one) <= (most or len(one))
-        ]
-        return sorted(sets, key=lambda one: (-abs(self.coefficients[one]), len(one), one))[:count]
+    @property
+    def values(self) -> SetValues:
+        """The averages that are drawn."""
+        averages = {one.players: one.average.value for one in (*self.single, *self.sets)}
+        return SetValues(averages, self.players, self.meaning)
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Those that have an arc."""
+        values = self.values
+        pairs = [one.players for one in self.sets if len(one.players) == 2][:MOST_PAIRS]
+        return [(one[0], one[1]) for one in pairs if values.share(one) >= FAINT]
+
+    @property
+    def larger(self) -> list[tuple[int, ...]]:
+        """Those that have a row of the diagram."""
+        return [one.players for one in self.sets if len(one.players) > 2][:MOST_LARGER]
 
     @property
     def shown(self) -> set[int]:
-        """The players of any set that is drawn or listed."""
+        """The strongest players, and those of any set that is drawn or listed."""
         sets = [
-            *self.strongest(MOST_SETS),
-            *self.strongest(MOST_PAIRS, 2, 2),
-            *self.strongest(MOST_LARGER, 3),
+            *(one.players for one in self.single[:MOST_ROWS] if one.average.value),
+            *(one.players for one in self.sets[:MOST_ROWS]),
+            *self.pairs,
+            *self.larger,
         ]
         return {player for one in sets for player in one}
+
+    @property
+    def grid(self) -> HeadGrid | None:
+        """Layers by heads, where all players are heads."""
+        return head_grid(self.players, self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class SetTableRow:
-    """One set with its value; the bar's ends in per cent of the track."""
+    """One player or set in words; the ends of its bar in per cent of the track."""
 
     names: tuple[str, ...]
-    value: str
+    average: str
+    lost: str
+    alone: str
+    kind: str
     lowers: bool
     start: float
     length: float
@@ -81,19 +117,18 @@ class SetTableRow:
 
 def write_attribution_page(path: Path, page: AttributionPage) -> Path:
     """Write the page as one file that needs no other. Raises Unwritable."""
-    values = SetValues(page.coefficients, page.players)
+    values, drawn = page.values, bool(page.text or page.pairs or not page.grid)
+    pictures = {"wide": draw_players(page, WIDE), "narrow": draw_players(page, NARROW)}
     return write_single_page(
         path,
         "attribution",
         page=page,
-        pictures={
-            "wide": draw_players(page, values, WIDE),
-            "narrow": draw_players(page, values, NARROW),
-        },
-        left_out=0 if page.text else len(page.players) - len(page.shown),
-        larger=set_diagram(page.strongest(MOST_LARGER, 3), values),
-        rows=[set_table_row(one, values) for one in page.strongest(MOST_SETS)],
-        sets=count_sets(page),
+        pictures=pictures if drawn else {},
+        left_out=0 if page.text or page.grid else len(page.players) - len(page.shown),
+        larger=set_diagram(page.larger, values),
+        single=set_table_rows(page.single, values),
+        sets=set_table_rows(page.sets[:MOST_ROWS], values),
+        rows=MOST_ROWS,
         most=format_strength(values.scale),
         panels=curve_panels(page.curves),
         frame={"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP},
@@ -102,39 +137,60 @@ def write_attribution_page(path: Path, page: AttributionPage) -> Path:
 
 
 def attribution_cell(page: AttributionPage) -> str:
-    """What a notebook shows: the sentence, the picture of the page, and its strongest sets."""
-    values = SetValues(page.coefficients, page.players)
+    """What a notebook shows: the sentences, the picture of the page, its strongest players and
+    sets.
+    """
     return (
         page_templates()
         .get_template("attribution_cell.html")
         .render(
             page=page,
-            drawing=draw_players(page, values, WIDE),
-            rows=[set_table_row(one, values) for one in page.strongest(MOST_SETS)],
-            sets=count_sets(page),
+            drawing=draw_players(page, WIDE),
+            single=set_table_rows(page.single[:MOST_ROWS], page.values),
+            sets=set_table_rows(page.sets[:MOST_ROWS], page.values),
         )
     )
 
 
-def count_sets(page: AttributionPage) -> int:
-    """How many sets add or take anything."""
-    return sum(1 for one, value in page.coefficients.items() if one and value)
-
-
-def draw_players(page: AttributionPage, values: SetValues, columns: int) -> TextPicture:
+def draw_players(page: AttributionPage, columns: int) -> TextPicture:
     """The text, or a row of the players that matter, in lines of so many columns."""
     shown = page.shown
     text = page.text or [(f" {page.players[player]}", player) for player in sorted(shown)]
-    pairs = [
-        (one[0], one[1]) for one in page.strongest(MOST_PAIRS, 2, 2) if values.share(one) >= FAINT
-    ]
-    return text_picture(typeset(text, columns, shown), pairs, values)
+    return text_picture(typeset(text, columns, shown), page.pairs, page.values)
 
 
-def set_table_row(one: tuple[int, ...], values: SetValues) -> SetTableRow:
-    """A set's names, its value and its bar from the middle of the track."""
-    lowers, half = values.coefficients[one] < 0, 50 * values.share(one)
-    names = tuple(values.players[player] for player in one)
+def set_table_rows(terms: Sequence[SetOnPage], values: SetValues) -> list[SetTableRow]:
+    """Rows of a table, in the order given; all numbers have as many decimals."""
+    measured = [each for one in terms for each in (one.lost, one.alone) if math.isfinite(each)]
+    scale = max(map(abs, [*(one.average.value for one in terms), *measured]), default=1.0)
+    return [set_table_row(one, values, scale) for one in terms]
+
+
+def set_table_row(one: SetOnPage, values: SetValues, scale: float) -> SetTableRow:
+    """Names, numbers, and a bar from the middle of the track."""
+    lowers, half = one.average.value < 0, 50 * values.share(one.players)
     return SetTableRow(
-        names, values.written(one), lowers, round(50 - half * lowers, 1), round(half, 1)
+        names=tuple(values.players[player] for player in one.players),
+        average=signed_interval(one.average, scale),
+        lost=signed_or_dash(one.lost, scale),
+        alone=signed_or_dash(one.alone, scale),
+        kind=one.kind,
+        lowers=lowers,
+        start=round(50 - half * lowers, 1),
+        length=round(half, 1),
     )
+
+
+def signed_interval(average: Estimate, scale: float) -> str:
+    """A number, with its interval where it has one that is not a point."""
+    value = signed_or_dash(average.value, scale)
+    if not average.high - average.low > POINT * scale:
+        return value
+    return f"{value} [{format_signed(average.low, scale)}, {format_signed(average.high, scale)}]"
+
+
+def signed_or_dash(value: float, scale: float) -> str:
+    """A number with its sign; a dash for none, and 0 for a rounding error."""
+    if not math.isfinite(value):
+        return DASH
+    return "0" if abs(value) <= POINT * scale else format_signed(value, scale)

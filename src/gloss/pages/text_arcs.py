@@ -1,4 +1,4 @@
-"""A text whose players are shaded by what each adds alone, with arcs over pairs.
+"""A text whose players are shaded by what each does, with arcs over pairs.
 
 A pair has an arc where it adds or takes something together.
 """
@@ -80,6 +80,7 @@ class SetValues:
 
     coefficients: Mapping[tuple[int, ...], float]
     players: tuple[str, ...]
+    meaning: str = ""  # of a single player's value, such as "on average"
 
     @property
     def scale(self) -> float:
@@ -99,7 +100,8 @@ class SetValues:
     def tooltip(self, one: tuple[int, ...]) -> str:
         """The set and its value in words."""
         names = " + ".join(self.players[player] for player in one)
-        return f"{names}: {self.written(one)}{' together' if len(one) > 1 else ' alone'}"
+        what = "together" if len(one) > 1 else self.meaning
+        return f"{names}: {self.written(one)} {what}".strip()
 
 
 def text_picture(
@@ -246,13 +248,13 @@ def pair_arc(span: PairSpan, foot: float, top: float, values: SetValues) -> Pair
 
 def place_stretch(one: Fragment, y: float, values: SetValues) -> PlacedStretch:
     """A fragment with the shade of its player."""
-    alone = values.coefficients.get((one.player,), 0.0) if one.player is not None else 0.0
+    value = values.coefficients.get((one.player,), 0.0) if one.player is not None else 0.0
     return PlacedStretch(
         x=round(one.column * COLUMN, 1),
         y=round(y, 1),
         width=round(one.columns * COLUMN, 1),
         said=one.said,
-        lowers=alone < 0,
-        shade=round(DEEPEST * math.sqrt(abs(alone) / values.scale), 1),
+        lowers=value < 0,
+        shade=round(DEEPEST * math.sqrt(abs(value) / values.scale), 1),
         tooltip="" if one.player is None else values.tooltip((one.player,)),
     )

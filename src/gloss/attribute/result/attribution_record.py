@@ -1,12 +1,19 @@
 """The record of an attribution: all that was asked and found, as JSON holds it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from gloss.attribute.bases import Basis
 from gloss.attribute.question import AttributionQuestion, NamedGame
-from gloss.attribute.result.interactions import Interactions
+from gloss.attribute.result.interaction_terms import (
+    InteractionTerm,
+    player_terms,
+    set_terms,
+    variation_shares,
+)
+from gloss.attribute.result.interactions import Faithfulness, Interactions
 
 
 def attribution_record(
@@ -15,15 +22,22 @@ def attribution_record(
     named_game: NamedGame,
     found: Interactions,
 ) -> Mapping[str, Any]:
-    """All that was asked and found, as JSON holds it."""
+    """All that was asked and found, as JSON holds it; null where there is no number."""
     own = found.into(Basis.MOBIUS)
-    trust = found.faithfulness
+    trust, measured = found.faithfulness, found.measured
     return {
         "question": asdict(question),
         "settings": dict(settings),
         "value": named_game.value,
         "told": list(named_game.told),
+        "with_everything": number_or_null(measured.everybody) if measured else None,
+        "with_nothing": number_or_null(measured.nobody) if measured else None,
         "players": list(found.players),
+        # true of the game, or of the method's account alone
+        "averages_are_of": "game" if found.averages else "account",
+        "single_players": [term_row(term) for term in player_terms(found)],
+        "sets": [term_row(term) for term in set_terms(found)],
+        "share_of_variation": {str(size): share for size, share in variation_shares(found).items()},
         "coefficients": {
             "mobius": coefficient_rows(own),
             "fourier": coefficient_rows(found.into(Basis.FOURIER)),
@@ -32,15 +46,59 @@ def attribution_record(
         "evaluations": found.evaluations,
         "failed": found.failed,
         "held_out_r2": {
-            "value": trust.r2.value,
-            "low": trust.r2.low,
-            "high": trust.r2.high,
+            "value": number_or_null(trust.r2.value),
+            "low": number_or_null(trust.r2.low),
+            "high": number_or_null(trust.r2.high),
             "n": trust.n,
             "over_all_masks": trust.whole,
         },
+        "near_r2": near_r2(trust),
+        "noise": noise_row(trust),
         "explained": trust.explained,
         "said": found.summary_sentence(),
     }
+
+
+def near_r2(trust: Faithfulness) -> dict[str, Any] | None:
+    """R2 on masks near the whole; None where there were none."""
+    if not trust.near_n:
+        return None
+    return {
+        "value": number_or_null(trust.near.value),
+        "low": number_or_null(trust.near.low),
+        "high": number_or_null(trust.near.high),
+        "n": trust.near_n,
+        "kept": trust.kept / 100,
+    }
+
+
+def noise_row(trust: Faithfulness) -> dict[str, Any] | None:
+    """How much values differ when they are asked for again; None where none was."""
+    if trust.noise is None:
+        return None
+    return {
+        "deviation": trust.noise.deviation,
+        "masks": trust.noise.masks,
+        "most_r2": number_or_null(trust.most),
+    }
+
+
+def term_row(term: InteractionTerm) -> dict[str, Any]:
+    """A player or a set: what it does on average, and what was measured of it."""
+    return {
+        "players": list(term.players),
+        "average": number_or_null(term.average.value),
+        "low": number_or_null(term.average.low),
+        "high": number_or_null(term.average.high),
+        "lost": number_or_null(term.lost),
+        "alone": number_or_null(term.alone),
+        "kind": None if term.kind is None else str(term.kind),
+    }
+
+
+def number_or_null(value: float) -> float | None:
+    """JSON has no word for what is not a number."""
+    return float(value) if math.isfinite(value) else None
 
 
 def coefficient_rows(found: Interactions) -> list[dict[str, Any]]:

@@ -1,84 +1,221 @@
-"""What sets of players do (alone, synergy, redundancy), as few terms; and the truncation to small
-sets that people can read.
+"""What players and sets of players do, as rows for people: on average with an interval, what is
+lost without them, what they do alone, and of what kind a set is.
 
-Möbius coefficients spell "any one of these is enough" out as an alternating sum over all subsets;
-here it is one term again.
+A set's kind is read from the game of its players alone, every other one kept in half of all masks:
+what each part of the set adds there beyond smaller parts. It is called only where the intervals of
+all these numbers agree.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from itertools import combinations
+from statistics import NormalDist
 
 from gloss.attribute.bases import Basis, PlayerSet
-from gloss.attribute.result.interactions import EXPLAINED_R2, Interactions
+from gloss.attribute.result.average_effects import sets_of_interest
+from gloss.attribute.result.interactions import MISSING, Interactions
+from gloss.records import Estimate
 
-MOST_EITHER = 6  # players of whom any one may be found to be enough
-NEGLIGIBLE_SHARE = 0.1  # share of a set's coefficient below which another is nothing beside it
+NEGLIGIBLE_SHARE = 0.1  # share of a set's effect below which another is nothing beside it
+LEAST_TOLD = 1e-3  # share of the largest coefficient below which nothing is told
+MOST_CALLED = 6  # players of a set whose kind is sought
+TAIL = 0.025  # on each side of an interval
 
 
 class InteractionKind(StrEnum):
-    """What a set's coefficient is."""
+    """How the players of a set act together."""
 
-    ALONE = "alone"
-    SYNERGY = "synergy"
-    REDUNDANCY = "redundancy"
+    ONLY_TOGETHER = "only together"  # fewer of them do nothing
+    SYNERGY = "synergy"  # all parts pull the same way
+    ANY_ENOUGH = "any is enough"  # more than one of them adds nothing
+    REDUNDANCY = "redundancy"  # each takes a part of what another adds
 
 
 @dataclass(frozen=True, slots=True)
 class InteractionTerm:
-    """What a set adds where all its players are kept; or, for `any_one`, where any one is."""
+    """A player or a set; what could not be had, or was not asked for, is not a number."""
 
     players: PlayerSet
-    weight: float  # in the game's unit
-    any_one: bool = False
+    # what they add together beyond what fewer add, over masks that keep half of the others
+    average: Estimate
+    lost: float  # v(everybody) - v(everybody without them), measured
+    alone: float  # v(they alone) - v(nobody), measured
+    kind: InteractionKind | None = None
+
+    @property
+    def strength(self) -> float:
+        """The size of the Fourier coefficient: by it sets of any size are compared."""
+        return abs(self.average.value) / 2 ** len(self.players)
 
 
-def interaction_kind(one: PlayerSet, mobius: Mapping[PlayerSet, float]) -> InteractionKind:
-    """Redundancy is where a part of what the set takes is what its players add one by one."""
-    if len(one) == 1:
-        return InteractionKind.ALONE
-    return InteractionKind.REDUNDANCY if any_one_weight(one, mobius) else InteractionKind.SYNERGY
+def average_title(found: Interactions) -> str:
+    """What the averages are: true of the game, or of the method's account of it."""
+    return "on average" if found.averages else f"by {found.method}"
 
 
-def any_one_weight(one: PlayerSet, mobius: Mapping[PlayerSet, float]) -> float:
-    """The largest weight of "any one of these" that the coefficients of the set and all its subsets
-    hold; 0 for none.
-    """
-    if not 2 <= len(one) <= MOST_EITHER:
-        return 0.0
-    parts = [(-1) ** (len(part) + 1) * mobius.get(part, 0.0) for part in nonempty_subsets(one)]
-    if all(value > 0 for value in parts):
-        return min(parts)
-    return max(parts) if all(value < 0 for value in parts) else 0.0
+@dataclass(frozen=True)
+class KnownAverages:
+    """What an attribution says of sets on average, in one place."""
 
+    found: Interactions
+    averages: Mapping[PlayerSet, Estimate]
+    series: Mapping[PlayerSet, float]  # Fourier coefficients, of all sets
 
-def compact_terms(mobius: Mapping[PlayerSet, float]) -> list[InteractionTerm]:
-    """The same function, without its constant, as few terms: the largest first.
+    @staticmethod
+    def of(found: Interactions) -> "KnownAverages":
+        """The method's own averages, or what its coefficients give: with an interval where it has
+        one of the coefficient that is the average.
+        """
+        series = found.into(Basis.FOURIER).coefficients
+        if found.averages:
+            return KnownAverages(found, found.averages, series)
+        largest = max(map(len, found.coefficients), default=0)
+        averages: dict[PlayerSet, Estimate] = {}
+        for one in sets_of_interest(series, len(found.players)):
+            size = 2 ** len(one)
+            is_average = found.basis is Basis.MOBIUS and len(one) == largest
+            scale = size if found.basis is Basis.FOURIER else 1 if is_average else math.nan
+            own = found.stability.get(one, MISSING)
+            averages[one] = Estimate(size * series.get(one, 0.0), scale * own.low, scale * own.high)
+        return KnownAverages(found, averages, series)
 
-    "Any one" is said wherever it takes the place of two coefficients or more; what is left of them
-    stays.
-    """
-    left = {one: value for one, value in mobius.items() if one and value}
-    found: list[InteractionTerm] = []
-    for one in sorted(left, key=lambda one: (-len(one), -abs(left[one]), one)):
-        weight = any_one_weight(one, left)
-        after = (
-            {
-                part: left.get(part, 0.0) + (-1) ** len(part) * weight
-                for part in nonempty_subsets(one)
-            }
-            if weight
-            else {}
+    @cached_property
+    def largest(self) -> float:
+        """Of the Fourier coefficients, in size."""
+        return max(
+            (abs(each.value) / 2 ** len(one) for one, each in self.averages.items() if one),
+            default=0.0,
         )
-        gone = [
-            part for part, value in after.items() if abs(value) <= NEGLIGIBLE_SHARE * abs(weight)
-        ]
-        if len(gone) >= 2:
-            found.append(InteractionTerm(one, weight, any_one=True))
-            left.update(after)
-    found += [InteractionTerm(one, value) for one, value in left.items() if value]
-    return sorted(found, key=lambda term: (-abs(term.weight), len(term.players), term.players))
+
+    def is_told(self, one: PlayerSet) -> bool:
+        """Whether it is no rounding error beside the strongest, and beyond its interval even where
+        it was chosen among all sets of at most its size.
+        """
+        average = self.averages[one]
+        if not abs(average.value) / 2 ** len(one) > LEAST_TOLD * self.largest:
+            return False
+        half = half_width(average)
+        players = len(self.found.players)
+        return math.isnan(half) or bool(abs(average.value) > half * widening(len(one), players))
+
+    def term(self, one: PlayerSet) -> InteractionTerm:
+        """All that is known of a player or a set."""
+        measured = self.found.measured
+        return InteractionTerm(
+            one,
+            self.averages[one],
+            measured.lost.get(one, math.nan) if measured else math.nan,
+            measured.alone.get(one, math.nan) if measured else math.nan,
+            interaction_kind(one, self),
+        )
+
+
+def player_terms(found: Interactions) -> list[InteractionTerm]:
+    """Every player, the strongest first."""
+    known = KnownAverages.of(found)
+    return sort_terms(known.term((player,)) for player in range(len(found.players)))
+
+
+def told_players(found: Interactions) -> list[InteractionTerm]:
+    """The players that move the value beyond their intervals, the strongest first."""
+    known = KnownAverages.of(found)
+    return [term for term in player_terms(found) if known.is_told(term.players)]
+
+
+def set_terms(found: Interactions) -> list[InteractionTerm]:
+    """The sets of two and more that act together beyond their intervals, the strongest first."""
+    known = KnownAverages.of(found)
+    return sort_terms(
+        known.term(one) for one in known.averages if len(one) > 1 and known.is_told(one)
+    )
+
+
+def sort_terms(terms: Iterable[InteractionTerm]) -> list[InteractionTerm]:
+    """The strongest first."""
+    return sorted(terms, key=lambda term: (-term.strength, len(term.players), term.players))
+
+
+def half_width(found: Estimate) -> float:
+    """Of its interval; not a number where there is none."""
+    return (found.high - found.low) / 2
+
+
+def widening(size: int, players: int) -> float:
+    """How much wider the interval of one set must be to hold for all sets of at most its size
+    together (Bonferroni).
+    """
+    tried = sum(math.comb(players, k) for k in range(1, size + 1))
+    normal = NormalDist()
+    return normal.inv_cdf(TAIL / tried) / normal.inv_cdf(TAIL)
+
+
+def interaction_kind(one: PlayerSet, known: KnownAverages) -> InteractionKind | None:
+    """The kind of a set; None for a single player, and where intervals leave it open."""
+    if not 2 <= len(one) <= MOST_CALLED:
+        return None
+    series, width = coefficients_within(one, known)
+    if any(math.isnan(each) for each in width.values()):
+        return None
+    whole, sign = 2 ** len(one) * series[one], (-1) ** len(one)
+    own = 2 ** len(one) * width[one]
+    parts = [part for part in series if part != one]
+    added = {part: added_by_part(part, series, width) for part in parts}
+    if all(is_nothing(value, half, whole) for value, half in added.values()):
+        return InteractionKind.ONLY_TOGETHER
+    # where any one is enough, a part adds what the whole does, with alternating signs
+    if all(
+        is_nothing(value - sign * (-1) ** len(part) * whole, math.hypot(half, own), whole)
+        for part, (value, half) in added.items()
+    ):
+        return InteractionKind.ANY_ENOUGH
+    least = NEGLIGIBLE_SHARE * abs(series[one])
+    if any(abs(series[part]) <= max(width[part], least) for part in parts):
+        return None
+    same = {part: series[part] * series[one] > 0 for part in parts}
+    if all(same.values()):
+        return InteractionKind.SYNERGY
+    if all(same[part] == (sign == (-1) ** len(part)) for part in parts):
+        return InteractionKind.REDUNDANCY
+    return None
+
+
+def coefficients_within(
+    one: PlayerSet, known: KnownAverages
+) -> tuple[dict[PlayerSet, float], dict[PlayerSet, float]]:
+    """The Fourier coefficient of every part of the set, the set itself included, and the half width
+    of its interval: of parts whose average was not worked out, as wide as the set's.
+    """
+    width = half_width(known.averages[one]) / 2 ** len(one)
+    series: dict[PlayerSet, float] = {}
+    widths: dict[PlayerSet, float] = {}
+    for part in nonempty_subsets(one):
+        own = known.averages.get(part)
+        series[part] = own.value / 2 ** len(part) if own else known.series.get(part, 0.0)
+        widths[part] = half_width(own) / 2 ** len(part) if own else width
+    return series, widths
+
+
+def added_by_part(
+    part: PlayerSet, series: Mapping[PlayerSet, float], width: Mapping[PlayerSet, float]
+) -> tuple[float, float]:
+    """What a part adds beyond smaller ones where the rest of the set is removed, and the half width
+    of its interval: its Möbius coefficient in the game of the set's players.
+    """
+    around = [each for each in series if set(part) <= set(each)]
+    value = sum((-1) ** (len(each) - len(part)) * series[each] for each in around)
+    scale = 2 ** len(part)
+    return scale * value, scale * math.hypot(*(width[each] for each in around))
+
+
+def is_nothing(value: float, half: float, beside: float) -> bool:
+    """Whether a number is nothing beside another: by size or within its interval, which must be
+    narrow enough to say so.
+    """
+    size = abs(value)
+    return size <= max(NEGLIGIBLE_SHARE * abs(beside), half) and size + half <= abs(beside) / 2
 
 
 def nonempty_subsets(one: PlayerSet) -> list[PlayerSet]:
@@ -86,46 +223,13 @@ def nonempty_subsets(one: PlayerSet) -> list[PlayerSet]:
     return [part for size in range(1, len(one) + 1) for part in combinations(one, size)]
 
 
-MOST_SUBSETS = 1 << 18  # subsets gone through in search of the order
-
-
-@dataclass(frozen=True, slots=True)
-class Truncation:
-    """What was found, told by sets of at most `order` players."""
-
-    found: Interactions  # in the Möbius basis
-    # the same function without its constant, the strongest first
-    terms: tuple[InteractionTerm, ...]
-    order: int
-    share: float  # of the variation of all that was found
-
-    @property
-    def explains(self) -> bool:
-        """Whether the game would count as explained by this part alone: its share of the held-out
-        R2 is 0.5 or more.
-        """
-        return self.share * self.found.faithfulness.r2.value >= EXPLAINED_R2
-
-    def coverage(self, most: int) -> float:
-        """The share of all terms, by size, that the `most` strongest make up."""
-        sizes = [abs(term.weight) for term in self.terms]
-        return sum(sizes[:most]) / sum(sizes) if sizes else 0.0
-
-
-def choose_truncation(found: Interactions, most: int = 5) -> Truncation:
-    """The order whose `most` strongest terms tell the largest share of what was found, among those
-    that still explain the game.
-
-    Where none does that can be gone through, the highest that can.
+def variation_shares(found: Interactions) -> dict[int, float]:
+    """The share of the variation of all that was found that sets of each size make up, over masks
+    that keep half; nothing where nothing varies.
     """
-    series = found.into(Basis.FOURIER).coefficients
-    read: list[Truncation] = []
-    for order in sorted({max(len(one), 1) for one in series} | {1}):
-        if read and sum(2 ** len(one) for one in series if len(one) <= order) > MOST_SUBSETS:
-            break
-        truncated, share = found.truncate(order)
-        read.append(
-            Truncation(truncated, tuple(compact_terms(truncated.coefficients)), order, share)
-        )
-    enough = [one for one in read if one.explains]
-    return max(enough, key=lambda one: one.share * one.coverage(most)) if enough else read[-1]
+    energy: dict[int, float] = {}
+    for one, value in found.into(Basis.FOURIER).coefficients.items():
+        if one:
+            energy[len(one)] = energy.get(len(one), 0.0) + value**2
+    total = sum(energy.values())
+    return {size: energy[size] / total for size in sorted(energy)} if total else {}

@@ -3,7 +3,8 @@ keeps it: a record, a page, every value paid for.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+import math
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from numpy import ndarray
 from rich.text import Text
 
 from gloss.attribute.game import Evaluations, Game, Redrawn, TableGame
+from gloss.attribute.methods.exact import Exact
 from gloss.attribute.methods.lasso import Lasso
 from gloss.attribute.players.endpoint_game import (
     EndpointGame,
@@ -22,17 +24,40 @@ from gloss.attribute.players.endpoint_game import (
 from gloss.attribute.players.prompt_parts import PromptUnit
 from gloss.attribute.question import AttributionQuestion, NamedGame
 from gloss.attribute.result.attribution_record import attribution_record
-from gloss.attribute.result.interaction_terms import Truncation, choose_truncation
-from gloss.attribute.result.interactions import Interactions
+from gloss.attribute.result.interaction_terms import (
+    InteractionTerm,
+    player_terms,
+    set_terms,
+    variation_shares,
+)
+from gloss.attribute.result.interactions import Faithfulness, Interactions
+from gloss.attribute.result.measured import measure_sets
 from gloss.attribute.result.removal_curves import RemovalCurve, method_curves
-from gloss.attribute.result.wording import attribution_paragraph, distinct_player_names
+from gloss.attribute.result.wording import (
+    attribution_paragraph,
+    attribution_sentences,
+    distinct_player_names,
+    share_in_percent,
+)
 from gloss.errors import BadInput
 from gloss.installed import load_installed
 from gloss.models.chat_models.client import Chat
-from gloss.pages.attribution_page import AttributionPage, CurveLine, write_attribution_page
+from gloss.pages.attribution_page import (
+    AttributionPage,
+    CurveLine,
+    SetOnPage,
+    write_attribution_page,
+)
+from gloss.pages.number_format import format_decimal, format_interval, format_strength
 from gloss.records import needs_of
 from gloss.run.chat_capabilities import print_key_use
-from gloss.run.commands.attribution_view import shaded_prompt, strongest_sets_table
+from gloss.run.commands.attribution_view import (
+    average_column,
+    average_meaning,
+    player_table,
+    set_table,
+    shaded_prompt,
+)
 from gloss.run.keys import result_key, source_hash
 from gloss.run.methods import build_method, installed_methods
 from gloss.run.progress import out, progress_bar
@@ -46,9 +71,8 @@ if TYPE_CHECKING:
     from gloss.models.subject import Subject
 
 GIVEN = "given"  # the name of a model or a dictionary that was handed over as an object
-NEARLY_ALL = 0.995  # share of what was found from which on nothing is said of the rest
 FEWEST_BESIDE_LASSO = 64  # masks from which LASSO is drawn beside another method
-MOST_SETS_PRINTED = 12  # strongest sets in the terminal
+SHARE_MEASURED = 32  # of values, one is spent twice on a player by itself
 
 
 @dataclass(frozen=True)
@@ -58,6 +82,7 @@ class AttributionSettings:
     method: str = "auto"
     budget: int | None = None  # masks; each method has its own where it is left out
     order: int | None = None
+    near: float | None = None  # share of the players that masks near the whole keep
     folder: Path = Path("runs/attribute")
     seed: int = 0
 
@@ -69,6 +94,7 @@ class CountingGame:
     game: Game
     progress: Progress
     done: list[int]
+    total: int | None = None  # masks, as far as they are known beforehand
 
     @property
     def players(self) -> tuple[str, ...]:
@@ -89,7 +115,7 @@ class CountingGame:
 
     def _counted(self, found: Float64[ndarray, " mask"]) -> Float64[ndarray, " mask"]:
         self.done[0] += len(found)
-        self.progress(self.done[0], None)
+        self.progress(self.done[0], self.total)
         return found
 
 
@@ -108,12 +134,13 @@ def report_attribution(
     values = options.folder / f"values-{name}"
     with sole_writer(options.folder, wait=wait, of=name):
         with progress_bar("attribute", "masks") as progress:
-            known = Evaluations(count_masks(named_game.game, progress), values)
+            total = masks_to_value(attributor, len(named_game.game.players))
+            known = Evaluations(count_masks(named_game.game, progress, total), values)
             before = len(known)
             found = attributor.attribute(known, np.random.default_rng(options.seed))
+            found = with_measured(known, found)
             lines = curves_beside_lasso(known, found, np.random.default_rng(options.seed))
-        truncation = choose_truncation(found)
-        print_attribution(named_game, found, truncation)
+        print_attribution(named_game, found)
         for note in named_game.told:
             out.print(note, highlight=False, markup=False)
         record = options.folder / f"{options.method}-{name}.json"
@@ -121,7 +148,7 @@ def report_attribution(
         content = attribution_record(question, settings, named_game, found)
         write_bytes(record, json.dumps(content, indent=1).encode())
         page = record.with_suffix(".html")
-        write_attribution_page(page, attribution_page(question, named_game, truncation, lines))
+        write_attribution_page(page, attribution_page(question, named_game, found, lines))
     where = f"record in {record}, page in {page.resolve().as_uri()}"
     out.print(
         f"{len(known) - before:,} values were new; {where}",
@@ -198,7 +225,7 @@ def attributor_settings(options: AttributionSettings) -> dict[str, Any]:
     """
     chosen: dict[str, Any] = {"method": options.method}
     known = installed_methods("attribute")
-    for name in ("budget", "order"):
+    for name in ("budget", "order", "near"):
         if (given := getattr(options, name)) is None:
             continue
         if options.method in known and name not in {
@@ -211,7 +238,15 @@ def attributor_settings(options: AttributionSettings) -> dict[str, Any]:
     return chosen
 
 
-def count_masks(game: Game, progress: Progress) -> Game:
+def masks_to_value(attributor: Any, players: int) -> int | None:
+    """How many masks a method values at most; None for one that has no budget."""
+    budget = getattr(attributor, "budget", None)
+    if isinstance(attributor, Exact):
+        return 2**players
+    return min(budget, 2**players) if isinstance(budget, int) else None
+
+
+def count_masks(game: Game, progress: Progress, total: int | None) -> Game:
     """The game with a count.
 
     A table, and a game with slopes, stay what they are, because methods look for that.
@@ -219,8 +254,20 @@ def count_masks(game: Game, progress: Progress) -> Game:
     return (
         game
         if isinstance(game, TableGame) or hasattr(game, "gradients")
-        else CountingGame(game, progress, [0])
+        else CountingGame(game, progress, [0], total)
     )
+
+
+def with_measured(known: Evaluations, found: Interactions) -> Interactions:
+    """With the values of the strongest players and sets by themselves, where the method measured
+    none: as few as cost little beside what it used, and the ends alone where each costs money.
+    """
+    if found.measured is not None:
+        return found
+    game = known.game.game if isinstance(known.game, CountingGame) else known.game
+    most = 0 if isinstance(game, EndpointGame) else max(1, found.evaluations // SHARE_MEASURED)
+    terms = [*player_terms(found)[:most], *set_terms(found)[: most // 2]]
+    return replace(found, measured=measure_sets(known, [term.players for term in terms]))
 
 
 def question_content_hashes(question: AttributionQuestion) -> list[object]:
@@ -238,23 +285,19 @@ def question_content_hashes(question: AttributionQuestion) -> list[object]:
     ]
 
 
-def print_attribution(named_game: NamedGame, found: Interactions, truncation: Truncation) -> None:
-    """The sentence, coloured, then what acts together, then how far to trust it."""
-    own = truncation.found
+def print_attribution(named_game: NamedGame, found: Interactions) -> None:
+    """The sentence, coloured, then what acts by itself and together, then both in words and how far
+    to trust it.
+    """
     out.print(Text(named_game.value, "bold"))
     if named_game.text:
-        parts = {player: own.coefficients.get((player,), 0.0) for player in range(len(own.players))}
-        out.print(shaded_prompt(named_game.text, parts))
-    out.print(strongest_sets_table(own, MOST_SETS_PRINTED))
-    if truncation.share < NEARLY_ALL:
-        small = (
-            "Players alone"
-            if truncation.order == 1
-            else f"Sets of up to {truncation.order} players"
-        )
-        out.print(
-            f"{small}, as above, make up {truncation.share:.0%} of what was found.", highlight=False
-        )
+        parts = {term.players[0]: term.average.value for term in player_terms(found)}
+        out.print(shaded_prompt(named_game.text, parts, average_meaning(found)))
+    out.print(player_table(found))
+    if sets := set_table(found):
+        out.print(sets)
+    else:
+        out.print("No set of two or more acts together beyond its interval.", highlight=False)
     out.print(attribution_paragraph(found, named_game.value), highlight=False, markup=False)
 
 
@@ -279,19 +322,19 @@ def curves_beside_lasso(
 def attribution_page(
     question: AttributionQuestion,
     named_game: NamedGame,
-    truncation: Truncation,
+    found: Interactions,
     lines: list[RemovalCurve],
 ) -> AttributionPage:
     """What the page shows."""
-    found = truncation.found
+    shares = variation_shares(found)
     facts = ({} if question.data else {"model": question.model}) | {
         "value": named_game.value,
         **({"what is removed": " ".join(named_game.told)} if named_game.told else {}),
         "method": found.method,
         "players": f"{len(found.players):,} {question.players_kind}",
         "evaluations": f"{found.evaluations:,}, {found.failed} failed",
-        "shown": (
-            f"sets of up to {truncation.order} players, {truncation.share:.0%} of what was found"
+        "variation by size of set": ", ".join(
+            f"{size}: {share_in_percent(share)}" for size, share in shares.items()
         ),
     }
     drawn = tuple(
@@ -305,8 +348,46 @@ def attribution_page(
         facts=facts,
         text=named_game.text,
         players=distinct_player_names(found.players),
-        coefficients=dict(truncation.found.coefficients),
+        single=tuple(map(set_on_page, player_terms(found))),
+        sets=tuple(map(set_on_page, set_terms(found))),
+        told=tuple(attribution_sentences(found, named_game.value)),
         said=found.summary_sentence(),
         explained=found.faithfulness.explained,
+        figures=page_figures(found),
+        average=average_column(found),
+        meaning=average_meaning(found),
         curves=drawn,
     )
+
+
+def set_on_page(term: InteractionTerm) -> SetOnPage:
+    """A player or a set for the page."""
+    kind = str(term.kind) if term.kind else ""
+    return SetOnPage(term.players, term.average, term.lost, term.alone, kind)
+
+
+def page_figures(found: Interactions) -> dict[str, str]:
+    """The value at both ends, both R2s and the noise: what the page says in large figures."""
+    trust, measured = found.faithfulness, found.measured
+    figures: dict[str, str] = {}
+    if measured:
+        figures["with everything kept"] = format_strength(measured.everybody)
+        figures["with nothing kept"] = format_strength(measured.nobody)
+    masks = f"all {trust.n:,} masks" if trust.whole else f"{trust.n:,} masks that keep half"
+    figures[f"R2 on {masks}"] = figure_of_r2(trust, near=False)
+    if trust.near_n and math.isfinite(trust.near.value):
+        near = f"R2 on {trust.near_n:,} masks near the whole ({trust.kept} % kept)"
+        figures[near] = figure_of_r2(trust, near=True)
+    if trust.noise is not None and trust.noise.deviation:
+        figures["a value differs when asked again by"] = (
+            f"± {format_strength(trust.noise.deviation)}"
+        )
+        figures["R2 that this noise leaves"] = format_decimal(trust.most)
+    return figures
+
+
+def figure_of_r2(trust: Faithfulness, *, near: bool) -> str:
+    """R2 with its interval, where it has one."""
+    found = trust.near if near else trust.r2
+    interval = format_interval(found) if found.low < found.high else ""
+    return f"{format_decimal(found.value)} {interval}".strip()
