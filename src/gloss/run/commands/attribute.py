@@ -4,6 +4,7 @@ keeps it: a record, a page, every value paid for.
 
 import json
 import math
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ from gloss.run.progress import out, progress_bar
 from gloss.run.sources import NamedDictionary, NamedModel
 from gloss.store.atomic import write_bytes
 from gloss.store.lock import sole_writer
-from gloss.store.progress import Progress
+from gloss.store.progress import Progress, ignore_progress
 
 if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
@@ -115,7 +116,8 @@ class CountingGame:
 
     def _counted(self, found: Float64[ndarray, " mask"]) -> Float64[ndarray, " mask"]:
         self.done[0] += len(found)
-        self.progress(self.done[0], self.total)
+        known = self.total if self.total and self.done[0] <= self.total else None
+        self.progress(self.done[0], known)  # curves come on top of a budget
         return found
 
 
@@ -133,7 +135,9 @@ def report_attribution(
     name = result_key(*asked, question_content_hashes(question))
     values = options.folder / f"values-{name}"
     with sole_writer(options.folder, wait=wait, of=name):
-        with progress_bar("attribute", "masks") as progress:
+        nothing_asked = isinstance(named_game.game, TableGame)
+        bar = nullcontext(ignore_progress) if nothing_asked else progress_bar("attribute", "masks")
+        with bar as progress:
             total = masks_to_value(attributor, len(named_game.game.players))
             known = Evaluations(count_masks(named_game.game, progress, total), values)
             before = len(known)
