@@ -12,6 +12,7 @@ from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.exact import Exact
 from gloss.attribute.methods.lasso import Lasso
 from gloss.attribute.methods.occlusion import Occlusion
+from gloss.attribute.result.interaction_terms import player_terms, set_terms
 from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.result.measured import measure_sets
 from gloss.run.commands.attribute import count_masks, masks_to_value, with_measured
@@ -120,3 +121,15 @@ def test_other_methods_are_given_measured_values_of_their_strongest(attributor):
     assert found.measured.alone[9,] == 9.0
     assert len(found.measured.lost) < 10
     assert with_measured(known, found) is found
+
+
+def test_where_every_value_is_known_nothing_is_left_unmeasured():
+    wide = FunctionGame(tuple("abcdef"), lambda x: x @ np.arange(6.0) + 2.0 * x[:, 0] * x[:, 1])
+    known = Evaluations(wide)
+    found = Auto().attribute(known, np.random.default_rng(0))
+    paid = known.paid
+    found = with_measured(known, found)
+    terms = [*player_terms(found), *set_terms(found)]
+    assert len(terms) == 7
+    assert all(np.isfinite([term.lost, term.alone]).all() for term in terms)
+    assert known.paid == paid

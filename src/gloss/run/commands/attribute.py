@@ -263,15 +263,21 @@ def count_masks(game: Game, progress: Progress, total: int | None) -> Game:
 
 
 def with_measured(known: Evaluations, found: Interactions) -> Interactions:
-    """With the values of the strongest players and sets by themselves, where the method measured
-    none: as few as cost little beside what it used, and the ends alone where each costs money.
+    """With the values of players and of sets that are told by themselves: of all where these are
+    known already, or else of the strongest, where the method measured none.
+
+    As few are asked for as cost little beside what was used, and the ends alone where each costs
+    money.
     """
-    if found.measured is not None:
-        return found
     game = known.game.game if isinstance(known.game, CountingGame) else known.game
-    most = 0 if isinstance(game, EndpointGame) else max(1, found.evaluations // SHARE_MEASURED)
-    terms = [*player_terms(found)[:most], *set_terms(found)[: most // 2]]
-    return replace(found, measured=measure_sets(known, [term.players for term in terms]))
+    terms = [term.players for term in (*player_terms(found), *set_terms(found))]
+    if not (isinstance(game, TableGame) or found.faithfulness.whole):
+        if found.measured is not None:
+            return found
+        most = 0 if isinstance(game, EndpointGame) else max(1, found.evaluations // SHARE_MEASURED)
+        single = [one for one in terms if len(one) == 1]
+        terms = [*single[:most], *terms[len(single) :][: most // 2]]
+    return replace(found, measured=measure_sets(known, terms))
 
 
 def question_content_hashes(question: AttributionQuestion) -> list[object]:
