@@ -68,8 +68,11 @@ class AttributionPage:
 
     @property
     def values(self) -> SetValues:
-        """The averages that are drawn."""
-        averages = {one.players: one.average.value for one in (*self.single, *self.sets)}
+        """The averages of players and pairs, which are drawn on one scale: what larger sets do
+        beyond fewer grows with their size.
+        """
+        small = [one for one in (*self.single, *self.sets) if len(one.players) <= 2]
+        averages = {one.players: one.average.value for one in small}
         return SetValues(averages, self.players, self.meaning)
 
     @property
@@ -80,9 +83,10 @@ class AttributionPage:
         return [(one[0], one[1]) for one in pairs if values.share(one) >= FAINT]
 
     @property
-    def larger(self) -> list[tuple[int, ...]]:
-        """Those that have a row of the diagram."""
-        return [one.players for one in self.sets if len(one.players) > 2][:MOST_LARGER]
+    def larger(self) -> dict[tuple[int, ...], float]:
+        """Sets that have a row of the diagram, with their averages."""
+        larger = [one for one in self.sets if len(one.players) > 2][:MOST_LARGER]
+        return {one.players: one.average.value for one in larger}
 
     @property
     def shown(self) -> set[int]:
@@ -125,9 +129,9 @@ def write_attribution_page(path: Path, page: AttributionPage) -> Path:
         page=page,
         pictures=pictures if drawn else {},
         left_out=0 if page.text or page.grid else len(page.players) - len(page.shown),
-        larger=set_diagram(page.larger, values),
-        single=set_table_rows(page.single, values),
-        sets=set_table_rows(page.sets[:MOST_ROWS], values),
+        larger=set_diagram(list(page.larger), SetValues(page.larger, page.players)),
+        single=set_table_rows(page.single, page.players),
+        sets=set_table_rows(page.sets[:MOST_ROWS], page.players),
         rows=MOST_ROWS,
         most=format_strength(values.scale),
         panels=curve_panels(page.curves),
@@ -146,8 +150,8 @@ def attribution_cell(page: AttributionPage) -> str:
         .render(
             page=page,
             drawing=draw_players(page, WIDE),
-            single=set_table_rows(page.single[:MOST_ROWS], page.values),
-            sets=set_table_rows(page.sets[:MOST_ROWS], page.values),
+            single=set_table_rows(page.single[:MOST_ROWS], page.players),
+            sets=set_table_rows(page.sets[:MOST_ROWS], page.players),
         )
     )
 
@@ -159,18 +163,22 @@ def draw_players(page: AttributionPage, columns: int) -> TextPicture:
     return text_picture(typeset(text, columns, shown), page.pairs, page.values)
 
 
-def set_table_rows(terms: Sequence[SetOnPage], values: SetValues) -> list[SetTableRow]:
+def set_table_rows(terms: Sequence[SetOnPage], players: Sequence[str]) -> list[SetTableRow]:
     """Rows of a table, in the order given; all numbers have as many decimals."""
-    measured = [each for one in terms for each in (one.lost, one.alone) if math.isfinite(each)]
-    scale = max(map(abs, [*(one.average.value for one in terms), *measured]), default=1.0)
-    return [set_table_row(one, values, scale) for one in terms]
+    averages = [abs(one.average.value) for one in terms]
+    measured = [abs(each) for one in terms for each in (one.lost, one.alone) if math.isfinite(each)]
+    largest = max(averages, default=0.0) or 1.0
+    scale = max([*averages, *measured], default=1.0)
+    return [set_table_row(one, players, largest, scale) for one in terms]
 
 
-def set_table_row(one: SetOnPage, values: SetValues, scale: float) -> SetTableRow:
-    """Names, numbers, and a bar from the middle of the track."""
-    lowers, half = one.average.value < 0, 50 * values.share(one.players)
+def set_table_row(
+    one: SetOnPage, players: Sequence[str], largest: float, scale: float
+) -> SetTableRow:
+    """Names, numbers, and a bar from the middle of the track, full for the largest average."""
+    lowers, half = one.average.value < 0, 50 * abs(one.average.value) / largest
     return SetTableRow(
-        names=tuple(values.players[player] for player in one.players),
+        names=tuple(players[player] for player in one.players),
         average=signed_interval(one.average, scale),
         lost=signed_or_dash(one.lost, scale),
         alone=signed_or_dash(one.alone, scale),
