@@ -175,3 +175,17 @@ def test_files_of_others_are_refused_in_a_sentence(tmp_path, rng):
 def test_a_function_must_give_a_number_a_mask():
     with pytest.raises(BadInput, match="one number a mask"):
         FunctionGame(names(3), lambda masks: masks.astype(float)).values(np.ones((2, 3), bool))
+
+
+def test_masks_near_the_whole_are_the_same_in_a_run_that_goes_on(tmp_path):
+    """Of few players hardly as many are drawn as were wanted, twice."""
+
+    def drawn(known: Evaluations) -> list[np.ndarray]:
+        rng = np.random.default_rng(4)
+        return [known.near(count, 90, rng).masks for count in (60, 120, 40)]
+
+    first = drawn(Evaluations(Counting(9), tmp_path / "values"))
+    assert sum(map(len, first)) < 220
+    again = Evaluations(Counting(9), tmp_path / "values")
+    assert all(map(np.array_equal, drawn(again), first))
+    assert again.paid == 0

@@ -329,25 +329,25 @@ class Evaluations:
         """
         if isinstance(self.game, TableGame):
             return with_a_number(self.game.masks[:0], self.game.measured[:0])
-        self._draw(count, percent, rng)
         begin = self._served.get(percent, 0)
-        taken = list(islice(self._pools.get(percent, ()), begin, begin + count))
+        drawn = self._draw(count, percent, rng)
+        taken = list(islice(self._pools[percent], begin, begin + drawn))
         self._served[percent] = begin + len(taken)
         values = self._valued(taken, UNIFORM if percent == HALF else percent)
         return with_a_number(self._unpacked(taken), values)
 
-    def _draw(self, count: int, percent: int, rng: np.random.Generator) -> None:
-        """Add `count` masks to a pool that were not served before.
+    def _draw(self, count: int, percent: int, rng: np.random.Generator) -> int:
+        """Add `count` masks to a pool that were not served before, or as many as are drawn.
 
         Some of them may lie in it already.
         """
         n = len(self.players)
         pool = self._pools.setdefault(percent, {})
         seen = set(islice(pool, self._served.get(percent, 0)))
-        left = min(count, 2**n - len(seen))
+        wanted = left = min(count, 2**n - len(seen))
         for _ in range(MOST_DRAWS if percent != HALF else count * 1000):
             if left <= 0:
-                return
+                break
             size = (max(64, left), n)
             drawn = (
                 rng.integers(0, 2, size=size, dtype=np.int8).astype(np.bool_)
@@ -359,6 +359,7 @@ class Evaluations:
                     seen.add(key)
                     left -= 1
                     pool.setdefault(key)
+        return wanted - left
 
     def ask_again(
         self, masks: Bool[ndarray, "mask player"], least: int = 1

@@ -54,6 +54,7 @@ MEMBERS_TOLERANCE = 1.05  # how much worse one member of a cross-fit may be than
 # How much wider than a bootstrap the interval of a cross-fit's R2 is: its parts share masks, so
 # that their errors are not independent (Bates, Hastie & Tibshirani, 2024). Measured on 96 games.
 SHARED_MASKS = 1.35
+FEWEST_TO_TELL = 32  # held-out masks by which a fit may be preferred to the mean of several
 SOLVED_R2 = 0.995  # R2 on the validation masks from which on no other decoder is tried
 PURSUITS = {"parities": True, "conjunctions": False}
 LASSO_ORDER = 2
@@ -181,8 +182,12 @@ def judge_cross_fit(
 
 
 def is_as_good(crossed: CrossFit, split: MaskSplit, before: WeightedFits) -> bool:
-    """Whether it predicts masks that neither was fitted to at least as well."""
+    """Whether it predicts masks that neither was fitted to at least as well, where these are
+    enough to tell.
+    """
     out = split.out
+    if out.sum() < FEWEST_TO_TELL:
+        return True
     values, weights = (
         split.everything.values[out],
         Sample(split.everything, split.kinds).weights[out],
