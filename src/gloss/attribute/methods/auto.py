@@ -1,10 +1,12 @@
-"""The default: several decoders on the same uniform masks, which double until held-out ones are
-predicted; the best is kept.
+"""The default: several decoders on the same masks, which double until held-out ones are predicted;
+where they never are, the mean of decoders that are fitted to all parts but one in turn.
 
 Sparse parities and signed conjunctions are pursued under a heredity prior, and second-order LASSO
 stands beside them for games made of many small effects. Where most is unexplained, the last masks
-are those of a code, which are learnt from like the others and read set by set too. Which fit, or
-which two averaged, is kept is chosen on masks that neither fitted nor judge.
+are those of a code, which are learnt from like the others and read set by set too. If the budget
+ends before the game is predicted, `gloss.attribute.solve.cross_fit` takes over, unless held-out
+masks say that one fit did better. R2 is stated for masks that keep half and for those near the
+whole.
 """
 
 from collections.abc import Callable
@@ -62,9 +64,9 @@ LASSO_ORDER = 2
 
 @dataclass(frozen=True)
 class Auto:
-    """Finds parities and conjunctions of up to `order` players.
+    """Finds what single players and sets of up to `order` of them do.
 
-    Stops at a held-out R2 of `enough`, or when all is spent.
+    Stops at an R2 of `enough`, among half-kept masks and near the whole, or when all is spent.
     """
 
     budget: int = 4096  # values at most
