@@ -6,7 +6,7 @@ UV := uv==0.13.9
 # What is imported is compiled once, also where the environment says that each process do so for itself.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test mutants docs quality subjects lock clean
+.PHONY: demo test bench-attribute mutants docs quality subjects lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/gloss demo
@@ -26,6 +26,18 @@ docs: $(VENV)/installed-test
 # Every experiment whose answer is known, in one table; fails where a row does.
 quality: $(VENV)/installed
 	$(BIN)/python -m benchmarks.quality
+
+# Errors of Shapley and Banzhaf values at equal masks, beside shapiq's, which wants a newer Python of its own.
+PEERS_PYTHON ?= python3.12
+PEERS := shapiq==1.8.0 sparse-transform==0.2.1 galois==0.4.11 lightgbm==4.7.0 xgboost-cpu==3.4.1 jaxtyping
+
+bench-attribute: $(VENV)/installed-test .bench/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.attribute.indices --peers .bench/bin/python
+
+.bench/installed: | $(VENV)/installed
+	$(PEERS_PYTHON) -m venv .bench
+	$(BIN)/uv pip install --quiet --python .bench/bin/python $(PEERS)
+	touch $@
 
 # Pins everything that is installed, direct or not, for every Python that is supported; pins that still fit stay as they are.
 lock: | $(VENV)/bin/python
@@ -73,4 +85,4 @@ python-is-new-enough:
 		echo "gloss needs Python 3.11 or newer, and $(PYTHON) is $$found; set PYTHON, as in make demo PYTHON=python3.12" >&2; exit 2; }
 
 clean:
-	rm -rf $(VENV) site
+	rm -rf $(VENV) .bench site

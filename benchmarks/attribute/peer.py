@@ -1,6 +1,8 @@
-"""What shapiq's SPEX and ProxySPEX predict of the same functions; needs shapiq and lightgbm.
+"""What shapiq's SPEX and ProxySPEX predict of the same functions; needs shapiq 1.8,
+sparse-transform, galois and lightgbm, which want Python 3.12, and gloss on the path (`make
+bench-attribute` makes such an environment).
 
-    python benchmarks/attribute/peer.py KIND PLAYERS SETS MASKS SEEDS
+    PYTHONPATH=src .bench/bin/python benchmarks/attribute/peer.py KIND PLAYERS SETS MASKS SEEDS
 
 The Fourier coefficients are taken before they are turned into an index, which is not counted in the
 processor time.
@@ -12,7 +14,7 @@ import warnings
 
 import numpy as np
 import shapiq.approximator.sparse.base as peer
-from shapiq import SPEX, ProxySPEX
+from shapiq.approximator import SPEX, ProxySPEX
 from synthetic import HELD_OUT, KINDS, timed
 
 from gloss.attribute.bases import Basis, evaluate_coefficients
@@ -30,6 +32,7 @@ def main() -> None:
     kind, players, sets, masks, seeds = sys.argv[1], *map(int, sys.argv[2:])
     warnings.simplefilter("ignore")
     peer.fourier_to_moebius = stop
+    ProxySPEX.fourier_to_moebius = lambda _, found: stop(found)
     for method in (SPEX, ProxySPEX):
         cell = measured(method, kind, players, sets, masks, seeds)
         print(

@@ -4,6 +4,7 @@ Comments and training examples are drawn anew with each seed. Prompts and heads 
 and their values, which cost more, are kept.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,17 +19,15 @@ from benchmarks.attribute import agreement, comments, examples, heads
 from benchmarks.quality.data import found
 from gloss.attribute.bases import all_masks
 from gloss.attribute.game import Evaluations, FunctionGame, Game
+from gloss.attribute.measures import LogitDifference, LogProbability, measure_rows
 from gloss.attribute.players.model_components import Heads
-from gloss.attribute.players.subject_games import build_subject_game
+from gloss.attribute.players.subject_games import answer_tokens
 from gloss.attribute.players.training_examples import (
     LogisticGame,
     NearestNeighbourGame,
     RidgeGame,
     TrainingExamples,
 )
-from gloss.attribute.question import AttributionQuestion
-from gloss.errors import GlossError
-from gloss.models.dictionary import Dictionary
 from gloss.models.subject import Subject
 
 COMMENT_WORDS = (10, 12, 13, 14)
@@ -37,10 +36,7 @@ TINY_PROMPTS = (
     ("Once upon a time there was a little girl who loved her big red", " ball"),
     ("Tom was sad because his dog ran away from the park and he", " was"),
 )
-REAL_PROMPTS = (
-    ("When Mary and John went to the store, John gave milk to", " Mary", " John"),
-    ("The keys that the old man put on the table in May", " are", " is"),
-)
+REAL_PROMPTS = (("When Mary and John went to the store, John gave milk to", " Mary", " John"),)
 
 
 class WholeGame(NamedTuple):
@@ -164,13 +160,22 @@ def of_prompts() -> Iterator[tuple[str, str, Game]]:
 
 
 def prompt_game(subject: Subject, prompt: str, answer: str, other: str = "") -> Game:
-    """Its words are removed; the value is the answer's log-probability, or how much likelier it is
-    than the other.
+    """Words are cut out of the text; the value is the answer's log-probability, or how much
+    likelier it is than the other.
     """
-    asked = AttributionQuestion(prompt=prompt, answer=answer, other=other, removal="remove")
-    return build_subject_game(asked.settle(), subject, no_dictionary).game
+    words = re.findall(r"\s*\S+", prompt)
+    said = answer_tokens(subject, answer, prompt)
+    measure = LogProbability((said,))
+    if other:
+        measure = LogitDifference((said,), (answer_tokens(subject, other, prompt),))
+    front = [] if subject.start_token is None else [subject.start_token]
 
+    def values(masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
+        left = [
+            "".join(word for word, kept in zip(words, mask, strict=True) if kept)
+            for mask in masks.tolist()
+        ]
+        rows = [tuple([*front, *subject.encode(text)] or subject.encode("\n")) for text in left]
+        return measure_rows(subject, rows, measure)
 
-def no_dictionary(name: str) -> Dictionary:
-    """None is needed here."""
-    raise GlossError(f"there is no dictionary {name!r}")
+    return FunctionGame(tuple(word.strip() for word in words), values)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 
 PARTS = 4
-MOST_LEARNT = 400  # masks by which the likelihood is judged
+MOST_LEARNT = 256  # masks by which the likelihood is judged
 STEPS = 30  # of the ascent, at most, for each of the starts and then with a reach for each player
 LEAST_OWN = 1e-7  # of the variance, of each mask alone: keeps the system solvable
 # Ranges of the logarithms of reach, height and own variance, and of tilts.
