@@ -182,7 +182,6 @@ def negative_log_likelihood(
 
 def inverse_of_factor(factor: Float64[ndarray, "mask mask"]) -> Float64[ndarray, "mask mask"]:
     """The inverse of the matrix whose upper Cholesky factor this is."""
-    from scipy.linalg import get_lapack_funcs
+    from scipy.linalg import cho_solve
 
-    upper = np.triu(get_lapack_funcs("potri", (factor,))(factor)[0])
-    return upper + np.triu(upper, 1).T
+    return cho_solve((factor, False), np.eye(len(factor)))
