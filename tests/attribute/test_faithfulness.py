@@ -95,3 +95,28 @@ def test_masks_that_were_fitted_to_do_not_judge():
     fitted = (drawn.sum(1) >= 6).sum()
     assert fitted > 0
     assert found.faithfulness.n == len(drawn) - fitted
+
+
+def test_the_interval_of_r2_is_that_of_masks_drawn_again():
+    """Held against a plain loop: the formula's width, and its factor."""
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=60)
+    predicted = values + 0.6 * rng.normal(size=60)
+    drawn = []
+    for _ in range(4000):
+        rows = rng.integers(0, 60, 60)
+        spread = ((values[rows] - values[rows].mean()) ** 2).sum()
+        drawn.append(1 - ((values[rows] - predicted[rows]) ** 2).sum() / spread)
+    low, high = np.quantile(drawn, [0.0228, 0.9772])
+    found = r2(values, predicted, rng)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.03)
+    wide = r2(values, predicted, rng, wider=2.0)
+    assert wide.value - wide.low == pytest.approx(2 * (found.value - found.low), rel=0.2)
+    less = r2(values, predicted, rng, less=0.1)
+    assert less.value == pytest.approx(found.value + 0.1 / values.var())
+
+
+def test_two_masks_have_an_interval_though_draws_of_one_have_no_spread():
+    rng = np.random.default_rng(2)
+    found = r2(np.array([0.0, 1.0, 3.0]), np.array([0.1, 1.0, 2.5]), rng)
+    assert np.isfinite([found.value, found.low, found.high]).all()
