@@ -100,11 +100,20 @@ KNOWN: dict[str, tuple[KnownMutant, ...]] = {
         ),
     ),
     "faithfulness": (
-        ("attribute/result/faithfulness.py", "predict_values(before,", "predict_values(after,"),
         (
             "attribute/result/faithfulness.py",
-            "len(uniform.values) :] = 0",
-            "len(uniform.values) :] = 7",
+            "predict_values(before, held_out.masks)",
+            "predict_values(after, held_out.masks)",
+        ),
+        (
+            "attribute/result/faithfulness.py",
+            "predict_values(before, near.masks)",
+            "predict_values(after, near.masks)",
+        ),
+        (
+            "attribute/result/faithfulness.py",
+            " * (kind == NEAR_KIND)",
+            "",
         ),
         (
             "attribute/result/prediction_r2.py",

@@ -59,6 +59,19 @@ def test_a_fit_is_judged_by_what_was_fitted_without_the_masks_that_judge():
     assert not found.faithfulness.explained
 
 
+def test_masks_near_the_whole_are_judged_by_what_was_fitted_without_them():
+    rng = np.random.default_rng(0)
+    known = as_evaluations(noise(1))
+    split = split_masks(known.uniform(80, rng), known.near(60, 90, rng))
+    before, after = sixty_sets(split.fitted), sixty_sets(split.everything)
+    found = judge_fits("fit", PLAYERS, split, [(1.0, before)], [(1.0, after)], rng).faithfulness
+    assert found.near_n == len(split.near.values) > 3
+    wanted = r2(split.near.values, before.predict(split.near.masks), rng).value
+    assert found.near.value == pytest.approx(wanted)
+    fitted = r2(split.near.values, after.predict(split.near.masks), rng).value
+    assert found.near.value < fitted - 0.1
+
+
 @pytest.mark.parametrize(
     "method",
     [Auto(budget=80), Lasso(80, 2), Faithful(110), Banzhaf(60), Shapley(60)],

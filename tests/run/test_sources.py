@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from harmed import gloss as typed
 
 import gloss
@@ -60,8 +61,12 @@ def test_a_run_shares_every_feature_with_its_own_dictionary(run, tmp_path):
 
 
 def test_a_runs_feature_is_asked_about_in_the_runs_own_model(run, tmp_path):
-    how = ("--prompt", "def f(x):", "--folder", "kept")
-    index = feature(run)
+    prompt = "def f(x):"
+    how = ("--prompt", prompt, "--folder", "kept")
+    model, dictionary = gloss.load_model(), gloss.load_dictionary()
+    rows = torch.tensor([[model.start_token, *model.encode(prompt)]])
+    codes = dictionary.encode(model.run(rows, [dictionary.reads]).activations[dictionary.reads][0])
+    index = int(codes.indices[-1, codes.values[-1].argmax()])  # it fires at the prompt's end
     found = []
     for words in ((), ("--model", run)):
         source = run if not words else "embedded"
