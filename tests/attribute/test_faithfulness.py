@@ -133,3 +133,18 @@ def test_two_masks_have_an_interval_though_draws_of_one_have_no_spread():
     rng = np.random.default_rng(2)
     found = r2(np.array([0.0, 1.0, 3.0]), np.array([0.1, 1.0, 2.5]), rng)
     assert np.isfinite([found.value, found.low, found.high]).all()
+
+
+def test_no_mask_that_judges_is_learnt_from_though_it_is_of_two_kinds():
+    """Of few players, those near the whole are also everybody but one."""
+    rng = np.random.default_rng(0)
+    known = as_evaluations(noise(0))
+    without_one = ~np.eye(len(PLAYERS), dtype=bool)
+    others = ValuedMasks(without_one, known.values(without_one))
+    split = split_masks(known.uniform(300, rng), known.near(60, 90, rng), others)
+    judges, fitted = (
+        {mask.tobytes() for part in parts for mask in part.masks}
+        for parts in ((split.held_out, split.near), (split.fitted,))
+    )
+    assert any(mask.tobytes() in judges | fitted for mask in without_one)
+    assert not judges & fitted

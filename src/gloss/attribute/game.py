@@ -134,6 +134,8 @@ BLOCK_HEADER = struct.Struct("<IBI")
 # how masks were drawn; those of which each player was kept with another probability than one half
 # have that in per cent
 CHOSEN, UNIFORM, AGAIN = 0, 1, 2
+# of masks: keep half, keep nearly all, or are learnt from alone
+UNIFORM_KIND, NEAR_KIND, OTHER_KIND = 0, 1, 2
 HALF = 50  # per cent of the players that a uniform mask keeps
 MOST_DRAWS = 20  # batches in which masks that are hardly ever drawn are sought
 ROUNDING = 1e-4  # of a value: a difference that arithmetic makes

@@ -92,11 +92,10 @@ class MaskBudget:
 
     def split(self, coded: CodedMasks | None) -> MaskSplit:
         """What there is, cut into what is fitted and what judges."""
-        twice = set(packed_masks(self.uniform.masks))
-        new = np.array([key not in twice for key in packed_masks(self.near.masks)], np.bool_)
-        near = ValuedMasks(self.near.masks[new], self.near.values[new], self.near.failed)
         others = self.without_one()
-        return split_masks(self.uniform, near, others.concatenate(coded.once) if coded else others)
+        return split_masks(
+            self.uniform, self.near, others.concatenate(coded.once) if coded else others
+        )
 
     def without_one(self) -> ValuedMasks:
         """Everybody, and everybody but each player, where all are measured anyway: the fit may

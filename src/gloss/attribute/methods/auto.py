@@ -17,26 +17,33 @@ from itertools import combinations
 import numpy as np
 
 from gloss.attribute.bases import Basis
-from gloss.attribute.game import Game, ValuedMasks, as_evaluations
-from gloss.attribute.mask_budget import MaskBudget
-from gloss.attribute.methods.exact import exact_interactions
-from gloss.attribute.result.average_effects import average_effects, sets_of_interest, widen_by_noise
-from gloss.attribute.result.faithfulness import (
+from gloss.attribute.game import (
     NEAR_KIND,
     OTHER_KIND,
     UNIFORM_KIND,
-    MaskSplit,
-    judge_fits,
-    mask_parts,
+    Game,
+    ValuedMasks,
+    as_evaluations,
 )
+from gloss.attribute.mask_budget import MaskBudget
+from gloss.attribute.methods.exact import exact_interactions
+from gloss.attribute.result.average_effects import average_effects, sets_of_interest, widen_by_noise
+from gloss.attribute.result.faithfulness import MaskSplit, judge_fits, mask_parts
 from gloss.attribute.result.interactions import Faithfulness, Interactions
 from gloss.attribute.result.prediction_r2 import r2
-from gloss.attribute.solve.cross_fit import FRESH, PARTS, CrossFit, Sample, cross_fit
+from gloss.attribute.solve.cross_fit import (
+    FRESH,
+    LASSO_ORDER,
+    PARTS,
+    CrossFit,
+    Sample,
+    cross_fit,
+    pursue,
+)
 from gloss.attribute.solve.lasso_path import choose_penalty, fit_at_penalty
 from gloss.attribute.solve.sparse_regression import (
     Atom,
     AtomFit,
-    Pursuit,
     WeightedFits,
     fit_least_squares,
     make_literals,
@@ -59,7 +66,6 @@ SHARED_MASKS = 1.35
 FEWEST_TO_TELL = 32  # held-out masks by which a fit may be preferred to the mean of several
 SOLVED_R2 = 0.995  # R2 on the validation masks from which on no other decoder is tried
 PURSUITS = {"parities": True, "conjunctions": False}
-LASSO_ORDER = 2
 
 
 @dataclass(frozen=True)
@@ -156,9 +162,9 @@ def judge_cross_fit(
     judged: dict[int, Estimate] = {}
     for kind, kept in ((UNIFORM_KIND, 0.5), (NEAR_KIND, masks.percent / 100)):
         own = kinds == kind
-        fresh = rng.random((FRESH, masks.players)) < kept
         values, predicted = everything.values[own], crossed.predicted[own]
-        less = crossed.disagreement(fresh)
+        fresh = rng.random((FRESH if own.any() else 0, masks.players)) < kept
+        less = crossed.disagreement(fresh) if own.any() else 0.0
         judged[kind] = r2(values, predicted, rng, less=less, wider=SHARED_MASKS)
     uniform, near = kinds == UNIFORM_KIND, kinds == NEAR_KIND
     coefficients = sum_fits(crossed.fits)
@@ -257,10 +263,7 @@ class DecoderSearch:
 
     def pursue(self, masks: ValuedMasks, operations: float, *, parity: bool) -> AtomFit:
         """What the pursuit finds on these masks, begun at what it last found on train masks."""
-        pursuit = Pursuit(make_literals(masks.masks, parity=parity), masks.values, self.order)
-        pursuit.reset(self.atoms[parity])
-        pursuit.run(operations)
-        return fit_least_squares(pursuit.literals, pursuit.atoms, masks.values)
+        return pursue(masks, self.order, operations, parity=parity, begun=self.atoms[parity])
 
 
 def weighted_fit_error(fits: WeightedFits, masks: ValuedMasks) -> float:

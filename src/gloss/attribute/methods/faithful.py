@@ -13,8 +13,7 @@ from numpy import ndarray
 
 from gloss.attribute.bases import Basis, PlayerSet
 from gloss.attribute.game import Evaluations, Game, ValuedMasks, as_evaluations
-from gloss.attribute.methods.left_out_r2 import left_out_r2
-from gloss.attribute.methods.paired_values import draw_size_pairs, draw_uniform_pairs
+from gloss.attribute.methods.paired_values import draw_size_pairs, draw_uniform_pairs, left_out_r2
 from gloss.attribute.result.faithfulness import (
     SetFit,
     empty_and_full_masks,

@@ -1,9 +1,16 @@
-"""Values of different masks with their complements, none of which is paid for twice."""
+"""Values of different masks with their complements, none of which is paid for twice, and how well
+each is predicted by all the others.
+"""
 
 import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
 
 from gloss.attribute.game import Evaluations, TableGame, ValuedMasks, packed_masks
+from gloss.attribute.result.prediction_r2 import r2
+from gloss.attribute.solve.index_weights import log_choices
 from gloss.attribute.solve.paired_masks import draw_paired_masks, shapley_sizes
+from gloss.records import Estimate
 
 
 def draw_size_pairs(game: Evaluations, count: int, rng: np.random.Generator) -> ValuedMasks:
@@ -39,3 +46,15 @@ def draw_uniform_pairs(game: Evaluations, count: int, rng: np.random.Generator) 
         failed = int((~had).sum()) + drawn.failed
         found = found.concatenate(ValuedMasks(both[rows][had], values[had], failed))
     return found
+
+
+def left_out_r2(
+    used: ValuedMasks, predicted: Float64[ndarray, " mask"], rng: np.random.Generator
+) -> Estimate:
+    """R2 in which each mask weighs as much as its size is likely where each player is kept with
+    probability 1/2.
+    """
+    n, sizes = used.masks.shape[1], used.masks.sum(axis=1)
+    there = np.bincount(sizes, minlength=n + 1)
+    weights = np.exp(log_choices(n) - n * np.log(2))[sizes] / there[sizes]
+    return r2(used.values, predicted, rng, weights=weights)

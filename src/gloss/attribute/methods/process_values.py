@@ -15,8 +15,7 @@ from numpy import ndarray
 from gloss.attribute.bases import Basis, PlayerSet, all_masks
 from gloss.attribute.game import Evaluations, ValuedMasks
 from gloss.attribute.methods.exact import exact_interactions
-from gloss.attribute.methods.left_out_r2 import left_out_r2
-from gloss.attribute.methods.paired_values import draw_size_pairs, draw_uniform_pairs
+from gloss.attribute.methods.paired_values import draw_size_pairs, draw_uniform_pairs, left_out_r2
 from gloss.attribute.result.faithfulness import (
     SetFit,
     empty_and_full_masks,

@@ -10,7 +10,14 @@ from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from gloss.attribute.bases import Basis, PlayerSet, evaluate_coefficients
-from gloss.attribute.game import Evaluations, ValuedMasks, packed_masks
+from gloss.attribute.game import (
+    NEAR_KIND,
+    OTHER_KIND,
+    UNIFORM_KIND,
+    Evaluations,
+    ValuedMasks,
+    packed_masks,
+)
 from gloss.attribute.result.average_effects import average_effects, sets_of_interest
 from gloss.attribute.result.interactions import Faithfulness, Interactions
 from gloss.attribute.result.prediction_r2 import r2
@@ -42,15 +49,13 @@ class MaskSplit(NamedTuple):
     out: Bool[ndarray, " mask"]  # of everything: held out
 
 
-UNIFORM_KIND, NEAR_KIND, OTHER_KIND = 0, 1, 2
-
-
 def split_masks(
     uniform: ValuedMasks, near: ValuedMasks | None = None, others: ValuedMasks | None = None
 ) -> MaskSplit:
     """`others` are neither uniform nor near the whole: they are learnt from, and judge nothing.
 
-    Raises BadInput where the game gave too few values.
+    A mask that is of several kinds counts as of the first, or else one that judges would be learnt
+    from too. Raises BadInput where the game gave too few values.
     """
     if len(uniform.values) < FEWEST_VALUES:
         raise BadInput(
@@ -62,6 +67,7 @@ def split_masks(
     places = [mask_parts(uniform.masks, HELD_OUT_EVERY)]
     for more, kind in ((near, NEAR_KIND), (others, OTHER_KIND)):
         if more is not None:
+            more = without_masks(more, everything.masks)
             everything = everything.concatenate(more)
             kinds += [kind] * len(more.values)
             places.append(mask_parts(more.masks, HELD_OUT_EVERY) * (kind == NEAR_KIND))
@@ -81,6 +87,13 @@ def split_masks(
         kind,
         out,
     )
+
+
+def without_masks(valued: ValuedMasks, known: Bool[ndarray, "mask player"]) -> ValuedMasks:
+    """Those that are not among others."""
+    seen = set(packed_masks(known))
+    new = np.array([key not in seen for key in packed_masks(valued.masks)], np.bool_)
+    return ValuedMasks(valued.masks[new], valued.values[new], valued.failed)
 
 
 def mask_parts(masks: Bool[ndarray, "mask player"], parts: int) -> Int64[ndarray, " mask"]:

@@ -14,11 +14,13 @@ from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 from scipy.optimize import nnls
 
-from gloss.attribute.game import ValuedMasks
+from gloss.attribute.game import NEAR_KIND, OTHER_KIND, UNIFORM_KIND, ValuedMasks
 from gloss.attribute.solve.boosted_trees import BoostingSettings, boost_trees
 from gloss.attribute.solve.lasso_path import choose_penalty, fit_at_penalty
 from gloss.attribute.solve.size_slopes import MOST_PLAYERS, SlopesFit, fit_slopes
 from gloss.attribute.solve.sparse_regression import (
+    Atom,
+    AtomFit,
     Fit,
     Pursuit,
     WeightedFits,
@@ -39,9 +41,7 @@ SUM_WEIGHT = 1e3  # how strictly shares add up to 1
 
 @dataclass(frozen=True)
 class Sample:
-    """Masks of one or two kinds that judge (0: half are kept; 1: near the whole), and others (2)
-    that are learnt from alone.
-    """
+    """Masks, and the kind of each."""
 
     masks: ValuedMasks
     kinds: Int64[ndarray, " mask"]
@@ -50,10 +50,10 @@ class Sample:
     def weights(self) -> Float64[ndarray, " mask"]:
         """By which each kind counts by its own variance, so that both are predicted alike well."""
         found = np.ones(len(self.kinds))
-        for kind in (0, 1):
+        for kind in (UNIFORM_KIND, NEAR_KIND):
             if (own := self.kinds == kind).any():
                 found[own] = 1 / max(float(self.masks.values[own].var()), 1e-30)
-        found[self.kinds == 2] = found[self.kinds == 0].mean()
+        found[self.kinds == OTHER_KIND] = found[self.kinds == UNIFORM_KIND].mean()
         return found / found.mean()
 
     def part(self, which: Bool[ndarray, " mask"]) -> "Sample":
@@ -146,9 +146,17 @@ def slopes_and_rest(
     return masks, masks.values - begun.predict(masks.masks), [begun]
 
 
-def pursue(masks: ValuedMasks, order: int, operations: float, *, parity: bool) -> Fit:
-    """What a pursuit finds on these masks."""
+def pursue(
+    masks: ValuedMasks,
+    order: int,
+    operations: float,
+    *,
+    parity: bool,
+    begun: Sequence[Atom] = (),
+) -> AtomFit:
+    """What a pursuit finds on these masks, begun at some atoms."""
     pursuit = Pursuit(make_literals(masks.masks, parity=parity), masks.values, order)
+    pursuit.reset(list(begun))
     pursuit.run(operations)
     return fit_least_squares(pursuit.literals, pursuit.atoms, masks.values)
 
