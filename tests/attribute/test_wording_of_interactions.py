@@ -16,12 +16,12 @@ from gloss.attribute.methods.exact import Exact
 from gloss.attribute.result.interaction_terms import (
     InteractionKind,
     KnownAverages,
+    bonferroni_widening,
     interaction_kind,
     player_terms,
     set_terms,
     told_players,
     variation_shares,
-    widening,
 )
 from gloss.attribute.result.interactions import Faithfulness, Interactions
 from gloss.attribute.result.measured import measure_sets
@@ -251,12 +251,20 @@ def test_an_account_without_averages_of_the_game_says_whose_they_are():
     assert (pair.kind, pair.average.value) == (None, -3.0)
     own = {(0, 1): Estimate(-3.0, -3.5, -2.5)}
     [pair] = set_terms(replace(found, stability=own))
-    assert pair.average == own[0, 1]
+    # wide enough to hold for both players and the pair together
+    wide = 0.5 * bonferroni_widening(2, 2)
+    assert pair.average == Estimate(-3.0, -3.0 - wide, -3.0 + wide)
 
 
 def test_one_set_of_many_needs_more_than_its_own_interval():
-    assert widening(1, 1) == 1.0
-    assert 1.4 < widening(1, 14) < widening(2, 14) < widening(2, 1000) < 3
+    assert bonferroni_widening(1, 1) == 1.0
+    assert (
+        1.4
+        < bonferroni_widening(1, 14)
+        < bonferroni_widening(2, 14)
+        < bonferroni_widening(2, 1000)
+        < 3
+    )
     trust = Faithfulness(Estimate(0.9, 0.8, 1.0), 99)
     players = tuple(map(str, range(30)))
     averages = {

@@ -8,14 +8,18 @@ import pytest
 from rich.console import Console
 
 from gloss.attribute.game import Evaluations, FunctionGame
+from gloss.attribute.judged import attribute_game
 from gloss.attribute.methods.auto import Auto
+from gloss.attribute.methods.banzhaf import Banzhaf
 from gloss.attribute.methods.exact import Exact
 from gloss.attribute.methods.lasso import Lasso
 from gloss.attribute.methods.occlusion import Occlusion
-from gloss.attribute.result.interaction_terms import player_terms, set_terms
+from gloss.attribute.methods.proxy_spex import ProxySpex
+from gloss.attribute.methods.shapley import Shapley
 from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.result.measured import measure_sets
-from gloss.run.commands.attribute import count_masks, masks_to_value, with_measured
+from gloss.run.commands.attribute import count_masks, page_curves
+from gloss.run.commands.attribution_values import PlannedValues, new_values_sentence
 from gloss.run.commands.attribution_view import (
     LOWERS,
     RAISES,
@@ -94,42 +98,75 @@ def test_sets_have_a_table_of_their_own_that_tells_kinds_where_they_are_sure():
     assert set_table(Exact().attribute(additive, np.random.default_rng(0))) is None
 
 
-def test_the_bar_has_a_total_where_the_method_has_a_budget():
+def test_the_bar_has_a_total():
     seen: list[tuple[int, int | None]] = []
 
     def progress(done: int, total: int | None) -> None:
         seen.append((done, total))
 
-    assert masks_to_value(Auto(budget=100), 20) == 100
-    assert masks_to_value(Auto(), 5) == masks_to_value(Exact(), 5) == 32
-    assert masks_to_value(Occlusion(), 5) is None
     counted = count_masks(game(), progress, 16)
     Exact().attribute(counted, np.random.default_rng(0))
     assert seen[0] == (16, 16)
 
 
-@pytest.mark.parametrize("attributor", [Lasso(budget=200), Occlusion(held_out=64)])
-def test_other_methods_are_given_measured_values_of_their_strongest(attributor):
-    wide = FunctionGame(
-        tuple("abcdefghij"), lambda x: x @ np.arange(10.0) + 3.0 * x[:, 8] * x[:, 9]
+class Paid(FunctionGame):
+    """A game whose values cost money."""
+
+    costs_money = True
+
+
+def twelve(x: np.ndarray) -> np.ndarray:
+    """Of twelve players, with a set of three."""
+    return x @ np.arange(12.0) + 8.0 * x[:, 0] * x[:, 1] * x[:, 2]
+
+
+@pytest.mark.parametrize(
+    "attributor",
+    [
+        Auto(budget=128),
+        Auto(budget=5000),
+        Lasso(budget=200),
+        Occlusion(order=2, held_out=64),
+        Occlusion(held_out=64),
+        Shapley(budget=100),
+        Banzhaf(budget=128, approach="sampling"),
+        ProxySpex(budget=100, held_out=50),
+        Exact(),
+    ],
+)
+@pytest.mark.parametrize("kind", [FunctionGame, Paid])
+def test_no_more_values_are_asked_for_than_was_said_before(attributor, kind):
+    game = kind(tuple("abcdefghijkl"), twelve)
+    planned = PlannedValues.of(attributor, game)
+    known = Evaluations(game)
+    found = attribute_game(attributor, known, np.random.default_rng(0))
+    assert found.evaluations == len(known) <= planned.attribution
+    own = len(known)
+    page_curves(known, found, np.random.default_rng(0))
+    assert len(known) - own <= planned.curves
+    assert (planned.curves == 0) == (kind is Paid)
+
+
+@pytest.mark.parametrize("budget", [64, 100, 128, 256])
+def test_auto_pays_no_more_than_its_budget_where_values_are_noisy(budget):
+    noise = np.random.default_rng(1)
+    game = FunctionGame(tuple("abcdefghijkl"), lambda x: twelve(x) + noise.normal(size=len(x)))
+    known = Evaluations(game)
+    found = Auto(budget=budget).attribute(known, np.random.default_rng(0))
+    assert found.evaluations == known.paid <= budget
+    assert budget - known.paid <= 8
+
+
+def test_what_values_were_for_is_said():
+    assert new_values_sentence(0, 0, 0) == "0 values were new"
+    said = new_values_sentence(1252, 4, 62)
+    assert said == (
+        "1,314 values were new: 1,252 for the attribution, 4 of them of masks that were asked"
+        " about again and 62 for the curves of the page"
     )
-    known = Evaluations(wide)
-    found = with_measured(known, attributor.attribute(known, np.random.default_rng(0)))
-    assert found.measured is not None
-    assert (found.measured.everybody, found.measured.nobody) == (48.0, 0.0)
-    assert found.measured.lost[9,] == 12.0
-    assert found.measured.alone[9,] == 9.0
-    assert len(found.measured.lost) < 10
-    assert with_measured(known, found) is found
-
-
-def test_where_every_value_is_known_nothing_is_left_unmeasured():
-    wide = FunctionGame(tuple("abcdef"), lambda x: x @ np.arange(6.0) + 2.0 * x[:, 0] * x[:, 1])
-    known = Evaluations(wide)
-    found = Auto().attribute(known, np.random.default_rng(0))
-    paid = known.paid
-    found = with_measured(known, found)
-    terms = [*player_terms(found), *set_terms(found)]
-    assert len(terms) == 7
-    assert all(np.isfinite([term.lost, term.alone]).all() for term in terms)
-    assert known.paid == paid
+    game = FunctionGame(tuple("abcdefghijkl"), twelve)
+    said = PlannedValues.of(Auto(budget=256), game).sentence("auto", 38)
+    assert said == (
+        "auto asks for up to 256 values, and the curves of the page for 56 more; 38 rows were read"
+        " already, to check the prompt."
+    )

@@ -41,7 +41,8 @@ def test_words_of_a_prompt(tmp_path, capsys):
     assert "Known whole: all 32 masks" in " ".join(printed.split())
     kept = record(tmp_path)
     assert kept["players"] == ["for", "i", "in", "range(10):", "print("]
-    assert kept["evaluations"] == 32
+    assert kept["evaluations"] == 36  # four masks are asked about twice
+    assert "values were new: 36 for the attribution, 4 of them" in " ".join(printed.split())
     assert len(list(tmp_path.glob("*.html"))) == 1
     report_attribution(
         AttributionQuestion(prompt=PROMPT, answer="i"),

@@ -13,6 +13,7 @@ import pyarrow as pa
 from gloss.api.runs import Feature
 from gloss.api.tables import RunTable
 from gloss.attribute.game import Evaluations
+from gloss.attribute.judged import attribute_game
 from gloss.attribute.question import AttributionQuestion, NamedGame
 from gloss.attribute.result.attribution_record import number_or_null
 from gloss.attribute.result.interaction_terms import (
@@ -40,9 +41,8 @@ from gloss.run.commands.attribute import (
     GIVEN,
     attribution_page,
     build_named_game,
-    curves_beside_lasso,
+    page_curves,
     settle_for,
-    with_measured,
 )
 from gloss.run.methods import build_dataclass, build_method, installed_methods
 from gloss.run.sources import model_of_features
@@ -141,7 +141,7 @@ class Attribution:
         Raises Unwritable.
         """
         rng = np.random.default_rng(self.seed)
-        lines = curves_beside_lasso(self.evaluations, self.interactions, rng)
+        lines = page_curves(self.evaluations, self.interactions, rng)
         page = attribution_page(self.question, self.named_game, self.interactions, lines)
         return write_attribution_page(Path(path).expanduser(), page)
 
@@ -203,7 +203,7 @@ def attribute_prompt(
     question = settle_for(raw, attributor, seed)
     named_game = build_named_game(question, None, subject, dictionary)
     known = Evaluations(named_game.game)
-    found = with_measured(known, attributor.attribute(known, np.random.default_rng(seed)))
+    found = attribute_game(attributor, known, np.random.default_rng(seed))
     return Attribution(question, found, named_game, known, seed)
 
 

@@ -120,6 +120,11 @@ class Redrawn(Protocol):
         ...
 
 
+def costs_money(game: object) -> bool:
+    """Whether each value of a game is paid for, as at an endpoint."""
+    return bool(getattr(game, "costs_money", False))
+
+
 def packed_masks(masks: Bool[ndarray, "mask player"]) -> list[bytes]:
     """Each mask as bytes, eight players to one."""
     packed = np.packbits(masks, axis=1)
@@ -254,6 +259,13 @@ class Noise(NamedTuple):
     masks: int  # that were valued more than once
 
 
+class UsedValues(NamedTuple):
+    """Of different masks, and of masks that were asked about again."""
+
+    numbers: int
+    failed: int  # masks for which there was no number
+
+
 class Evaluations:
     """A game that remembers.
 
@@ -271,6 +283,9 @@ class Evaluations:
         self.players = game.players
         self.batch = batch
         self.paid = 0  # values that the game was asked for through this object
+        # masks that were asked about through this object, paid for or known; and asked about again
+        self._used: dict[bytes, None] = {}
+        self._used_again: set[bytes] = set()
         self._known: dict[bytes, float] = {}
         # masks that were drawn, in that order, by how many per cent of the players they keep
         self._pools: dict[int, dict[bytes, None]] = {}
@@ -281,12 +296,26 @@ class Evaluations:
             self._keep(block)
 
     def __len__(self) -> int:
-        return len(self._known) + sum(map(len, self._again.values()))
+        return len(self._known) + self.asked_again
+
+    @property
+    def asked_again(self) -> int:
+        """How many values are of masks that had one already."""
+        return sum(map(len, self._again.values()))
 
     @property
     def available(self) -> int:
         """How many masks have a value: all 2^n, or the rows of the table."""
         return len(self.game.masks) if isinstance(self.game, TableGame) else 2 ** len(self.players)
+
+    def used(self) -> "UsedValues":
+        """How many values were asked for through this object, paid for or known."""
+        numbers = sum(self._known[key] == self._known[key] for key in self._used)
+        return UsedValues(numbers + len(self._used_again), len(self._used) - numbers)
+
+    def used_masks(self) -> Bool[ndarray, "mask player"]:
+        """Those masks, in the order in which they were asked about."""
+        return self._unpacked(list(self._used))
 
     def from_the_start(self) -> "Evaluations":
         """The same memory for another method: masks that are drawn come from the first one on
@@ -295,7 +324,7 @@ class Evaluations:
         What is paid for through one is known to both; each counts what it paid.
         """
         again = copy(self)
-        again.paid, again._served = 0, {}
+        again.paid, again._served, again._used, again._used_again = 0, {}, {}, set()
         return again
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
@@ -381,6 +410,7 @@ class Evaluations:
             )
             self.paid += len(new)
             self._add(new, values, AGAIN)
+        self._used_again.update(key for key in keys if key in self._again)
         return np.array([self._again.get(key, [np.nan])[-1] for key in keys])
 
     def noise(self) -> Noise | None:
@@ -402,6 +432,7 @@ class Evaluations:
     def _valued(self, asked: list[bytes], drawn: int) -> Float64[ndarray, " mask"]:
         if isinstance(self.game, TableGame):
             return self.game.values(self._unpacked(asked))
+        self._used.update(dict.fromkeys(asked))
         new = [key for key in dict.fromkeys(asked) if key not in self._known]
         for begin in range(0, len(new), self.batch):
             some = new[begin : begin + self.batch]

@@ -15,8 +15,8 @@ from gloss.attribute.game import (
     packed_masks,
     with_a_number,
 )
-from gloss.attribute.result.faithfulness import MaskSplit, split_masks
-from gloss.attribute.result.measured import MeasuredSets, measure_sets
+from gloss.attribute.result.faithfulness import MaskSplit, split_masks, without_masks
+from gloss.attribute.result.measured import MeasuredSets, masks_of_sets, measure_sets
 from gloss.attribute.solve.spectral_peeling import CodedMasks
 
 NEAR_SHARE = 8  # one of so many masks is near the whole
@@ -65,11 +65,17 @@ class MaskBudget:
         return min(LARGER_MEASURED, self.budget // LARGER_SHARE)
 
     @property
+    def pays_for_all(self) -> bool:
+        """Whether it reaches every mask of the game, or nothing is paid."""
+        return self.is_table or self.budget >= 2**self.players
+
+    @property
     def left(self) -> int:
         """The masks that may be fitted to."""
-        if self.is_table or self.budget >= 2**self.players:
+        if self.pays_for_all:
             return self.budget
-        return self.budget - 2 * (1 + self.single + self.larger) - TRIED_AGAIN
+        again = max(TRIED_AGAIN, self.asked_again)
+        return self.budget - 2 * (1 + self.single + self.larger) - again
 
     @property
     def drawn(self) -> int:
@@ -126,6 +132,10 @@ class MaskBudget:
         larger = [one for one in strongest if len(one) > 1]
         chosen = [*single[: self.single], *larger[: self.larger]]
         found = measure_sets(self.known, chosen)
-        learnt = len(self.without_one().values)
-        self.beside = self.asked_again + 2 * (1 + len(chosen)) - found.failed - learnt
+        if not self.is_table:
+            learnt = [each.masks for each in (self.uniform, self.near, self.without_one())]
+            beside = masks_of_sets(chosen, self.players)
+            numbers = with_a_number(beside, self.known.values(beside))
+            new = without_masks(numbers, np.concatenate(learnt))
+            self.beside = self.asked_again + len(new.values)
         return found

@@ -193,6 +193,7 @@ class NamedGame:
     text: tuple[tuple[str, int | None], ...] = ()
     reading: str = ""  # what becomes of a player that is removed, as in "words are left out"
     notes: tuple[str, ...] = ()  # what must be known to read the outcome rightly, a sentence each
+    rows: int = 0  # that were read to check the prompt, before any value was asked for
 
     @property
     def told(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from gloss.attribute.game import (
     ValuedMasks,
     as_evaluations,
 )
-from gloss.attribute.mask_budget import MaskBudget
+from gloss.attribute.mask_budget import MOST_AGAIN, MaskBudget
 from gloss.attribute.methods.exact import exact_interactions
 from gloss.attribute.result.average_effects import average_effects, sets_of_interest, widen_by_noise
 from gloss.attribute.result.faithfulness import MaskSplit, judge_fits, mask_parts
@@ -97,8 +97,11 @@ class Auto:
         """
         known = as_evaluations(game)
         masks = MaskBudget(known, round(100 * self.near), min(self.budget, known.available))
-        totals = doubling_budgets(masks.left)
         search, coded = DecoderSearch(self.order), None
+        if not masks.pays_for_all:  # what noise takes is not left to draw
+            masks.draw(min(masks.left, MOST_AGAIN), rng)
+            masks.ask_again()
+        totals = doubling_budgets(masks.left)
         masks.draw(totals[0], rng)
         noise = masks.ask_again()
         for following in [*totals[1:], None]:
@@ -144,7 +147,7 @@ def finish(found: Interactions, masks: MaskBudget) -> Interactions:
         faithfulness=trust,
         averages=widen_by_noise(found.averages, deviation, trust.n, masks.players),
         measured=measured,
-        evaluations=found.evaluations + (0 if masks.is_table or trust.whole else masks.beside),
+        evaluations=found.evaluations + (0 if trust.whole else masks.beside),
         failed=found.failed + measured.failed,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -95,6 +95,7 @@ class EndpointGame:
     value_source: ValueSource = ValueSource.SAMPLES
     samples: int = 8
     question: str = ""  # stands behind the text and always stays
+    costs_money: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.answer.strip():

@@ -12,6 +12,7 @@ from gloss.attribute.players.prompt_games import PromptGame
 from gloss.models.subject import Subject
 
 MASKS = 16  # that keep half, beside three near the whole prompt
+ROWS = 2 * (MASKS + 3)  # that the check reads
 # of the variation of values; prompts of SmolLM2 had at most .10 behind its neutral token, and up
 # to .45 behind the token that opens its turns
 MOST_BY_PLACE = 0.15
@@ -45,7 +46,7 @@ def first_position_check(game: PromptGame, rng: np.random.Generator) -> FirstPos
     """Values of a few masks, as they are and with a line break behind the front token.
 
     The share is Var(v - w) / (Var(v) + Var(w)): 0 where one is the other up to a constant, 1 where
-    they have nothing to do with each other. It costs 38 rows.
+    they have nothing to do with each other. It costs `ROWS` rows.
     """
     subject, n = game.subject, len(game.players)
     masks = np.concatenate([rng.random((MASKS, n)) < 0.5, np.tri(3, n, -1) == 0])

@@ -21,6 +21,7 @@ from gloss.attribute.measures import (
 )
 from gloss.attribute.players.fading_tokens import FadingTokens
 from gloss.attribute.players.first_position import (
+    ROWS,
     first_position_check,
     front_note,
     shared_token_note,
@@ -84,6 +85,7 @@ def build_subject_game(
         named = prompt_game(question, subject, measure)
     if question.kind is AttributedValue.ACTIVATION:
         refuse_silent_feature(named.game, value)
+        named = replace(named, rows=named.rows + FEW_MASKS + 1)
     notes = [front_note(subject), *named.notes]
     return replace(named, value=value, notes=tuple(note for note in notes if note))
 
@@ -139,6 +141,7 @@ def prompt_game(question: AttributionQuestion, subject: Subject, measure: Measur
         prompt_stretches(question.prompt, prompt),
         f"{unit} are {how}",
         (shared_token_note(prompt.players, unit, whole), found.note if found.drives else ""),
+        ROWS,
     )
 
 

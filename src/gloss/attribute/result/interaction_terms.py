@@ -39,7 +39,8 @@ class InteractionTerm:
     """A player or a set; what could not be had, or was not asked for, is not a number."""
 
     players: PlayerSet
-    # what they add together beyond what fewer add, over masks that keep half of the others
+    # what they add together beyond what fewer add, over masks that keep half of the others; the
+    # interval of a set holds for all sets of at most its size, for it was chosen among them
     average: Estimate
     lost: float  # v(everybody) - v(everybody without them), measured
     alone: float  # v(they alone) - v(nobody), measured
@@ -98,15 +99,22 @@ class KnownAverages:
         if not abs(average.value) / 2 ** len(one) > LEAST_TOLD * self.largest:
             return False
         half = half_width(average)
-        players = len(self.found.players)
-        return math.isnan(half) or bool(abs(average.value) > half * widening(len(one), players))
+        return math.isnan(half) or bool(abs(average.value) > half * self.widening(len(one)))
+
+    def widening(self, size: int) -> float:
+        """How much wider the interval of one set must be to hold for all sets of at most its size
+        together.
+        """
+        return bonferroni_widening(size, len(self.found.players))
 
     def term(self, one: PlayerSet) -> InteractionTerm:
         """All that is known of a player or a set."""
-        measured = self.found.measured
+        measured, average = self.found.measured, self.averages[one]
+        if len(one) > 1:
+            average = widen(average, self.widening(len(one)))
         return InteractionTerm(
             one,
-            self.averages[one],
+            average,
             measured.lost.get(one, math.nan) if measured else math.nan,
             measured.alone.get(one, math.nan) if measured else math.nan,
             interaction_kind(one, self),
@@ -143,9 +151,15 @@ def half_width(found: Estimate) -> float:
     return (found.high - found.low) / 2
 
 
-def widening(size: int, players: int) -> float:
-    """How much wider the interval of one set must be to hold for all sets of at most its size
-    together (Bonferroni).
+def widen(found: Estimate, factor: float) -> Estimate:
+    """The same with a wider interval."""
+    low, high = (found.value + factor * (end - found.value) for end in (found.low, found.high))
+    return Estimate(found.value, low, high)
+
+
+def bonferroni_widening(size: int, players: int) -> float:
+    """How much wider an interval that holds for one must be to hold for all sets of at most so many
+    of the players together (Bonferroni).
     """
     tried = sum(math.comb(players, k) for k in range(1, size + 1))
     normal = NormalDist()

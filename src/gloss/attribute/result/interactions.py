@@ -76,7 +76,8 @@ class Interactions:
     basis: Basis
     method: str
     faithfulness: Faithfulness
-    evaluations: int  # different masks whose value the method used, held-out ones included
+    # values that were used: of different masks, held-out ones included, and of some asked again
+    evaluations: int
     failed: int = 0  # masks besides, for which the game gave no number
     # each coefficient with its interval, of methods that have one
     stability: Mapping[PlayerSet, Estimate] = field(default_factory=dict, repr=False)
@@ -169,15 +170,11 @@ class Interactions:
             if trust.whole
             else f"R2 {interval_in_words(found)} on {n} unseen masks that keep half"
         )
-        near = (
-            f"; R2 {interval_in_words(trust.near)} on {trust.near_n} near the whole ({trust.kept} %"
-            " kept)"
-            if trust.near_n and trust.near.value == trust.near.value
-            else ""
-        )
-        said = f"{half}{near}"
+        said = f"{half}; {near_in_words(trust)}"
         if trust.explained:
-            return f"Explained: {said}, from {self.evaluations:,} values.{noise_sentence(trust)}"
+            among = "" if trust.near_n else " among masks that keep half"
+            values = f"from {self.evaluations:,} values"
+            return f"Explained{among}: {said}, {values}.{noise_sentence(trust)}"
         return f"Not explained: {said}. {self._why_not()}{noise_sentence(trust)}"
 
     def _why_not(self) -> str:
@@ -197,6 +194,18 @@ class Interactions:
             f"{few} of more or larger interactions than {self.method} looks for; do not read its"
             " coefficients as reasons."
         )
+
+
+def near_in_words(trust: Faithfulness) -> str:
+    """R2 near the whole, or that there is none."""
+    if not trust.near_n:
+        return "near the whole none was asked about"
+    if trust.near.value != trust.near.value:
+        return f"{trust.near_n} values near the whole ({trust.kept} % kept) are all the same"
+    if trust.whole:
+        return f"R2 {trust.near.value:.2f} near the whole ({trust.kept} % kept)"
+    said = interval_in_words(trust.near)
+    return f"R2 {said} on {trust.near_n} near the whole ({trust.kept} % kept)"
 
 
 def interval_in_words(found: Estimate) -> str:

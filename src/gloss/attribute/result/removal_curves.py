@@ -13,8 +13,8 @@ from numpy import ndarray
 from gloss.attribute.game import Evaluations
 from gloss.attribute.result.interactions import Interactions
 
-CURVE_STEPS = 20  # points of a curve, the first not counted
-RANDOM_ORDERS = 8  # orders that stand for chance
+CURVE_STEPS = 10  # points of a curve, the first not counted
+RANDOM_SETS = 4  # of each size, which stand for chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,7 @@ def method_curves(
     Players that raise the value go, and come, first: a good order falls early and rises early.
     Values that could not be had are not a number.
     """
-    n = len(game.players)
-    counts = tuple(np.unique(np.linspace(0, n, min(n, CURVE_STEPS) + 1).astype(int)).tolist())
+    counts = curve_counts(len(game.players))
     own_curves = [
         RemovalCurve(
             each.method,
@@ -49,18 +48,23 @@ def method_curves(
         )
         for each in found
     ]
-    drawn = [rng.permutation(n) for _ in range(RANDOM_ORDERS)]
-    chance = [
-        np.mean(
-            [
-                values_along_curve(game, masks_along_order(one, counts, removing=removing))
-                for one in drawn
-            ],
-            axis=0,
-        )
-        for removing in (True, False)
-    ]
-    return [*own_curves, RemovalCurve("random order", counts, chance[0], chance[1])]
+    # what the first players of a random order leave is a random set too: one draw serves both
+    drawn = (rng.permutation(len(game.players)) for _ in range(RANDOM_SETS))
+    there = [values_along_curve(game, masks_along_order(one, counts)) for one in drawn]
+    chance = np.mean(there, axis=0)
+    return [*own_curves, RemovalCurve("random order", counts, chance[::-1], chance)]
+
+
+def curve_counts(players: int) -> tuple[int, ...]:
+    """How many players are gone, or there, at each point: as many counted from either end."""
+    below = np.linspace(0, players / 2, CURVE_STEPS // 2 + 1).astype(int)
+    return tuple(np.unique([below, players - below]).tolist())
+
+
+def values_at_most(players: int, curves: int = 1) -> int:
+    """How many values so many curves and chance take."""
+    points = len(curve_counts(players))
+    return 2 + (2 * curves + RANDOM_SETS) * (points - 2)
 
 
 def values_along_curve(
@@ -70,13 +74,9 @@ def values_along_curve(
     return game.values(masks)
 
 
-def masks_along_order(
-    order: ndarray, counts: Sequence[int], *, removing: bool
-) -> Bool[ndarray, "point player"]:
-    """Which players are kept when the first so many of the order are removed, or are alone."""
-    rank = np.argsort(order)
-    first = rank[None, :] < np.array(counts)[:, None]
-    return ~first if removing else first
+def masks_along_order(order: ndarray, counts: Sequence[int]) -> Bool[ndarray, "point player"]:
+    """Which players are there when the first so many of the order have come."""
+    return np.argsort(order)[None, :] < np.array(counts)[:, None]
 
 
 def greedy_masks(

@@ -5,7 +5,7 @@ keeps it: a record, a page, every value paid for.
 import json
 import math
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,8 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 from rich.text import Text
 
-from gloss.attribute.game import Evaluations, Game, Redrawn, TableGame
-from gloss.attribute.methods.exact import Exact
-from gloss.attribute.methods.lasso import Lasso
+from gloss.attribute.game import Evaluations, Game, Redrawn, TableGame, costs_money
+from gloss.attribute.judged import attribute_game
 from gloss.attribute.players.endpoint_game import (
     EndpointGame,
     EndpointWithLedger,
@@ -32,7 +31,6 @@ from gloss.attribute.result.interaction_terms import (
     variation_shares,
 )
 from gloss.attribute.result.interactions import Faithfulness, Interactions
-from gloss.attribute.result.measured import measure_sets
 from gloss.attribute.result.removal_curves import RemovalCurve, method_curves
 from gloss.attribute.result.wording import (
     attribution_paragraph,
@@ -52,6 +50,7 @@ from gloss.pages.attribution_page import (
 from gloss.pages.number_format import format_decimal, format_interval, format_strength
 from gloss.records import needs_of
 from gloss.run.chat_capabilities import print_key_use
+from gloss.run.commands.attribution_values import PlannedValues, new_values_sentence
 from gloss.run.commands.attribution_view import (
     average_column,
     average_meaning,
@@ -72,8 +71,6 @@ if TYPE_CHECKING:
     from gloss.models.subject import Subject
 
 GIVEN = "given"  # the name of a model or a dictionary that was handed over as an object
-FEWEST_BESIDE_LASSO = 64  # masks from which LASSO is drawn beside another method
-SHARE_MEASURED = 32  # of values, one is spent twice on a player by itself
 
 
 @dataclass(frozen=True)
@@ -102,6 +99,11 @@ class CountingGame:
         """The game's own."""
         return self.game.players
 
+    @property
+    def costs_money(self) -> bool:
+        """The game's own."""
+        return costs_money(self.game)
+
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The game's own, counted."""
         return self._counted(self.game.values(masks))
@@ -117,7 +119,7 @@ class CountingGame:
     def _counted(self, found: Float64[ndarray, " mask"]) -> Float64[ndarray, " mask"]:
         self.done[0] += len(found)
         known = self.total if self.total and self.done[0] <= self.total else None
-        self.progress(self.done[0], known)  # curves come on top of a budget
+        self.progress(self.done[0], known)
         return found
 
 
@@ -136,14 +138,16 @@ def report_attribution(
     values = options.folder / f"values-{name}"
     with sole_writer(options.folder, wait=wait, of=name):
         nothing_asked = isinstance(named_game.game, TableGame)
-        bar = nullcontext(ignore_progress) if nothing_asked else progress_bar("attribute", "masks")
+        planned = PlannedValues.of(attributor, named_game.game)
+        if not nothing_asked:
+            out.print(planned.sentence(options.method, named_game.rows), highlight=False)
+        bar = nullcontext(ignore_progress) if nothing_asked else progress_bar("attribute", "values")
         with bar as progress:
-            total = masks_to_value(attributor, len(named_game.game.players))
-            known = Evaluations(count_masks(named_game.game, progress, total), values)
-            before = len(known)
-            found = attributor.attribute(known, np.random.default_rng(options.seed))
-            found = with_measured(known, found)
-            lines = curves_beside_lasso(known, found, np.random.default_rng(options.seed))
+            known = Evaluations(count_masks(named_game.game, progress, planned.total), values)
+            before, again = len(known), known.asked_again
+            found = attribute_game(attributor, known, np.random.default_rng(options.seed))
+            new, again = len(known) - before, known.asked_again - again
+            lines = page_curves(known, found, np.random.default_rng(options.seed))
         print_attribution(named_game, found)
         for note in named_game.told:
             out.print(note, highlight=False, markup=False)
@@ -154,8 +158,9 @@ def report_attribution(
         page = record.with_suffix(".html")
         write_attribution_page(page, attribution_page(question, named_game, found, lines))
     where = f"record in {record}, page in {page.resolve().as_uri()}"
+    paid = new_values_sentence(new, again, len(known) - before - new)
     out.print(
-        f"{len(known) - before:,} values were new; {where}",
+        f"{paid}; {where}",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -242,14 +247,6 @@ def attributor_settings(options: AttributionSettings) -> dict[str, Any]:
     return chosen
 
 
-def masks_to_value(attributor: Any, players: int) -> int | None:
-    """How many masks a method values at most; None for one that has no budget."""
-    budget = getattr(attributor, "budget", None)
-    if isinstance(attributor, Exact):
-        return 2**players
-    return min(budget, 2**players) if isinstance(budget, int) else None
-
-
 def count_masks(game: Game, progress: Progress, total: int | None) -> Game:
     """The game with a count.
 
@@ -260,24 +257,6 @@ def count_masks(game: Game, progress: Progress, total: int | None) -> Game:
         if isinstance(game, TableGame) or hasattr(game, "gradients")
         else CountingGame(game, progress, [0], total)
     )
-
-
-def with_measured(known: Evaluations, found: Interactions) -> Interactions:
-    """With the values of players and of sets that are told by themselves: of all where these are
-    known already, or else of the strongest, where the method measured none.
-
-    As few are asked for as cost little beside what was used, and the ends alone where each costs
-    money.
-    """
-    game = known.game.game if isinstance(known.game, CountingGame) else known.game
-    terms = [term.players for term in (*player_terms(found), *set_terms(found))]
-    if not (isinstance(game, TableGame) or found.faithfulness.whole):
-        if found.measured is not None:
-            return found
-        most = 0 if isinstance(game, EndpointGame) else max(1, found.evaluations // SHARE_MEASURED)
-        single = [one for one in terms if len(one) == 1]
-        terms = [*single[:most], *terms[len(single) :][: most // 2]]
-    return replace(found, measured=measure_sets(known, terms))
 
 
 def question_content_hashes(question: AttributionQuestion) -> list[object]:
@@ -311,22 +290,16 @@ def print_attribution(named_game: NamedGame, found: Interactions) -> None:
     out.print(attribution_paragraph(found, named_game.value), highlight=False, markup=False)
 
 
-def curves_beside_lasso(
+def page_curves(
     known: Evaluations, found: Interactions, rng: np.random.Generator
 ) -> list[RemovalCurve]:
-    """Removal and insertion, beside first-order LASSO and chance.
+    """Removal and insertion, beside chance.
 
     Not where each value costs money or cannot be asked for.
     """
-    known = known.from_the_start()
-    game = known.game.game if isinstance(known.game, CountingGame) else known.game
-    if isinstance(game, TableGame | EndpointGame):
+    if isinstance(known.game, TableGame) or costs_money(known.game):
         return []
-    masks = min(found.evaluations, known.available)
-    if found.method == "lasso" or masks < FEWEST_BESIDE_LASSO:
-        return method_curves(known, [found], rng)
-    lasso = Lasso(budget=min(masks, 2000), order=1).attribute(known, rng)
-    return method_curves(known, [found, lasso], rng)
+    return method_curves(known.from_the_start(), [found], rng)
 
 
 def attribution_page(
@@ -386,7 +359,8 @@ def page_figures(found: Interactions) -> dict[str, str]:
     masks = f"all {trust.n:,} masks" if trust.whole else f"{trust.n:,} masks that keep half"
     figures[f"R2 on {masks}"] = figure_of_r2(trust, near=False)
     if trust.near_n and math.isfinite(trust.near.value):
-        near = f"R2 on {trust.near_n:,} masks near the whole ({trust.kept} % kept)"
+        on = "" if trust.whole else f" on {trust.near_n:,} masks"
+        near = f"R2{on} near the whole ({trust.kept} % kept)"
         figures[near] = figure_of_r2(trust, near=True)
     if trust.noise is not None and trust.noise.deviation:
         figures["a value differs when asked again by"] = (
