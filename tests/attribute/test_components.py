@@ -39,7 +39,9 @@ def clean(subject, tokens, edits=NO_EDITS) -> float:
 @pytest.mark.parametrize("ablation", list(Ablation))
 @pytest.mark.parametrize("of", [Heads.of, Sublayers.mlps, Sublayers.layers])
 def test_nothing_removed_changes_nothing(subject, tokens, of, ablation):
-    game = AblationGame(subject, of(subject), tokens, MEASURE, ablation)
+    twins = torch.where(tokens == tokens[0, 3], tokens[0, 2], tokens)
+    reference = twins if ablation is Ablation.PATCH else None
+    game = AblationGame(subject, of(subject), tokens, MEASURE, ablation, reference)
     whole = np.ones((1, len(game.players)), bool)
     assert game.values(whole) == pytest.approx([clean(subject, tokens)], abs=1e-4)
 

@@ -392,6 +392,10 @@ class Evaluations:
                     pool.setdefault(key)
         return wanted - left
 
+    def drawn(self) -> Bool[ndarray, "mask player"]:
+        """The masks that `uniform` has served, here or in an earlier run, and that have a value."""
+        return self._unpacked([key for key in self._pools.get(HALF, ()) if key in self._known])
+
     def ask_again(
         self, masks: Bool[ndarray, "mask player"], least: int = 1
     ) -> Float64[ndarray, " mask"]:

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from gloss.attribute.game import Game
+from gloss.attribute.players.prompt_file import PromptLine
 from gloss.attribute.players.prompt_parts import PromptUnit, Removal
 from gloss.attribute.values import AttributedValue
 from gloss.errors import BadSettings, suggestion
 
 COMPONENT_KINDS = ("heads", "mlps", "layers")
 # how components can be ablated; features have no mean activation that is theirs
-COMPONENT_REMOVALS, FEATURE_REMOVALS = ("mean", "zero", "resample"), ("zero", "resample")
+COMPONENT_REMOVALS = ("mean", "zero", "resample", "patch")
+FEATURE_REMOVALS = ("zero", "resample", "patch")
 # what each value is read from, beside the prompt
 READ_FROM: Mapping[AttributedValue, tuple[str, ...]] = {
     AttributedValue.LOG_PROBABILITY: ("answer",),
@@ -22,7 +24,7 @@ READ_FROM: Mapping[AttributedValue, tuple[str, ...]] = {
 # settings that only a model in this process reads
 HERE_ALONE = (
     *("feature", "components", "features", "device", "dtype", "adapter"),
-    "other_prompts",
+    *("other_prompts", "prompts"),
 )
 ENDPOINT_VALUES = ("log_probability", "log_odds", "difference")
 
@@ -51,9 +53,10 @@ class AttributionQuestion:
     adapter: str = ""
     seed: int = 0  # of what is drawn to stand in for what is removed
     other_prompts: str = ""  # a file: what a mean is over, and what is resampled from
+    prompts: tuple[PromptLine, ...] = ()  # one question about all of them
 
     def __post_init__(self) -> None:
-        if not self.prompt and not self.data:
+        if not self.prompt and not self.data and not self.prompts:
             raise BadSettings(
                 'there is nothing to attribute; give --prompt "a text", or --data TABLE'
             )
@@ -81,6 +84,7 @@ class AttributionQuestion:
         self._check_value()
         if self.components or self.features:
             self._refuse("parts of the model are players, not of the prompt", "unit")
+        self._check_prompts()
         self._check_others()
         if self.removal == Removal.FADE and self.unit not in ("", PromptUnit.TOKENS):
             raise BadSettings(f"--unit {self.unit}: only tokens fade; leave it out")
@@ -101,14 +105,36 @@ class AttributionQuestion:
 
     def _check_value(self) -> None:
         kind, needed = self.kind, READ_FROM[self.kind]
-        if kind is AttributedValue.DIFFERENCE and not (self.answer and self.other):
+        alone = not self.prompts  # or else each line says which answers are meant
+        if kind is AttributedValue.DIFFERENCE and alone and not (self.answer and self.other):
             raise BadSettings("a difference needs --answer and --other")
         if kind is AttributedValue.ACTIVATION and not self.feature:
             raise BadSettings("an activation needs --feature DICTIONARY@INDEX")
         unread = [name for name in ("answer", "other", "feature") if name not in needed]
         self._refuse(f"the value {kind} does not read it", *unread)
 
+    def _check_prompts(self) -> None:
+        """What one question about many prompts may say, and what needs many."""
+        if not self.prompts:
+            if self.unit == PromptUnit.POSITIONS or self.removal == Removal.PATCH:
+                given = "--unit positions" if self.unit else "--removal patch"
+                raise BadSettings(
+                    f"{given} takes what stands in a prompt's corrupted twin; give --prompts FILE"
+                    ' with lines such as {"prompt": "…", "corrupted": "…"}'
+                )
+            return
+        self._refuse("--prompts brings the prompts", "prompt", "other_prompts")
+        if not (self.components or self.features or self.unit == PromptUnit.POSITIONS):
+            raise BadSettings(
+                "a question about many prompts needs players that all have; give --components,"
+                " --features or --unit positions"
+            )
+        if self.unit and self.removal not in ("", Removal.PATCH):
+            raise BadSettings(f"--removal {self.removal}: positions are patched; leave it out")
+
     def _check_others(self) -> None:
+        if self.prompts:
+            return
         if self.removal == Removal.RESAMPLE and not self.other_prompts:
             raise BadSettings(
                 "--removal resample takes what other prompts have in the same place; give"
@@ -138,7 +164,8 @@ class AttributionQuestion:
             return AttributedValue(self.value)
         if self.feature:
             return AttributedValue.ACTIVATION
-        return AttributedValue.DIFFERENCE if self.other else AttributedValue.LOG_PROBABILITY
+        other = self.other or any(line.other for line in self.prompts)
+        return AttributedValue.DIFFERENCE if other else AttributedValue.LOG_PROBABILITY
 
     def settle(self, *, slopes: bool = False, seed: int = 0) -> "AttributionQuestion":
         """The same with all that was left open decided, so that equal games are equal questions.
@@ -150,7 +177,7 @@ class AttributionQuestion:
             return replace(self, model="")  # none is read
         if slopes:
             why = "a method that follows slopes needs tokens that fade"
-            self._refuse(why, "components", "features", "base_url", "other_prompts")
+            self._refuse(why, "components", "features", "base_url", "other_prompts", "prompts")
             if self.removal not in ("", Removal.FADE) or self.unit not in ("", PromptUnit.TOKENS):
                 raise BadSettings(f"{why}; leave --unit and --removal out")
         fades = slopes or self.removal == Removal.FADE
@@ -159,6 +186,8 @@ class AttributionQuestion:
         usual = Removal.RESAMPLE if self.other_prompts else Removal.REMOVE
         if parts and not (self.features and self.other_prompts):
             usual = "mean" if self.components else "zero"
+        if self.unit == PromptUnit.POSITIONS or any(line.corrupted for line in self.prompts):
+            usual = Removal.PATCH
         removal = str(Removal.FADE if fades else self.removal or usual)
         return replace(
             self,

@@ -1,7 +1,7 @@
 """What acts together to make a model say what it does?"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,17 +24,30 @@ def attribute(
         str, typer.Option(help="log_probability, log_odds, difference, kl or activation.")
     ] = "",
     unit: Annotated[
-        str, typer.Option(help="What is removed as a whole: words, sentences, lines or tokens.")
+        str,
+        typer.Option(
+            help="What is removed as a whole: words, sentences, lines, tokens or positions."
+        ),
     ] = "",
     removal: Annotated[
         str,
         typer.Option(
-            help="remove, mask, infill, resample or fade; of components mean, zero or resample."
+            help="remove, mask, infill, resample or fade; of parts mean, zero, resample or patch."
         ),
     ] = "",
     other_prompts: Annotated[
         str,
         typer.Option(help="A file, a prompt a line: what is resampled from, or the mean is over."),
+    ] = "",
+    prompts: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "A file, a line of JSON a prompt (prompt, corrupted, answer, other): one question"
+                " about all of them for --components, --features and --unit positions; or else a"
+                " question each."
+            )
+        ),
     ] = "",
     components: Annotated[
         str, typer.Option(help="Ask about parts of the model instead: heads, mlps or layers.")
@@ -84,25 +97,29 @@ def attribute(
     """
     from gloss.attribute.question import AttributionQuestion
     from gloss.run.commands.attribute import AttributionSettings, report_attribution
+    from gloss.run.commands.attribute_prompts import report_prompts
     from gloss.run.sources import model_of_features
 
-    question = AttributionQuestion(
-        model_of_features(model, feature, features),
-        prompt,
-        answer,
-        other,
-        feature,
-        base_url,
-        value,
-        unit,
-        removal,
-        components,
-        features,
-        data,
-        device,
-        dtype,
-        adapter,
-        other_prompts=other_prompts,
-    )
+    asked: dict[str, Any] = {
+        "model": model_of_features(model, feature, features),
+        "prompt": prompt,
+        "answer": answer,
+        "other": other,
+        "feature": feature,
+        "base_url": base_url,
+        "value": value,
+        "unit": unit,
+        "removal": removal,
+        "components": components,
+        "features": features,
+        "data": data,
+        "device": device,
+        "dtype": dtype,
+        "adapter": adapter,
+        "other_prompts": other_prompts,
+    }
     options = AttributionSettings(method, budget, order, near, folder, seed)
-    report_attribution(question, options, wait=wait)
+    if prompts:
+        report_prompts(Path(prompts), asked, options, wait=wait)
+    else:
+        report_attribution(AttributionQuestion(**asked), options, wait=wait)

@@ -34,6 +34,9 @@ class SetOnPage:
     lost: float = math.nan  # without them
     alone: float = math.nan
     kind: str = ""
+    # the last two over prompts
+    lost_interval: Estimate = field(default_factory=Estimate.missing)
+    alone_interval: Estimate = field(default_factory=Estimate.missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +183,8 @@ def set_table_row(
     return SetTableRow(
         names=tuple(players[player] for player in one.players),
         average=signed_interval(one.average, scale),
-        lost=signed_or_dash(one.lost, scale),
-        alone=signed_or_dash(one.alone, scale),
+        lost=measured_number(one.lost, one.lost_interval, scale),
+        alone=measured_number(one.alone, one.alone_interval, scale),
         kind=one.kind,
         lowers=lowers,
         start=round(50 - half * lowers, 1),
@@ -195,6 +198,12 @@ def signed_interval(average: Estimate, scale: float) -> str:
     if not average.high - average.low > POINT * scale:
         return value
     return f"{value} [{format_signed(average.low, scale)}, {format_signed(average.high, scale)}]"
+
+
+def measured_number(value: float, interval: Estimate, scale: float) -> str:
+    """What was measured, with its interval over prompts where there is one."""
+    has = interval.low < interval.high
+    return signed_interval(interval, scale) if has else signed_or_dash(value, scale)
 
 
 def signed_or_dash(value: float, scale: float) -> str:

@@ -29,10 +29,12 @@ class Ablation(StrEnum):
     """What takes the place of what a component gives."""
 
     ZERO = "zero"
-    MEAN = "mean"  # its mean over the prompts and positions, or those of other prompts
+    # its mean over the prompts, or others, and all positions behind the front token; there, its own
+    MEAN = "mean"
     # what it gives for the prompt before, or for another prompt, at the same position, or at its
     # last where it is shorter
     RESAMPLE = "resample"
+    PATCH = "patch"  # what it gives for the prompt's own corrupted twin at the same position
 
 
 @runtime_checkable
@@ -222,7 +224,7 @@ class AblationGame:
     tokens: Int64[Tensor, "prompt position"]  # start token in front, PADDING behind
     measure: Measure
     ablation: Ablation = Ablation.MEAN
-    # other prompts: those that the mean is over, or one for each prompt to resample from
+    # other prompts: those that the mean is over; one for each prompt to resample from; or its twin
     reference: Int64[Tensor, "other place"] | None = None
 
     def __post_init__(self) -> None:
@@ -231,7 +233,9 @@ class AblationGame:
                 "features cannot be ablated to the mean, which is no activation of theirs; choose"
                 " zero or resample"
             )
-        if self.reference is not None:
+        if self.ablation is Ablation.PATCH:
+            self._check_twins()
+        elif self.reference is not None:
             if self.ablation is Ablation.RESAMPLE and len(self.reference) != len(self.tokens):
                 raise BadInput(
                     f"{len(self.reference)} other prompts were given to resample {len(self.tokens)}"
@@ -243,21 +247,42 @@ class AblationGame:
                 " choose zero or mean, or give more"
             )
 
+    def _check_twins(self) -> None:
+        twins = self.reference
+        if twins is None or twins.shape != self.tokens.shape:
+            given = "none" if twins is None else f"twins of shape {tuple(twins.shape)}"
+            raise BadInput(
+                "patch takes what a component gives for each prompt's corrupted twin, and was given"
+                f" {given} for prompts of shape {tuple(self.tokens.shape)}; give as many tokens"
+            )
+        uneven = torch.nonzero(((twins == PADDING) != (self.tokens == PADDING)).any(1))
+        if len(uneven):
+            raise BadInput(
+                f"prompt {int(uneven[0])} and its corrupted twin differ in their number of tokens,"
+                " and patch takes the same positions; give pairs of equal length"
+            )
+
     @property
     def players(self) -> tuple[str, ...]:
         """The components."""
         return self.components.players
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
-        """One mean a mask; so many masks are run together as fit into a pass."""
+        """One mean a mask."""
+        return self.values_by_prompt(masks).mean(axis=1)
+
+    def values_by_prompt(
+        self, masks: Bool[ndarray, "mask player"]
+    ) -> Float64[ndarray, "mask prompt"]:
+        """Every prompt's own value; so many masks are run together as fit into a pass."""
         step = max(1, ROWS // len(self.tokens))
         parts = [
             self._some(torch.from_numpy(~masks[begin : begin + step]))
             for begin in range(0, len(masks), step)
         ]
-        return np.concatenate([np.empty(0), *parts])
+        return np.concatenate([np.empty((0, len(self.tokens))), *parts])
 
-    def _some(self, removed: Bool[Tensor, "mask player"]) -> Float64[ndarray, " mask"]:
+    def _some(self, removed: Bool[Tensor, "mask player"]) -> Float64[ndarray, "mask prompt"]:
         prompts = len(self.tokens)
         rows = Pass(
             self.subject,
@@ -265,7 +290,7 @@ class AblationGame:
             self.edits(removed.repeat_interleave(prompts, dim=0)),
             prompts,
         )
-        return self.measure.of(rows).reshape(-1, prompts).mean(1).numpy()
+        return self.measure.of(rows).reshape(-1, prompts).numpy()
 
     def edits(self, removed: Bool[Tensor, "row player"]) -> Edits:
         """The edits of rows each of which lacks its own players."""
@@ -300,7 +325,11 @@ class AblationGame:
             case Ablation.ZERO:
                 return {site: torch.zeros(1, 1, 1) for site in self.components.sites}
             case Ablation.MEAN:
-                return self.means
+                width = tokens.shape[1] - 1
+                return {
+                    site: torch.cat([front, behind.expand(-1, width, -1)], dim=1)
+                    for site, (front, behind) in self.means.items()
+                }
             case Ablation.RESAMPLE:
                 others = tokens.roll(1, dims=0) if self.reference is None else self.reference
                 clean = self.subject.run(others, read=self.components.sites).activations
@@ -308,14 +337,34 @@ class AblationGame:
                 position = torch.arange(tokens.shape[1]).minimum(last)
                 row = torch.arange(len(tokens))[:, None]
                 return {site: x.cpu()[row, position] for site, x in clean.items()}
+            case Ablation.PATCH:
+                return self.subject.run(self.twins_of(tokens), self.components.sites).activations
+
+    def twins_of(self, tokens: Int64[Tensor, "prompt position"]) -> Int64[Tensor, "prompt place"]:
+        """The prompts' twins, with the answers behind them that stand behind the prompts."""
+        twins, width = tokens.clone(), self.tokens.shape[1]
+        if self.reference is not None:
+            own = self.reference != PADDING
+            twins[:, :width] = torch.where(own, self.reference, tokens[:, :width])
+        return twins
 
     @cached_property
-    def means(self) -> Mapping[Site, Float[Tensor, "1 1 d"]]:
-        """Each site's mean over the prompts and positions, from one clean run."""
+    def means(self) -> Mapping[Site, tuple[Float[Tensor, "1 1 d"], Float[Tensor, "1 1 d"]]]:
+        """Each site's mean over the prompts at the front token, on which models park attention and
+        which therefore is like no other; and over all positions behind it, from one clean run.
+        """
         tokens = self.tokens if self.reference is None else self.reference
         clean = self.subject.run(tokens, read=self.components.sites).activations
         real = (tokens != PADDING)[..., None]
+        front, behind = real.clone(), real.clone()
+        front[:, 1:], behind[:, 0] = False, False
         return {
-            site: ((x.cpu() * real).sum((0, 1)) / real.sum())[None, None]
-            for site, x in clean.items()
+            site: (mean_at(x.cpu(), front), mean_at(x.cpu(), behind)) for site, x in clean.items()
         }
+
+
+def mean_at(
+    x: Float[Tensor, "prompt position d"], counted: Bool[Tensor, "prompt position 1"]
+) -> Float[Tensor, "1 1 d"]:
+    """The mean over the positions that count; 0 where none does."""
+    return ((x * counted).sum((0, 1)) / counted.sum().clamp_min(1))[None, None]

@@ -25,6 +25,7 @@ class PromptUnit(StrEnum):
     SENTENCES = "sentences"
     LINES = "lines"
     TOKENS = "tokens"
+    POSITIONS = "positions"  # of many prompts of one form
 
 
 class Removal(StrEnum):
@@ -36,6 +37,7 @@ class Removal(StrEnum):
     INFILL = "infill"
     RESAMPLE = "resample"  # what stands in its place in other prompts, as the mean over them
     FADE = "fade"  # nothing, in its place: a token's embedding is multiplied by 0
+    PATCH = "patch"  # what stands at its position in the prompt's corrupted twin
 
 
 UNIT_PATTERNS = {

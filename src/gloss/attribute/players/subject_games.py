@@ -100,7 +100,7 @@ def component_game(
     if not question.other_prompts:
         game = AblationGame(subject, components, tokens, measure, ablation)
         how = (
-            f"to their mean over the {tokens.shape[1]:,} positions of this prompt"
+            f"to their mean over the {tokens.shape[1] - 1:,} positions of this prompt"
             if ablation is Ablation.MEAN
             else "to zero"
         )
@@ -111,7 +111,7 @@ def component_game(
         tokens = tokens.repeat(len(texts), 1)
     reference = pad_token_rows([prompt_behind_front(subject, text)[0].tolist() for text in texts])
     game = AblationGame(subject, components, tokens, measure, ablation, reference)
-    positions = int((reference != PADDING).sum())
+    positions = int((reference[:, 1:] != PADDING).sum())
     how = (
         f"to their mean over the {positions:,} positions of {len(texts):,} other prompts"
         if ablation is Ablation.MEAN
@@ -183,13 +183,8 @@ def build_measure(
     prompt = prompt_behind_front(subject, question.prompt)
     match question.kind:
         case AttributedValue.ACTIVATION:
-            dictionary, indices = load_features(question.feature, subject, load)
-            if len(indices) != 1:
-                raise BadSettings(
-                    f"--feature {question.feature} names {len(indices)} features; give one"
-                )
-            measure = FeatureActivation(dictionary, indices[0])
-            return measure, f"activation of feature {indices[0]}"
+            dictionary, index = load_one_feature(question.feature, subject, load)
+            return FeatureActivation(dictionary, index), f"activation of feature {index}"
         case AttributedValue.KL:
             measure = KlFromClean.of_prompts(subject, prompt)
             return measure, "KL from the clean prediction (nats)"
@@ -249,6 +244,14 @@ def load_features(
             f" to {most}"
         )
     return dictionary, indices
+
+
+def load_one_feature(name: str, subject: Subject, load: LoadDictionary) -> tuple[Dictionary, int]:
+    """A dictionary that fits the subject, and the one feature that is named."""
+    dictionary, indices = load_features(name, subject, load)
+    if len(indices) != 1:
+        raise BadSettings(f"--feature {name} names {len(indices)} features; give one")
+    return dictionary, indices[0]
 
 
 def named_components(

@@ -14,6 +14,8 @@ from gloss.attribute.result.interaction_terms import (
     variation_shares,
 )
 from gloss.attribute.result.interactions import Faithfulness, Interactions
+from gloss.attribute.result.over_prompts import OverPrompts
+from gloss.records import Estimate
 
 
 def attribution_record(
@@ -32,6 +34,7 @@ def attribution_record(
         "told": list(named_game.told),
         "with_everything": number_or_null(measured.everybody) if measured else None,
         "with_nothing": number_or_null(measured.nobody) if measured else None,
+        "over_prompts": over_prompts_row(found.over_prompts),
         "players": list(found.players),
         # true of the game, or of the method's account alone
         "averages_are_of": "game" if found.averages else "account",
@@ -57,6 +60,24 @@ def attribution_record(
         "explained": trust.explained,
         "said": found.summary_sentence(),
     }
+
+
+def over_prompts_row(over: OverPrompts | None) -> dict[str, Any] | None:
+    """How many prompts a mean game is of, and its ends with intervals over them."""
+    if over is None:
+        return None
+    return {
+        "prompts": over.prompts,
+        "right": over.right,
+        "with_everything": interval_row(over.everybody),
+        "with_nothing": interval_row(over.nobody),
+    }
+
+
+def interval_row(found: Estimate) -> dict[str, float | None]:
+    """A number with the ends of its interval."""
+    ends = {"value": found.value, "low": found.low, "high": found.high}
+    return {name: number_or_null(each) for name, each in ends.items()}
 
 
 def near_r2(trust: Faithfulness) -> dict[str, Any] | None:
@@ -93,6 +114,13 @@ def term_row(term: InteractionTerm) -> dict[str, Any]:
         "lost": number_or_null(term.lost),
         "alone": number_or_null(term.alone),
         "kind": None if term.kind is None else str(term.kind),
+    } | {
+        name: interval_row(interval)
+        for name, interval in (
+            ("lost_over_prompts", term.lost_interval),
+            ("alone_over_prompts", term.alone_interval),
+        )
+        if math.isfinite(interval.low)
     }
 
 

@@ -45,6 +45,9 @@ class InteractionTerm:
     lost: float  # v(everybody) - v(everybody without them), measured
     alone: float  # v(they alone) - v(nobody), measured
     kind: InteractionKind | None = None
+    # the last two over the prompts of a mean game
+    lost_interval: Estimate = MISSING
+    alone_interval: Estimate = MISSING
 
     @property
     def strength(self) -> float:
@@ -95,11 +98,21 @@ class KnownAverages:
         """Whether it is no rounding error beside the strongest, and beyond its interval even where
         it was chosen among all sets of at most its size.
         """
-        average = self.averages[one]
-        if not abs(average.value) / 2 ** len(one) > LEAST_TOLD * self.largest:
+        if not abs(self.averages[one].value) / 2 ** len(one) > LEAST_TOLD * self.largest:
             return False
-        half = half_width(average)
-        return math.isnan(half) or bool(abs(average.value) > half * self.widening(len(one)))
+        widened = self.widened(one)
+        return not widened.low <= 0 <= widened.high
+
+    def widened(self, one: PlayerSet) -> Estimate:
+        """The average with the interval that holds for all sets of at most its size together, and
+        with what prompts add to it.
+        """
+        return self.over_prompts(one, widen(self.averages[one], self.widening(len(one))))
+
+    def over_prompts(self, one: PlayerSet, average: Estimate) -> Estimate:
+        """The average with an interval that counts how it differs between prompts, too."""
+        over = self.found.over_prompts
+        return add_error(average, over.halves.get(one, 0.0)) if over else average
 
     def widening(self, size: int) -> float:
         """How much wider the interval of one set must be to hold for all sets of at most its size
@@ -109,15 +122,16 @@ class KnownAverages:
 
     def term(self, one: PlayerSet) -> InteractionTerm:
         """All that is known of a player or a set."""
-        measured, average = self.found.measured, self.averages[one]
-        if len(one) > 1:
-            average = widen(average, self.widening(len(one)))
+        measured, over = self.found.measured, self.found.over_prompts
+        average = self.widened(one) if len(one) > 1 else self.over_prompts(one, self.averages[one])
         return InteractionTerm(
             one,
             average,
             measured.lost.get(one, math.nan) if measured else math.nan,
             measured.alone.get(one, math.nan) if measured else math.nan,
             interaction_kind(one, self),
+            over.lost.get(one, MISSING) if over else MISSING,
+            over.alone.get(one, MISSING) if over else MISSING,
         )
 
 
@@ -155,6 +169,12 @@ def widen(found: Estimate, factor: float) -> Estimate:
     """The same with a wider interval."""
     low, high = (found.value + factor * (end - found.value) for end in (found.low, found.high))
     return Estimate(found.value, low, high)
+
+
+def add_error(found: Estimate, half: float) -> Estimate:
+    """The same with an interval that is wider by another error, independent of its own."""
+    below, above = (math.hypot(found.value - end, half) for end in (found.low, found.high))
+    return Estimate(found.value, found.value - below, found.value + above)
 
 
 def bonferroni_widening(size: int, players: int) -> float:

@@ -13,6 +13,7 @@ from gloss.attribute.bases import Basis, PlayerSet, convert_basis, evaluate_coef
 from gloss.attribute.game import Noise
 from gloss.attribute.result.indices import Index, compute_index
 from gloss.attribute.result.measured import MeasuredSets
+from gloss.attribute.result.over_prompts import OverPrompts
 from gloss.records import Estimate
 
 MISSING = Estimate.missing()
@@ -85,6 +86,7 @@ class Interactions:
     # the fit corrected by what it misses: of single players and of the strongest sets
     averages: Mapping[PlayerSet, Estimate] = field(default_factory=dict, repr=False)
     measured: MeasuredSets | None = field(default=None, repr=False)
+    over_prompts: OverPrompts | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for one in self.coefficients:

@@ -15,7 +15,7 @@ from gloss.attribute.result.interaction_terms import (
     told_players,
     variation_shares,
 )
-from gloss.attribute.result.interactions import Interactions
+from gloss.attribute.result.interactions import MISSING, Interactions
 from gloss.records import Estimate
 
 LONGEST_NAME = 60  # characters of a name
@@ -55,6 +55,7 @@ class AttributionWording:
     def __init__(self, found: Interactions) -> None:
         self.names = distinct_player_names(found.players)
         measured, noise = found.measured, found.faithfulness.noise
+        self.over = found.over_prompts
         self.ends_measured = (measured.everybody, measured.nobody) if measured else ()
         self.deviation = noise.deviation if noise else 0.0  # of one value
         self.by = "on average" if found.averages else f"by the account of {found.method}"
@@ -63,14 +64,24 @@ class AttributionWording:
 
     def ends(self, value: str) -> str:
         """The value itself."""
+        over = (self.over.everybody, self.over.nobody) if self.over else (MISSING, MISSING)
         said = [
-            f"{signed_figures(each)} with {what} kept"
-            for each, what in zip(self.ends_measured, ("everything", "nothing"), strict=False)
+            f"{number_or_interval(each, interval)} with {what} kept"
+            for each, interval, what in zip(
+                self.ends_measured, over, ("everything", "nothing"), strict=False
+            )
             if math.isfinite(each)
         ]
         if not said:
             return f"{capitalized(value)}."
-        return f"{capitalized(value)}: {', '.join(said)}{self.source(1)}."
+        return f"{capitalized(value)}: {', '.join(said)}{self.source(1)}.{self.right_answers()}"
+
+    def right_answers(self) -> str:
+        """How many of several prompts are answered rightly, where that is known."""
+        if not self.over or self.over.right is None:
+            return ""
+        n = self.over.prompts
+        return f" Above 0, and so answered rightly, in {self.over.right:,} of {n:,} prompts."
 
     def player(self, term: InteractionTerm) -> str:
         """What one player does: measured, and on average."""
@@ -120,25 +131,27 @@ class AttributionWording:
         s = "s" if single else ""
         parts: list[str] = []
         if math.isfinite(term.lost):
-            moved = self.change(-term.lost, "falls", "rises")
+            moved = self.change(-term.lost, negated(term.lost_interval), "falls", "rises")
             parts.append(f"without {they} it {moved or 'stays as it is'}")
         if math.isfinite(term.alone):
-            moved = self.change(term.alone, f"lower{s} it", f"raise{s} it")
+            moved = self.change(term.alone, term.alone_interval, f"lower{s} it", f"raise{s} it")
             parts.append(f"{they} alone {moved or f'leave{s} it as it is'}")
         return f"{capitalized(' and '.join(parts))}{self.source(2)}." if parts else ""
 
-    def change(self, value: float, falls: str, rises: str) -> str:
-        """A change in words; nothing for next to none."""
+    def change(self, value: float, interval: Estimate, falls: str, rises: str) -> str:
+        """A change in words, with its interval where it has one; nothing for next to none."""
         if abs(value) <= NOTHING * self.scale:
             return ""
-        return f"{falls if value < 0 else rises} by {abs(value):.3g}"
+        much = amount(interval) if interval.low < interval.high else f"{abs(value):.3g}"
+        return f"{falls if value < 0 else rises} by {much}"
 
     def source(self, values: int) -> str:
         """That a number was measured, as the difference of so many values or as one, and how far
         noise may have moved it.
         """
         if not self.deviation:
-            return " (measured)"
+            over = self.over and self.over.prompts > 1
+            return " (measured; intervals over prompts)" if over else " (measured)"
         return f" (measured, ± {HALF_NORMAL * math.sqrt(values) * self.deviation:.2g})"
 
     def said(self, term: InteractionTerm) -> list[str]:
@@ -199,6 +212,13 @@ def interval_decimals(effect: Estimate) -> int:
     first = -math.floor(math.log10(half))
     figures = 2 - math.floor(math.log10(size)) if size else first
     return max(0, min(9, max(first, min(first + 1, figures))))
+
+
+def number_or_interval(value: float, interval: Estimate) -> str:
+    """Three figures, or with an interval where there is one."""
+    if not interval.low < interval.high:
+        return signed_figures(value)
+    return amount_with_sign(interval)
 
 
 def signed_figures(value: float) -> str:

@@ -5,7 +5,7 @@ keeps it: a record, a page, every value paid for.
 import json
 import math
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from gloss.attribute.players.endpoint_game import (
     best_value_source,
 )
 from gloss.attribute.players.prompt_parts import PromptUnit
+from gloss.attribute.prompt_average import AverageGame
 from gloss.attribute.question import AttributionQuestion, NamedGame
 from gloss.attribute.result.attribution_record import attribution_record
 from gloss.attribute.result.interaction_terms import (
@@ -30,7 +31,8 @@ from gloss.attribute.result.interaction_terms import (
     set_terms,
     variation_shares,
 )
-from gloss.attribute.result.interactions import Faithfulness, Interactions
+from gloss.attribute.result.interactions import MISSING, Faithfulness, Interactions
+from gloss.attribute.result.prompt_intervals import with_prompt_intervals
 from gloss.attribute.result.removal_curves import RemovalCurve, method_curves
 from gloss.attribute.result.wording import (
     attribution_paragraph,
@@ -48,7 +50,7 @@ from gloss.pages.attribution_page import (
     write_attribution_page,
 )
 from gloss.pages.number_format import format_decimal, format_interval, format_strength
-from gloss.records import needs_of
+from gloss.records import Estimate, needs_of
 from gloss.run.chat_capabilities import print_key_use
 from gloss.run.commands.attribution_values import PlannedValues, new_values_sentence
 from gloss.run.commands.attribution_view import (
@@ -83,6 +85,7 @@ class AttributionSettings:
     near: float | None = None  # share of the players that masks near the whole keep
     folder: Path = Path("runs/attribute")
     seed: int = 0
+    curves: bool = True  # on the page, which values are asked for
 
 
 @dataclass(frozen=True)
@@ -138,16 +141,20 @@ def report_attribution(
     values = options.folder / f"values-{name}"
     with sole_writer(options.folder, wait=wait, of=name):
         nothing_asked = isinstance(named_game.game, TableGame)
-        planned = PlannedValues.of(attributor, named_game.game)
+        planned = PlannedValues.of(attributor, named_game.game, curves=options.curves)
         if not nothing_asked:
             out.print(planned.sentence(options.method, named_game.rows), highlight=False)
         bar = nullcontext(ignore_progress) if nothing_asked else progress_bar("attribute", "values")
         with bar as progress:
-            known = Evaluations(count_masks(named_game.game, progress, planned.total), values)
+            game = keep_each_prompt(named_game.game, options.folder / f"prompts-{name}")
+            known = Evaluations(count_masks(game, progress, planned.total), values)
             before, again = len(known), known.asked_again
             found = attribute_game(attributor, known, np.random.default_rng(options.seed))
+            if isinstance(game, AverageGame):
+                found = with_prompt_intervals(game, known, found)
             new, again = len(known) - before, known.asked_again - again
-            lines = page_curves(known, found, np.random.default_rng(options.seed))
+            rng = np.random.default_rng(options.seed)
+            lines = page_curves(known, found, rng) if options.curves else []
         print_attribution(named_game, found)
         for note in named_game.told:
             out.print(note, highlight=False, markup=False)
@@ -165,6 +172,11 @@ def report_attribution(
         markup=False,
         soft_wrap=True,
     )
+
+
+def keep_each_prompt(game: Game, path: Path) -> Game:
+    """The mean game of many prompts with a file for each prompt's values; any other as it is."""
+    return replace(game, path=path) if isinstance(game, AverageGame) else game
 
 
 def settle_for(question: AttributionQuestion, attributor: Any, seed: int) -> AttributionQuestion:
@@ -191,6 +203,7 @@ def build_named_game(
     if question.base_url:
         asked = endpoint_game(question, folder)
         return NamedGame(asked, asked.label, asked.stretches())
+    from gloss.attribute.players.many_prompts import build_prompts_game
     from gloss.attribute.players.subject_games import build_subject_game
 
     reader = subject or named_model(question).load()
@@ -200,7 +213,8 @@ def build_named_game(
             return dictionary
         return NamedDictionary.of(source).load(reader)
 
-    return build_subject_game(question, reader, load)
+    build = build_prompts_game if question.prompts else build_subject_game
+    return build(question, reader, load)
 
 
 def named_model(question: AttributionQuestion) -> NamedModel:
@@ -346,7 +360,15 @@ def attribution_page(
 def set_on_page(term: InteractionTerm) -> SetOnPage:
     """A player or a set for the page."""
     kind = str(term.kind) if term.kind else ""
-    return SetOnPage(term.players, term.average, term.lost, term.alone, kind)
+    return SetOnPage(
+        term.players,
+        term.average,
+        term.lost,
+        term.alone,
+        kind,
+        term.lost_interval,
+        term.alone_interval,
+    )
 
 
 def page_figures(found: Interactions) -> dict[str, str]:
@@ -354,8 +376,13 @@ def page_figures(found: Interactions) -> dict[str, str]:
     trust, measured = found.faithfulness, found.measured
     figures: dict[str, str] = {}
     if measured:
-        figures["with everything kept"] = format_strength(measured.everybody)
-        figures["with nothing kept"] = format_strength(measured.nobody)
+        over = found.over_prompts
+        ends = (measured.everybody, measured.nobody)
+        intervals = (over.everybody, over.nobody) if over else (MISSING, MISSING)
+        for what, end, interval in zip(("everything", "nothing"), ends, intervals, strict=True):
+            figures[f"with {what} kept"] = f"{format_strength(end)} {interval_of(interval)}".strip()
+        if over and over.right is not None:
+            figures["answered rightly"] = f"{over.right:,} of {over.prompts:,} prompts"
     masks = f"all {trust.n:,} masks" if trust.whole else f"{trust.n:,} masks that keep half"
     figures[f"R2 on {masks}"] = figure_of_r2(trust, near=False)
     if trust.near_n and math.isfinite(trust.near.value):
@@ -368,6 +395,13 @@ def page_figures(found: Interactions) -> dict[str, str]:
         )
         figures["R2 that this noise leaves"] = format_decimal(trust.most)
     return figures
+
+
+def interval_of(found: Estimate) -> str:
+    """An interval in brackets, where there is one."""
+    if not found.low < found.high:
+        return ""
+    return f"[{format_strength(found.low)}, {format_strength(found.high)}]"
 
 
 def figure_of_r2(trust: Faithfulness, *, near: bool) -> str:

@@ -21,7 +21,7 @@ class PlannedValues:
     curves: int  # of the page
 
     @staticmethod
-    def of(attributor: Any, game: Game) -> "PlannedValues":
+    def of(attributor: Any, game: Game, *, curves: bool = True) -> "PlannedValues":
         """Those of one game; none are asked for of a table."""
         if isinstance(game, TableGame):
             return PlannedValues(0, 0)
@@ -29,7 +29,8 @@ class PlannedValues:
         own = method_values(attributor, players)
         if own is not None and not isinstance(attributor, Auto | Exact):
             own = min(own + most_beside(game, own), 2**players + MOST_AGAIN)
-        return PlannedValues(own, 0 if costs_money(game) else values_at_most(players))
+        drawn = curves and not costs_money(game)
+        return PlannedValues(own, values_at_most(players) if drawn else 0)
 
     @property
     def total(self) -> int | None:

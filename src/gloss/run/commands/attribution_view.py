@@ -109,8 +109,8 @@ def term_table(
         (
             Text(" + ".join(names[player] for player in term.players)),
             estimate_cell(term.average, scale),
-            signed_number(term.lost, scale),
-            signed_number(term.alone, scale),
+            measured_cell(term.lost, term.lost_interval, scale),
+            measured_cell(term.alone, term.alone_interval, scale),
             str(term.kind) if term.kind else "",
         )
         for term in terms[:most]
@@ -137,6 +137,15 @@ def estimate_cell(estimate: Estimate, scale: float) -> str:
     if not estimate.high - estimate.low > ROUNDING * scale:
         return signed_number(estimate.value, scale)
     return amount_with_sign(estimate)
+
+
+def measured_cell(value: float, interval: Estimate, scale: float) -> str:
+    """What was measured, with its interval over prompts where there are several."""
+    return (
+        estimate_cell(interval, scale)
+        if interval.low < interval.high
+        else signed_number(value, scale)
+    )
 
 
 def signed_number(value: float, scale: float) -> str:
