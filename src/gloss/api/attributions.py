@@ -44,6 +44,7 @@ from gloss.run.commands.attribute import (
     page_curves,
     settle_for,
 )
+from gloss.run.commands.training_runs import training_processes
 from gloss.run.methods import build_dataclass, build_method, installed_methods
 from gloss.run.sources import model_of_features
 
@@ -186,6 +187,7 @@ def attribute_prompt(
 
     Raises BadSettings for a setting that neither has.
     """
+    jobs = asked.pop("jobs", 1)
     question_settings = {field.name for field in fields(AttributionQuestion)} - {"model", "seed"}
     own = {name: value for name, value in asked.items() if name not in question_settings}
     refuse_unknown(method, own, question_settings)
@@ -202,8 +204,13 @@ def attribute_prompt(
     raw = build_dataclass(AttributionQuestion, given, "gloss.attribute")
     question = settle_for(raw, attributor, seed)
     named_game = build_named_game(question, None, subject, dictionary)
+    if jobs > 1 and subject:
+        raise BadSettings(
+            "several jobs load the model each; give it by its name, or leave jobs out"
+        )
     known = Evaluations(named_game.game)
-    found = attribute_game(attributor, known, np.random.default_rng(seed))
+    with training_processes(named_game.game, jobs):
+        found = attribute_game(attributor, known, np.random.default_rng(seed))
     return Attribution(question, found, named_game, known, seed)
 
 

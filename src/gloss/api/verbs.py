@@ -169,10 +169,11 @@ def attribute(
     """Which words of a prompt, or parts of the model, act together to make it say what it does.
 
     `settings` are those of `gloss attribute` (`answer`, `other`, `feature`, `value`, `unit`,
-    `removal`, `other_prompts`, `components`, `features`, `data`, `base_url`) and those of the
-    method, such as `budget` and `order`; see `docs/attribute.md`. A `feature` may be one of a run,
-    or a number beside a `dictionary`. Without a `model` it is the run's, or the embedded one.
-    Raises BadInput, BadSettings and Mismatch as `gloss attribute` does.
+    `removal`, `other_prompts`, `components`, `features`, `data`, `base_url`, `examples`, `learner`,
+    `groups`, `jobs`) and those of the method, such as `budget` and `order`; see
+    `docs/attribute.md`. A `feature` may be one of a run, or a number beside a `dictionary`. Without
+    a `model` it is the run's, or the embedded one. Raises BadInput, BadSettings and Mismatch as
+    `gloss attribute` does.
 
         >>> found = gloss.attribute("for i in range(10):\\n    print(", answer="i")
         >>> found.value

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from gloss.attribute.game import Game
+from gloss.attribute.learners import FineTune, parse_learner
 from gloss.attribute.players.prompt_file import PromptLine
 from gloss.attribute.players.prompt_parts import PromptUnit, Removal
 from gloss.attribute.values import AttributedValue
@@ -21,12 +22,13 @@ READ_FROM: Mapping[AttributedValue, tuple[str, ...]] = {
     AttributedValue.KL: (),
     AttributedValue.ACTIVATION: ("feature",),
 }
+USUAL_LEARNER = "logistic"
 # settings that only a model in this process reads
 HERE_ALONE = (
     *("feature", "components", "features", "device", "dtype", "adapter"),
     *("other_prompts", "prompts"),
 )
-ENDPOINT_VALUES = ("log_probability", "log_odds", "difference")
+ANSWER_VALUES = ("log_probability", "log_odds", "difference")  # that an answer is enough for
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,17 @@ class AttributionQuestion:
     seed: int = 0  # of what is drawn to stand in for what is removed
     other_prompts: str = ""  # a file: what a mean is over, and what is resampled from
     prompts: tuple[PromptLine, ...] = ()  # one question about all of them
+    examples: str = ""  # a file of training examples
+    learner: str = ""  # what is trained on them, with its settings
+    groups: int = 0  # clusters of examples that are one player each
 
     def __post_init__(self) -> None:
         if not self.prompt and not self.data and not self.prompts:
             raise BadSettings(
                 'there is nothing to attribute; give --prompt "a text", or --data TABLE'
             )
-        players = [name for name in ("components", "features", "data") if getattr(self, name)]
+        kinds = ("components", "features", "data", "examples")
+        players = [name for name in kinds if getattr(self, name)]
         if len(players) > 1:
             raise BadSettings(
                 f"--{players[0]} and --{players[1]} name different players; give one of them"
@@ -79,6 +85,10 @@ class AttributionQuestion:
         if self.data:
             self._refuse("a table brings its players and its values", *settings_but("data", "seed"))
             return
+        if self.examples:
+            self._check_examples()
+        else:
+            self._refuse("it belongs to --examples FILE", "learner", "groups")
         if self.base_url:
             self._check_endpoint()
         self._check_value()
@@ -144,11 +154,36 @@ class AttributionQuestion:
         if self.removal not in reads:
             self._refuse(f"the removal {self.removal} does not read it", "other_prompts")
 
+    def _check_examples(self) -> None:
+        learner = parse_learner(self.learner or USUAL_LEARNER)
+        self._refuse(
+            "training examples are players, of a learner that runs here",
+            *("feature", "base_url", "unit", "removal", "other_prompts", "prompts"),
+        )
+        if self.groups < 0:
+            raise BadSettings(f"--groups is {self.groups}; give how many clusters there shall be")
+        if isinstance(learner, FineTune):
+            if self.kind not in ANSWER_VALUES:
+                raise BadSettings(
+                    f"--value {self.value}: of a fine-tuned model {', '.join(ANSWER_VALUES)} are"
+                    " read"
+                )
+            return
+        name = (self.learner or USUAL_LEARNER).split()[0]
+        if not self.answer:
+            raise BadSettings(f"{name} predicts a label; give --answer")
+        self._refuse(f"{name} says of each text how far it is the answer", "other", "value")
+        if learner.reads == "words":
+            self._refuse(
+                f"{name} reads words and no model, but for --learner '{name} reads=model'",
+                *("model", "device", "dtype", "adapter"),
+            )
+
     def _check_endpoint(self) -> None:
         can = (
             "an endpoint tells how likely an answer is while words, sentences or lines are removed"
         )
-        if self.kind not in ENDPOINT_VALUES:
+        if self.kind not in ANSWER_VALUES:
             given = f"--value {self.value}" if self.value else f"--feature {self.feature}"
             raise BadSettings(f"{can}; for {given} run the model here")
         if not self.answer:
@@ -175,6 +210,8 @@ class AttributionQuestion:
         """
         if self.data:
             return replace(self, model="")  # none is read
+        if self.examples:
+            return self._settle_examples(slopes, seed)
         if slopes:
             why = "a method that follows slopes needs tokens that fade"
             self._refuse(why, "components", "features", "base_url", "other_prompts", "prompts")
@@ -199,11 +236,28 @@ class AttributionQuestion:
             seed=seed if removal == Removal.INFILL else 0,
         )
 
+    def _settle_examples(self, slopes: bool, seed: int) -> "AttributionQuestion":
+        if slopes:
+            why = "a method that follows slopes needs tokens that fade"
+            self._refuse(why, "examples")
+        given = self.learner or USUAL_LEARNER
+        learner = parse_learner(given)
+        tuned = isinstance(learner, FineTune)
+        return replace(
+            self,
+            learner=given,
+            value=str(self.kind) if tuned else "",
+            model=self.model if tuned or learner.reads == "model" else "",
+            seed=seed if tuned else 0,
+        )
+
     @property
     def players_kind(self) -> str:
         """What the players of a settled question are, for people."""
         if self.data:
             return "columns"
+        if self.examples:
+            return "groups of examples" if self.groups else "training examples"
         return self.components or ("features" if self.features else self.unit) or "players"
 
 

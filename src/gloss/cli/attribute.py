@@ -58,6 +58,27 @@ def attribute(
     data: Annotated[
         str, typer.Option(help="Or about a table of masks and values: .csv, .parquet or .npz.")
     ] = "",
+    examples: Annotated[
+        str,
+        typer.Option(
+            help="Or about training examples: a .jsonl with text, label and perhaps group."
+        ),
+    ] = "",
+    learner: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "What learns from them: ridge, logistic (if left out), neighbours or fine_tune;"
+                " with settings, as in 'fine_tune epochs=2'."
+            )
+        ),
+    ] = "",
+    groups: Annotated[
+        int, typer.Option(min=0, help="Make so many clusters of like examples the players.")
+    ] = 0,
+    jobs: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that fine-tune at a time.")
+    ] = 1,
     model: Annotated[
         str,
         typer.Option(
@@ -93,7 +114,8 @@ def attribute(
 
     `gloss attribute --prompt "for i in range(len("` asks the embedded model, which reads Python;
     `gloss attribute --model MODEL --prompt "The keys to the cabinet" --answer " are" --other " is"`
-    asks another.
+    asks another; `gloss attribute --examples TRAIN.jsonl --prompt "so happy" --answer joy` asks
+    which training examples make a learner say so.
     """
     from gloss.attribute.question import AttributionQuestion
     from gloss.run.commands.attribute import AttributionSettings, report_attribution
@@ -117,8 +139,11 @@ def attribute(
         "dtype": dtype,
         "adapter": adapter,
         "other_prompts": other_prompts,
+        "examples": examples,
+        "learner": learner,
+        "groups": groups,
     }
-    options = AttributionSettings(method, budget, order, near, folder, seed)
+    options = AttributionSettings(method, budget, order, near, jobs, folder, seed)
     if prompts:
         report_prompts(Path(prompts), asked, options, wait=wait)
     else:

@@ -60,6 +60,11 @@ from gloss.run.commands.attribution_view import (
     set_table,
     shaded_prompt,
 )
+from gloss.run.commands.training_runs import (
+    named_training_game,
+    training_processes,
+    values_in_batch,
+)
 from gloss.run.keys import result_key, source_hash
 from gloss.run.methods import build_method, installed_methods
 from gloss.run.progress import out, progress_bar
@@ -83,6 +88,7 @@ class AttributionSettings:
     budget: int | None = None  # masks; each method has its own where it is left out
     order: int | None = None
     near: float | None = None  # share of the players that masks near the whole keep
+    jobs: int = 1  # processes that train at a time
     folder: Path = Path("runs/attribute")
     seed: int = 0
     curves: bool = True  # on the page, which values are asked for
@@ -145,9 +151,10 @@ def report_attribution(
         if not nothing_asked:
             out.print(planned.sentence(options.method, named_game.rows), highlight=False)
         bar = nullcontext(ignore_progress) if nothing_asked else progress_bar("attribute", "values")
-        with bar as progress:
+        with bar as progress, training_processes(named_game.game, options.jobs):
             game = keep_each_prompt(named_game.game, options.folder / f"prompts-{name}")
-            known = Evaluations(count_masks(game, progress, planned.total), values)
+            counted = count_masks(game, progress, planned.total)
+            known = Evaluations(counted, values, values_in_batch(game))
             before, again = len(known), known.asked_again
             found = attribute_game(attributor, known, np.random.default_rng(options.seed))
             if isinstance(game, AverageGame):
@@ -160,6 +167,7 @@ def report_attribution(
             out.print(note, highlight=False, markup=False)
         record = options.folder / f"{options.method}-{name}.json"
         settings = asdict(options) | {"folder": str(options.folder)}
+        del settings["jobs"]  # values do not depend on it
         content = attribution_record(question, settings, named_game, found)
         write_bytes(record, json.dumps(content, indent=1).encode())
         page = record.with_suffix(".html")
@@ -200,6 +208,8 @@ def build_named_game(
         from gloss.attribute.players.table_file import load_table_game
 
         return NamedGame(load_table_game(Path(question.data)), "the value in the table")
+    if question.examples:
+        return named_training_game(question, subject)
     if question.base_url:
         asked = endpoint_game(question, folder)
         return NamedGame(asked, asked.label, asked.stretches())
@@ -280,11 +290,16 @@ def question_content_hashes(question: AttributionQuestion) -> list[object]:
     dictionaries = [
         name.rpartition("@")[0] for name in (question.feature, question.features) if name
     ]
-    model = question.model if question.base_url or question.data else named_model(question).content
+    here = question.model and not question.base_url
+    model = named_model(question).content if here else question.model
     return [
         model,
         *(NamedDictionary.of(source).content for source in dictionaries),
-        *(source_hash(file) for file in (question.data, question.other_prompts) if file),
+        *(
+            source_hash(file)
+            for file in (question.data, question.other_prompts, question.examples)
+            if file
+        ),
     ]
 
 
@@ -324,7 +339,7 @@ def attribution_page(
 ) -> AttributionPage:
     """What the page shows."""
     shares = variation_shares(found)
-    facts = ({} if question.data else {"model": question.model}) | {
+    facts = ({"model": question.model} if question.model else {}) | {
         "value": named_game.value,
         **({"what is removed": " ".join(named_game.told)} if named_game.told else {}),
         "method": found.method,

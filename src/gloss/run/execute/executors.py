@@ -12,11 +12,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from gloss.errors import Stopped
 
 Work = Callable[[int], None]
+T = TypeVar("T")
 # a signal to all processes of a terminal or a job may end a worker before this process hears of it
 SIGNAL_SECONDS = 0.5
 PR_SET_PDEATHSIG = 1
@@ -53,33 +54,43 @@ class ProcessExecutor:
     def run(self, work: Work, shards: Sequence[int], done: Callable[[], None]) -> None:
         if self.processes == 1 or len(shards) < 2:
             return SerialExecutor().run(work, shards, done)
-        # Spawned, not forked: a fork would inherit the threads' locks of torch and Arrow.
-        context = multiprocessing.get_context("spawn")
-        others = set(multiprocessing.active_children())
-        number = min(self.processes, len(shards))
-        with block_interrupts():  # it starts a process of its own, too
-            made = ProcessPoolExecutor(
-                number, mp_context=context, initializer=die_with_parent, initargs=(os.getpid(),)
-            )
-        with made as pool:
-            try:
-                with block_interrupts():
-                    futures = [pool.submit(work, shard) for shard in shards]
-                for _ in wait_for_futures(futures):
-                    done()
-            except BrokenProcessPool as problem:
-                time.sleep(SIGNAL_SECONDS)
-                raise Stopped(
-                    "a worker process was ended from outside, perhaps for want of memory; run the"
-                    " same command again to go on, with processes = 1 in [run] if it happens again"
-                ) from problem
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                # what they write is whole or not there
-                for worker in set(multiprocessing.active_children()) - others:
-                    worker.kill()
-                raise
+        with worker_processes(min(self.processes, len(shards))) as pool:
+            with block_interrupts():
+                futures = [pool.submit(work, shard) for shard in shards]
+            for _ in wait_for_futures(futures):
+                done()
         return None
+
+
+@contextmanager
+def worker_processes(number: int) -> Generator[ProcessPoolExecutor]:
+    """A pool of processes that end with this one, and at the first error.
+
+    Raises Stopped where one is ended from outside.
+    """
+    # Spawned, not forked: a fork would inherit the threads' locks of torch and Arrow.
+    context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
+    with block_interrupts():  # it starts a process of its own, too
+        made = ProcessPoolExecutor(
+            number, mp_context=context, initializer=die_with_parent, initargs=(os.getpid(),)
+        )
+    with made as pool:
+        try:
+            yield pool
+        except BrokenProcessPool as problem:
+            time.sleep(SIGNAL_SECONDS)
+            raise Stopped(
+                "a worker process was ended from outside, perhaps for want of memory; run the"
+                " same command again to go on, with processes = 1 in [run] or --jobs 1 if it"
+                " happens again"
+            ) from problem
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            # what they write is whole or not there
+            for worker in set(multiprocessing.active_children()) - others:
+                worker.kill()
+            raise
 
 
 @contextmanager
@@ -111,7 +122,7 @@ def exit_after_parent() -> None:
     os._exit(1)
 
 
-def wait_for_futures(futures: Iterable[Future[None]]) -> Iterable[None]:
+def wait_for_futures(futures: Iterable[Future[T]]) -> Iterable[T]:
     """Yield once for each future that ends, raising its error if it has one."""
     waiting = set(futures)
     while waiting:
