@@ -19,7 +19,7 @@ from numpy import ndarray
 
 from benchmarks.attribute import comments
 from benchmarks.quality.data import found
-from gloss.attribute.game import FunctionGame
+from gloss.attribute.game import FunctionGame, Game
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.lasso import Lasso
 from gloss.attribute.methods.proxy_spex import ProxySpex
@@ -87,9 +87,9 @@ def compare(asked: argparse.Namespace, rng: np.random.Generator) -> None:
         )
 
 
-def fresh_truths(game: FunctionGame, rng: np.random.Generator) -> dict[str, Truth]:
+def fresh_truths(game: Game, rng: np.random.Generator, count: int = FRESH) -> dict[str, Truth]:
     """Of each kind."""
-    masks = {kind: rng.random((FRESH, len(game.players))) < kept for kind, kept in KEPT.items()}
+    masks = {kind: rng.random((count, len(game.players))) < kept for kind, kept in KEPT.items()}
     return {kind: Truth(each, game.values(each)) for kind, each in masks.items()}
 
 

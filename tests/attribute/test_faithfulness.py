@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 
 from gloss.attribute.bases import all_masks
-from gloss.attribute.game import FunctionGame, ValuedMasks, as_evaluations
+from gloss.attribute.game import FunctionGame, TableGame, ValuedMasks, as_evaluations
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.banzhaf import Banzhaf
 from gloss.attribute.methods.faithful import Faithful
 from gloss.attribute.methods.lasso import Lasso
 from gloss.attribute.methods.occlusion import Occlusion
 from gloss.attribute.methods.shapley import Shapley
-from gloss.attribute.result.faithfulness import judge_fits, split_masks
+from gloss.attribute.result.faithfulness import hold_out_masks, judge_fits, split_masks
 from gloss.attribute.result.prediction_r2 import r2
-from gloss.attribute.solve.sparse_regression import AtomFit, fit_least_squares, make_literals
+from gloss.attribute.solve.sparse_regression import AtomFit, fit_least_squares
+from gloss.errors import BadInput
 
 PLAYERS = tuple("abcdefghijkl")
 
@@ -28,7 +29,7 @@ def sixty_sets(masks: ValuedMasks) -> AtomFit:
     """Least squares on the players and 48 pairs."""
     pairs = [(i, j) for j in range(len(PLAYERS)) for i in range(j)][:48]
     atoms = [(i,) for i in range(len(PLAYERS))] + pairs
-    return fit_least_squares(make_literals(masks.masks, parity=True), atoms, masks.values)
+    return fit_least_squares(masks.masks, atoms, masks.values, parity=True)
 
 
 def test_parts_that_fit_choose_and_judge_share_no_mask():
@@ -148,3 +149,33 @@ def test_no_mask_that_judges_is_learnt_from_though_it_is_of_two_kinds():
     )
     assert any(mask.tobytes() in judges | fitted for mask in without_one)
     assert not judges & fitted
+
+
+def test_an_eighth_judges_unless_the_budget_pays_for_all(rng):
+    known = as_evaluations(FunctionGame(PLAYERS, lambda masks: masks.sum(axis=1)))
+    everything = 2 ** len(PLAYERS)
+    for budget, judges, left, whole in (
+        (everything, everything, everything, True),
+        (everything + 1, everything, everything + 1, True),
+        (everything - 1, everything // 8 - 1, everything - everything // 8, False),
+        (64, 8, 56, False),
+        (71, 8, 63, False),
+    ):
+        held_out = hold_out_masks(known.from_the_start(), budget, 8, rng)
+        assert len(held_out.judges.values) == judges
+        assert (held_out.left, held_out.whole) == (left, whole)
+
+
+def test_a_budget_that_just_pays_for_what_is_spent_is_enough(rng):
+    known = as_evaluations(FunctionGame(PLAYERS, lambda masks: masks.sum(axis=1)))
+    assert hold_out_masks(known.from_the_start(), 64, 56, rng).left == 56
+    with pytest.raises(BadInput, match="leaves 56 masks beside the held-out ones, and 57 are"):
+        hold_out_masks(known.from_the_start(), 64, 57, rng)
+
+
+def test_a_table_that_holds_every_mask_once_is_whole(rng):
+    masks = all_masks(6)
+    table = as_evaluations(TableGame(PLAYERS[:6], masks, masks.sum(axis=1) * 1.0))
+    assert hold_out_masks(table, 64, 8, rng).whole
+    longer = TableGame(PLAYERS[:6], np.repeat(masks, 2, axis=0), np.ones(128))
+    assert not hold_out_masks(as_evaluations(longer), 128, 8, rng).whole

@@ -9,6 +9,7 @@ from known import sets_up_to
 from gloss.attribute.bases import (
     Basis,
     all_masks,
+    changes_by_player,
     conjunction_coefficients,
     convert_basis,
     evaluate_coefficients,
@@ -55,6 +56,25 @@ def test_sets_among_a_thousand_players_cost_their_subsets_alone(
         evaluate_coefficients(coefficients, given, masks), abs=1e-9
     )
     assert len(there) <= 50 * 32
+
+
+@pytest.mark.parametrize("basis", Basis)
+def test_changes_are_differences_of_values(basis: Basis, rng: np.random.Generator):
+    coefficients = random_sets(rng, 9, 60, 5)
+    for mask in (np.ones(9, bool), np.zeros(9, bool), rng.random(9) < 0.5):
+        flipped = mask ^ np.eye(9, dtype=bool)
+        here = evaluate_coefficients(coefficients, basis, mask[None])
+        wanted = evaluate_coefficients(coefficients, basis, flipped) - here
+        assert changes_by_player(coefficients, basis, mask) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_values_of_many_masks_are_worked_out_in_parts(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+):
+    coefficients, masks = random_sets(rng, 12, 40, 4), all_masks(12)
+    whole = evaluate_coefficients(coefficients, Basis.MOBIUS, masks)
+    monkeypatch.setattr("gloss.attribute.bases.MOST_TERMS", 1000)
+    assert (evaluate_coefficients(coefficients, Basis.MOBIUS, masks) == whole).all()
 
 
 def test_by_hand():

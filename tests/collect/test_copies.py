@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Regex, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
-from gloss.collect.near_copies import near_copy_groups
+from gloss.collect.near_copies import near_copy_groups, word_runs
 from gloss.collect.texts import NamedTexts
 from gloss.collect.tokens import read_texts
 from gloss.models.pretrained.tokenizer import PlainTokenizer
@@ -148,3 +148,10 @@ def test_groups_are_the_same_again(tmp_path: Path, rng: np.random.Generator) -> 
         == Corpus.open(tmp_path / "corpus").groups.tolist()
         == [0, 1, 2, 3, 4] * 2
     )
+
+
+def test_runs_are_of_three_words_across_lines():
+    assert word_runs([["a", "b"], ["c", "d"]]) == ["a b c", "b c d"]
+    assert word_runs([["a", "b", "c"]]) == ["a b c"]
+    assert word_runs([["a"], ["b"]]) == ["a b"]
+    assert word_runs([]) == word_runs([[]]) == []

@@ -145,6 +145,9 @@ def evaluate_coefficients(
     coefficients: dict[PlayerSet, float], basis: Basis, masks: Bool[ndarray, "mask player"]
 ) -> Float64[ndarray, " mask"]:
     """What the function gives for each mask."""
+    if len(masks) * masks.shape[1] > MOST_TERMS:
+        parts = np.array_split(masks, -(-masks.size // MOST_TERMS))
+        return np.concatenate([evaluate_coefficients(coefficients, basis, one) for one in parts])
     total = np.full(len(masks), coefficients.get((), 0.0))
     factors = {
         Basis.FOURIER: masks * 2.0 - 1,
@@ -155,3 +158,26 @@ def evaluate_coefficients(
         if one:
             total += value * factors[:, list(one)].prod(axis=1)
     return total
+
+
+def changes_by_player(
+    coefficients: dict[PlayerSet, float], basis: Basis, mask: Bool[ndarray, " player"]
+) -> Float64[ndarray, " player"]:
+    """What the function changes by when each player, alone, leaves the mask or enters it."""
+    kept, removed = {
+        Basis.FOURIER: (1.0, -1.0),
+        Basis.MOBIUS: (1.0, 0.0),
+        Basis.ABSENT: (0.0, 1.0),
+    }[basis]
+    factors, changed = np.where(mask, kept, removed), np.where(mask, removed, kept)
+    by_size: dict[int, list[PlayerSet]] = {}
+    for one in coefficients:
+        by_size.setdefault(len(one), []).append(one)
+    total = np.zeros(len(mask))
+    for size, sets in by_size.items():
+        players = np.array(sets, np.int64).reshape(len(sets), size)
+        weights = np.array([coefficients[one] for one in sets])
+        for place in range(size):
+            others = factors[np.delete(players, place, axis=1)].prod(axis=1)
+            total += np.bincount(players[:, place], weights * others, len(mask))
+    return total * (changed - factors)

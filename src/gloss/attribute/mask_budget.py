@@ -21,7 +21,8 @@ from gloss.attribute.solve.spectral_peeling import CodedMasks
 
 NEAR_SHARE = 8  # one of so many masks is near the whole
 FEWEST_NEAR = 16  # below which there are none
-SINGLE_SHARE = 32  # at most one of so many values is spent twice on a player by itself
+SINGLE_SHARE = 32  # at most one of so many values is spent twice on a player by itself,
+STRONGEST_SHARE = 64  # or where there are more players, one of so many on the strongest
 LARGER_MEASURED = 8  # sets of two players and more, at most, whose values are read
 LARGER_SHARE = 64  # at most one of so many values is spent twice on those
 TRIED_AGAIN = 4  # masks that are asked about twice, and if they differ so many:
@@ -56,8 +57,11 @@ class MaskBudget:
 
     @property
     def single(self) -> int:
-        """How many players are measured by themselves: all where that costs little."""
-        return min(self.players, self.budget // SINGLE_SHARE)
+        """How many players are measured by themselves: all where that costs little, or the
+        strongest.
+        """
+        all_cheap = self.players <= self.budget // SINGLE_SHARE
+        return self.players if all_cheap else self.budget // STRONGEST_SHARE
 
     @property
     def larger(self) -> int:

@@ -35,18 +35,20 @@ from gloss.attribute.solve.cross_fit import (
     FRESH,
     LASSO_ORDER,
     PARTS,
+    RACED_PARTS,
     CrossFit,
     Sample,
     cross_fit,
     pursue,
 )
-from gloss.attribute.solve.lasso_path import choose_penalty, fit_at_penalty
+from gloss.attribute.solve.lasso_path import LassoPenalty, choose_penalty, fit_at_penalty
 from gloss.attribute.solve.sparse_regression import (
+    MOST_CELLS,
     Atom,
     AtomFit,
+    Pursuit,
     WeightedFits,
     fit_least_squares,
-    make_literals,
     predict_values,
     sum_fits,
 )
@@ -64,6 +66,8 @@ MEMBERS_TOLERANCE = 1.05  # how much worse one member of a cross-fit may be than
 # that their errors are not independent (Bates, Hastie & Tibshirani, 2024). Measured on 96 games.
 SHARED_MASKS = 1.35
 FEWEST_TO_TELL = 32  # held-out masks by which a fit may be preferred to the mean of several
+NOTHING_LEFT = 1e-6  # of the variance: rounding of a game that terms give exactly
+FEWEST_PER_TERM = 4  # masks for each of so few terms that they cannot do so by chance
 SOLVED_R2 = 0.995  # R2 on the validation masks from which on no other decoder is tried
 PURSUITS = {"parities": True, "conjunctions": False}
 
@@ -97,17 +101,21 @@ class Auto:
         """
         known = as_evaluations(game)
         masks = MaskBudget(known, round(100 * self.near), min(self.budget, known.available))
-        search, coded = DecoderSearch(self.order), None
+        search, coded, conjunctions = DecoderSearch(self.order), None, True
         if not masks.pays_for_all:  # what noise takes is not left to draw
             masks.draw(min(masks.left, MOST_AGAIN), rng)
             masks.ask_again()
         totals = doubling_budgets(masks.left)
         masks.draw(totals[0], rng)
         noise = masks.ask_again()
+        noisy = bool(noise and noise.deviation)
         for following in [*totals[1:], None]:
-            if masks.whole and not (noise and noise.deviation):
+            if masks.whole and not noisy:
                 return finish(exact_interactions("auto", game.players, masks.uniform), masks)
             split = masks.split(coded)
+            sought = following is None and conjunctions and not noisy
+            if sought and (solved := search.solve(split, self.operations)):
+                return finish(judge_fits("auto", game.players, split, *solved, rng), masks)
             sums = search.best(split, EARLY_OPERATIONS if following else self.operations, coded)
             found = judge_fits("auto", game.players, split, *sums, rng)
             if self.is_enough(found):
@@ -116,10 +124,11 @@ class Auto:
                 crossed, fit = judge_cross_fit(split, self.order, masks, rng)
                 better = is_as_good(fit, split, sums[0])
                 return finish(crossed if better else found, masks)
-            parities = any(isinstance(fit, AtomFit) and fit.parity for _, fit in sums[0])
+            kinds = {fit.parity for _, fit in sums[0] if isinstance(fit, AtomFit)}
+            conjunctions = False in kinds
             if (
                 following == totals[-1]
-                and parities
+                and True in kinds
                 and found.faithfulness.r2.value < CODED_BELOW_R2
             ):
                 coded = CodedMasks.of(known, following - masks.drawn, self.order, rng)
@@ -159,7 +168,8 @@ def judge_cross_fit(
     them.
     """
     everything, kinds = split.everything, split.kinds
-    parts = np.where(kinds == OTHER_KIND, -1, mask_parts(everything.masks, PARTS))
+    number = PARTS if everything.masks.size <= MOST_CELLS else RACED_PARTS
+    parts = np.where(kinds == OTHER_KIND, -1, mask_parts(everything.masks, number))
     crossed = cross_fit(Sample(everything, kinds), parts, order, EARLY_OPERATIONS, rng)
     missed = everything.values - crossed.predicted
     judged: dict[int, Estimate] = {}
@@ -230,25 +240,27 @@ class DecoderSearch:
         masks, and of all of them.
         """
         first: dict[str, AtomFit] = {}
-        again: dict[str, Callable[[ValuedMasks], AtomFit]] = {}
+        # to fit to more masks what a decoder found on fewer
+        again: dict[str, Callable[[ValuedMasks, AtomFit], AtomFit]] = {}
         for name, parity in PURSUITS.items():
-            first[name] = self.pursue(split.train, operations, parity=parity)
+            begun = self.atoms[parity]
+            first[name] = pursue(split.train, self.order, operations, parity=parity, begun=begun)
             self.atoms[parity] = list(first[name].atoms)
-            again[name] = partial(self.pursue, operations=0.0, parity=parity)
+            again[name] = self.pursue_further
             if parity and coded and coded.whole:
                 fits = coded.fits(split.train, self.atoms[True], self.order)
-                read = min(fits, key=lambda fit: weighted_fit_error([(1.0, fit)], split.validation))
-                first["coded"] = read
-                again["coded"] = partial(fit_parities, read.atoms)
+                first["coded"] = min(
+                    fits, key=lambda fit: weighted_fit_error([(1.0, fit)], split.validation)
+                )
+                again["coded"] = fit_same_atoms
             if (
                 min(weighted_fit_error([(1.0, fit)], split.validation) for fit in first.values())
                 < (1 - SOLVED_R2) * split.validation.values.var()
             ):
                 break
         else:
-            penalty = choose_penalty(split.train, split.validation, LASSO_ORDER)
-            again["lasso"] = partial(fit_at_penalty, penalty, order=LASSO_ORDER)
-            first["lasso"] = again["lasso"](split.train)
+            penalty, first["lasso"] = choose_penalty(split.train, split.validation, LASSO_ORDER)
+            again["lasso"] = partial(fit_same_path, penalty)
         sums = [(name,) for name in first] + list(combinations(first, 2))
         errors = {
             names: (
@@ -260,13 +272,37 @@ class DecoderSearch:
             for names in sums
         }
         chosen = min(sums, key=lambda names: errors[names])
-        before = [(1 / len(chosen), again[name](split.fitted)) for name in chosen]
-        after = [(1 / len(chosen), again[name](split.everything)) for name in chosen]
-        return before, after
+        share = 1 / len(chosen)
+        before = {name: again[name](split.fitted, first[name]) for name in chosen}
+        after = [again[name](split.everything, fit) for name, fit in before.items()]
+        return [(share, fit) for fit in before.values()], [(share, fit) for fit in after]
 
-    def pursue(self, masks: ValuedMasks, operations: float, *, parity: bool) -> AtomFit:
-        """What the pursuit finds on these masks, begun at what it last found on train masks."""
-        return pursue(masks, self.order, operations, parity=parity, begun=self.atoms[parity])
+    def pursue_further(self, masks: ValuedMasks, fit: AtomFit) -> AtomFit:
+        """What a pursuit finds on these masks, begun at what was found on others."""
+        return pursue(masks, self.order, 0.0, parity=fit.parity, begun=fit.atoms)
+
+    def solve(
+        self, split: MaskSplit, operations: float
+    ) -> tuple[WeightedFits, WeightedFits] | None:
+        """Few conjunctions that leave nothing of any mask, fitted to what is not held out and to
+        all; None where none are found.
+
+        They are sought on all masks, because a few more of them often decide; that so few give
+        every value to rounding is no chance.
+        """
+        masks, near = split.everything, split.kinds == NEAR_KIND
+        for apart in (near, None):
+            pursuit = Pursuit.over(masks.masks, masks.values, self.order, parity=False, apart=apart)
+            pursuit.run(operations)
+            fits = [
+                fit_least_squares(each.masks, pursuit.atoms, each.values, parity=False)
+                for each in (split.fitted, masks)
+            ]
+            left = weighted_fit_error([(1.0, fits[1])], masks)
+            few = len(pursuit.atoms) * FEWEST_PER_TERM < len(masks.values)
+            if few and left < NOTHING_LEFT * masks.values.var():
+                return [(1.0, fits[0])], [(1.0, fits[1])]
+        return None
 
 
 def weighted_fit_error(fits: WeightedFits, masks: ValuedMasks) -> float:
@@ -274,6 +310,11 @@ def weighted_fit_error(fits: WeightedFits, masks: ValuedMasks) -> float:
     return float(((masks.values - predict_values(fits, masks.masks)) ** 2).mean())
 
 
-def fit_parities(atoms: tuple[Atom, ...], masks: ValuedMasks) -> AtomFit:
-    """The fit of these parities."""
-    return fit_least_squares(make_literals(masks.masks, parity=True), atoms, masks.values)
+def fit_same_path(penalty: LassoPenalty, masks: ValuedMasks, fit: AtomFit) -> AtomFit:
+    """The same path up to that penalty, over these masks; it goes on from no fit."""
+    return fit_at_penalty(penalty, masks, LASSO_ORDER)
+
+
+def fit_same_atoms(masks: ValuedMasks, fit: AtomFit) -> AtomFit:
+    """The same atoms, fitted to these masks."""
+    return fit_least_squares(masks.masks, fit.atoms, masks.values, parity=fit.parity)

@@ -35,7 +35,7 @@ class Lasso:
         Raises BadInput for too few values.
         """
         split = split_masks(as_evaluations(game).uniform(self.budget, rng))
-        penalty = choose_penalty(split.train, split.validation, self.order)
+        penalty, _ = choose_penalty(split.train, split.validation, self.order)
         before, after = (
             fit_at_penalty(penalty, masks, self.order) for masks in (split.fitted, split.everything)
         )

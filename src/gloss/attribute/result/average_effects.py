@@ -30,12 +30,12 @@ def average_effects(
 
     `missed` is the value less its prediction at uniform masks that were not fitted to.
     """
-    signs = masks * 2.0 - 1
+    removed = np.ascontiguousarray(~masks.T)
     number = len(masks)
     scale = student_quantile(number - 1) / np.sqrt(number)
     found: dict[PlayerSet, Estimate] = {}
     for one in sets:
-        terms = missed * signs[:, list(one)].prod(axis=1)
+        terms = np.where(np.logical_xor.reduce(removed[list(one)], axis=0), -missed, missed)
         size = 2.0 ** len(one)
         value = size * (fourier.get(one, 0.0) + float(terms.mean()))
         half = size * scale * float(terms.std(ddof=1))

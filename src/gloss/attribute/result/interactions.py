@@ -9,7 +9,13 @@ from dataclasses import dataclass, field, replace
 from jaxtyping import Bool, Float64
 from numpy import ndarray
 
-from gloss.attribute.bases import Basis, PlayerSet, convert_basis, evaluate_coefficients
+from gloss.attribute.bases import (
+    Basis,
+    PlayerSet,
+    changes_by_player,
+    convert_basis,
+    evaluate_coefficients,
+)
 from gloss.attribute.game import Noise
 from gloss.attribute.result.indices import Index, compute_index
 from gloss.attribute.result.measured import MeasuredSets
@@ -142,6 +148,10 @@ class Interactions:
     def predict(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The value that the coefficients give each mask."""
         return evaluate_coefficients(dict(self.coefficients), self.basis, masks)
+
+    def changes(self, mask: Bool[ndarray, " player"]) -> Float64[ndarray, " player"]:
+        """What the coefficients make of each player, alone, leaving the mask or entering it."""
+        return changes_by_player(dict(self.coefficients), self.basis, mask)
 
     def strongest(self, count: int, least_order: int = 1) -> list[tuple[PlayerSet, float]]:
         """The sets of `least_order` players or more whose coefficients are largest in size."""

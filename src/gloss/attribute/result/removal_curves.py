@@ -2,7 +2,7 @@
 them: the test in practice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -92,7 +92,7 @@ def greedy_masks(
     now = np.full(len(found.players), not removing)
     masks = [now.copy()]
     for later, earlier in pairwise(reversed(counts)):
-        for player in rank_by_least_effect(found.predict, now, removing=removing)[
+        for player in rank_by_least_effect(found.changes(now), now, removing=removing)[
             : later - earlier
         ]:
             now[player] = removing
@@ -101,16 +101,11 @@ def greedy_masks(
 
 
 def rank_by_least_effect(
-    predicted: Callable[[Bool[ndarray, "mask player"]], Float64[ndarray, " mask"]],
-    now: Bool[ndarray, " player"],
-    *,
-    removing: bool,
+    changes: Float64[ndarray, " player"], now: Bool[ndarray, " player"], *, removing: bool
 ) -> list[int]:
     """The players that can still change, first the one that raises the value least, or lowers it
-    least.
+    least, of those changes.
     """
     left = np.flatnonzero(now != removing)
-    tried = np.repeat(now[None], len(left), axis=0)
-    tried[np.arange(len(left)), left] = removing
-    values = predicted(tried)
-    return left[np.argsort(values if removing else -values, kind="stable")].tolist()
+    values = changes[left] if removing else -changes[left]
+    return left[np.argsort(values, kind="stable")].tolist()

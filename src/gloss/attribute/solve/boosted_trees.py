@@ -15,6 +15,7 @@ from gloss.attribute.bases import PlayerSet
 
 NO_SPLIT = -1  # the feature of a node whose rows stay together
 MOST_SETS = 50_000  # of a forest's spectrum
+MOST_GROWN = 1 << 22  # masks times players that a tree is grown on, where rows are drawn for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class TreeForest:
 
     def predict(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The value at each mask."""
-        found, x = np.full(len(masks), self.base), masks.astype(np.float32)
+        found = np.full(len(masks), self.base)
         for asks, leaves in zip(self.players, self.leaves, strict=True):
-            found += leaves[leaf_places(x, asks, self.depth)]
+            found += leaves[leaf_places(masks, asks, self.depth)]
         return found
 
     def fourier(self, share: float = 1.0) -> dict[PlayerSet, float]:
@@ -81,7 +82,7 @@ def boost_trees(
     none are held out, all trees are grown and the error is not a number. `rng` draws the rows of
     each tree, where it is not grown on all.
     """
-    x = np.concatenate([kept[~held_out], kept[held_out]]).astype(np.float32)
+    x = np.concatenate([kept[~held_out], kept[held_out]])
     y = np.concatenate([values[~held_out], values[held_out]])
     fitted = int(np.count_nonzero(~held_out))
     base = float(y[:fitted].mean())
@@ -96,7 +97,8 @@ def boost_trees(
     for tree in range(asked.most_trees):
         grown_on = np.arange(fitted)
         if rng and asked.rows < 1:
-            grown_on = np.sort(rng.permutation(fitted)[: max(1, round(asked.rows * fitted))])
+            most = min(round(asked.rows * fitted), MOST_GROWN // x.shape[1])
+            grown_on = np.sort(rng.permutation(fitted)[: max(1, most)])
         grow_tree(x[grown_on], left[grown_on].astype(np.float32), asked, players[tree])
         at = leaf_places(x, players[tree], asked.depth)
         leaves[tree] = asked.rate * leaf_values(
@@ -116,13 +118,13 @@ def boost_trees(
 
 
 def grow_tree(
-    x: Float32[ndarray, "mask player"],
+    kept: Bool[ndarray, "mask player"],
     left: Float32[ndarray, " mask"],
     asked: BoostingSettings,
     players: Int64[ndarray, " node"],
 ) -> None:
     """Split level by level, each node where the squared error falls most; fills in `players`."""
-    at = np.zeros(len(x), np.int64)
+    x, at = kept.astype(np.float32), np.zeros(len(kept), np.int64)
     rows = np.arange(len(x))
     for level in range(asked.depth):
         nodes = 2**level
@@ -131,17 +133,17 @@ def grow_tree(
             return
         players[nodes - 1 : 2 * nodes - 1] = chosen
         asks = chosen[at]
-        at = 2 * at + ((asks != NO_SPLIT) & (x[rows, asks] == 0))
+        at = 2 * at + ((asks != NO_SPLIT) & ~kept[rows, asks])
 
 
 def leaf_places(
-    x: Float32[ndarray, "mask player"], players: Int64[ndarray, " node"], depth: int
+    kept: Bool[ndarray, "mask player"], players: Int64[ndarray, " node"], depth: int
 ) -> Int64[ndarray, " mask"]:
     """The leaf of each mask."""
-    at, rows = np.zeros(len(x), np.int64), np.arange(len(x))
+    at, rows = np.zeros(len(kept), np.int64), np.arange(len(kept))
     for level in range(depth):
         asks = players[2**level - 1 + at]
-        at = 2 * at + ((asks != NO_SPLIT) & (x[rows, asks] == 0))
+        at = 2 * at + ((asks != NO_SPLIT) & ~kept[rows, asks])
     return at
 
 

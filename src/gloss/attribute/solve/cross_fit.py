@@ -25,7 +25,6 @@ from gloss.attribute.solve.sparse_regression import (
     Pursuit,
     WeightedFits,
     fit_least_squares,
-    make_literals,
     predict_values,
 )
 
@@ -110,7 +109,7 @@ def decode_lasso(
     """Many small effects of players and pairs."""
     validation = np.arange(len(sample.kinds)) % VALIDATED_EVERY == VALIDATED_EVERY // 2
     train, chosen_on = sample.part(~validation).masks, sample.part(validation).masks
-    penalty = choose_penalty(train, chosen_on, LASSO_ORDER)
+    penalty, _ = choose_penalty(train, chosen_on, LASSO_ORDER)
     return [fit_at_penalty(penalty, sample.masks, LASSO_ORDER)]
 
 
@@ -155,10 +154,10 @@ def pursue(
     begun: Sequence[Atom] = (),
 ) -> AtomFit:
     """What a pursuit finds on these masks, begun at some atoms."""
-    pursuit = Pursuit(make_literals(masks.masks, parity=parity), masks.values, order)
+    pursuit = Pursuit.over(masks.masks, masks.values, order, parity=parity)
     pursuit.reset(list(begun))
     pursuit.run(operations)
-    return fit_least_squares(pursuit.literals, pursuit.atoms, masks.values)
+    return fit_least_squares(masks.masks, pursuit.atoms, masks.values, parity=parity)
 
 
 @dataclass(frozen=True)

@@ -6,26 +6,31 @@ those that correlate most with the values are kept (Fan & Lv, 2008). The penalty
 predicts best masks that were not fitted to.
 """
 
+from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32, Float64, Int64
 from numpy import ndarray
 
 from gloss.attribute.game import ValuedMasks
 from gloss.attribute.solve.sparse_regression import (
+    MOST_CELLS,
     Atom,
     AtomFit,
+    AtomMoments,
     Literals,
     fit_least_squares,
     is_screen_affordable,
     make_literals,
     screen_larger_sets,
     screen_pairs,
+    spread_rows,
 )
 
 MOST_ATOMS = 6000
+MOST_PRODUCTS = 1.2e11  # multiplications that form the products of all pairs of them over masks
 MOST_UNSCREENED = 2500  # parities that are taken without a screen
 PENALTIES = np.geomspace(0.9, 0.01, 25)  # as shares of the least one that leaves nothing
 PROXIMAL_STEPS = 40  # at each penalty
@@ -41,62 +46,108 @@ class LassoPenalty(NamedTuple):
     refitted: bool
 
 
-def choose_penalty(train: ValuedMasks, validation: ValuedMasks, order: int) -> LassoPenalty:
-    """The one under which masks that were not fitted to are predicted best."""
-    literals, atoms, values = prepare_lasso(train, order)
-    best, least = LassoPenalty(0, refitted=False), np.inf
-    for step, weights in enumerate(lasso_path(literals.centred_products(atoms), values)):
+@dataclass(frozen=True)
+class LassoProblem:
+    """Parities to choose from, and how they go with each other and with the values: as products of
+    all pairs where there are more masks than parities, or else as rows of masks.
+    """
+
+    masks: ValuedMasks
+    atoms: list[Atom]
+    moments: AtomMoments | None
+    rows: Float32[ndarray, "row mask"]  # less their means; none beside moments
+    aims: Float32[ndarray, " atom"]  # the mean product of each with the values less theirs
+
+    @staticmethod
+    def of(masks: ValuedMasks, order: int) -> "LassoProblem":
+        """All parities up to the order, or those that go best with the values."""
+        number = len(masks.values)
+        some = spread_rows(number, MOST_CELLS // masks.masks.shape[1])
+        literals = make_literals(masks.masks[some], parity=True)
+        left = (masks.values[some] - masks.values[some].mean()).astype(np.float32)
+        atoms = candidate_parities(literals, left, order, most_atoms(literals.players, number))
+        if len(atoms) <= number:
+            moments = AtomMoments.of(masks.masks, atoms, masks.values, parity=True)
+            aims = (moments.along / number).astype(np.float32)
+            return LassoProblem(masks, atoms, moments, np.empty((0, 0), np.float32), aims)
+        rows = literals.centred_products(atoms)
+        return LassoProblem(masks, atoms, None, rows, rows @ left / number)
+
+    def step(
+        self,
+        weights: Float32[ndarray, " atom"],
+        moving: Int64[ndarray, " moving"],
+        penalty: float,
+    ) -> tuple[Float32[ndarray, " atom"], Float32[ndarray, " atom"]]:
+        """New weights under a penalty, of which only some move; and how each parity then goes with
+        what is left.
+        """
+        number = len(self.masks.values)
+        weights = weights.copy()
+        if self.moments:
+            products = (self.moments.products[:, moving] / number).astype(np.float32)
+            among = np.ascontiguousarray(products[moving])
+            weights[moving] = proximal_descent(among, self.aims[moving], weights[moving], penalty)
+            return weights, self.aims - products @ weights[moving]
+        some = self.rows[moving]
+        among = some @ some.T / number
+        weights[moving] = proximal_descent(among, self.aims[moving], weights[moving], penalty)
+        return weights, self.aims - self.rows @ (weights[moving] @ some) / number
+
+    def fit(self, weights: Float32[ndarray, " atom"], *, again: bool) -> AtomFit:
+        """What a path holds, as it is or fitted again where there are masks enough for that."""
+        chosen = np.flatnonzero(weights)
+        some, masks = tuple(self.atoms[index] for index in chosen), self.masks
+        refitted = again and len(some) < len(masks.values) // 3
+        if not some or (refitted and not self.moments):
+            return fit_least_squares(masks.masks, some, masks.values, parity=True)
+        found = weights[chosen].astype(np.float64)
+        if self.moments:
+            means = self.moments.means[chosen]
+            found = self.moments.weights(chosen) if refitted else found
+        else:
+            means = make_literals(masks.masks, parity=True).products(some).mean(axis=1)
+        constant = float(masks.values.mean() - found @ means)
+        return AtomFit(some, found, constant, parity=True, players=masks.masks.shape[1])
+
+
+def most_atoms(players: int, masks: int) -> int:
+    """How many parities a path chooses from: so many that all their products can be formed."""
+    return max(min(MOST_ATOMS, players), min(MOST_ATOMS, int(np.sqrt(MOST_PRODUCTS / masks))))
+
+
+def choose_penalty(
+    train: ValuedMasks, validation: ValuedMasks, order: int
+) -> tuple[LassoPenalty, AtomFit]:
+    """The one under which masks that were not fitted to are predicted best, and the fit under
+    it.
+    """
+    problem = LassoProblem.of(train, order)
+    best, found, least = LassoPenalty(0, refitted=False), None, np.inf
+    for step, weights in enumerate(lasso_path(problem)):
         for again in (False, True):
-            fit = fit_from_weights(weights, atoms, train, literals, again=again)
+            fit = problem.fit(weights, again=again)
             error = float(((validation.values - fit.predict(validation.masks)) ** 2).sum())
-            if error < least:
-                best, least = LassoPenalty(step, again), error
-    return best
+            if found is None or error < least:
+                best, found, least = LassoPenalty(step, again), fit, error
+    assert found is not None, "a path has a first step"
+    return best, found
 
 
 def fit_at_penalty(penalty: LassoPenalty, masks: ValuedMasks, order: int) -> AtomFit:
     """The fit to these masks under that penalty."""
-    literals, atoms, values = prepare_lasso(masks, order)
-    *_, weights = lasso_path(
-        literals.centred_products(atoms), values, PENALTIES[: penalty.step + 1]
-    )
-    return fit_from_weights(weights, atoms, masks, literals, again=penalty.refitted)
-
-
-def prepare_lasso(
-    masks: ValuedMasks, order: int
-) -> tuple[Literals, list[Atom], Float32[ndarray, " mask"]]:
-    """Players as columns, the parities to choose from, and the values less their mean."""
-    literals = make_literals(masks.masks, parity=True)
-    values = (masks.values - masks.values.mean()).astype(np.float32)
-    return literals, candidate_parities(literals, values, order), values
-
-
-def fit_from_weights(
-    weights: Float32[ndarray, " atom"],
-    atoms: list[Atom],
-    masks: ValuedMasks,
-    literals: Literals,
-    *,
-    again: bool,
-) -> AtomFit:
-    """What the path holds, as it is or fitted again where there are masks enough for that."""
-    chosen = np.flatnonzero(weights)
-    some = tuple(atoms[index] for index in chosen)
-    if not some or (again and len(some) < len(masks.values) // 3):
-        return fit_least_squares(literals, some, masks.values)
-    shrunk = weights[chosen].astype(np.float64)
-    constant = float(masks.values.mean() - shrunk @ literals.products(some).mean(axis=1))
-    return AtomFit(some, shrunk, constant, parity=True, players=literals.players)
+    problem = LassoProblem.of(masks, order)
+    *_, weights = lasso_path(problem, PENALTIES[: penalty.step + 1])
+    return problem.fit(weights, again=penalty.refitted)
 
 
 def candidate_parities(
-    literals: Literals, left: Float32[ndarray, " mask"], order: int
+    literals: Literals, left: Float32[ndarray, " mask"], order: int, most: int
 ) -> list[Atom]:
     """All parities up to the order, or those that go best with the values."""
     players = range(len(literals))
     found: list[Atom] = [(player,) for player in players]
-    screened = screen_pairs(literals, left, MOST_ATOMS) if order > 1 else {}
+    screened = screen_pairs(literals, left, most) if order > 1 else {}
     for size in range(2, order + 1):
         every = (
             [] if len(players) ** size > 8 * MOST_UNSCREENED else list(combinations(players, size))
@@ -109,13 +160,11 @@ def candidate_parities(
             )
         ranked = sorted(screened, key=lambda atom: -screened[atom])
         found += every or [atom for atom in ranked if len(atom) == size]
-    return found[:MOST_ATOMS]
+    return found[:most]
 
 
 def lasso_path(
-    rows: Float32[ndarray, "atom mask"],
-    values: Float32[ndarray, " mask"],
-    penalties: Float64[ndarray, " penalty"] = PENALTIES,
+    problem: LassoProblem, penalties: Float64[ndarray, " penalty"] = PENALTIES
 ) -> list[Float32[ndarray, " atom"]]:
     """The weights at each penalty, from the strongest, each begun at the last.
 
@@ -123,22 +172,15 @@ def lasso_path(
 
     It ends early where more of them would move than there are masks.
     """
-    masks = len(values)
-    weights = np.zeros(len(rows), np.float32)
-    along = rows @ values / masks
+    weights, along = np.zeros(len(problem.atoms), np.float32), problem.aims
     strongest = float(np.abs(along).max(initial=0.0))
     found: list[Float32[ndarray, " atom"]] = []
     before = strongest
-    for penalty in penalties * strongest:
+    for penalty in (penalties * strongest).tolist():
         moving = np.flatnonzero((weights != 0) | (np.abs(along) >= 2 * penalty - before))
-        if found and len(moving) > masks:
+        if found and len(moving) > len(problem.masks.values):
             break
-        some = rows[moving]
-        weights = weights.copy()
-        weights[moving] = proximal_descent(
-            some @ some.T / masks, some @ values / masks, weights[moving], float(penalty)
-        )
-        along = rows @ (values - weights[moving] @ some) / masks
+        weights, along = problem.step(weights, moving, penalty)
         found.append(weights)
         before = penalty
     return found

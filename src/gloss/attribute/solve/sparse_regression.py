@@ -6,8 +6,8 @@ of chosen sets, and sets with a literal more. An atom comes in if it gains more 
 by chance (risk inflation; Foster & George, 1994).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb, log, sqrt
 from typing import Protocol, runtime_checkable
@@ -21,6 +21,11 @@ from gloss.attribute.bases import PlayerSet, conjunction_coefficients, drop_zero
 Atom = tuple[int, ...]  # sorted literals, whose product it is
 MOST_ROWS = 1000  # masks that a screen of four or five literals looks at
 MOST_BYTES = 1 << 28  # of the products that a deep screen holds at once
+# Cells of a table of masks by players that a pursuit searches, or by atoms that it holds: beyond
+# that it looks at masks spread evenly over all, and weights alone are fitted to all of them.
+MOST_CELLS = 1 << 23
+MOST_PROPOSED = 1 << 25  # cells of the table of proposals that it chooses from at once
+BLOCK_CELLS = 1 << 22  # of what is laid out at once to predict, or to fit weights
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Literals:
     rows: Float32[ndarray, "literal mask"]
     players: int
     parity: bool
+    apart: Bool[ndarray, " mask"] | None = None  # masks whose products have a mean of their own
 
     @staticmethod
     def parities(masks: Bool[ndarray, "mask player"]) -> "Literals":
@@ -59,14 +65,22 @@ class Literals:
             literals = np.array([atoms[index] for index in indices], np.int64)
             product = self.rows[literals[:, 0]]
             for other in literals.T[1:]:
-                product = product * self.rows[other]
+                product *= self.rows[other]
             found[indices] = product
         return found
 
     def centred_products(self, atoms: Sequence[Atom]) -> Float32[ndarray, "atom mask"]:
         """The same less its mean over masks."""
-        products = self.products(atoms)
-        return products - products.mean(axis=1, keepdims=True)
+        return self.centre(self.products(atoms))
+
+    def centre(self, rows: Float32[ndarray, "row mask"]) -> Float32[ndarray, "row mask"]:
+        """The rows themselves, less their means over masks, of either kind where they are apart."""
+        if self.apart is None:
+            rows -= rows.mean(axis=1, keepdims=True)
+            return rows
+        for own in (self.apart, ~self.apart):
+            rows[:, own] -= rows[:, own].mean(axis=1, keepdims=True)
+        return rows
 
     def expected_norm(self, order: int, masks: int) -> float:
         """The expected norm of a centred atom of `order` literals over uniform masks."""
@@ -107,14 +121,29 @@ def screen_pairs(
     found: dict[Atom, float] = {
         (int(index),): float(single[index]) for index in top_score_indices(single, 2.0, most)
     }
-    both = np.abs((literals.rows * left) @ literals.rows.T) / (
-        literals.expected_norm(2, masks) * deviation
-    )
+    both = np.abs(pair_products(literals, left)) / (literals.expected_norm(2, masks) * deviation)
     both = np.triu(both, 1)
     for index in top_score_indices(both, 2.5, most):
         first, second = divmod(int(index), len(both))
         found[first, second] = float(both[first, second])
     return found
+
+
+def pair_products(
+    literals: Literals, left: Float32[ndarray, " mask"]
+) -> Float32[ndarray, "literal literal"]:
+    """How each pair of literals goes with what is left: the sum of their product times it.
+
+    Of conjunctions those of kept players say all, for a removed one is 1 less the kept one.
+    """
+    first = literals.rows[: literals.players]
+    kept = (first * left) @ first.T
+    if literals.parity:
+        return kept
+    single = first @ left
+    mixed = single[:, None] - kept
+    removed = float(left.sum()) - single[:, None] - single + kept
+    return np.block([[kept, mixed], [mixed.T, removed]])
 
 
 def screen_extensions(
@@ -232,6 +261,7 @@ BEAM = 128  # atoms that are grown by a literal in each round
 POOL = 512  # proposals of each screen
 PURSUIT_ROUNDS = 60
 EXTRA_PRICE = 1.0  # of the price of an atom, beside what its like would gain by chance
+LEAST_GAIN = 6.0  # z² of a chosen atom below which it is let go
 ROUNDING_SHARE = 1e-8  # of the values' variance: what rounding leaves over
 SCREENED_SHARE = 0.005  # of it: too little to screen larger sets for
 
@@ -243,22 +273,41 @@ class Pursuit:
         self, literals: Literals, values: Float64[ndarray, " mask"], largest: int = 5
     ) -> None:
         self.literals = literals
-        self.values = (values - values.mean()).astype(np.float32)
+        values = values - values.mean()
+        self.values = literals.centre(values.astype(np.float32)[None])[0]
         self.total = float(self.values @ self.values)
         self.largest = largest
-        self.most = int(len(values) * 0.6)
+        self.most = min(int(len(values) * 0.6), MOST_CELLS // len(values))
         self.depth = 2  # the order up to which every set was screened
         self.stalled = 0  # how many atoms there were when nothing came in any more
         self.kept: set[Atom] = set()  # what deep screens proposed last
         self.reset([])
+
+    @staticmethod
+    def over(
+        masks: Bool[ndarray, "mask player"],
+        values: Float64[ndarray, " mask"],
+        largest: int,
+        *,
+        parity: bool,
+        apart: Bool[ndarray, " mask"] | None = None,
+    ) -> "Pursuit":
+        """A search over these masks, or over as many of them as it can bear; those `apart` may have
+        another mean.
+        """
+        some = spread_rows(len(masks), MOST_CELLS // masks.shape[1])
+        literals = make_literals(masks[some], parity=parity)
+        if apart is not None and 0 < apart[some].sum() < len(some):
+            literals = replace(literals, apart=apart[some])
+        return Pursuit(literals, values[some], largest)
 
     def reset(self, atoms: list[Atom]) -> None:
         """Start from these atoms."""
         self.atoms: list[Atom] = []
         self.basis = np.empty((self.most, len(self.values)), np.float32)
         self.left = self.values.copy()
-        if atoms:
-            for atom, row in zip(atoms, self.literals.centred_products(atoms), strict=True):
+        if some := atoms[: self.most]:
+            for atom, row in zip(some, self.literals.centred_products(some), strict=True):
                 self.add(atom, row)
 
     @property
@@ -313,7 +362,7 @@ class Pursuit:
     def forward(self) -> int:
         """Choose from one pool; how many came in."""
         sizes = self.proposals()
-        atoms = list(sizes)
+        atoms = list(sizes)[: MOST_PROPOSED // len(self.values)]
         if not atoms:
             return 0
         prices = np.array([2 * log(sizes[atom]) + EXTRA_PRICE for atom in atoms], np.float32)
@@ -340,14 +389,14 @@ class Pursuit:
             came += 1
         return came
 
-    def prune(self, least: float = 6.0) -> None:
+    def prune(self) -> None:
         """Let atoms go whose weight chance could have given."""
         while self.atoms:
             rows = self.literals.centred_products(self.atoms).astype(np.float64)
-            inverse = np.linalg.pinv(rows @ rows.T)
+            inverse = np.linalg.pinv(rows @ rows.T, hermitian=True)
             weights = inverse @ (rows @ self.values)
             gains = weights**2 / np.diag(inverse) / self.variance
-            weak = gains < least
+            weak = gains < LEAST_GAIN
             if not weak.any():
                 return
             worst = set(np.argsort(gains)[: max(1, int(weak.sum()) // 2)].tolist())
@@ -393,12 +442,12 @@ class AtomFit:
 
     def predict(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The value at each mask."""
-        if not self.atoms:
-            return np.full(len(masks), self.constant)
-        return (
-            self.weights @ make_literals(masks, parity=self.parity).products(self.atoms)
-            + self.constant
-        )
+        found = np.full(len(masks), self.constant)
+        if self.atoms:
+            for rows in row_blocks(masks, 2 * self.players + len(self.atoms)):
+                literals = make_literals(masks[rows], parity=self.parity)
+                found[rows] += self.weights @ literals.products(self.atoms)
+        return found
 
     def fourier(self, share: float = 1.0) -> dict[PlayerSet, float]:
         """`share` times the function, as Fourier coefficients."""
@@ -438,27 +487,72 @@ def make_literals(masks: Bool[ndarray, "mask player"], *, parity: bool) -> Liter
     return Literals.parities(masks) if parity else Literals.conjunctions(masks)
 
 
-def gram_matrix(rows: Float64[ndarray, "atom mask"]) -> Float64[ndarray, "atom atom"]:
-    """Products of all pairs of columns, with a trace of a ridge."""
-    product = rows @ rows.T
-    product[np.diag_indices(len(product))] += GRAM_RIDGE * np.trace(product) / len(product)
-    return product
+def row_blocks(masks: Bool[ndarray, "mask player"], columns: int) -> Generator[slice]:
+    """Parts of the masks that are laid out at once in so many columns."""
+    size = max(1, BLOCK_CELLS // max(1, columns))
+    for begin in range(0, len(masks), size):
+        yield slice(begin, begin + size)
+
+
+def spread_rows(number: int, most: int) -> Int64[ndarray, " row"]:
+    """All of so many rows, or `most` of them that lie evenly among all."""
+    if number <= most:
+        return np.arange(number)
+    return np.arange(most) * number // most
+
+
+@dataclass(frozen=True)
+class AtomMoments:
+    """What least squares needs to know of atoms over masks."""
+
+    means: Float64[ndarray, " atom"]
+    products: Float64[ndarray, "atom atom"]  # summed over masks, each atom less its mean
+    along: Float64[ndarray, " atom"]  # an atom times the values less their mean, summed
+    values_mean: float
+
+    @staticmethod
+    def of(
+        masks: Bool[ndarray, "mask player"],
+        atoms: Sequence[Atom],
+        values: Float64[ndarray, " mask"],
+        *,
+        parity: bool,
+    ) -> "AtomMoments":
+        """Of these atoms, a block of masks at a time."""
+        mean, number = float(values.mean()), len(atoms)
+        sums, along, products = np.zeros(number), np.zeros(number), np.zeros((number, number))
+        for block in row_blocks(masks, 2 * masks.shape[1] + number):
+            rows = make_literals(masks[block], parity=parity).products(atoms)
+            products += rows @ rows.T  # whole numbers, exact in single precision
+            wide = rows.astype(np.float64)
+            sums += wide.sum(axis=1)
+            along += wide @ (values[block] - mean)
+        means = sums / len(values)
+        products -= np.outer(sums, means)
+        return AtomMoments(means, products, along - means * float((values - mean).sum()), mean)
+
+    def weights(self, chosen: Int64[ndarray, " chosen"]) -> Float64[ndarray, " chosen"]:
+        """The unshrunk fit of some of the atoms."""
+        products = self.products[np.ix_(chosen, chosen)]
+        products[np.diag_indices(len(chosen))] += GRAM_RIDGE * np.trace(products) / len(chosen)
+        return np.linalg.solve(products, self.along[chosen])
 
 
 def fit_least_squares(
-    literals: Literals, atoms: Sequence[Atom], values: Float64[ndarray, " mask"]
+    masks: Bool[ndarray, "mask player"],
+    atoms: Sequence[Atom],
+    values: Float64[ndarray, " mask"],
+    *,
+    parity: bool,
 ) -> AtomFit:
     """The unshrunk fit of these atoms."""
-    mean = float(values.mean())
+    players = masks.shape[1]
     if not atoms:
-        return AtomFit((), np.empty(0), mean, literals.parity, literals.players)
-    rows = literals.products(atoms).astype(np.float64)
-    means = rows.mean(axis=1)
-    rows -= means[:, None]
-    weights = np.linalg.solve(gram_matrix(rows), rows @ (values - mean))
-    return AtomFit(
-        tuple(atoms), weights, mean - float(weights @ means), literals.parity, literals.players
-    )
+        return AtomFit((), np.empty(0), float(values.mean()), parity, players)
+    moments = AtomMoments.of(masks, atoms, values, parity=parity)
+    weights = moments.weights(np.arange(len(atoms)))
+    constant = moments.values_mean - float(weights @ moments.means)
+    return AtomFit(tuple(atoms), weights, constant, parity, players)
 
 
 def predict_values(

@@ -7,6 +7,7 @@ Kang et al., 2025): who stands alone is read and taken away everywhere, until no
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -21,7 +22,6 @@ from gloss.attribute.solve.sparse_regression import (
     AtomFit,
     Pursuit,
     fit_least_squares,
-    make_literals,
 )
 
 
@@ -248,18 +248,18 @@ class CodedMasks:
         them.
         """
         design = self.design.masks()
-        literals = make_literals(masks.masks, parity=True)
+        fit_parities = partial(fit_least_squares, masks.masks, values=masks.values, parity=True)
         for begun in ([], atoms):
-            pursuit = Pursuit(literals, masks.values, order)
+            pursuit = Pursuit.over(masks.masks, masks.values, order, parity=True)
             pursuit.reset(begun)
-            fit = fit_least_squares(literals, pursuit.atoms, masks.values)
+            fit = fit_parities(pursuit.atoms)
             for _ in range(READING_ROUNDS):
                 before = set(pursuit.atoms)
                 found = peel_spectrum(self.design, self.values - fit.predict(design), BinDecoding())
                 more = sorted(found.keys() - before - {()}, key=lambda one: -abs(found[one]))
-                pursuit.reset([*pursuit.atoms, *more][: pursuit.most])
+                pursuit.reset([*pursuit.atoms, *more])
                 pursuit.run(0.0)
-                fit = fit_least_squares(literals, pursuit.atoms, masks.values)
+                fit = fit_parities(pursuit.atoms)
                 if (
                     set(pursuit.atoms) == before
                     or float(pursuit.left @ pursuit.left) <= ROUNDING_SHARE * pursuit.total
