@@ -116,7 +116,7 @@ def measured(game: Game, truths: Mapping[str, near.Truth], values: int, seed: in
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--games", type=int, default=2, help="comments of each length")
     parser.add_argument("--values", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)

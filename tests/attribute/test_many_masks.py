@@ -141,13 +141,14 @@ def test_few_conjunctions_that_give_every_value_are_taken_as_they_are(rng):
     game = game_of(sets, 40, Basis.MOBIUS)
     masks = np.concatenate([rng.random((200, 40)) < 0.5, rng.random((30, 40)) < 0.9])
     uniform, near = (ValuedMasks(each, game.values(each)) for each in (masks[:200], masks[200:]))
-    found = DecoderSearch(5).solve(split_masks(uniform, near), 1e9)
+    found = DecoderSearch(5).solve(split_masks(uniform, near), {False}, 1e9)
     assert found is not None
     fresh = rng.random((500, 40)) < 0.7
     for fits in found:
         assert fits[0][1].predict(fresh) == pytest.approx(game.values(fresh), abs=1e-5)
     values = uniform.values + 0.1 * rng.normal(size=200)
-    assert DecoderSearch(5).solve(split_masks(ValuedMasks(uniform.masks, values)), 1e9) is None
+    noisy_split = split_masks(ValuedMasks(uniform.masks, values))
+    assert DecoderSearch(5).solve(noisy_split, {True, False}, 1e9) is None
 
 
 def test_many_masks_are_cut_into_fewer_parts(rng, monkeypatch):
@@ -156,3 +157,23 @@ def test_many_masks_are_cut_into_fewer_parts(rng, monkeypatch):
     trust = Auto(budget=700).attribute(game, rng).faithfulness
     assert trust.r2.low < trust.most < 1
     assert trust.n > 500  # every mask judges
+
+
+def test_dense_parities_are_found_from_a_path_over_all_sets(rng):
+    drawn = {tuple(sorted(rng.choice(14, int(k), replace=False))) for k in rng.integers(1, 6, 55)}
+    sets = {tuple(map(int, one)): float(rng.uniform(-1, 1)) for one in sorted(drawn)}
+    game, masks = game_of(sets, 14), rng.random((320, 14)) < 0.5
+    found = DecoderSearch(5).solve(split_masks(ValuedMasks(masks, game.values(masks))), {True}, 6e8)
+    assert found is not None
+    fresh = rng.random((1000, 14)) < 0.7
+    values = game.values(fresh)
+    assert np.square(values - found[1][0][1].predict(fresh)).mean() < 1e-5 * values.var()
+
+
+def test_a_path_over_all_sets_holds_few_and_only_where_they_fit(rng):
+    masks = rng.random((80, 10)) < 0.5
+    begun = lasso_path.sets_on_a_path(ValuedMasks(masks, noisy(masks, rng)), 4)
+    assert begun[0] == (1,)
+    assert len(begun) <= 20
+    wide = ValuedMasks(rng.random((40, 40)) < 0.5, rng.normal(size=40))
+    assert lasso_path.sets_on_a_path(wide, 5) == []

@@ -9,7 +9,7 @@ masks say that one fit did better. R2 is stated for masks that keep half and for
 whole.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -41,7 +41,12 @@ from gloss.attribute.solve.cross_fit import (
     cross_fit,
     pursue,
 )
-from gloss.attribute.solve.lasso_path import LassoPenalty, choose_penalty, fit_at_penalty
+from gloss.attribute.solve.lasso_path import (
+    LassoPenalty,
+    choose_penalty,
+    fit_at_penalty,
+    sets_on_a_path,
+)
 from gloss.attribute.solve.sparse_regression import (
     MOST_CELLS,
     Atom,
@@ -101,7 +106,8 @@ class Auto:
         """
         known = as_evaluations(game)
         masks = MaskBudget(known, round(100 * self.near), min(self.budget, known.available))
-        search, coded, conjunctions = DecoderSearch(self.order), None, True
+        search, coded = DecoderSearch(self.order), None
+        chosen = {True, False}  # kinds of atoms that predicted best: parities, conjunctions
         if not masks.pays_for_all:  # what noise takes is not left to draw
             masks.draw(min(masks.left, MOST_AGAIN), rng)
             masks.ask_again()
@@ -113,8 +119,8 @@ class Auto:
             if masks.whole and not noisy:
                 return finish(exact_interactions("auto", game.players, masks.uniform), masks)
             split = masks.split(coded)
-            sought = following is None and conjunctions and not noisy
-            if sought and (solved := search.solve(split, self.operations)):
+            sought = following is None and not noisy
+            if sought and (solved := search.solve(split, chosen, self.operations)):
                 return finish(judge_fits("auto", game.players, split, *solved, rng), masks)
             sums = search.best(split, EARLY_OPERATIONS if following else self.operations, coded)
             found = judge_fits("auto", game.players, split, *sums, rng)
@@ -124,11 +130,10 @@ class Auto:
                 crossed, fit = judge_cross_fit(split, self.order, masks, rng)
                 better = is_as_good(fit, split, sums[0])
                 return finish(crossed if better else found, masks)
-            kinds = {fit.parity for _, fit in sums[0] if isinstance(fit, AtomFit)}
-            conjunctions = False in kinds
+            chosen = {fit.parity for _, fit in sums[0] if isinstance(fit, AtomFit)}
             if (
                 following == totals[-1]
-                and True in kinds
+                and True in chosen
                 and found.faithfulness.r2.value < CODED_BELOW_R2
             ):
                 coded = CodedMasks.of(known, following - masks.drawn, self.order, rng)
@@ -282,27 +287,43 @@ class DecoderSearch:
         return pursue(masks, self.order, 0.0, parity=fit.parity, begun=fit.atoms)
 
     def solve(
-        self, split: MaskSplit, operations: float
+        self, split: MaskSplit, parities: set[bool], operations: float
     ) -> tuple[WeightedFits, WeightedFits] | None:
-        """Few conjunctions that leave nothing of any mask, fitted to what is not held out and to
-        all; None where none are found.
+        """Few parities or conjunctions that leave nothing of any mask, fitted to what is not held
+        out and to all; None where none are found.
 
         They are sought on all masks, because a few more of them often decide; that so few give
         every value to rounding is no chance.
         """
-        masks, near = split.everything, split.kinds == NEAR_KIND
-        for apart in (near, None):
-            pursuit = Pursuit.over(masks.masks, masks.values, self.order, parity=False, apart=apart)
+        masks = split.everything
+        for pursuit in self.exact_pursuits(split, parities):
+            pursuit.screened_share = NOTHING_LEFT
             pursuit.run(operations)
-            fits = [
-                fit_least_squares(each.masks, pursuit.atoms, each.values, parity=False)
+            before, after = (
+                fit_least_squares(
+                    each.masks, pursuit.atoms, each.values, parity=pursuit.literals.parity
+                )
                 for each in (split.fitted, masks)
-            ]
-            left = weighted_fit_error([(1.0, fits[1])], masks)
+            )
             few = len(pursuit.atoms) * FEWEST_PER_TERM < len(masks.values)
-            if few and left < NOTHING_LEFT * masks.values.var():
-                return [(1.0, fits[0])], [(1.0, fits[1])]
+            if (
+                few
+                and weighted_fit_error([(1.0, after)], masks) < NOTHING_LEFT * masks.values.var()
+            ):
+                return [(1.0, before)], [(1.0, after)]
         return None
+
+    def exact_pursuits(self, split: MaskSplit, parities: set[bool]) -> Iterator[Pursuit]:
+        """Begun at what a path over all sets holds, where these are not too many; then
+        conjunctions, with a mean of their own for masks near the whole, and without.
+        """
+        masks = split.everything
+        if True in parities and (begun := sets_on_a_path(masks, self.order)):
+            pursuit = Pursuit.over(masks.masks, masks.values, self.order, parity=True)
+            pursuit.reset(begun)
+            yield pursuit
+        for apart in (split.kinds == NEAR_KIND, None) if False in parities else ():
+            yield Pursuit.over(masks.masks, masks.values, self.order, parity=False, apart=apart)
 
 
 def weighted_fit_error(fits: WeightedFits, masks: ValuedMasks) -> float:

@@ -8,6 +8,7 @@ predicts best masks that were not fitted to.
 
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,7 @@ MOST_UNSCREENED = 2500  # parities that are taken without a screen
 PENALTIES = np.geomspace(0.9, 0.01, 25)  # as shares of the least one that leaves nothing
 PROXIMAL_STEPS = 40  # at each penalty
 DEEP_OPERATIONS = 1e10
+MOST_SET_CELLS = 1 << 24  # of a table of all sets by masks: 20 players with 750 masks
 
 
 class LassoPenalty(NamedTuple):
@@ -163,22 +165,41 @@ def candidate_parities(
     return found[:most]
 
 
+def sets_on_a_path(masks: ValuedMasks, order: int) -> list[Atom]:
+    """What a path over all sets of up to `order` players ends with, the strongest first, at most
+    one for four masks. Nothing where there are too many sets.
+    """
+    players, number = range(masks.masks.shape[1]), len(masks.values)
+    if sum(comb(len(players), size) for size in range(1, order + 1)) * number > MOST_SET_CELLS:
+        return []
+    sets = [one for size in range(1, order + 1) for one in combinations(players, size)]
+    rows = make_literals(masks.masks, parity=True).centred_products(sets)
+    left = (masks.values - masks.values.mean()).astype(np.float32)
+    problem = LassoProblem(masks, sets, None, rows, rows @ left / number)
+    weights = np.abs(lasso_path(problem, most_moving=3 * number)[-1])
+    ranked = np.argsort(-weights, kind="stable")[: min(number // 4, np.count_nonzero(weights))]
+    return [sets[index] for index in ranked]
+
+
 def lasso_path(
-    problem: LassoProblem, penalties: Float64[ndarray, " penalty"] = PENALTIES
+    problem: LassoProblem,
+    penalties: Float64[ndarray, " penalty"] = PENALTIES,
+    most_moving: int | None = None,
 ) -> list[Float32[ndarray, " atom"]]:
     """The weights at each penalty, from the strongest, each begun at the last.
 
     Only atoms near the penalty are moved.
 
-    It ends early where more of them would move than there are masks.
+    It ends early where more of them would move than that, or than there are masks.
     """
+    most_moving = most_moving or len(problem.masks.values)
     weights, along = np.zeros(len(problem.atoms), np.float32), problem.aims
     strongest = float(np.abs(along).max(initial=0.0))
     found: list[Float32[ndarray, " atom"]] = []
     before = strongest
     for penalty in (penalties * strongest).tolist():
         moving = np.flatnonzero((weights != 0) | (np.abs(along) >= 2 * penalty - before))
-        if found and len(moving) > len(problem.masks.values):
+        if found and len(moving) > most_moving:
             break
         weights, along = problem.step(weights, moving, penalty)
         found.append(weights)

@@ -279,6 +279,7 @@ class Pursuit:
         self.largest = largest
         self.most = min(int(len(values) * 0.6), MOST_CELLS // len(values))
         self.depth = 2  # the order up to which every set was screened
+        self.screened_share = SCREENED_SHARE
         self.stalled = 0  # how many atoms there were when nothing came in any more
         self.kept: set[Atom] = set()  # what deep screens proposed last
         self.reset([])
@@ -408,7 +409,7 @@ class Pursuit:
             if self.forward() and float(self.left @ self.left) > ROUNDING_SHARE * self.total:
                 continue
             self.prune()
-            if float(self.left @ self.left) < SCREENED_SHARE * self.total:
+            if float(self.left @ self.left) < self.screened_share * self.total:
                 return
             if len(self.atoms) == self.stalled:
                 if self.depth >= self.largest or not is_screen_affordable(
