@@ -188,6 +188,23 @@ def attribute_prompt(
     Raises BadSettings for a setting that neither has.
     """
     jobs = asked.pop("jobs", 1)
+    question, attributor = posed_question(asked, model, dictionary, method, seed)
+    subject = None if isinstance(model, str | Path) else model
+    if jobs > 1 and subject:
+        raise BadSettings(
+            "several jobs load the model each; give it by its name, or leave jobs out"
+        )
+    return attribute_posed(question, attributor, subject, dictionary, seed, jobs)
+
+
+def posed_question(
+    asked: dict[str, Any],
+    model: "Subject | str | Path",
+    dictionary: "Dictionary | None",
+    method: str,
+    seed: int,
+) -> tuple[AttributionQuestion, Any]:
+    """The settled question that these settings mean, and the method. Raises BadSettings."""
     question_settings = {field.name for field in fields(AttributionQuestion)} - {"model", "seed"}
     own = {name: value for name, value in asked.items() if name not in question_settings}
     refuse_unknown(method, own, question_settings)
@@ -198,16 +215,23 @@ def attribute_prompt(
         for name in ("feature", "features")
         if name in given and not isinstance(given[name], str)
     }
-    subject = None if isinstance(model, str | Path) else model
     features = (str(given.get(name, "")) for name in ("feature", "features"))
-    given["model"] = GIVEN if subject else model_of_features(str(model), *features)
+    named = isinstance(model, str | Path)
+    given["model"] = model_of_features(str(model), *features) if named else GIVEN
     raw = build_dataclass(AttributionQuestion, given, "gloss.attribute")
-    question = settle_for(raw, attributor, seed)
+    return settle_for(raw, attributor, seed), attributor
+
+
+def attribute_posed(
+    question: AttributionQuestion,
+    attributor: Any,
+    subject: "Subject | None",
+    dictionary: "Dictionary | None",
+    seed: int,
+    jobs: int = 1,
+) -> Attribution:
+    """What is found; without a subject the model that the question names is loaded."""
     named_game = build_named_game(question, None, subject, dictionary)
-    if jobs > 1 and subject:
-        raise BadSettings(
-            "several jobs load the model each; give it by its name, or leave jobs out"
-        )
     known = Evaluations(named_game.game)
     with training_processes(named_game.game, jobs):
         found = attribute_game(attributor, known, np.random.default_rng(seed))

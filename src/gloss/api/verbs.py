@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gloss.api.attributions import Attribution
+    from gloss.api.many_prompts import Prompts
     from gloss.api.runs import Feature
+    from gloss.errors import GlossError
     from gloss.models.dictionary import Dictionary
     from gloss.models.subject import Subject
     from gloss.records import Effect, Explanation, Failure, FeatureId, Score
@@ -157,28 +159,68 @@ def steer(
     return steered_effect(baseline, intervention, name, asked)
 
 
+@overload
 def attribute(
     prompt: str = "",
     *,
+    prompts: None = None,
     model: "Subject | str | Path" = "",
     dictionary: "Dictionary | None" = None,
     method: str = "auto",
     seed: int = 0,
     **settings: Any,
-) -> "Attribution":
+) -> "Attribution": ...
+
+
+@overload
+def attribute(
+    prompt: str = "",
+    *,
+    prompts: "Prompts",
+    model: "Subject | str | Path" = "",
+    dictionary: "Dictionary | None" = None,
+    method: str = "auto",
+    seed: int = 0,
+    **settings: Any,
+) -> "Attribution | list[Attribution | GlossError]": ...
+
+
+def attribute(
+    prompt: str = "",
+    *,
+    prompts: "Prompts | None" = None,
+    model: "Subject | str | Path" = "",
+    dictionary: "Dictionary | None" = None,
+    method: str = "auto",
+    seed: int = 0,
+    **settings: Any,
+) -> "Attribution | list[Attribution | GlossError]":
     """Which words of a prompt, or parts of the model, act together to make it say what it does.
 
     `settings` are those of `gloss attribute` (`answer`, `other`, `feature`, `value`, `unit`,
     `removal`, `other_prompts`, `components`, `features`, `data`, `base_url`, `examples`, `learner`,
     `groups`, `jobs`) and those of the method, such as `budget` and `order`; see
     `docs/attribute.md`. A `feature` may be one of a run, or a number beside a `dictionary`. Without
-    a `model` it is the run's, or the embedded one. Raises BadInput, BadSettings and Mismatch as
-    `gloss attribute` does.
+    a `model` it is the run's, or the embedded one.
+
+    `prompts` are a file, texts, or mappings with `prompt`, `corrupted`, `answer` and `other`. With
+    `components`, `features` or `unit="positions"` they are one question, whose value is the mean
+    over them; or else a question each, by one loaded model, in a list that has an error in the
+    place of what could not be answered.
+
+    Raises BadInput, BadSettings and Mismatch as `gloss attribute` does.
 
         >>> found = gloss.attribute("for i in range(10):\\n    print(", answer="i")
         >>> found.value
         "log-probability of 'i' (nats)"
     """
+    if prompts is not None:
+        from gloss.api.many_prompts import attribute_prompts
+        from gloss.errors import BadSettings
+
+        if prompt:
+            raise BadSettings("prompt and prompts were given; give one of them")
+        return attribute_prompts(prompts, settings, model, dictionary, method, seed)
     from gloss.api.attributions import attribute_prompt
 
     return attribute_prompt({"prompt": prompt, **settings}, model, dictionary, method, seed)

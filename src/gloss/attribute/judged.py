@@ -17,11 +17,13 @@ from gloss.attribute.game import (
     costs_money,
 )
 from gloss.attribute.mask_budget import FEWEST_NEAR, NEAR_SHARE
+from gloss.attribute.prompt_average import average_behind
 from gloss.attribute.result.faithfulness import without_masks
 from gloss.attribute.result.interaction_terms import player_terms, set_terms
 from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.result.measured import measure_sets
 from gloss.attribute.result.prediction_r2 import r2
+from gloss.attribute.result.prompt_intervals import with_prompt_intervals
 from gloss.records import Estimate
 
 SHARE_MEASURED = 32  # of values, one is spent twice on a player by itself
@@ -42,6 +44,8 @@ def attribute_game(attributor: Any, game: Game, rng: np.random.Generator) -> Int
     found = with_measured(known, found)
     if isinstance(known.game, TableGame):
         return found
+    if average := average_behind(known.game):
+        found = with_prompt_intervals(average, known, found)
     used = known.used()
     # slopes are no values of masks, and only the method knows how many it used
     numbers = max(used.numbers, found.evaluations + used.numbers - own)

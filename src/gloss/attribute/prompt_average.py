@@ -78,6 +78,12 @@ class AverageGame:
             self._keep([keys[row] for row in new], found)
         return np.array([self._known[key] for key in keys]).reshape(len(masks), self.prompts)
 
+    def values_again(
+        self, masks: Bool[ndarray, "mask player"], time: int
+    ) -> Float64[ndarray, " mask"]:
+        """The mean of values that are asked for anew, and not kept."""
+        return self.game.values_by_prompt(masks).mean(axis=1)
+
     def __len__(self) -> int:
         return len(self._known)
 
@@ -87,6 +93,12 @@ class AverageGame:
             entries = [number + key for key in keys for number in numbers]
             self._journal.add(JournalBlock(entries, values.ravel(), CHOSEN))
         self._known.update(zip(keys, values, strict=True))
+
+
+def average_behind(game: object) -> AverageGame | None:
+    """The mean game that this is, or that stands behind one which counts its values."""
+    inner = game if isinstance(game, AverageGame) else getattr(game, "game", None)
+    return inner if isinstance(inner, AverageGame) else None
 
 
 def number_keys(prompts: int) -> list[bytes]:

@@ -1,11 +1,12 @@
 """What is asked of an attribution, checked before anything is loaded, and the game it means."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from gloss.attribute.game import Game
 from gloss.attribute.learners import FineTune, parse_learner
-from gloss.attribute.players.prompt_file import PromptLine
+from gloss.attribute.players.prompt_file import PromptLine, require_prompt_lines
 from gloss.attribute.players.prompt_parts import PromptUnit, Removal
 from gloss.attribute.values import AttributedValue
 from gloss.errors import BadSettings, suggestion
@@ -59,6 +60,7 @@ class AttributionQuestion:
     examples: str = ""  # a file of training examples
     learner: str = ""  # what is trained on them, with its settings
     groups: int = 0  # clusters of examples that are one player each
+    checks: ClassVar[Mapping[str, Callable[[object], None]]] = {"prompts": require_prompt_lines}
 
     def __post_init__(self) -> None:
         if not self.prompt and not self.data and not self.prompts:
@@ -134,7 +136,7 @@ class AttributionQuestion:
                 )
             return
         self._refuse("--prompts brings the prompts", "prompt", "other_prompts")
-        if not (self.components or self.features or self.unit == PromptUnit.POSITIONS):
+        if not is_about_all_prompts(vars(self)):
             raise BadSettings(
                 "a question about many prompts needs players that all have; give --components,"
                 " --features or --unit positions"
@@ -259,6 +261,12 @@ class AttributionQuestion:
         if self.examples:
             return "groups of examples" if self.groups else "training examples"
         return self.components or ("features" if self.features else self.unit) or "players"
+
+
+def is_about_all_prompts(asked: Mapping[str, object]) -> bool:
+    """Whether these settings of many prompts make one question: players that all prompts have."""
+    parts = asked.get("components") or asked.get("features")
+    return bool(parts or asked.get("unit") == PromptUnit.POSITIONS)
 
 
 def settings_but(*names: str) -> list[str]:

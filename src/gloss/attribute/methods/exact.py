@@ -63,10 +63,8 @@ def judge_by_asking_again(
     """The same, with how well first values predict those of the same masks when they are asked
     about again, where these differ: a noisy game is not known whole.
     """
+    known.ask_again(all_masks(len(known.players))[:TRIED_AGAIN])
     noise = known.noise()
-    if noise is None:
-        known.ask_again(all_masks(len(known.players))[:TRIED_AGAIN])
-        noise = known.noise()
     if not (noise and noise.deviation):
         return replace(found, faithfulness=replace(found.faithfulness, noise=noise))
     some = rng.permutation(len(values))[:MOST_AGAIN]

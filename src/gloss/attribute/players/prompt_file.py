@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gloss.errors import BadInput
+from gloss.errors import BadInput, BadSettings
 
 FIELDS = ("prompt", "corrupted", "answer", "other")
 SHOWN = 3  # reasons that are told, each with its lines
@@ -73,6 +73,12 @@ def prompt_line(number: int, one: Any) -> PromptLine:
         return PromptLine("", line=number, problem=problem)
     said = {"prompt": one} if isinstance(one, str) else one
     return PromptLine(**{name: said.get(name) or "" for name in FIELDS}, line=number)
+
+
+def require_prompt_lines(given: object) -> None:
+    """Raises BadSettings for anything but lines."""
+    if not isinstance(given, tuple) or not all(isinstance(one, PromptLine) for one in given):
+        raise BadSettings(f"prompts must be lines of prompts, got {given!r}; give them to prompts=")
 
 
 def json_line(text: str) -> Any:

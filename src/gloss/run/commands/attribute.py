@@ -32,7 +32,6 @@ from gloss.attribute.result.interaction_terms import (
     variation_shares,
 )
 from gloss.attribute.result.interactions import MISSING, Faithfulness, Interactions
-from gloss.attribute.result.prompt_intervals import with_prompt_intervals
 from gloss.attribute.result.removal_curves import RemovalCurve, method_curves
 from gloss.attribute.result.wording import (
     attribution_paragraph,
@@ -132,6 +131,16 @@ class CountingGame:
         return found
 
 
+@dataclass(frozen=True)
+class KeptAttribution:
+    """What was found, where it is kept, and how many values were new."""
+
+    found: Interactions
+    record: Path
+    page: Path
+    paid: str  # a sentence
+
+
 def report_attribution(
     question: AttributionQuestion, options: AttributionSettings, *, wait: bool = False
 ) -> None:
@@ -142,29 +151,48 @@ def report_attribution(
     attributor = build_method("attribute", attributor_settings(options))
     question = settle_for(question, attributor, options.seed)
     named_game = build_named_game(question, options.folder)
+    planned = PlannedValues.of(attributor, named_game.game, curves=options.curves)
+    bar = nullcontext(ignore_progress)
+    if not isinstance(named_game.game, TableGame):
+        out.print(planned.sentence(options.method, named_game.rows), highlight=False)
+        bar = progress_bar("attribute", "values")
+    with bar as progress:
+        kept = keep_attribution(question, named_game, attributor, options, progress, wait=wait)
+    print_attribution(named_game, kept.found)
+    for note in named_game.told:
+        out.print(note, highlight=False, markup=False)
+    where = f"record in {kept.record}, page in {kept.page.resolve().as_uri()}"
+    out.print(f"{kept.paid}; {where}", highlight=False, markup=False, soft_wrap=True)
+
+
+def keep_attribution(
+    question: AttributionQuestion,
+    named_game: NamedGame,
+    attributor: Any,
+    options: AttributionSettings,
+    progress: Progress = ignore_progress,
+    *,
+    wait: bool = False,
+) -> KeptAttribution:
+    """Attribute a settled question's game, with every value kept, and write the record and the
+    page. Raises as `report_attribution`.
+    """
     asked = (asdict(question), named_game.value, named_game.reading)
     name = result_key(*asked, question_content_hashes(question))
-    values = options.folder / f"values-{name}"
-    with sole_writer(options.folder, wait=wait, of=name):
-        nothing_asked = isinstance(named_game.game, TableGame)
-        planned = PlannedValues.of(attributor, named_game.game, curves=options.curves)
-        if not nothing_asked:
-            out.print(planned.sentence(options.method, named_game.rows), highlight=False)
-        bar = nullcontext(ignore_progress) if nothing_asked else progress_bar("attribute", "values")
-        with bar as progress, training_processes(named_game.game, options.jobs):
-            game = keep_each_prompt(named_game.game, options.folder / f"prompts-{name}")
-            counted = count_masks(game, progress, planned.total)
-            known = Evaluations(counted, values, values_in_batch(game))
-            before, again = len(known), known.asked_again
-            found = attribute_game(attributor, known, np.random.default_rng(options.seed))
-            if isinstance(game, AverageGame):
-                found = with_prompt_intervals(game, known, found)
-            new, again = len(known) - before, known.asked_again - again
-            rng = np.random.default_rng(options.seed)
-            lines = page_curves(known, found, rng) if options.curves else []
-        print_attribution(named_game, found)
-        for note in named_game.told:
-            out.print(note, highlight=False, markup=False)
+    planned = PlannedValues.of(attributor, named_game.game, curves=options.curves)
+    values, writer = (
+        options.folder / f"values-{name}",
+        sole_writer(options.folder, wait=wait, of=name),
+    )
+    with writer, training_processes(named_game.game, options.jobs):
+        game = keep_each_prompt(named_game.game, options.folder / f"prompts-{name}")
+        counted = count_masks(game, progress, planned.total)
+        known = Evaluations(counted, values, values_in_batch(game))
+        before, again = len(known), known.asked_again
+        found = attribute_game(attributor, known, np.random.default_rng(options.seed))
+        new, again = len(known) - before, known.asked_again - again
+        rng = np.random.default_rng(options.seed)
+        lines = page_curves(known, found, rng) if options.curves else []
         record = options.folder / f"{options.method}-{name}.json"
         settings = asdict(options) | {"folder": str(options.folder)}
         del settings["jobs"]  # values do not depend on it
@@ -172,14 +200,8 @@ def report_attribution(
         write_bytes(record, json.dumps(content, indent=1).encode())
         page = record.with_suffix(".html")
         write_attribution_page(page, attribution_page(question, named_game, found, lines))
-    where = f"record in {record}, page in {page.resolve().as_uri()}"
     paid = new_values_sentence(new, again, len(known) - before - new)
-    out.print(
-        f"{paid}; {where}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    return KeptAttribution(found, record, page, paid)
 
 
 def keep_each_prompt(game: Game, path: Path) -> Game:

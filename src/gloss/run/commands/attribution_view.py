@@ -140,12 +140,14 @@ def estimate_cell(estimate: Estimate, scale: float) -> str:
 
 
 def measured_cell(value: float, interval: Estimate, scale: float) -> str:
-    """What was measured, with its interval over prompts where there are several."""
-    return (
-        estimate_cell(interval, scale)
-        if interval.low < interval.high
-        else signed_number(value, scale)
-    )
+    """What was measured; with half its interval over prompts where there are several, both with as
+    many decimals as the largest number of the table needs.
+    """
+    if not interval.low < interval.high:
+        return signed_number(value, scale)
+    places = max(0, 1 - math.floor(math.log10(scale)))
+    half = (interval.high - interval.low) / 2
+    return f"{value:+.{places}f} ±{half:.{places}f}".replace("-", "−")
 
 
 def signed_number(value: float, scale: float) -> str:
