@@ -6,11 +6,14 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks.attribute import agreement, comments, examples, planted_examples, pruning, real
+from benchmarks.attribute import agreement, comments, datamodels, planted_examples, pruning, real
+from benchmarks.attribute.heads import embedded
 from gloss.attribute.game import Evaluations, FunctionGame
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.lasso import Lasso
+from gloss.attribute.players.example_file import Example
 from gloss.attribute.players.model_components import Sublayers
 from gloss.models.subject import Subject
 
@@ -59,24 +62,64 @@ def test_best_of_random_keeps_as_many_as_it_shall(game, rng):
     assert pruning.best_of_random(game, 4, 20, rng).sum() == 4
 
 
-def test_planted_copies_are_a_negative_pair_and_corners_of_an_xor_a_positive_one(rng):
-    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-    found = planted_examples.found(examples.planted(rng), 512, rng)
-    assert found.copies < 0 < found.corners
-    assert found.copies_rank <= 2
-
-
-def test_a_corner_alone_says_a_third_of_what_both_say():
-    """With hardly any penalty ridge regression gives the shortest weights: a third of the sum each,
-    the product together.
-    """
-    corners, tested = (
-        np.array([examples.FIRST_CORNER, examples.LAST_CORNER])[:, 1:],
-        np.array(examples.TESTED)[1:],
+COMMENTS = [
+    Example(f"{how} {what}", label)
+    for label, hows in (
+        ("happy", ("glad of the", "what a lovely")),
+        ("sad", ("lost my", "no more")),
     )
-    alone = np.linalg.lstsq(corners[:1], np.ones(1), rcond=None)[0] @ tested
-    both = np.linalg.lstsq(corners, np.ones(2), rcond=None)[0] @ tested
-    assert (alone, both) == (pytest.approx(-1 / 3), pytest.approx(-1))
+    for how in hows
+    for what in ("day", "friend", "song")
+]
+
+
+def test_planted_copies_take_from_each_other_and_company_adds(rng):
+    game = planted_examples.planted(COMMENTS, "the cake was so good", "happy")
+    n = len(COMMENTS)
+    found = planted_examples.told_pairs(game, 256, rng, ((n, n + 1), (n + 2, n + 3)))
+    copies, company = found.pairs
+    assert copies.kind == "redundancy"
+    assert company.hand > 0
+    assert copies.told == pytest.approx(copies.hand, rel=0.2)
+    assert company.told == pytest.approx(company.hand, rel=0.2)
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return embedded()
+
+
+def test_a_gradient_score_is_how_far_a_small_step_raises_the_value(subject):
+    game = datamodels.fine_tuning_game(subject, COMMENTS[4:8], "so long")
+    scores = datamodels.gradient_scores([game], np.ones(4, bool), 1)[0]
+    weights = list(subject.model.parameters())
+    step, wanted = 1e-4, []
+    for text in game.texts:
+        loss = datamodels.learning_loss(subject, [text])[0]
+        slopes = torch.autograd.grad(loss, weights)
+        values = []
+        for sign in (1, -1):
+            for each, slope in zip(weights, slopes, strict=True):
+                each.data -= sign * step * slope
+            values += game.values(np.zeros((1, 4), bool)).tolist()
+            for each, slope in zip(weights, slopes, strict=True):
+                each.data += sign * step * slope
+        wanted.append((values[0] - values[1]) / (2 * step))
+    assert scores == pytest.approx(wanted, rel=0.05, abs=0.05 * np.abs(wanted).max())
+
+
+def test_trainings_for_many_points_are_those_of_each(subject):
+    learner = datamodels.FineTune(epochs=1, weights="last_layer")
+    games = [
+        datamodels.fine_tuning_game(subject, COMMENTS[5:7], prompt, learner)
+        for prompt in ("so long", "hello")
+    ]
+    trainings, masks = datamodels.Trainings(games), np.array([[True, False], [True, True]])
+    for point, game in enumerate(games):
+        own = datamodels.PointGame(trainings, point)
+        assert own.values(masks).tolist() == game.values(masks).tolist()
+        assert own.values_again(masks, 1).tolist() == game.values_again(masks, 1).tolist()
+    assert len(trainings.known) == 4
 
 
 def test_every_method_has_a_row_and_auto_explains_what_lasso_of_order_one_cannot(game):
