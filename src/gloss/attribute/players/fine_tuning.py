@@ -169,7 +169,7 @@ def build_fine_tuning_game(
     game = FineTuningGame(
         grouped.players, subject, texts, grouped.owners, prompt, measure, learner, question.seed
     )
-    how = f"{learner.epochs} times, {learner.batch} texts a step, AdamW of rate {learner.rate:g}"
+    how = f"epochs {learner.epochs}, texts a step {learner.batch}, rate {learner.rate:g}"
     what = "all weights" if learner.weights == "all" else "the last layer's weights"
     note = f"The model is fine-tuned on what is kept ({how}, {what}), each mask in an order drawn."
     return NamedGame(game, value, reading="examples are not trained on", notes=(note,))
