@@ -52,7 +52,6 @@ CONSTANTS = (
     (mask_budget, "NEAR_SHARE", 4, 16),
     (mask_budget, "SINGLE_SHARE", 16, 64),
     (auto, "FIRST_MASKS", 128, 512),
-    (auto, "SINGLE_FIT_TOLERANCE", 1.0, 1.06),
     (auto, "MEMBERS_TOLERANCE", 1.0, 1.1),
     (auto, "CODED_BELOW_R2", 0.0, 0.95),
     (auto, "PARTS", 3, 10),

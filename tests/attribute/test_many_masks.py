@@ -162,12 +162,13 @@ def test_many_masks_are_cut_into_fewer_parts(rng, monkeypatch):
 def test_dense_parities_are_found_from_a_path_over_all_sets(rng):
     drawn = {tuple(sorted(rng.choice(14, int(k), replace=False))) for k in rng.integers(1, 6, 55)}
     sets = {tuple(map(int, one)): float(rng.uniform(-1, 1)) for one in sorted(drawn)}
-    game, masks = game_of(sets, 14), rng.random((320, 14)) < 0.5
-    found = DecoderSearch(5).solve(split_masks(ValuedMasks(masks, game.values(masks))), {True}, 6e8)
-    assert found is not None
+    game = game_of(sets, 14)
+    found = Auto(budget=400).attribute(game, rng)
     fresh = rng.random((1000, 14)) < 0.7
     values = game.values(fresh)
-    assert np.square(values - found[1][0][1].predict(fresh)).mean() < 1e-5 * values.var()
+    assert np.square(values - found.predict(fresh)).mean() < 1e-5 * values.var()
+    assert found.faithfulness.r2.low > 0.999
+    assert found.evaluations <= 400
 
 
 def test_a_path_over_all_sets_holds_few_and_only_where_they_fit(rng):

@@ -4,9 +4,9 @@ where they never are, the mean of decoders that are fitted to all parts but one 
 Sparse parities and signed conjunctions are pursued under a heredity prior, and second-order LASSO
 stands beside them for games made of many small effects. Where most is unexplained, the last masks
 are those of a code, which are learnt from like the others and read set by set too. If the budget
-ends before the game is predicted, `gloss.attribute.solve.cross_fit` takes over, unless held-out
-masks say that one fit did better. R2 is stated for masks that keep half and for those near the
-whole.
+ends before the game is predicted, few sets are sought that give every value exactly; where there
+are none, `gloss.attribute.solve.cross_fit` takes over, unless held-out masks say that one fit did
+better. R2 is stated for masks that keep half and for those near the whole.
 """
 
 from collections.abc import Callable, Iterator
@@ -63,7 +63,6 @@ from gloss.records import Estimate
 
 FIRST_MASKS = 256  # masks, or up to twice as many, before the budget is first doubled
 EARLY_OPERATIONS = 6e8  # of screens while masks can still be added
-SINGLE_FIT_TOLERANCE = 1.03  # how much worse a fit alone may be than the mean of two
 # R2 below which the last masks are coded ones, unless conjunctions alone did best
 CODED_BELOW_R2 = 0.9
 MEMBERS_TOLERANCE = 1.05  # how much worse one member of a cross-fit may be than their mean is
@@ -119,8 +118,8 @@ class Auto:
             if masks.whole and not noisy:
                 return finish(exact_interactions("auto", game.players, masks.uniform), masks)
             split = masks.split(coded)
-            sought = following is None and not noisy
-            if sought and (solved := search.solve(split, chosen, self.operations)):
+            scarce = following is None and split.everything.masks.size <= MOST_CELLS
+            if scarce and not noisy and (solved := search.solve(split, chosen, self.operations)):
                 return finish(judge_fits("auto", game.players, split, *solved, rng), masks)
             sums = search.best(split, EARLY_OPERATIONS if following else self.operations, coded)
             found = judge_fits("auto", game.players, split, *sums, rng)
@@ -268,11 +267,8 @@ class DecoderSearch:
             again["lasso"] = partial(fit_same_path, penalty)
         sums = [(name,) for name in first] + list(combinations(first, 2))
         errors = {
-            names: (
-                weighted_fit_error(
-                    [(1 / len(names), first[name]) for name in names], split.validation
-                )
-                / SINGLE_FIT_TOLERANCE ** (2 - len(names))
+            names: weighted_fit_error(
+                [(1 / len(names), first[name]) for name in names], split.validation
             )
             for names in sums
         }
