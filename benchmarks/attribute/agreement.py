@@ -1,7 +1,6 @@
-"""Which heads and MLPs of a real small model make verbs agree with their subjects, and does it do
-so at all?
+"""Does a real small model make verbs agree with their subjects at all?
 
-    python -m benchmarks.attribute.agreement [--twins 16] [--budget 512]
+    python -m benchmarks.attribute.agreement
 
 Needs the folders tinystories-656k and circuit-prompts of GLOSS_DATA. This model's tokens span
 words, so a prompt ends where the two forms' tokens differ first: what is compared is what the
@@ -9,7 +8,6 @@ model gives next in "The uncles ha", say. Prompts whose forms differ inside the 
 since nothing before that place says its number.
 """
 
-import argparse
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -20,18 +18,8 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from benchmarks.quality.data import found
-from gloss.attribute.game import Evaluations
 from gloss.attribute.measures import LogitDifference, Pass, pad_token_rows
-from gloss.attribute.methods.auto import Auto
-from gloss.attribute.methods.exact import Exact
-from gloss.attribute.players.model_components import (
-    AblationGame,
-    Components,
-    Heads,
-    Sublayers,
-)
-from gloss.attribute.result.indices import Index
-from gloss.attribute.result.interactions import Interactions
+from gloss.attribute.players.model_components import AblationGame, Components, Heads
 from gloss.models.subject import Subject
 from gloss.statistics.intervals import wilson_interval
 
@@ -112,20 +100,7 @@ def share(good: Bool[Tensor, "..."]) -> str:
     return f"{of.value:.3f} [{of.low:.3f}, {of.high:.3f}] of {good.numel()}"
 
 
-def strongest_indices(found: Interactions) -> str:
-    """The strongest players and pairs by their Banzhaf interactions, and how far to trust them."""
-    index = found.index(Index.BANZHAF_INTERACTION)
-    ranked = sorted((one for one in index if one), key=lambda one: -abs(index[one]))[:6]
-    return "; ".join(
-        f"{' + '.join(found.players[player] for player in one)} {index[one]:+.2f}" for one in ranked
-    )
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--twins", type=int, default=16)
-    parser.add_argument("--budget", type=int, default=512)
-    asked = parser.parse_args()
     folder, prompts = found("tinystories-656k"), found("circuit-prompts")
     if folder is None or prompts is None:
         print("skipped, for GLOSS_DATA has no folders tinystories-656k and circuit-prompts")
@@ -136,19 +111,6 @@ def main() -> None:
         every = twins(subject, prompts, kind)
         every = [every[number] for number in rng.permutation(len(every))[:600].tolist()]
         print(f"{kind}: {accuracy(subject, every)}", flush=True)
-        some = [one for both in every[: asked.twins] for one in both]
-        for components in (Sublayers.layers(subject), Sublayers.mlps(subject), Heads.of(subject)):
-            remembering = Evaluations(game(subject, some, components))
-            n = len(remembering.players)
-            method = Exact() if n <= 4 else Auto(budget=asked.budget)
-            attributed = method.attribute(remembering, rng)
-            nobody, everybody = remembering.values(
-                np.stack([np.zeros(n, np.bool_), np.ones(n, np.bool_)])
-            )
-            print(
-                f"  {n} players, {nobody:+.2f} without all, {everybody:+.2f} with:"
-                f" {strongest_indices(attributed)}. {attributed.summary_sentence()}"
-            )
 
 
 if __name__ == "__main__":

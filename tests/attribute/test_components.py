@@ -16,7 +16,7 @@ from gloss.attribute.question import split_feature_name
 from gloss.errors import BadInput, BadSettings
 from gloss.intervene.edits import FeatureEdit
 from gloss.models.subject import NO_EDITS
-from gloss.records import EditKind
+from gloss.records import PADDING, EditKind
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,17 @@ def test_a_layer_to_zero_leaves_the_stream_as_it_was(subject, tokens):
     ]
     bare = clean(subject, tokens, dict.fromkeys(sites, torch.zeros_like))
     assert game.values(none) == pytest.approx([bare], abs=1e-4)
+
+
+def test_a_mean_is_over_what_stands_behind_the_front_token_which_keeps_its_own(subject, tokens):
+    mlps = Sublayers.mlps(subject)
+    game = AblationGame(subject, mlps, tokens, MEASURE, Ablation.MEAN)
+    clean = subject.run(tokens, read=mlps.sites).activations
+    for site, x in game.instead(tokens).items():
+        behind = clean[site][:, 1:][tokens[:, 1:] != PADDING].mean(0)
+        assert torch.allclose(x[0, 0], clean[site][0, 0], atol=1e-5)
+        assert torch.allclose(x[0, 1:], behind.expand_as(x[0, 1:]), atol=1e-5)
+    assert tokens[0, 0] == tokens[1, 0]
 
 
 def test_a_feature_to_zero_is_the_same_as_ablating_it(subject, dictionary, tokens):

@@ -10,6 +10,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from gloss.attribute.bases import Basis, all_masks, walsh_hadamard_coefficients
 from gloss.attribute.game import Evaluations, FunctionGame
 from gloss.attribute.measures import LogitDifference, Pass
 from gloss.attribute.methods.auto import Auto
@@ -19,7 +20,9 @@ from gloss.attribute.players.model_components import Ablation, AblationGame, Hea
 from gloss.attribute.players.prompt_file import prompt_lines, read_prompt_file
 from gloss.attribute.prompt_average import AverageGame
 from gloss.attribute.question import AttributionQuestion
+from gloss.attribute.result.average_effects import average_effects
 from gloss.attribute.result.interaction_terms import KnownAverages
+from gloss.attribute.result.interactions import MISSING, Faithfulness, Interactions
 from gloss.attribute.result.prompt_intervals import with_prompt_intervals
 from gloss.errors import BadInput, BadSettings
 from gloss.models.subject import Subject
@@ -31,6 +34,7 @@ LINES = (
     {"prompt": "the cat by the cats", "corrupted": "the cats by the cats"},
     {"prompt": "the dogs near the dog", "corrupted": "the dog near the dog"},
 )
+PLANTED_EFFECTS = {(0,): 1.0, (1,): 0.0, (5,): 0.2, (3, 4): 0.5}  # of a population of prompts
 PLANTED = 2  # the head of the last layer that alone writes
 
 
@@ -185,58 +189,86 @@ def test_questions_about_many_prompts_that_nothing_answers_are_refused():
 class Sampled:
     """Prompts drawn from a population of which the effects are known: 1 of the first player, 0 of
     the second, .2 of the others, from all of which prompts differ, and .5 of a pair; each prompt
-    has a level and larger sets of its own.
+    has a level and larger sets of its own, and all share what no few sets account for.
     """
 
-    players = tuple("abcdefgh")
+    players = tuple("abcdefghijkl")
+    shared = np.random.default_rng(99).normal(0, 0.5, 2**12)
 
     def __init__(self, prompts: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
         self.level = rng.normal(0, 5, prompts)
-        self.own = rng.normal([1, 0, *[0.2] * 6], 0.5, (prompts, 8))
+        self.own = rng.normal([1, 0, *[0.2] * 10], 0.5, (prompts, 12))
         self.pair = rng.normal(0.5, 0.4, prompts)
-        self.more = rng.normal(0, 0.3, (prompts, 6))
+        self.more = rng.normal(0, 0.3, (prompts, 10))
 
     def values_by_prompt(self, masks):
         signs = masks * 2.0 - 1
+        dense = self.shared[masks @ (1 << np.arange(12))][:, None]
         single = signs @ self.own.T / 2
         pair = np.outer(signs[:, 3] * signs[:, 4], self.pair) / 4
-        larger = [signs[:, n] * signs[:, n + 1] * signs[:, n + 2] for n in range(6)]
-        return self.level + single + pair + np.stack(larger, axis=1) @ self.more.T / 8
+        larger = [signs[:, n] * signs[:, n + 1] * signs[:, n + 2] for n in range(10)]
+        return self.level + dense + single + pair + np.stack(larger, axis=1) @ self.more.T / 8
+
+
+def sampled_averages(known: Evaluations, masks: int, seed: int) -> Interactions:
+    """What sets do on average, by the means over masks alone."""
+    used = known.uniform(masks, np.random.default_rng(seed))
+    averages = average_effects({}, PLANTED_EFFECTS, used.masks, used.values)
+    trust = Faithfulness(MISSING, 0)
+    return Interactions(
+        known.players, {(): 0.0}, Basis.FOURIER, "means", trust, masks, averages=averages
+    )
 
 
 def test_intervals_over_prompts_hold_what_the_population_does():
-    truth = {(0,): 1.0, (1,): 0.0, (5,): 0.2, (3, 4): 0.5}
+    weights = walsh_hadamard_coefficients(Sampled.shared, 12)
+    truth = {one: v + 2 ** len(one) * weights[one] for one, v in PLANTED_EFFECTS.items()}
     inside: dict[tuple[int, ...], list[bool]] = {one: [] for one in truth}
-    widths, masks_alone = [], []
-    for seed in range(80):
+    masks_alone = []
+    for seed in range(300):
         game = AverageGame(Sampled(10, seed), 10)
         known = Evaluations(game)
-        found = Auto(budget=150).attribute(known, np.random.default_rng(seed))
-        over = KnownAverages.of(with_prompt_intervals(game, known, found))
+        found = sampled_averages(known, 200, seed)
+        told = KnownAverages.of(with_prompt_intervals(game, known, found))
         for one, value in truth.items():
-            if own := found.averages.get(one):
-                each = over.over_prompts(one, own)
-                inside[one].append(each.low <= value <= each.high)
-                widths.append(each.high - each.low)
-                masks_alone.append(own.high - own.low)
-    shares = {one: np.mean(held) for one, held in inside.items()}
-    assert all(len(held) > 60 for held in inside.values())
-    assert 0.93 <= np.mean(list(shares.values())) <= 0.99, shares
-    assert min(shares.values()) >= 0.9, shares
-    assert np.mean(masks_alone) < np.mean(widths) / 2  # masks alone say less than half of it
+            each, alone = told.over_prompts(one, found.averages[one]), found.averages[one]
+            inside[one].append(each.low <= value <= each.high)
+            masks_alone.append(alone.low <= value <= alone.high)
+    shares = {one: float(np.mean(held)) for one, held in inside.items()}
+    assert 0.93 <= np.mean(list(shares.values())) <= 0.985, shares
+    assert min(shares.values()) >= 0.92, shares
+    assert np.mean(masks_alone) < 0.9  # prompts differ, and that counts
 
 
 def test_measured_columns_have_students_interval_over_prompts():
     game = AverageGame(Sampled(10, 0), 10, answers_right=True)
     known = Evaluations(game)
     found = with_prompt_intervals(game, known, Exact().attribute(known, np.random.default_rng(0)))
-    whole, without = game.values_by_prompt(np.array([[True] * 8, [False, *[True] * 7]]))
+    whole, without = game.values_by_prompt(np.array([[True] * 12, [False, *[True] * 11]]))
     assert found.over_prompts.everybody == student_interval(whole)
     assert found.over_prompts.right == int((whole > 0).sum())
     assert found.measured is None or found.over_prompts.lost[0,] == student_interval(
         whole - without
     )
+
+
+def test_averages_of_a_game_of_three_players_have_intervals_over_prompts_too():
+    prompts = Sampled(10, 0)
+
+    class Three:
+        players = ("a", "b", "c")
+
+        def values_by_prompt(self, masks):
+            return prompts.values_by_prompt(np.pad(masks, ((0, 0), (0, 9))))
+
+    known = Evaluations(game := AverageGame(Three(), 10))
+    found = with_prompt_intervals(game, known, Exact().attribute(known, np.random.default_rng(0)))
+    whole = game.values_by_prompt(all_masks(3))
+    kept = all_masks(3)[:, 1]
+    each = student_interval(whole[kept].mean(axis=0) - whole[~kept].mean(axis=0))
+    told = KnownAverages.of(found).term((1,)).average
+    assert (told.low, told.high) == pytest.approx((each.low, each.high))
 
 
 def test_one_prompt_alone_has_no_interval_over_prompts():
@@ -250,7 +282,7 @@ def test_one_prompt_alone_has_no_interval_over_prompts():
 
 
 def test_values_of_each_prompt_are_kept_and_not_asked_for_again(tmp_path):
-    masks = np.random.default_rng(0).random((40, 8)) < 0.5
+    masks = np.random.default_rng(0).random((40, 12)) < 0.5
     first = AverageGame(Sampled(3, 0), 3, path=tmp_path / "prompts")
     values = first.values_by_prompt(masks)
 

@@ -64,7 +64,8 @@ def halves_over_prompts(
     where it has none, or where too few masks keep half.
     """
     masks = half_kept_masks(game, known)
-    if game.prompts < 2 or len(masks) < FEWEST_MASKS or not found.averages:
+    enough = len(masks) >= min(FEWEST_MASKS, 2 ** len(game.players))
+    if game.prompts < 2 or not enough or not found.averages:
         return {}
     sets = list(found.averages)
     effects = effects_by_prompt(game.values_by_prompt(masks), found, masks, sets)

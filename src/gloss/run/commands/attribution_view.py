@@ -145,7 +145,7 @@ def measured_cell(value: float, interval: Estimate, scale: float) -> str:
     """
     if not interval.low < interval.high:
         return signed_number(value, scale)
-    places = max(0, 1 - math.floor(math.log10(scale)))
+    places = max(0, 2 - math.floor(math.log10(scale)))
     half = (interval.high - interval.low) / 2
     return f"{value:+.{places}f} ±{half:.{places}f}".replace("-", "−")
 
