@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from gloss.api.attributions import Attribution
     from gloss.api.many_prompts import Prompts
+    from gloss.api.passages import Passages, PassagesAttribution
     from gloss.api.runs import Feature
     from gloss.errors import GlossError
     from gloss.models.dictionary import Dictionary
@@ -164,6 +165,7 @@ def attribute(
     prompt: str = "",
     *,
     prompts: None = None,
+    passages: None = None,
     model: "Subject | str | Path" = "",
     dictionary: "Dictionary | None" = None,
     method: str = "auto",
@@ -177,6 +179,7 @@ def attribute(
     prompt: str = "",
     *,
     prompts: "Prompts",
+    passages: None = None,
     model: "Subject | str | Path" = "",
     dictionary: "Dictionary | None" = None,
     method: str = "auto",
@@ -185,16 +188,31 @@ def attribute(
 ) -> "Attribution | list[Attribution | GlossError]": ...
 
 
+@overload
 def attribute(
     prompt: str = "",
     *,
-    prompts: "Prompts | None" = None,
+    prompts: None = None,
+    passages: "Passages",
     model: "Subject | str | Path" = "",
     dictionary: "Dictionary | None" = None,
     method: str = "auto",
     seed: int = 0,
     **settings: Any,
-) -> "Attribution | list[Attribution | GlossError]":
+) -> "PassagesAttribution": ...
+
+
+def attribute(
+    prompt: str = "",
+    *,
+    prompts: "Prompts | None" = None,
+    passages: "Passages | None" = None,
+    model: "Subject | str | Path" = "",
+    dictionary: "Dictionary | None" = None,
+    method: str = "auto",
+    seed: int = 0,
+    **settings: Any,
+) -> "Attribution | list[Attribution | GlossError] | PassagesAttribution":
     """Which words of a prompt, or parts of the model, act together to make it say what it does.
 
     `settings` are those of `gloss attribute` (`answer`, `other`, `feature`, `value`, `unit`,
@@ -208,12 +226,20 @@ def attribute(
     over them; or else a question each, by one loaded model, in a list that has an error in the
     place of what could not be answered.
 
+    `passages` are a file, texts, or mappings with `text`, `title` and `id`: which of them, perhaps
+    before a `question` in a `template`, then which of their sentences and words.
+
     Raises BadInput, BadSettings and Mismatch as `gloss attribute` does.
 
         >>> found = gloss.attribute("for i in range(10):\\n    print(", answer="i")
         >>> found.value
         "log-probability of 'i' (nats)"
     """
+    if passages is not None:
+        from gloss.api.passages import attribute_passages
+
+        asked = {"prompt": prompt, "prompts": prompts, **settings}
+        return attribute_passages(passages, asked, model, dictionary, method, seed)
     if prompts is not None:
         from gloss.api.many_prompts import attribute_prompts
         from gloss.errors import BadSettings

@@ -79,6 +79,24 @@ def attribute(
     jobs: Annotated[
         int, typer.Option(min=1, max=64, help="Processes that fine-tune at a time.")
     ] = 1,
+    passages: Annotated[
+        str,
+        typer.Option(
+            help=(
+                "Or about a file of passages (.jsonl with `text`, or a text with a passage a line"
+                " or paragraph): which of them, then which of their sentences and words."
+            )
+        ),
+    ] = "",
+    question: Annotated[str, typer.Option(help="What is asked behind the passages.")] = "",
+    template: Annotated[
+        str,
+        typer.Option(help="How passages and question stand: text with {passages} and {question}."),
+    ] = "",
+    block: Annotated[
+        int,
+        typer.Option(min=1, help="Neighbouring passages that are joined first, to be opened."),
+    ] = 1,
     model: Annotated[
         str,
         typer.Option(
@@ -119,6 +137,7 @@ def attribute(
     """
     from gloss.attribute.question import AttributionQuestion
     from gloss.run.commands.attribute import AttributionSettings, report_attribution
+    from gloss.run.commands.attribute_passages import question_of_file, report_passages
     from gloss.run.commands.attribute_prompts import report_prompts
     from gloss.run.sources import model_of_features
 
@@ -144,7 +163,11 @@ def attribute(
         "groups": groups,
     }
     options = AttributionSettings(method, budget, order, near, jobs, folder, seed)
-    if prompts:
+    if passages or question or template or block > 1:
+        given = asked | {"prompts": prompts}
+        about = question_of_file(passages, question, template, given)
+        report_passages(about, options, block, wait=wait)
+    elif prompts:
         report_prompts(Path(prompts), asked, options, wait=wait)
     else:
         report_attribution(AttributionQuestion(**asked), options, wait=wait)

@@ -20,14 +20,18 @@ from gloss.store.atomic import write_bytes
 HERE = Path(__file__).parent
 
 
-def write_single_page(path: Path, name: str, **values: Any) -> Path:
-    """Fill templates/`name`.html, with `name`.css beside it, and write it. Raises Unwritable."""
-    sheets = (
+def write_single_page(
+    path: Path, name: str, *, sheets: tuple[str, ...] = (), **values: Any
+) -> Path:
+    """Fill templates/`name`.html, with `name`.css and other `sheets` beside it, and write it.
+
+    Raises Unwritable.
+    """
+    styles = (
         HERE / "static" / "style.css",
-        HERE / "templates" / "report.css",
-        HERE / "templates" / f"{name}.css",
+        *(HERE / "templates" / f"{each}.css" for each in ("report", *sheets, name)),
     )
-    style = "\n".join(sheet.read_text("utf-8") for sheet in dict.fromkeys(sheets))
+    style = "\n".join(sheet.read_text("utf-8") for sheet in dict.fromkeys(styles))
     html = page_templates().get_template(f"{name}.html").render(style=Markup(style), **values)
     write_bytes(path, html.encode("utf-8", errors="replace"))
     return path

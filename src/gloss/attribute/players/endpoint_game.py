@@ -5,6 +5,7 @@ often it is given.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from numpy import ndarray
 
-from gloss.attribute.players.prompt_parts import PromptUnit, remaining_text, unit_spans
+from gloss.attribute.players.prompt_parts import PromptUnit, Span, remaining_text, unit_spans
 from gloss.attribute.values import AttributedValue, log_odds
 from gloss.errors import BadInput, BadSettings
 from gloss.models.chat_models.capabilities import Capabilities
@@ -96,6 +97,7 @@ class EndpointGame:
     samples: int = 8
     question: str = ""  # stands behind the text and always stays
     costs_money: ClassVar[bool] = True
+    within: Span | None = None  # where the players lie in the text; the rest always stays
 
     def __post_init__(self) -> None:
         if not self.answer.strip():
@@ -104,14 +106,17 @@ class EndpointGame:
             )
         if bool(self.other.strip()) != (self.value is AttributedValue.DIFFERENCE):
             raise BadInput("a difference, and nothing else, needs another answer")
-        unit_spans(self.text, self.unit)
+        unit_spans(self.text, self.unit, self.within)
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """Where the players begin and end in the text, in characters."""
+        return unit_spans(self.text, self.unit, self.within)
 
     @property
     def players(self) -> tuple[str, ...]:
         """The parts of the text."""
-        return tuple(
-            self.text[begin:end].strip() for begin, end in unit_spans(self.text, self.unit)
-        )
+        return tuple(self.text[begin:end].strip() for begin, end in self.spans)
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """One value a mask; all are asked for at once."""
@@ -131,16 +136,13 @@ class EndpointGame:
 
     def remaining(self, kept: Bool[ndarray, " player"]) -> str:
         """The text of the players that are kept, as it stood, and the question."""
-        rest = remaining_text(self.text, unit_spans(self.text, self.unit), kept)
+        rest = remaining_text(self.text, self.spans, kept)
         parts = [part for part in (rest, self.question) if part.strip()]
         return "\n\n".join(parts) or NOTHING_LEFT
 
     def stretches(self) -> tuple[tuple[str, int], ...]:
         """The text in pieces, and the player that each is."""
-        return tuple(
-            (self.text[begin:end], index)
-            for index, (begin, end) in enumerate(unit_spans(self.text, self.unit))
-        )
+        return tuple((self.text[begin:end], index) for index, (begin, end) in enumerate(self.spans))
 
     def ask(self, prompt: str, first: int = 0) -> Conversation[float]:
         """The value of one text; samples are numbered from `first` on."""
@@ -164,7 +166,11 @@ class EndpointGame:
             Prompt(chat, max_tokens=40 + number, temperature=1.0, cut_short=True)
             for number in range(first, first + self.samples)
         ]
-        said = [self.answer.lower() in one.text.lower() for one in answers if one.text is not None]
+        said = [
+            self.answer.strip().lower() in one.text.lower()
+            for one in answers
+            if one.text is not None
+        ]
         return float(np.mean(said)) if said else float("nan")
 
     def combine(self, log_probabilities: list[float]) -> float:

@@ -5,7 +5,7 @@ drives a game's values: an artefact of taking words away, and no reason for an a
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from numpy import ndarray
 
 from gloss.attribute.players.prompt_games import PromptGame
@@ -42,14 +42,21 @@ class FirstPosition:
         )
 
 
-def first_position_check(game: PromptGame, rng: np.random.Generator) -> FirstPosition:
-    """Values of a few masks, as they are and with a line break behind the front token.
+def first_position_check(
+    game: PromptGame,
+    rng: np.random.Generator,
+    groups: Int64[ndarray, " player"] | None = None,
+) -> FirstPosition:
+    """Values of a few masks, as they are and with a line break behind the front token. Players of
+    the same of the `groups` are kept or removed together.
 
     The share is Var(v - w) / (Var(v) + Var(w)): 0 where one is the other up to a constant, 1 where
     they have nothing to do with each other. It costs `ROWS` rows.
     """
-    subject, n = game.subject, len(game.players)
-    masks = np.concatenate([rng.random((MASKS, n)) < 0.5, np.tri(3, n, -1) == 0])
+    subject = game.subject
+    own = np.arange(len(game.players)) if groups is None else groups
+    n = int(own.max()) + 1
+    masks = np.concatenate([rng.random((MASKS, n)) < 0.5, np.tri(3, n, -1) == 0])[:, own]
     front = subject.front_token
     between = (subject.encode("\n") or [front])[-1]
     moved = [[(front, between, *game.prompt.remaining(mask))] for mask in masks]

@@ -263,19 +263,26 @@ def named_components(
     return COMPONENTS[question.components](subject)
 
 
-def cut_prompt(subject: Subject, text: str, unit: PromptUnit) -> TokenGroups:
-    """A text in pieces of the subject's tokens. Raises BadInput where there is nothing to cut."""
+def cut_prompt(
+    subject: Subject, text: str, unit: PromptUnit, within: Span | None = None
+) -> TokenGroups:
+    """A text in pieces of the subject's tokens, `within` two characters or everywhere.
+
+    Raises BadInput where there is nothing to cut.
+    """
     strings = subject.vocabulary().strings
     if unit is PromptUnit.TOKENS:
         return TokenGroups.of_tokens(subject.encode(text), strings)
-    return TokenGroups.of_text(text, unit, subject.tokens.encode_with_spans(text), strings)
+    return TokenGroups.of_text(text, unit, subject.tokens.encode_with_spans(text), strings, within)
 
 
-def cut_into_players(question: AttributionQuestion, subject: Subject) -> TokenGroups:
-    """The prompt in pieces, and what stands in for each."""
+def cut_into_players(
+    question: AttributionQuestion, subject: Subject, within: Span | None = None
+) -> TokenGroups:
+    """The prompt in pieces, `within` two characters or everywhere, and what stands in for each."""
     unit, removal = PromptUnit(question.unit), Removal(question.removal)
     rng = np.random.default_rng(question.seed)
-    cut = cut_prompt(subject, question.prompt, unit)
+    cut = cut_prompt(subject, question.prompt, unit, within)
     if unit is PromptUnit.TOKENS:
         return replace(cut, instead=replacement_token_ids(cut.tokens, subject, removal, rng))
     if removal in (Removal.REMOVE, Removal.RESAMPLE):

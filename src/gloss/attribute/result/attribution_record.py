@@ -25,13 +25,20 @@ def attribution_record(
     found: Interactions,
 ) -> Mapping[str, Any]:
     """All that was asked and found, as JSON holds it; null where there is no number."""
-    own = found.into(Basis.MOBIUS)
-    trust, measured = found.faithfulness, found.measured
     return {
         "question": asdict(question),
         "settings": dict(settings),
         "value": named_game.value,
         "told": list(named_game.told),
+        **interactions_record(found),
+    }
+
+
+def interactions_record(found: Interactions) -> dict[str, Any]:
+    """What was found among some players, and how far it is to be trusted."""
+    own = found.into(Basis.MOBIUS)
+    trust, measured = found.faithfulness, found.measured
+    return {
         "with_everything": number_or_null(measured.everybody) if measured else None,
         "with_nothing": number_or_null(measured.nobody) if measured else None,
         "over_prompts": over_prompts_row(found.over_prompts),

@@ -1,0 +1,1 @@
+"""Attribution by levels: passages, then sentences of those that matter, then their words."""
