@@ -178,6 +178,30 @@ def test_a_killed_run_pays_for_nothing_twice_and_finds_the_same(tmp_path):
     assert asked == []
 
 
+def test_levels_of_few_players_are_the_same_when_their_values_are_known(tmp_path):
+    tree, asked = tree_of(3), []
+
+    def count(masks):
+        asked.append(len(masks))
+        return 1.0 * masks[:, 5] * masks[:, 30]
+
+    def run():
+        found = ByLevels(budget=200).attribute(
+            game_of(tree, count),
+            tree,
+            0,
+            lambda grouped, level: Evaluations(grouped, tmp_path / level),
+        )
+        return levels_record({}, {}, NamedGame(game_of(tree, count), "v"), found)
+
+    first = run()
+    assert first["spent"] == sum(asked)
+    assert first["levels"][0]["spent"] == 12  # all 8 masks, and four of them twice
+    asked.clear()
+    assert run() == first
+    assert asked == []
+
+
 def test_noisy_values_stay_within_the_budget():
     whole, draws = tree_of(12, sentences=1), np.random.default_rng(5)
     tree = PartTree((whole.levels[0], whole.levels[2]))

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-from gloss.attribute.bases import Basis
+from gloss.attribute.bases import Basis, all_masks
 from gloss.attribute.game import Evaluations, Game
 from gloss.attribute.levels.part_tree import GroupedGame, Part, PartTree
 from gloss.attribute.mask_budget import TRIED_AGAIN
@@ -32,7 +32,7 @@ from gloss.errors import BadSettings, require_at_least
 FEWEST_MASKS = 48  # of a level whose masks are not all valued
 # masks near the whole by which a level is judged whose method was judged on fewer
 JUDGED_NEAR, MOST_NEAR = 16, 32
-FEWEST_JUDGED, MOST_JUDGED = 96, 512  # masks of a level between which some are kept back for that
+FEWEST_JUDGED, MOST_JUDGED = 64, 512  # masks of a level between which some are kept back for that
 TOP_SHARE = 2  # times as much of the budget for the coarsest level as for each below
 MOST_SPREAD = 0.5  # of the players: where more hold the effect, it is spread and nothing is opened
 ALWAYS_FEW = 8  # players that may hold the effect, of however few
@@ -161,6 +161,8 @@ class ByLevels:
         judged = FEWEST_JUDGED <= budget < min(MOST_JUDGED, known.available)
         method = self.attributor(budget - JUDGED_NEAR * judged)
         if known.available < FEWEST_VALUES:
+            # or a run that goes on would ask about none twice, for it knows the noise
+            known.ask_again(all_masks(len(known.players))[:TRIED_AGAIN])
             method = Exact()
         found = method.attribute(known, rng)
         if found.faithfulness.whole:

@@ -90,7 +90,8 @@ class PassagesQuestion:
         answers = {name: settings.get(name) or "" for name in ("answer", "other")}
         if question and not template:
             answers = {name: spaced_answer(prompt.text, each) for name, each in answers.items()}
-        about = AttributionQuestion(**settings | answers | {"prompt": prompt.text, "unit": "words"})
+        asked: dict[str, Any] = {**settings, **answers, "prompt": prompt.text, "unit": "words"}
+        about = AttributionQuestion(**asked)
         return PassagesQuestion(about, prompt, PromptUnit(unit))
 
     def settle(self, seed: int) -> "PassagesQuestion":
