@@ -26,7 +26,7 @@ from gloss.attribute.game import Evaluations, Game
 from gloss.attribute.levels.by_levels import ByLevels, told_parts
 from gloss.attribute.levels.part_tree import GroupedGame, PartTree
 from gloss.attribute.methods.auto import Auto
-from gloss.attribute.players.passage_text import Passage, PassagePrompt, spaced_answer
+from gloss.attribute.players.passage_text import ContextPassage, PassagePrompt, spaced_answer
 from gloss.attribute.players.prompt_games import PromptGame
 from gloss.attribute.players.subject_games import build_measure, cut_into_players
 from gloss.attribute.question import AttributionQuestion
@@ -182,7 +182,7 @@ def pose(asked: Asked, subject, seed: int) -> Posed:
     said = facts()
     order = np.random.default_rng(seed).permutation(len(said))
     texts = [said[number] for number in order]
-    prompt = PassagePrompt.of([Passage(text) for text in texts], asked.question)
+    prompt = PassagePrompt.of([ContextPassage(text) for text in texts], asked.question)
     answer = spaced_answer(prompt.text, asked.answer)
     question = AttributionQuestion("given", prompt.text, answer).settle()
     measure, _ = build_measure(question, subject, load_nothing)

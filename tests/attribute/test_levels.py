@@ -12,7 +12,7 @@ from gloss.attribute.levels.by_levels import (
     told_parts,
     variation_of_players,
 )
-from gloss.attribute.levels.part_tree import EVERYTHING_ELSE, GroupedGame, Level, Part, PartTree
+from gloss.attribute.levels.part_tree import EVERYTHING_ELSE, GroupedGame, Level, PartTree, TextPart
 from gloss.attribute.question import NamedGame
 from gloss.attribute.result.interaction_terms import InteractionKind, set_terms
 from gloss.attribute.result.levels_record import levels_record
@@ -79,7 +79,7 @@ def test_planted_passages_their_sentences_and_words_are_found_within_the_budget(
 
 def test_a_game_of_parts_of_several_levels_is_the_game_of_their_leaves(rng):
     tree = tree_of(4)
-    parts = [Part(1, 4), Part(2, 20), Part(0, 3)]
+    parts = [TextPart(1, 4), TextPart(2, 20), TextPart(0, 3)]
     weights = rng.normal(size=tree.count)
     grouped = GroupedGame.of_parts(game_of(tree, lambda masks: masks @ weights), tree, parts)
     assert grouped.players == ("sentence 4", "word 20", "passage 3", EVERYTHING_ELSE)
@@ -136,7 +136,7 @@ def test_a_level_of_single_parts_is_passed_over_and_a_spent_budget_is_said():
 
     found = ByLevels(budget=400).attribute(game_of(tree, one), tree)
     assert [level.unit for level in found.levels] == ["passages", "words"]
-    assert found.told_inside(Part(0, 2), 0) == [Part(2, 9)]
+    assert found.told_inside(TextPart(0, 2), 0) == [TextPart(2, 9)]
     found = ByLevels(budget=FEWEST_MASKS).attribute(game_of(tree, one), tree)
     assert [level.stopped for level in found.levels] == ["The budget is spent."]
     assert found.levels[0].opened == ()

@@ -13,7 +13,7 @@ import torch
 
 import gloss
 from gloss.attribute.players.passage_text import (
-    Passage,
+    ContextPassage,
     PassagePrompt,
     paragraphs,
     read_passages,
@@ -161,7 +161,7 @@ def test_settings_of_passages_need_passages_and_a_method_needs_a_budget():
 def test_files_of_passages(tmp_path):
     lines = tmp_path / "lines.txt"
     lines.write_text("One here.\nAnother.\n")
-    assert read_passages(lines) == [Passage("One here."), Passage("Another.")]
+    assert read_passages(lines) == [ContextPassage("One here."), ContextPassage("Another.")]
     assert paragraphs("a\nb\n\n\nc\n") == ["a\nb", "c"]
     for content in ('{"text": ""}', '{"title": "x"}', "[1]", "{"):
         (tmp_path / "bad.jsonl").write_text(content)
@@ -176,7 +176,7 @@ def test_files_of_passages(tmp_path):
 
 def test_a_prompt_of_passages_says_where_each_and_its_sentences_and_words_lie():
     prompt = PassagePrompt.of(
-        (Passage("Tom has a key. It is red.", "x"), Passage("Rain {fell}.")), "Who?"
+        (ContextPassage("Tom has a key. It is red.", "x"), ContextPassage("Rain {fell}.")), "Who?"
     )
     assert prompt.text == ("Tom has a key. It is red.\n\nRain {fell}.\n\nQuestion: Who?\nAnswer:")
     assert [prompt.text[begin:end] for begin, end in prompt.spans] == [

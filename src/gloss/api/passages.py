@@ -11,7 +11,7 @@ import pyarrow as pa
 from gloss.api.attributions import SCHEMA, feature_name
 from gloss.api.tables import RunTable
 from gloss.attribute.levels.by_levels import LevelFound, LevelsFound
-from gloss.attribute.players.passage_text import Passage, passage_of, read_passages
+from gloss.attribute.players.passage_text import ContextPassage, passage_of, read_passages
 from gloss.attribute.question import AttributionQuestion, NamedGame
 from gloss.attribute.result.attribution_record import number_or_null
 from gloss.attribute.result.interaction_terms import player_terms, set_terms, sort_terms
@@ -124,7 +124,7 @@ def attribute_passages(
     return PassagesAttribution(question, found, named_game)
 
 
-def as_passages(given: Passages) -> list[Passage]:
+def as_passages(given: Passages) -> list[ContextPassage]:
     """From a file, texts or mappings. Raises BadInput for what is no passage."""
     if isinstance(given, str | Path):
         return read_passages(Path(given))

@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from gloss.attribute.bases import Basis, all_masks
 from gloss.attribute.game import Evaluations, Game
-from gloss.attribute.levels.part_tree import GroupedGame, Part, PartTree
+from gloss.attribute.levels.part_tree import GroupedGame, PartTree, TextPart
 from gloss.attribute.mask_budget import TRIED_AGAIN
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.exact import Exact
@@ -56,10 +56,10 @@ class LevelFound:
     """What was found among the parts of one level."""
 
     unit: str  # what those are
-    parts: tuple[Part, ...]  # the players; there may be one more: everything else
+    parts: tuple[TextPart, ...]  # the players; there may be one more: everything else
     found: Interactions
     budget: int  # values that it might use
-    opened: tuple[Part, ...] = ()  # whose parts are players of the level below
+    opened: tuple[TextPart, ...] = ()  # whose parts are players of the level below
     stopped: str = ""  # why nothing below is attributed to, in a sentence
 
     @property
@@ -80,7 +80,7 @@ class LevelsFound:
         """Values of all levels."""
         return sum(level.spent for level in self.levels)
 
-    def told_inside(self, part: Part, depth: int) -> list[Part]:
+    def told_inside(self, part: TextPart, depth: int) -> list[TextPart]:
         """The parts within one that was opened at a level, as far as they move the value at the
         next.
         """
@@ -125,7 +125,7 @@ class ByLevels:
         levels, left = list[LevelFound](), self.budget
         weights = [1] * (self.block > 1) + [TOP_SHARE] + [1] * (len(tree.levels) - 1)
         tree = tree.in_blocks(self.block) if self.block > 1 else tree
-        whole, opened, parts = list[Part](), list[Part](), list(tree.parts[0])
+        whole, opened, parts = list[TextPart](), list[TextPart](), list(tree.parts[0])
         for number, level in enumerate(tree.levels):
             if number:
                 parts = [child for part in opened for child in tree.children(part)]
@@ -201,7 +201,7 @@ def keep_nothing(grouped: GroupedGame, _: str) -> Evaluations:
     return Evaluations(grouped)
 
 
-def told_parts(level: LevelFound) -> list[Part]:
+def told_parts(level: LevelFound) -> list[TextPart]:
     """Parts that move the value beyond their intervals, by themselves or in a set."""
     terms = [*told_players(level.found), *set_terms(level.found)]
     told = {player for term in terms for player in term.players}
@@ -237,7 +237,7 @@ def choose_opened(level: LevelFound, number: int, tree: PartTree, budget: int) -
         return replace(level, stopped=why)
     share = dict(zip(level.parts, shares.tolist(), strict=False))
     strong = [part for part in told if share[part] >= LEAST_SHARE]
-    opened, many = list[Part](), len(told)
+    opened, many = list[TextPart](), len(told)
     for part in sorted(strong, key=lambda each: -share[each]):
         children = len(tree.children(part))
         if not opened or MASKS_A_PLAYER * (many + children) <= budget:

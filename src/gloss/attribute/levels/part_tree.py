@@ -15,7 +15,7 @@ from gloss.errors import BadInput
 EVERYTHING_ELSE = "everything else"  # the player that holds all parts that are no players
 
 
-class Part(NamedTuple):
+class TextPart(NamedTuple):
     """One part of a level, such as the third sentence."""
 
     level: int  # 0 is the coarsest
@@ -51,10 +51,10 @@ class PartTree:
                 )
 
     @cached_property
-    def parts(self) -> tuple[tuple[Part, ...], ...]:
+    def parts(self) -> tuple[tuple[TextPart, ...], ...]:
         """Those of each level that hold any leaf."""
         return tuple(
-            tuple(Part(number, int(one)) for one in np.unique(level.owners))
+            tuple(TextPart(number, int(one)) for one in np.unique(level.owners))
             for number, level in enumerate(self.levels)
         )
 
@@ -63,26 +63,26 @@ class PartTree:
         """How many leaves there are."""
         return len(self.levels[0].owners)
 
-    def name(self, part: Part) -> str:
+    def name(self, part: TextPart) -> str:
         """What a part is called, or says."""
         return self.levels[part.level].names[part.number]
 
-    def unit(self, part: Part) -> str:
+    def unit(self, part: TextPart) -> str:
         """What the parts of its level are."""
         return self.levels[part.level].unit
 
-    def leaves(self, part: Part) -> Bool[ndarray, " leaf"]:
+    def leaves(self, part: TextPart) -> Bool[ndarray, " leaf"]:
         """Which leaves it holds."""
         return self.levels[part.level].owners == part.number
 
-    def begin(self, part: Part) -> int:
+    def begin(self, part: TextPart) -> int:
         """Its first leaf."""
         return int(self.leaves(part).argmax())
 
-    def children(self, part: Part) -> list[Part]:
+    def children(self, part: TextPart) -> list[TextPart]:
         """The parts of the level below that lie in it."""
         below = self.levels[part.level + 1].owners[self.leaves(part)]
-        return [Part(part.level + 1, int(one)) for one in np.unique(below)]
+        return [TextPart(part.level + 1, int(one)) for one in np.unique(below)]
 
     def in_blocks(self, size: int) -> "PartTree":
         """With a level on top, of neighbouring parts of the coarsest level, so many to a block."""
@@ -105,7 +105,7 @@ class GroupedGame:
     players: tuple[str, ...]
 
     @staticmethod
-    def of_parts(game: Game, tree: PartTree, parts: Sequence[Part]) -> "GroupedGame":
+    def of_parts(game: Game, tree: PartTree, parts: Sequence[TextPart]) -> "GroupedGame":
         """Parts of any levels, none within another; all leaves besides are one player more."""
         groups = np.full(len(game.players), len(parts))
         for player, part in enumerate(parts):

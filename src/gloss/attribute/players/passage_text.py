@@ -18,7 +18,7 @@ BETWEEN = "\n\n"  # passages
 
 
 @dataclass(frozen=True)
-class Passage:
+class ContextPassage:
     """A piece of context, and what it is called."""
 
     text: str
@@ -34,7 +34,9 @@ class PassagePrompt:
     names: tuple[str, ...]  # of the passages
 
     @staticmethod
-    def of(passages: Sequence[Passage], question: str = "", template: str = "") -> "PassagePrompt":
+    def of(
+        passages: Sequence[ContextPassage], question: str = "", template: str = ""
+    ) -> "PassagePrompt":
         """The passages, an empty line between them, and the question in a template.
 
         Without a template it is `WITH_QUESTION`, or the passages alone. Raises BadSettings for a
@@ -95,7 +97,7 @@ def leading_space(text: str) -> int:
     return len(text) - len(text.lstrip()) if text.strip() else 0
 
 
-def read_passages(path: Path) -> list[Passage]:
+def read_passages(path: Path) -> list[ContextPassage]:
     """The passages of a file: of `.jsonl` a line each, its fields `text` and perhaps `title` and
     `id`; of any other text its paragraphs, or its lines where none is empty.
 
@@ -106,7 +108,7 @@ def read_passages(path: Path) -> list[Passage]:
         if path.suffix == ".jsonl":
             found = [passage_of(json.loads(line)) for line in text.splitlines() if line.strip()]
         else:
-            found = [Passage(each) for each in paragraphs(text)]
+            found = [ContextPassage(each) for each in paragraphs(text)]
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise BadInput(
             f"--passages {path} cannot be read ({problem}); give a file with a passage a line or a"
@@ -117,13 +119,13 @@ def read_passages(path: Path) -> list[Passage]:
     return found
 
 
-def passage_of(row: Any) -> Passage:
+def passage_of(row: Any) -> ContextPassage:
     """From a line of JSON. Raises ValueError where it holds no text."""
     if not isinstance(row, dict) or not isinstance(row.get("text"), str) or not row["text"].strip():
         raise ValueError(f"{json.dumps(row)[:80]} has no text")
     title = str(row.get("title") or "").strip()
     text = row["text"].strip()
-    return Passage(f"{title}\n{text}" if title else text, str(row.get("id") or ""))
+    return ContextPassage(f"{title}\n{text}" if title else text, str(row.get("id") or ""))
 
 
 def paragraphs(text: str) -> list[str]:

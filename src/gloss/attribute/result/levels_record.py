@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gloss.attribute.levels.by_levels import LevelFound, LevelsFound, told_parts
-from gloss.attribute.levels.part_tree import Part
+from gloss.attribute.levels.part_tree import TextPart
 from gloss.attribute.question import NamedGame
 from gloss.attribute.result.attribution_record import interactions_record
 
@@ -42,7 +42,7 @@ def level_record(level: LevelFound) -> dict[str, Any]:
     }
 
 
-def part_record(part: Part, depth: int, found: LevelsFound) -> dict[str, Any]:
+def part_record(part: TextPart, depth: int, found: LevelsFound) -> dict[str, Any]:
     """A part that is told at a level, and those told of the level below that lie in it."""
     level = found.levels[depth]
     inside = found.told_inside(part, depth) if part in level.opened else []

@@ -15,7 +15,7 @@ from gloss.attribute.game import Evaluations
 from gloss.attribute.levels.by_levels import ByLevels
 from gloss.attribute.levels.part_tree import GroupedGame, PartTree
 from gloss.attribute.players.passage_text import (
-    Passage,
+    ContextPassage,
     PassagePrompt,
     read_passages,
     spaced_answer,
@@ -65,7 +65,7 @@ class PassagesQuestion:
 
     @staticmethod
     def of(
-        passages: Iterable[Passage], question: str, template: str, settings: dict[str, Any]
+        passages: Iterable[ContextPassage], question: str, template: str, settings: dict[str, Any]
     ) -> "PassagesQuestion":
         """From the settings of an `AttributionQuestion`.
 

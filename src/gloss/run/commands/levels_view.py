@@ -9,7 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from gloss.attribute.levels.by_levels import LevelFound, LevelsFound, told_parts
-from gloss.attribute.levels.part_tree import Part
+from gloss.attribute.levels.part_tree import TextPart
 from gloss.attribute.question import NamedGame
 from gloss.attribute.result.interaction_terms import InteractionTerm, player_terms, set_terms
 from gloss.attribute.result.wording import (
@@ -93,7 +93,7 @@ def opened_parts(found: LevelsFound) -> list[OpenedPart]:
     return parts_on_page(told_parts(found.levels[0]), 0, found)
 
 
-def parts_on_page(parts: Sequence[Part], depth: int, found: LevelsFound) -> list[OpenedPart]:
+def parts_on_page(parts: Sequence[TextPart], depth: int, found: LevelsFound) -> list[OpenedPart]:
     """Parts with what they hold, the strongest first; words in the order of the text."""
     if not parts:
         return []
@@ -107,7 +107,7 @@ def parts_on_page(parts: Sequence[Part], depth: int, found: LevelsFound) -> list
 
 
 def opened_part(
-    term: InteractionTerm, part: Part, depth: int, found: LevelsFound, scale: float
+    term: InteractionTerm, part: TextPart, depth: int, found: LevelsFound, scale: float
 ) -> OpenedPart:
     """One part."""
     level, share = found.levels[depth], abs(term.average.value) / scale if scale else 0.0
