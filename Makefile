@@ -27,12 +27,12 @@ docs: $(VENV)/installed-test
 quality: $(VENV)/installed
 	$(BIN)/python -m benchmarks.quality
 
-# Errors of Shapley and Banzhaf values at equal masks, beside shapiq's, which wants a newer Python of its own.
+# Attribution beside shapiq's methods, which want a newer Python of their own. KEPT keeps what was measured: a killed run goes on.
 PEERS_PYTHON ?= python3.12
 PEERS := shapiq==1.8.0 sparse-transform==0.2.1 galois==0.4.11 lightgbm==4.7.0 xgboost-cpu==3.4.1 jaxtyping
 
 bench-attribute: $(VENV)/installed-test .bench/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.attribute.indices --peers .bench/bin/python
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.attribute --peers .bench/bin/python $(if $(KEPT),--kept $(KEPT)) $(BENCH)
 
 .bench/installed: | $(VENV)/installed
 	$(PEERS_PYTHON) -m venv .bench

@@ -3,14 +3,14 @@
     python -m benchmarks.attribute.ablations [--games 2] [--values 512] [--seed 0] [--only NAME ...]
         [--kept FOLDER]
 
-Games are comments of three lengths, as in `near`, heads of the embedded subject, and functions of
-50 known sets. Each row is the mean over games of R2 on fresh masks less that of `auto` as it is,
+Games are comments of three lengths, heads of the embedded subject, and functions of 50 known sets.
+Each row is the mean over games of R2 on fresh masks less that of `auto` as it is,
 with its standard error, and the ratio of processor times. Same masks, same seed, in all rows.
 """
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,10 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from benchmarks.attribute import heads, near, synthetic
+from benchmarks.attribute import heads
+from benchmarks.attribute.predictions import Case, Truth
+from benchmarks.attribute.real_games import of_comments
+from benchmarks.attribute.synthetic import KINDS, SETS, function_game
 from gloss.attribute import mask_budget
 from gloss.attribute.game import Evaluations, Game
 from gloss.attribute.methods import auto
@@ -94,24 +97,23 @@ def changes() -> Iterator[tuple[str, AbstractContextManager[object]]]:
 
 def games(each: int, kept: Path | None, rng: np.random.Generator) -> Iterator[tuple[str, Game]]:
     """The same for each seed."""
-    for length, game in near.texts(each, rng):
+    for length, _, game in of_comments(rng, each):
         if len(game.players) <= LONGEST:
             yield f"comment of {length} words", game
     subject = heads.embedded()
     some = heads.game(subject, heads.fixed_prompts(), heads.THREE_LAYERS)
     yield "heads", Evaluations(some, kept / "heads_embedded" if kept else None)
     for kind, players in FUNCTIONS:
-        coefficients = synthetic.KINDS[kind](rng, players, 50)
-        yield f"{kind}, {players}", synthetic.timed(coefficients, players)[0]
+        yield f"{kind}, {players}", function_game(KINDS[kind](rng, players, SETS), players)
 
 
-def measured(game: Game, truths: Mapping[str, near.Truth], values: int, seed: int) -> list[float]:
+def measured(game: Game, truth: Truth, values: int, seed: int) -> list[float]:
     """R2 of each kind of masks, and processor seconds."""
     asked = game.from_the_start() if isinstance(game, Evaluations) else game
     begun = time.process_time()
     found = auto.Auto(values).attribute(asked, np.random.default_rng(seed))
     seconds = time.process_time() - begun
-    return [*(truth.r2(found) for truth in truths.values()), seconds]
+    return [*truth.r2(found.predict(truth.masks)), seconds]
 
 
 def main() -> None:
@@ -125,7 +127,8 @@ def main() -> None:
     torch.set_num_threads(1)
     rng = np.random.default_rng(asked.seed)
     chosen = list(games(asked.games, asked.kept, rng))
-    truths = [near.fresh_truths(game, rng, FRESH) for _, game in chosen]
+    cases = [Case(name, name, game, asked.values, FRESH) for name, game in chosen]
+    truths = [Truth.of(case, asked.seed) for case in cases]
     print(f"seed {asked.seed}; {', '.join(name for name, _ in chosen)}")
     print("| change | half kept | near the whole | processor time |\n|---|---|---|---|")
     usual = np.empty((0, 3))

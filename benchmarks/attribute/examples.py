@@ -4,7 +4,12 @@ import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
-from gloss.attribute.players.training_examples import LogisticGame, RidgeGame, TrainingExamples
+from gloss.attribute.players.training_examples import (
+    LogisticGame,
+    NearestNeighbourGame,
+    RidgeGame,
+    TrainingExamples,
+)
 
 EXAMPLES = 100
 
@@ -25,6 +30,11 @@ def logistic(rng: np.random.Generator) -> LogisticGame:
     """
     x, y = tumours(rng, EXAMPLES + 1)
     return LogisticGame(TrainingExamples(x[:-1], y[:-1], x[-1], float(y[-1])))
+
+
+def neighbours(rng: np.random.Generator) -> NearestNeighbourGame:
+    """The same, by the votes of the nearest."""
+    return NearestNeighbourGame(logistic(rng).examples)
 
 
 def tumours(

@@ -1,120 +1,37 @@
-"""How many masks, and how much processor time, functions of known interactions take to be found.
-
-    python benchmarks/attribute/synthetic.py [--kinds flat hier and] [--players 20 64] [--sets 50]
-    [--times 1] [--seeds 5]
-
-`flat` is made of random parities, `hier` of random sets with all their subsets, `and` of
-conjunctions; `and_even` weighs each conjunction so that it adds as much variance as any other,
-however large. R2 is measured on 10,000 masks that no method saw. Processor time is without the
-function's own.
+"""Functions of known interactions: `flat` is made of random parities, `hier` of random sets with
+all their subsets, `and` of conjunctions; `and_even` weighs each conjunction so that it adds as much
+variance as any other, however large.
 """
 
-import argparse
-import time
+from collections.abc import Iterator
+from functools import partial
 from itertools import combinations
 
 import numpy as np
-from numpy import ndarray
 
+from benchmarks.attribute.predictions import Case
 from gloss.attribute.bases import Basis, PlayerSet, convert_basis, evaluate_coefficients
-from gloss.attribute.game import FunctionGame, Game
-from gloss.attribute.methods.auto import Auto
-from gloss.attribute.methods.lasso import Lasso
-from gloss.attribute.methods.proxy_spex import ProxySpex
-from gloss.attribute.methods.spex import Spex
-from gloss.errors import GlossError
+from gloss.attribute.game import FunctionGame
 
 LARGEST = 5
+SETS = 50
 MASKS = {20: 672, 64: 864, 128: 984, 256: 1104, 512: 1224, 1000: 1344}
-HELD_OUT = 10_000
-METHODS = {
-    "auto": lambda budget: Auto(budget=budget),
-    "lasso": lambda budget: Lasso(budget=budget),
-    "spex": lambda budget: Spex(budget=budget),
-    "proxy_spex": lambda budget: ProxySpex(budget=budget),
-}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kinds", nargs="+", default=["flat", "hier", "and"], choices=KINDS)
-    parser.add_argument("--players", nargs="+", type=int, default=list(MASKS))
-    parser.add_argument("--sets", nargs="+", type=int, default=[10, 50, 100])
-    parser.add_argument(
-        "--times",
-        nargs="+",
-        type=float,
-        default=[1.0],
-        help="of the least number of masks: 672 to 1,344",
-    )
-    parser.add_argument("--methods", nargs="+", default=["auto", "lasso"], choices=METHODS)
-    parser.add_argument("--seeds", type=int, default=5)
-    asked = parser.parse_args()
-    print(
-        "| kind, n, s, masks | method | R2: median (least) | claimed | masks used | processor s"
-        " |\n|---|---|---|---|---|---|"
-    )
-    for kind in asked.kinds:
-        for players in asked.players:
-            for sets in asked.sets:
-                for times in asked.times:
-                    for method in asked.methods:
-                        print(
-                            row(
-                                kind,
-                                players,
-                                sets,
-                                round(MASKS[players] * times),
-                                method,
-                                asked.seeds,
-                            ),
-                            flush=True,
-                        )
+def synthetic_games(seed: int, each: int, players: tuple[int, ...]) -> Iterator[Case]:
+    """`each` functions of every kind, of 50 sets."""
+    for n in players:
+        for kind, drawn in KINDS.items():
+            for number in range(each):
+                rng = np.random.default_rng([seed, n, number])
+                game = function_game(drawn(rng, n, SETS), n)
+                yield Case(f"{kind}, {n} players", f"{kind} {n} {number}", game, MASKS[n])
 
 
-def row(kind: str, players: int, sets: int, masks: int, method: str, seeds: int) -> str:
-    """One line of the table."""
-    cell = f"| {kind}, {players}, {sets}, {masks:,} | {method} |"
-    try:
-        found = np.array(
-            [measured(kind, players, sets, masks, method, seed) for seed in range(seeds)]
-        )
-    except GlossError as refused:
-        return f"{cell} {refused} | | | |"
-    truth, claimed, used, seconds = np.median(found, axis=0)
-    return (
-        f"{cell} {truth:.3f} ({found[:, 0].min():.3f}) | {claimed:.3f} | {used:.0f} |"
-        f" {seconds:.2f} |"
-    )
-
-
-def measured(
-    kind: str, players: int, sets: int, masks: int, method: str, seed: int
-) -> tuple[float, float, int, float]:
-    """R2 on fresh masks, R2 as claimed, masks used, processor seconds."""
-    rng = np.random.default_rng(seed)
-    game, spent = timed(KINDS[kind](rng, players, sets), players)
-    fresh = rng.random((HELD_OUT, players)) < 0.5
-    values = game.values(fresh)
-    spent.clear()
-    begun = time.process_time()
-    found = METHODS[method](masks).attribute(game, rng)
-    seconds = time.process_time() - begun - sum(spent)
-    truth = 1 - float(((values - found.predict(fresh)) ** 2).mean() / values.var())
-    return truth, found.faithfulness.r2.value, found.evaluations, seconds
-
-
-def timed(coefficients: dict[PlayerSet, float], players: int) -> tuple[Game, list[float]]:
-    """A game, and the processor seconds of each time it is asked."""
-    spent: list[float] = []
-
-    def value(masks: ndarray) -> ndarray:
-        begun = time.process_time()
-        values = evaluate_coefficients(coefficients, Basis.FOURIER, masks)
-        spent.append(time.process_time() - begun)
-        return values
-
-    return FunctionGame(tuple(f"p{player}" for player in range(players)), value), spent
+def function_game(coefficients: dict[PlayerSet, float], players: int) -> FunctionGame:
+    """The sum of these coefficients times the parities of their sets."""
+    values = partial(evaluate_coefficients, coefficients, Basis.FOURIER)
+    return FunctionGame(tuple(f"p{player}" for player in range(players)), values)
 
 
 def flat(rng: np.random.Generator, players: int, sets: int) -> dict[PlayerSet, float]:
@@ -177,6 +94,3 @@ def weighed(sets: set[PlayerSet], rng: np.random.Generator) -> dict[PlayerSet, f
 
 
 KINDS = {"flat": flat, "hier": hier, "and": conjunctions, "and_even": even_conjunctions}
-
-if __name__ == "__main__":
-    main()

