@@ -191,33 +191,35 @@ def tables(rows: Sequence[Row]) -> Iterator[str]:
     """
     groups = list(dict.fromkeys(row.group for row in rows))
     found = {(row.group, row.game, row.method): row for row in rows}
+    games = {group: len({row.game for row in rows if row.group == group}) for group in groups}
     for kind, words in KINDS_OF_MASKS.items():
         heads = []
         for group in groups:
             some = [row for row in rows if row.group == group]
             budgets = sorted({row.budget for row in some})
-            games = len({row.game for row in some})
-            heads.append(f"{group} ({games}; {', '.join(f'{each:,}' for each in budgets)})")
+            heads.append(f"{group} ({games[group]}; {', '.join(f'{each:,}' for each in budgets)})")
         yield ""
         yield f"| {words} | {' | '.join(heads)} | masks, share | CPU s |"
         yield "|---|" + "---|" * (len(groups) + 2)
         for method in dict.fromkeys(row.method for row in rows):
             own = [row for row in rows if row.method == method]
-            cells = [cell(kind, [row for row in own if row.group == g], found) for g in groups]
+            cells = [
+                cell(kind, [row for row in own if row.group == g], found, games[g]) for g in groups
+            ]
             did = [row for row in own if not row.refused]
             used = np.mean([row.masks / row.budget for row in did]) if did else np.nan
             seconds = np.median([row.seconds for row in did]) if did else np.nan
             yield f"| {method} | {' | '.join(cells)} | {used:.2f} | {seconds:.2g} |"
 
 
-def cell(kind: str, rows: Sequence[Row], found: dict[tuple[str, str, str], Row]) -> str:
+def cell(kind: str, rows: Sequence[Row], found: dict[tuple[str, str, str], Row], games: int) -> str:
     """Mean R2 of the games that the method does not refuse, and by how much `auto` is better."""
     did = [row for row in rows if not row.refused]
     if not did:
         return "refused" if rows else ""
     values = np.array([getattr(row, kind) for row in did])
     name = f"{values.mean():.3f}" if abs(values.mean()) < 10 else f"{values.mean():.0f}"
-    if len(did) < len(rows):
+    if len(did) < games:
         name += f" of {len(did)}"
     if did[0].method == "auto":
         return name

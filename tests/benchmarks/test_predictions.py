@@ -78,6 +78,7 @@ def test_what_beats_auto_by_more_than_a_standard_error_is_in_bold():
     assert half[4].startswith("| better half | **0.610 (-0.110 ± 0.006)** |")
     assert "**" not in half[5] + "".join(near)
     assert "| unable | refused |" in half[6]
+    assert "| as good | 0.495 of 2 (" in list(tables(found[:-2]))[5]
 
 
 def test_a_removed_block_of_a_digit_is_as_bright_as_on_average():
