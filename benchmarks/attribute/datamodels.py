@@ -214,7 +214,7 @@ def table(methods: dict[str, Scored]) -> Iterator[str]:
         mean = student_interval(np.array(each.correlations))
         explained = f"{each.explained} of {len(each.correlations)}" if each.explained >= 0 else ""
         yield (
-            f"| {name} | {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}] | {each.seconds:.0f} |"
+            f"| {name} | {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}] | {'' if np.isnan(each.seconds) else round(each.seconds)} |"
             f" {each.trainings or ''} | {explained} |"
         )
 
