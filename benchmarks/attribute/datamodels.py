@@ -212,9 +212,10 @@ def table(methods: dict[str, Scored]) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for name, each in methods.items():
         mean = student_interval(np.array(each.correlations))
+        spent = "" if np.isnan(each.seconds) else round(each.seconds)
         explained = f"{each.explained} of {len(each.correlations)}" if each.explained >= 0 else ""
         yield (
-            f"| {name} | {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}] | {'' if np.isnan(each.seconds) else round(each.seconds)} |"
+            f"| {name} | {mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}] | {spent} |"
             f" {each.trainings or ''} | {explained} |"
         )
 
