@@ -116,4 +116,4 @@ def test_the_small_benchmark_prints_tables_and_its_seed(monkeypatch, capsys, tmp
     assert "seed 4; shapiq left out" in told
     assert "| masks near the whole | flat, 20 players (1; 672) | hier, 20 players" in told
     assert "| Banzhaf values | gloss, process |" in told
-    assert "| Shapley values, process |" in told
+    assert "| Shapley values, gloss, process |" in told
