@@ -59,6 +59,7 @@ def printed(part: str, asked: argparse.Namespace, kept: Path, peers: Peers | Non
         yield f"{len(games)} games of 10 to 14 players: {'; '.join(games)}"
         yield "mean error ± standard error over games; masks, CPU seconds"
         yield from index_table(rows)
+        yield ""
         yield from coverage_table(rows)
 
 

@@ -185,7 +185,7 @@ def main() -> None:
             bits = np.packbits(masks, axis=1)
             seen.update(row.tobytes() for row in bits)
             tell("values", (*masks.shape, bits.tobytes()))
-            return np.frombuffer(pickle.load(sys.stdin.buffer))
+            return np.frombuffer(pickle.load(sys.stdin.buffer)).copy()  # some write into it
 
         begun = time.process_time()
         try:
