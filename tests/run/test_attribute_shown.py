@@ -18,7 +18,7 @@ from gloss.attribute.methods.proxy_spex import ProxySpex
 from gloss.attribute.methods.shapley import Shapley
 from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.result.measured import measure_sets
-from gloss.run.commands.attribute import count_masks, page_curves
+from gloss.run.commands.attribute import Spent, count_masks, page_curves
 from gloss.run.commands.attribution_values import PlannedValues, new_values_sentence
 from gloss.run.commands.attribution_view import (
     LOWERS,
@@ -104,7 +104,7 @@ def test_the_bar_has_a_total():
     def progress(done: int, total: int | None) -> None:
         seen.append((done, total))
 
-    counted = count_masks(game(), progress, 16)
+    counted = count_masks(game(), progress, Spent(), 16)
     Exact().attribute(counted, np.random.default_rng(0))
     assert seen[0] == (16, 16)
 

@@ -189,6 +189,63 @@ def test_behind_an_endpoint_nothing_is_asked_twice(tmp_path, capsys):
     assert tuple(record(tmp_path)["coefficients"]["mobius"][0]["players"]) == (2,)
 
 
+def test_a_proxy_proposes_and_what_it_gave_is_said(tmp_path, capsys):
+    """The embedded model is its own proxy: nothing is nearer."""
+    text = "import os\nfor name in os.listdir(path):\n    if name and path: print("
+    asked = AttributionQuestion(prompt=text, answer="name", other="path", unit="words")
+    options = AttributionSettings(budget=72, folder=tmp_path, proxy="embedded", seed=1)
+    report_attribution(asked, options)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "auto asks for up to 72 values" in printed
+    assert "The proxy embedded is asked for up to 2,048 values" in printed
+    [values] = re.findall(
+        r"([\d,]+) new values of the proxy took [\d.]+ CPU seconds, (\d+) of", printed
+    )
+    kept = record(tmp_path)
+    assert int(values[1]) >= kept["evaluations"]
+    assert kept["evaluations"] <= 72
+    assert kept["proxy"]["correlation"] == pytest.approx(1.0)
+    assert kept["proxy"]["used"]
+    assert kept["proxy"]["with_r2"][0]["value"] > kept["proxy"]["without_r2"][0]["value"] + 0.2
+    assert "From the same values R2 is" in printed
+    assert kept["proxy"]["name"] in next(tmp_path.glob("*.html")).read_text()
+    report_attribution(asked, options)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "0 values were new" in printed
+    assert "0 new values of the proxy" in printed
+    assert record(tmp_path) == kept
+    report_attribution(asked, AttributionSettings(budget=72, folder=tmp_path, seed=1))
+    assert len(list(tmp_path.glob("*.json"))) == 2
+
+
+def test_an_endpoint_has_a_proxy_here_and_is_asked_no_more_than_the_budget(tmp_path, capsys):
+    text = "the red fox and the old dog saw a cat"
+    with serve(answer="parrot") as server:
+        asked = AttributionQuestion(model="m", prompt=text, answer="fox", base_url=server.base_url)
+        options = AttributionSettings(budget=64, folder=tmp_path, proxy="embedded", proxy_budget=64)
+        report_attribution(asked, options)
+    assert record(tmp_path)["evaluations"] <= 64
+    assert len(list(tmp_path.glob("values-*"))) == 1
+    assert "the curves" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "method", "said"),
+    [
+        ({"components": "heads"}, "auto", "these players are not"),
+        ({"unit": "tokens"}, "auto", "has other tokens"),
+        ({"answer": ""}, "auto", "give --answer, or leave --proxy out"),
+        ({}, "lasso", "choose that, or leave --proxy out"),
+    ],
+)
+def test_a_proxy_that_cannot_play_is_refused(tmp_path, given, method, said):
+    asked = AttributionQuestion(**({"prompt": PROMPT, "answer": "i"} | given))
+    with pytest.raises(BadSettings, match=said):
+        report_attribution(
+            asked, AttributionSettings(method=method, folder=tmp_path, proxy="embedded")
+        )
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

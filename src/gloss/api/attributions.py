@@ -1,6 +1,6 @@
 """What acts together in a value, in a form that a notebook shows."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from operator import index
@@ -44,6 +44,7 @@ from gloss.run.commands.attribute import (
     page_curves,
     settle_for,
 )
+from gloss.run.commands.attribution_proxy import PROXY_VALUES, open_proxy
 from gloss.run.commands.training_runs import training_processes
 from gloss.run.methods import build_dataclass, build_method, installed_methods
 from gloss.run.sources import model_of_features
@@ -93,8 +94,8 @@ class Attribution:
     @property
     def text(self) -> str:
         """What was found, in words, and how far it explains the value."""
-        found = attribution_paragraph(self.interactions, self.value)
-        return " ".join([found, *self.named_game.told])
+        found, proxy = attribution_paragraph(self.interactions, self.value), self.interactions.proxy
+        return " ".join([found, *([proxy.sentence] if proxy else []), *self.named_game.told])
 
     @cached_property
     def table(self) -> RunTable:
@@ -187,6 +188,8 @@ def attribute_prompt(
 
     Raises BadSettings for a setting that neither has.
     """
+    asked = dict(asked)
+    proxy, proxy_budget = asked.pop("proxy", None), asked.pop("proxy_budget", PROXY_VALUES)
     jobs = asked.pop("jobs", 1)
     question, attributor = posed_question(asked, model, dictionary, method, seed)
     subject = None if isinstance(model, str | Path) else model
@@ -194,7 +197,12 @@ def attribute_prompt(
         raise BadSettings(
             "several jobs load the model each; give it by its name, or leave jobs out"
         )
-    return attribute_posed(question, attributor, subject, dictionary, seed, jobs)
+    opened = open_proxy(question, attributor, proxy)
+
+    def beside(named_game: NamedGame) -> Any:
+        return opened.beside(attributor, named_game, proxy_budget) if opened else attributor
+
+    return attribute_posed(question, attributor, subject, dictionary, seed, jobs, beside)
 
 
 def posed_question(
@@ -229,9 +237,14 @@ def attribute_posed(
     dictionary: "Dictionary | None",
     seed: int,
     jobs: int = 1,
+    beside: Callable[[NamedGame], Any] | None = None,
 ) -> Attribution:
-    """What is found; without a subject the model that the question names is loaded."""
+    """What is found; without a subject the model that the question names is loaded. `beside` makes
+    another method of the game.
+    """
     named_game = build_named_game(question, None, subject, dictionary)
+    if beside:
+        attributor = beside(named_game)
     known = Evaluations(named_game.game)
     with training_processes(named_game.game, jobs):
         found = attribute_game(attributor, known, np.random.default_rng(seed))

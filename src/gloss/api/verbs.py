@@ -217,9 +217,9 @@ def attribute(
 
     `settings` are those of `gloss attribute` (`answer`, `other`, `feature`, `value`, `unit`,
     `removal`, `other_prompts`, `components`, `features`, `data`, `base_url`, `examples`, `learner`,
-    `groups`, `jobs`) and those of the method, such as `budget` and `order`; see
-    `docs/attribute.md`. A `feature` may be one of a run, or a number beside a `dictionary`. Without
-    a `model` it is the run's, or the embedded one.
+    `groups`, `jobs`, and `proxy`, a smaller model, with its `proxy_budget`) and those of the
+    method, such as `budget` and `order`; see `docs/attribute.md`. A `feature` may be one of a run,
+    or a number beside a `dictionary`. Without a `model` it is the run's, or the embedded one.
 
     `prompts` are a file, texts, or mappings with `prompt`, `corrupted`, `answer` and `other`. With
     `components`, `features` or `unit="positions"` they are one question, whose value is the mean

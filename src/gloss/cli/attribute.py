@@ -118,6 +118,15 @@ def attribute(
         float | None,
         typer.Option(help="Share of the players that masks near the whole keep: 0.9 if left out."),
     ] = None,
+    proxy: Annotated[
+        str,
+        typer.Option(
+            help="A smaller model that proposes what matters; the one asked about disposes."
+        ),
+    ] = "",
+    proxy_budget: Annotated[
+        int, typer.Option(min=32, help="How many values the proxy gives.")
+    ] = 2048,
     folder: Annotated[Path, typer.Option(help="Where values, records and pages are kept.")] = Path(
         "runs/attribute"
     ),
@@ -162,7 +171,17 @@ def attribute(
         "learner": learner,
         "groups": groups,
     }
-    options = AttributionSettings(method, budget, order, near, jobs, folder, seed)
+    options = AttributionSettings(
+        method,
+        budget,
+        order,
+        near,
+        jobs,
+        folder,
+        seed,
+        proxy=proxy,
+        proxy_budget=proxy_budget,
+    )
     if passages or question or template or block > 1:
         given = asked | {"prompts": prompts}
         about = question_of_file(passages, question, template, given)

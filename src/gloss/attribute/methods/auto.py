@@ -9,7 +9,7 @@ are none, `gloss.attribute.solve.cross_fit` takes over, unless held-out masks sa
 better. R2 is stated for masks that keep half and for those near the whole.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -21,6 +21,7 @@ from gloss.attribute.game import (
     NEAR_KIND,
     OTHER_KIND,
     UNIFORM_KIND,
+    Evaluations,
     Game,
     ValuedMasks,
     as_evaluations,
@@ -34,9 +35,11 @@ from gloss.attribute.result.prediction_r2 import r2
 from gloss.attribute.solve.cross_fit import (
     FRESH,
     LASSO_ORDER,
+    NO_DECODERS,
     PARTS,
     RACED_PARTS,
     CrossFit,
+    Decoder,
     Sample,
     cross_fit,
     pursue,
@@ -103,7 +106,11 @@ class Auto:
 
         Raises BadInput for too few values.
         """
-        known = as_evaluations(game)
+        explored = self.explore(as_evaluations(game), rng)
+        return finish(self.cross(explored, rng), explored.masks)
+
+    def explore(self, known: Evaluations, rng: np.random.Generator) -> "Explored":
+        """Ask about masks until single fits predict them, or all is spent."""
         masks = MaskBudget(known, round(100 * self.near), min(self.budget, known.available))
         search, coded = DecoderSearch(self.order), None
         chosen = {True, False}  # kinds of atoms that predicted best: parities, conjunctions
@@ -116,19 +123,17 @@ class Auto:
         noisy = bool(noise and noise.deviation)
         for following in [*totals[1:], None]:
             if masks.whole and not noisy:
-                return finish(exact_interactions("auto", game.players, masks.uniform), masks)
+                return Explored(masks, exact_interactions("auto", known.players, masks.uniform))
             split = masks.split(coded)
             scarce = following is None and split.everything.masks.size <= MOST_CELLS
             if scarce and not noisy and (solved := search.solve(split, chosen, self.operations)):
-                return finish(judge_fits("auto", game.players, split, *solved, rng), masks)
+                return Explored(masks, judge_fits("auto", known.players, split, *solved, rng))
             sums = search.best(split, EARLY_OPERATIONS if following else self.operations, coded)
-            found = judge_fits("auto", game.players, split, *sums, rng)
+            found = judge_fits("auto", known.players, split, *sums, rng)
             if self.is_enough(found):
-                return finish(found, masks)
+                return Explored(masks, found)
             if following is None:
-                crossed, fit = judge_cross_fit(split, self.order, masks, rng)
-                better = is_as_good(fit, split, sums[0])
-                return finish(crossed if better else found, masks)
+                return Explored(masks, found, split, sums[0])
             chosen = {fit.parity for _, fit in sums[0] if isinstance(fit, AtomFit)}
             if (
                 following == totals[-1]
@@ -139,6 +144,19 @@ class Auto:
             masks.draw(following - (coded.cost if coded else 0), rng)
         raise AssertionError("the last round returns")
 
+    def cross(
+        self,
+        explored: "Explored",
+        rng: np.random.Generator,
+        more: Mapping[str, Decoder] = NO_DECODERS,
+    ) -> Interactions:
+        """The cross-fit of all decoders, and `more`, where that is needed and as good."""
+        split = explored.split
+        if split is None:
+            return explored.found
+        crossed, fit = judge_cross_fit(split, self.order, explored.masks, rng, more)
+        return crossed if is_as_good(fit, split, explored.before) else explored.found
+
     def is_enough(self, found: Interactions) -> bool:
         """Whether more masks are not needed: R2 is high among half-empty masks and near the
         whole.
@@ -147,6 +165,16 @@ class Auto:
         return trust.r2.value >= self.enough and (
             trust.near_n == 0 or not trust.near.value < self.enough
         )
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What single fits found, and the masks on which a cross-fit may do better."""
+
+    masks: MaskBudget
+    found: Interactions
+    split: MaskSplit | None = None  # None where nothing is left to do
+    before: WeightedFits = ()  # of the single fit, which know nothing of what is held out
 
 
 def finish(found: Interactions, masks: MaskBudget) -> Interactions:
@@ -166,7 +194,11 @@ def finish(found: Interactions, masks: MaskBudget) -> Interactions:
 
 
 def judge_cross_fit(
-    split: MaskSplit, order: int, masks: MaskBudget, rng: np.random.Generator
+    split: MaskSplit,
+    order: int,
+    masks: MaskBudget,
+    rng: np.random.Generator,
+    more: Mapping[str, Decoder] = NO_DECODERS,
 ) -> tuple[Interactions, CrossFit]:
     """The mean of several decoders' fits, judged on all masks by those that were not fitted to
     them.
@@ -174,7 +206,7 @@ def judge_cross_fit(
     everything, kinds = split.everything, split.kinds
     number = PARTS if everything.masks.size <= MOST_CELLS else RACED_PARTS
     parts = np.where(kinds == OTHER_KIND, -1, mask_parts(everything.masks, number))
-    crossed = cross_fit(Sample(everything, kinds), parts, order, EARLY_OPERATIONS, rng)
+    crossed = cross_fit(Sample(everything, kinds), parts, order, EARLY_OPERATIONS, rng, more)
     missed = everything.values - crossed.predicted
     judged: dict[int, Estimate] = {}
     for kind, kept in ((UNIFORM_KIND, 0.5), (NEAR_KIND, masks.percent / 100)):

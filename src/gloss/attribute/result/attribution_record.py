@@ -64,6 +64,7 @@ def interactions_record(found: Interactions) -> dict[str, Any]:
         },
         "near_r2": near_r2(trust),
         "noise": noise_row(trust),
+        "proxy": found.proxy.as_json() if found.proxy else None,
         "explained": trust.explained,
         "said": found.summary_sentence(),
     }

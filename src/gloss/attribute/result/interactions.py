@@ -20,6 +20,7 @@ from gloss.attribute.game import Noise
 from gloss.attribute.result.indices import Index, compute_index
 from gloss.attribute.result.measured import MeasuredSets
 from gloss.attribute.result.over_prompts import OverPrompts
+from gloss.attribute.result.proxy_screen import ProxyScreen
 from gloss.records import Estimate
 
 MISSING = Estimate.missing()
@@ -93,6 +94,7 @@ class Interactions:
     averages: Mapping[PlayerSet, Estimate] = field(default_factory=dict, repr=False)
     measured: MeasuredSets | None = field(default=None, repr=False)
     over_prompts: OverPrompts | None = field(default=None, repr=False)
+    proxy: ProxyScreen | None = None  # that proposed
 
     def __post_init__(self) -> None:
         for one in self.coefficients:

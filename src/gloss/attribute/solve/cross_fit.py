@@ -131,6 +131,7 @@ DECODERS: Mapping[str, Decoder] = {
     "lasso": decode_lasso,
     "bent lasso": decode_bent_lasso,
 }
+NO_DECODERS: Mapping[str, Decoder] = {}
 BENT = ("slopes", "bent conjunctions", "bent lasso")  # that need slopes
 
 
@@ -187,22 +188,25 @@ def cross_fit(
     order: int,
     operations: float,
     rng: np.random.Generator,
+    more: Mapping[str, Decoder] = NO_DECODERS,
 ) -> CrossFit:
-    """Fit every decoder to all but each part, and weigh them by how they predict that part.
+    """Fit every decoder, and `more` of them, to all but each part, and weigh them by how they
+    predict that part.
 
     `parts` says which part a mask is in; those below 0 are fitted to by all.
     """
     number = int(parts.max()) + 1
-    names = [
-        name for name in DECODERS if name not in BENT or sample.masks.masks.shape[1] <= MOST_PLAYERS
-    ]
+    few = sample.masks.masks.shape[1] <= MOST_PLAYERS
+    able = {name: each for name, each in DECODERS.items() if few or name not in BENT}
+    decoders = {**able, **more}
+    names = list(decoders)
     found: list[dict[str, Sequence[Fit]]] = []
     columns = {name: np.zeros(len(parts)) for name in names}
     shares = dict.fromkeys(names, 1.0)
     for part in range(number):
         own = parts == part
         rest = sample.part(~own)
-        fits = {name: DECODERS[name](rest, order, operations, rng) for name in shares}
+        fits = {name: decoders[name](rest, order, operations, rng) for name in shares}
         found.append(fits)
         for name, each in fits.items():
             columns[name][own] = predict_values(

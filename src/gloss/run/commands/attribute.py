@@ -4,9 +4,11 @@ keeps it: a record, a page, every value paid for.
 
 import json
 import math
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from time import process_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +53,12 @@ from gloss.pages.attribution_page import (
 from gloss.pages.number_format import format_decimal, format_interval, format_strength
 from gloss.records import Estimate, needs_of
 from gloss.run.chat_capabilities import print_key_use
+from gloss.run.commands.attribution_proxy import (
+    PROXY_VALUES,
+    lock_of,
+    open_proxy,
+    planned_of_proxy,
+)
 from gloss.run.commands.attribution_values import PlannedValues, new_values_sentence
 from gloss.run.commands.attribution_view import (
     average_column,
@@ -91,6 +99,16 @@ class AttributionSettings:
     folder: Path = Path("runs/attribute")
     seed: int = 0
     curves: bool = True  # on the page, which values are asked for
+    proxy: str = ""  # a smaller model that proposes
+    proxy_budget: int = PROXY_VALUES
+
+
+@dataclass
+class Spent:
+    """What a game cost so far."""
+
+    values: int = 0
+    seconds: float = 0.0  # of the processor
 
 
 @dataclass(frozen=True)
@@ -99,7 +117,7 @@ class CountingGame:
 
     game: Game
     progress: Progress
-    done: list[int]
+    spent: Spent
     total: int | None = None  # masks, as far as they are known beforehand
 
     @property
@@ -114,20 +132,24 @@ class CountingGame:
 
     def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The game's own, counted."""
-        return self._counted(self.game.values(masks))
+        return self._counted(lambda: self.game.values(masks))
 
     def values_again(
         self, masks: Bool[ndarray, "mask player"], time: int
     ) -> Float64[ndarray, " mask"]:
         """Another draw of each, counted."""
-        if isinstance(self.game, Redrawn):
-            return self._counted(self.game.values_again(masks, time))
+        again = self.game
+        if isinstance(again, Redrawn):
+            return self._counted(lambda: again.values_again(masks, time))
         return self.values(masks)
 
-    def _counted(self, found: Float64[ndarray, " mask"]) -> Float64[ndarray, " mask"]:
-        self.done[0] += len(found)
-        known = self.total if self.total and self.done[0] <= self.total else None
-        self.progress(self.done[0], known)
+    def _counted(self, ask: Callable[[], Float64[ndarray, " mask"]]) -> Float64[ndarray, " mask"]:
+        begun = process_time()
+        found = ask()
+        self.spent.seconds += process_time() - begun
+        self.spent.values += len(found)
+        known = self.total if self.total and self.spent.values <= self.total else None
+        self.progress(self.spent.values, known)
         return found
 
 
@@ -156,10 +178,13 @@ def report_attribution(
     if not isinstance(named_game.game, TableGame):
         out.print(planned.sentence(options.method, named_game.rows), highlight=False)
         bar = progress_bar("attribute", "values")
+    if options.proxy:
+        out.print(planned_of_proxy(options.proxy, options.proxy_budget), highlight=False)
     with bar as progress:
         kept = keep_attribution(question, named_game, attributor, options, progress, wait=wait)
     print_attribution(named_game, kept.found)
-    for note in named_game.told:
+    screened = [kept.found.proxy.sentence] if kept.found.proxy else []
+    for note in (*screened, *named_game.told):
         out.print(note, highlight=False, markup=False)
     where = f"record in {kept.record}, page in {kept.page.resolve().as_uri()}"
     out.print(f"{kept.paid}; {where}", highlight=False, markup=False, soft_wrap=True)
@@ -180,20 +205,32 @@ def keep_attribution(
     asked = (asdict(question), named_game.value, named_game.reading)
     name = result_key(*asked, question_content_hashes(question))
     planned = PlannedValues.of(attributor, named_game.game, curves=options.curves)
+    proxy = open_proxy(question, attributor, options.proxy)
+    spent, of_proxy = Spent(), Spent()
     values, writer = (
         options.folder / f"values-{name}",
         sole_writer(options.folder, wait=wait, of=name),
     )
-    with writer, training_processes(named_game.game, options.jobs):
+    processes = training_processes(named_game.game, options.jobs)
+    with writer, processes, lock_of(proxy, options.folder, wait=wait):
         game = keep_each_prompt(named_game.game, options.folder / f"prompts-{name}")
-        counted = count_masks(game, progress, planned.total)
+        counted = count_masks(game, progress, spent, planned.total)
         known = Evaluations(counted, values, values_in_batch(game))
         before, again = len(known), known.asked_again
+        if proxy:
+            attributor = proxy.beside(
+                attributor,
+                named_game,
+                options.proxy_budget,
+                options.folder,
+                lambda game: count_masks(game, ignore_progress, of_proxy),
+            )
         found = attribute_game(attributor, known, np.random.default_rng(options.seed))
         new, again = len(known) - before, known.asked_again - again
         rng = np.random.default_rng(options.seed)
         lines = page_curves(known, found, rng) if options.curves else []
-        record = options.folder / f"{options.method}-{name}.json"
+        beside = f"-{proxy.values_name}" if proxy else ""
+        record = options.folder / f"{options.method}-{name}{beside}.json"
         settings = asdict(options) | {"folder": str(options.folder)}
         del settings["jobs"]  # values do not depend on it
         content = attribution_record(question, settings, named_game, found)
@@ -201,6 +238,8 @@ def keep_attribution(
         page = record.with_suffix(".html")
         write_attribution_page(page, attribution_page(question, named_game, found, lines))
     paid = new_values_sentence(new, again, len(known) - before - new)
+    if proxy:
+        paid = f"{proxy_cost(spent, of_proxy)} {paid}"
     return KeptAttribution(found, record, page, paid)
 
 
@@ -293,7 +332,7 @@ def attributor_settings(options: AttributionSettings) -> dict[str, Any]:
     return chosen
 
 
-def count_masks(game: Game, progress: Progress, total: int | None) -> Game:
+def count_masks(game: Game, progress: Progress, spent: Spent, total: int | None = None) -> Game:
     """The game with a count.
 
     A table, and a game with slopes, stay what they are, because methods look for that.
@@ -301,7 +340,15 @@ def count_masks(game: Game, progress: Progress, total: int | None) -> Game:
     return (
         game
         if isinstance(game, TableGame) or hasattr(game, "gradients")
-        else CountingGame(game, progress, [0], total)
+        else CountingGame(game, progress, spent, total)
+    )
+
+
+def proxy_cost(spent: Spent, of_proxy: Spent) -> str:
+    """What new values took, of the proxy and of the model that was asked."""
+    return (
+        f"{of_proxy.values:,} new values of the proxy took {of_proxy.seconds:.1f} CPU seconds,"
+        f" {spent.values:,} of the model {spent.seconds:.1f}."
     )
 
 
@@ -364,6 +411,7 @@ def attribution_page(
     facts = ({"model": question.model} if question.model else {}) | {
         "value": named_game.value,
         **({"what is removed": " ".join(named_game.told)} if named_game.told else {}),
+        **({"proxy": found.proxy.sentence} if found.proxy else {}),
         "method": found.method,
         "players": f"{len(found.players):,} {question.players_kind}",
         "evaluations": f"{found.evaluations:,}, {found.failed} failed",

@@ -10,6 +10,7 @@ from gloss.attribute.mask_budget import MOST_AGAIN
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.exact import Exact
 from gloss.attribute.methods.occlusion import Occlusion
+from gloss.attribute.methods.proxied import Proxied
 from gloss.attribute.result.removal_curves import values_at_most
 
 
@@ -27,7 +28,7 @@ class PlannedValues:
             return PlannedValues(0, 0)
         players = len(game.players)
         own = method_values(attributor, players)
-        if own is not None and not isinstance(attributor, Auto | Exact):
+        if own is not None and not isinstance(attributor, Auto | Exact | Proxied):
             own = min(own + most_beside(game, own), 2**players + MOST_AGAIN)
         drawn = curves and not costs_money(game)
         return PlannedValues(own, values_at_most(players) if drawn else 0)
@@ -53,7 +54,7 @@ def method_values(attributor: Any, players: int) -> int | None:
     match attributor:
         case Exact():
             return everything + MOST_AGAIN
-        case Auto():
+        case Auto() | Proxied():
             # where the budget pays for all masks, those that are asked about again come on top
             whole = attributor.budget >= everything
             return everything + MOST_AGAIN if whole else attributor.budget
