@@ -9,9 +9,9 @@ from known import names
 from gloss.attribute.game import Evaluations, FunctionGame
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.proxied import Proxied
-from gloss.attribute.players.aligned_players import AlignedGame
 from gloss.attribute.question import NamedGame
 from gloss.errors import BadInput, BadSettings, Mismatch
+from gloss.run.commands.attribution_proxy import AlignedGame
 
 PLAYERS = 24
 

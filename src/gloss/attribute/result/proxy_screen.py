@@ -1,5 +1,6 @@
 """What a proxy gave to an attribution, and what it cost: said whether it helped or not."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ class ProxyScreen:
         """All of it."""
         near = (
             f", {self.near_correlation:.2f} near the whole"
-            if is_number(self.near_correlation)
+            if not math.isnan(self.near_correlation)
             else ""
         )
         half = [f"{each[0].value:.2f}" for each in (self.with_r2, self.without_r2)]
@@ -34,7 +35,7 @@ class ProxyScreen:
             f" {self.own_r2:.2f}) correlates {self.correlation:.2f} among masks that keep"
             f" half{near}. From the same values R2 is {half[0]} with it and {half[1]} without"
         )
-        if is_number(self.with_r2[1].value):
+        if not math.isnan(self.with_r2[1].value):
             ends = [f"{each[1].value:.2f}" for each in (self.with_r2, self.without_r2)]
             said += f", near the whole {ends[0]} and {ends[1]}"
         return f"{said}{'' if self.used else '; that is no clear gain, so it is left out'}."
@@ -44,15 +45,10 @@ class ProxyScreen:
         return {name: plain(value) for name, value in asdict(self).items()}
 
 
-def is_number(value: float) -> bool:
-    """Whether it is one."""
-    return value == value
-
-
 def plain(value: Any) -> Any:
     """As JSON holds it."""
     if isinstance(value, dict):
         return {name: plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
-    return None if isinstance(value, float) and not is_number(value) else value
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -6,14 +6,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy import ndarray
+
 from gloss.attribute.game import Evaluations, Game
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.proxied import Proxied
-from gloss.attribute.players.aligned_players import AlignedGame
 from gloss.attribute.players.prompt_parts import PromptUnit, Removal
 from gloss.attribute.question import AttributionQuestion, NamedGame
 from gloss.attribute.values import AttributedValue
-from gloss.errors import BadSettings
+from gloss.errors import BadSettings, Mismatch
 from gloss.run.keys import result_key
 from gloss.run.sources import NamedModel
 from gloss.store.lock import sole_writer
@@ -44,6 +47,44 @@ def refuse_proxy(question: AttributionQuestion, attributor: Any) -> None:
 
 
 @dataclass(frozen=True)
+class AlignedGame:
+    """A game under the players of another: one of its own is kept where all of theirs that share
+    text with it are.
+    """
+
+    game: Game
+    players: tuple[str, ...]  # the other's
+    shares: Bool[ndarray, "own other"]  # whether the two have characters in common
+
+    @staticmethod
+    def of(game: Game, own: NamedGame, other: NamedGame) -> "AlignedGame":
+        """Players of `own`, which `game` values, under those of `other`.
+
+        Raises Mismatch where one of them has no text.
+        """
+        mine, theirs = players_of_characters(own), players_of_characters(other)
+        shares = np.zeros((len(own.game.players), len(other.game.players)), np.bool_)
+        for one, another in zip(mine, theirs, strict=False):
+            if one is not None and another is not None:
+                shares[one, another] = True
+        if not (shares.any(axis=0).all() and shares.any(axis=1).all()):
+            raise Mismatch(
+                "the proxy cuts this prompt into other players than the model, some of which share"
+                " no text; give --unit words, sentences or lines, or leave --proxy out"
+            )
+        return AlignedGame(game, other.game.players, shares)
+
+    def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
+        """The game's own, of its players that are left whole."""
+        return self.game.values(~((~masks) @ self.shares.T))
+
+
+def players_of_characters(named: NamedGame) -> list[int | None]:
+    """The player of each character of the prompt; None where it is no player's."""
+    return [player for text, player in named.text for _ in text]
+
+
+@dataclass(frozen=True)
 class OpenedProxy:
     """A proxy that reads the same prompt, with its own players."""
 
@@ -66,7 +107,7 @@ class OpenedProxy:
         source = NamedModel.of(name, question.device, question.dtype)
         named = build_subject_game(its, source.load(), load_no_dictionary)
         key = result_key(asdict(its), named.value, named.reading, [source.content])
-        return OpenedProxy(named, short_name(name), values_name=f"proxy-{key}")
+        return OpenedProxy(named, last_part(name), values_name=f"proxy-{key}")
 
     def lock(self, folder: Path, *, wait: bool) -> AbstractContextManager[Any]:
         """Held while values are added to its file."""
@@ -120,6 +161,6 @@ def load_no_dictionary(source: str) -> "Dictionary":
     raise BadSettings(f"{source}: a proxy reads no dictionary; leave --proxy out")
 
 
-def short_name(model: str) -> str:
+def last_part(model: str) -> str:
     """The last part of a path or of a name on the hub."""
     return model.rstrip("/").rpartition("/")[2]
