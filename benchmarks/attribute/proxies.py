@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.attribute import comments
-from benchmarks.attribute.near import KEPT, Truth
+from benchmarks.attribute.predictions import KEPT, Truth
 from benchmarks.quality.data import found
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.proxied import Proxied
@@ -76,7 +76,7 @@ def main() -> None:
                 for (v, n, what), each in rows.items()
                 if (v, n) == (values, name)
             }
-            lost = own["half kept"] - np.array(rows[values, "auto", "half kept"])
+            lost = own["half"] - np.array(rows[values, "auto", "half"])
             print(
                 values,
                 name,
