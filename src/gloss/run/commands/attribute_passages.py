@@ -34,6 +34,7 @@ from gloss.run.commands.attribute import (
     question_content_hashes,
 )
 from gloss.run.commands.levels_view import passages_page, print_levels
+from gloss.run.commands.training_runs import training_processes
 from gloss.run.keys import result_key
 from gloss.run.methods import build_method
 from gloss.run.progress import out, progress_bar
@@ -158,7 +159,8 @@ def report_passages(
     )
     with sole_writer(options.folder, wait=wait, of=name):
         known = list[Evaluations]()
-        with progress_bar("attribute", "values") as progress:
+        nothing_trains = training_processes(named_game.game, options.jobs)
+        with progress_bar("attribute", "values") as progress, nothing_trains:
             game = count_masks(named_game.game, progress, by_levels.budget)
             keep = partial(keep_values, options.folder, name, known)
             found = by_levels.attribute(game, tree, options.seed, keep)
