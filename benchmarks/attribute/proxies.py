@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.attribute import comments
-from benchmarks.attribute.predictions import KEPT, Truth
+from benchmarks.attribute.predictions import KEPT
 from benchmarks.quality.data import found
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.proxied import Proxied
@@ -51,7 +51,7 @@ def main() -> None:
     for number in rng.permutation(len(texts))[: asked.games].tolist():
         game = comments.game(model, texts[number])
         truths = {
-            kind: Truth(masks, game.values(masks))
+            kind: (masks, game.values(masks))
             for kind, kept in KEPT.items()
             for masks in [rng.random((FRESH, len(game.players))) < kept]
         }
@@ -62,8 +62,10 @@ def main() -> None:
                 beside = Proxied(comments.game(proxy, texts[number]), auto, 1024, name)
                 told[name] = beside.attribute(game, np.random.default_rng(seed))
             for name, each in told.items():
-                for kind, truth in truths.items():
-                    rows.setdefault((values, name, kind), []).append(truth.r2(each))
+                for kind, (masks, true) in truths.items():
+                    rows.setdefault((values, name, kind), []).append(
+                        1 - float(np.square(true - each.predict(masks)).mean() / true.var())
+                    )
                 if each.proxy:
                     rows.setdefault((values, name, "used"), []).append(each.proxy.used)
                     rows.setdefault((values, name, "r"), []).append(each.proxy.correlation)
