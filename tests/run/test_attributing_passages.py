@@ -158,6 +158,12 @@ def test_settings_of_passages_need_passages_and_a_method_needs_a_budget():
         levels_attributor(AttributionSettings(method="exact"), 1)
 
 
+def test_a_proxy_is_refused_beside_passages(passages):
+    asked = question_of_file(str(passages), "Who?", "", {"answer": "a"})
+    with pytest.raises(BadSettings, match="--proxy is not read beside --passages"):
+        report_passages(asked, AttributionSettings(proxy="embedded"))
+
+
 def test_files_of_passages(tmp_path):
     lines = tmp_path / "lines.txt"
     lines.write_text("One here.\nAnother.\n")

@@ -148,6 +148,8 @@ def report_passages(
 
     Raises BadInput, BadSettings, Mismatch, and Busy for one at a time.
     """
+    if options.proxy:
+        raise BadSettings("--proxy is not read beside --passages; leave it out")
     by_levels = levels_attributor(options, block)
     asked = asked.settle(options.seed)
     named_game, tree = asked.build(options.folder)
