@@ -94,6 +94,16 @@ def players_from_bits(code: int, players: list[int]) -> PlayerSet:
     return tuple(player for index, player in enumerate(players) if code >> index & 1)
 
 
+def add_coefficients(
+    one: dict[PlayerSet, float], other: dict[PlayerSet, float]
+) -> dict[PlayerSet, float]:
+    """The coefficients of the sum of two functions, in the basis that both are in."""
+    found = dict(one)
+    for each, value in other.items():
+        found[each] = found.get(each, 0.0) + value
+    return found
+
+
 def drop_zero_coefficients(coefficients: dict[PlayerSet, float]) -> dict[PlayerSet, float]:
     """Without what rounding left of zeros, and small sets first."""
     largest = max(map(abs, coefficients.values()), default=0.0)

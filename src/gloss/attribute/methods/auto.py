@@ -9,14 +9,14 @@ are none, `gloss.attribute.solve.cross_fit` takes over, unless held-out masks sa
 better. R2 is stated for masks that keep half and for those near the whole.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 
 import numpy as np
 
-from gloss.attribute.bases import Basis
+from gloss.attribute.bases import Basis, PlayerSet, add_coefficients
 from gloss.attribute.game import (
     NEAR_KIND,
     OTHER_KIND,
@@ -50,6 +50,7 @@ from gloss.attribute.solve.lasso_path import (
     fit_at_penalty,
     sets_on_a_path,
 )
+from gloss.attribute.solve.process_fit import ProcessFit, smooth_rest
 from gloss.attribute.solve.sparse_regression import (
     MOST_CELLS,
     Atom,
@@ -216,7 +217,13 @@ def judge_cross_fit(
         less = crossed.disagreement(fresh) if own.any() else 0.0
         judged[kind] = r2(values, predicted, rng, less=less, wider=SHARED_MASKS)
     uniform, near = kinds == UNIFORM_KIND, kinds == NEAR_KIND
-    coefficients = sum_fits(crossed.fits)
+    smooth = [(share, fit) for share, fit in crossed.fits if isinstance(fit, ProcessFit)]
+    coefficients = sum_fits([each for each in crossed.fits if not isinstance(each[1], ProcessFit)])
+    rest = None
+    if smooth:
+        told = with_parts(sets_of_interest(coefficients, masks.players))
+        rest = smooth_rest(smooth, told, rng.random((FRESH, masks.players)) < 0.5)
+        coefficients = add_coefficients(coefficients, rest.listed)
     sets = sets_of_interest(coefficients, masks.players)
     found = Interactions(
         players=masks.known.players,
@@ -234,8 +241,16 @@ def judge_cross_fit(
         evaluations=len(everything.values),
         failed=everything.failed,
         averages=average_effects(coefficients, sets, everything.masks[uniform], missed[uniform]),
+        rest=rest,
     )
     return found, crossed
+
+
+def with_parts(sets: Iterable[PlayerSet]) -> set[PlayerSet]:
+    """These sets and all that lie in them."""
+    return {
+        part for one in sets for size in range(1, len(one) + 1) for part in combinations(one, size)
+    }
 
 
 def is_as_good(crossed: CrossFit, split: MaskSplit, before: WeightedFits) -> bool:

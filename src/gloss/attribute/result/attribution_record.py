@@ -11,6 +11,7 @@ from gloss.attribute.result.interaction_terms import (
     InteractionTerm,
     player_terms,
     set_terms,
+    share_of_rest,
     variation_shares,
 )
 from gloss.attribute.result.interactions import Faithfulness, Interactions
@@ -48,6 +49,7 @@ def interactions_record(found: Interactions) -> dict[str, Any]:
         "single_players": [term_row(term) for term in player_terms(found)],
         "sets": [term_row(term) for term in set_terms(found)],
         "share_of_variation": {str(size): share for size, share in variation_shares(found).items()},
+        "share_of_many_sets": share_of_rest(found),
         "coefficients": {
             "mobius": coefficient_rows(own),
             "fourier": coefficient_rows(found.into(Basis.FOURIER)),

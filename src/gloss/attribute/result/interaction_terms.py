@@ -259,11 +259,16 @@ def nonempty_subsets(one: PlayerSet) -> list[PlayerSet]:
 
 def variation_shares(found: Interactions) -> dict[int, float]:
     """The share of the variation of all that was found that sets of each size make up, over masks
-    that keep half; nothing where nothing varies.
+    that keep half; nothing where nothing varies. What they lack of 1 is the rest, in many sets.
     """
     energy: dict[int, float] = {}
     for one, value in found.into(Basis.FOURIER).coefficients.items():
         if one:
             energy[len(one)] = energy.get(len(one), 0.0) + value**2
-    total = sum(energy.values())
+    total = sum(energy.values()) + (found.rest.variance if found.rest else 0.0)
     return {size: energy[size] / total for size in sorted(energy)} if total else {}
+
+
+def share_of_rest(found: Interactions) -> float:
+    """The share of that variation that lies in many sets, none of which is told."""
+    return 1 - sum(variation_shares(found).values()) if found.rest else 0.0

@@ -5,7 +5,9 @@ values.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Bool, Float64
 from numpy import ndarray
 
@@ -72,10 +74,24 @@ class Faithfulness:
         return self.near_n > 0 and most > 0 and self.near.value < EXPLAINED_R2 * most
 
 
+@runtime_checkable
+class Rest(Protocol):
+    """A function of masks, 0 in the mean over all, that has no share in the sets that are told."""
+
+    @property
+    def variance(self) -> float:
+        """Over all masks."""
+        ...
+
+    def predict(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
+        """What it adds to the value of each mask."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Interactions:
     """A game as a sum over sets of players: the value is the sum of coefficients times what the
-    basis makes of each set.
+    basis makes of each set, and a rest of which no set is worth listing, where there is one.
     """
 
     players: tuple[str, ...]
@@ -95,6 +111,8 @@ class Interactions:
     measured: MeasuredSets | None = field(default=None, repr=False)
     over_prompts: OverPrompts | None = field(default=None, repr=False)
     proxy: ProxyScreen | None = None  # that proposed
+    # what is predicted beside the coefficients: many sets, each of which does little
+    rest: Rest | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for one in self.coefficients:
@@ -118,7 +136,7 @@ class Interactions:
         )
 
     def index(self, index: Index, order: int = 2) -> dict[PlayerSet, float]:
-        """An index of all sets of up to `order` players, in closed form.
+        """An index of all sets of up to `order` players, in closed form; of the coefficients alone.
 
         Raises BadSettings, BadInput.
         """
@@ -139,21 +157,29 @@ class Interactions:
         energy, kept = (
             sum(value**2 for one, value in each.items() if one) for each in (series, small)
         )
+        energy += self.rest.variance if self.rest else 0.0
         truncated = replace(
             self,
             coefficients=convert_basis(small, Basis.FOURIER, Basis.MOBIUS),
             basis=Basis.MOBIUS,
             stability={},
+            rest=None,
         )
         return truncated, kept / energy if energy else math.nan
 
     def predict(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
-        """The value that the coefficients give each mask."""
-        return evaluate_coefficients(dict(self.coefficients), self.basis, masks)
+        """The value that the coefficients give each mask, and the rest."""
+        found = evaluate_coefficients(dict(self.coefficients), self.basis, masks)
+        return found + self.rest.predict(masks) if self.rest else found
 
     def changes(self, mask: Bool[ndarray, " player"]) -> Float64[ndarray, " player"]:
-        """What the coefficients make of each player, alone, leaving the mask or entering it."""
-        return changes_by_player(dict(self.coefficients), self.basis, mask)
+        """What is predicted of each player, alone, leaving the mask or entering it."""
+        found = changes_by_player(dict(self.coefficients), self.basis, mask)
+        if self.rest is None:
+            return found
+        near = np.concatenate([mask[None], mask ^ np.eye(len(mask), dtype=np.bool_)])
+        values = self.rest.predict(near)
+        return found + values[1:] - values[0]
 
     def strongest(self, count: int, least_order: int = 1) -> list[tuple[PlayerSet, float]]:
         """The sets of `least_order` players or more whose coefficients are largest in size."""

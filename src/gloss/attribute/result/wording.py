@@ -12,6 +12,7 @@ from gloss.attribute.result.interaction_terms import (
     InteractionTerm,
     player_terms,
     set_terms,
+    share_of_rest,
     told_players,
     variation_shares,
 )
@@ -166,6 +167,7 @@ def shares_sentence(found: Interactions) -> str:
         "single players": shares.get(1, 0.0),
         "pairs": shares.get(2, 0.0),
         "larger sets": sum(share for size, share in shares.items() if size > 2),
+        "many sets that do little": share_of_rest(found),
     }
     said = [f"{name} make up {share_in_percent(share)}" for name, share in each.items() if share]
     return f"Of the variation that was found {', '.join(said)}." if said else ""

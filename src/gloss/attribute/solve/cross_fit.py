@@ -17,6 +17,7 @@ from scipy.optimize import nnls
 from gloss.attribute.game import NEAR_KIND, OTHER_KIND, UNIFORM_KIND, ValuedMasks
 from gloss.attribute.solve.boosted_trees import BoostingSettings, boost_trees
 from gloss.attribute.solve.lasso_path import choose_penalty, fit_at_penalty
+from gloss.attribute.solve.process_fit import MOST_MASKS, ProcessFit
 from gloss.attribute.solve.size_slopes import MOST_PLAYERS, SlopesFit, fit_slopes
 from gloss.attribute.solve.sparse_regression import (
     Atom,
@@ -122,7 +123,16 @@ def decode_bent_lasso(
     return [*begun, *decode_lasso(rest, order, operations, rng)]
 
 
+def decode_process(
+    sample: Sample, order: int, operations: float, rng: np.random.Generator
+) -> list[Fit]:
+    """What is smooth: values are alike where masks differ in few players."""
+    fit = ProcessFit.of(sample.masks, rng)
+    return [fit] if fit else []
+
+
 DECODERS: Mapping[str, Decoder] = {
+    "process": decode_process,
     "slopes": decode_slopes,
     "trees": decode_trees,
     "parities": decode_parities,
@@ -132,7 +142,8 @@ DECODERS: Mapping[str, Decoder] = {
     "bent lasso": decode_bent_lasso,
 }
 NO_DECODERS: Mapping[str, Decoder] = {}
-BENT = ("slopes", "bent conjunctions", "bent lasso")  # that need slopes
+# that learn a number or more for each player
+BENT = ("slopes", "bent conjunctions", "bent lasso", "process")
 
 
 def slopes_and_rest(
@@ -198,6 +209,8 @@ def cross_fit(
     number = int(parts.max()) + 1
     few = sample.masks.masks.shape[1] <= MOST_PLAYERS
     able = {name: each for name, each in DECODERS.items() if few or name not in BENT}
+    if len(parts) > MOST_MASKS:
+        able.pop("process", None)
     decoders = {**able, **more}
     names = list(decoders)
     found: list[dict[str, Sequence[Fit]]] = []

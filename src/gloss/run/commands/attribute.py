@@ -31,6 +31,7 @@ from gloss.attribute.result.interaction_terms import (
     InteractionTerm,
     player_terms,
     set_terms,
+    share_of_rest,
     variation_shares,
 )
 from gloss.attribute.result.interactions import MISSING, Faithfulness, Interactions
@@ -407,7 +408,7 @@ def attribution_page(
     lines: list[RemovalCurve],
 ) -> AttributionPage:
     """What the page shows."""
-    shares = variation_shares(found)
+    shares: dict[int | str, float] = {**variation_shares(found), "many": share_of_rest(found)}
     facts = ({"model": question.model} if question.model else {}) | {
         "value": named_game.value,
         **({"what is removed": " ".join(named_game.told)} if named_game.told else {}),
@@ -416,7 +417,7 @@ def attribution_page(
         "players": f"{len(found.players):,} {question.players_kind}",
         "evaluations": f"{found.evaluations:,}, {found.failed} failed",
         "variation by size of set": ", ".join(
-            f"{size}: {share_in_percent(share)}" for size, share in shares.items()
+            f"{size}: {share_in_percent(share)}" for size, share in shares.items() if share
         ),
     }
     drawn = tuple(
