@@ -187,8 +187,11 @@ def test_components_are_ablated_behind_the_prompt_too(read, removal):
     prompt, answer = [*front, *read.encode(PROMPT)], read.encode(ANSWERS["several"])
     site = read.site("mlp_out.0")
     clean = read.run(torch.tensor([prompt]), read=[site]).activations[site]
-    instead = clean.mean((0, 1)) if removal == "mean" else torch.zeros(clean.shape[2])
     whole = torch.tensor([[*prompt, *answer]])
+    instead = torch.zeros(whole.shape[1], clean.shape[2])
+    if removal == "mean":  # that of all behind the front token, which keeps its own
+        instead[:] = clean[:, 1:].mean((0, 1))
+        instead[0] = clean[0, 0]
     logits = read.run(whole, edits={site: lambda x: instead.expand_as(x)}, logits=True).logits
     said = logits[0, len(prompt) - 1 : -1].double().log_softmax(1)
     assert game.values(masks) == pytest.approx(

@@ -417,6 +417,10 @@ class Evaluations:
         self._used_again.update(key for key in keys if key in self._again)
         return np.array([self._again.get(key, [np.nan])[-1] for key in keys])
 
+    def masks_asked_again(self) -> Bool[ndarray, "mask player"]:
+        """Those that were asked about more than once, here or in an earlier run, in that order."""
+        return self._unpacked(list(self._again))
+
     def noise(self) -> Noise | None:
         """What masks that were valued more than once say; None where none was."""
         groups = [[self._known[key], *more] for key, more in self._again.items()]

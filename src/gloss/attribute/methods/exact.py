@@ -63,7 +63,9 @@ def judge_by_asking_again(
     """The same, with how well first values predict those of the same masks when they are asked
     about again, where these differ: a noisy game is not known whole.
     """
-    known.ask_again(all_masks(len(known.players))[:TRIED_AGAIN])
+    before = known.masks_asked_again()[:TRIED_AGAIN]
+    first = all_masks(len(known.players))[:TRIED_AGAIN]
+    known.ask_again(before if len(before) == len(first) else first)
     noise = known.noise()
     if not (noise and noise.deviation):
         return replace(found, faithfulness=replace(found.faithfulness, noise=noise))

@@ -27,6 +27,7 @@ from gloss.errors import BadSettings
 from gloss.pages.passages_page import write_passages_page
 from gloss.run.commands.attribute import (
     AttributionSettings,
+    Spent,
     attributor_settings,
     count_masks,
     endpoint_game,
@@ -163,7 +164,7 @@ def report_passages(
         known = list[Evaluations]()
         nothing_trains = training_processes(named_game.game, options.jobs)
         with progress_bar("attribute", "values") as progress, nothing_trains:
-            game = count_masks(named_game.game, progress, by_levels.budget)
+            game = count_masks(named_game.game, progress, Spent(), by_levels.budget)
             keep = partial(keep_values, options.folder, name, known)
             found = by_levels.attribute(game, tree, options.seed, keep)
         print_levels(named_game, found)
