@@ -9,6 +9,7 @@ since nothing before that place says its number.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,6 +79,18 @@ def game(subject: Subject, some: list[Choice], components: Components) -> Ablati
     right, wrong = (tuple((one[index],) for one in some) for index in (1, 2))
     measure = LogitDifference(right, wrong)
     return AblationGame(subject, components, pad_token_rows(rows), measure)
+
+
+def head_games() -> Iterator[tuple[str, AblationGame]]:
+    """The kind, and the game of all heads on two pairs of prompts; none without the data."""
+    folder, prompts = found("tinystories-656k"), found("circuit-prompts")
+    if folder is None or prompts is None:
+        print("heads: GLOSS_DATA has no folders tinystories-656k and circuit-prompts")
+        return
+    subject = Subject.load(folder, device="cpu")
+    for kind in ("simple", "nounpp"):
+        choices = [one for both in twins(subject, prompts, kind)[:2] for one in both]
+        yield kind, game(subject, choices, Heads.of(subject))
 
 
 def accuracy(subject: Subject, some: list[tuple[Choice, Choice]]) -> str:

@@ -36,13 +36,13 @@ from gloss.attribute.methods.lasso import Lasso
 from gloss.attribute.players.example_file import Example
 from gloss.attribute.players.fine_tuning import (
     FineTuningGame,
-    behind,
     fine_tuned,
     learned_text,
     learning_loss,
     one_thread,
     trained_weights,
 )
+from gloss.attribute.players.prompt_parts import spaced_answer
 from gloss.attribute.players.subject_games import answer_tokens, prompt_behind_front
 from gloss.models.subject import Subject
 from gloss.statistics.intervals import student_interval
@@ -69,7 +69,7 @@ def fine_tuning_game(
     subject: Subject, examples: Sequence[Example], prompt: str, learner: FineTune = LEARNER
 ) -> FineTuningGame:
     """How much likelier the first label is than the second behind the prompt, in nats."""
-    answers = [(answer_tokens(subject, behind(prompt, label), prompt),) for label in LABELS]
+    answers = [(answer_tokens(subject, spaced_answer(prompt, label), prompt),) for label in LABELS]
     return FineTuningGame(
         tuple(example.name for example in examples),
         subject,

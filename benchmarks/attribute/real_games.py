@@ -18,7 +18,7 @@ from benchmarks.attribute.whole_games import of_prompts, smollm2
 from benchmarks.quality.data import found
 from gloss.attribute.game import Evaluations, FunctionGame, Game
 from gloss.attribute.measures import LogProbability, pad_token_rows
-from gloss.attribute.players.model_components import AblationGame, Components, Heads, Sublayers
+from gloss.attribute.players.model_components import AblationGame, Components, Sublayers
 from gloss.attribute.players.prompt_games import PromptGame
 from gloss.attribute.players.prompt_parts import PromptUnit
 from gloss.attribute.players.subject_games import answer_tokens, cut_prompt
@@ -150,14 +150,7 @@ def of_heads() -> Iterator[tuple[str, Game]]:
     for layers in (heads.THREE_LAYERS, ()):
         game = heads.game(subject, heads.fixed_prompts(), layers)
         yield f"embedded {len(game.players)} heads", game
-    folder, prompts = found("tinystories-656k"), found("circuit-prompts")
-    if folder is None or prompts is None:
-        print("heads: GLOSS_DATA has no folders tinystories-656k and circuit-prompts")
-        return
-    subject = Subject.load(folder, device="cpu")
-    for kind in ("simple", "nounpp"):
-        pairs = agreement.twins(subject, prompts, kind)[:2]
-        game = agreement.game(subject, [one for both in pairs for one in both], Heads.of(subject))
+    for kind, game in agreement.head_games():
         yield f"agreement {kind} heads", game
 
 

@@ -26,8 +26,9 @@ from gloss.attribute.game import Evaluations, Game
 from gloss.attribute.levels.by_levels import ByLevels, told_parts
 from gloss.attribute.levels.part_tree import GroupedGame, PartTree
 from gloss.attribute.methods.auto import Auto
-from gloss.attribute.players.passage_text import ContextPassage, PassagePrompt, spaced_answer
+from gloss.attribute.players.passage_text import ContextPassage, PassagePrompt
 from gloss.attribute.players.prompt_games import PromptGame
+from gloss.attribute.players.prompt_parts import spaced_answer
 from gloss.attribute.players.subject_games import build_measure, cut_into_players
 from gloss.attribute.question import AttributionQuestion
 from gloss.attribute.result.interaction_terms import player_terms, set_terms, told_players

@@ -20,7 +20,6 @@ from benchmarks.quality.data import found
 from gloss.attribute.bases import all_masks
 from gloss.attribute.game import Evaluations, FunctionGame, Game
 from gloss.attribute.measures import LogitDifference, LogProbability, measure_rows
-from gloss.attribute.players.model_components import Heads
 from gloss.attribute.players.subject_games import answer_tokens
 from gloss.attribute.players.training_examples import (
     LogisticGame,
@@ -134,15 +133,7 @@ def of_heads() -> Iterator[tuple[str, str, Game]]:
     """The embedded subject's that copy names, and a small model's that make verbs agree."""
     subject = heads.embedded()
     yield "heads", "embedded", heads.game(subject, heads.fixed_prompts(), heads.THREE_LAYERS)
-    folder, prompts = found("tinystories-656k"), found("circuit-prompts")
-    if folder is None or prompts is None:
-        print("heads: GLOSS_DATA has no folders tinystories-656k and circuit-prompts")
-        return
-    subject = Subject.load(folder, device="cpu")
-    for kind in ("simple", "nounpp"):
-        pairs = agreement.twins(subject, prompts, kind)[:2]
-        choices = [one for both in pairs for one in both]
-        game = agreement.game(subject, choices, Heads.of(subject))
+    for kind, game in agreement.head_games():
         yield "heads", f"agreement {kind}", FirstPlayers(game, 14)
 
 

@@ -13,11 +13,11 @@ from gloss.attribute.learners import FineTune
 from gloss.attribute.players.example_file import Example, group_examples
 from gloss.attribute.players.fine_tuning import (
     FineTuningGame,
-    behind,
     build_fine_tuning_game,
     fine_tuned,
     learned_text,
 )
+from gloss.attribute.players.prompt_parts import spaced_answer
 from gloss.attribute.question import AttributionQuestion
 from gloss.errors import BadInput, BadSettings
 from gloss.models.subject import Subject
@@ -117,7 +117,8 @@ def test_labels_are_learnt_behind_their_texts(subject):
     labelled, alone = learned_text(subject, ROWS[0]), learned_text(subject, ROWS[3])
     assert says(labelled.tokens[labelled.begin :]) == " os"
     assert says(alone.tokens[alone.begin :]) == "return x"
-    assert [behind("a", "b"), behind("a\n", "b"), behind("a", " b"), behind("a", "")] == [
+    behind = [("a", "b"), ("a\n", "b"), ("a", " b"), ("a", "")]
+    assert [spaced_answer(text, label) for text, label in behind] == [
         " b",
         "b",
         " b",

@@ -17,9 +17,8 @@ from gloss.attribute.players.passage_text import (
     PassagePrompt,
     paragraphs,
     read_passages,
-    spaced_answer,
 )
-from gloss.attribute.players.prompt_parts import PromptUnit, unit_spans
+from gloss.attribute.players.prompt_parts import PromptUnit, spaced_answer, unit_spans
 from gloss.errors import BadInput, BadSettings
 from gloss.run.commands.attribute import AttributionSettings
 from gloss.run.commands.attribute_passages import (

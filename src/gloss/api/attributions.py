@@ -67,6 +67,25 @@ SCHEMA = pa.schema(
 )
 
 
+def term_rows(found: Interactions) -> list[dict[str, Any]]:
+    """A row for each player and each set that is told, the strongest first; what was not measured
+    is missing.
+    """
+    return [
+        {
+            "players": [found.players[player] for player in term.players],
+            "size": len(term.players),
+            "average": term.average.value,
+            "low": number_or_null(term.average.low),
+            "high": number_or_null(term.average.high),
+            "lost": number_or_null(term.lost),
+            "alone": number_or_null(term.alone),
+            "kind": term.kind and str(term.kind),
+        }
+        for term in sort_terms([*player_terms(found), *set_terms(found)])
+    ]
+
+
 @dataclass(frozen=True)
 class Attribution:
     """Which players, alone and together, make up a value.
@@ -105,20 +124,7 @@ class Attribution:
         of the others, from `low` to `high`. `lost`, without them, and `alone` are measured. What
         was not is missing.
         """
-        found = self.interactions
-        rows = [
-            {
-                "players": [found.players[player] for player in term.players],
-                "size": len(term.players),
-                "average": term.average.value,
-                "low": number_or_null(term.average.low),
-                "high": number_or_null(term.average.high),
-                "lost": number_or_null(term.lost),
-                "alone": number_or_null(term.alone),
-                "kind": term.kind and str(term.kind),
-            }
-            for term in sort_terms([*player_terms(found), *set_terms(found)])
-        ]
+        rows = term_rows(self.interactions)
         return RunTable("interactions", pa.Table.from_pylist(rows, schema=SCHEMA))
 
     def to_pandas(self) -> Any:

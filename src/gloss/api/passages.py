@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from gloss.api.attributions import SCHEMA, feature_name
+from gloss.api.attributions import SCHEMA, feature_name, term_rows
 from gloss.api.tables import RunTable
 from gloss.attribute.levels.by_levels import LevelFound, LevelsFound
 from gloss.attribute.players.passage_text import ContextPassage, passage_of, read_passages
 from gloss.attribute.question import AttributionQuestion, NamedGame
-from gloss.attribute.result.attribution_record import number_or_null
-from gloss.attribute.result.interaction_terms import player_terms, set_terms, sort_terms
 from gloss.errors import BadInput, BadSettings, suggestion
 from gloss.pages.passages_page import write_passages_page
 from gloss.run.commands.attribute import GIVEN, AttributionSettings
@@ -64,19 +62,7 @@ class PassagesAttribution:
     def table(self) -> RunTable:
         """A row for each player of each level, and for each set that is beyond its interval."""
         rows = [
-            {
-                "level": level.unit,
-                "players": [level.found.players[player] for player in term.players],
-                "size": len(term.players),
-                "average": term.average.value,
-                "low": number_or_null(term.average.low),
-                "high": number_or_null(term.average.high),
-                "lost": number_or_null(term.lost),
-                "alone": number_or_null(term.alone),
-                "kind": term.kind and str(term.kind),
-            }
-            for level in self.levels
-            for term in sort_terms([*player_terms(level.found), *set_terms(level.found)])
+            {"level": level.unit} | row for level in self.levels for row in term_rows(level.found)
         ]
         return RunTable("levels", pa.Table.from_pylist(rows, schema=LEVELS_SCHEMA))
 

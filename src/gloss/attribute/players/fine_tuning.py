@@ -18,6 +18,7 @@ from gloss.attribute.game import packed_masks
 from gloss.attribute.learners import FineTune
 from gloss.attribute.measures import Measure, measure_rows, pad_token_rows
 from gloss.attribute.players.example_file import Example, GroupedExamples
+from gloss.attribute.players.prompt_parts import spaced_answer
 from gloss.attribute.players.subject_games import answer_tokens, build_measure, prompt_behind_front
 from gloss.attribute.question import AttributionQuestion, NamedGame
 from gloss.errors import BadInput, BadSettings
@@ -159,8 +160,8 @@ def build_fine_tuning_game(
     """
     asked = replace(
         question,
-        answer=behind(question.prompt, question.answer),
-        other=behind(question.prompt, question.other),
+        answer=spaced_answer(question.prompt, question.answer),
+        other=spaced_answer(question.prompt, question.other),
     )
     measure, value = build_measure(asked, subject, refuse_dictionaries)
     texts = tuple(learned_text(subject, each) for each in grouped.examples)
@@ -175,19 +176,13 @@ def build_fine_tuning_game(
     return NamedGame(game, value, reading="examples are not trained on", notes=(note,))
 
 
-def behind(text: str, label: str) -> str:
-    """A label as it follows a text: behind a space, where neither brings one."""
-    apart = not label or label[0].isspace() or text[-1:].isspace()
-    return label if apart else f" {label}"
-
-
 def learned_text(subject: Subject, example: Example) -> LearnedText:
     """What is trained on: the label behind its text, or the text itself where it has none.
 
     Raises BadInput where that is no token, or too many.
     """
     text, front = subject.encode(example.text), (subject.front_token,)
-    label = behind(example.text, example.label)
+    label = spaced_answer(example.text, example.label)
     said = answer_tokens(subject, label, example.text) if label else ()
     found = LearnedText((*front, *text, *said), 1 + len(text) if said else 1)
     most = subject.context or len(found.tokens)

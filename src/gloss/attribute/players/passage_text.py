@@ -134,9 +134,3 @@ def paragraphs(text: str) -> list[str]:
     if "" not in lines:
         return lines
     return [each.strip() for each in "\n".join(lines).split("\n\n") if each.strip()]
-
-
-def spaced_answer(prompt: str, answer: str) -> str:
-    """The answer as it stands behind the prompt: with a space where neither has one."""
-    apart = not prompt or prompt[-1].isspace() or not answer or answer[0].isspace()
-    return answer if apart else f" {answer}"

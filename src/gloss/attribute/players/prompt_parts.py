@@ -217,3 +217,9 @@ def random_word_filler(words: Sequence[str], rng: np.random.Generator) -> Callab
 def constant_filler(filler: str) -> Callable[[str], str]:
     """For MASK: the same filler for every player, with the space that it had before it."""
     return lambda removed: removed[: len(removed) - len(removed.lstrip())] + filler
+
+
+def spaced_answer(prompt: str, answer: str) -> str:
+    """The answer as it stands behind the prompt: with a space where neither has one."""
+    apart = not prompt or prompt[-1].isspace() or not answer or answer[0].isspace()
+    return answer if apart else f" {answer}"

@@ -145,8 +145,8 @@ class Interactions:
         )
 
     def truncate(self, order: int) -> tuple["Interactions", float]:
-        """The best account by sets of up to so many players, in the `mobius` basis, and the share
-        of the variation that it keeps.
+        """The best account by listed sets of up to so many players, in the `mobius` basis, and the
+        share of the variation that it keeps.
 
         Over uniform masks that is the Fourier series without its larger sets: its Möbius
         coefficients are the Faith-Banzhaf indices of this order. The share is not a number where

@@ -34,7 +34,7 @@ from gloss.attribute.result.interaction_terms import (
     share_of_rest,
     variation_shares,
 )
-from gloss.attribute.result.interactions import MISSING, Faithfulness, Interactions
+from gloss.attribute.result.interactions import MISSING, Interactions
 from gloss.attribute.result.removal_curves import RemovalCurve, method_curves
 from gloss.attribute.result.wording import (
     attribution_paragraph,
@@ -470,11 +470,11 @@ def page_figures(found: Interactions) -> dict[str, str]:
         if over and over.right is not None:
             figures["answered rightly"] = f"{over.right:,} of {over.prompts:,} prompts"
     masks = f"all {trust.n:,} masks" if trust.whole else f"{trust.n:,} masks that keep half"
-    figures[f"R2 on {masks}"] = figure_of_r2(trust, near=False)
+    figures[f"R2 on {masks}"] = r2_in_words(trust.r2)
     if trust.near_n and math.isfinite(trust.near.value):
         on = "" if trust.whole else f" on {trust.near_n:,} masks"
         near = f"R2{on} near the whole ({trust.kept} % kept)"
-        figures[near] = figure_of_r2(trust, near=True)
+        figures[near] = r2_in_words(trust.near)
     if trust.noise is not None and trust.noise.deviation:
         figures["a value differs when asked again by"] = (
             f"± {format_strength(trust.noise.deviation)}"
@@ -490,8 +490,7 @@ def interval_of(found: Estimate) -> str:
     return f"[{format_strength(found.low)}, {format_strength(found.high)}]"
 
 
-def figure_of_r2(trust: Faithfulness, *, near: bool) -> str:
+def r2_in_words(found: Estimate) -> str:
     """R2 with its interval, where it has one."""
-    found = trust.near if near else trust.r2
     interval = format_interval(found) if found.low < found.high else ""
     return f"{format_decimal(found.value)} {interval}".strip()

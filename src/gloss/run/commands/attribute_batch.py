@@ -1,6 +1,7 @@
 """Many questions with one loaded model: each has its record and its page, a table links them all.
 
-Every answered question is a row of a file, so that a batch that was killed goes on where it was.
+Every answered question is a row in a file of its own, so that a batch that was killed goes on where
+it was.
 """
 
 import json
@@ -114,8 +115,8 @@ def report_batch(
 
 
 class Batch:
-    """Questions that share all settings, the model that is loaded for the first that needs it, and
-    the rows that are known.
+    """Questions that share all settings, and the model that is loaded for the first that needs
+    it.
     """
 
     def __init__(self, name: str, asked: dict[str, Any], options: AttributionSettings) -> None:
@@ -123,15 +124,12 @@ class Batch:
         self.asked = asked
         self.options = replace(options, curves=False)
         self.attributor = build_method("attribute", attributor_settings(options))
-        self.path = options.folder / f"{name}.json"
-        self.known: dict[str, Any] = {}
+        self.rows = options.folder / name  # a file for each answered question
         self.subject: Subject | None = None
-        if self.path.exists():
-            self.known = json.loads(self.path.read_text("utf-8"))
 
     @staticmethod
     def of(asked: dict[str, Any], options: AttributionSettings) -> "Batch":
-        """By its settings; a file with other prompts goes on with the same rows."""
+        """By its settings; other prompts go on with the same rows."""
         name = f"batch-{result_key(asked, asdict(replace(options, folder=Path())))}"
         return Batch(name, asked, options)
 
@@ -152,8 +150,7 @@ class Batch:
             row = self.attribute(question, subject, key, line.line)
         except (BadInput, BadSettings, Mismatch) as problem:
             return AnsweredQuestion(line.line, line.prompt, failed=str(problem))
-        self.known[key] = asdict(row)
-        write_bytes(self.path, json.dumps(self.known, indent=1).encode())
+        write_bytes(self.rows / f"{key}.json", json.dumps(asdict(row), indent=1).encode())
         return row
 
     def question(self, line: PromptLine) -> AttributionQuestion:
@@ -164,9 +161,9 @@ class Batch:
 
     def row_of(self, key: str) -> AnsweredQuestion | None:
         """The row that is known, where its record and its page are still there."""
-        if (known := self.known.get(key)) is None:
+        if not (kept := self.rows / f"{key}.json").exists():
             return None
-        row = AnsweredQuestion(**known)
+        row = AnsweredQuestion(**json.loads(kept.read_text("utf-8")))
         places = [self.options.folder / name for name in (row.record, row.page)]
         return row if all(place.exists() for place in places) else None
 

@@ -18,9 +18,8 @@ from gloss.attribute.players.passage_text import (
     ContextPassage,
     PassagePrompt,
     read_passages,
-    spaced_answer,
 )
-from gloss.attribute.players.prompt_parts import PromptUnit, Removal
+from gloss.attribute.players.prompt_parts import PromptUnit, Removal, spaced_answer
 from gloss.attribute.question import AttributionQuestion, NamedGame
 from gloss.attribute.result.levels_record import levels_record
 from gloss.errors import BadSettings

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,9 @@ class OpenedProxy:
         if not isinstance(proxy, str | Path):
             return OpenedProxy(build_subject_game(its, proxy, load_no_dictionary), name)
         source = NamedModel.of(name, question.device, question.dtype)
-        named = build_subject_game(its, source.load(), load_no_dictionary)
+        content = result_key(source.content)
+        reader = loaded_proxy(name, question.device, question.dtype, content)
+        named = build_subject_game(its, reader, load_no_dictionary)
         key = result_key(asdict(its), named.value, named.reading, [source.content])
         return OpenedProxy(named, last_part(name), values_name=f"proxy-{key}")
 
@@ -128,6 +131,12 @@ class OpenedProxy:
         path = folder / self.values_name if folder and self.values_name else None
         own = Evaluations(counted(self.named.game), path)
         return Proxied(AlignedGame.of(own, self.named, asked), auto, values, self.name)
+
+
+@lru_cache(maxsize=1)
+def loaded_proxy(name: str, device: str, dtype: str, content: str) -> "Subject":
+    """The model of this name and content, loaded once for all prompts of a batch."""
+    return NamedModel.of(name, device, dtype).load()
 
 
 def open_proxy(

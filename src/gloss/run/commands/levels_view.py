@@ -18,10 +18,10 @@ from gloss.attribute.result.wording import (
     capitalized,
     distinct_player_names,
 )
-from gloss.pages.number_format import format_decimal, format_interval, format_strength
+from gloss.pages.number_format import format_strength
 from gloss.pages.passages_page import LevelOnPage, OpenedPart, PassagesPage
 from gloss.records import Estimate
-from gloss.run.commands.attribute import set_on_page
+from gloss.run.commands.attribute import r2_in_words, set_on_page
 from gloss.run.commands.attribution_view import average_column, set_table, signed_number
 from gloss.run.progress import out
 
@@ -127,7 +127,7 @@ def opened_part(
 def level_on_page(level: LevelFound) -> LevelOnPage:
     """A level in words and numbers."""
     trust = level.found.faithfulness
-    whole = f"all {trust.n:,} masks" if trust.whole else ""
+    whole = f"all {trust.n:,} masks" if trust.whole and trust.r2.value == 1 else ""
     return LevelOnPage(
         unit=level.unit,
         players=f"{len(level.found.players):,}",
@@ -145,10 +145,8 @@ def level_on_page(level: LevelFound) -> LevelOnPage:
 
 
 def said_r2(found: Estimate) -> str:
-    """R2 with its interval; a dash for none."""
-    if math.isnan(found.value):
-        return "–"
-    return f"{format_decimal(found.value)} {format_interval(found)}"
+    """R2 with its interval, where it has one; a dash for none."""
+    return "–" if math.isnan(found.value) else r2_in_words(found)
 
 
 def passages_page(model: str, named_game: NamedGame, found: LevelsFound) -> PassagesPage:
