@@ -37,10 +37,7 @@ def compute_index(
     `mobius` holds coefficients of "all of these are kept". `shapley` and `banzhaf` are of single
     players, whatever the order. Raises BadSettings for an order below 1.
     """
-    if order < 1:
-        raise BadSettings(f"the order is {order}; an index is of sets of at least 1 player")
-    if index in (Index.SHAPLEY, Index.BANZHAF):
-        order = 1
+    order = highest_order(index, order)
     share = SHARES[index]
     found: dict[PlayerSet, float] = {}
     for whole, value in mobius.items():
@@ -50,6 +47,16 @@ def compute_index(
                 for subset in combinations(whole, size):
                     found[subset] = found.get(subset, 0.0) + part
     return drop_zero_coefficients(found)
+
+
+def highest_order(index: Index, order: int) -> int:
+    """Of the sets that have this index, asked for up to `order` players.
+
+    Raises BadSettings for an order below 1.
+    """
+    if order < 1:
+        raise BadSettings(f"the order is {order}; an index is of sets of at least 1 player")
+    return 1 if index in (Index.SHAPLEY, Index.BANZHAF) else order
 
 
 def shapley_interaction(size: int, whole: int, order: int) -> float:

@@ -5,7 +5,6 @@ values.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -14,8 +13,10 @@ from numpy import ndarray
 from gloss.attribute.bases import (
     Basis,
     PlayerSet,
+    add_coefficients,
     changes_by_player,
     convert_basis,
+    drop_zero_coefficients,
     evaluate_coefficients,
 )
 from gloss.attribute.game import Noise
@@ -23,6 +24,7 @@ from gloss.attribute.result.indices import Index, compute_index
 from gloss.attribute.result.measured import MeasuredSets
 from gloss.attribute.result.over_prompts import OverPrompts
 from gloss.attribute.result.proxy_screen import ProxyScreen
+from gloss.attribute.result.rest_index import Rest, fourier_of_fits, index_of_fits
 from gloss.records import Estimate
 
 MISSING = Estimate.missing()
@@ -74,20 +76,6 @@ class Faithfulness:
         return self.near_n > 0 and most > 0 and self.near.value < EXPLAINED_R2 * most
 
 
-@runtime_checkable
-class Rest(Protocol):
-    """A function of masks, 0 in the mean over all, that has no share in the sets that are told."""
-
-    @property
-    def variance(self) -> float:
-        """Over all masks."""
-        ...
-
-    def predict(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
-        """What it adds to the value of each mask."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Interactions:
     """A game as a sum over sets of players: the value is the sum of coefficients times what the
@@ -136,28 +124,41 @@ class Interactions:
         )
 
     def index(self, index: Index, order: int = 2) -> dict[PlayerSet, float]:
-        """An index of all sets of up to `order` players, in closed form; of the coefficients alone.
+        """An index of all sets of up to `order` players, in closed form, of the coefficients and
+        the rest together.
 
         Raises BadSettings, BadInput.
         """
-        return compute_index(
-            convert_basis(dict(self.coefficients), self.basis, Basis.MOBIUS), index, order
+        if self.rest is None:
+            mobius = convert_basis(dict(self.coefficients), self.basis, Basis.MOBIUS)
+            return compute_index(mobius, index, order)
+        alone = convert_basis(self._beside_the_rest(self.rest), Basis.FOURIER, Basis.MOBIUS)
+        found = add_coefficients(
+            compute_index(alone, index, order),
+            index_of_fits(self.rest, len(self.players), index, order),
         )
+        if index == Index.FAITH_SHAPLEY:
+            found[()] = float(self.predict(np.zeros((1, len(self.players)), np.bool_))[0])
+        return drop_zero_coefficients(found)
 
     def truncate(self, order: int) -> tuple["Interactions", float]:
-        """The best account by listed sets of up to so many players, in the `mobius` basis, and the
-        share of the variation that it keeps.
+        """The best account by sets of up to so many players, in the `mobius` basis, and the share
+        of the variation that it keeps.
 
         Over uniform masks that is the Fourier series without its larger sets: its Möbius
         coefficients are the Faith-Banzhaf indices of this order. The share is not a number where
-        nothing varies.
+        nothing varies. Raises BadInput.
         """
-        series = self.into(Basis.FOURIER).coefficients
+        series = dict(self.into(Basis.FOURIER).coefficients)
+        energy = sum(value**2 for one, value in series.items() if one)
+        if self.rest:
+            energy += self.rest.variance
+            series = add_coefficients(
+                self._beside_the_rest(self.rest),
+                fourier_of_fits(self.rest, len(self.players), order),
+            )
         small = {one: value for one, value in series.items() if len(one) <= order}
-        energy, kept = (
-            sum(value**2 for one, value in each.items() if one) for each in (series, small)
-        )
-        energy += self.rest.variance if self.rest else 0.0
+        kept = sum(value**2 for one, value in small.items() if one)
         truncated = replace(
             self,
             coefficients=convert_basis(small, Basis.FOURIER, Basis.MOBIUS),
@@ -165,7 +166,13 @@ class Interactions:
             stability={},
             rest=None,
         )
-        return truncated, kept / energy if energy else math.nan
+        return truncated, min(1.0, kept / energy) if energy else math.nan
+
+    def _beside_the_rest(self, rest: Rest) -> dict[PlayerSet, float]:
+        """The Fourier coefficients without those that the rest's fits have, but for the mean."""
+        series = convert_basis(dict(self.coefficients), self.basis, Basis.FOURIER)
+        less = {one: -value for one, value in rest.listed.items() if one}
+        return add_coefficients(series, less)
 
     def predict(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """The value that the coefficients give each mask, and the rest."""
