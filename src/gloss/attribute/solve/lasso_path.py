@@ -195,6 +195,8 @@ def lasso_path(
     most_moving = most_moving or len(problem.masks.values)
     weights, along = np.zeros(len(problem.atoms), np.float32), problem.aims
     strongest = float(np.abs(along).max(initial=0.0))
+    if not strongest:
+        return [weights]  # nothing goes with the values, at any penalty
     found: list[Float32[ndarray, " atom"]] = []
     before = strongest
     for penalty in (penalties * strongest).tolist():

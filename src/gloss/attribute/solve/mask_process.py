@@ -8,6 +8,7 @@ and large masks, as a mean over words or a saturated model does. What no smooth 
 taken to be of each mask alone.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -58,11 +59,23 @@ class MaskProcess:
     ) -> Float64[ndarray, "mask other"]:
         """Without what each mask has alone."""
         apart = distances(masks, others, self.reach)
-        middle = (self.sizes(masks)[:, None] + self.sizes(others)) / 2
-        found = np.zeros_like(apart)
+        first, *more = self.parts(self.sizes(masks), self.sizes(others), apart)
+        for part in more:
+            first += part
+        return first
+
+    def parts(
+        self,
+        sizes: Float64[ndarray, " mask"],
+        others: Float64[ndarray, " other"],
+        apart: Float64[ndarray, "mask other"],
+    ) -> Iterator[Float64[ndarray, "mask other"]]:
+        """The covariance of each part by itself, of masks that differ so much."""
         for height, tilt, scale in zip(self.height, self.tilt, self.scale, strict=True):
-            found += np.exp(height + tilt * middle - scale * apart)
-        return found
+            part = apart * -scale
+            part += (height + tilt / 2 * sizes)[:, None]
+            part += tilt / 2 * others
+            yield np.exp(part, out=part)
 
     def own_variance(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
         """Of each mask alone."""
@@ -75,7 +88,9 @@ def distances(
     reach: Float64[ndarray, " player"],
 ) -> Float64[ndarray, "mask other"]:
     """The sum of reach over the players in which two masks differ."""
-    return (reach.sum() - ((2.0 * masks - 1) * reach) @ (2.0 * others - 1).T) / 2
+    found = ((0.5 - masks) * reach) @ (2.0 * others - 1).T
+    found += reach.sum() / 2
+    return found
 
 
 def fit_process(
@@ -143,29 +158,29 @@ def negative_log_likelihood(
     process = process_of(settings, masks.shape[1])
     apart = distances(masks, masks, process.reach)
     sizes = process.sizes(masks)
-    middle = (sizes[:, None] + sizes) / 2
-    each = zip(process.height, process.tilt, process.scale, strict=True)
-    parts = [np.exp(height + tilt * middle - scale * apart) for height, tilt, scale in each]
+    parts = list(process.parts(sizes, sizes, apart))
     own = process.own_variance(masks)
+    covariance = np.diag(own)
+    for part in parts:
+        covariance += part
     try:
-        factor = cholesky(sum(parts) + np.diag(own), lower=False, check_finite=False)
+        factor = cholesky(covariance, lower=False, check_finite=False)
     except np.linalg.LinAlgError:
         return 1e10, np.zeros_like(settings)
     inverse = inverse_of_factor(factor)
     weights = inverse @ values
     value = float(values @ weights) / 2 + float(np.log(np.diag(factor)).sum())
-    bend = (inverse - np.outer(weights, weights)) / 2  # the slope in each covariance
+    inverse -= np.outer(weights, weights)
+    bend = np.multiply(inverse, 0.5, out=inverse)  # the slope in each covariance
     slopes = np.zeros_like(settings)
     by_part = slopes[reaches:-2].reshape(3, PARTS)
     reached = np.zeros_like(bend)
     for number, part in enumerate(parts):
-        bent = bend * part
-        by_part[:, number] = (
-            bent.sum(),
-            (bent * middle).sum(),
-            -(bent * apart).sum() * process.scale[number],
-        )
-        reached += process.scale[number] * bent
+        bent = np.multiply(part, bend, out=part)
+        by_mask, scale = bent.sum(axis=0), process.scale[number]  # bent is symmetric
+        by_part[:, number] = by_mask.sum(), by_mask @ sizes, -scale * np.vdot(bent, apart)
+        bent *= scale
+        reached += bent
     signs = 2.0 * masks - 1
     by_player = (np.einsum("mi,mi->i", signs, reached @ signs) - reached.sum()) / 2 * process.reach
     slopes[:reaches] = by_player if reaches > 1 else by_player.sum()
@@ -182,6 +197,9 @@ def negative_log_likelihood(
 
 def inverse_of_factor(factor: Float64[ndarray, "mask mask"]) -> Float64[ndarray, "mask mask"]:
     """The inverse of the matrix whose upper Cholesky factor this is."""
-    from scipy.linalg import cho_solve
+    from scipy.linalg.lapack import dpotri
 
-    return cho_solve((factor, False), np.eye(len(factor)))
+    upper, _ = dpotri(factor)  # half of it, beside zeros
+    inverse = np.add(upper, upper.T, order="C")
+    inverse[np.diag_indices(len(factor))] /= 2
+    return inverse
