@@ -191,7 +191,7 @@ def test_behind_an_endpoint_nothing_is_asked_twice(tmp_path, capsys):
 
 def test_a_proxy_proposes_and_what_it_gave_is_said(tmp_path, capsys):
     """The embedded model is its own proxy: nothing is nearer."""
-    text = "import os\nfor name in os.listdir(path):\n    if name and path: print("
+    text = "import os\nfor name in os.listdir(path):\n    if name and print("
     asked = AttributionQuestion(prompt=text, answer="name", other="path", unit="words")
     options = AttributionSettings(budget=72, folder=tmp_path, proxy="embedded", seed=1)
     report_attribution(asked, options)
