@@ -40,7 +40,7 @@ def attributed(function, players: str, attributor=None, seed: int = 0) -> Intera
     found = (attributor or Exact()).attribute(game, np.random.default_rng(seed))
     if found.measured is None:
         sets = [term.players for term in [*player_terms(found), *set_terms(found)]]
-        found = replace(found, measured=measure_sets(game, sets))
+        found = replace(found, measured=measure_sets(game, sets, sets))
     return found
 
 

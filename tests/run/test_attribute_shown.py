@@ -69,7 +69,8 @@ def game() -> FunctionGame:
 
 def measured() -> Interactions:
     found = Exact().attribute(game(), np.random.default_rng(0))
-    return replace(found, measured=measure_sets(Evaluations(game()), [(0,), (0, 2)]))
+    sets = [(0,), (0, 2)]
+    return replace(found, measured=measure_sets(Evaluations(game()), sets, sets))
 
 
 def test_players_have_a_table_of_what_they_do_on_average_and_what_was_measured():

@@ -39,8 +39,9 @@ def attribute_game(attributor: Any, game: Game, rng: np.random.Generator) -> Int
     """
     known = as_evaluations(game).from_the_start()
     found = attributor.attribute(known, rng)
-    own = known.used().numbers
-    found = judge_near(known, found, rng, near_masks(known.game, attributor, found, own))
+    asked = known.used()
+    own, paid = asked.numbers, asked.numbers + asked.failed
+    found = judge_near(known, found, rng, near_masks(known.game, attributor, found, paid))
     found = with_measured(known, found)
     if isinstance(known.game, TableGame):
         return found
@@ -128,4 +129,4 @@ def with_measured(known: Evaluations, found: Interactions) -> Interactions:
         most = 0 if costs_money(known.game) else max(1, found.evaluations // SHARE_MEASURED)
         single = [one for one in terms if len(one) == 1]
         terms = [*single[:most], *terms[len(single) :][: most // 2]]
-    return replace(found, measured=measure_sets(known, terms))
+    return replace(found, measured=measure_sets(known, terms, terms))

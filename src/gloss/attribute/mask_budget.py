@@ -21,8 +21,9 @@ from gloss.attribute.solve.spectral_peeling import CodedMasks
 
 NEAR_SHARE = 8  # one of so many masks is near the whole
 FEWEST_NEAR = 16  # below which there are none
-SINGLE_SHARE = 32  # at most one of so many values is spent twice on a player by itself,
-STRONGEST_SHARE = 64  # or where there are more players, one of so many on the strongest
+WITHOUT_SHARE = 8  # at most one of so many values is of everybody without one player,
+SINGLE_SHARE = 16  # and of one player alone
+STRONGEST_SHARE = 64  # where there are more players, one of so many is of the strongest
 LARGER_MEASURED = 8  # sets of two players and more, at most, whose values are read
 LARGER_SHARE = 64  # at most one of so many values is spent twice on those
 TRIED_AGAIN = 4  # masks that are asked about twice, and if they differ so many:
@@ -56,10 +57,21 @@ class MaskBudget:
         return isinstance(self.known.game, TableGame)
 
     @property
-    def single(self) -> int:
-        """How many players are measured by themselves: all where that costs little, or the
-        strongest.
+    def all_without(self) -> bool:
+        """Whether everybody without each player is asked about, and fitted to: near the whole that
+        tells most, the more so the more players there are.
         """
+        return self.players <= self.budget // WITHOUT_SHARE and not self.is_table
+
+    @property
+    def near_twice(self) -> int:
+        """How many drawn masks leave out one player."""
+        masks = np.concatenate([self.uniform.masks, self.near.masks])
+        return int((masks.sum(axis=1) == self.players - 1).sum())
+
+    @property
+    def single(self) -> int:
+        """How many players are measured alone: all where that costs little, or the strongest."""
         all_cheap = self.players <= self.budget // SINGLE_SHARE
         return self.players if all_cheap else self.budget // STRONGEST_SHARE
 
@@ -79,7 +91,8 @@ class MaskBudget:
         if self.pays_for_all:
             return self.budget
         again = max(TRIED_AGAIN, self.asked_again)
-        return self.budget - 2 * (1 + self.single + self.larger) - again
+        without = self.players - self.near_twice if self.all_without else self.single
+        return self.budget - without - self.single - 2 * (1 + self.larger) - again
 
     @property
     def drawn(self) -> int:
@@ -108,11 +121,9 @@ class MaskBudget:
         )
 
     def without_one(self) -> ValuedMasks:
-        """Everybody, and everybody but each player, where all are measured anyway: the fit may
-        learn from them.
-        """
+        """Everybody, and everybody but each player, where all are asked about."""
         masks = ~np.eye(self.players + 1, self.players, dtype=np.bool_)
-        if self.is_table or self.left == self.budget or self.single < self.players:
+        if self.pays_for_all or not self.all_without:
             return with_a_number(masks[:0], np.empty(0))
         return with_a_number(masks, self.known.values(masks))
 
@@ -129,16 +140,16 @@ class MaskBudget:
         return noise
 
     def measure(self, strongest: list[PlayerSet]) -> MeasuredSets:
-        """The values of players, and of larger sets, by themselves; of the strongest where there
-        are many.
-        """
+        """The values of players and of larger sets: of the strongest, where there are many."""
         single = [one for one in strongest if len(one) == 1]
-        larger = [one for one in strongest if len(one) > 1]
-        chosen = [*single[: self.single], *larger[: self.larger]]
-        found = measure_sets(self.known, chosen)
+        larger = [one for one in strongest if len(one) > 1][: self.larger]
+        alone = [*single[: self.single], *larger]
+        every = [(player,) for player in range(self.players)]
+        without = [*every, *larger] if self.all_without else alone
+        found = measure_sets(self.known, without, alone)
         if not self.is_table:
             learnt = [each.masks for each in (self.uniform, self.near, self.without_one())]
-            beside = masks_of_sets(chosen, self.players)
+            beside = masks_of_sets(without, alone, self.players)
             numbers = with_a_number(beside, self.known.values(beside))
             new = without_masks(numbers, np.concatenate(learnt))
             self.beside = self.asked_again + len(new.values)

@@ -167,7 +167,7 @@ class ByLevels:
         found = method.attribute(known, rng)
         if found.faithfulness.whole:
             told = [term.players for term in (*player_terms(found), *set_terms(found))]
-            found = replace(found, measured=measure_sets(known, told))
+            found = replace(found, measured=measure_sets(known, told, told))
         elif found.faithfulness.near_n < JUDGED_NEAR:
             found = self.judged_near(known, found, budget - sum(known.used()), rng)
         used = known.used()

@@ -34,10 +34,10 @@ from gloss.attribute.result.interactions import Faithfulness, Interactions
 from gloss.attribute.result.prediction_r2 import r2
 from gloss.attribute.solve.cross_fit import (
     FRESH,
+    LARGE_PARTS,
     LASSO_ORDER,
     NO_DECODERS,
     PARTS,
-    RACED_PARTS,
     CrossFit,
     Decoder,
     Sample,
@@ -69,7 +69,7 @@ FIRST_MASKS = 256  # masks, or up to twice as many, before the budget is first d
 EARLY_OPERATIONS = 6e8  # of screens while masks can still be added
 # R2 below which the last masks are coded ones, unless conjunctions alone did best
 CODED_BELOW_R2 = 0.9
-MEMBERS_TOLERANCE = 1.05  # how much worse one member of a cross-fit may be than their mean is
+CLEARLY = 2.0  # standard errors
 # How much wider than a bootstrap the interval of a cross-fit's R2 is: its parts share masks, so
 # that their errors are not independent (Bates, Hastie & Tibshirani, 2024). Measured on 96 games.
 SHARED_MASKS = 1.35
@@ -125,6 +125,8 @@ class Auto:
         for following in [*totals[1:], None]:
             if masks.whole and not noisy:
                 return Explored(masks, exact_interactions("auto", known.players, masks.uniform))
+            if following is None and not coded:
+                masks.draw(masks.left, rng)  # where masks near the whole were others, too
             split = masks.split(coded)
             scarce = following is None and split.everything.masks.size <= MOST_CELLS
             if scarce and not noisy and (solved := search.solve(split, chosen, self.operations)):
@@ -205,7 +207,7 @@ def judge_cross_fit(
     them.
     """
     everything, kinds = split.everything, split.kinds
-    number = PARTS if everything.masks.size <= MOST_CELLS else RACED_PARTS
+    number = PARTS if everything.masks.size <= MOST_CELLS else LARGE_PARTS
     parts = np.where(kinds == OTHER_KIND, -1, mask_parts(everything.masks, number))
     crossed = cross_fit(Sample(everything, kinds), parts, order, EARLY_OPERATIONS, rng, more)
     missed = everything.values - crossed.predicted
@@ -254,19 +256,17 @@ def with_parts(sets: Iterable[PlayerSet]) -> set[PlayerSet]:
 
 
 def is_as_good(crossed: CrossFit, split: MaskSplit, before: WeightedFits) -> bool:
-    """Whether it predicts masks that neither was fitted to at least as well, where these are
-    enough to tell.
+    """Whether a single fit does not do clearly better on masks that neither was fitted to: by more
+    than two standard errors, where these are enough to tell.
     """
     out = split.out
     if out.sum() < FEWEST_TO_TELL:
         return True
-    values, weights = (
-        split.everything.values[out],
-        Sample(split.everything, split.kinds).weights[out],
-    )
-    own = weights @ (values - crossed.predicted[out]) ** 2
-    single = weights @ (values - predict_values(before, split.everything.masks[out])) ** 2
-    return bool(own <= MEMBERS_TOLERANCE * single)
+    values, masks = split.everything.values[out], split.everything.masks[out]
+    own = np.square(values - crossed.predicted[out])
+    single = np.square(values - predict_values(before, masks))
+    ahead = (own - single) * Sample(split.everything, split.kinds).weights[out]
+    return bool(ahead.mean() <= CLEARLY * ahead.std(ddof=1) / np.sqrt(len(ahead)))
 
 
 def doubling_budgets(budget: int) -> list[int]:

@@ -33,7 +33,7 @@ PENALTIES = np.logspace(-4, 4, 17)  # of a ridge, in units of the kernel's mean 
 # is what chance gives to a choice among more decoders
 LEAST_GAIN = 0.15
 # decoders that are also fitted to what the proxy leaves over
-BESIDE = ("slopes", "conjunctions", "lasso")
+BESIDE = ("conjunctions", "lasso")
 
 
 @dataclass(frozen=True)

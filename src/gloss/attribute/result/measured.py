@@ -2,10 +2,12 @@
 a set alone.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
 
 from gloss.attribute.bases import PlayerSet
 from gloss.attribute.game import Evaluations, TableGame, packed_masks
@@ -22,22 +24,26 @@ class MeasuredSets:
     failed: int = 0  # values that could not be had
 
 
-def masks_of_sets(sets: Iterable[PlayerSet], players: int) -> np.ndarray:
-    """Nobody and everybody; then everybody without each set; then each set alone."""
-    alone = np.zeros((len(sets := list(sets)), players), np.bool_)
-    for row, one in enumerate(sets):
-        alone[row, list(one)] = True
-    ends = np.stack([np.zeros(players, np.bool_), np.ones(players, np.bool_)])
-    return np.concatenate([ends, ~alone, alone])
+def masks_of_sets(
+    without: Sequence[PlayerSet], alone: Sequence[PlayerSet], players: int
+) -> Bool[ndarray, "mask player"]:
+    """Nobody and everybody; then everybody without some sets; then some sets alone."""
+    masks = np.zeros((2 + len(without) + len(alone), players), np.bool_)
+    for row, one in enumerate([(), (), *without, *alone]):
+        masks[row, list(one)] = True
+    masks[1 : 2 + len(without)] ^= True
+    return masks
 
 
-def measure_sets(game: Evaluations, sets: Iterable[PlayerSet]) -> MeasuredSets:
-    """Ask about 2 k + 2 masks for k sets; those that are known cost nothing.
+def measure_sets(
+    game: Evaluations, without: Sequence[PlayerSet], alone: Sequence[PlayerSet]
+) -> MeasuredSets:
+    """What is lost `without` some sets and what some do `alone`: a mask each, and two for nobody
+    and everybody; those that are known cost nothing.
 
     Of a table those that it holds; the others are not a number.
     """
-    chosen = list(sets)
-    masks = masks_of_sets(chosen, len(game.players))
+    masks = masks_of_sets(without, alone, len(game.players))
     if isinstance(game.game, TableGame):
         held = set(packed_masks(game.game.masks))
         known = np.array([key in held for key in packed_masks(masks)])
@@ -46,11 +52,11 @@ def measure_sets(game: Evaluations, sets: Iterable[PlayerSet]) -> MeasuredSets:
     else:
         values = game.values(masks)
     nobody, everybody = values[:2].tolist()
-    lost, alone = np.split(values[2:], 2)
+    lost, done = np.split(values[2:], [len(without)])
     return MeasuredSets(
         nobody,
         everybody,
-        dict(zip(chosen, (everybody - lost).tolist(), strict=True)),
-        dict(zip(chosen, (alone - nobody).tolist(), strict=True)),
+        dict(zip(without, (everybody - lost).tolist(), strict=True)),
+        dict(zip(alone, (done - nobody).tolist(), strict=True)),
         0 if isinstance(game.game, TableGame) else int((~np.isfinite(values)).sum()),
     )

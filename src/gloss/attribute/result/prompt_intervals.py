@@ -7,7 +7,7 @@ so that prompts whose values are high, or vary much, do not blur the players.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from gloss.attribute.bases import Basis, PlayerSet, all_masks
 from gloss.attribute.game import Evaluations
 from gloss.attribute.prompt_average import AverageGame
 from gloss.attribute.result.interactions import Interactions
-from gloss.attribute.result.measured import masks_of_sets
+from gloss.attribute.result.measured import MeasuredSets, masks_of_sets
 from gloss.attribute.result.over_prompts import OverPrompts
 from gloss.records import Estimate
 from gloss.statistics.intervals import student_interval, student_quantile
@@ -30,7 +30,7 @@ def with_prompt_intervals(
     game: AverageGame, known: Evaluations, found: Interactions
 ) -> Interactions:
     """The same with intervals over the prompts of all that is told, from values that are known."""
-    nobody, everybody = game.values_by_prompt(masks_of_sets([], len(found.players)))
+    nobody, everybody = game.values_by_prompt(masks_of_sets([], [], len(found.players)))
     spread = OverPrompts(
         game.prompts,
         int((everybody > 0).sum()) if game.answers_right else None,
@@ -39,21 +39,21 @@ def with_prompt_intervals(
         halves_over_prompts(game, known, found),
     )
     if found.measured:
-        lost, alone = measured_over_prompts(game, found.measured.lost)
+        lost, alone = measured_over_prompts(game, found.measured)
         spread = replace(spread, lost=lost, alone=alone)
     return replace(found, over_prompts=spread)
 
 
 def measured_over_prompts(
-    game: AverageGame, sets: Iterable[PlayerSet]
+    game: AverageGame, measured: MeasuredSets
 ) -> tuple[dict[PlayerSet, Estimate], dict[PlayerSet, Estimate]]:
-    """What each prompt loses without a set, and what the set does alone."""
-    chosen = list(sets)
-    values = game.values_by_prompt(masks_of_sets(chosen, len(game.players)))
-    lost, alone = np.split(values[2:], 2)
+    """What each prompt loses without a set, and what a set does alone."""
+    without, alone = list(measured.lost), list(measured.alone)
+    values = game.values_by_prompt(masks_of_sets(without, alone, len(game.players)))
+    lost, done = np.split(values[2:], [len(without)])
     return (
-        dict(zip(chosen, map(student_interval, values[1] - lost), strict=True)),
-        dict(zip(chosen, map(student_interval, alone - values[0]), strict=True)),
+        dict(zip(without, map(student_interval, values[1] - lost), strict=True)),
+        dict(zip(alone, map(student_interval, done - values[0]), strict=True)),
     )
 
 

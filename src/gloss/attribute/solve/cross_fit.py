@@ -30,7 +30,7 @@ from gloss.attribute.solve.sparse_regression import (
 )
 
 PARTS = 5  # that the masks are cut into
-RACED_PARTS = 2  # after which decoders that count for nothing are left out
+LARGE_PARTS = 2  # where there are many masks of many players
 LEAST_SHARE = 0.02  # of a decoder in the mean
 VALIDATED_EVERY = 7  # one of so many masks chooses a penalty, or when to stop
 LASSO_ORDER = 2
@@ -65,13 +65,6 @@ class Sample:
 Decoder = Callable[[Sample, int, float, np.random.Generator], Sequence[Fit]]
 
 
-def decode_slopes(
-    sample: Sample, order: int, operations: float, rng: np.random.Generator
-) -> list[Fit]:
-    """Slopes that change with the share that is kept."""
-    return [fit_slopes(sample.masks, sample.weights)]
-
-
 def decode_trees(
     sample: Sample, order: int, operations: float, rng: np.random.Generator
 ) -> list[Fit]:
@@ -96,31 +89,16 @@ def decode_conjunctions(
     return [pursue(sample.masks, order, operations, parity=False)]
 
 
-def decode_bent_conjunctions(
-    sample: Sample, order: int, operations: float, rng: np.random.Generator
-) -> list[Fit]:
-    """Conjunctions in what slopes leave over."""
-    masks, left, begun = slopes_and_rest(sample)
-    return [*begun, pursue(ValuedMasks(masks.masks, left), order, operations, parity=False)]
-
-
 def decode_lasso(
     sample: Sample, order: int, operations: float, rng: np.random.Generator
 ) -> list[Fit]:
-    """Many small effects of players and pairs."""
-    validation = np.arange(len(sample.kinds)) % VALIDATED_EVERY == VALIDATED_EVERY // 2
-    train, chosen_on = sample.part(~validation).masks, sample.part(validation).masks
-    penalty, _ = choose_penalty(train, chosen_on, LASSO_ORDER)
-    return [fit_at_penalty(penalty, sample.masks, LASSO_ORDER)]
-
-
-def decode_bent_lasso(
-    sample: Sample, order: int, operations: float, rng: np.random.Generator
-) -> list[Fit]:
-    """Many small effects in what slopes leave over."""
+    """Many small effects of players and pairs in what slopes leave over."""
     masks, left, begun = slopes_and_rest(sample)
     rest = Sample(ValuedMasks(masks.masks, left), sample.kinds)
-    return [*begun, *decode_lasso(rest, order, operations, rng)]
+    validation = np.arange(len(rest.kinds)) % VALIDATED_EVERY == VALIDATED_EVERY // 2
+    train, chosen_on = rest.part(~validation).masks, rest.part(validation).masks
+    penalty, _ = choose_penalty(train, chosen_on, LASSO_ORDER)
+    return [*begun, fit_at_penalty(penalty, rest.masks, LASSO_ORDER)]
 
 
 def decode_process(
@@ -133,17 +111,20 @@ def decode_process(
 
 DECODERS: Mapping[str, Decoder] = {
     "process": decode_process,
-    "slopes": decode_slopes,
     "trees": decode_trees,
     "parities": decode_parities,
     "conjunctions": decode_conjunctions,
-    "bent conjunctions": decode_bent_conjunctions,
     "lasso": decode_lasso,
-    "bent lasso": decode_bent_lasso,
 }
+INSTEAD = ("trees", "parities")  # of the process, where that costs too much
 NO_DECODERS: Mapping[str, Decoder] = {}
-# that learn a number or more for each player
-BENT = ("slopes", "bent conjunctions", "bent lasso", "process")
+
+
+def able_decoders(masks: Bool[ndarray, "mask player"]) -> dict[str, Decoder]:
+    """Those for so many masks and players. Beside a process trees and parities gain nothing."""
+    smooth = len(masks) <= MOST_MASKS and masks.shape[1] <= MOST_PLAYERS
+    others = INSTEAD if smooth else ("process",)
+    return {name: each for name, each in DECODERS.items() if name not in others}
 
 
 def slopes_and_rest(
@@ -207,26 +188,17 @@ def cross_fit(
     `parts` says which part a mask is in; those below 0 are fitted to by all.
     """
     number = int(parts.max()) + 1
-    few = sample.masks.masks.shape[1] <= MOST_PLAYERS
-    able = {name: each for name, each in DECODERS.items() if few or name not in BENT}
-    if len(parts) > MOST_MASKS:
-        able.pop("process", None)
-    decoders = {**able, **more}
-    names = list(decoders)
+    decoders = {**able_decoders(sample.masks.masks), **more}
+    columns = {name: np.zeros(len(parts)) for name in decoders}
     found: list[dict[str, Sequence[Fit]]] = []
-    columns = {name: np.zeros(len(parts)) for name in names}
-    shares = dict.fromkeys(names, 1.0)
     for part in range(number):
         own = parts == part
         rest = sample.part(~own)
-        fits = {name: decoders[name](rest, order, operations, rng) for name in shares}
-        found.append(fits)
-        for name, each in fits.items():
-            columns[name][own] = predict_values(
-                [(1.0, fit) for fit in each], sample.masks.masks[own]
-            )
-        if part + 1 in (RACED_PARTS, number):
-            shares = stacking_shares(columns, sample, (parts >= 0) & (parts <= part), list(shares))
+        found.append({name: fit(rest, order, operations, rng) for name, fit in decoders.items()})
+        for name, fits in found[-1].items():
+            ones = [(1.0, fit) for fit in fits]
+            columns[name][own] = predict_values(ones, sample.masks.masks[own])
+    shares = stacking_shares(columns, sample, parts >= 0)
     members = tuple(
         [(share, fit) for name, share in shares.items() for fit in fits[name]] for fits in found
     )
@@ -238,19 +210,18 @@ def stacking_shares(
     columns: Mapping[str, Float64[ndarray, " mask"]],
     sample: Sample,
     judged: Bool[ndarray, " mask"],
-    names: Sequence[str],
 ) -> dict[str, float]:
     """Shares, 1 together, of the decoders whose weighted mean has the least squared error at these
     masks; those that would have next to none are left out.
     """
     values, scale = sample.masks.values[judged], np.sqrt(sample.weights[judged])
-    predicted = np.stack([columns[name][judged] for name in names], axis=1)
+    predicted = np.stack([each[judged] for each in columns.values()], axis=1)
     heavy = SUM_WEIGHT * (float(np.linalg.norm((values - values.mean()) * scale)) or 1.0)
-    rows = np.concatenate([predicted * scale[:, None], np.full((1, len(names)), heavy)])
+    rows = np.concatenate([predicted * scale[:, None], np.full((1, len(columns)), heavy)])
     found, _ = nnls(rows, np.append(values * scale, heavy))
     kept = {
         name: share
-        for name, share in zip(names, (found / found.sum()).tolist(), strict=True)
+        for name, share in zip(columns, (found / found.sum()).tolist(), strict=True)
         if share >= LEAST_SHARE
     }
     return {name: share / sum(kept.values()) for name, share in kept.items()}
