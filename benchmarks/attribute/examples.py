@@ -12,6 +12,7 @@ from gloss.attribute.players.training_examples import (
 )
 
 EXAMPLES = 100
+NEAREST = 10  # examples about the test point, half of which vote at most if half are kept
 
 
 def ridge(rng: np.random.Generator) -> RidgeGame:
@@ -33,8 +34,14 @@ def logistic(rng: np.random.Generator) -> LogisticGame:
 
 
 def neighbours(rng: np.random.Generator) -> NearestNeighbourGame:
-    """The same, by the votes of the nearest."""
-    return NearestNeighbourGame(logistic(rng).examples)
+    """The same, by the votes of the nearest, for a tumour whose neighbours are of both kinds: most
+    others have none but their own, and the vote never changes.
+    """
+    while True:
+        examples = logistic(rng).examples
+        apart = np.square(examples.x - examples.test_x).sum(axis=1)
+        if len(set(examples.y[np.argsort(apart)[:NEAREST]])) > 1:
+            return NearestNeighbourGame(examples)
 
 
 def tumours(
