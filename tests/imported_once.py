@@ -5,7 +5,10 @@ from pathlib import Path
 
 import gloss
 
-THEIRS = ("duckdb", "openai", "pyarrow.dataset", "transformers.models.llama.modeling_llama")
+THEIRS = (
+    *("duckdb", "openai", "pyarrow.dataset", "transformers.models.llama.modeling_llama"),
+    *("starlette.applications", "uvicorn"),
+)
 SOURCE = Path(gloss.__file__).parents[1]
 OURS = (
     ".".join(path.relative_to(SOURCE).with_suffix("").parts)

@@ -13,11 +13,9 @@ import hashlib
 import json
 import math
 import re
-import subprocess
-import sys
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
+
+from forking import forking
 
 
 @contextmanager
@@ -26,16 +24,17 @@ def serve_texts(brain, **settings):
 
     It ends with the block.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "settings.json"
-        file.write_text(json.dumps(settings | {"brain": brain}, default=str))
-        with subprocess.Popen(
-            [sys.executable, __file__, str(file)], stdout=subprocess.PIPE, text=True
-        ) as process:
-            try:
-                yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-            finally:
-                process.kill()
+    receiving, sending = forking().Pipe(duplex=False)
+    process = forking().Process(target=be_server, args=(settings | {"brain": brain}, sending))
+    process.start()
+    sending.close()
+    try:
+        with receiving:
+            port = receiving.recv()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.join()
 
 
 class SubjectBrain:
@@ -298,13 +297,15 @@ def application(settings):
     )
 
 
-if __name__ == "__main__":
+def be_server(settings, sending):
+    """Serves on a port that it tells first, until it is killed."""
     import socket
 
     import uvicorn
 
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
-    app = application(json.loads(Path(sys.argv[1]).read_text()))
-    print(listening.getsockname()[1], flush=True)
+    app = application(settings)
+    with sending:
+        sending.send(listening.getsockname()[1])
     uvicorn.Server(uvicorn.Config(app, log_level="critical")).run(sockets=[listening])

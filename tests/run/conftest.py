@@ -1,18 +1,15 @@
 """A small run, made once."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from small import SMALL
+from small import SMALL, ran
 
 
 @pytest.fixture(scope="session")
 def small_run(made_once) -> Path:
-    """The folder in which the small experiment has been run once, undisturbed, as a shell runs it.
+    """The folder in which the small experiment has been run once, undisturbed.
 
     Many tests read it, perhaps at the same time.
     """
@@ -21,12 +18,8 @@ def small_run(made_once) -> Path:
 
 def run_undisturbed(folder: Path) -> None:
     (folder / "experiment.toml").write_text(SMALL)
-    command = [sys.executable, "-c", "from gloss.cli import main; main()", "run", "experiment.toml"]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
+    status, out, err = ran(folder, "run", "experiment.toml", seconds=280)
+    assert status == 0, err + out
 
 
 @pytest.fixture
