@@ -15,9 +15,11 @@ test: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/pyright
+	# Types are checked beside the tests: by themselves they would keep one core busy and the others waiting.
 	# What a module's tests share is made once. Each core has a worker already, so nothing wants threads.
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadscope --no-loadscope-reorder
+	$(BIN)/pyright & types=$$!; \
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadscope --no-loadscope-reorder; tests=$$?; \
+	wait $$types && exit $$tests
 
 # The pages of docs/ and the reference that is made from the docstrings, in site/index.html.
 docs: $(VENV)/installed-test

@@ -8,13 +8,14 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from types import SimpleNamespace
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import jaxtyping
 import numpy as np
 from beartype import beartype
 
 THEIRS = jaxtyping.jaxtyped
+OWN_AXES = THEIRS("context")
 # what records import for type checkers alone, so that they load without numpy
 ARRAYS = {**vars(jaxtyping), "ndarray": np.ndarray}
 
@@ -37,21 +38,32 @@ def check_calls(*, typechecker: Callable[..., Any]) -> Callable[[Any], Any]:
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """Checks arguments and what is returned; the names of axes hold for one call."""
+    if not function.__annotations__:
+        return function
     checking: Callable[..., Any] | None = None
+    named = True  # whether the axes of an array have names
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        nonlocal checking
+        nonlocal checking, named
         if checking is None:
             names = ARRAYS | function.__globals__
-            function.__annotations__ = {
-                name: resolved(hint, names) for name, hint in function.__annotations__.items()
-            }
+            hints = {name: resolved(hint, names) for name, hint in function.__annotations__.items()}
+            function.__annotations__ = hints
+            named = any(map(has_axes, hints.values()))
             checking = beartype(function)
-        with THEIRS("context"):
+        if not named:
+            return checking(*args, **kwargs)
+        with OWN_AXES:
             return checking(*args, **kwargs)
 
     return call
+
+
+def has_axes(hint: Any) -> bool:
+    """Whether some part of a hint is an array whose axes are checked."""
+    is_array = isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray)
+    return is_array or any(map(has_axes, get_args(hint)))
 
 
 def resolved(hint: Any, names: dict[str, Any]) -> Any:

@@ -17,6 +17,11 @@ from gloss.installed import installed
 Make = Callable[[Path], None]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest of the last modules comes first, so that no process is left alone with it."""
+    items.sort(key=lambda item: item.path.name != "test_contributing.py")
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)

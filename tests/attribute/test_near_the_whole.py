@@ -48,7 +48,7 @@ def test_an_account_that_fails_near_the_whole_does_not_explain(rng):
             masks.sum(axis=1) >= 16, 10 + values[masks @ codes], masks[:, 0] + masks[:, 1] * 1.0
         ),
     )
-    found = Auto(budget=1000).attribute(game, rng)
+    found = Auto(budget=500).attribute(game, rng)
     assert found.faithfulness.fails_near
     assert not found.faithfulness.explained
     assert found.summary_sentence().startswith("Not explained")
@@ -78,7 +78,7 @@ def test_averages_cover_the_truth_however_poor_the_fit(rng):
         signs = (np.arange(2**18)[:, None] >> np.arange(18) & 1) * 2.0 - 1
         everything = clean.values(signs > 0) + 3 * noise
         both = FunctionGame(names(18), partial(looked_up, everything))
-        found = Auto(budget=300).attribute(both, rng)
+        found = Auto(budget=150).attribute(both, rng)
         true = 2 * (signs.T @ everything) / 2**18
         inside += [
             found.averages[player,].low < true[player] < found.averages[player,].high

@@ -67,7 +67,7 @@ def test_every_row_of_a_table_counts(rng):
 
 def test_another_value_of_a_mask_is_paid_for_once(tmp_path):
     first = Evaluations(sampled_replies(1), tmp_path / "values")
-    found = Auto().attribute(first, np.random.default_rng(0))
+    found = Auto(budget=1000).attribute(first, np.random.default_rng(0))
     again = Evaluations(sampled_replies(2), tmp_path / "values")
-    assert Auto().attribute(again, np.random.default_rng(0)) == found
+    assert Auto(budget=1000).attribute(again, np.random.default_rng(0)) == found
     assert (again.paid, again.noise()) == (0, first.noise())

@@ -1,6 +1,7 @@
 """A proxy that plays the game alike saves values; a stranger takes nothing away."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from gloss.attribute.game import Evaluations, FunctionGame
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.proxied import Proxied
 from gloss.attribute.question import NamedGame
+from gloss.attribute.result.interactions import Interactions
 from gloss.errors import BadInput, BadSettings, Mismatch
 from gloss.run.commands.attribution_proxy import AlignedGame
 
@@ -62,13 +64,18 @@ def stranger_games() -> dict[str, FunctionGame]:
     }
 
 
+@cache
+def attributed_alone(seed: int) -> Interactions:
+    return Auto(budget=96).attribute(planted(seed), np.random.default_rng(seed))
+
+
 @pytest.mark.parametrize(
     ("kind", "seed"), [("another game", 0), ("another game", 1), ("constant", 0), ("noise", 0)]
 )
 def test_a_stranger_takes_nothing_away(kind, seed):
     game, proxy = planted(seed), stranger_games()[kind]
-    alone = Auto(budget=96).attribute(game, np.random.default_rng(seed))
-    found = Proxied(proxy, Auto(budget=96), 512).attribute(game, np.random.default_rng(seed))
+    alone = attributed_alone(seed)
+    found = Proxied(proxy, Auto(budget=96), 256).attribute(game, np.random.default_rng(seed))
     assert found.proxy is not None
     assert not found.proxy.used
     assert replace(found, proxy=None) == alone
