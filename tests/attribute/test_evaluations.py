@@ -189,3 +189,18 @@ def test_masks_near_the_whole_are_the_same_in_a_run_that_goes_on(tmp_path):
     again = Evaluations(Counting(9), tmp_path / "values")
     assert all(map(np.array_equal, drawn(again), first))
     assert again.paid == 0
+
+
+@pytest.mark.parametrize("percent", [50, 90])
+def test_drawn_masks_that_were_known_are_drawn_again_in_a_run_that_goes_on(tmp_path, percent):
+    game = Counting(6)
+    first = Evaluations(game, tmp_path / "values", batch=5)
+    first.values(np.random.default_rng(0).random((40, 6)) < percent / 100)
+    drawn = first.near(20, percent, np.random.default_rng(1))
+    noise = first.noise()
+    first.ask_again(drawn.masks[:3])
+    again = Evaluations(game, tmp_path / "values", batch=7)
+    assert np.array_equal(again.near(20, percent, np.random.default_rng(1)).masks, drawn.masks)
+    assert again.paid == 0
+    assert noise is again.noise() is None  # what another object asked again says nothing here
+    assert len(game.asked) == len(set(game.asked)) + 3

@@ -94,7 +94,7 @@ def test_questions_have_a_line_a_record_and_a_page_each_and_a_table(tmp_path, ca
     assert "   2  : failed, it is no JSON" in printed
     assert "3 questions: 2 explained, 1 failed; table in file://" in printed
     [table] = (tmp_path / "kept").glob("batch-*.html")
-    pages = re.findall(r'href="(auto-[0-9a-f]+\.html)"', table.read_text())
+    pages = re.findall(r'href="(auto-[0-9a-f-]+\.html)"', table.read_text())
     assert len(pages) == 2
     assert all((tmp_path / "kept" / page).exists() for page in pages)
     assert "it is no JSON" in table.read_text()

@@ -290,6 +290,7 @@ class Evaluations:
         # masks that were drawn, in that order, by how many per cent of the players they keep
         self._pools: dict[int, dict[bytes, None]] = {}
         self._served: dict[int, int] = {}  # of each pool; of a table, rows
+        self._written: dict[int, set[bytes]] = {}  # by how they were drawn
         self._again: dict[bytes, list[float]] = {}  # values of masks that were asked about again
         self._journal = None if path is None else Journal(path, game.players)
         for block in self._journal.blocks() if self._journal else ():
@@ -393,8 +394,9 @@ class Evaluations:
         return wanted - left
 
     def drawn(self) -> Bool[ndarray, "mask player"]:
-        """The masks that `uniform` has served, here or in an earlier run, and that have a value."""
-        return self._unpacked([key for key in self._pools.get(HALF, ()) if key in self._known])
+        """The masks that `uniform` has served through this object, and that have a value."""
+        served = islice(self._pools.get(HALF, ()), self._served.get(HALF, 0))
+        return self._unpacked([key for key in served if key in self._known])
 
     def ask_again(
         self, masks: Bool[ndarray, "mask player"], least: int = 1
@@ -422,8 +424,14 @@ class Evaluations:
         return self._unpacked(list(self._again))
 
     def noise(self) -> Noise | None:
-        """What masks that were valued more than once say; None where none was."""
-        groups = [[self._known[key], *more] for key, more in self._again.items()]
+        """What masks say that were asked about again through this object, or that a table holds
+        more than once; None where there are none.
+        """
+        groups = [
+            [self._known[key], *more]
+            for key, more in self._again.items()
+            if key in self._used_again
+        ]
         if isinstance(self.game, TableGame):
             rows: dict[bytes, list[float]] = {}
             values = self.game.measured.tolist()
@@ -441,13 +449,23 @@ class Evaluations:
         if isinstance(self.game, TableGame):
             return self.game.values(self._unpacked(asked))
         self._used.update(dict.fromkeys(asked))
-        new = [key for key in dict.fromkeys(asked) if key not in self._known]
-        for begin in range(0, len(new), self.batch):
-            some = new[begin : begin + self.batch]
-            values = np.asarray(self.game.values(self._unpacked(some)), dtype=np.float64)
-            self.paid += len(some)
-            self._add(some, values, drawn)
+        keys = [key for key in dict.fromkeys(asked) if self._is_news(key, drawn)]
+        for begin in range(0, len(keys), self.batch):
+            some = keys[begin : begin + self.batch]
+            values = {key: self._known.get(key, np.nan) for key in some}
+            if new := [key for key in some if key not in self._known]:
+                given = np.asarray(self.game.values(self._unpacked(new)), dtype=np.float64)
+                values |= dict(zip(new, given.tolist(), strict=True))
+                self.paid += len(new)
+            self._add(some, np.array([values[key] for key in some]), drawn)
         return np.array([self._known[key] for key in asked])
+
+    def _is_news(self, key: bytes, drawn: int) -> bool:
+        """Whether a mask has no value, or is to be written down as one that was drawn, or else a
+        later run would draw others.
+        """
+        unwritten = drawn != CHOSEN and key not in self._written.get(drawn, ())
+        return key not in self._known or unwritten
 
     def _add(self, keys: list[bytes], values: Float64[ndarray, " mask"], drawn: int) -> None:
         """Remember, and write down those that are a number."""
@@ -467,6 +485,7 @@ class Evaluations:
         if block.drawn != CHOSEN:
             percent = HALF if block.drawn == UNIFORM else block.drawn
             self._pools.setdefault(percent, {}).update(dict.fromkeys(block.masks))
+            self._written.setdefault(block.drawn, set()).update(block.masks)
 
     def _unpacked(self, packed: list[bytes]) -> Bool[ndarray, "mask player"]:
         width = (len(self.players) + 7) // 8

@@ -75,9 +75,11 @@ def halves_over_prompts(
 
 
 def half_kept_masks(game: AverageGame, known: Evaluations) -> Bool[ndarray, "mask player"]:
-    """All masks of the game where they are known, or else those that were drawn to keep half."""
+    """All masks of the game where all were asked about, or else those that were drawn to keep
+    half: what other settings paid for is left out, so that equal ones say the same.
+    """
     players = len(game.players)
-    if len(game) >= 2**players:
+    if len(known.used_masks()) >= 2**players:
         return all_masks(players)
     return known.drawn()
 

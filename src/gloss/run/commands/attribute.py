@@ -103,6 +103,19 @@ class AttributionSettings:
     proxy: str = ""  # a smaller model that proposes
     proxy_budget: int = PROXY_VALUES
 
+    def recorded(self) -> dict[str, Any]:
+        """All that a record depends on, as JSON holds it: neither where it lies nor how many
+        processes trained.
+        """
+        left_out = ("folder", "jobs")
+        return {name: each for name, each in asdict(self).items() if name not in left_out}
+
+    def record_path(self, game: str, *more: object) -> Path:
+        """Where the record of a game of this name lies: with other settings, or `more` that it
+        depends on, elsewhere.
+        """
+        return self.folder / f"{self.method}-{game}-{result_key(self.recorded(), *more)}.json"
+
 
 @dataclass
 class Spent:
@@ -230,11 +243,8 @@ def keep_attribution(
         new, again = len(known) - before, known.asked_again - again
         rng = np.random.default_rng(options.seed)
         lines = page_curves(known, found, rng) if options.curves else []
-        beside = f"-{proxy.values_name}" if proxy else ""
-        record = options.folder / f"{options.method}-{name}{beside}.json"
-        settings = asdict(options) | {"folder": str(options.folder)}
-        del settings["jobs"]  # values do not depend on it
-        content = attribution_record(question, settings, named_game, found)
+        record = options.record_path(name, *([proxy.values_name] if proxy else []))
+        content = attribution_record(question, options.recorded(), named_game, found)
         write_bytes(record, json.dumps(content, indent=1).encode())
         page = record.with_suffix(".html")
         write_attribution_page(page, attribution_page(question, named_game, found, lines))

@@ -7,7 +7,6 @@ it was.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gloss.attribute.players.prompt_file import PromptLine, UnusableLine, lines_sentence
@@ -102,7 +101,8 @@ def report_batch(
         failed = [UnusableLine(row.line, row.failed) for row in rows if row.failed]
         if len(failed) == len(rows):
             raise BadInput(f"no question could be answered: {lines_sentence(failed)}")
-        page = options.folder / f"{batch.name}.html"
+        asked_lines = result_key([asdict(line) for line in lines])
+        page = options.folder / f"{batch.name}-{asked_lines}.html"
         write_report_page(page, batch_page(rows))
     explained = sum(row.explained for row in rows)
     out.print(
@@ -130,7 +130,7 @@ class Batch:
     @staticmethod
     def of(asked: dict[str, Any], options: AttributionSettings) -> "Batch":
         """By its settings; other prompts go on with the same rows."""
-        name = f"batch-{result_key(asked, asdict(replace(options, folder=Path())))}"
+        name = f"batch-{result_key(asked, options.recorded())}"
         return Batch(name, asked, options)
 
     def answered(self, line: PromptLine) -> AnsweredQuestion:

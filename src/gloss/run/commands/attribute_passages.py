@@ -167,10 +167,10 @@ def report_passages(
             keep = partial(keep_values, options.folder, name, known)
             found = by_levels.attribute(game, tree, options.seed, keep)
         print_levels(named_game, found)
-        settings = asdict(options) | {"folder": str(options.folder), "block": block}
-        settings = {name: each for name, each in settings.items() if name not in ("jobs", "curves")}
+        settings = options.recorded() | {"block": block}
+        del settings["curves"]  # a page of passages has none
         content = levels_record(asdict(asked.about), settings, named_game, found)
-        record = options.folder / f"{options.method}-{name}.json"
+        record = options.record_path(name, block)
         write_bytes(record, json.dumps(content, indent=1).encode())
         page = record.with_suffix(".html")
         write_passages_page(page, passages_page(asked.about.model, named_game, found))
