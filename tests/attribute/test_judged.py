@@ -86,7 +86,7 @@ def test_masks_that_judge_were_not_fitted_to():
     again = known.from_the_start()
     again.values(every)
     before = again.used().numbers
-    some = unseen_near(again, 30, np.random.default_rng(1))
+    some = unseen_near(again, 30, 90, np.random.default_rng(1))
     assert len(some.masks) == 30
     assert not {row.tobytes() for row in some.masks} & {row.tobytes() for row in every}
     assert again.used() == (before + 30, 0)

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
 
 from gloss.attribute.bases import all_masks
 from gloss.attribute.game import (
@@ -85,30 +87,47 @@ def judge_near(
     nothing = trust.r2.value == 1 if trust.whole else not most
     if trust.near_n or isinstance(known.game, TableGame) or nothing:
         return found
-    if trust.whole:
-        masks = all_masks(n)
-        valued = ValuedMasks(masks, known.values(masks))
-        sizes = masks.sum(axis=1)
-        weights = (KEPT / 100) ** sizes * (1 - KEPT / 100) ** (n - sizes)
-    else:
-        valued = unseen_near(known, most, rng)
-        weights = None
-    near = r2(valued.values, found.predict(valued.masks), rng, weights=weights)
-    if trust.whole:
-        near = Estimate(near.value, near.value, near.value)
-    spread = float(valued.values.std()) if len(valued.values) else np.nan
-    judged = replace(
-        trust, near=near, near_n=len(valued.values), kept=KEPT, near_spread=spread
-    )  # fmt: skip
-    return replace(found, faithfulness=judged, failed=found.failed + valued.failed)
+    if not trust.whole:
+        return judged_by_unseen(known, found, most, KEPT, rng)
+    masks = all_masks(n)
+    values, sizes = known.values(masks), masks.sum(axis=1)
+    weights = (KEPT / 100) ** sizes * (1 - KEPT / 100) ** (n - sizes)
+    near = r2(values, found.predict(masks), rng, weights=weights)
+    return with_near(found, Estimate(near.value, near.value, near.value), values, KEPT)
 
 
-def unseen_near(known: Evaluations, count: int, rng: np.random.Generator) -> ValuedMasks:
+def judged_by_unseen(
+    known: Evaluations, found: Interactions, most: int, percent: int, rng: np.random.Generator
+) -> Interactions:
+    """With R2 on as many masks that keep so many per cent and were not asked about before."""
+    valued = unseen_near(known, most, percent, rng)
+    near = r2(valued.values, found.predict(valued.masks), rng)
+    judged = with_near(found, near, valued.values, percent)
+    return replace(judged, failed=found.failed + valued.failed)
+
+
+def with_near(
+    found: Interactions, near: Estimate, values: Float64[ndarray, " mask"], percent: int
+) -> Interactions:
+    """With this R2 of these values near the whole."""
+    trust = replace(
+        found.faithfulness,
+        near=near,
+        near_n=len(values),
+        kept=percent,
+        near_spread=float(values.std()) if len(values) else np.nan,
+    )
+    return replace(found, faithfulness=trust)
+
+
+def unseen_near(
+    known: Evaluations, count: int, percent: int, rng: np.random.Generator
+) -> ValuedMasks:
     """As many masks near the whole that were not asked about before; fewer where there are none."""
     before = known.used_masks()
     found = ValuedMasks(before[:0], np.empty(0))
     while (left := count - len(found.values) - found.failed) > 0:
-        drawn = known.near(left, KEPT, rng)
+        drawn = known.near(left, percent, rng)
         if not len(drawn.masks) and not drawn.failed:
             break
         found = found.concatenate(without_masks(drawn, before))

@@ -7,7 +7,6 @@ of the whole text with some of its words removed. A game of few players needs fe
 the length of the text.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
@@ -18,15 +17,15 @@ from numpy import ndarray
 
 from gloss.attribute.bases import Basis, all_masks
 from gloss.attribute.game import Evaluations, Game
+from gloss.attribute.judged import judged_by_unseen
 from gloss.attribute.levels.part_tree import GroupedGame, PartTree, TextPart
 from gloss.attribute.mask_budget import TRIED_AGAIN
 from gloss.attribute.methods.auto import Auto
 from gloss.attribute.methods.exact import Exact
-from gloss.attribute.result.faithfulness import FEWEST_VALUES, without_masks
+from gloss.attribute.result.faithfulness import FEWEST_VALUES
 from gloss.attribute.result.interaction_terms import player_terms, set_terms, told_players
 from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.result.measured import measure_sets
-from gloss.attribute.result.prediction_r2 import r2
 from gloss.errors import BadSettings, require_at_least
 
 FEWEST_MASKS = 48  # of a level whose masks are not all valued
@@ -168,27 +167,11 @@ class ByLevels:
         if found.faithfulness.whole:
             told = [term.players for term in (*player_terms(found), *set_terms(found))]
             found = replace(found, measured=measure_sets(known, told, told))
-        elif found.faithfulness.near_n < JUDGED_NEAR:
-            found = self.judged_near(known, found, budget - sum(known.used()), rng)
+        elif found.faithfulness.near_n < JUDGED_NEAR <= (left := budget - sum(known.used())):
+            most, percent = min(left, MOST_NEAR), round(100 * self.near)
+            found = judged_by_unseen(known, found, most, percent, rng)
         used = known.used()
         return replace(found, evaluations=used.numbers, failed=used.failed)
-
-    def judged_near(
-        self, known: Evaluations, found: Interactions, left: int, rng: np.random.Generator
-    ) -> Interactions:
-        """With R2 near the whole by masks that were not asked about before, if enough are left."""
-        if left < JUDGED_NEAR:
-            return found
-        before, percent = known.used_masks(), round(100 * self.near)
-        fresh = without_masks(known.near(min(left, MOST_NEAR), percent, rng), before)
-        trust = replace(
-            found.faithfulness,
-            near=r2(fresh.values, found.predict(fresh.masks), rng),
-            near_n=len(fresh.values),
-            near_spread=float(fresh.values.std()) if len(fresh.values) else math.nan,
-            kept=percent,
-        )
-        return replace(found, faithfulness=trust)
 
 
 def share_of_budget(left: int, weights: list[int]) -> int:
