@@ -309,3 +309,22 @@ def test_masks_that_were_drawn_are_told():
     drawn = known.uniform(5, np.random.default_rng(0))
     known.values(np.ones((1, 4), bool))
     assert np.array_equal(known.drawn(), drawn.masks)
+
+
+@pytest.mark.parametrize("prompts", [2**16, 2**16 + 1])
+def test_more_prompts_than_two_bytes_count_are_kept(tmp_path, prompts):
+    asked = []
+
+    class Numbered:
+        players = ("a", "b")
+
+        def values_by_prompt(self, masks):
+            asked.append(len(masks))
+            return masks[:, :1] * np.arange(float(prompts))
+
+    masks = np.array([[True, False], [False, True]])
+    values = AverageGame(Numbered(), prompts, path=tmp_path / "kept").values_by_prompt(masks)
+    again = AverageGame(Numbered(), prompts, path=tmp_path / "kept").values_by_prompt(masks)
+    assert asked == [2]
+    assert np.array_equal(again, values)
+    assert again[0, -1] == prompts - 1

@@ -11,7 +11,7 @@ from numpy import ndarray
 
 from gloss.attribute.game import CHOSEN, Journal, JournalBlock, packed_masks
 
-NUMBER_BYTES = 2  # of a prompt's number, in front of a mask's bits in the file
+FEW_PROMPTS = 1 << 16  # up to which a prompt's number takes two bytes in the file, or else four
 
 
 @runtime_checkable
@@ -48,14 +48,14 @@ class AverageGame:
     def __post_init__(self) -> None:
         if self.path is None:
             return
-        bits = tuple(f"prompt {bit}" for bit in range(8 * NUMBER_BYTES))
+        numbers, width = number_keys(self.prompts), number_width(self.prompts)
+        bits = tuple(f"prompt {bit}" for bit in range(8 * width))
         self._journal = Journal(self.path, (*bits, *self.players))
-        numbers = number_keys(self.prompts)
         for block in self._journal.blocks():
             for begin in range(0, len(block.masks), self.prompts):
                 some = block.masks[begin : begin + self.prompts]
-                if [key[:NUMBER_BYTES] for key in some] == numbers:
-                    key = some[0][NUMBER_BYTES:]
+                if [key[:width] for key in some] == numbers:
+                    key = some[0][width:]
                     self._known[key] = block.values[begin : begin + self.prompts].copy()
 
     @property
@@ -102,5 +102,10 @@ def average_behind(game: object) -> AverageGame | None:
 
 
 def number_keys(prompts: int) -> list[bytes]:
-    """Each prompt's number as bytes."""
-    return [number.to_bytes(NUMBER_BYTES, "big") for number in range(prompts)]
+    """Each prompt's number as bytes, which stand in front of a mask's bits in the file."""
+    return [number.to_bytes(number_width(prompts), "big") for number in range(prompts)]
+
+
+def number_width(prompts: int) -> int:
+    """The bytes of a prompt's number."""
+    return 2 if prompts <= FEW_PROMPTS else 4
