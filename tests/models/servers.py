@@ -41,6 +41,11 @@ class Server:
         lines = self.log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.endswith("}")]
 
+    def tries(self) -> int:
+        """How many requests tried the endpoint out; these are none of the others."""
+        kept = self.log.with_suffix(".tries")
+        return len(kept.read_text().splitlines()) if kept.exists() else 0
+
     def after(self, number: int) -> list[dict]:
         """Every request, once there are so many: the log is written when the reply has gone out."""
         for _ in range(100):
@@ -178,6 +183,8 @@ class Endpoint:
         prompt = body["messages"][-1]["content"] if "messages" in body else ""
         # it is tried out: no plain texts here, and plain chats
         if prompt.startswith("Say hello in three") or "prompt" in body:
+            with Path(self.log.name).with_suffix(".tries").open("a") as tries:
+                tries.write(json.dumps(body) + "\n")
             return await self.reply(writer, "ok" if prompt else "404", body, prompt)
         action = self.action()
         self.at_once += 1

@@ -9,10 +9,12 @@ import pytest
 import torch
 
 import gloss
-from gloss.errors import BadInput, BadSettings, GlossError
+from gloss.errors import BadInput, BadSettings, GlossError, Unreachable
+from gloss.models.chat_models.client import Chat
 from gloss.models.subject import Subject
 from gloss.run.commands.attribute import AttributionSettings
 from gloss.run.commands.attribute_prompts import report_prompts
+from models.servers import serve
 
 LINES = [
     {"prompt": "for i in range(", "corrupted": "for x in range(", "answer": "i", "other": "x"},
@@ -152,3 +154,21 @@ def test_python_answers_many_prompts(tmp_path):
         gloss.attribute(prompts=["a b"], anwser="x")
     with pytest.raises(BadInput, match="holds no prompt"):
         gloss.attribute(prompts=[])
+
+
+def test_an_endpoint_is_tried_out_once_for_all_questions(tmp_path, capsys):
+    texts = ["the red fox", "a fox", "no cat"]
+    lines = [{"prompt": text, "answer": text.split()[-1]} for text in texts]
+    file = written(tmp_path / "p.jsonl", lines)
+    with serve(answer="parrot") as server:
+        Chat("m", server.base_url).capabilities(np.random.default_rng(0))
+        once = server.tries()
+        asked = {"model": "m", "base_url": server.base_url}
+        report_prompts(file, asked, AttributionSettings(method="exact", folder=tmp_path / "kept"))
+        assert server.tries() == 2 * once > 0
+        assert "3 questions: 3 explained, 0 failed" in " ".join(capsys.readouterr().out.split())
+        found = gloss.attribute(prompts=file, method="exact", **asked)
+        assert server.tries() == 3 * once
+    assert [one.value for one in found] == [found[0].value, found[0].value, found[2].value]
+    with pytest.raises(Unreachable):  # the endpoint's fault, and not the questions'
+        report_prompts(file, asked, AttributionSettings(method="exact", folder=tmp_path / "more"))

@@ -52,6 +52,7 @@ from gloss.run.sources import model_of_features
 if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
     from gloss.models.subject import Subject
+    from gloss.run.commands.attribute import PromptReader
 
 SCHEMA = pa.schema(
     [
@@ -239,16 +240,16 @@ def posed_question(
 def attribute_posed(
     question: AttributionQuestion,
     attributor: Any,
-    subject: "Subject | None",
+    reader: "PromptReader | None",
     dictionary: "Dictionary | None",
     seed: int,
     jobs: int = 1,
     beside: Callable[[NamedGame], Any] | None = None,
 ) -> Attribution:
-    """What is found; without a subject the model that the question names is loaded. `beside` makes
+    """What is found; without a reader the one that the question names is opened. `beside` makes
     another method of the game.
     """
-    named_game = build_named_game(question, None, subject, dictionary)
+    named_game = build_named_game(question, None, reader, dictionary)
     if beside:
         attributor = beside(named_game)
     known = Evaluations(named_game.game)

@@ -13,11 +13,12 @@ from gloss.api.attributions import (
 from gloss.attribute.players.prompt_file import PromptLine, prompt_lines, read_prompt_file
 from gloss.attribute.question import is_about_all_prompts
 from gloss.errors import BadInput, BadSettings, GlossError, Mismatch
-from gloss.run.commands.attribute import named_model
+from gloss.run.commands.attribute import open_reader
 
 if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
     from gloss.models.subject import Subject
+    from gloss.run.commands.attribute import PromptReader
 
 Prompts = str | Path | Iterable[str | Mapping[str, str]]
 """A file, or texts, or mappings with `prompt`, `corrupted`, `answer` and `other`."""
@@ -37,7 +38,7 @@ def attribute_prompts(
     lines = given_lines(prompts)
     if is_about_all_prompts(asked):
         return attribute_prompt(asked | {"prompts": lines}, model, dictionary, method, seed)
-    subject = None if isinstance(model, str | Path) else model
+    reader: PromptReader | None = None if isinstance(model, str | Path) else model
     found: list[Attribution | GlossError] = []
     for line in lines:
         own = {"prompt": line.prompt, "answer": line.answer, "other": line.other}
@@ -49,10 +50,10 @@ def attribute_prompts(
         except (BadInput, BadSettings) as problem:
             found.append(problem)
             continue
-        if subject is None and not question.base_url:
-            subject = named_model(question).load()
+        if reader is None:
+            reader = open_reader(question)
         try:
-            found.append(attribute_posed(question, attributor, subject, dictionary, seed))
+            found.append(attribute_posed(question, attributor, reader, dictionary, seed))
         except (BadInput, BadSettings, Mismatch) as problem:
             found.append(problem)
     failed = [one for one in found if isinstance(one, GlossError)]

@@ -85,6 +85,8 @@ if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
     from gloss.models.subject import Subject
 
+    PromptReader = Subject | EndpointWithLedger
+
 GIVEN = "given"  # the name of a model or a dictionary that was handed over as an object
 
 
@@ -267,36 +269,37 @@ def settle_for(question: AttributionQuestion, attributor: Any, seed: int) -> Att
 def build_named_game(
     question: AttributionQuestion,
     folder: Path | None = None,
-    subject: "Subject | None" = None,
+    reader: "PromptReader | None" = None,
     dictionary: "Dictionary | None" = None,
 ) -> NamedGame:
     """The game of a settled question. What an endpoint answers is kept in the folder.
 
-    Without a subject the one that the question names is loaded, as are dictionaries that it calls
+    Without a reader the one that the question names is opened, as are dictionaries that it calls
     by another name than the one handed over has. Raises BadInput,
     BadSettings or Mismatch for what cannot be loaded or does not fit.
     """
+    here = None if isinstance(reader, EndpointWithLedger) else reader
     if question.data:
         from gloss.attribute.players.table_file import load_table_game
 
         return NamedGame(load_table_game(Path(question.data)), "the value in the table")
     if question.examples:
-        return named_training_game(question, subject)
+        return named_training_game(question, here)
     if question.base_url:
-        asked = endpoint_game(question, folder)
+        asked = endpoint_game(question, folder, reader)
         return NamedGame(asked, asked.label, asked.stretches())
     from gloss.attribute.players.many_prompts import build_prompts_game
     from gloss.attribute.players.subject_games import build_subject_game
 
-    reader = subject or named_model(question).load()
+    subject = here or named_model(question).load()
 
     def load(source: str) -> "Dictionary":
         if dictionary and source == GIVEN:
             return dictionary
-        return NamedDictionary.of(source).load(reader)
+        return NamedDictionary.of(source).load(subject)
 
     build = build_prompts_game if question.prompts else build_subject_game
-    return build(question, reader, load)
+    return build(question, subject, load)
 
 
 def named_model(question: AttributionQuestion) -> NamedModel:
@@ -307,19 +310,34 @@ def named_model(question: AttributionQuestion) -> NamedModel:
     return NamedModel.of(question.model, question.device, question.dtype, question.adapter)
 
 
-def endpoint_game(question: AttributionQuestion, folder: Path | None) -> EndpointGame:
-    """The game of a prompt whose answer an endpoint gives, read as exactly as it allows."""
+def open_reader(question: AttributionQuestion, folder: Path | None = None) -> "PromptReader":
+    """The model that the question names, loaded, or the endpoint, tried out: once for all questions
+    about it. What an endpoint answers is kept in the folder.
+
+    Raises BadSettings, Unreachable and what `Subject.load` raises.
+    """
+    if not question.base_url:
+        return named_model(question).load()
     chat = Chat(question.model, question.base_url)
     print_key_use(chat.base_url, chat.api_key_env)
     known = chat.capabilities(np.random.default_rng(question.seed))
+    return EndpointWithLedger(chat, folder and folder / "answers.sqlite", known)
+
+
+def endpoint_game(
+    question: AttributionQuestion, folder: Path | None, reader: "PromptReader | None" = None
+) -> EndpointGame:
+    """The game of a prompt whose answer an endpoint gives, read as exactly as it allows."""
+    opened = reader or open_reader(question, folder)
+    assert isinstance(opened, EndpointWithLedger)
     return EndpointGame(
-        EndpointWithLedger(chat, folder and folder / "answers.sqlite", known),
+        opened,
         question.prompt,
         question.answer,
         PromptUnit(question.unit),
         question.kind,
         question.other,
-        best_value_source(known, exact=bool(question.value or question.other)),
+        best_value_source(opened.known, exact=bool(question.value or question.other)),
     )
 
 

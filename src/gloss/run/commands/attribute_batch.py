@@ -30,7 +30,7 @@ from gloss.run.commands.attribute import (
     attributor_settings,
     build_named_game,
     keep_attribution,
-    named_model,
+    open_reader,
     question_content_hashes,
     settle_for,
 )
@@ -41,7 +41,7 @@ from gloss.store.atomic import write_bytes
 from gloss.store.lock import sole_writer
 
 if TYPE_CHECKING:
-    from gloss.models.subject import Subject
+    from gloss.run.commands.attribute import PromptReader
 
 SHOWN = 48  # characters of a prompt in the terminal
 DASH = "–"  # for what there is none of
@@ -115,8 +115,8 @@ def report_batch(
 
 
 class Batch:
-    """Questions that share all settings, and the model that is loaded for the first that needs
-    it.
+    """Questions that share all settings, and the model or endpoint, which is opened for the first
+    that needs it.
     """
 
     def __init__(self, name: str, asked: dict[str, Any], options: AttributionSettings) -> None:
@@ -125,7 +125,7 @@ class Batch:
         self.options = replace(options, curves=False)
         self.attributor = build_method("attribute", attributor_settings(options))
         self.rows = options.folder / name  # a file for each answered question
-        self.subject: Subject | None = None
+        self.reader: PromptReader | None = None
 
     @staticmethod
     def of(asked: dict[str, Any], options: AttributionSettings) -> "Batch":
@@ -145,9 +145,10 @@ class Batch:
         if row := self.row_of(key):
             return replace(row, line=line.line)
         # what is wrong with the model, and not with the question, ends the batch
-        subject = None if question.base_url else self.load()
+        if self.reader is None:
+            self.reader = open_reader(question, self.options.folder)
         try:
-            row = self.attribute(question, subject, key, line.line)
+            row = self.attribute(question, key, line.line)
         except (BadInput, BadSettings, Mismatch) as problem:
             return AnsweredQuestion(line.line, line.prompt, failed=str(problem))
         write_bytes(self.rows / f"{key}.json", json.dumps(asdict(row), indent=1).encode())
@@ -167,11 +168,9 @@ class Batch:
         places = [self.options.folder / name for name in (row.record, row.page)]
         return row if all(place.exists() for place in places) else None
 
-    def attribute(
-        self, question: AttributionQuestion, subject: "Subject | None", key: str, line: int
-    ) -> AnsweredQuestion:
+    def attribute(self, question: AttributionQuestion, key: str, line: int) -> AnsweredQuestion:
         """Ask, and keep the record and the page."""
-        named_game = build_named_game(question, self.options.folder, subject)
+        named_game = build_named_game(question, self.options.folder, self.reader)
         kept = keep_attribution(question, named_game, self.attributor, self.options)
         found, trust = kept.found, kept.found.faithfulness
         return AnsweredQuestion(
@@ -187,14 +186,6 @@ class Batch:
             kept.record.name,
             kept.page.name,
         )
-
-    def load(self) -> "Subject":
-        """The model, once."""
-        if self.subject is None:
-            names = ("model", "device", "dtype", "adapter")
-            own: dict[str, Any] = {name: self.asked[name] for name in names if name in self.asked}
-            self.subject = named_model(AttributionQuestion(prompt="a", **own)).load()
-        return self.subject
 
 
 def strongest_in_words(found: Interactions) -> tuple[str, str]:
