@@ -1,6 +1,7 @@
 """Training examples in a file: what is read, which are one player, what stands for their texts."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,6 +154,14 @@ def test_a_learner_that_there_is_not_is_refused(given, said):
 def test_settings_that_examples_do_not_read_are_refused(asked, said):
     with pytest.raises(BadSettings, match=said):
         AttributionQuestion(**{"examples": "f.jsonl", "prompt": "p", "answer": "x"} | asked)
+
+
+@pytest.mark.parametrize("learner", ["neighbours", "fine_tune epochs=2"])
+def test_a_method_that_follows_slopes_names_the_learners_that_have_them(learner):
+    asked = AttributionQuestion(examples="f.jsonl", prompt="p", answer="x", learner=learner)
+    with pytest.raises(BadSettings, match=f"--learner {learner}: .* give --learner logistic or"):
+        asked.settle(slopes=True)
+    assert replace(asked, learner="").settle(slopes=True).learner == "logistic"
 
 
 ROWS = [

@@ -5,6 +5,7 @@ import pytest
 
 from gloss.attribute.bases import Basis
 from gloss.attribute.methods.exact import Exact
+from gloss.attribute.methods.gradient import Gradient
 from gloss.attribute.players.training_examples import (
     LogisticGame,
     NearestNeighbourGame,
@@ -83,3 +84,43 @@ def test_parts_do_not_change_values(rng, monkeypatch):
     whole = RidgeGame(data).values(masks)
     monkeypatch.setattr("gloss.attribute.players.training_examples.AT_ONCE", 100)
     assert RidgeGame(data).values(masks) == pytest.approx(whole)
+
+
+def fitted_game(kind, rng, number=12) -> RidgeGame | LogisticGame:
+    return kind(examples(rng, number, labels=kind is LogisticGame), 0.5)
+
+
+@pytest.mark.parametrize("kind", [RidgeGame, LogisticGame])
+def test_slopes_on_the_way_out_of_an_example_add_up_to_what_is_lost_without_it(kind, rng):
+    game = fitted_game(kind, rng)
+    n = len(game.players)
+    chances, weights = np.polynomial.legendre.leggauss(24)
+    every = np.ones((1, n), np.bool_)
+    for out in (0, 5):
+        masks = np.ones((24, n), np.float32)
+        masks[:, out] = (chances + 1) / 2
+        lost = (game.values(every) - game.values(every & (np.arange(n) != out)))[0]
+        added = weights / 2 @ game.gradients(masks)[:, out]
+        assert added == pytest.approx(lost, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", [RidgeGame, LogisticGame])
+def test_gradients_of_examples_rank_them_as_leaving_them_out(kind, rng):
+    game = fitted_game(kind, rng, 120)
+    n = len(game.players)
+    whole, *lost = game.values(~np.eye(n + 1, n, k=-1, dtype=np.bool_))
+    near = Gradient(steps=1, held_out=0).attribute(game, rng).coefficients
+    parts = [near[player,] for player in range(n)]
+    assert np.corrcoef(parts, whole - np.array(lost))[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("kind", [RidgeGame, LogisticGame])
+def test_slopes_from_nothing_to_the_whole_add_up(kind, rng):
+    game = fitted_game(kind, rng)
+    n = len(game.players)
+    nothing, whole = game.values(np.array([[False] * n, [True] * n]))
+    chances, weights = np.polynomial.legendre.leggauss(40)
+    root = (chances + 1) / 2
+    way = np.repeat(root[:, None] ** 3, n, axis=1).astype(np.float32)  # close near nothing
+    added = (weights / 2 * 3 * root**2) @ game.gradients(way)
+    assert added.sum() == pytest.approx(whole - nothing, rel=1e-4)

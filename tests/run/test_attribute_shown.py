@@ -18,7 +18,7 @@ from gloss.attribute.methods.proxy_spex import ProxySpex
 from gloss.attribute.methods.shapley import Shapley
 from gloss.attribute.result.interactions import Interactions
 from gloss.attribute.result.measured import measure_sets
-from gloss.run.commands.attribute import Spent, count_masks, page_curves
+from gloss.run.commands.attribute import page_curves
 from gloss.run.commands.attribution_values import PlannedValues, new_values_sentence
 from gloss.run.commands.attribution_view import (
     LOWERS,
@@ -27,6 +27,7 @@ from gloss.run.commands.attribution_view import (
     set_table,
     shaded_prompt,
 )
+from gloss.run.commands.counted_game import Spent, count_masks
 
 
 def printed(what) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from gloss.attribute.game import Game
-from gloss.attribute.learners import FineTune, parse_learner
+from gloss.attribute.learners import FineTune, Logistic, Ridge, parse_learner
 from gloss.attribute.players.prompt_file import PromptLine, require_prompt_lines
 from gloss.attribute.players.prompt_parts import PromptUnit, Removal
 from gloss.attribute.values import AttributedValue
@@ -239,11 +239,14 @@ class AttributionQuestion:
         )
 
     def _settle_examples(self, slopes: bool, seed: int) -> "AttributionQuestion":
-        if slopes:
-            why = "a method that follows slopes needs tokens that fade"
-            self._refuse(why, "examples")
         given = self.learner or USUAL_LEARNER
         learner = parse_learner(given)
+        if slopes and not isinstance(learner, Ridge | Logistic):
+            raise BadSettings(
+                f"--learner {given}: a method that follows slopes needs a learner that can count"
+                " examples in part; give --learner logistic or ridge, or another --method, such as"
+                " auto"
+            )
         tuned = isinstance(learner, FineTune)
         return replace(
             self,

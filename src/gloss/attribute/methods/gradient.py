@@ -54,8 +54,9 @@ class Gradient:
         known = as_evaluations(game)
         if not isinstance(known.game, DifferentiableGame):
             raise BadInput(
-                "gradient needs a game with slopes, a local prompt cut into tokens"
-                " (players.fading_tokens.FadingTokens); use auto"
+                "gradient needs a game with slopes: a local prompt cut into tokens"
+                " (players.fading_tokens.FadingTokens), or training examples of logistic or ridge"
+                " regression; use auto"
             )
         n = len(known.players)
         nothing, whole = known.values(np.array([[False] * n, [True] * n]))

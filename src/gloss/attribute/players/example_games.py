@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
 
 from gloss.attribute.game import Game
@@ -46,6 +46,18 @@ class GroupGame:
         return self.of_examples.values(masks[:, self.owners])
 
 
+@dataclass(frozen=True)
+class GroupSlopes(GroupGame):
+    """The same where examples may count in part: the group's slope is the sum of theirs."""
+
+    of_examples: RidgeGame | LogisticGame
+
+    def gradients(self, masks: Float32[ndarray, "mask player"]) -> Float64[ndarray, "mask player"]:
+        """How fast the value grows with each group's weight."""
+        own = self.of_examples.gradients(masks[:, self.owners])
+        return own @ (self.owners[:, None] == np.arange(len(self.players)))
+
+
 def build_examples_game(question: AttributionQuestion, load: LoadSubject) -> NamedGame:
     """The game of a settled question about training examples; `load` gives the subject, where it is
     read.
@@ -66,7 +78,11 @@ def build_examples_game(question: AttributionQuestion, load: LoadSubject) -> Nam
         else state_vectors(load(), [*texts, prompt])
     )
     own, value = classical_game(learner, examples, x, question.answer)
-    game = GroupGame(own, grouped.owners, grouped.players)
+    game = (
+        GroupSlopes(own, grouped.owners, grouped.players)
+        if isinstance(own, RidgeGame | LogisticGame)
+        else GroupGame(own, grouped.owners, grouped.players)
+    )
     read = "its words, rare ones more" if learner.reads == "words" else "the model's mean state"
     how = ", ".join(
         f"{field.name} {getattr(learner, field.name)}"

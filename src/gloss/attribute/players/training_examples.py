@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 from numpy import ndarray
 
 from gloss.errors import BadInput
@@ -78,13 +78,29 @@ class RidgeGame(TrainingGame):
         """
         return value_in_batches(self._some, masks, self.examples.x.shape[1] ** 2)
 
-    def _some(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
+    def gradients(self, masks: Float32[ndarray, "mask player"]) -> Float64[ndarray, "mask player"]:
+        """How fast the value grows with the weight of each example, from 0 to 1."""
+        return value_in_batches(self._slopes, masks, self.examples.x.shape[1] ** 2)
+
+    def _some(self, masks: Shaped[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
+        _, weights = self._fitted(masks)
+        return -np.square(weights @ self.examples.test_x - self.examples.test_y)
+
+    def _slopes(self, masks: Shaped[ndarray, "mask player"]) -> Float64[ndarray, "mask player"]:
+        x, test = self.examples.x, self.examples.test_x
+        gram, weights = self._fitted(masks)
+        missed = weights @ test - self.examples.test_y
+        return -2 * missed[:, None] * moved_by(gram, test, x) * (self.examples.y - weights @ x.T)
+
+    def _fitted(
+        self, masks: Shaped[ndarray, "mask player"]
+    ) -> tuple[Float64[ndarray, "mask d d"], Float64[ndarray, "mask d"]]:
+        """The Gram matrix and the weights of each subset, or where examples count in part."""
         x, y, kept = self.examples.x, self.examples.y, masks.astype(np.float64)
         gram = (kept @ self.examples.products).reshape(
             -1, x.shape[1], x.shape[1]
         ) + self.penalty * np.eye(x.shape[1])
-        weights = np.linalg.solve(gram, ((kept * y) @ x)[:, :, None])[:, :, 0]
-        return -np.square(weights @ self.examples.test_x - self.examples.test_y)
+        return gram, np.linalg.solve(gram, ((kept * y) @ x)[:, :, None])[:, :, 0]
 
 
 @dataclass(frozen=True)
@@ -108,6 +124,15 @@ class LogisticGame(TrainingGame):
             size,
         )
 
+    def gradients(self, masks: Float32[ndarray, "mask player"]) -> Float64[ndarray, "mask player"]:
+        """How fast the value grows with the weight of each example, from 0 to 1."""
+        return value_in_batches(self._slopes, masks, self.examples.x.shape[1] ** 2)
+
+    def _slopes(self, masks: Shaped[ndarray, "mask player"]) -> Float64[ndarray, "mask player"]:
+        x, y, test = self.examples.x, self.examples.y, self.examples.test_x
+        wrong, bend = self._bend(masks, self.fitted(masks, self._whole))
+        return self.examples.test_y * moved_by(bend, test, x) * wrong * y
+
     @cached_property
     def _whole(self) -> Float64[ndarray, " d"]:
         """The weights of all examples."""
@@ -115,24 +140,29 @@ class LogisticGame(TrainingGame):
         return self.fitted(np.ones((1, len(self.players)), bool), np.zeros(d))[0]
 
     def fitted(
-        self, masks: Bool[ndarray, "mask player"], start: Float64[ndarray, " d"]
+        self, masks: Shaped[ndarray, "mask player"], start: Float64[ndarray, " d"]
     ) -> Float64[ndarray, "mask d"]:
-        """The weights of each subset, to within 1e-9."""
+        """The weights of each subset, or where examples count in part, to within 1e-9."""
         x, y, kept = self.examples.x, self.examples.y, masks.astype(np.float64)
-        d = x.shape[1]
         weights = np.tile(start, (len(masks), 1))
         for _ in range(NEWTON_STEPS):
-            # the probability given to the other class
-            wrong = 1 / (1 + np.exp(np.clip(y * (weights @ x.T), -500, 500)))
+            wrong, bend = self._bend(kept, weights)
             slope = (kept * wrong * y) @ x - self.penalty * weights
-            bend = ((kept * wrong * (1 - wrong)) @ self.examples.products).reshape(
-                -1, d, d
-            ) + self.penalty * np.eye(d)
             step = np.linalg.solve(bend, slope[:, :, None])[:, :, 0]
             weights += step
             if np.abs(step).max() < TOLERANCE:
                 break
         return weights
+
+    def _bend(
+        self, masks: Shaped[ndarray, "mask player"], weights: Float64[ndarray, "mask d"]
+    ) -> tuple[Float64[ndarray, "mask player"], Float64[ndarray, "mask d d"]]:
+        """The probability given to each example's other class, and the loss' second derivatives."""
+        x, y = self.examples.x, self.examples.y
+        wrong = 1 / (1 + np.exp(np.clip(y * (weights @ x.T), -500, 500)))
+        d = x.shape[1]
+        bend = ((masks * wrong * (1 - wrong)) @ self.examples.products).reshape(-1, d, d)
+        return wrong, bend + self.penalty * np.eye(d)
 
 
 @dataclass(frozen=True)
@@ -171,12 +201,24 @@ class RetrainingGame:
         return np.array([self.fit(np.flatnonzero(mask)) for mask in masks], dtype=np.float64)
 
 
+def moved_by(
+    bend: Float64[ndarray, "mask d d"],
+    test: Float64[ndarray, " d"],
+    x: Float64[ndarray, "example d"],
+) -> Float64[ndarray, "mask example"]:
+    """How far each example's x, as a pull on the weights, moves what is said of the test point: the
+    influence function (Koh & Liang, 2017).
+    """
+    each = np.broadcast_to(test[:, None], (len(bend), len(test), 1))
+    return np.linalg.solve(bend, each)[:, :, 0] @ x.T
+
+
 def value_in_batches(
-    values: Callable[[Bool[ndarray, "mask player"]], Float64[ndarray, " mask"]],
-    masks: Bool[ndarray, "mask player"],
+    values: Callable[[Shaped[ndarray, "mask player"]], ndarray],
+    masks: Shaped[ndarray, "mask player"],
     size: int,
-) -> Float64[ndarray, " mask"]:
-    """So many masks at a time as memory allows, each of which needs `size` numbers."""
+) -> ndarray:
+    """A row a mask, so many at a time as memory allows; each needs `size` numbers."""
     step = max(1, AT_ONCE // size)
     return np.concatenate(
         [values(masks[begin : begin + step]) for begin in range(0, max(len(masks), 1), step)]

@@ -4,19 +4,15 @@ keeps it: a record, a page, every value paid for.
 
 import json
 import math
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from time import process_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float64
-from numpy import ndarray
 from rich.text import Text
 
-from gloss.attribute.game import Evaluations, Game, Redrawn, TableGame, costs_money
+from gloss.attribute.game import Evaluations, Game, TableGame, costs_money
 from gloss.attribute.judged import attribute_game
 from gloss.attribute.players.endpoint_game import (
     EndpointGame,
@@ -68,6 +64,7 @@ from gloss.run.commands.attribution_view import (
     set_table,
     shaded_prompt,
 )
+from gloss.run.commands.counted_game import Spent, count_masks
 from gloss.run.commands.training_runs import (
     named_training_game,
     training_processes,
@@ -117,56 +114,6 @@ class AttributionSettings:
         depends on, elsewhere.
         """
         return self.folder / f"{self.method}-{game}-{result_key(self.recorded(), *more)}.json"
-
-
-@dataclass
-class Spent:
-    """What a game cost so far."""
-
-    values: int = 0
-    seconds: float = 0.0  # of the processor
-
-
-@dataclass(frozen=True)
-class CountingGame:
-    """A game that says how many masks it has valued."""
-
-    game: Game
-    progress: Progress
-    spent: Spent
-    total: int | None = None  # masks, as far as they are known beforehand
-
-    @property
-    def players(self) -> tuple[str, ...]:
-        """The game's own."""
-        return self.game.players
-
-    @property
-    def costs_money(self) -> bool:
-        """The game's own."""
-        return costs_money(self.game)
-
-    def values(self, masks: Bool[ndarray, "mask player"]) -> Float64[ndarray, " mask"]:
-        """The game's own, counted."""
-        return self._counted(lambda: self.game.values(masks))
-
-    def values_again(
-        self, masks: Bool[ndarray, "mask player"], time: int
-    ) -> Float64[ndarray, " mask"]:
-        """Another draw of each, counted."""
-        again = self.game
-        if isinstance(again, Redrawn):
-            return self._counted(lambda: again.values_again(masks, time))
-        return self.values(masks)
-
-    def _counted(self, ask: Callable[[], Float64[ndarray, " mask"]]) -> Float64[ndarray, " mask"]:
-        begun = process_time()
-        found = ask()
-        self.spent.seconds += process_time() - begun
-        self.spent.values += len(found)
-        known = self.total if self.total and self.spent.values <= self.total else None
-        self.progress(self.spent.values, known)
-        return found
 
 
 @dataclass(frozen=True)
@@ -359,18 +306,6 @@ def attributor_settings(options: AttributionSettings) -> dict[str, Any]:
             )
         chosen[name] = given
     return chosen
-
-
-def count_masks(game: Game, progress: Progress, spent: Spent, total: int | None = None) -> Game:
-    """The game with a count.
-
-    A table, and a game with slopes, stay what they are, because methods look for that.
-    """
-    return (
-        game
-        if isinstance(game, TableGame) or hasattr(game, "gradients")
-        else CountingGame(game, progress, spent, total)
-    )
 
 
 def proxy_cost(spent: Spent, of_proxy: Spent) -> str:

@@ -26,13 +26,12 @@ from gloss.errors import BadSettings
 from gloss.pages.passages_page import write_passages_page
 from gloss.run.commands.attribute import (
     AttributionSettings,
-    Spent,
     attributor_settings,
-    count_masks,
     endpoint_game,
     named_model,
     question_content_hashes,
 )
+from gloss.run.commands.counted_game import Spent, count_masks
 from gloss.run.commands.levels_view import passages_page, print_levels
 from gloss.run.commands.training_runs import training_processes
 from gloss.run.keys import result_key
