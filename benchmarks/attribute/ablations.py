@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -27,7 +28,7 @@ from benchmarks.attribute.synthetic import KINDS, SETS, function_game
 from gloss.attribute import mask_budget
 from gloss.attribute.game import Evaluations, Game
 from gloss.attribute.methods import auto
-from gloss.attribute.solve import cross_fit, lasso_path, sparse_regression
+from gloss.attribute.solve import cross_fit, lasso_path, mask_process, sparse_regression
 
 LONGEST = 60  # words of a comment
 FUNCTIONS = (("hier", 20), ("and", 64))
@@ -53,20 +54,33 @@ class Change(NamedTuple):
 
 CONSTANTS = (
     (mask_budget, "NEAR_SHARE", 4, 16),
-    (mask_budget, "SINGLE_SHARE", 16, 64),
+    (mask_budget, "FEWEST_NEAR", 8, 64),
+    (mask_budget, "WITHOUT_SHARE", 4, 1000),
+    (mask_budget, "SINGLE_SHARE", 8, 32),
+    (mask_budget, "STRONGEST_SHARE", 32, 128),
+    (mask_budget, "LARGER_SHARE", 32, 128),
+    (mask_budget, "TRIED_AGAIN", 2, 16),
     (auto, "FIRST_MASKS", 128, 512),
-    (auto, "MEMBERS_TOLERANCE", 1.0, 1.1),
+    (auto, "EARLY_OPERATIONS", 1e8, 3e9),
+    (auto, "CLEARLY", 0.0, 4.0),
+    (auto, "FEWEST_TO_TELL", 16, 1000),
     (auto, "CODED_BELOW_R2", 0.0, 0.95),
+    (auto, "SOLVED_R2", 0.98, 1.0),
+    (auto, "NOTHING_LEFT", 1e-8, 1e-4),
+    (auto, "FEWEST_PER_TERM", 2, 8),
     (auto, "PARTS", 3, 10),
-    (cross_fit, "RACED_PARTS", 5, 1),
     (cross_fit, "LEAST_SHARE", 0.0, 0.05),
     (cross_fit, "VALIDATED_EVERY", 4, 14),
+    (cross_fit, "LASSO_ORDER", 1),
     (sparse_regression, "BEAM", 64, 256),
     (sparse_regression, "POOL", 256, 1024),
     (sparse_regression, "EXTRA_PRICE", 0.0, 2.0),
     (sparse_regression, "LEAST_GAIN", 3.0, 12.0),
     (lasso_path, "PROXIMAL_STEPS", 20, 80),
+    (mask_process, "MOST_LEARNT", 128, 512),
+    (mask_process, "STEPS", 15, 60),
 )
+NO_PROCESS = "trees and parities instead of the process"
 TREES = {
     "depth": (2, 8),
     "rate": (0.05, 0.2),
@@ -83,14 +97,22 @@ def changes() -> Iterator[tuple[str, AbstractContextManager[object]]]:
         for value in values:
             change = Change(module, name, value)
             yield change.label, change.made()
+    no_process = partial(patch.object, cross_fit, "MOST_MASKS", 0)
+    yield NO_PROCESS, no_process()
     for name, values in TREES.items():
         for value in values:
             trees = replace(cross_fit.TREES, **{name: value})
-            before = getattr(cross_fit.TREES, name)
-            yield f"trees, {name} {before:g} → {value:g}", patch.object(cross_fit, "TREES", trees)
-    for name in cross_fit.DECODERS:
+            before, made = getattr(cross_fit.TREES, name), ExitStack()
+            made.enter_context(no_process())
+            made.enter_context(patch.object(cross_fit, "TREES", trees))
+            yield f"trees, {name} {before:g} → {value:g}", made
+    for name in ("conjunctions", "lasso"):
         others = {other: decoder for other, decoder in cross_fit.DECODERS.items() if other != name}
         yield f"without {name}", patch.object(cross_fit, "DECODERS", others)
+    for number, start in enumerate(mask_process.STARTS):
+        one = patch.object(mask_process, "STARTS", (start,))
+        yield f"the process from start {number + 1} alone", one
+    yield "trees and parities beside the process", patch.object(cross_fit, "INSTEAD", ())
     unsolved = patch.object(auto.DecoderSearch, "solve", lambda *_: None)
     yield "without the search for an exact account", unsolved
 

@@ -19,7 +19,8 @@ from gloss.attribute.result.faithfulness import MaskSplit, split_masks, without_
 from gloss.attribute.result.measured import MeasuredSets, masks_of_sets, measure_sets
 from gloss.attribute.solve.spectral_peeling import CodedMasks
 
-NEAR_SHARE = 8  # one of so many masks is near the whole
+NEAR_SHARE = 8  # at least one of so many masks is near the whole, or one
+BOTH_SHARE = 5  # of so many, those that leave out one player among them
 FEWEST_NEAR = 16  # below which there are none
 WITHOUT_SHARE = 8  # at most one of so many values is of everybody without one player,
 SINGLE_SHARE = 16  # and of one player alone
@@ -106,7 +107,11 @@ class MaskBudget:
 
     def draw(self, total: int, rng: np.random.Generator) -> None:
         """Draw more, until there are so many."""
-        near = total // NEAR_SHARE if total < 2**self.players and not self.is_table else 0
+        near = 0
+        if total < 2**self.players and not self.is_table:
+            near = total // NEAR_SHARE
+            if self.all_without:
+                near = max(near, total // BOTH_SHARE - self.players)
         if near >= FEWEST_NEAR:
             more = near - len(self.near.values) - self.near.failed
             self.near = self.near.concatenate(self.known.near(max(0, more), self.percent, rng))
