@@ -5,8 +5,8 @@ Sparse parities and signed conjunctions are pursued under a heredity prior, and 
 stands beside them for games made of many small effects. Where most is unexplained, the last masks
 are those of a code, which are learnt from like the others and read set by set too. If the budget
 ends before the game is predicted, few sets are sought that give every value exactly; where there
-are none, `gloss.attribute.solve.cross_fit` takes over, unless held-out masks say that one fit did
-better. R2 is stated for masks that keep half and for those near the whole.
+are none, `gloss.attribute.solve.cross_fit` takes over, unless held-out masks say clearly that one
+fit did better. R2 is stated for masks that keep half and for those near the whole.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
