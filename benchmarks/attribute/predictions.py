@@ -29,6 +29,7 @@ from gloss.attribute.result.interactions import Interactions
 from gloss.errors import GlossError
 
 KEPT = {"half": 0.5, "near": 0.9}
+FAR_OFF = -10  # mean R2 below which only that is said
 KINDS_OF_MASKS = {"half": "masks that keep half", "near": "masks near the whole"}
 SPARSE = ("auto", "lasso, order 1", "lasso, order 2", "spex", "proxy_spex")
 SPARSE_PEERS = ("SPEX", "ProxySPEX", "ProxySPEX, no search")
@@ -218,7 +219,9 @@ def cell(kind: str, rows: Sequence[Row], found: dict[tuple[str, str, str], Row],
     if not did:
         return "refused" if rows else ""
     values = np.array([getattr(row, kind) for row in did])
-    name = f"{values.mean():.3f}" if abs(values.mean()) < 10 else f"{values.mean():.0f}"
+    if not values.mean() > FAR_OFF:
+        return f"below {FAR_OFF}"
+    name = f"{values.mean():.3f}"
     if len(did) < games:
         name += f" of {len(did)}"
     if did[0].method == "auto":
