@@ -225,7 +225,7 @@ def build_named_game(
     by another name than the one handed over has. Raises BadInput,
     BadSettings or Mismatch for what cannot be loaded or does not fit.
     """
-    here = None if isinstance(reader, EndpointWithLedger) else reader
+    there, here = (reader, None) if isinstance(reader, EndpointWithLedger) else (None, reader)
     if question.data:
         from gloss.attribute.players.table_file import load_table_game
 
@@ -233,7 +233,7 @@ def build_named_game(
     if question.examples:
         return named_training_game(question, here)
     if question.base_url:
-        asked = endpoint_game(question, folder, reader)
+        asked = endpoint_game(question, folder, there)
         return NamedGame(asked, asked.label, asked.stretches())
     from gloss.attribute.players.many_prompts import build_prompts_game
     from gloss.attribute.players.subject_games import build_subject_game
@@ -263,8 +263,11 @@ def open_reader(question: AttributionQuestion, folder: Path | None = None) -> "P
 
     Raises BadSettings, Unreachable and what `Subject.load` raises.
     """
-    if not question.base_url:
-        return named_model(question).load()
+    return open_endpoint(question, folder) if question.base_url else named_model(question).load()
+
+
+def open_endpoint(question: AttributionQuestion, folder: Path | None) -> EndpointWithLedger:
+    """The endpoint that the question names, and what it is seen to do."""
     chat = Chat(question.model, question.base_url)
     print_key_use(chat.base_url, chat.api_key_env)
     known = chat.capabilities(np.random.default_rng(question.seed))
@@ -272,19 +275,18 @@ def open_reader(question: AttributionQuestion, folder: Path | None = None) -> "P
 
 
 def endpoint_game(
-    question: AttributionQuestion, folder: Path | None, reader: "PromptReader | None" = None
+    question: AttributionQuestion, folder: Path | None, opened: EndpointWithLedger | None = None
 ) -> EndpointGame:
     """The game of a prompt whose answer an endpoint gives, read as exactly as it allows."""
-    opened = reader or open_reader(question, folder)
-    assert isinstance(opened, EndpointWithLedger)
+    endpoint = opened or open_endpoint(question, folder)
     return EndpointGame(
-        opened,
+        endpoint,
         question.prompt,
         question.answer,
         PromptUnit(question.unit),
         question.kind,
         question.other,
-        best_value_source(opened.known, exact=bool(question.value or question.other)),
+        best_value_source(endpoint.known, exact=bool(question.value or question.other)),
     )
 
 
