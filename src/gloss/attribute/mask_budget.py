@@ -19,8 +19,8 @@ from gloss.attribute.result.faithfulness import MaskSplit, split_masks, without_
 from gloss.attribute.result.measured import MeasuredSets, masks_of_sets, measure_sets
 from gloss.attribute.solve.spectral_peeling import CodedMasks
 
-NEAR_SHARE = 8  # at least one of so many masks is near the whole, or one
-BOTH_SHARE = 5  # of so many, those that leave out one player among them
+NEAR_SHARE = 8  # one of so many masks, at least, is near the whole
+BOTH_SHARE = 5  # with few players one of so many is near the whole or leaves out one player
 FEWEST_NEAR = 16  # below which there are none
 WITHOUT_SHARE = 8  # at most one of so many values is of everybody without one player,
 SINGLE_SHARE = 16  # and of one player alone
@@ -65,8 +65,8 @@ class MaskBudget:
         return self.players <= self.budget // WITHOUT_SHARE and not self.is_table
 
     @property
-    def near_twice(self) -> int:
-        """How many drawn masks leave out one player."""
+    def leaving_out_one(self) -> int:
+        """How many of the drawn masks do, so that they are not asked about for that again."""
         masks = np.concatenate([self.uniform.masks, self.near.masks])
         return int((masks.sum(axis=1) == self.players - 1).sum())
 
@@ -92,7 +92,7 @@ class MaskBudget:
         if self.pays_for_all:
             return self.budget
         again = max(TRIED_AGAIN, self.asked_again)
-        without = self.players - self.near_twice if self.all_without else self.single
+        without = self.players - self.leaving_out_one if self.all_without else self.single
         return self.budget - without - self.single - 2 * (1 + self.larger) - again
 
     @property
