@@ -37,7 +37,8 @@ bench-attribute: $(VENV)/installed-test .bench/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.attribute --peers .bench/bin/python $(if $(KEPT),--kept $(KEPT)) $(BENCH)
 
 .bench/installed: | $(VENV)/installed
-	$(PEERS_PYTHON) -m venv .bench
+	$(PEERS_PYTHON) -m venv .bench || \
+		{ echo "$(PEERS_PYTHON) makes no environment; shapiq 1.8 wants Python 3.12 or newer: make bench-attribute PEERS_PYTHON=PATH" >&2; exit 1; }
 	$(BIN)/uv pip install --quiet --python .bench/bin/python $(PEERS)
 	touch $@
 
