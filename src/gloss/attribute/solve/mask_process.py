@@ -197,9 +197,10 @@ def negative_log_likelihood(
 
 def inverse_of_factor(factor: Float64[ndarray, "mask mask"]) -> Float64[ndarray, "mask mask"]:
     """The inverse of the matrix whose upper Cholesky factor this is."""
-    from scipy.linalg.lapack import dpotri
+    from scipy.linalg import get_lapack_funcs
 
-    upper, _ = dpotri(factor)  # half of it, beside zeros
+    (invert,) = get_lapack_funcs(("potri",), (factor,))
+    upper, _ = invert(factor)  # half of it, beside zeros
     inverse = np.add(upper, upper.T, order="C")
     inverse[np.diag_indices(len(factor))] /= 2
     return inverse
