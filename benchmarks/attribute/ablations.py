@@ -11,9 +11,8 @@ with its standard error, and the ratio of processor times. Same masks, same seed
 import argparse
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -29,6 +28,7 @@ from gloss.attribute import mask_budget
 from gloss.attribute.game import Evaluations, Game
 from gloss.attribute.methods import auto
 from gloss.attribute.solve import cross_fit, lasso_path, mask_process, sparse_regression
+from gloss.attribute.solve.boosted_trees import BoostingSettings
 
 LONGEST = 60  # words of a comment
 FUNCTIONS = (("hier", 20), ("and", 64))
@@ -90,6 +90,13 @@ TREES = {
 }
 
 
+@contextmanager
+def grown_by(trees: BoostingSettings) -> Iterator[None]:
+    """Trees with these settings, instead of the process."""
+    with patch.object(cross_fit, "MOST_MASKS", 0), patch.object(cross_fit, "TREES", trees):
+        yield
+
+
 def changes() -> Iterator[tuple[str, AbstractContextManager[object]]]:
     """Every change, by its name."""
     yield "as it is", ExitStack()
@@ -97,15 +104,12 @@ def changes() -> Iterator[tuple[str, AbstractContextManager[object]]]:
         for value in values:
             change = Change(module, name, value)
             yield change.label, change.made()
-    no_process = partial(patch.object, cross_fit, "MOST_MASKS", 0)
-    yield NO_PROCESS, no_process()
+    yield NO_PROCESS, patch.object(cross_fit, "MOST_MASKS", 0)
     for name, values in TREES.items():
         for value in values:
             trees = replace(cross_fit.TREES, **{name: value})
-            before, made = getattr(cross_fit.TREES, name), ExitStack()
-            made.enter_context(no_process())
-            made.enter_context(patch.object(cross_fit, "TREES", trees))
-            yield f"trees, {name} {before:g} → {value:g}", made
+            before = getattr(cross_fit.TREES, name)
+            yield f"trees, {name} {before:g} → {value:g}", grown_by(trees)
     for name in ("conjunctions", "lasso"):
         others = {other: decoder for other, decoder in cross_fit.DECODERS.items() if other != name}
         yield f"without {name}", patch.object(cross_fit, "DECODERS", others)
