@@ -54,12 +54,15 @@ class Change(NamedTuple):
 
 CONSTANTS = (
     (mask_budget, "NEAR_SHARE", 4, 16),
+    (mask_budget, "BOTH_SHARE", 4, 8),
     (mask_budget, "FEWEST_NEAR", 8, 64),
     (mask_budget, "WITHOUT_SHARE", 4, 1000),
     (mask_budget, "SINGLE_SHARE", 8, 32),
     (mask_budget, "STRONGEST_SHARE", 32, 128),
     (mask_budget, "LARGER_SHARE", 32, 128),
+    (mask_budget, "LARGER_MEASURED", 4, 16),
     (mask_budget, "TRIED_AGAIN", 2, 16),
+    (mask_budget, "MOST_AGAIN", 16, 64),
     (auto, "FIRST_MASKS", 128, 512),
     (auto, "EARLY_OPERATIONS", 1e8, 3e9),
     (auto, "CLEARLY", 0.0, 4.0),

@@ -219,7 +219,7 @@ def cell(kind: str, rows: Sequence[Row], found: dict[tuple[str, str, str], Row],
     if not did:
         return "refused" if rows else ""
     values = np.array([getattr(row, kind) for row in did])
-    if not values.mean() > FAR_OFF:
+    if values.mean() < FAR_OFF:
         return f"below {FAR_OFF}"
     name = f"{values.mean():.3f}"
     if len(did) < games:

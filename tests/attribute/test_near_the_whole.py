@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from known import game_of, names
 
-from gloss.attribute.game import FunctionGame
-from gloss.attribute.methods.auto import Auto
+from gloss.attribute.game import Evaluations, FunctionGame, ValuedMasks, packed_masks
+from gloss.attribute.mask_budget import MaskBudget
+from gloss.attribute.methods.auto import Auto, is_as_good
+from gloss.attribute.result.faithfulness import split_masks
+from gloss.attribute.solve.cross_fit import CrossFit, able_decoders
+from gloss.attribute.solve.sparse_regression import fit_least_squares
 from gloss.errors import BadSettings
 
 
@@ -52,6 +56,47 @@ def test_an_account_that_fails_near_the_whole_does_not_explain(rng):
     assert found.faithfulness.fails_near
     assert not found.faithfulness.explained
     assert found.summary_sentence().startswith("Not explained")
+
+
+def test_what_is_lost_without_each_of_many_players_is_measured_and_fitted_to():
+    rng = np.random.default_rng(3)
+    game = saturating(rng, 48)
+    known = Evaluations(game)
+    found = Auto(budget=400).attribute(known, rng)
+    assert known.paid <= 400
+    without = ~np.eye(49, 48, k=-1, dtype=np.bool_)
+    everybody, *others = game.values(without)
+    lost = [found.measured.lost[player,] for player in range(48)]
+    assert lost == pytest.approx(everybody - np.array(others))
+    assert 0 < sum(len(one) == 1 for one in found.measured.alone) < 48
+    for budget, fitted in ((400, True), (376, False)):
+        masks = MaskBudget(Evaluations(game), 90, budget)
+        masks.draw(masks.left, rng)
+        learnt = packed_masks(masks.split(None).everything.masks)
+        assert (set(packed_masks(without[1:])) <= set(learnt)) is fitted
+
+
+@pytest.mark.parametrize(("off", "kept"), [(0.0, True), (0.02, True), (1.0, False)])
+def test_a_single_fit_stays_only_where_it_is_clearly_better(off, kept):
+    rng = np.random.default_rng(0)
+    game = saturating(rng, 12)
+    masks = np.unique(rng.random((400, 12)) < 0.5, axis=0)
+    valued = ValuedMasks(masks, game.values(masks) + 0.1 * rng.normal(size=len(masks)))
+    split = split_masks(valued)
+    single = fit_least_squares(masks, [], valued.values, parity=True)
+    constant = single.predict(masks)
+    crossed = CrossFit((), constant + off * rng.normal(size=len(masks)), {})
+    assert is_as_good(crossed, split, [(1.0, single)]) is kept
+
+
+@pytest.mark.parametrize(
+    ("masks", "players", "smooth"), [(40, 6, True), (2049, 6, False), (40, 201, False)]
+)
+def test_trees_and_parities_stand_in_for_a_process_that_costs_too_much(masks, players, smooth):
+    names_of_all = set(able_decoders(np.zeros((masks, players), np.bool_)))
+    assert ("process" in names_of_all) is smooth
+    assert ({"trees", "parities"} <= names_of_all) is not smooth
+    assert {"conjunctions", "lasso"} <= names_of_all
 
 
 def test_what_is_measured_is_what_the_game_says(rng):

@@ -1,10 +1,21 @@
-"""A small run, made once."""
+"""A small run, made once, and one thread for who asks."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from small import SMALL, ran
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Tiny models are slower on several threads than on one."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

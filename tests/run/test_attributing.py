@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from gloss.attribute.game import Evaluations, FunctionGame
 from gloss.attribute.question import AttributionQuestion
@@ -16,15 +15,9 @@ from gloss.errors import BadInput, BadSettings
 from gloss.run.commands.attribute import AttributionSettings, report_attribution
 from models.servers import serve
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PROMPT = "for i in range(10):\n    print("
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def record(folder: Path) -> dict:

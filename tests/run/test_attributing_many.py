@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import gloss
 from gloss.errors import BadInput, BadSettings, GlossError, Unreachable
@@ -16,19 +15,13 @@ from gloss.run.commands.attribute import AttributionSettings
 from gloss.run.commands.attribute_prompts import report_prompts
 from models.servers import serve
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LINES = [
     {"prompt": "for i in range(", "corrupted": "for x in range(", "answer": "i", "other": "x"},
     {"prompt": "for x in range(", "corrupted": "for i in range(", "answer": "x", "other": "i"},
     {"prompt": "x = ", "corrupted": "x = y = z = ", "answer": "1", "other": "2"},
 ]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def written(path: Path, lines) -> Path:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from gloss.attribute.question import AttributionQuestion
 from gloss.run.commands.attribute import AttributionSettings, report_attribution
 from gloss.run.commands.attribute_passages import question_of_file, report_passages
 from gloss.run.commands.attribute_prompts import report_prompts
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 TEXT = "for i in range(len(names)):\n    if i and x: print("
 LINES = [
@@ -29,14 +30,6 @@ BUDGETS = ({"budget": 80, "method": "lasso"}, {"budget": 64, "method": "lasso"})
 SEED = {**BUDGETS[1], "seed": 1}
 ORDERS = ({"method": "occlusion"}, {"method": "occlusion", "order": 2})
 NEAR = {"budget": 64, "near": 0.8}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def written(path: Path, lines) -> Path:

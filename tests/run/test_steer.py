@@ -7,21 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from gloss.errors import BadInput, BadSettings, GlossError, Mismatch
 from gloss.run.commands.steer import SteeringSettings, print_steering
 from gloss.run.sources import NamedFeature, feature_and_prompts
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PROMPTS = ("def main(", "import os")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def embedded(feature: int) -> NamedFeature:
