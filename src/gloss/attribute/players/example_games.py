@@ -56,7 +56,8 @@ class GroupSlopes(GroupGame):
         """How fast the value grows with each group's weight."""
         found = np.zeros(masks.shape)
         own = self.of_examples.gradients(masks[:, self.owners])
-        np.add.at(found, (slice(None), self.owners), own)
+        for example, group in enumerate(self.owners.tolist()):
+            found[:, group] += own[:, example]
         return found
 
 
