@@ -112,9 +112,9 @@ def test_a_thought_a_placeholder_or_chatter_is_none(text):
     assert parse_sentence(text) is None
 
 
-@pytest.mark.parametrize("name", ["max_activating", "input_output", "repair"])
+@pytest.mark.parametrize("name", ["contrastive", "max_activating", "input_output", "repair"])
 def test_what_the_prompt_says_itself_is_no_answer(name):
-    turns = [Message(role, text) for role, text in prompt_file("gloss.explain", name).turns]
+    turns = [Message(turn.role, turn.text) for turn in prompt_file("gloss.explain", name).turns]
     examples = [turn.text for turn in turns if turn.role == "assistant"]
     assert examples
     for text in examples:

@@ -1,6 +1,7 @@
 """The explainer's prompt, letter by letter, and what it makes of answers."""
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +9,16 @@ import numpy as np
 import pytest
 
 from gloss.errors import BadSettings
-from gloss.explain.max_activating import MaxActivating, integer_strength
+from gloss.explain.contrastive import Contrastive
+from gloss.explain.max_activating import (
+    ANSWER_TOKENS,
+    SENTENCE_TOKENS,
+    MaxActivating,
+    integer_strength,
+)
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.prompts import Answer, prompt_file
-from gloss.records import Contexts, Examples, Explanation, Failure, FeatureId, Reason
+from gloss.records import Contexts, Examples, Explanation, Failure, FeatureId, Negative, Reason
 from gloss.store.vocabulary import Vocabulary
 from models.servers import serve
 
@@ -27,6 +34,7 @@ PIECES = (
     "é".encode()[1:],
     b" >>>",
     b" end",
+    b" the",
 )
 VOCABULARY = Vocabulary(PIECES)
 FEATURE = FeatureId("toy", 3)
@@ -50,6 +58,11 @@ def examples(shown: Contexts, **changes) -> Examples:
 
 TWO = contexts(
     [[0, 1, 2, 3, 0, 4], [5, 6, 7, 1, 9, -1]], [[0, 8, 2.5, 0, 0, 2.4], [0, 4, 0, 0, 1, 0]]
+)
+
+SILENT = replace(
+    contexts([[0, 1, 9, 3, 0, 4], [5, 2, 2, 9, -1, -1]], np.zeros((2, 6))),
+    quantiles=np.array([Negative.RANDOM, Negative.SAME_TOKEN]),
 )
 
 
@@ -77,6 +90,9 @@ def told(text, rng) -> Explanation | Failure:
             examples(TWO, output_tokens=(" is", '"', " no")),
         ),
         ("other_marks", MaxActivating(), examples(contexts([[0, 8, 1]], [[0, 0, 3]]))),
+        ("without_thought", MaxActivating(thought=False), examples(TWO)),
+        ("alone", MaxActivating(few_shots=False, context_tokens=3), examples(TWO)),
+        ("beside_silent_ones", Contrastive(), examples(TWO, inactive_train=SILENT)),
     ],
 )
 def test_the_prompt_is_as_it_was(name, explainer, given, rng):
@@ -92,7 +108,8 @@ def test_the_prompt_is_as_it_was(name, explainer, given, rng):
 def test_firing_runs_are_marked_and_listed_with_their_strengths(rng):
     assert (
         asked(MaxActivating(), examples(TWO), rng).messages[-1].text
-        == 'Contexts:\n1: "the<< cat sat>> onthe \\"mat\\""\n   " cat" 10, " sat" 4\n2: "\\n<<é>>'
+        == "Marks: << and >>\nContexts:\n"
+        '1: "the<< cat sat>> onthe \\"mat\\""\n   " cat" 10, " sat" 4\n2: "\\n<<é>>'
         ' cat end"\n   "é" 5'
     )
 
@@ -175,7 +192,71 @@ def test_it_explains_over_http(rng):
     assert [explanation.text for explanation in explanations] == ["Cats on mats."] * 3
 
 
+def test_an_answer_without_a_thought_gets_room_for_a_sentence(rng):
+    assert asked(MaxActivating(), examples(TWO), rng).max_tokens == ANSWER_TOKENS
+    assert asked(MaxActivating(thought=False), examples(TWO), rng).max_tokens == SENTENCE_TOKENS
+
+
+@pytest.mark.parametrize(
+    "at, shown", [(0, "<<the>> cat sat"), (3, " sat<< on>> the"), (5, ' on the<< \\"mat\\">>')]
+)
+def test_a_shorter_context_has_its_strongest_token_where_the_whole_one_has_it(at, shown, rng):
+    tokens = [0, 1, 2, 3, 10, 4]
+    values = [[8.0 if position == at else 0.0 for position in range(6)]]
+    given = examples(contexts([tokens], values))
+    text = asked(MaxActivating(context_tokens=3), given, rng).messages[-1].text
+    assert f'1: "{shown}"' in text
+
+
+def test_near_misses_are_shown_before_silent_contexts_at_random(rng):
+    few = Contrastive(silent_contexts=1)
+    text = asked(few, examples(TWO, inactive_train=SILENT), rng).messages[-1].text
+    assert text.endswith('Silent contexts:\n1: "\\n sat sat end"')
+    both = asked(Contrastive(), examples(TWO, inactive_train=SILENT), rng).messages[-1].text
+    assert both.endswith('1: "\\n sat sat end"\n2: "the cat end onthe \\"mat\\""')
+
+
+def test_contrast_needs_a_silent_context(rng):
+    with pytest.raises(StopIteration) as over:
+        next(Contrastive().explain(examples(TWO), VOCABULARY, rng))
+    assert over.value.value.reason is Reason.TOO_FEW_EXAMPLES
+    assert "inactive_train" in over.value.value.detail
+
+
+def honest_reader(prompt) -> str:
+    """Reads what is shown and nothing else: of the two tokens up to a mark, as many as it takes
+    to hold in no silent context.
+    """
+    shown, _, silent = prompt.partition("Silent contexts:")
+    runs = re.findall(r"(w\d+) <<(w\d+)>>", shown.replace("<< ", " <<"))
+    [(before, marked)] = set(runs)
+    need = f"{before} {marked}" if marked in silent else marked
+    return f"[interpretation]: `{need}`"
+
+
+@pytest.mark.parametrize("near, said", [(True, "`w1 w2`"), (False, "`w2`")])
+def test_near_misses_tell_an_honest_reader_what_they_alone_can_tell(near, said, rng):
+    """The feature fires on w2 after w1; only contexts with w2 elsewhere show that."""
+    words = Vocabulary(tuple(f" w{number}".encode() for number in range(10)))
+    fires = contexts([[3, 1, 2, 4], [5, 6, 1, 2]], [[0, 0, 8, 0], [0, 0, 0, 6]])
+    silent = contexts(
+        [[5, 2, 7, 2], [2, 1, 3, 3]] if near else [[5, 6, 7, 8]] * 2, np.zeros((2, 4))
+    )
+    given = replace(examples(fires), inactive_train=silent)
+    conversation = Contrastive(strengths=False).explain(given, words, rng)
+    [prompt] = next(conversation)
+    with pytest.raises(StopIteration) as over:
+        conversation.send([Answer(honest_reader(prompt.messages[-1].text))])
+    assert over.value.value.text == said
+    assert over.value.value.method == "contrastive"
+
+
 def test_settings_that_cannot_be_are_refused():
+    for kind in (MaxActivating, Contrastive):
+        with pytest.raises(BadSettings, match="context_tokens=-1"):
+            kind(context_tokens=-1)
+    with pytest.raises(BadSettings, match="silent_contexts=0"):
+        Contrastive(silent_contexts=0)
     with pytest.raises(BadSettings, match="contexts=0"):
         MaxActivating(contexts=0)
     with pytest.raises(BadSettings, match="threshold=1"):

@@ -324,7 +324,7 @@ class Endpoint:
         if who == "reader" and not re.search(r"(?m)^Explanation: ", prompt):
             marked = Counter(
                 run.strip()
-                for run in re.findall(r"<<(.+?)>>", prompt)
+                for run in re.findall(r"<<(.+?)>>", prompt.partition("Contexts:")[2])
                 if re.search(r"^[^\\`]*\w[^\\`]*$", run)
             )
             return (

@@ -20,6 +20,7 @@ from gloss.attribute.methods.token_attribution import TokenAttributionSettings
 from gloss.errors import BadSettings
 from gloss.intervene.settings import InterventionSettings
 from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.prompts import prompt_source
 from gloss.models.local_chat import LocalChat
 from gloss.run.experiment import Experiment
 from gloss.run.planning import plan_run
@@ -27,6 +28,7 @@ from gloss.sample.examples import SamplingSettings
 
 EXPLAINERS = (
     "best_of",
+    "contrastive",
     "input_output",
     "max_activating",
     "repair",
@@ -86,7 +88,8 @@ PACKED = tuple(f"packing.{name}" for name in JUDGES)
 ASKING = (
     *PACKED,
     *JUDGED,
-    *(f"explain.{name}" for name in ("best_of", "input_output", "max_activating", "repair")),
+    *(f"explain.{name}" for name in ("best_of", "contrastive", "input_output")),
+    *(f"explain.{name}" for name in ("max_activating", "repair")),
     *(
         f"score.{name}"
         for name in SCORES
@@ -336,6 +339,28 @@ def method_settings(verb: str, name: str) -> dict[str, object]:
     return {field.name: default(field) for field in fields(point.load()) if field.init}
 
 
+def own_prompt(inputs: Path, verb: str, name: str) -> str:
+    """A prompt file of one's own, which begins as the method's does."""
+    path = inputs / f"{name}.yaml"
+    path.write_text(prompt_source(f"gloss.{verb}", name) + "# mine\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("verb, name", [("explain", "contrastive"), ("score", "fuzzing")])
+def test_a_prompt_of_ones_own_counts_by_its_content(inputs, verb, name):
+    tables = every_method(inputs)
+    path = Path(own_prompt(inputs, verb, name))
+    own = [one | ({"prompt": str(path)} if one["method"] == name else {}) for one in tables[verb]]
+    before = keys(tables | {verb: own})
+    path.write_text(path.read_text() + "# changed\n")
+    after = keys(tables | {verb: own})
+    judges = [f"judge.{name}"] if name in JUDGES else []
+    assert changed(before, after) == followers((f"{verb}.{name}", *judges))
+    path.unlink()
+    with pytest.raises(BadSettings, match="cannot be read"):
+        keys(tables | {verb: own})
+
+
 @pytest.mark.parametrize("verb, names", [("explain", EXPLAINERS), ("score", SCORES)])
 def test_every_setting_of_a_method_changes_its_own_key_and_those_after(inputs, verb, names):
     tables = every_method(inputs)
@@ -344,7 +369,10 @@ def test_every_setting_of_a_method_changes_its_own_key_and_those_after(inputs, v
         for setting, value in method_settings(verb, name).items():
             other = list(tables[verb])
             other[number] |= {}
-            value = another(f"{verb}.{setting}", other[number].get(setting, value))
+            if setting == "prompt":
+                value = own_prompt(inputs, verb, name)
+            else:
+                value = another(f"{verb}.{setting}", other[number].get(setting, value))
             other[number] = other[number] | {setting: value}
             after = keys(tables | {verb: other})
             own = [f"{verb}.{name}", *([f"judge.{name}"] if f"judge.{name}" in before else [])]

@@ -109,10 +109,20 @@ def methods(
         ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    prompt: Annotated[
+        str,
+        typer.Option(
+            metavar="METHOD",
+            help="Print what this method asks a language model, to begin a prompt of your own.",
+        ),
+    ] = "",
 ) -> None:
     """List every **method**, stage, executor, format of dictionaries and matcher that is installed,
     with its settings, their defaults, and what it needs.
     """
-    from gloss.run.commands.methods import print_methods
+    from gloss.run.commands.methods import print_methods, print_prompt
 
-    print_methods(verb, as_json=as_json)
+    if prompt:
+        print_prompt(prompt)
+    else:
+        print_methods(verb, as_json=as_json)

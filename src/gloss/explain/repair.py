@@ -65,6 +65,7 @@ class Repair:
     rounds: int = 2
     mistakes: int = 8  # of either kind, shown at most
     threshold: float = 0.3  # of a context's maximum, above which a token is marked
+    prompt: str = ""  # a file of one's own in place of gloss' prompt for revisions
 
     def __post_init__(self) -> None:
         require_parts("repair", self.explainer, self.scorer)
@@ -171,7 +172,7 @@ class Repair:
         marks = suitable_marks(
             [*marked, *((one.pieces, where_above(one, self.threshold)) for one in claimed)]
         )
-        file = prompt_file("gloss.explain", "repair")
+        file = prompt_file("gloss.explain", "repair", self.prompt)
         messages = file.fill(
             open=marks.open,
             close=marks.close,
@@ -182,7 +183,7 @@ class Repair:
         [answer] = yield [
             Prompt(messages, ANSWER_TOKENS, reads=partial(parse_sentence, messages=messages))
         ]
-        return parse_explanation(answer, examples, file.sha256, messages)
+        return parse_explanation(answer, examples, file.sha256, messages, "repair")
 
     def among(self, contexts: Contexts, wrong: set[int], rng: np.random.Generator) -> Contexts:
         """Those contexts that begin at one of these tokens, at most as many as are shown."""

@@ -41,7 +41,11 @@ FEWEST_WORDS = 2  # of a stretch of the prompt that nobody says by chance
 
 
 def parse_explanation(
-    answer: Answer, examples: Examples, sha256: str, messages: Sequence[Message] = ()
+    answer: Answer,
+    examples: Examples,
+    sha256: str,
+    messages: Sequence[Message] = (),
+    method: str = "max_activating",
 ) -> Explanation | Failure:
     """The explanation that an answer gives.
 
@@ -54,7 +58,7 @@ def parse_explanation(
     if said is None:
         detail = f"no sentence after [interpretation]: in {answer.text[-200:]!r}"
         return Failure(examples.feature, "explain", Reason.UNPARSABLE, detail)
-    return Explanation(examples.feature, said, "max_activating", prompt_hash=sha256)
+    return Explanation(examples.feature, said, method, prompt_hash=sha256)
 
 
 def parse_sentence(text: str, messages: Sequence[Message] = ()) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gloss.installed import load_installed
+from gloss.models.chat_models.prompts import own_prompt_source, prompt_file, prompt_source
 from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings
 from gloss.run.keys import code_hash, model_hash, result_key, source_hash, weights_hash
 from gloss.run.methods import (
@@ -73,7 +74,6 @@ def answer_dependencies(asked: Experiment, verb: str, settings: SettingsMapping)
     if not method_asks(verb, settings):
         return []
     point = installed_methods(verb)[name]
-    prompts = files(point.module.rpartition(".")[0] or "gloss") / "prompts" / f"{name}.yaml"
     here = asked.chat.get("backend") == "transformers"
     weights = model_content(asked.chat["model"], asked.chat.get("revision", "")) if here else ""
     return [
@@ -87,13 +87,30 @@ def answer_dependencies(asked: Experiment, verb: str, settings: SettingsMapping)
             if name in asked.chat
         ),
         weights,
-        code_hash(point) or (prompts.read_text("utf-8") if prompts.is_file() else ""),
+        code_hash(point),
+        asked_prompt(verb, settings),
         *(
             each
             for _, of, table in wrapped_methods(load_installed(point), settings)
             for each in answer_dependencies(asked, of, dict(table))
         ),
     ]
+
+
+def asked_prompt(verb: str, settings: SettingsMapping) -> str:
+    """The text of the prompt file that a method asks with: a user's own, or the one that lies
+    beside the method; "" where there is none.
+
+    Raises BadSettings for a user's file that the method cannot ask with.
+    """
+    name, own = settings["method"], settings.get("prompt", "")
+    package = installed_methods(verb)[name].module.rpartition(".")[0] or "gloss"
+    if not files(package).joinpath("prompts", f"{name}.yaml").is_file():
+        return ""
+    if not own:
+        return prompt_source(package, name)
+    prompt_file(package, name, own)
+    return own_prompt_source(own)
 
 
 def code_and_weights(verb: str, settings: SettingsMapping) -> list[str]:

@@ -100,8 +100,12 @@ def method_packs(verb: str, settings: SettingsMapping) -> bool:
 
 
 def is_packing_open(settings: SettingsMapping) -> bool:
-    """Whether settings leave it to the run how many contexts a request holds, and in which form."""
-    return not settings.get("contexts_per_question") and settings.get("form", "auto") == "auto"
+    """Whether settings leave it to the run how many contexts a request holds, and in which form.
+
+    A prompt of one's own is not tried out.
+    """
+    asked = (settings.get(name) for name in ("contexts_per_question", "prompt"))
+    return not any(asked) and settings.get("form", "auto") == "auto"
 
 
 def open_packings(verb: str, settings: SettingsMapping) -> list[str]:

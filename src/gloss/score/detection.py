@@ -31,6 +31,7 @@ class Detection:
     alternatives: int = 5
     # stops asking when balanced accuracy is known to within this; 0 asks about every context
     precision: float = 0.0
+    prompt: str = ""  # a file of one's own in place of gloss' prompt
 
     def __post_init__(self) -> None:
         self.question_settings()
@@ -49,7 +50,7 @@ class Detection:
         firing, inactive = examples.held_out, examples.inactive_held_out
         if len(firing) == 0 or len(inactive) == 0:
             return too_few_contexts(explanation, len(firing), len(inactive))
-        file = prompt_file("gloss.score", "detection")
+        file = prompt_file("gloss.score", "detection", self.prompt)
         items = [
             *unmarked_items(firing, vocabulary, truth=True),
             *unmarked_items(inactive, vocabulary, truth=False),

@@ -61,6 +61,7 @@ class Discrimination:
     contexts_each: int = 2
     sets_per_question: int = 5
     threshold: float = 0.3  # of a context's maximum, above which a token is marked
+    prompt: str = ""  # a file of one's own in place of gloss' prompt
 
     def __post_init__(self) -> None:
         least = min(self.k - 1, self.trials, self.contexts_each, self.sets_per_question)
@@ -162,7 +163,7 @@ class Discrimination:
             ]
             shown = tuple(json.dumps(contexts, ensure_ascii=False) for contexts in texts)
             choice_items.append(ChoiceItem(start, int(np.flatnonzero(order == 0)[0]), shown))
-        file = prompt_file("gloss.score", METHOD)
+        file = prompt_file("gloss.score", METHOD, self.prompt)
         return (
             yield from ask_choices(
                 choice_items,

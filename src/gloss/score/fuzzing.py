@@ -40,6 +40,7 @@ class Fuzzing:
     alternatives: int = 5
     # stops asking when balanced accuracy is known to within this; 0 asks about every item
     precision: float = 0.0
+    prompt: str = ""  # a file of one's own in place of gloss' prompt
 
     def __post_init__(self) -> None:
         self.question_settings()
@@ -64,7 +65,7 @@ class Fuzzing:
         if firing == 0 or firing == len(items):
             return too_few_contexts(explanation, firing, len(items) - firing)
         marks = suitable_marks([(item.spelled.pieces, item.marks) for item in items])
-        file = prompt_file("gloss.score", "fuzzing")
+        file = prompt_file("gloss.score", "fuzzing", self.prompt)
         said = yield from ask_judge(
             [self.judged_item(item, marks, evidence) for item in items],
             lambda texts, form, again: file.fill(

@@ -41,6 +41,7 @@ class Generation:
     temperature: float = 1.0
     # the description that the contrast is written from
     fits_anything: str = "Various unrelated texts."
+    prompt: str = ""  # a file of one's own in place of gloss' prompt
 
     def __post_init__(self) -> None:
         if self.texts < 1:
@@ -51,7 +52,7 @@ class Generation:
     ) -> Conversation[Score | Failure]:
         """Ask once for texts of either kind. Raises BadInput where the evidence has no reader."""
         reader = require_reader(evidence, METHOD)
-        own, contrast = yield [self.prompt(explanation.text), self.prompt(self.fits_anything)]
+        own, contrast = yield [self.request(explanation.text), self.request(self.fits_anything)]
         written = active_in_new_texts(
             read_attempts(own, explanation.text, self.texts, reader), evidence, truth=True
         )
@@ -71,9 +72,9 @@ class Generation:
             verdicts=written.verdicts + others.verdicts,
         )
 
-    def prompt(self, description: str) -> Prompt:
+    def request(self, description: str) -> Prompt:
         """The request for texts that fit a description."""
-        messages = prompt_file("gloss.score", METHOD).fill(
+        messages = prompt_file("gloss.score", METHOD, self.prompt).fill(
             description=json_string(description), number=self.texts
         )
         return Prompt(

@@ -40,6 +40,7 @@ class InterventionSurprisal:
     needs: ClassVar[Needs] = Needs(asks=(Ability.OWN_TEXT,), effects=True)
     kl: float = 1.0  # of the headline, in nats; one of [intervene]
     worked_examples: int = 3  # in the prompt, three at most
+    prompt: str = ""  # a file of one's own in place of gloss' prompt
 
     def __post_init__(self) -> None:
         require_at_least(1e-6, self, "kl")
@@ -107,7 +108,9 @@ class InterventionSurprisal:
         return self.prefix(pair.prompt + pair.edited), self.prefix(pair.prompt + pair.clean)
 
     def prefix(self, passage: str) -> str:
-        turns = prompt_file("gloss.score", "intervention").fill(passage=json_string(passage))
+        turns = prompt_file("gloss.score", "intervention", self.prompt).fill(
+            passage=json_string(passage)
+        )
         return (
             "\n\n".join(
                 turn.text for turn in (turns[0], *turns[1 : 1 + self.worked_examples], turns[-1])

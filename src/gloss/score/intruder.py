@@ -48,6 +48,7 @@ class Intruder:
     trials: int = 50
     sets_per_question: int = 10
     threshold: float = 0.3  # of a context's maximum, above which a token is marked
+    prompt: str = ""  # a file of one's own in place of gloss' prompt
 
     def __post_init__(self) -> None:
         if (
@@ -78,7 +79,7 @@ class Intruder:
                 f" {self.k} and 1 that can bear marks"
             )
             return Failure(examples.feature, "score", Reason.TOO_FEW_EXAMPLES, detail)
-        file = prompt_file("gloss.score", METHOD)
+        file = prompt_file("gloss.score", METHOD, self.prompt)
         marks = suitable_marks(
             [(item.spelled.pieces, item.marks) for members, _ in sets for item in members]
         )

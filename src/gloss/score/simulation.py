@@ -50,6 +50,7 @@ class Simulation:
     highest: int = HIGHEST  # 9 for tokenizers that write 10 as two tokens
     # that the server is asked for at each token; vLLM gives 20 at most unless told otherwise
     alternatives: int = 20
+    prompt: str = ""  # a file of one's own in place of gloss' prompt
 
     def __post_init__(self) -> None:
         if (
@@ -75,7 +76,7 @@ class Simulation:
 
     def prompts(self, explanation: str, pieces: Sequence[str]) -> list[Prompt]:
         """The worked examples, then the context with every activation unknown."""
-        turns = prompt_file("gloss.score", "simulation").fill(
+        turns = prompt_file("gloss.score", "simulation", self.prompt).fill(
             explanation=json_string(explanation), at=self.rescaled, tab="\t"
         )
         shown = (turns[0], *turns[1 : 1 + self.worked_examples], turns[-1])
@@ -127,6 +128,7 @@ class SimulationByToken:
     needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT, Ability.LOGPROBS))
     contexts: int = 10  # held out, half of them firing
     alternatives: int = 20  # the most that chat completions give
+    prompt: str = ""  # a file of one's own in place of gloss' prompt
 
     def __post_init__(self) -> None:
         if self.contexts < 2 or not 1 <= self.alternatives <= 20:
@@ -147,7 +149,7 @@ class SimulationByToken:
 
     def prompts(self, explanation: str, pieces: Sequence[str]) -> list[Prompt]:
         """The text up to each token, and the token."""
-        file = prompt_file("gloss.score", "simulation_by_token")
+        file = prompt_file("gloss.score", "simulation_by_token", self.prompt)
         asked: list[Prompt] = []
         for number, piece in enumerate(pieces, start=1):
             text = json_string("".join(pieces[:number]))
@@ -195,6 +197,7 @@ class SimulationJson:
 
     needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,))
     contexts: int = 100  # held out, half of them firing
+    prompt: str = ""  # a file of one's own in place of gloss' prompt
 
     def __post_init__(self) -> None:
         if self.contexts < 2:
@@ -214,7 +217,7 @@ class SimulationJson:
 
     def prompts(self, explanation: str, pieces: Sequence[str]) -> list[Prompt]:
         """The numbered tokens."""
-        file = prompt_file("gloss.score", "simulation_json")
+        file = prompt_file("gloss.score", "simulation_json", self.prompt)
         messages = file.fill(explanation=json_string(explanation), tokens=numbered_lines(pieces))
         reads = partial(parse_activations, tokens=len(pieces))
         return [

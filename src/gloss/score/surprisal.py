@@ -46,6 +46,7 @@ class Surprisal:
     needs: ClassVar[Needs] = Needs(asks=(Ability.OWN_TEXT,))
     worked_examples: int = 3  # in the prompt, three at most
     fits_anything: str = "Various unrelated texts."
+    prompt: str = ""  # a file of one's own in place of gloss' prompt
 
     def __post_init__(self) -> None:
         if not 0 <= self.worked_examples <= 3:
@@ -102,7 +103,9 @@ class Surprisal:
 
     def prefix(self, explanation: str) -> str:
         """All that stands before the context."""
-        turns = prompt_file("gloss.score", "surprisal").fill(explanation=json_string(explanation))
+        turns = prompt_file("gloss.score", "surprisal", self.prompt).fill(
+            explanation=json_string(explanation)
+        )
         return (
             "\n\n".join(
                 turn.text for turn in (turns[0], *turns[1 : 1 + self.worked_examples], turns[-1])

@@ -5,16 +5,20 @@ Prompts are YAML files beside the methods that speak them.
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.meta import find_undeclared_variables
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from gloss.errors import BadSettings, suggestion
 from gloss.records import Reason
 
 PLAIN = "plain"
@@ -187,24 +191,54 @@ def join_conversations(conversations: Iterable[Conversation[T]]) -> Conversation
 
 
 @dataclass(frozen=True)
+class PromptTurn:
+    """One turn of a prompt file: whose it is, its text with holes, and what must be true of the
+    holes for it to be asked; nothing where it always is.
+    """
+
+    role: str
+    text: str
+    when: str = ""
+
+
+@dataclass(frozen=True)
 class PromptFile:
     """A list of turns with holes, and the hash of the file that holds it."""
 
-    turns: tuple[tuple[str, str], ...]
+    turns: tuple[PromptTurn, ...]
     sha256: str
+    own: str = ""  # the path of a user's file; empty for the prompts that come with methods
+
+    @property
+    def holes(self) -> frozenset[str]:
+        """What its turns are filled with. Raises jinja2.TemplateSyntaxError."""
+        every = "".join(turn.text for turn in self.turns)
+        whens = {turn.when for turn in self.turns if turn.when}
+        return frozenset(find_undeclared_variables(ENVIRONMENT.parse(every)) | whens)
 
     def fill(self, **holes: Any) -> tuple[Message, ...]:
         """The turns with every hole filled, less empty ones.
 
-        Raises jinja2.UndefinedError where a hole has no value.
+        Raises jinja2.UndefinedError where a hole has no value, and BadSettings where the file is a
+        user's.
         """
-        filled = (
-            (role, compile_template(text).render(**holes).strip()) for role, text in self.turns
-        )
+        try:
+            filled = [
+                (turn.role, compile_template(turn.text).render(**holes).strip())
+                for turn in self.turns
+                if not turn.when or holes[turn.when]
+            ]
+        except Exception as problem:  # whatever a user's file does with its holes
+            if not self.own:
+                raise
+            raise BadSettings(
+                f"prompt {self.own} cannot be filled: {problem}; use its holes as gloss' own prompt"
+                " does"
+            ) from problem
         return tuple(Message(role, text) for role, text in filled if text)
 
 
-ENVIRONMENT = Environment(
+ENVIRONMENT = ImmutableSandboxedEnvironment(  # experiments, and their prompts, are handed around
     undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True
 )
 
@@ -215,9 +249,93 @@ def compile_template(text: str) -> Template:
     return ENVIRONMENT.from_string(text)
 
 
+def prompt_file(package: str, name: str, own: str = "") -> PromptFile:
+    """The prompt `prompts/<name>.yaml` beside the package: a list of `{role, text}`.
+
+    `own` is the path of a file that is asked in its place. Raises BadSettings for one that is no
+    list of turns, or has holes that the method does not fill.
+    """
+    usual = usual_prompt(package, name)
+    return usual if not own else read_own_prompt(own_prompt_source(own), own, name, usual)
+
+
+def prompt_source(package: str, name: str) -> str:
+    """The text of a method's prompt file. Raises FileNotFoundError where it has none."""
+    return files(package).joinpath("prompts", f"{name}.yaml").read_text("utf-8")
+
+
 @cache
-def prompt_file(package: str, name: str) -> PromptFile:
-    """Read `prompts/<name>.yaml` beside the package: a list of `{role, text}`."""
-    source = files(package).joinpath("prompts", f"{name}.yaml").read_text("utf-8")
-    turns = tuple((turn["role"], turn["text"]) for turn in yaml.safe_load(source))
+def usual_prompt(package: str, name: str) -> PromptFile:
+    """The prompt that comes with a method."""
+    source = prompt_source(package, name)
+    turns = tuple(PromptTurn(**turn) for turn in yaml.safe_load(source))
     return PromptFile(turns, hashlib.sha256(source.encode()).hexdigest())
+
+
+def own_prompt_source(path: str) -> str:
+    """The text of a user's prompt file. Raises BadSettings where it cannot be read."""
+    try:
+        return Path(path).expanduser().read_text("utf-8")
+    except (OSError, ValueError) as problem:
+        said = getattr(problem, "strerror", None) or "it is no text in UTF-8"
+        raise BadSettings(
+            f"prompt {path} cannot be read: {said}; give the path of a YAML file with the turns of"
+            " a prompt"
+        ) from problem
+
+
+@cache
+def read_own_prompt(source: str, path: str, name: str, usual: PromptFile) -> PromptFile:
+    """A user's prompt in place of a method's usual one. Raises BadSettings."""
+    start = f"begin with what `gloss methods --prompt {name}` prints"
+    try:
+        listed = yaml.safe_load(source)
+    except yaml.YAMLError as problem:
+        raise BadSettings(
+            f"prompt {path} is not YAML: {' '.join(str(problem).split())}; {start}"
+        ) from problem
+    roles = dict.fromkeys(turn.role for turn in usual.turns)
+    if not (isinstance(listed, list) and listed and all(is_turn(one, roles) for one in listed)):
+        raise BadSettings(
+            f"prompt {path} must be a list of turns, each with a role ({', '.join(roles)}) and a"
+            f" text; {start}"
+        )
+    own = PromptFile(
+        tuple(PromptTurn(**turn) for turn in listed),
+        hashlib.sha256(source.encode()).hexdigest(),
+        path,
+    )
+    try:
+        holes = own.holes
+    except TemplateError as problem:
+        raise BadSettings(
+            f"prompt {path} has a hole that cannot be read: {problem}; {start}"
+        ) from (problem)
+    known = sorted(usual.holes)
+    if unknown := sorted(holes - usual.holes):
+        raise BadSettings(
+            f"prompt {path} has the hole {unknown[0]!r}, which {name} does not fill"
+            f"{suggestion(unknown[0], dict.fromkeys(known))}"
+        )
+    if not holes or listed[-1]["role"] not in ("user", PLAIN):
+        raise BadSettings(
+            f"prompt {path} asks about no feature; end with a turn of the user, and use some of the"
+            f" holes {', '.join(known)}"
+        )
+    if PLAIN in roles and len(listed) < 2:
+        raise BadSettings(
+            f"prompt {path} has one turn; give two or more: what comes first, worked examples, and"
+            " last what is asked"
+        )
+    return own
+
+
+def is_turn(given: object, roles: Collection[str]) -> bool:
+    """Whether what stands in a file is a turn: one of these roles, a text, nothing unknown."""
+    return (
+        isinstance(given, dict)
+        and set(given) <= {"role", "text", "when"}
+        and given.get("role") in roles
+        and isinstance(given.get("text"), str)
+        and isinstance(given.get("when", ""), str)
+    )

@@ -15,6 +15,7 @@ from rich.text import Text
 from gloss.errors import BadSettings
 from gloss.installed import OWN, installed, is_own, load_installed, package_name
 from gloss.records import Needs, needs_of
+from gloss.run.dependencies import asked_prompt
 from gloss.run.experiment import CollectSettings
 from gloss.run.methods import load_stage, suggestion
 from gloss.run.progress import out
@@ -71,6 +72,19 @@ def print_methods(verb: str = "", *, as_json: bool = False) -> None:
             out.print(Text(f"\n{each}", "bold underline"))
             for one in methods:
                 print_method(one)
+
+
+def print_prompt(name: str) -> None:
+    """Print the prompt file that a method asks with. Raises BadSettings for one that has none."""
+    asking = {
+        method: source
+        for verb in method_verbs()
+        for method in installed(f"{OWN}{verb}")
+        if (source := asked_prompt(verb, {"method": method}))
+    }
+    if name not in asking:
+        raise BadSettings(f"{name} has no prompt file{suggestion(name, asking)}")
+    out.print(asking[name], markup=False, highlight=False, soft_wrap=True, end="")
 
 
 def method_verbs() -> list[str]:
