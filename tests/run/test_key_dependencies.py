@@ -29,6 +29,7 @@ from gloss.sample.examples import SamplingSettings
 EXPLAINERS = (
     "best_of",
     "contrastive",
+    "given",
     "input_output",
     "max_activating",
     "repair",
@@ -45,6 +46,7 @@ SCORES = (
     "fuzzing",
     "generation",
     "generation_by_rule",
+    "given",
     "intervention",
     "intervention_tokens",
     "intruder",
@@ -99,6 +101,7 @@ ASKING = (
             "example_embedding",
             "execution",
             "generation_by_rule",
+            "given",
             "intervention_tokens",
         )
     ),
@@ -196,6 +199,8 @@ INPUTS = {
     "embedder": ("embeddings",),
     "scorer": ("score.embedding", "score.example_embedding"),
     "chat": ASKING,
+    "labels": ("explain.given",),
+    "ratings": ("score.given",),
 }
 # Prompts that are read under another name than their method's, or by others, too.
 ALSO_ASKS = {
@@ -228,9 +233,15 @@ def every_method(inputs: Path, backend: str = "transformers") -> dict:
         "contexts": {"negatives": "similar"},
         "intervene": {},
         "attribute": {},
-        "explain": [{"method": name} for name in EXPLAINERS],
+        "explain": [
+            {"method": name} | ({"path": str(inputs / "labels")} if name == "given" else {})
+            for name in EXPLAINERS
+        ],
         "score": [
-            {"method": name} | (embeds if name.endswith("embedding") else {}) for name in SCORES
+            {"method": name}
+            | (embeds if name.endswith("embedding") else {})
+            | ({"path": str(inputs / "ratings")} if name == "given" else {})
+            for name in SCORES
         ],
         "collisions": {"by": "judge"},
         "judge": {"calibration_items": 50},

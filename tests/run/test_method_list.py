@@ -11,6 +11,7 @@ from small import ran
 from gloss.errors import BadSettings
 from gloss.installed import installed
 from gloss.models.formats.dictionary_format import installed_formats
+from gloss.records import needs_of
 from gloss.run.commands.methods import ORDER, describe_method, method_verbs, print_methods
 from gloss.run.experiment import CollectSettings
 from gloss.run.methods import build_method
@@ -94,7 +95,8 @@ def test_every_method_tells_its_line_and_defaults_that_make_it(capsys):
             found = describe_method(verb, name)
             assert not found.problem
             assert found.description
-            built = build_method(verb, {"method": name})
+            files = needs_of(installed(f"gloss.{verb}")[name].load()).files
+            built = build_method(verb, {"method": name, **dict.fromkeys(files, "labels.csv")})
             assert [each.name for each in found.settings] == [
                 field.name for field in fields(built) if field.init
             ]

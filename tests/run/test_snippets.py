@@ -52,6 +52,8 @@ PLACEHOLDERS = {
     "RUN...": "runs/stories",
     "FEATURE": "100",
     "EXPERIMENT.toml": "experiment.toml",
+    "LABELS": "labels.csv",
+    "LABELS...": "labels.csv",
 }
 COMMAND_LINE = get_command(app)  # once: type checks take the options out of a function that has run
 NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
@@ -111,6 +113,7 @@ def desk(small_run, tmp_path_factory) -> Path:
     (folder / "path" / "to").mkdir(parents=True)
     (folder / "path" / "to" / "model").symlink_to(EMBEDDED / "subject")
     (folder / "path" / "to" / "dictionary").symlink_to(EMBEDDED / "dictionary")
+    (folder / "labels.csv").write_text("feature,text\n7,the word raise\n")
     (folder / "experiment.toml").write_text(SMALL.replace('"out"', '"runs/demo"'))
     return folder
 

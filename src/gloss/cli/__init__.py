@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from gloss.cli import attribute, dictionaries, experiments, init, runs, steer
+from gloss.cli import attribute, dictionaries, experiments, init, labels, runs, steer
 from gloss.errors import GlossError
 from gloss.installed import __version__
 from gloss.stopping import say_stopped, stop_on_signals, was_stopped
@@ -62,10 +62,12 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     "Run an experiment up to one stage": experiments.STAGE_VERBS,
     "Read a run": (runs.status, runs.browse, runs.report, runs.query, runs.verify),
     "Read a model": (dictionaries.check, steer.steer, attribute.attribute, dictionaries.compare),
+    "Read what others published": (labels.import_labels,),
 }
+NAMES: Mapping[str, str] = {"import_labels": "import"}  # of verbs that are words of Python
 for panel, verbs in PANELS.items():
     for verb in verbs:
-        app.command(rich_help_panel=panel)(verb)
+        app.command(NAMES.get(verb.__name__), rich_help_panel=panel)(verb)
 
 
 def main() -> None:

@@ -104,7 +104,7 @@ def methods(
             metavar="VERB",
             help=(
                 "`decompose`, `sample`, `explain`, `score`, `attribute`; `stage`, `executor`,"
-                " `format`, `match`; all if left out."
+                " `format`, `labels`, `match`; all if left out."
             ),
         ),
     ] = "",

@@ -6,9 +6,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from gloss.collect.file_bytes import unpacked_name
 from gloss.collect.row_files import arrow_rows, csv_rows, json_rows, parquet_rows
 from gloss.errors import BadInput
+from gloss.store.file_bytes import unpacked_name
 
 ROW_READERS: Mapping[str, Callable[[Path, str], Iterator[tuple[int, Any]]]] = {
     ".jsonl": json_rows,

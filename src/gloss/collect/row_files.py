@@ -14,8 +14,8 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gloss.collect.file_bytes import open_unpacked
 from gloss.errors import BadInput
+from gloss.store.file_bytes import open_unpacked
 
 BLOCK = 2**20  # bytes of JSON that are read at a time
 LONGEST = 2**28  # bytes of one row

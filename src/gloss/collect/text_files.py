@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gloss.collect.column_values import ROW_READERS, file_suffix, is_row_file
-from gloss.collect.file_bytes import unreadable_error
 from gloss.errors import BadInput
+from gloss.store.file_bytes import unreadable_error
 
 PROSE = (
     ".txt",

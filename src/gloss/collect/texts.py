@@ -21,11 +21,11 @@ from gloss.collect.column_values import (
     parse_row_value,
     read_column_rows,
 )
-from gloss.collect.file_bytes import open_unpacked, require_file, shorten_path, unreadable_error
 from gloss.collect.separators import AUTO, LINE_START, separator_pattern, split_documents
 from gloss.collect.text_files import list_text_files, standard_library_files
 from gloss.errors import BadInput, BadSettings
 from gloss.models.chat_models.prompts import Message
+from gloss.store.file_bytes import open_unpacked, require_file, shorten_path, unreadable_error
 from gloss.store.named_parts import split_part_name
 
 BLOCK = 2**16  # bytes read, and characters tokenised, at a time

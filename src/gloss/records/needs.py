@@ -39,6 +39,11 @@ class Needs:
     correctable: bool = False  # its verdicts are a judge's yes or no on contexts of known truth
     slopes: bool = False  # of a game whose masks may lie between 0 and 1, where it attributes
     packs: bool = False  # how many contexts a request holds may be measured
+    # False: another feature's explanation would get the same, so that there are no controls
+    controls: bool = True
+    # the settings that name files: without one there is no method, and results depend on what is
+    # in them; such a method has `require_files`, which reads them and raises BadInput
+    files: tuple[str, ...] = ()
 
 
 def needs_of(method: object) -> Needs:

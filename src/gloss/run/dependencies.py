@@ -9,6 +9,7 @@ from typing import Any
 
 from gloss.installed import load_installed
 from gloss.models.chat_models.prompts import own_prompt_source, prompt_file, prompt_source
+from gloss.records import needs_of
 from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings
 from gloss.run.keys import code_hash, model_hash, result_key, source_hash, weights_hash
 from gloss.run.methods import (
@@ -42,7 +43,7 @@ def dictionary_content(asked: Experiment) -> str:
     return given if given == NEURONS else source_hash(str(named_dictionary_folder(given)))
 
 
-def chosen_features(asked: Experiment) -> tuple[int, int, int, int]:
+def chosen_features(asked: Experiment) -> tuple[object, ...]:
     """What decides which features are treated, and in which shards."""
     run = asked.run
     return run.seed, run.features, run.minimum_activations, run.features_per_shard
@@ -115,10 +116,12 @@ def asked_prompt(verb: str, settings: SettingsMapping) -> str:
 
 def code_and_weights(verb: str, settings: SettingsMapping) -> list[str]:
     """The hashes of what stands behind a method and its parts besides their settings: the code of a
-    stranger's package, and the model that one embeds with, by its setting `model`.
+    stranger's package, the files that it reads, and the model that one embeds with, by its setting
+    `model`.
     """
     point = installed_methods(verb)[settings["method"]]
-    own = [code_hash(point), source_hash(settings["model"]) if settings.get("model") else ""]
+    named = ("model", *needs_of(load_installed(point)).files)
+    own = [code_hash(point), *(source_hash(settings[each]) for each in named if settings.get(each))]
     parts = wrapped_methods(load_installed(point), settings)
     return [
         *filter(None, own),

@@ -31,6 +31,7 @@ from gloss.run.methods import (
     installed_methods,
     load_stage,
     require_kind,
+    require_usable_numbers,
     suggestion,
 )
 
@@ -65,13 +66,23 @@ def executor_method(settings: SettingsMapping, processes: int) -> Any:
     return build_method("executor", {"method": ""} | given | dict(settings))
 
 
+def require_features(given: object) -> None:
+    """Raise BadSettings for what is neither a number of features nor a list of their indices."""
+    if given == ():
+        raise BadSettings("[run].features lists no feature; leave it out for random ones")
+    for each in given if isinstance(given, tuple) else (given,):
+        require_kind(each, 0, "[run].features")
+        require_usable_numbers(each, 0, "[run].features")
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """How much is done, and where."""
 
     folder: str = "runs/experiment"
     seed: int = 0
-    features: int = 400  # drawn at random from the live ones; 0 takes every live feature
+    # drawn at random from the live ones; 0 takes every live feature; a list takes these
+    features: int | tuple[int, ...] = 400
     # a feature that is active in fewer places counts as dead in this corpus
     minimum_activations: int = 20
     features_per_shard: int = 32
@@ -79,11 +90,12 @@ class RunSettings:
     # what runs the shards that only compute, by its name, or as a table with its settings
     executor: str | SettingsMapping = "processes"
 
-    checks: ClassVar[Checks] = {"executor": require_executor}
+    checks: ClassVar[Checks] = {"executor": require_executor, "features": require_features}
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "features_per_shard", "processes")
-        require_at_least(0, self, "features", "seed", "minimum_activations")
+        require_at_least(0, self, "seed", "minimum_activations")
+        require_features(self.features)
         whole = "" if "\0" in self.folder else os.path.realpath(self.folder.strip() or "/")
         home = os.path.expanduser("~")  # noqa: PTH111  Path raises where no home is known
         if whole in ("", "/", os.path.realpath(home)):

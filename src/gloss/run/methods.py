@@ -53,6 +53,8 @@ def build_method(verb: str, settings: Mapping[str, Any]) -> Any:
         needs = needs_of(built)
     except TypeError as problem:
         raise BadSettings(f"{where}: {problem}") from problem
+    if missing := next((each for each in needs.files if not getattr(built, each)), None):
+        raise BadSettings(f'{where} reads a file; name it, as in {missing} = "FILE"')
     if room and not needs.asks:
         raise BadSettings(f"{where} asks no language model; leave {min(room)} out")
     for setting, tokens in room.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gloss.errors import BadInput
+from gloss.errors import BadInput, BadSettings
 from gloss.records import Effect, Examples, Explanation, FeatureId, Neighbour
 from gloss.run.experiment import Experiment
 from gloss.run.plan import Plan
@@ -67,12 +67,21 @@ class OpenedRun(Plan):
 
     @cached_property
     def features(self) -> list[FeatureId]:
-        """The features that this run treats: drawn at random from the live ones, then in the order
-        of their indices.
+        """The features that this run treats: drawn at random from the live ones, or those that are
+        listed and live; in the order of their indices.
+
+        Raises BadSettings for an index that the dictionary does not have.
         """
         wanted = self.experiment.run.features
         live = self.live
-        if 0 < wanted < len(live):
+        if isinstance(wanted, tuple):
+            if max(wanted) >= self.activations.width:
+                raise BadSettings(
+                    f"[run].features lists {max(wanted)}, and the dictionary has features 0 to"
+                    f" {self.activations.width - 1}"
+                )
+            live = np.intersect1d(live, wanted)
+        elif 0 < wanted < len(live):
             live = np.sort(self.generator("features").choice(live, wanted, replace=False))
         return [FeatureId(self.dictionary_name, int(index)) for index in live]
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 from gloss.errors import BadSettings
 from gloss.pages.page_records import FeaturePage
 from gloss.pages.report_sections import Section
+from gloss.records import needs_of
 from gloss.run.chat_clients import ChatClient, NoClient
 from gloss.run.dependencies import method_content
 from gloss.run.execute.feature_errors import FeatureGuard
@@ -26,6 +27,7 @@ from gloss.run.experiment import Experiment, method_label
 from gloss.run.keys import code_hash, result_key
 from gloss.run.methods import (
     SettingsMapping,
+    build_method,
     installed_methods,
     load_stage,
     method_asks,
@@ -215,6 +217,11 @@ class MethodStage(Stage):
 
     def content(self, asked: Experiment, step: Step) -> Any:
         return method_content(asked, self.name, step.settings)
+
+    def check(self, run: OpenedRun, step: Step) -> None:
+        method = build_method(self.name, step.settings)
+        if needs_of(method).files:
+            method.require_files()
 
     def where_to_run(self, asked: Experiment, step: Step) -> Where:
         return where_method_runs(self.name, step.settings)

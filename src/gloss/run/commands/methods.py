@@ -118,6 +118,10 @@ def describe_loaded(verb: str, point: EntryPoint) -> MethodDescription:
         found = load_format(point)
         what = "read and written" if found.write else "read"
         return replace(about, description=f"{found.title}, {what}: {found.files}")
+    if verb == "labels":
+        found = load_installed(point)
+        what = "read and written" if found.write else "read"
+        return replace(about, description=f"{found.title}, {what}: {found.files}")
     kind = load_stage(point) if verb == "stage" else load_installed(point)
     own_type = kind if isinstance(kind, type) else type(kind)
     said = first_sentence(inspect.getdoc(kind) or inspect.getdoc(own_type) or "")
@@ -182,6 +186,7 @@ def needed_words(needs: Needs) -> tuple[str, ...]:
         *([f"a language model: {asks}"] if asks else []),
         *(words for name, words in NEEDED.items() if getattr(needs, name)),
         *(f"a method of {verb}, as {part}" for part, verb in needs.parts.items()),
+        *(f"a file, as {each}" for each in needs.files),
     )
 
 

@@ -106,6 +106,8 @@ def score_shard(job: Job, shard: int) -> None:
             for control, explanation in (
                 assigned.to(feature) if needs.explanation else empty_explanations(feature)
             ):
+                if control is not Control.NONE and not needs.controls:
+                    continue
                 tried.append((control, explanation.method))
                 yield guard.conversation(feature, partial(scored, explanation, control, evidence))
 
