@@ -35,7 +35,7 @@ def plain_suffix(path: Path) -> str:
     return (path.with_suffix("") if packed else path).suffix.lower()
 
 
-def json_values(path: Path) -> Iterator[Numbered | SkippedRow]:
+def values_of_json(path: Path) -> Iterator[Numbered | SkippedRow]:
     """The values of a file of JSON lines, the items of its list, or its one value."""
     with open_unpacked(path) as file:
         line = first = b""
@@ -87,7 +87,7 @@ def parsed_json(text: bytes) -> tuple[bool, Any]:
         return False, None
 
 
-def csv_values(path: Path) -> Iterator[Numbered | SkippedRow]:
+def values_of_csv(path: Path) -> Iterator[Numbered | SkippedRow]:
     """The rows of a table with a header line, whatever separates its cells."""
     csv.field_size_limit(2**28)
     with (
@@ -115,7 +115,7 @@ def csv_values(path: Path) -> Iterator[Numbered | SkippedRow]:
                 yield where, dict(zip(names, cells, strict=False))
 
 
-def parquet_values(path: Path) -> Iterator[Numbered]:
+def values_of_parquet(path: Path) -> Iterator[Numbered]:
     """The rows of a Parquet file. Raises BadInput for one that is damaged."""
     number = 0
     try:

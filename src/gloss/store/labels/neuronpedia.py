@@ -25,11 +25,11 @@ from gloss.store.labels.label_records import (
 from gloss.store.labels.label_rows import (
     feature_index,
     file_head,
-    json_values,
     plain_suffix,
     plain_text,
     real_number,
     rule_source,
+    values_of_json,
 )
 
 # who explains where nobody is known: the account that Neuronpedia's own importer falls back to
@@ -48,7 +48,7 @@ def recognises_neuronpedia(path: Path) -> bool:
 
 def read_neuronpedia(path: Path) -> Iterator[Published]:
     """Every explanation and every activation of a file."""
-    for found in json_values(path):
+    for found in values_of_json(path):
         if isinstance(found, SkippedRow):
             yield found
         else:

@@ -20,13 +20,13 @@ from gloss.store.labels.label_records import (
     SkipReason,
 )
 from gloss.store.labels.label_rows import (
-    csv_values,
     feature_index,
     file_head,
-    json_values,
     plain_suffix,
     plain_text,
     real_number,
+    values_of_csv,
+    values_of_json,
 )
 
 CORRELATION = "ev_correlation_score"
@@ -49,10 +49,10 @@ def is_of_transluce(path: Path) -> bool:
 def read_transluce(path: Path) -> Iterator[Published]:
     """The best explanation of either sign of activation; that of the positive ones comes first."""
     if plain_suffix(path) in (".csv", ".tsv"):
-        for found in csv_values(path):
+        for found in values_of_csv(path):
             yield found if isinstance(found, SkippedRow) else description_row(*found)
         return
-    for found in json_values(path):
+    for found in values_of_json(path):
         if isinstance(found, SkippedRow):
             yield found
             continue
@@ -76,7 +76,7 @@ def best_of_entries(
         scored = [
             (value, each)
             for each in entries
-            if (value := simulation_score(each, split)) is not None
+            if (value := simulated_correlation(each, split)) is not None
         ]
         if scored:
             break
@@ -88,7 +88,7 @@ def best_of_entries(
     return Label(index, text, None, f"{sign} activations", layer, scores)
 
 
-def simulation_score(entry: Mapping[str, Any], split: str) -> float | None:
+def simulated_correlation(entry: Mapping[str, Any], split: str) -> float | None:
     """The correlation that a simulation of this explanation reached on a split."""
     simulations = entry.get("simulations")
     found = simulations.get(split) if isinstance(simulations, Mapping) else None
@@ -123,7 +123,7 @@ def is_of_openai(path: Path) -> bool:
 
 def read_openai(path: Path) -> Iterator[Published]:
     """The best explanation of each neuron."""
-    for found in json_values(path):
+    for found in values_of_json(path):
         if isinstance(found, SkippedRow):
             yield found
             continue
@@ -150,7 +150,7 @@ def is_by_number(path: Path) -> bool:
 def read_by_number(path: Path) -> Iterator[Published]:
     """A label for every text, a score for every number; the file's name says of which layer."""
     layer = plain_layer(path)
-    for found in json_values(path):
+    for found in values_of_json(path):
         if isinstance(found, SkippedRow) or not isinstance(found[1], Mapping):
             yield SkippedRow(str(path), SkipReason.UNREADABLE)
             continue

@@ -19,10 +19,10 @@ from gloss.store.labels.label_records import (
 from gloss.store.labels.label_rows import (
     feature_index,
     file_head,
-    json_values,
     plain_suffix,
     plain_text,
     real_number,
+    values_of_json,
 )
 
 
@@ -34,7 +34,7 @@ def recognises_sae_dashboard(path: Path) -> bool:
 
 def read_sae_dashboard(path: Path) -> Iterator[Published]:
     """The contexts of every feature, and its explanations where it has some."""
-    for found in json_values(path):
+    for found in values_of_json(path):
         if isinstance(found, SkippedRow):
             yield found
             continue

@@ -11,14 +11,14 @@ import pyarrow as pa
 
 from gloss.store.labels.label_records import Label, LabelFormat, Published, SkippedRow, SkipReason
 from gloss.store.labels.label_rows import (
-    csv_values,
     feature_index,
     first_of,
-    json_values,
-    parquet_values,
     plain_suffix,
     plain_text,
     real_number,
+    values_of_csv,
+    values_of_json,
+    values_of_parquet,
 )
 from gloss.store.parquet import GroupWriter
 
@@ -52,8 +52,8 @@ def table_values(path: Path) -> Iterator[tuple[str, Any] | SkippedRow]:
     """The rows of a table, each with where it stands. Raises BadInput."""
     suffix = plain_suffix(path)
     if suffix in (".csv", ".tsv"):
-        return csv_values(path)
-    return parquet_values(path) if suffix == ".parquet" else json_values(path)
+        return values_of_csv(path)
+    return values_of_parquet(path) if suffix == ".parquet" else values_of_json(path)
 
 
 def read_label_table(path: Path) -> Iterator[Published]:
