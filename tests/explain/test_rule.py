@@ -164,7 +164,7 @@ def test_the_explanation_says_its_rule_in_words(planted: Planted) -> None:
     assert isinstance(found, Explanation)
     assert found.rule is not None
     assert found.method == "rule"
-    assert re.sub(r" \(`\w+`\)", "", found.text) == parse_rule(found.rule).english()
+    assert re.sub(r" \((`\w+`(, )?)+\)", "", found.text) == parse_rule(found.rule).english()
 
 
 def test_too_few_contexts_are_a_failure(planted: Planted) -> None:

@@ -69,10 +69,23 @@ def test_an_alternative_that_finds_nothing_new_goes() -> None:
 
 
 def test_strings_that_matter_most_come_first_and_those_that_hardly_matter_go() -> None:
-    text, firing = "ax" * 30 + "bx" * 100 + "cx", "3." * 30 + "2." * 100 + "1."
+    text, firing = "ax" * 30 + "bx" * 300 + "cx", "3." * 30 + "2." * 300 + "1."
     assert simple('token in {"a", "c", "b"}', train_windows(text, firing)) == [
         'token in {"b", "a"}'
     ]
+
+
+def test_alternatives_that_differ_in_one_set_become_one() -> None:
+    text, firing = "xa(b" * 30, ".1.1" * 30
+    source = 'after(1, token in {"x"}) or after(1, token in {"("})'
+    assert simple(source, train_windows(text, firing)) == ['after(1, token in {"x", "("})']
+
+
+def test_a_class_takes_the_place_of_a_set_that_it_holds_where_nothing_speaks_against_it() -> None:
+    source = 'token in {"a", "b", "c"}'
+    alike, other = "a(b(c(" * 20, "a(b(c(x(" * 20
+    assert simple(source, train_windows(alike, "1." * 60)) == ["token is letters"]
+    assert simple(source, train_windows(other, "1.1.1..." * 20)) == [source]
 
 
 def test_strings_near_by_are_put_in_order_too() -> None:

@@ -26,6 +26,19 @@ def test_a_piece_is_told_with_the_word_that_it_is_most_often_a_piece_of() -> Non
     assert worded_after('token in {"ol"}', *texts) == "`ol` (`protocol`)"
 
 
+def test_a_piece_of_one_word_alone_is_told_as_that_word() -> None:
+    texts = [[" the", " prot", "oc", "ol", " the"]] * 4 + [[" the", " prot", "ol", " the"]]
+    assert worded_after('token in {"ol"}', *texts) == "`protocol`"
+
+
+def test_a_pattern_and_a_field_are_told_with_words_that_were_seen() -> None:
+    text = [" the", " prot", "oc", "ol", "."]
+    assert worded_after("token matches /.*l/", text) == "a token ending in `l` (`protocol`)"
+    assert (
+        worded_after("token is article", [".", " the", " prot"], at=" the") == "an article (`the`)"
+    )
+
+
 def test_a_whole_word_is_told_alone() -> None:
     texts = [[" ", "ol", " the"]] * 3 + [[" the", " prot", "ol", " the"]]
     assert worded_after('token in {"ol"}', *texts) == "`ol`"
@@ -34,7 +47,7 @@ def test_a_whole_word_is_told_alone() -> None:
 def test_a_word_ends_at_underscores() -> None:
     assert (
         worded_after('token in {"ol"}', [" the", " prot", "_", "oc", "ol", "_", " prot", "."])
-        == "`ol` (`ocol`)"
+        == "`ocol`"
     )
 
 
@@ -43,7 +56,9 @@ def test_a_word_that_the_context_cuts_is_not_told() -> None:
 
 
 def test_a_token_near_by_has_its_word_too() -> None:
-    text = [" the", " prot", "oc", "ol", "."]
+    prot = [" the", " prot", "oc", "ol", "."]
+    texts = prot, prot, [" the", "oc", "ol", ".", " the"]
     assert (
-        worded_after('after(1, token in {"oc"})', text) == "any token right after `oc` (`protocol`)"
+        worded_after('after(1, token in {"oc"})', *texts)
+        == "any token right after `oc` (`protocol`)"
     )

@@ -1,8 +1,10 @@
 """Names of sets of strings."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from gloss.rules.string_naming import name_strings
+from gloss.rules.string_naming import PieceOfWord, SeenWords, name_strings
 
 
 @pytest.mark.parametrize(
@@ -16,8 +18,14 @@ from gloss.rules.string_naming import name_strings
         (("====", "========", "-"), "`====…` or `-`"),
         (("----",), "`----`"),
         (("``",), "`` `` ``"),
-        (tuple(f"w{i}" for i in range(7)), "`w0`, `w1`, `w2`, `w3`, `w4`, `w5` or `w6`"),
-        (tuple(f"w{i}" for i in range(18)), "`w0`, `w1`, `w2`, `w3`, `w4`, `w5` … and 12 more"),
+        (tuple(f"w{i}" for i in range(6)), "`w0`, `w1`, `w2`, `w3`, `w4` or `w5`"),
+        (
+            tuple(f"w{i}" for i in range(17)),
+            "`w0`, `w1`, `w2`, `w3`, `w4` and 12 more like these",
+        ),
+        ((" or", "and", " but"), "`or`, `and` or `but` (conjunctions)"),
+        ((" or", "and", " table"), "`or`, `and` or `table`"),
+        ((" or", "and"), "`or` or `and`"),
     ],
 )
 def test_a_set_is_named_by_its_first_strings_each_once(
@@ -29,7 +37,10 @@ def test_a_set_is_named_by_its_first_strings_each_once(
 @pytest.mark.parametrize(
     ("strings", "words"),
     [
-        (tuple(f"{i}" for i in range(12)), "12 numbers such as `0`, `1`, `2`, `3`, `4`, `5`"),
+        (
+            tuple(f"{i}" for i in range(12)),
+            "numbers such as `0`, `1`, `2`, `3`, `4` and 7 more like these",
+        ),
         (
             (
                 *(
@@ -49,8 +60,8 @@ def test_a_set_is_named_by_its_first_strings_each_once(
                 " raise",
             ),
             (
-                "10 tokens, mostly exception names such as "
-                "`ValueError`, `TypeError`, `KeyError`, `IndexError`, `NameError`, `OSError`"
+                "mostly names of exceptions such as `ValueError`, `TypeError`, `KeyError`,"
+                " `IndexError`, `NameError` and 5 more like these"
             ),
         ),
         (
@@ -59,8 +70,8 @@ def test_a_set_is_named_by_its_first_strings_each_once(
                 for end in ("flow", "ride", "load", "all", "lap", "see", "come", "night")
             ),
             (
-                "8 words that begin with `over`, such as `overflow`, `override`, `overload`,"
-                " `overall`, `overlap`, `oversee`"
+                "words that begin with `over`, such as `overflow`, `override`, `overload`,"
+                " `overall`, `overlap` and 3 more like these"
             ),
         ),
         (
@@ -69,8 +80,8 @@ def test_a_set_is_named_by_its_first_strings_each_once(
                 for start in ("docu", "not", "rel", "st", "n", "form", "oper", "loc")
             ),
             (
-                "8 words that end in `ation`, such as `docuation`, `notation`, `relation`,"
-                " `station`, `nation`, `formation`"
+                "words that end in `ation`, such as `docuation`, `notation`, `relation`,"
+                " `station`, `nation` and 3 more like these"
             ),
         ),
     ],
@@ -87,9 +98,22 @@ def test_long_strings_are_cut_sooner() -> None:
     assert name_strings(tuple(letter * 40 for letter in "klmnopqrs")).count("`") == 6
 
 
-def test_a_piece_of_a_word_has_its_word_beside_it() -> None:
-    words = {"ol": "protocol", " un": "under"}
-    assert (
-        name_strings(("ol", " un", "the"), words.get)
-        == "`ol` (`protocol`), `un` (`under`) or `the`"
-    )
+class Pieces(SeenWords):
+    """Knows the word of some tokens."""
+
+    def __init__(self, **words: PieceOfWord) -> None:
+        self.words = words
+
+    def around(self, strings: Sequence[str]) -> PieceOfWord | None:
+        return self.words.get(strings[0].strip())
+
+
+def test_whole_words_come_first_and_a_piece_has_a_word_beside_it() -> None:
+    seen = Pieces(ol=PieceOfWord("protocol", False), un=PieceOfWord("under", False))
+    named = name_strings(("ol", " un", "the", "a"), seen)
+    assert named == "`the`, `a`, `ol` (`protocol`) or `un` (`under`)"
+
+
+def test_a_piece_of_one_word_alone_is_told_as_that_word() -> None:
+    seen = Pieces(ol=PieceOfWord("protocol", True), prot=PieceOfWord("protocol", True))
+    assert name_strings(("ol", "the", "prot"), seen) == "`protocol` or `the`"

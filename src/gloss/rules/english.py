@@ -14,11 +14,13 @@ from gloss.rules.language import (
     OneOf,
     Position,
     PositionComparison,
+    Predicate,
     PredicateUnit,
     Rule,
     TokenState,
 )
-from gloss.rules.string_naming import WordFinder, backtick_string, name_strings, no_word
+from gloss.rules.string_naming import NO_WORDS, SeenWords, backtick_string, name_strings
+from gloss.rules.word_fields import FIELDS
 
 CLASS_NAMES = {
     "letters": "a word or a piece of one",
@@ -35,7 +37,7 @@ CLASS_NAMES = {
     "spaced": "a token with a blank in front",
     "unspaced": "a token without a blank in front",
     "underscored": "a token with an underscore",
-}
+} | {name: field.one for name, field in FIELDS.items()}
 CLASS_NOTES = {
     "letters": "of letters only",
     "lower": "in small letters",
@@ -51,7 +53,7 @@ CLASS_NOTES = {
     "spaced": "with a blank in front",
     "unspaced": "without a blank in front",
     "underscored": "with an underscore",
-}
+} | {name: f"that is {field.one}" for name, field in FIELDS.items()}
 CLASS_LACKS = {
     "letters": "that is not of letters only",
     "lower": "not in small letters",
@@ -67,7 +69,7 @@ CLASS_LACKS = {
     "spaced": "without a blank in front",
     "unspaced": "that begins with a blank or a sign",
     "underscored": "without an underscore",
-}
+} | {name: f"that is not {field.one}" for name, field in FIELDS.items()}
 STATES = {
     TokenState.START_OF_LINE: "at the start of a line",
     TokenState.START_OF_WORD: "at the start of a word",
@@ -88,20 +90,18 @@ NUMBER = re.compile(r"\\s\*\\d\{(?:(\d+),)?(\d+)\}(?:\\s\*)?")
 ORDER = (OneOf, Matches, IsClass, After, Before, TokenState, LineBegins, Position)
 
 
-def rule_phrase(rule: Rule, find_word: WordFinder = no_word) -> str:
+def rule_phrase(rule: Rule, seen: SeenWords = NO_WORDS) -> str:
     """A short phrase for people; alternatives in order, without their strengths.
 
-    `find_word` may know a word for the string of a token that is a piece of one: it stands beside
-    the piece.
+    `seen` may know the words of which tokens are pieces, and words that a pattern or a field
+    meets: they are told beside.
     """
     return "; or ".join(
-        dict.fromkeys(
-            alternative_phrase(alternative, find_word) for alternative in rule.alternatives
-        )
+        dict.fromkeys(alternative_phrase(alternative, seen) for alternative in rule.alternatives)
     )
 
 
-def alternative_phrase(alternative: Alternative, find_word: WordFinder) -> str:
+def alternative_phrase(alternative: Alternative, seen: SeenWords) -> str:
     """What the token is, where it stands, then what is excepted.
 
     "`raise` right after a line break, except in a string".
@@ -117,7 +117,7 @@ def alternative_phrase(alternative: Alternative, find_word: WordFinder) -> str:
         if term.negated and term.condition is TokenState.START_OF_WORD
     ]
     around = [
-        condition_phrase(term.condition, find_word)
+        condition_phrase(term.condition, seen)
         for term in terms
         if not term.negated and not is_predicate(term.condition)
     ]
@@ -127,11 +127,11 @@ def alternative_phrase(alternative: Alternative, find_word: WordFinder) -> str:
         if own_class(term.condition) or term.condition is TokenState.START_OF_WORD
     }
     except_for = [
-        exception_phrase(term.condition, own, find_word)
+        exception_phrase(term.condition, own, seen)
         for term in terms
         if term.negated and term not in said
     ]
-    words = [own_token_phrase(own, find_word), *filter(None, [join_and(lacks), join_and(around)])]
+    words = [own_token_phrase(own, seen), *filter(None, [join_and(lacks), join_and(around)])]
     return ", except ".join(filter(None, [" ".join(words), " or ".join(except_for)]))
 
 
@@ -155,7 +155,7 @@ def own_class(condition: Condition) -> str:
     )
 
 
-def exception_phrase(condition: Condition, own: list[Condition], find_word: WordFinder) -> str:
+def exception_phrase(condition: Condition, own: list[Condition], seen: SeenWords) -> str:
     """What is excepted.
 
     Strings of tokens and of words look alike, so it is said which where the other kind is there.
@@ -163,9 +163,9 @@ def exception_phrase(condition: Condition, own: list[Condition], find_word: Word
     units = {each.unit for each in own if isinstance(each, OneOf)}
     if isinstance(condition, OneOf) and units and condition.unit not in units:
         thing = "token" if condition.unit is PredicateUnit.TOKEN else "word so far"
-        finder = find_word if condition.unit is PredicateUnit.TOKEN else no_word
+        finder = seen if condition.unit is PredicateUnit.TOKEN else NO_WORDS
         return f"where the {thing} is {name_strings(condition.strings, finder)}"
-    return condition_phrase(condition, find_word)
+    return condition_phrase(condition, seen)
 
 
 def is_predicate(condition: Condition) -> bool:
@@ -173,11 +173,11 @@ def is_predicate(condition: Condition) -> bool:
     return isinstance(condition, OneOf | Matches | IsClass)
 
 
-def own_token_phrase(conditions: list[Condition], find_word: WordFinder) -> str:
+def own_token_phrase(conditions: list[Condition], seen: SeenWords) -> str:
     """What the conditions about the token itself say of it."""
     if not conditions:
         return "any token"
-    phrase = predicate_phrase(conditions[0], find_word)
+    phrase = predicate_phrase(conditions[0], seen)
     for before, condition in pairwise(conditions):
         match condition:
             case IsClass(PredicateUnit.TOKEN, name):
@@ -187,11 +187,11 @@ def own_token_phrase(conditions: list[Condition], find_word: WordFinder) -> str:
             case OneOf(PredicateUnit.WORD, strings):
                 phrase += f" where the word so far is {name_strings(strings)}"
             case _:
-                phrase += f" in {predicate_phrase(condition, find_word)}"
+                phrase += f" in {predicate_phrase(condition, seen)}"
     return phrase
 
 
-def predicate_phrase(predicate: Condition, find_word: WordFinder) -> str:
+def predicate_phrase(predicate: Condition, seen: SeenWords) -> str:
     """A predicate as the thing that satisfies it."""
     match predicate:
         case OneOf(unit, strings) if unit is PredicateUnit.WORD and any(
@@ -199,15 +199,22 @@ def predicate_phrase(predicate: Condition, find_word: WordFinder) -> str:
         ):
             return f"the word{'s' * (len(strings) > 1)} {name_strings(strings)}"
         case OneOf(unit, strings):
-            return name_strings(strings, find_word if unit is PredicateUnit.TOKEN else no_word)
+            return name_strings(strings, seen if unit is PredicateUnit.TOKEN else NO_WORDS)
         case Matches(unit, pattern):
-            return pattern_phrase(unit, pattern)
+            return pattern_phrase(unit, pattern) + examples_phrase(predicate, seen)
         case IsClass(unit, name):
-            return (
+            phrase = (
                 CLASS_NAMES[name] if unit is PredicateUnit.TOKEN else f"a word {CLASS_NOTES[name]}"
             )
+            return phrase + examples_phrase(predicate, seen) * (name in FIELDS)
         case _:
             raise TypeError(f"{predicate} is no predicate")
+
+
+def examples_phrase(predicate: Predicate, seen: SeenWords) -> str:
+    """Words that were seen where the predicate holds, in brackets; nothing where none was."""
+    words = seen.matching(predicate)
+    return f" ({', '.join(map(backtick_string, words))})" if words else ""
 
 
 def pattern_phrase(unit: PredicateUnit, pattern: str) -> str:
@@ -244,21 +251,20 @@ def unescape_pattern(pattern: str) -> str:
     return re.sub(r"\\(.)", r"\1", pattern)
 
 
-def condition_phrase(condition: Condition, find_word: WordFinder) -> str:
+def condition_phrase(condition: Condition, seen: SeenWords) -> str:
     """Where the token stands; of a condition on the token itself, what it is."""
     match condition:
         case After(nearest, farthest, predicate):
             return (
-                f"{distance_phrase(nearest, farthest, 'after')}"
-                f" {predicate_phrase(predicate, find_word)}"
+                f"{distance_phrase(nearest, farthest, 'after')} {predicate_phrase(predicate, seen)}"
             )
         case Before(nearest, farthest, predicate):
             return (
                 f"{distance_phrase(nearest, farthest, 'before')}"
-                f" {predicate_phrase(predicate, find_word)}"
+                f" {predicate_phrase(predicate, seen)}"
             )
         case LineBegins(predicate):
-            return f"on a line that begins with {predicate_phrase(predicate, find_word)}"
+            return f"on a line that begins with {predicate_phrase(predicate, seen)}"
         case Position(PositionComparison.LESS, 1) | Position(
             PositionComparison.EQUAL | PositionComparison.AT_MOST, 0
         ):
@@ -268,7 +274,7 @@ def condition_phrase(condition: Condition, find_word: WordFinder) -> str:
         case TokenState() as state:
             return STATES[state]
         case _ as predicate:
-            return predicate_phrase(predicate, find_word)
+            return predicate_phrase(predicate, seen)
 
 
 def distance_phrase(nearest: int, farthest: int, word: str) -> str:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+from gloss.rules.word_fields import FIELDS
+
 OPENING, CLOSING, QUOTES = frozenset("([{"), frozenset(")]}"), frozenset("'\"`")
 WORD = re.compile(r"\w(?:.*\w)?", re.DOTALL)  # `\w` is what is_word_character is
 
@@ -16,9 +18,9 @@ def is_punctuation(text: str) -> bool:
     return bool(text.strip()) and not any(letter.isalnum() or letter == "_" for letter in text)
 
 
-# each class by its name in the language; blanks around the letters do not count, except where
-# blanks are what is meant
-CLASSES: dict[str, Callable[[str], bool]] = {
+# how a token is spelled, by the name in the language; blanks around the letters do not count,
+# except where blanks are what is meant
+SPELLINGS: dict[str, Callable[[str], bool]] = {
     "letters": lambda text: text.strip().isalpha(),
     "lower": lambda text: text.strip().isalpha() and text.strip().islower(),
     "upper": lambda text: text.strip().isalpha() and text.strip().isupper(),
@@ -34,6 +36,8 @@ CLASSES: dict[str, Callable[[str], bool]] = {
     "unspaced": lambda text: bool(text) and (text[0].isalnum() or text[0] == "_"),
     "underscored": lambda text: "_" in text,
 }
+# each class by its name in the language
+CLASSES = SPELLINGS | {name: field.holds for name, field in FIELDS.items()}
 
 
 def is_word_character(letter: str) -> bool:

@@ -1,56 +1,72 @@
-"""Names a set of strings: by what they share where they are many, and by the first ones."""
+"""Names a set of strings: by what they share, and by the first ones, whole words before pieces."""
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from gloss.rules.language import Predicate
 from gloss.rules.lexical_classes import CLASSES
+from gloss.rules.word_fields import FIELDS
 
-LISTED = 6  # strings that are listed before the rest is counted
+LISTED = 5  # strings that are listed before the rest is counted
 LETTERS = 90  # after so many letters no more are listed, but for the first
 FEWEST = 3  # that are listed however long they are
 SHARED = 0.9  # share of the strings that makes a property worth a name
-LONGEST = 24  # letters of a word that stands beside its piece
+LONGEST = 24  # letters of a word that stands beside its piece, or in its place
 RUN = 4  # the same sign so often is called a run
 
-# a word in which the token with this string is seen, where it is a piece of one
-WordFinder = Callable[[str], str | None]
+
+@dataclass(frozen=True, slots=True)
+class PieceOfWord:
+    """What is known of a token that mostly is a piece of a word."""
+
+    word: str  # that it is most often a piece of
+    is_only: bool  # whether it hardly is a piece of any other, so that the word says it all
+
+
+class SeenWords:
+    """The words that were seen where a rule is about to be told: here none."""
+
+    def around(self, strings: Sequence[str]) -> PieceOfWord | None:
+        """What tokens with these strings, variants of one, are a piece of; None where they mostly
+        are whole words.
+        """
+
+    def matching(self, predicate: Predicate) -> tuple[str, ...]:
+        """Some words at which the predicate holds, the most frequent first."""
+        return ()
+
+
+NO_WORDS = SeenWords()
 PROPERTIES: dict[str, Callable[[str], bool]] = {
     "numbers": CLASSES["number"],
     "line breaks": CLASSES["newline"],
     "closing brackets": CLASSES["closing"],
     "opening brackets": CLASSES["opening"],
-    "exception names": (
-        lambda string: re.fullmatch(r"\s*\w*(Error|Exception|Warning)", string) is not None
-    ),
     "marks of punctuation": CLASSES["punctuation"],
     "words in capitals": lambda string: len(string.strip()) > 1 and CLASSES["upper"](string),
     "capitalised words": CLASSES["capitalised"],
     "names with an underscore": (
         lambda string: CLASSES["underscored"](string) and len(string.strip("_ ")) > 1
     ),
+    FIELDS["exception"].many: FIELDS["exception"].holds,
 }
 
 
-def no_word(_string: str) -> None:
-    """No word beside any string."""
-    return
+def name_strings(strings: tuple[str, ...], seen: SeenWords = NO_WORDS) -> str:
+    """The strings between backticks, each word once whatever its blanks and capitals, whole words
+    first.
 
-
-def name_strings(strings: tuple[str, ...], find_word: WordFinder = no_word) -> str:
-    """The strings between backticks, each word once whatever its blanks and capitals.
-
-    Of many the first, and what they share.
+    What they share is said, and of many only the first are listed.
     """
-    entries = list(
-        dict.fromkeys(name_variants(same, find_word) for same in group_variants(strings))
-    )
+    named = [name_variants(same, seen) for same in group_variants(strings)]
+    entries = list(dict.fromkeys(name for name, _ in sorted(named, key=lambda each: each[1])))
     number = listed_count(entries)
     if number == len(entries):
-        return join_or(entries)
+        field = shared_field(strings) if number >= FEWEST else None
+        return join_or(entries) + (f" ({field})" if field else "")
     name = shared_property(strings)
-    if name is None:
-        return f"{', '.join(entries[:number])} … and {len(entries) - number} more"
-    return f"{len(entries)} {name} such as {', '.join(entries[:number])}"
+    listed, rest = ", ".join(entries[:number]), f"and {len(entries) - number} more like these"
+    return f"{listed} {rest}" if name is None else f"{name} such as {listed} {rest}"
 
 
 def listed_count(entries: list[str]) -> int:
@@ -81,20 +97,23 @@ def group_variants(strings: tuple[str, ...]) -> list[list[str]]:
     return list(groups.values())
 
 
-def name_variants(same: list[str], find_word: WordFinder) -> str:
-    """How variants of one string are named."""
+def name_variants(same: list[str], seen: SeenWords) -> tuple[str, bool]:
+    """How variants of one string are named, and whether that is a piece of a word."""
     if not same[0].strip():
-        return name_blanks(same)
+        return name_blanks(same), False
     simplest = min(
         same, key=lambda string: (len(string.strip()), string.strip() != string.strip().lower())
     )
     core = simplest.strip()
     if is_run(core) and len({string.strip() for string in same}) > 1:
-        return f"`{core[0] * RUN}…`"
+        return f"`{core[0] * RUN}…`", False
     plural = any(string.strip().casefold() == f"{core.casefold()}s" for string in same)
-    word = next((word for string in same if (word := find_word(string))), None)
-    beside = f" (`{word}`)" if word and len(word) <= LONGEST else ""
-    return f"`{core}(s)`{beside}" if plural else f"{backtick_string(core)}{beside}"
+    piece = seen.around(same)
+    if piece is None or len(piece.word) > LONGEST:
+        return f"`{core}(s)`" if plural else backtick_string(core), False
+    if piece.is_only:
+        return f"`{piece.word}`", False
+    return f"{backtick_string(core)} (`{piece.word}`)", True
 
 
 def is_run(core: str) -> bool:
@@ -124,14 +143,20 @@ def backtick_string(string: str) -> str:
     return f"`` {core} ``" if "`" in core else f"`{core}`"
 
 
+def shared_field(strings: tuple[str, ...]) -> str | None:
+    """The first word field that all of the strings belong to, in the plural."""
+    return next(
+        (field.many for field in FIELDS.values() if all(map(field.holds, strings))),
+        None,
+    )
+
+
 def shared_property(strings: tuple[str, ...]) -> str | None:
     """What almost all of the strings are, in the plural.
 
     None where they have nothing in common that has a name.
     """
-    for name, belongs in PROPERTIES.items():
-        if holding := hedged_name(name, sum(belongs(string) for string in strings), len(strings)):
-            return holding
+    shares = {name: sum(map(belongs, strings)) for name, belongs in PROPERTIES.items()}
     cores = [string.strip().casefold() for string in strings]
     for length in (6, 5, 4, 3):
         for name, part in (
@@ -140,18 +165,18 @@ def shared_property(strings: tuple[str, ...]) -> str | None:
         ):
             parts = [core[part] for core in cores if len(core) > length]
             common = max(parts, key=parts.count, default="")
-            if common.isalpha() and (
-                holding := hedged_name(f"{name} `{common}`,", parts.count(common), len(cores))
-            ):
-                return holding
-    return None
+            if common.isalpha():
+                shares.setdefault(f"{name} `{common}`,", parts.count(common))
+    shares |= {field.many: sum(map(field.holds, strings)) for field in FIELDS.values()}
+    named = (hedged_name(name, holding, len(strings)) for name, holding in shares.items())
+    return next(filter(None, named), None)
 
 
 def hedged_name(name: str, holding: int, everything: int) -> str | None:
     """The name as far as it holds."""
     if holding < SHARED * everything:
         return None
-    return name if holding == everything else f"tokens, mostly {name}"
+    return name if holding == everything else f"mostly {name}"
 
 
 def join_or(entries: list[str]) -> str:

@@ -2,7 +2,7 @@
 patterns, positions, states).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -14,6 +14,7 @@ from gloss.explain.rule_search.description_length import (
     CHARACTER_BITS,
     CLASS_BITS,
     DISTANCE_BITS,
+    FIELD_BITS,
     KIND_BITS,
     NUMBER_BITS,
 )
@@ -37,7 +38,7 @@ from gloss.rules.language import (
     PredicateUnit,
     TokenState,
 )
-from gloss.rules.lexical_classes import CLASSES
+from gloss.rules.lexical_classes import CLASSES, SPELLINGS
 from gloss.rules.lexicon import Lexicon
 from gloss.rules.passage import Passage
 from gloss.rules.patterns import literal_pattern, match_strings
@@ -166,39 +167,52 @@ def lexical_candidates(rows: UncoveredRows) -> Iterator[TermCandidate]:
     weights = np.stack([rows.firing, rows.inactive], axis=1)
     conditions: list[tuple[Condition, float]] = []
     totals: list[Float64[ndarray, "condition 2"]] = []
-    for costs, held in (
-        class_conditions(passage, at),
-        state_conditions(passage, at),
-        position_conditions(passage, at),
-    ):
+    for costs, held in (state_conditions(passage, at), position_conditions(passage, at)):
         conditions += costs
         totals.append(held.astype(np.float64) @ weights)
     both = np.concatenate(totals)
     yield from best_conditions(rows, conditions, both[:, 0], both[:, 1])
+    yield from class_candidates(rows)
     yield from affix_candidates(rows)
 
 
 HeldConditions = tuple[list[tuple[Condition, float]], Bool[ndarray, "condition row"]]
 
 
-def class_conditions(passage: Passage, at: Int64[ndarray, " row"]) -> HeldConditions:
-    """The token, its neighbours and the line's first token by their lexical classes."""
-    predicates = [IsClass(PredicateUnit.TOKEN, name) for name in CLASSES]
+def class_candidates(rows: UncoveredRows) -> Iterator[TermCandidate]:
+    """The best class of the token, of a neighbour or of the line's first token: how it is spelled,
+    or the field that it belongs to.
+    """
+    passage, at = rows.train_windows.passage, rows.indices
     table = class_tables(passage.lexicon)
-    last = len(passage) - 1
     heads = passage.line_heads[at]
-    held = (
-        table[:, passage.ids[at]],
-        table[:, passage.ids[np.maximum(at - 1, 0)]] & (passage.reach[at] > 0),
-        table[:, passage.ids[np.minimum(at + 1, last)]] & (passage.following[at] > 0),
-        table[:, passage.ids[heads]] & (heads >= 0),
+    places: tuple[tuple[Callable[[Predicate], Condition], float, ndarray, ndarray], ...] = (
+        (own_condition, 0.0, np.ones(len(at), bool), at),
+        (partial(After, 1, 1), DISTANCE_BITS, passage.reach[at] > 0, at - 1),
+        (partial(Before, 1, 1), DISTANCE_BITS, passage.following[at] > 0, at + 1),
+        (LineBegins, DISTANCE_BITS, heads >= 0, heads),
     )
-    own, near = KIND_BITS + CLASS_BITS, KIND_BITS + CLASS_BITS + DISTANCE_BITS
-    conditions: list[tuple[Condition, float]] = [(predicate, own) for predicate in predicates]
-    conditions += [(After(1, 1, predicate), near) for predicate in predicates]
-    conditions += [(Before(1, 1, predicate), near) for predicate in predicates]
-    conditions += [(LineBegins(predicate), near) for predicate in predicates]
-    return conditions, np.concatenate(held)
+    predicates = [IsClass(PredicateUnit.TOKEN, name) for name in CLASSES]
+    bits = [KIND_BITS + (CLASS_BITS if name in SPELLINGS else FIELD_BITS) for name in CLASSES]
+    conditions: list[tuple[Condition, float]] = []
+    totals: list[Float64[ndarray, "condition 2"]] = []
+    for condition, extra, near, seen in places:
+        ids, inverse = np.unique(passage.ids[seen[near]], return_inverse=True)
+        weights = [
+            np.bincount(inverse, each[near], len(ids)) for each in (rows.firing, rows.inactive)
+        ]
+        totals.append(table[:, ids] @ np.stack(weights, axis=1).astype(np.float64))
+        conditions += [
+            (condition(predicate), cost + extra)
+            for predicate, cost in zip(predicates, bits, strict=True)
+        ]
+    both = np.concatenate(totals)
+    yield from best_conditions(rows, conditions, both[:, 0], both[:, 1])
+
+
+def own_condition(predicate: Predicate) -> Condition:
+    """What is said of the token itself."""
+    return predicate
 
 
 def state_conditions(passage: Passage, at: Int64[ndarray, " row"]) -> HeldConditions:
@@ -231,9 +245,9 @@ def position_conditions(passage: Passage, at: Int64[ndarray, " row"]) -> HeldCon
 
 
 @lru_cache(maxsize=2)
-def class_tables(lexicon: Lexicon) -> Bool[ndarray, "class vocabulary"]:
-    """Every lexical class of every string."""
-    return np.stack([lexicon.class_table(name) for name in CLASSES])
+def class_tables(lexicon: Lexicon) -> Float64[ndarray, "class vocabulary"]:
+    """1 where a string of the lexicon belongs to a lexical class, else 0."""
+    return np.stack([lexicon.class_table(name) for name in CLASSES]).astype(np.float64)
 
 
 @dataclass(frozen=True)

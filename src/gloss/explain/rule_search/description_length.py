@@ -11,7 +11,8 @@ from numpy import ndarray
 
 KIND_BITS = 4.0  # which kind of condition, and whether it is negated
 DISTANCE_BITS = 3.0
-CLASS_BITS = 4.0
+CLASS_BITS = 4.0  # how a token is spelled
+FIELD_BITS = 6.0  # which word field it belongs to
 CHARACTER_BITS = 6.0
 NUMBER_BITS = 4.0
 # share of a set's bits that is charged: what it predicts has been confirmed on other documents

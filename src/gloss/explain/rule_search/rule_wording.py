@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,21 +11,25 @@ from numpy import ndarray
 
 from gloss.explain.rule_search.train_windows import TrainWindows
 from gloss.rules.english import rule_phrase
-from gloss.rules.language import Rule
+from gloss.rules.execute import where_predicate_holds
+from gloss.rules.language import Predicate, Rule
+from gloss.rules.string_naming import LONGEST, PieceOfWord, SeenWords
 
 NEARBY = 8  # tokens around a firing one, where the tokens of a condition are looked for
 SEEN = 400  # places of one token that are looked at
+EXAMPLES = 2  # words that are told beside a pattern or a field
+ONLY = 0.8  # share of a piece's places in one word, from which on the word says it all
 
 
 def rule_sentence(rule: Rule, train_windows: TrainWindows) -> str:
     """The rule's English, every piece of a word with the word that it is most often a piece of
     where the feature fires.
     """
-    return rule_phrase(rule, NearbyTokens.of(train_windows).word)
+    return rule_phrase(rule, NearbyTokens.of(train_windows))
 
 
 @dataclass(frozen=True)
-class NearbyTokens:
+class NearbyTokens(SeenWords):
     """Where tokens are seen at and around firing ones."""
 
     train_windows: TrainWindows
@@ -43,25 +48,36 @@ class NearbyTokens:
         )
         return NearbyTokens(train_windows, near, passage.word_starts != places)
 
-    def word(self, string: str) -> str | None:
-        """The word that a token with this string is most often a piece of; None where it mostly is
-        the whole word.
+    def around(self, strings: Sequence[str]) -> PieceOfWord | None:
+        """The word that tokens with these strings are most often a piece of; None where they mostly
+        are the whole word, or are no letters.
         """
-        passage = self.train_windows.passage
-        places = np.flatnonzero(
-            np.isin(passage.ids, passage.lexicon.ids_of.get(string, ())) & self.nearby
-        )
+        lexicon = self.train_windows.passage.lexicon
+        ids = [i for string in strings for i in lexicon.ids_of.get(string, ())]
+        words = self.words_at(np.isin(self.train_windows.passage.ids, ids))
+        total = words.total()
+        cores = {string.strip().strip("_") for string in strings}
+        whole = sum(words.pop(core, 0) for core in cores)
+        if not words or whole * 2 >= total or not all(core.isalpha() for core in cores):
+            return None
+        word, number = words.most_common(1)[0]
+        return PieceOfWord(word, is_only=number >= ONLY * total)
+
+    def matching(self, predicate: Predicate) -> tuple[str, ...]:
+        """The most frequent words at which the predicate holds, where the feature fires."""
+        held = where_predicate_holds(predicate, self.train_windows.passage)
+        found = self.words_at(held).most_common(EXAMPLES)
+        return tuple(word for word, _ in found if word and len(word) <= LONGEST)
+
+    def words_at(self, held: Bool[ndarray, " token"]) -> Counter[str]:
+        """How often each word is seen at these tokens: at firing ones, or else near them."""
+        places = np.flatnonzero(held & self.nearby)
         firing = places[self.train_windows.fires[places]]
-        words = Counter(
+        return Counter(
             word
             for place in (firing if len(firing) else places)[:SEEN]
             if (word := self.whole_word(int(place)))
         )
-        core = string.strip().strip("_")
-        if not core or words[core] * 2 >= words.total():
-            return None
-        del words[core]
-        return words.most_common(1)[0][0]
 
     def whole_word(self, place: int) -> str | None:
         """The word around the token, up to underscores on both sides; None where the context ends

@@ -1,8 +1,9 @@
-"""Makes a rule shorter where that costs next to nothing of its F1 score (reduced error pruning:
-Cohen, 1995).
+"""Makes a rule easier to read where that costs less of its F1 score than a reader would pay
+(reduced error pruning: Cohen, 1995, with a price for every part of what is read).
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,11 +24,20 @@ from gloss.rules.language import (
     PredicateUnit,
     RuleTerm,
 )
+from gloss.rules.lexical_classes import CLASSES
 from gloss.rules.lexicon import Lexicon
 from gloss.rules.passage import Passage
+from gloss.rules.string_naming import LISTED
 
-STEP = 0.012  # of the F1 score, that a term or an alternative must be good for
-TAIL = 0.006  # of the F1 score, that all strings which are dropped may cost together
+# Shares of its F1 score that a rule must lose without the part to be worth reading with it:
+ALTERNATIVE = 0.03  # another alternative, beside its terms
+TERM = 0.015
+EXCEPTION = 0.05  # a term that says where the feature does not fire
+STRING = 0.004  # a string of a set, whatever its blanks and capitals
+UNSEEN = 0.02  # strings of a set that are only counted, all together
+
+NAMED_FROM = 3  # strings of a set, in whose place a class is tried
+BELONGING = 0.6  # of them to the class
 
 TermTuple = tuple[RuleTerm, ...]
 
@@ -108,27 +118,41 @@ class RuleDraft:
             held |= self.held_by(terms)
         return held
 
+    def value(self, alternatives: list[TermTuple]) -> float:
+        """The logarithm of the rule's F1 score, less what a reader pays for it."""
+        f1 = self.f1(self.held_by_all(alternatives))
+        return math.log(max(f1, 1e-9)) - reading_price(alternatives)
+
     def drop_parts(self) -> None:
-        """Take away the term or alternative that costs least, while one costs almost nothing."""
-        score = self.f1(self.held_by_all(self.alternatives))
+        """Change the rule for the shorter one that is worth most to a reader, while one is worth
+        more.
+        """
+        value = self.value(self.alternatives)
         while shorter := list(self.shorter_rules()):
-            left = [self.f1(self.held_by_all(alternatives)) for alternatives in shorter]
+            left = [self.value(alternatives) for alternatives in shorter]
             best = int(np.argmax(left))
-            if left[best] < (1 - STEP) * score:
+            if left[best] < value:
                 return
-            self.alternatives, score = shorter[best], left[best]
+            self.alternatives, value = shorter[best], left[best]
 
     def shorter_rules(self) -> Iterator[list[TermTuple]]:
-        """The rule without one of its alternatives, or without one of its terms."""
+        """The rule without one of its alternatives, without one of its terms, with two alternatives
+        or two sets in one, or with a class in place of a set.
+        """
         for i, terms in enumerate(self.alternatives):
             before, after = self.alternatives[:i], self.alternatives[i + 1 :]
             if before or after:
                 yield [*before, *after]
-            if len(terms) > 1:
-                for j in range(len(terms)):
+            for k, others in enumerate(after):
+                if joined := united_alternatives(terms, others):
+                    yield [*before, joined, *after[:k], *after[k + 1 :]]
+            for j, term in enumerate(terms):
+                if len(terms) > 1:
                     yield [*before, (*terms[:j], *terms[j + 1 :]), *after]
-                for joined in self.with_joined_sets(terms):
-                    yield [*before, joined, *after]
+                for named in classes_instead(term):
+                    yield [*before, (*terms[:j], named, *terms[j + 1 :]), *after]
+            for joined in self.with_joined_sets(terms):
+                yield [*before, joined, *after]
 
     def with_joined_sets(self, terms: TermTuple) -> Iterator[TermTuple]:
         """The terms with one set in place of two that speak of the token and of its word: that of
@@ -159,7 +183,6 @@ class RuleDraft:
 
         The others are put in order.
         """
-        least = (1 - TAIL) * self.f1(self.held_by_all(self.alternatives))
         places = [(i, j) for i, terms in enumerate(self.alternatives) for j in range(len(terms))]
         for i, j in sorted(
             places,
@@ -169,14 +192,11 @@ class RuleDraft:
         ):
             terms = self.alternatives[i]
             if condition_strings(terms[j].condition):
-                term = self.shorten_set(i, j, least)
+                term = self.shorten_set(i, j)
                 self.alternatives[i] = (*terms[:j], term, *terms[j + 1 :])
 
-    def shorten_set(self, i: int, j: int, least: float) -> RuleTerm:
-        """The term with fewer strings, so that the rule's F1 score stays at `least`.
-
-        Where it is below, only put in order.
-        """
+    def shorten_set(self, i: int, j: int) -> RuleTerm:
+        """The term with those strings that are worth reading, the weightiest first."""
         terms = self.alternatives[i]
         term = terms[j]
         others = self.held_by((*terms[:j], *terms[j + 1 :]))
@@ -196,17 +216,16 @@ class RuleDraft:
         predicted = np.bincount(first, self.train_windows.weights[rows], len(order))
         rule = self.held_by_all(self.alternatives)
         now = float(self.firing[rule].sum()), float(self.train_windows.weights[rule].sum())
-        kept = self.worth_keeping(hits, predicted, now, least, sign=1 if term.negated else -1)
+        kept = self.worth_keeping(members.strings, hits, predicted, now, 1 if term.negated else -1)
         strings = [members.strings[k] for k in kept]
         return replace(term, condition=replace_condition_strings(term.condition, tuple(strings)))
 
     def worth_keeping(
         self,
+        strings: tuple[str, ...],
         hits: Float64[ndarray, " string"],
         predicted: Float64[ndarray, " string"],
         now: tuple[float, float],
-        least: float,
-        *,
         sign: int,
     ) -> list[int]:
         """Which strings stay, where each adds (`sign` 1) or takes away so many hits and predicted
@@ -215,13 +234,62 @@ class RuleDraft:
         total = 2 * now[0] / max(now[1] + self.wanted, 1e-9)
         harm = -sign * (2 * hits - total * predicted)
         order = np.argsort(harm, kind="stable")
-        found, said = (
-            now[0] + sign * np.cumsum(hits[order]),
-            now[1] + sign * np.cumsum(predicted[order]),
-        )
-        left = 2 * found / np.maximum(said + self.wanted, 1e-9)
-        dropped = int(np.count_nonzero(np.logical_and.accumulate(left >= least)))
-        return sorted(order[min(dropped, len(order) - 1) :].tolist())
+        found = now[0] + sign * np.append(0.0, np.cumsum(hits[order[:-1]]))
+        said = now[1] + sign * np.append(0.0, np.cumsum(predicted[order[:-1]]))
+        left = np.log(np.maximum(2 * found / np.maximum(said + self.wanted, 1e-9), 1e-9))
+        prices = [set_price([strings[k] for k in order[first:]]) for first in range(len(order))]
+        # of equal ones the shortest
+        value = (left - np.array(prices))[::-1]
+        return sorted(order[len(order) - 1 - int(np.argmax(value)) :].tolist())
+
+
+def reading_price(alternatives: list[TermTuple]) -> float:
+    """What a reader pays for the rule, as a share of its F1 score."""
+    return sum((ALTERNATIVE + sum(map(term_price, terms)) for terms in alternatives), 0.0)
+
+
+def term_price(term: RuleTerm) -> float:
+    """What a reader pays for a term."""
+    price = set_price(condition_strings(term.condition))
+    return price + (EXCEPTION if term.negated else TERM)
+
+
+def set_price(strings: Sequence[str]) -> float:
+    """What a reader pays for the strings of a set: for each, and for those that are not listed."""
+    number = len({string.strip().casefold() or string for string in strings})
+    return STRING * number + UNSEEN * (number > LISTED + 1)
+
+
+def united_alternatives(one: TermTuple, other: TermTuple) -> TermTuple | None:
+    """One alternative in place of two that differ in the strings of a single set; None where they
+    differ in more.
+    """
+    if len(one) != len(other):
+        return None
+    differing = [k for k, pair in enumerate(zip(one, other, strict=True)) if pair[0] != pair[1]]
+    if len(differing) != 1:
+        return None
+    k = differing[0]
+    mine, theirs = (condition_strings(each[k].condition) for each in (one, other))
+    if one[k].negated or other[k].negated or not mine or not theirs:
+        return None
+    both = tuple(dict.fromkeys((*mine, *theirs)))
+    if replace_condition_strings(other[k].condition, mine) != one[k].condition:
+        return None
+    united = replace(one[k], condition=replace_condition_strings(one[k].condition, both))
+    return (*one[:k], united, *one[k + 1 :])
+
+
+def classes_instead(term: RuleTerm) -> Iterator[RuleTerm]:
+    """The term with a class in place of its set, for each that most of a larger set belongs to."""
+    predicate = condition_predicate(term.condition)
+    if not isinstance(predicate, OneOf) or len(predicate.strings) < NAMED_FROM:
+        return
+    strings, unit = predicate.strings, predicate.unit
+    for name, belongs in CLASSES.items():
+        if sum(map(belongs, strings)) >= BELONGING * len(strings):
+            predicate = IsClass(unit, name)
+            yield replace(term, condition=replace_condition_predicate(term.condition, predicate))
 
 
 @dataclass(frozen=True)
@@ -308,14 +376,16 @@ def condition_strings(condition: Condition) -> tuple[str, ...]:
 
 def replace_condition_strings(condition: Condition, strings: tuple[str, ...]) -> Condition:
     """The same condition with these strings as its set."""
+    predicate = condition_predicate(condition)
+    if not isinstance(predicate, OneOf):
+        return condition
+    return replace_condition_predicate(condition, replace(predicate, strings=strings))
+
+
+def replace_condition_predicate(condition: Condition, predicate: Predicate) -> Condition:
+    """The same place with another predicate."""
     match condition:
-        case OneOf():
-            return replace(condition, strings=strings)
-        case (
-            After(_, _, OneOf() as predicate)
-            | Before(_, _, OneOf() as predicate)
-            | LineBegins(OneOf() as predicate)
-        ):
-            return replace(condition, predicate=replace(predicate, strings=strings))
+        case After() | Before() | LineBegins():
+            return replace(condition, predicate=predicate)
         case _:
-            return condition
+            return predicate
