@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vocabularies import BLANKS, KINDS
 
 from gloss.explain.rule_search.conditions import (
-    class_conditions,
+    class_weights,
     find_shared_affixes,
     lexical_candidates,
     nearby_families,
@@ -126,10 +126,14 @@ def test_classes_places_and_surroundings_are_counted_where_they_hold(kind: str) 
     rows = rows_of(KINDS[kind])
     passage = rows.train_windows.passage
     for conditions, held in (
-        f(passage, rows.indices) for f in (class_conditions, state_conditions, position_conditions)
+        f(passage, rows.indices) for f in (state_conditions, position_conditions)
     ):
         for (condition, _), where in zip(conditions, held, strict=True):
             assert np.array_equal(where, executed(condition, rows)), condition
+    for (condition, _), (firing, inactive) in zip(*class_weights(rows), strict=True):
+        where = executed(condition, rows)
+        assert firing == pytest.approx(rows.firing[where].sum(), abs=1e-6), condition
+        assert inactive == pytest.approx(rows.inactive[where].sum(), abs=1e-6), condition
 
 
 def assert_weighed_where_it_holds(rows: UncoveredRows) -> None:

@@ -57,7 +57,7 @@ def test_a_word_that_the_context_cuts_is_not_told() -> None:
 
 def test_a_token_near_by_has_its_word_too() -> None:
     prot = [" the", " prot", "oc", "ol", "."]
-    texts = prot, prot, [" the", "oc", "ol", ".", " the"]
+    texts = prot, [" the", " prot", "oc", ".", " the"], [" ", "ol", "oc", "ol", " the"]
     assert (
         worded_after('after(1, token in {"oc"})', *texts)
         == "any token right after `oc` (`protocol`)"

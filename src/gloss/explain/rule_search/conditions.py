@@ -165,23 +165,24 @@ def lexical_candidates(rows: UncoveredRows) -> Iterator[TermCandidate]:
     """
     passage, at = rows.train_windows.passage, rows.indices
     weights = np.stack([rows.firing, rows.inactive], axis=1)
-    conditions: list[tuple[Condition, float]] = []
-    totals: list[Float64[ndarray, "condition 2"]] = []
+    conditions, classes = class_weights(rows)
+    totals = [classes]
     for costs, held in (state_conditions(passage, at), position_conditions(passage, at)):
         conditions += costs
         totals.append(held.astype(np.float64) @ weights)
     both = np.concatenate(totals)
     yield from best_conditions(rows, conditions, both[:, 0], both[:, 1])
-    yield from class_candidates(rows)
     yield from affix_candidates(rows)
 
 
 HeldConditions = tuple[list[tuple[Condition, float]], Bool[ndarray, "condition row"]]
 
 
-def class_candidates(rows: UncoveredRows) -> Iterator[TermCandidate]:
-    """The best class of the token, of a neighbour or of the line's first token: how it is spelled,
-    or the field that it belongs to.
+def class_weights(
+    rows: UncoveredRows,
+) -> tuple[list[tuple[Condition, float]], Float64[ndarray, "condition 2"]]:
+    """The token, its neighbours and the line's first token by how they are spelled and by their
+    word fields: each condition with its bits, and the firing and inactive weight where it holds.
     """
     passage, at = rows.train_windows.passage, rows.indices
     table = class_tables(passage.lexicon)
@@ -206,8 +207,7 @@ def class_candidates(rows: UncoveredRows) -> Iterator[TermCandidate]:
             (condition(predicate), cost + extra)
             for predicate, cost in zip(predicates, bits, strict=True)
         ]
-    both = np.concatenate(totals)
-    yield from best_conditions(rows, conditions, both[:, 0], both[:, 1])
+    return conditions, np.concatenate(totals)
 
 
 def own_condition(predicate: Predicate) -> Condition:
