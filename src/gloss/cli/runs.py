@@ -45,17 +45,24 @@ def report(
         list[Path],
         typer.Argument(metavar="RUN...", help="The folder of a run; several are compared."),
     ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PAGE.html",
+            help="Where the comparison goes; with the first run if left out.",
+        ),
+    ] = None,
     wait: Wait = False,
 ) -> None:
     """Write a run's **report**: one page with its settings, scores beside controls, what each
     metric can see, and cost.
 
-    Several runs are compared by their dictionaries, over seeds: each dictionary needs runs with two
-    seeds at least.
+    Several runs are compared, whatever differs between them: paired by feature where they treat the
+    same ones, or else over seeds, or over features.
     """
     from gloss.run.pipeline import write_and_print_report
 
-    write_and_print_report(run_folders, wait=wait)
+    write_and_print_report(run_folders, out, wait=wait)
 
 
 def query(

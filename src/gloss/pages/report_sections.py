@@ -32,7 +32,8 @@ class Facts:
 class Grid:
     """A table.
 
-    Its estimates are drawn on one scale from 0 to 1, or from -1 where one lies below 0.
+    Its estimates are drawn on one scale from 0 to 1, or from -1 where one, or its interval, lies
+    below 0.
     """
 
     kind: ClassVar[str] = "grid"
@@ -68,7 +69,20 @@ class Distributions:
     note: str = ""
 
 
-ReportBlock = Facts | Grid | Distributions
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """How each of several things goes together with each other one: a square of correlations.
+
+    Above the diagonal one kind, below it another; what could not be had is a reason.
+    """
+
+    kind: ClassVar[str] = "matrix"
+    names: tuple[str, ...]
+    cells: tuple[tuple[Estimate | str, ...], ...]
+    note: str = ""
+
+
+ReportBlock = Facts | Grid | Distributions | Matrix
 
 
 @dataclass(frozen=True, slots=True)

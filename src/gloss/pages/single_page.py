@@ -18,6 +18,7 @@ from gloss.records import Estimate
 from gloss.store.atomic import write_bytes
 
 HERE = Path(__file__).parent
+NOTICED_BELOW_ZERO = -0.05  # an interval's end that a scale from 0 would hide
 
 
 def write_single_page(
@@ -78,7 +79,7 @@ def write_report_page(path: Path, report: ReportPage) -> Path:
 def grid_cells(grid: Grid) -> list[list[dict[str, Any]]]:
     """The cells of a table, each with what the template needs to set it."""
     estimates = [cell for row in grid.rows for cell in row if isinstance(cell, Estimate)]
-    signed = any(falls_below_zero(estimate) for estimate in estimates)
+    signed = any(falls_below_zero(each) or each.low <= NOTICED_BELOW_ZERO for each in estimates)
     beyond = any(
         math.isfinite(estimate.value) and abs(estimate.value) > 1 for estimate in estimates
     )

@@ -1,5 +1,6 @@
 """The stages in their order; each runs the shards that are not done and says how far it is."""
 
+import json
 import platform
 import time
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ from gloss.errors import BadSettings
 from gloss.installed import __version__
 from gloss.models.chat_models.account import Capped
 from gloss.models.model_settings import AUTO
+from gloss.pages.single_page import write_report_page
 from gloss.run.chat_capabilities import require_capabilities
 from gloss.run.chat_clients import ChatClient, EndpointClient, NoClient
 from gloss.run.control_runs import control_experiment, wanted_controls
@@ -24,13 +26,14 @@ from gloss.run.execute.feature_errors import feature_error_lines
 from gloss.run.execute.stage_times import time_stage
 from gloss.run.experiment import Experiment, RunSettings, executor_method
 from gloss.run.judge_doubts import judge_doubts
+from gloss.run.keys import result_key
 from gloss.run.methods import SettingsMapping
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED
 from gloss.run.planning import plan_run, read_run, tables_of
 from gloss.run.progress import console, out, print_notes, progress_bar
 from gloss.run.reporting.feature_pages import write_run_pages
-from gloss.run.reporting.report import REPORT, print_report, print_section, write_run_report
+from gloss.run.reporting.report import REPORT, print_report, write_run_report
 from gloss.run.reporting.run_comparison import compare_runs
 from gloss.run.reporting.setup import held_out_copies
 from gloss.run.stage import Job, Stage, Step, Where, installed_stages, planned_steps, stages_up_to
@@ -215,20 +218,40 @@ def chat_client(run: OpenedRun, settings: SettingsMapping = MappingProxyType({})
     return EndpointClient(run, settings)
 
 
-def write_and_print_report(folders: Sequence[Path], *, wait: bool = False) -> None:
+def write_and_print_report(
+    folders: Sequence[Path], out_path: Path | None = None, *, wait: bool = False
+) -> None:
     """Write a run's report, print its short sections and say where it is.
 
-    Or print the comparison of several runs.
+    Or the comparison of several runs, a page with a record beside it.
     """
     if len(folders) > 1:
-        print_section(compare_runs(folders))
+        path = out_path or comparison_path(folders)
+        compared = compare_runs(folders)
+        print_report(page := compared.page())
+        write_report_page(path, page)
+        write_bytes(path.with_suffix(".json"), json.dumps(compared.record(), indent=1).encode())
+        console.print(f"open [bold]{path.resolve().as_uri()}[/]", highlight=False)
         return
+    if out_path:
+        raise BadSettings(
+            f"--out {out_path} is where the comparison of several runs goes; of one run the report"
+            " lies in its folder, so leave it out"
+        )
     run = read_run(folders[0])
     with sole_writer(run.folder, wait=wait):
         print_report(write_run_report(run))
         out.print(f"{held_out_copies(run)}", highlight=False)
     print_judge_doubts(run)
     console.print(f"open [bold]{(run.folder / REPORT).resolve().as_uri()}[/]", highlight=False)
+
+
+def comparison_path(folders: Sequence[Path]) -> Path:
+    """Where the page of a comparison lies: with the first run, named after the others."""
+    first, *others = (folder.resolve() for folder in folders)
+    names = "-".join(other.name for other in others)
+    tail = names if len(others) == 1 else f"{len(others)}-{result_key(*map(str, others))}"
+    return first / f"beside-{tail}.html"
 
 
 def print_judge_doubts(run: OpenedRun) -> None:

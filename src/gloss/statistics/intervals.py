@@ -62,6 +62,28 @@ def bootstrap(
     return estimate_from_draws(value, np.concatenate(draws), outside=small_sample_tail(items))
 
 
+def bootstrap_difference(
+    statistic: Callable[..., Any],
+    one: Float64[ndarray, " item"],
+    other: Float64[ndarray, " item_"],
+    *,
+    rng: np.random.Generator,
+    resamples: int = 1000,
+) -> Estimate:
+    """The statistic of one sample less that of another, each drawn with replacement by itself;
+    missing for fewer than two items of either.
+    """
+    fewest = min(len(one), len(other))
+    if fewest < 2:
+        return Estimate.missing()
+    drawn = (
+        np.asarray(statistic(side[rng.integers(0, len(side), (resamples, len(side)))]))
+        for side in (one, other)
+    )
+    value = float(statistic(one)) - float(statistic(other))
+    return estimate_from_draws(value, next(drawn) - next(drawn), outside=small_sample_tail(fewest))
+
+
 def resample_by_side(
     firing: Bool[ndarray, " context"], rng: np.random.Generator, resamples: int = 1000
 ) -> Float64[ndarray, "draw context"]:

@@ -8,9 +8,10 @@ from gloss.errors import BadInput
 from gloss.pages.report_sections import (
     Cell,
     Distributions,
+    Facts,
     Grid,
     Link,
-    ReportBlock,
+    Matrix,
     ReportPage,
     Section,
 )
@@ -19,7 +20,7 @@ from gloss.records import Estimate
 from gloss.run.judge_doubts import judge_doubts
 from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import out, print_notes
-from gloss.run.reporting import cost, scores, setup, untrained_controls
+from gloss.run.reporting import agreement, cost, paired_scores, scores, setup, untrained_controls
 from gloss.run.reporting.run_data import RunData
 from gloss.run.stage import installed_stages
 
@@ -28,6 +29,8 @@ REPORT = "report.html"
 # What is asked first of every run; then each stage's own sections; then what ends a report.
 FIRST: Sequence[Callable[[RunData], Section | None]] = (
     scores.scores_section,
+    paired_scores.explainers_section,
+    agreement.agreement_section,
     untrained_controls.untrained_controls_section,
     scores.metrics_section,
     scores.sensitivity_section,
@@ -89,10 +92,11 @@ def print_report(report: ReportPage) -> None:
 def print_section(section: Section) -> None:
     """Print a section's blocks as tables."""
     for block in section.blocks:
-        out.print(block_table(section, block))
+        if not isinstance(block, Matrix):  # whose numbers stand in a table, too
+            out.print(block_table(section, block))
 
 
-def block_table(section: Section, block: ReportBlock) -> Table:
+def block_table(section: Section, block: Facts | Grid | Distributions) -> Table:
     """A block as a table for a terminal."""
     if isinstance(block, Distributions):
         table = Table(

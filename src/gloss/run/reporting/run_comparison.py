@@ -1,164 +1,295 @@
-"""Several runs beside each other: dictionaries are compared over seeds, or not at all."""
+"""Several runs beside each other: what differs between them, and what it does to their scores."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-import numpy as np
+from string import ascii_uppercase
+from typing import Any
 
 from gloss.errors import BadSettings, Mismatch
 from gloss.pages import page_text
-from gloss.pages.report_sections import Cell, Grid, Section
-from gloss.records import NOBODY, Control
-from gloss.run.experiment import SettingsTable
+from gloss.pages.report_sections import Cell, Grid, ReportPage, Section
+from gloss.records import NOBODY
+from gloss.run.experiment import method_label, stage_name
 from gloss.run.planning import read_run
-from gloss.run.reporting.run_data import RunData, Scored, headline_values
-from gloss.statistics.intervals import student_interval, welch_interval
-from gloss.store.results import Row
-
-# seeds of each dictionary: the fewest that have a spread; the interval of so few is wide, as it
-# must be
-FEWEST = 2
-# Tables that runs must share to be compared.
-COMPARABLE_TABLES = (
-    "collect",
-    "neighbours",
-    "embeddings",
-    "sample",
-    "contexts",
-    "intervene",
-    "explain",
-    "score",
-    "chat",
+from gloss.run.reporting.differing_settings import (
+    SEED,
+    differing,
+    label_settings,
+    run_settings,
+    shown_values,
 )
+from gloss.run.reporting.paired_scores import Condition, Contest
+from gloss.run.reporting.run_data import RunData, most_common_headline
+
+NAMED_SETTINGS, LONGEST_NAME = 2, 44  # what a condition is called by; or else by a letter
+EXPLAINERS = "explainers"
+FILES = "files behind the names"  # or the version of gloss: keys that differ where no setting does
 
 
 @dataclass(frozen=True)
-class SeedGroup:
-    """Runs of one dictionary, or of one way to train it, that differ by their seeds."""
+class RunGroup:
+    """Runs that differ by their seeds alone."""
 
     name: str
     runs: tuple[RunData, ...]
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return tuple(data.run.experiment.run.seed for data in self.runs)
+    values: Mapping[str, Any]  # of the settings that differ between groups
 
 
-def compare_runs(folders: Sequence[Path]) -> Section:
-    """Mean over seeds of each dictionary's medians, and the differences between dictionaries, with
-    intervals over seeds.
+@dataclass(frozen=True)
+class RunComparison:
+    """What differs between runs, and their scores beside each other."""
 
-    Raises Mismatch where the runs differ in more than that, BadSettings where a dictionary has
-    fewer than FEWEST seeds.
+    groups: tuple[RunGroup, ...]
+    contests: tuple[Contest, ...]
+    left_out: tuple[str, ...]  # what could not be compared, and why
+
+    def page(self) -> ReportPage:
+        """Everything, as a page."""
+        names = [data.run.folder.resolve().name for group in self.groups for data in group.runs]
+        title = f"{len(names)} runs beside each other"
+        sentence = (
+            f"{', '.join(names)}: what differs between them, and what it does to their scores."
+        )
+        medians = [self.medians_section()] if len(self.contests) > 1 else []
+        sections = (self.settings_section(), *medians, self.scores_section())
+        return ReportPage(title, sentence, tuple(filter(None, sections)))
+
+    def settings_section(self) -> Section:
+        """Which settings differ, and what they are."""
+        names = tuple(group.name for group in self.groups)
+        settings = list(self.groups[0].values)
+        rows: list[tuple[Cell, ...]] = []
+        for setting in settings:
+            values = [group.values[setting] for group in self.groups]
+            rows.append((setting, *shown_values(values)))
+        seeds = (
+            ", ".join(str(data.run.experiment.run.seed) for data in g.runs) for g in self.groups
+        )
+        folders = (", ".join(str(data.run.folder) for data in group.runs) for group in self.groups)
+        rows += [("seeds", *seeds), ("runs", *folders)]
+        lead = {
+            0: "Nothing but the seed differs between these runs.",
+            1: f"One setting differs between these runs: {', '.join(settings)}.",
+        }.get(
+            len(settings),
+            f"{len(settings)} settings differ between these runs: {', '.join(settings)}. Where two"
+            " sides differ in more than one, their difference cannot be laid to one of them.",
+        )
+        return Section("What differs", lead, (Grid(("", *names), tuple(rows)),), brief=True)
+
+    def medians_section(self) -> Section | None:
+        """Conditions by scores."""
+        first = [condition.name for condition in self.contests[0].conditions]
+        if any([each.name for each in one.conditions] != first for one in self.contests):
+            return None
+        rows = tuple(
+            (name, *(contest.medians[number] for contest in self.contests))
+            for number, name in enumerate(first)
+        )
+        columns = ("", *(contest.title for contest in self.contests))
+        lead = "Medians over features, with an explanation that is missing as 0."
+        return Section("Medians", lead, (Grid(columns, rows),))
+
+    def scores_section(self) -> Section:
+        """Each score under each condition, and the differences."""
+        lead = (
+            "Medians and means are over features, with an explanation that is missing as 0."
+            " Differences are paired where both sides treat the same features of the same"
+            " dictionary; where they do not, intervals are over seeds, by Student’s and Welch’s"
+            " distribution, or over features where a side has one seed: these hold for these"
+            " dictionaries alone, and say nothing of what another seed would give. Whether a"
+            " difference is shown goes by the interval of means; of many that are none, one in"
+            " twenty is shown by chance. Where two sides differ in several settings, their"
+            " difference cannot be laid to one of them."
+        )
+        blocks = tuple(block for contest in self.contests for block in contest.blocks())
+        if self.left_out:
+            lead += f" Left out: {'; '.join(self.left_out)}."
+        return Section("Scores beside each other", lead, blocks, brief=True)
+
+    def record(self) -> dict[str, Any]:
+        """The same as plain values, for a file."""
+        return {
+            "groups": [
+                {
+                    "name": group.name,
+                    "runs": [str(data.run.folder) for data in group.runs],
+                    "seeds": [data.run.experiment.run.seed for data in group.runs],
+                    "settings": dict(group.values),
+                }
+                for group in self.groups
+            ],
+            "scores": [
+                {
+                    "score": contest.title,
+                    "metric": contest.metric,
+                    "conditions": [
+                        {"name": condition.name, "features": len(items), **asdict(median)}
+                        for condition, items, median in zip(
+                            contest.conditions, contest.items, contest.medians, strict=True
+                        )
+                    ],
+                    "differences": [asdict(each) for each in contest.differences],
+                }
+                for contest in self.contests
+            ],
+            "left_out": list(self.left_out),
+        }
+
+
+def compare_runs(folders: Sequence[Path]) -> RunComparison:
+    """What differs between runs, whatever it is, and every score that they share.
+
+    Raises BadSettings for the same run twice, and Mismatch for runs that share no finished score.
     """
-    runs = [RunData(read_run(folder)) for folder in folders]
-    require_comparable(runs)
-    groups = group_by_dictionary(runs)
-    require_seeds(groups)
-    shared = sorted(set.intersection(*(set(data.scores) for data in runs)))
-    if not shared:
+    groups = group_runs([RunData(read_run(folder)) for folder in folders])
+    left_out: list[str] = []
+    contests = tuple(run_contests(groups, left_out))
+    if not contests:
+        why = f" ({'; '.join(left_out)})" if left_out else ""
         raise Mismatch(
-            "the runs have no score in common; run the same [[explain]] and [[score]] methods in"
-            " each to its end"
+            f"the runs have no score in common{why}; run the same [[score]] methods in each to its"
+            " end"
         )
-    lead = (
-        "A run’s number is the median over its features, with a feature without an explanation as"
-        " 0. The intervals are over seeds, by Student’s distribution; those of differences by"
-        " Welch’s."
-    )
-    return Section(
-        "Dictionaries over seeds",
-        lead,
-        tuple(comparison_grid(groups, scored) for scored in shared),
-        brief=True,
-    )
+    return RunComparison(groups, contests, tuple(left_out))
 
 
-def require_comparable(runs: Sequence[RunData]) -> None:
-    first = runs[0].run.experiment.tables()
-    for data in runs[1:]:
-        other = data.run.experiment.tables()
-        if differing := [
-            f"[{name}]" for name in COMPARABLE_TABLES if first.get(name) != other.get(name)
-        ]:
-            raise Mismatch(
-                f"{runs[0].run.folder} and {data.run.folder} differ in {' and '.join(differing)};"
-                " compare dictionaries between runs that are otherwise alike"
-            )
-
-
-def group_by_dictionary(runs: Sequence[RunData]) -> list[SeedGroup]:
-    """The runs by subject and dictionary, in the order of their first."""
-    found: dict[str, list[RunData]] = {}
-    for data in runs:
-        asked = data.run.experiment
-        model = (
-            ""
-            if all(other.run.experiment.subject == asked.subject for other in runs)
-            else f" of {asked.subject.model}"
+def group_runs(runs: Sequence[RunData]) -> tuple[RunGroup, ...]:
+    """The runs by what differs but the seed, in the order of their first."""
+    settings = [comparable_settings(data, runs) for data in runs]
+    seeds = [each.pop(SEED) for each in settings]
+    for number, data in enumerate(runs):
+        for before in range(number):
+            if (settings[before], seeds[before]) == (settings[number], seeds[number]):
+                require_other_keys(runs[before], data)
+                settings[number][FILES] = f"{number + 1}"
+    names = list(differing(settings))
+    members: dict[str, list[int]] = {}
+    for number, own in enumerate(settings):
+        members.setdefault(repr([own.get(name) for name in names]), []).append(number)
+    firsts = [numbers[0] for numbers in members.values()]
+    values = differing([settings[number] for number in firsts])
+    return tuple(
+        RunGroup(
+            group_name(values, position),
+            tuple(runs[number] for number in numbers),
+            {name: each[position] for name, each in values.items()},
         )
-        found.setdefault(dictionary_label(asked.decompose) + model, []).append(data)
-    return [SeedGroup(name, tuple(members)) for name, members in found.items()]
+        for position, numbers in enumerate(members.values())
+    )
 
 
-def dictionary_label(decompose: SettingsTable) -> str:
-    """A dictionary by what makes it another one."""
-    settings = {name: value for name, value in decompose.items() if name != "name"}
-    first = settings.pop("dictionary", None) or settings.pop("method")
-    others = ", ".join(f"{name} = {value}" for name, value in sorted(settings.items()))
-    return f"{first} ({others})" if others else str(first)
+def require_other_keys(one: RunData, other: RunData) -> None:
+    """Raise BadSettings where everything that two runs of the same settings have is the same."""
+    shared = one.run.keys.keys() & other.run.keys.keys()
+    if all(one.run.keys[step] == other.run.keys[step] for step in shared):
+        raise BadSettings(
+            f"{one.run.folder} and {other.run.folder} are runs of the same settings with the same"
+            f" seed, {one.run.experiment.run.seed}; give one another `seed` in [run], or change"
+            " what you want to compare"
+        )
 
 
-def require_seeds(groups: Sequence[SeedGroup]) -> None:
-    for group in groups:
-        if len(set(group.seeds)) < len(group.seeds):
-            raise BadSettings(
-                f"two runs of {group.name} have the same seed; give each another `seed` in [run],"
-                " so that their spread is seen"
-            )
-        if len(group.seeds) < FEWEST:
-            raise BadSettings(
-                f"{group.name} has one run, with seed {group.seeds[0]}, and no comparison is"
-                " printed without an interval over seeds; run its experiment again with another"
-                f" `seed` and `folder` in [run], so that there are {FEWEST} at least"
-            )
+def comparable_settings(data: RunData, runs: Sequence[RunData]) -> dict[str, Any]:
+    """A run's settings, with those of the explainers and scorers that all runs have; where they
+    share no explainer, with what its explainers are called.
+    """
+    found = run_settings(data.run)
+    for verb in ("explain", "score"):
+        for label in shared_labels(verb, runs):
+            own = label_settings(data.run, verb, label)
+            found |= {f"{verb}.{label}.{name}": each for name, each in own.items()}
+    if not shared_labels("explain", runs):
+        found[EXPLAINERS] = ", ".join(map(method_label, data.run.experiment.explain))
+    return found
 
 
-def comparison_grid(groups: Sequence[SeedGroup], scored: Scored) -> Grid:
-    """One score: each dictionary, then each difference."""
-    medians = {
-        group.name: np.array([median_or_0(data, scored) for data in group.runs]) for group in groups
-    }
-    rows: list[tuple[Cell, ...]] = [
-        (group.name, ", ".join(map(str, group.seeds)), student_interval(medians[group.name]))
-        for group in groups
+def shared_labels(verb: str, runs: Sequence[RunData]) -> list[str]:
+    """What all runs call a method of this verb, in the order of the first."""
+    labels = [[method_label(table) for table in data.run.experiment.methods(verb)] for data in runs]
+    return [label for label in labels[0] if all(label in each for each in labels)]
+
+
+def group_name(values: Mapping[str, Sequence[Any]], position: int) -> str:
+    """What a group is called: by its settings where they are few and short, or else a letter."""
+    if not values:
+        return "all"
+    names = [
+        ", ".join(
+            shown if name == EXPLAINERS else f"{name.rpartition('.')[2]} = {shown}"
+            for name, shown in zip(values, of, strict=True)
+        )
+        for of in zip(*(shown_values(each) for each in values.values()), strict=True)
     ]
-    for one, other in combinations(groups, 2):
-        difference = welch_interval(medians[one.name], medians[other.name])
-        verdict = "" if difference.low * difference.high > 0 else "; no difference is shown"
-        rows.append((f"{one.name} − {other.name}{verdict}", "", difference))
-    method, explained_by = scored
-    of = "" if explained_by == NOBODY else f" of {explained_by}"
-    return Grid(
-        (
-            f"{page_text.metric_label(headline_metric(groups, scored))} by {method}{of}",
-            "seeds",
-            "mean over seeds",
-        ),
-        tuple(rows),
+    short = len(values) <= NAMED_SETTINGS and max(map(len, names)) <= LONGEST_NAME
+    letter = ascii_uppercase[position % 26] + (str(position // 26) if position >= 26 else "")
+    return names[position] if short and len(set(names)) == len(names) else letter
+
+
+def run_contests(groups: Sequence[RunGroup], left_out: list[str]) -> Iterator[Contest]:
+    """Every score that all groups have: of each explainer that all have, or of all explainers
+    together where they share none.
+    """
+    runs = [data for group in groups for data in group.runs]
+    scored = [
+        {key: None for key in data.scores if is_whole(data, key[0], left_out)} for data in runs
+    ]
+    shared = [key for key in scored[0] if all(key in each for each in scored)]
+    for scorer, explainer in shared:
+        of = "" if explainer == NOBODY else f" of {explainer}"
+        yield from contest_of(
+            [Condition(group.name, group.runs, scorer, explainer) for group in groups], of, left_out
+        )
+    if any(explainer != NOBODY for _, explainer in shared):
+        return
+    whole = {id(data): each for data, each in zip(runs, scored, strict=True)}
+    for scorer in dict.fromkeys(scorer for scorer, by in scored[0] if by != NOBODY):
+        conditions = [
+            Condition(explainer_name(group, by), group.runs, scorer, by)
+            for group in groups
+            for by in group.runs[0].explainers(scorer)
+            if all((scorer, by) in whole[id(data)] for data in group.runs)
+        ]
+        if {id(one.runs) for one in conditions} == {id(group.runs) for group in groups}:
+            yield from contest_of(conditions, "", left_out)
+
+
+def explainer_name(group: RunGroup, explainer: str) -> str:
+    """A condition that is one of the explainers of a group."""
+    return group.name if group.name == explainer else f"{group.name}: {explainer}"
+
+
+def is_whole(data: RunData, scorer: str, left_out: list[str]) -> bool:
+    """Whether a run has scored all its features; what it has not is told."""
+    table = next((t for t in data.run.experiment.score if method_label(t) == scorer), None)
+    stage = stage_name("score", table) if table else f"score.{scorer}"
+    whole = stage in data.run.keys and all(
+        data.run.part(stage, shard).is_done for shard in range(data.run.shards)
     )
+    said = f"{scorer} of {data.run.folder}, which is not finished"
+    if not whole and said not in left_out:
+        left_out.append(said)
+    return whole
 
 
-def headline_metric(groups: Sequence[SeedGroup], scored: Scored) -> str:
-    row: Row = groups[0].runs[0].scores[scored][0]
-    return row["headline"]
+def contest_of(conditions: Sequence[Condition], of: str, left_out: list[str]) -> Iterator[Contest]:
+    """The conditions under the metric that the first shows, where all have it."""
+    scorer = conditions[0].scorer
+    metric = most_common_headline(rows_of(conditions[0]))
+    others = {
+        most_common_headline(rows_of(each))
+        for each in conditions
+        if not any(e["metric"] == metric for row in rows_of(each) for e in row["estimates"])
+    }
+    if others:
+        left_out.append(
+            f"{scorer}{of}, which is {page_text.metric_label(metric)} here and"
+            f" {page_text.metric_label(min(others))} there"
+        )
+        return
+    yield Contest(f"{page_text.metric_label(metric)} by {scorer}{of}", metric, tuple(conditions))
 
 
-def median_or_0(data: RunData, scored: Scored) -> float:
-    own = headline_values(data.scores[scored], Control.NONE)
-    missing = max(0, data.examined - len(own)) if scored[1] != NOBODY else 0
-    values = np.concatenate([own, np.zeros(missing)])
-    return float(np.median(values)) if len(values) else math.nan
+def rows_of(condition: Condition) -> list[dict[str, Any]]:
+    return condition.runs[0].scores[condition.scorer, condition.explainer]

@@ -1,6 +1,7 @@
 """A run's records as its report reads them, each table read once."""
 
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,8 +13,11 @@ from numpy import ndarray
 
 from gloss.pages.page_folder import feature_page_path
 from gloss.pages.report_sections import Link
-from gloss.records import Control, Estimate, Reason
+from gloss.records import NOBODY, Control, Estimate, Reason
+from gloss.run.dependencies import named_dictionary_folder
 from gloss.run.execute.feature_errors import FeatureGuard
+from gloss.run.experiment import RANDOM
+from gloss.run.keys import result_key, source_hash
 from gloss.run.opened_run import OpenedRun
 from gloss.statistics.intervals import bootstrap
 from gloss.store.results import Row, read_rows
@@ -61,12 +65,36 @@ class RunData:
         }
 
     @cached_property
-    def examined(self) -> int:
+    def examined_features(self) -> list[int]:
         """Features with contexts enough to be explained."""
-        seldom = (
-            row["stage"] == "sample" and row["reason"] != Reason.ERROR for row in self.failures
-        )
-        return len(self.run.features) - sum(seldom)
+        seldom = {
+            row["feature"]
+            for row in self.failures
+            if row["stage"] == "sample" and row["reason"] != Reason.ERROR
+        }
+        return [each.index for each in self.run.features if each.index not in seldom]
+
+    @property
+    def examined(self) -> int:
+        """How many features have contexts enough to be explained."""
+        return len(self.examined_features)
+
+    @cached_property
+    def dictionary_identity(self) -> str:
+        """Equal where two runs treat the same features: by the dictionary that a run trained, or by
+        the files and the model of one that was given.
+        """
+        asked, subject = self.run.experiment, self.run.experiment.subject
+        if "dictionary" not in asked.decompose or subject.weights == RANDOM:
+            return self.run.keys["decompose"]
+        given = dict(asked.decompose)
+        files = source_hash(str(named_dictionary_folder(given.pop("dictionary"))))
+        given.pop("name", None)
+        return result_key(files, given, subject.model, subject.revision, subject.adapter)
+
+    def explainers(self, scorer: str) -> list[str]:
+        """Whose explanations a scorer scored."""
+        return [by for each, by in self.scores if each == scorer and by != NOBODY]
 
     def notes(self, stage: str) -> list[dict[str, Any]]:
         """What the markers of a stage's finished shards say."""
@@ -86,6 +114,28 @@ class RunData:
         name = self.run.dictionary_name
         path = f"page/{feature_page_path(name, feature)}"
         return Link(str(feature), path if (self.run.folder / path).is_file() else "")
+
+
+def most_common_headline(rows: Sequence[Row]) -> str:
+    """The metric that most of these scores show first."""
+    [(metric, _)] = Counter(row["headline"] for row in rows).most_common(1)
+    return metric
+
+
+def own_values(rows: Sequence[Row], metric: str) -> dict[int, float]:
+    """A metric of each feature's own explanation, by feature, as far as it is a number."""
+    found = {
+        row["feature"]: row["value"]
+        if row["headline"] == metric
+        else next((e["value"] for e in row["estimates"] if e["metric"] == metric), None)
+        for row in rows
+        if row["control"] == Control.NONE
+    }
+    return {
+        feature: value
+        for feature, value in found.items()
+        if value is not None and math.isfinite(value)
+    }
 
 
 def headline_values(rows: Sequence[Row], control: Control) -> Values:
