@@ -56,6 +56,20 @@ class ChoosingExplainer(Protocol):
         ...
 
 
+@runtime_checkable
+class InvestigatingExplainer(Protocol):
+    """An explainer that has the subject read texts of its own making, from the train split."""
+
+    def investigate(
+        self, evidence: Evidence, rng: np.random.Generator
+    ) -> "Conversation[ExplanationChoice]":
+        """What stands in the end, among all that was supposed.
+
+        The evidence is of the train split alone, and has a reader: see `train_evidence`.
+        """
+        ...
+
+
 def require_parts(name: str, explainer: object, scorer: object) -> None:
     """Raise BadSettings for parts that cannot be had on the validation split."""
     if not isinstance(explainer, str | Explainer):

@@ -3,33 +3,20 @@
 Its tokens are put into inactive text, which the subject reads again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Int32
 from numpy import ndarray
 
 from gloss.errors import BadInput, BadSettings
 from gloss.models.chat_models.prompts import Conversation
 from gloss.records import PADDING, Explanation, Failure, Needs, Reason, Score
 from gloss.rules import Passage, Rule, execute, parse_rule
-from gloss.rules.language import (
-    After,
-    Alternative,
-    Before,
-    IsClass,
-    LineBegins,
-    Matches,
-    OneOf,
-    Predicate,
-    PredicateUnit,
-    TokenState,
-)
-from gloss.rules.lexicon import recent_lexicon
+from gloss.rules.writing import tokens_for_alternative
 from gloss.score.new_texts import (
     TextAttempt,
     active_in_new_texts,
@@ -40,8 +27,6 @@ from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
 
 METHOD = "generation_by_rule"
-NEWLINE = IsClass(PredicateUnit.TOKEN, "newline")
-LINE = 4  # tokens at most from the first of a line to the place
 
 TokenIds = Int32[ndarray, " _"]
 
@@ -117,10 +102,11 @@ class GenerationByRule:
         """
         own: list[TokenIds] = []
         contrast: list[TokenIds] = []
+        supply = corpus.token_supply
         for _ in range(self.tries):
             alternative = rule.alternatives[rng.integers(len(rule.alternatives))]
             put = dict(
-                tokens_for_alternative(alternative, int(rng.integers(len(context))), corpus, rng)
+                tokens_for_alternative(alternative, int(rng.integers(len(context))), supply, rng)
             )
             places = [
                 place for place, token in put.items() if 0 <= place < len(context) and token >= 0
@@ -170,51 +156,3 @@ def replace_tokens(context: TokenIds, places: Sequence[int], tokens: Sequence[in
     edit = context.copy()
     edit[list(places)] = tokens
     return edit
-
-
-def tokens_for_alternative(
-    alternative: Alternative, place: int, corpus: Corpus, rng: np.random.Generator
-) -> Iterator[tuple[int, int]]:
-    """Tokens, and where to put them, so that the alternative may hold at a place.
-
-    What is negated is left to chance.
-    """
-    for condition in (term.condition for term in alternative.terms if not term.negated):
-        match condition:
-            case After(nearest, farthest, predicate):
-                yield (
-                    place - int(rng.integers(nearest, farthest + 1)),
-                    draw_matching_token(predicate, corpus, rng),
-                )
-            case Before(nearest, farthest, predicate):
-                yield (
-                    place + int(rng.integers(nearest, farthest + 1)),
-                    draw_matching_token(predicate, corpus, rng),
-                )
-            case LineBegins(predicate):
-                first = place - int(rng.integers(1, LINE + 1))
-                yield first - 1, draw_matching_token(NEWLINE, corpus, rng)
-                yield first, draw_matching_token(predicate, corpus, rng)
-            case TokenState.START_OF_LINE:
-                yield place - 1, draw_matching_token(NEWLINE, corpus, rng)
-            case OneOf() | Matches() | IsClass():
-                yield place, draw_matching_token(condition, corpus, rng)
-            case _:
-                pass
-
-
-def draw_matching_token(predicate: Predicate, corpus: Corpus, rng: np.random.Generator) -> int:
-    """A token of which the predicate holds, as likely as it is among such tokens in the corpus; -1
-    where there is none.
-    """
-    totals = cumulative_token_counts(predicate, corpus)
-    return (
-        int(np.searchsorted(totals, rng.random() * totals[-1], side="right")) if totals[-1] else -1
-    )
-
-
-@lru_cache(maxsize=64)
-def cumulative_token_counts(predicate: Predicate, corpus: Corpus) -> Int64[ndarray, " vocabulary"]:
-    """How often tokens up to each, of which the predicate holds, stand in the corpus."""
-    counts = np.bincount(corpus.tokens, minlength=len(corpus.vocabulary))
-    return np.cumsum(counts * recent_lexicon(corpus.vocabulary.strings).truths(predicate))

@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from gloss.errors import BadInput
 from gloss.records import Split
+from gloss.rules.writing import TokenSupply
 from gloss.store.parquet import open_parquet, read_table, require_footers
 from gloss.store.sealed_json import read_sealed_json
 from gloss.store.vocabulary import Vocabulary
@@ -83,6 +84,12 @@ class Corpus:
     def in_split(self, split: Split) -> Bool[ndarray, " token"]:
         """Whether each token belongs to the split."""
         return self.in_train if split is Split.TRAIN else ~self.in_train
+
+    @cached_property
+    def token_supply(self) -> TokenSupply:
+        """The tokens, to be drawn as often as they stand here."""
+        counts = np.bincount(self.tokens, minlength=len(self.vocabulary))
+        return TokenSupply(counts, self.vocabulary.strings)
 
     @staticmethod
     def open(folder: Path) -> "Corpus":

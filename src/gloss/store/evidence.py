@@ -93,16 +93,33 @@ class TrainCorpus:
         )
 
 
+def train_evidence(evidence: Evidence) -> Evidence:
+    """The evidence as if the train split were all that there is: nothing that is held out of the
+    whole is anywhere in it.
+    """
+    within, examples = train_corpus(evidence.corpus), evidence.examples.for_explainer()
+    shown = replace(
+        examples,
+        train=within.contexts(examples.train),
+        inactive_train=within.contexts(examples.inactive_train),
+    )
+    neighbours = tuple(
+        replace(near, activations=within.activations(near.activations))
+        for near in evidence.neighbours
+    )
+    activations = within.activations(evidence.activations)
+    return Evidence(shown, within.corpus, activations, neighbours, evidence.reader)
+
+
 def validation_evidence(evidence: Evidence) -> Evidence:
-    """What an explainer may choose its explanation by: the evidence as if the train split were all
-    that there is.
+    """What an explainer may choose its explanation by: the train split's evidence, split again.
 
     Its documents are split in two by their hashes; the half that is held out here is what
-    explanations are chosen on, and nothing that is held out of the whole is anywhere in it.
+    explanations are chosen on.
     """
-    within, examples = train_corpus(evidence.corpus), evidence.examples
-    corpus, activations = within.corpus, within.activations(evidence.activations)
-    firing, inactive = within.contexts(examples.train), within.contexts(examples.inactive_train)
+    whole = train_evidence(evidence)
+    corpus, activations = whole.corpus, whole.activations
+    firing, inactive = whole.examples.train, whole.examples.inactive_train
     active_in_train, inactive_in_train = (
         corpus.documents_in_train[each.documents] for each in (firing, inactive)
     )
@@ -111,7 +128,7 @@ def validation_evidence(evidence: Evidence) -> Evidence:
     fired = windows.firing(activations)
     top_tokens = train_top_tokens(corpus, activations)
     chosen = Examples(
-        examples.feature,
+        whole.examples.feature,
         train=firing[active_in_train],
         held_out=firing[~active_in_train],
         inactive_train=inactive[inactive_in_train],
@@ -119,15 +136,16 @@ def validation_evidence(evidence: Evidence) -> Evidence:
         strongest=strongest_train_activation(corpus, activations),
         share_train=windows.share(fired, Split.TRAIN),
         share_held_out=windows.share(fired, Split.HELD_OUT),
-        output_tokens=examples.output_tokens,
+        output_tokens=evidence.examples.output_tokens,
         top_tokens=top_tokens,
         share_near=inactive_share_with_tokens(corpus, activations, width, top_tokens),
     )
-    neighbours = tuple(
-        replace(near, activations=within.activations(near.activations))
-        for near in evidence.neighbours
-    )
-    return Evidence(chosen, corpus, activations, neighbours, evidence.reader)
+    return replace(whole, examples=chosen)
+
+
+def judged_evidence(evidence: Evidence) -> Evidence:
+    """The evidence of a train split with all of it to be judged, as if it were held out."""
+    return replace(exchange_splits(evidence), corpus=all_held_out(evidence.corpus))
 
 
 def exchange_splits(evidence: Evidence) -> Evidence:
@@ -145,6 +163,12 @@ def exchange_splits(evidence: Evidence) -> Evidence:
         share_held_out=e.share_train,
     )
     return replace(evidence, examples=turned)
+
+
+@lru_cache(maxsize=2)
+def all_held_out(corpus: Corpus) -> Corpus:
+    """The corpus with no document in its train split."""
+    return replace(corpus, hashes=np.full_like(corpus.hashes, np.iinfo(np.uint64).max))
 
 
 @lru_cache(maxsize=2)

@@ -39,8 +39,17 @@ class TrainWindows:
         return words.lexicon.firsts[words.ids].astype(np.int64), words.lexicon.strings
 
     @staticmethod
-    def of(examples: Examples, vocabulary: Vocabulary, rng: np.random.Generator) -> "TrainWindows":
-        """Only the contexts of the train split are read."""
+    def of(
+        examples: Examples,
+        vocabulary: Vocabulary,
+        rng: np.random.Generator,
+        trials: Contexts | None = None,
+    ) -> "TrainWindows":
+        """Only the contexts of the train split are read.
+
+        With trials, which are changed train contexts: all of them together weigh as much as the
+        firing tokens of the others.
+        """
         shown, inactive = examples.train, examples.inactive_train
         both = concatenate_contexts(shown, inactive)
         groups = np.unique(both.units)
@@ -51,6 +60,11 @@ class TrainWindows:
         weights = np.concatenate(
             [np.ones(len(shown)), len(shown) * inactive_for_one * inactive_context_shares(examples)]
         )
+        if trials is not None and len(trials):
+            both = concatenate_contexts(both, trials)
+            real = both.tokens != PADDING
+            firing = np.count_nonzero(shown.activations > 0)
+            weights = np.append(weights, np.full(len(trials), firing / len(trials)))
         counts = real.sum(axis=1)
         return TrainWindows(
             passage=Passage.of_contexts(

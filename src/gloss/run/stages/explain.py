@@ -7,7 +7,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from gloss.explain.candidate_selection import ChoosingExplainer, ExplanationChoice
+from gloss.explain.candidate_selection import (
+    ChoosingExplainer,
+    ExplanationChoice,
+    InvestigatingExplainer,
+)
 from gloss.models.chat_models.prompts import Conversation
 from gloss.pages.report_sections import Section
 from gloss.records import Examples, Explanation, Failure, FeatureId, Needs, needs_of
@@ -20,7 +24,7 @@ from gloss.run.reporting.selection_optimism import optimism_section
 from gloss.run.stage import Job, MethodStage, Step
 from gloss.run.stages.packing import with_measured_packing
 from gloss.run.stages.score import scorer_evidence
-from gloss.store.evidence import validation_evidence
+from gloss.store.evidence import train_evidence, validation_evidence
 from gloss.store.record_rows import candidate_rows, explanation_row, failure_row
 from gloss.store.schemas import named_tables
 from gloss.store.token_attributions import weightiest_offsets
@@ -78,9 +82,14 @@ def explain_shard(job: Job, shard: int) -> None:
     ]
     guard.write(
         {"explanations": map(explanation_row, explanations), "failures": map(failure_row, failures)}
-        | ({"candidates": candidates} if isinstance(explainer, ChoosingExplainer) else {}),
+        | ({"candidates": candidates} if is_choosing(explainer) else {}),
         whole=not any(choice.lost for choice in choices),
     )
+
+
+def is_choosing(explainer: Any) -> bool:
+    """Whether an explainer has candidates, of which it chooses one."""
+    return isinstance(explainer, ChoosingExplainer | InvestigatingExplainer)
 
 
 def shard_causes(run: OpenedRun, shard: int, needs: Needs) -> Callable[[Examples], Examples]:
@@ -112,6 +121,9 @@ def explain_feature(
                 validation_evidence(scorer_evidence(run, explainer.scorer, examples)), rng
             )
         )
+    if isinstance(explainer, InvestigatingExplainer):
+        evidence = train_evidence(scorer_evidence(run, explainer, examples))
+        return (yield from explainer.investigate(evidence, rng))
     said = yield from explainer.explain(examples.for_explainer(), run.corpus.vocabulary, rng)
     if not isinstance(said, Explanation | Failure):
         raise TypeError(
