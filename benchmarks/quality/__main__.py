@@ -26,6 +26,7 @@ EXPERIMENTS = {  # by number, as the literature review that they come from count
     "interactions": "8: functions with known interactions",
     "puzzles": "9: published puzzles",
     "modular_addition": "10: neurons of known frequency",
+    "active": "11: conjunctions that text cannot tell apart",
 }
 
 

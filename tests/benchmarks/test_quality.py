@@ -20,6 +20,7 @@ ALONE = [
     "dictionaries",
     "interactions",
     "input_output",
+    "active",
 ]
 WITH_DATA = ["modular_addition", "puzzles"]
 

@@ -70,6 +70,11 @@ class InvestigatingExplainer(Protocol):
         ...
 
 
+def is_choosing(explainer: object) -> bool:
+    """Whether an explainer has candidates, of which it chooses one."""
+    return isinstance(explainer, ChoosingExplainer | InvestigatingExplainer)
+
+
 def require_parts(name: str, explainer: object, scorer: object) -> None:
     """Raise BadSettings for parts that cannot be had on the validation split."""
     if not isinstance(explainer, str | Explainer):

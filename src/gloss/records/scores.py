@@ -22,6 +22,9 @@ class Control(StrEnum):
     RANDOM_DIRECTION = "random_direction"  # an edit along a random direction, at the same KL
 
 
+INTERVAL = 2 * 1.959963984540054  # standard errors that a 95 % interval is wide
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A number with its 95 % interval; where it could not be had, all three are not a number.
@@ -41,6 +44,15 @@ class Estimate:
             raise TypeError(
                 f"an estimate is three numbers, got {self.value!r}, {self.low!r} and {self.high!r}"
             )
+
+    @property
+    def standard_error(self) -> float:
+        """What an interval of this width would be of, if it were a normal distribution's.
+
+        >>> round(Estimate(0.8, 0.7, 0.9).standard_error, 3)
+        0.051
+        """
+        return (self.high - self.low) / INTERVAL
 
     @staticmethod
     def missing() -> "Estimate":

@@ -3,14 +3,13 @@
 (As the clarity of FADE: Puri et al., 2025.)
 """
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from gloss.errors import BadSettings
+from gloss.models.chat_models.json_in_text import json_values
 from gloss.models.chat_models.prompts import Answer, Conversation, Prompt, prompt_file
 from gloss.models.chat_models.token_marks import json_string
 from gloss.records import Ability, Explanation, Failure, Needs, Reason, Score
@@ -129,18 +128,3 @@ def parse_texts(text: str) -> list[str] | None:
         if isinstance(listed, list) and listed and all(isinstance(one, str) for one in listed):
             found = listed
     return found
-
-
-def json_values(text: str) -> Iterator[Any]:
-    """Every outermost object or list of JSON in a text."""
-    decoder, place = json.JSONDecoder(strict=False), 0
-    while place < len(text):
-        if text[place] in "{[":
-            try:
-                value, place = decoder.raw_decode(text, place)
-            except json.JSONDecodeError:
-                place += 1
-                continue
-            yield value
-        else:
-            place += 1

@@ -114,10 +114,13 @@ def train_evidence(evidence: Evidence) -> Evidence:
 def validation_evidence(evidence: Evidence) -> Evidence:
     """What an explainer may choose its explanation by: the train split's evidence, split again.
 
-    Its documents are split in two by their hashes; the half that is held out here is what
-    explanations are chosen on.
+    The half that is held out there is what explanations are chosen on.
     """
-    whole = train_evidence(evidence)
+    return halve_evidence(train_evidence(evidence))
+
+
+def halve_evidence(whole: Evidence) -> Evidence:
+    """The evidence of a train split, whose documents are split in two by their hashes."""
     corpus, activations = whole.corpus, whole.activations
     firing, inactive = whole.examples.train, whole.examples.inactive_train
     active_in_train, inactive_in_train = (
@@ -136,7 +139,7 @@ def validation_evidence(evidence: Evidence) -> Evidence:
         strongest=strongest_train_activation(corpus, activations),
         share_train=windows.share(fired, Split.TRAIN),
         share_held_out=windows.share(fired, Split.HELD_OUT),
-        output_tokens=evidence.examples.output_tokens,
+        output_tokens=whole.examples.output_tokens,
         top_tokens=top_tokens,
         share_near=inactive_share_with_tokens(corpus, activations, width, top_tokens),
     )

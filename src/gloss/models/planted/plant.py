@@ -49,14 +49,23 @@ def plant(rng: np.random.Generator, tokens: int = 1_000_000, features: int = 200
     families = dict(make_families(features, rng))
     phrases = [phrase for _, family in families.values() for phrase in family.phrases]
     text = PlantedText(write_planted_text(phrases, tokens, rng))
-    described: list[PlantedFeature] = []
-    activations: list[FeatureActivations] = []
     siblings = [
         (name, kind, cases)
         for name, (kind, family) in families.items()
         for cases in family.siblings
     ]
-    for index, (name, kind, cases) in enumerate(siblings[:features]):
+    return describe_siblings(text, siblings[:features], rng)
+
+
+def describe_siblings(
+    text: PlantedText,
+    siblings: Sequence[tuple[str, str, tuple[RuleCase, ...]]],
+    rng: np.random.Generator,
+) -> Planted:
+    """The features with these families, kinds and cases, and where each fires in the text."""
+    described: list[PlantedFeature] = []
+    activations: list[FeatureActivations] = []
+    for index, (name, kind, cases) in enumerate(siblings):
         fired = planted_activations(text, cases, rng)
         rate = len(fired) / len(text.corpus)
         described.append(

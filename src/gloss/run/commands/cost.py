@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table as Printed
 
-from gloss.explain.candidate_selection import ChoosingExplainer, limit_evidence
+from gloss.explain.candidate_selection import is_choosing, limit_evidence
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.manner import Manner
 from gloss.models.chat_models.prices import CostEstimate, estimate_cost
@@ -207,7 +207,7 @@ def sampled_conversations(
 
     def conversations_about(number: int) -> list[Conversation[Any]]:
         examples = found[number]
-        if isinstance(chosen, ChoosingExplainer):
+        if is_choosing(chosen):
             return list(choice_conversations(run, chosen, examples))
         if verb == "explain":
             rng = run.generator("cost", examples.feature.index)

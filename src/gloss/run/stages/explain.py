@@ -11,6 +11,7 @@ from gloss.explain.candidate_selection import (
     ChoosingExplainer,
     ExplanationChoice,
     InvestigatingExplainer,
+    is_choosing,
 )
 from gloss.models.chat_models.prompts import Conversation
 from gloss.pages.report_sections import Section
@@ -85,11 +86,6 @@ def explain_shard(job: Job, shard: int) -> None:
         | ({"candidates": candidates} if is_choosing(explainer) else {}),
         whole=not any(choice.lost for choice in choices),
     )
-
-
-def is_choosing(explainer: Any) -> bool:
-    """Whether an explainer has candidates, of which it chooses one."""
-    return isinstance(explainer, ChoosingExplainer | InvestigatingExplainer)
 
 
 def shard_causes(run: OpenedRun, shard: int, needs: Needs) -> Callable[[Examples], Examples]:
