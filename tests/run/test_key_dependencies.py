@@ -27,6 +27,7 @@ from gloss.run.planning import plan_run
 from gloss.sample.examples import SamplingSettings
 
 EXPLAINERS = (
+    "active",
     "best_of",
     "contrastive",
     "given",
@@ -69,6 +70,7 @@ BEFORE = {
     **{f"packing.{name}": ("collect",) for name in JUDGES},
     **{f"judge.{name}": ("collect", f"packing.{name}") for name in JUDGES},
     **{f"explain.{name}": ("sample",) for name in EXPLAINERS},
+    "explain.active": ("sample", "packing.detection"),
     "explain.best_of": ("sample", "packing.detection"),
     "explain.repair": ("sample", "packing.detection"),
     "explain.input_output": ("sample", "intervene"),
@@ -90,7 +92,7 @@ PACKED = tuple(f"packing.{name}" for name in JUDGES)
 ASKING = (
     *PACKED,
     *JUDGED,
-    *(f"explain.{name}" for name in ("best_of", "contrastive", "input_output")),
+    *(f"explain.{name}" for name in ("active", "best_of", "contrastive", "input_output")),
     *(f"explain.{name}" for name in ("max_activating", "repair")),
     *(
         f"score.{name}"
@@ -108,6 +110,8 @@ ASKING = (
     "collisions",
 )
 NOBODY = ()
+# who is asked by a method that by itself asks nobody
+ASKED = {"explainer": "max_activating", "scorer": "detection"}
 
 # The stages that read each setting of each table, besides those that read what these make.
 READERS = {
@@ -202,10 +206,11 @@ INPUTS = {
     "labels": ("explain.given",),
     "ratings": ("score.given",),
 }
+CHOOSING = ("explain.active", "explain.best_of", "explain.repair")
 # Prompts that are read under another name than their method's, or by others, too.
 ALSO_ASKS = {
-    "max_activating": ("explain.best_of", "explain.repair"),
-    "detection": ("explain.best_of", "explain.repair", "packing.detection", "judge.detection"),
+    "max_activating": CHOOSING,
+    "detection": (*CHOOSING, "packing.detection", "judge.detection"),
     "fuzzing": ("packing.fuzzing", "judge.fuzzing"),
     "discrimination": ("collisions",),
 }
@@ -234,7 +239,9 @@ def every_method(inputs: Path, backend: str = "transformers") -> dict:
         "intervene": {},
         "attribute": {},
         "explain": [
-            {"method": name} | ({"path": str(inputs / "labels")} if name == "given" else {})
+            {"method": name}
+            | (ASKED if name == "active" else {})
+            | ({"path": str(inputs / "labels")} if name == "given" else {})
             for name in EXPLAINERS
         ],
         "score": [
@@ -459,8 +466,8 @@ def test_what_embeds_for_a_part_of_a_method_counts_by_its_content(inputs, tmp_pa
     scorer = {"method": "embedding", "model": str(tmp_path)}
     chooses = {"method": "best_of", "explainer": "rule", "scorer": scorer}
     tables = every_method(inputs)
-    assert tables["explain"][0] == {"method": "best_of"}
-    tables["explain"][0] = chooses
+    row = tables["explain"].index({"method": "best_of"})
+    tables["explain"][row] = chooses
     before = keys(tables)
     (tmp_path / "content").write_text("other weights")
     assert changed(before, keys(tables)) == followers(("explain.best_of",))

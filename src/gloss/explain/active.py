@@ -49,6 +49,7 @@ class Active:
     scorer: CandidateScorer | str = "execution"
     texts: int = 256  # that the subject reads for a feature, at most
     rounds: int = 3
+    prompt: str = ""  # a file of one's own in place of gloss' prompt for pairs of texts
 
     def __post_init__(self) -> None:
         require_parts(METHOD, self.explainer, self.scorer)
@@ -123,7 +124,7 @@ class Active:
         )
         if isinstance(first, Failure):
             return ExplanationChoice(first)
-        trials = WordTrials(evidence, reader, self.texts // (2 * self.rounds))
+        trials = WordTrials(evidence, reader, self.texts // (2 * self.rounds), self.prompt)
         supposed, failures = [first], list[Failure]()
         for _ in range(self.rounds):
             found = yield from trials.propose(supposed[-1], rng)
@@ -148,7 +149,7 @@ class Active:
         yield self.explainer.explain(
             evidence.examples.for_explainer(), evidence.corpus.vocabulary, rng
         )
-        trials = WordTrials(evidence, None, self.texts // (2 * self.rounds))
+        trials = WordTrials(evidence, None, self.texts // (2 * self.rounds), self.prompt)
         for number, explanation in enumerate(explanations):
             yield self.scorer.score(explanation, limit_evidence(evidence, self.scorer), rng)
             if number < self.rounds:

@@ -59,6 +59,7 @@ class WordTrials:
     evidence: Evidence
     reader: NewTextReader | None  # None: nothing is read
     pairs: int  # in a round
+    own_prompt: str = ""  # the path of a user's file
     tried: list[TriedText] = field(default_factory=list[TriedText])
     # how far an explanation's own texts did as it said, from -1 to 1
     borne_out: dict[str, float] = field(default_factory=dict[str, float])
@@ -87,7 +88,7 @@ class WordTrials:
             for one in self.tried
         ]
         marks = suitable_marks([*shown, *told])
-        file = prompt_file("gloss.explain", METHOD)
+        file = prompt_file("gloss.explain", METHOD, self.own_prompt)
         messages = file.fill(
             open=marks.open,
             close=marks.close,

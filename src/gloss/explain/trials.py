@@ -89,7 +89,7 @@ class Trials:
         """Whether the rule says that the feature fires at each place."""
         if not self.drafts:
             return np.empty(0, bool)
-        return execute(rule, passage_of(self.drafts, strings))[absolute_places(self.drafts)] > 0
+        return execute(rule, drafts_passage(self.drafts, strings))[absolute_places(self.drafts)] > 0
 
 
 def read_drafts(drafts: Sequence[Draft], reader: NewTextReader, feature: int) -> Trials:
@@ -195,7 +195,7 @@ def flipping_tokens(
 ) -> dict[int, int]:
     """Where to put which tokens so that the term may turn false; empty where no way is known."""
     condition, place = term.condition, start.place
-    passage = passage_of([start], supply.strings)
+    passage = drafts_passage([start], supply.strings)
     match condition:
         case After(nearest, farthest, predicate) | Before(nearest, farthest, predicate):
             side = -1 if isinstance(condition, After) else 1
@@ -224,14 +224,14 @@ def terms_hold(
     """Whether all terms hold at each place."""
     if not drafts:
         return np.empty(0, bool)
-    passage, places = passage_of(drafts, strings), absolute_places(drafts)
+    passage, places = drafts_passage(drafts, strings), absolute_places(drafts)
     held = np.ones(len(drafts), bool)
     for term in terms:
         held &= where_condition_holds(term.condition, passage)[places] ^ term.negated
     return held
 
 
-def passage_of(drafts: Sequence[Draft], strings: tuple[str, ...]) -> Passage:
+def drafts_passage(drafts: Sequence[Draft], strings: tuple[str, ...]) -> Passage:
     """The drafts as rules read them, each by itself."""
     return Passage(np.concatenate([draft.tokens for draft in drafts]), ends_of(drafts), strings)
 

@@ -3,8 +3,7 @@ against the truth.
 """
 
 from gloss.models.planted.apart import plant_apart
-from gloss.models.planted.judges import RuleJudge
+from gloss.models.planted.judges import RuleJudge, RuleReader
 from gloss.models.planted.plant import Planted, PlantedFeature, plant
-from gloss.models.planted.rule_reader import RuleReader
 
 __all__ = ["Planted", "PlantedFeature", "RuleJudge", "RuleReader", "plant", "plant_apart"]
