@@ -3,6 +3,7 @@ HTTP.
 """
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def test_a_judge_who_guesses_finds_that_all_collide_and_is_asked_again_only_wher
     pairs = read_rows([plan.place("collisions")], "collisions")
     assert pairs
     assert {row["n"] for row in pairs if not row["same_words"]} <= {4, 8, 0}
-    assert sum(row["collides"] for row in pairs) > 0.6 * len(pairs)
+    assert sum(row["collides"] is True for row in pairs) > 0.6 * len(pairs)
     assert plan.part("collisions", plan.shards).is_done
 
 
@@ -146,6 +147,10 @@ def test_explanations_without_rules_are_counted_and_left_alone(together):
         for shard in range(plan.shards)
     ]
     assert sum(notes) == compared > 0
+    pairs = read_rows([plan.place("collisions")], "collisions")
+    [section] = [each for each in write_run_report(plan).sections if each.title == "Collisions"]
+    [row] = section.blocks[0].rows
+    assert (row[3] == "0", math.isnan(row[2].value)) == (not pairs, not pairs)
 
 
 def test_collisions_can_be_left_out_and_unknown_ways_are_refused():

@@ -3,12 +3,15 @@ is better elsewhere.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from jaxtyping import Float64
+from numpy import ndarray
 
 from gloss.errors import BadSettings
 from gloss.explain import Explainer
@@ -36,17 +39,20 @@ from gloss.records import (
     Ability,
     Contexts,
     Estimate,
+    Examples,
     Explanation,
     ExplanationCandidate,
     Failure,
     Needs,
+    Negative,
     Reason,
     Score,
     Verdict,
 )
+from gloss.statistics.rates import paired_gain, rate_metrics
 from gloss.store.evidence import Evidence, exchange_splits
 
-INTERVAL = 2 * 1.959963984540054  # standard errors
+KEPT_WRONGLY = 0.05  # the chance with which a revision that is no better is kept, roughly
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,13 @@ class Repair:
         )
         if isinstance(first, Failure):
             return ExplanationChoice(first)
-        candidates = yield from score_candidates([first], self.scorer, evidence, rng)
+        same = int(rng.integers(2**63))  # all candidates are asked about alike
+
+        def scored(explanation: Explanation) -> Conversation[list[ExplanationCandidate]]:
+            own = np.random.default_rng(same)
+            return (yield from score_candidates([explanation], self.scorer, evidence, own))
+
+        candidates = yield from scored(first)
         [best] = candidates
         judged = yield from self.scorer.score(
             first, limit_evidence(exchange_splits(evidence), self.scorer), rng
@@ -118,9 +130,9 @@ class Repair:
             if isinstance(revised, Failure):
                 failures.append(revised)
                 break
-            [candidate] = yield from score_candidates([revised], self.scorer, evidence, rng)
+            [candidate] = yield from scored(revised)
             candidates.append(candidate)
-            if is_better_candidate(candidate, best):
+            if is_better_candidate(candidate, best, evidence.examples, rng):
                 best = candidate
                 judged = yield from self.scorer.score(
                     revised, limit_evidence(exchange_splits(evidence), self.scorer), rng
@@ -191,23 +203,77 @@ class Repair:
         return contexts[rows[draw_rows(len(rows), self.mistakes, rng)]]
 
 
-def is_better_candidate(candidate: ExplanationCandidate, than: ExplanationCandidate) -> bool:
-    """Whether the validation score is higher by more than the standard error of the difference,
-    taken as independent.
+def is_better_candidate(
+    candidate: ExplanationCandidate,
+    than: ExplanationCandidate,
+    examples: Examples,
+    rng: np.random.Generator,
+) -> bool:
+    """Whether the candidate's headline is higher on the same contexts, beyond what drawing them
+    anew would give in one case of twenty.
     """
     if not math.isfinite(validation_score(candidate)):
         return False
     if not math.isfinite(validation_score(than)):
         return True
-    return validation_score(candidate) - validation_score(than) > math.hypot(
-        *map(interval_standard_error, headline_estimates((candidate, than)))
-    )
+    assert isinstance(candidate.validation, Score)
+    assert isinstance(than.validation, Score)
+    return headline_gain(candidate.validation, than.validation, examples, rng).low > 0
 
 
-def headline_estimates(candidates: Sequence[ExplanationCandidate]) -> list[Estimate]:
-    scores = [candidate.validation for candidate in candidates]
-    return [score.estimates[score.headline] for score in scores if isinstance(score, Score)]
+def headline_gain(
+    candidate: Score, than: Score, examples: Examples, rng: np.random.Generator
+) -> Estimate:
+    """How much higher F1 at the base rate is where it is the headline, otherwise the mean accuracy
+    of both sides, on the contexts that both were judged on.
+
+    At the base rate inactive contexts at random count alone.
+    """
+    mine, theirs = (answers_by_item(score.verdicts) for score in (candidate, than))
+    inactive = examples.inactive_held_out
+    kinds = dict(zip(inactive.starts.tolist(), inactive.quantiles.tolist(), strict=True))
+    at_base_rate = candidate.headline.endswith("at_base_rate")
+    items = [
+        item
+        for item in mine
+        if item in theirs
+        and (item.truth or not at_base_rate or kinds.get(item.context) == Negative.RANDOM)
+    ]
+    # a missing answer claims nothing, which F1 counts; it is not right either, which accuracy does
+    claims = (True,) if at_base_rate else (True, None)
+    firing = np.array([item.truth for item in items], dtype=bool)
+    said = [
+        np.array(
+            [answers[item] in ((True,) if item.truth else claims) for item in items], dtype=bool
+        )
+        for answers in (mine, theirs)
+    ]
+    share = examples.share_held_out
+
+    def metric(
+        hit: Float64[ndarray, " draw"], false: Float64[ndarray, " draw"]
+    ) -> Float64[ndarray, " draw"]:
+        if at_base_rate:
+            return rate_metrics(hit, 1 - false, false, share)["f1"]
+        return np.nanmean([hit, 1 - false], axis=0)
+
+    return paired_gain(firing, *said, metric, rng, outside=KEPT_WRONGLY)
 
 
-def interval_standard_error(estimate: Estimate) -> float:
-    return (estimate.high - estimate.low) / INTERVAL
+class JudgedContext(NamedTuple):
+    """What a verdict is about; `again` counts verdicts about the same context."""
+
+    context: int
+    truth: bool
+    again: int
+
+
+def answers_by_item(verdicts: Sequence[Verdict]) -> dict[JudgedContext, bool | None]:
+    """What was said of each thing that was judged."""
+    seen = Counter[tuple[int, bool]]()
+    found: dict[JudgedContext, bool | None] = {}
+    for verdict in verdicts:
+        about = verdict.context, verdict.truth
+        found[JudgedContext(*about, seen[about])] = verdict.answer
+        seen[about] += 1
+    return found

@@ -48,11 +48,13 @@ class CollisionPair:
     whole: bool = True  # no request was lost, so that nothing is to be asked again
 
     @property
-    def collides(self) -> bool:
+    def collides(self) -> bool | None:
         """Whether the explanations may be exchanged: the interval reaches down to what guessing
-        gets.
+        gets. None where nothing could be told.
         """
-        return self.same_words or self.told_apart.low <= GUESSING
+        if self.same_words:
+            return True
+        return None if np.isnan(self.told_apart.value) else self.told_apart.low <= GUESSING
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from gloss.pages.report_sections import Cell, Grid, Section
+from gloss.records import Estimate
 from gloss.run.reporting.run_data import RunData
 from gloss.statistics.intervals import wilson_interval
 from gloss.store.results import Row, read_rows
@@ -55,14 +56,18 @@ def collisions_section(found: RunData) -> Section | None:
 def collision_share_row(
     found: RunData, explainer: str, pairs: Sequence[Row], grouped: Sequence[Row]
 ) -> tuple[Cell, ...]:
-    """How many of an explainer's features share their explanation."""
+    """How many of an explainer's features share their explanation; not known where no pair was
+    compared.
+    """
     features = sum(method == explainer for method, _ in found.texts)
     members = [row["group"] for row in grouped if row["explained_by"] == explainer]
-    compared = sum(row["explained_by"] == explainer for row in pairs)
+    compared = sum(
+        row["explained_by"] == explainer and row["collides"] is not None for row in pairs
+    )
     return (
         explainer,
         f"{features:,}",
-        wilson_interval(len(members), features),
+        wilson_interval(len(members), features) if compared else Estimate.missing(),
         f"{compared:,}",
         f"{len(set(members)):,}",
     )

@@ -123,7 +123,7 @@ def block_table(section: Section, block: Facts | Grid | Distributions) -> Table:
 def terminal_cell(cell: Cell) -> str:
     if isinstance(cell, Estimate):
         value, interval = estimate_cells(cell)
-        return f"{value} ({interval})"
+        return value if value == interval else f"{value} ({interval})"
     return (cell.text if isinstance(cell, Link) else cell).replace("[", r"\[")
 
 

@@ -10,13 +10,9 @@ from numpy import ndarray
 
 from gloss.records import Estimate, Examples, Score
 from gloss.score.judge.calibration_items import CalibrationCounts
-from gloss.score.judge.verdict_metrics import (
-    VerdictCounts,
-    counts_by_side,
-    harmonic_f1,
-    precision_at_share,
-)
+from gloss.score.judge.verdict_metrics import VerdictCounts, counts_by_side
 from gloss.statistics.intervals import estimate_from_draws
+from gloss.statistics.rates import harmonic_f1, precision_at_share
 
 Rates = Float64[ndarray, " draw"]
 RATES = ("balanced_accuracy", "true_positive_rate", "true_negative_rate")

@@ -12,6 +12,7 @@ from gloss.records import Estimate, Examples, Explanation, Failure, Negative, Re
 from gloss.score.judge.questions import JudgeVerdicts
 from gloss.statistics.intervals import draw_rates, estimate_from_draws
 from gloss.statistics.ranking import ranking_estimates
+from gloss.statistics.rates import rate_metrics
 
 HARD = tuple(kind for kind in Negative if kind is not Negative.RANDOM)
 
@@ -181,46 +182,6 @@ def two_step_auprc(
     """
     precision = np.where(np.isfinite(rates["precision"]), rates["precision"], share)
     return rates["recall"] * precision + (1 - rates["recall"]) * share
-
-
-def rate_metrics(
-    true_positive: Float64[ndarray, " draw"],
-    true_negative: Float64[ndarray, " draw"],
-    false_positive: Float64[ndarray, " draw"],
-    share_firing: float,
-) -> dict[str, Float64[ndarray, " draw"]]:
-    """Metrics of rates, where this share of contexts fires.
-
-    Precision is not a number where nothing was claimed.
-    """
-    precision = precision_at_share(true_positive, false_positive, share_firing)
-    return {
-        "balanced_accuracy": (true_positive + true_negative) / 2,
-        "true_positive_rate": true_positive,
-        "true_negative_rate": true_negative,
-        "precision": precision,
-        "recall": true_positive,
-        "f1": harmonic_f1(precision, true_positive),
-    }
-
-
-def precision_at_share(
-    true_positive: Float64[ndarray, " draw"],
-    false_positive: Float64[ndarray, " draw"],
-    share: float,
-) -> Float64[ndarray, " draw"]:
-    """The share of claims that are right where this share of contexts fires."""
-    right, wrong = share * true_positive, (1 - share) * false_positive
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return right / (right + wrong)
-
-
-def harmonic_f1(
-    precision: Float64[ndarray, " draw"], recall: Float64[ndarray, " draw"]
-) -> Float64[ndarray, " draw"]:
-    """F1; 0 where nothing was found, be it that nothing was claimed."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(recall == 0, 0.0, 2 * precision * recall / (precision + recall))
 
 
 def too_few_contexts(explanation: Explanation, firing: int, inactive: int) -> Failure:
