@@ -1,8 +1,7 @@
 """Reads new texts as the corpus was read, one feature at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float32, Int32
@@ -14,6 +13,8 @@ from gloss.collect.site_reader import SiteReader
 from gloss.models.dictionary import Dictionary
 from gloss.store.corpus import Stretch
 
+MOST_KEPT = 2**24  # codes of texts that were read: some 200 MB
+
 
 @dataclass(frozen=True, eq=False)
 class SubjectReader:
@@ -22,6 +23,10 @@ class SubjectReader:
     forward: SiteReader
     dictionary: Dictionary
     room: int  # tokens of a sequence, the start token not among them
+    # what was read, by its tokens and the lengths of its sequences
+    kept: dict[tuple[bytes, tuple[int, ...]], CodeTriples] = field(
+        default_factory=dict[tuple[bytes, tuple[int, ...]], CodeTriples], repr=False
+    )
 
     def encode(self, text: str) -> Int32[ndarray, " token"]:
         """The text's tokens, as many as a sequence has room for."""
@@ -41,19 +46,23 @@ class SubjectReader:
             )
         values = np.zeros(sum(lengths), np.float32)
         if sequences:
-            codes = remember_codes(
-                self, np.concatenate(sequences).astype(np.int32).tobytes(), lengths
-            )
+            codes = self.codes(np.concatenate(sequences).astype(np.int32), lengths)
             its = codes.features == feature
             values[codes.positions[its]] = codes.values[its]
         return np.split(values, np.cumsum(lengths)[:-1]) if lengths else []
 
+    def codes(self, tokens: Int32[ndarray, " token"], lengths: tuple[int, ...]) -> CodeTriples:
+        """All features at every token of sequences, which are read once and kept: the same texts
+        are the contrast of all features, and a feature's own are a control of others.
+        """
+        key = tokens.tobytes(), lengths
+        if key not in self.kept:
+            stretch = Stretch(0, 0, tokens, np.array(lengths, np.int64))
+            self.kept[key] = encode_stretch(self.forward, self.dictionary, stretch)
+            while len(self.kept) > 1 and sum(map(count_codes, self.kept.values())) > MOST_KEPT:
+                self.kept.pop(next(iter(self.kept)))  # what was read first
+        return self.kept[key]
 
-@lru_cache(maxsize=4)
-def remember_codes(reading: SubjectReader, tokens: bytes, lengths: tuple[int, ...]) -> CodeTriples:
-    """All features at every token.
 
-    Kept, because the same texts are the contrast of many features.
-    """
-    stretch = Stretch(0, 0, np.frombuffer(tokens, np.int32), np.array(lengths, np.int64))
-    return encode_stretch(reading.forward, reading.dictionary, stretch)
+def count_codes(codes: CodeTriples) -> int:
+    return len(codes.values)

@@ -101,11 +101,11 @@ class Repair:
         )
         if isinstance(first, Failure):
             return ExplanationChoice(first)
-        same = int(rng.integers(2**63))  # all candidates are asked about alike
+        scorer, same = self.scorer, int(rng.integers(2**63))  # all are asked about alike
 
         def scored(explanation: Explanation) -> Conversation[list[ExplanationCandidate]]:
             own = np.random.default_rng(same)
-            return (yield from score_candidates([explanation], self.scorer, evidence, own))
+            return (yield from score_candidates([explanation], scorer, evidence, own))
 
         candidates = yield from scored(first)
         [best] = candidates
@@ -242,12 +242,12 @@ def headline_gain(
     # a missing answer claims nothing, which F1 counts; it is not right either, which accuracy does
     claims = (True,) if at_base_rate else (True, None)
     firing = np.array([item.truth for item in items], dtype=bool)
-    said = [
+    revised, current = (
         np.array(
             [answers[item] in ((True,) if item.truth else claims) for item in items], dtype=bool
         )
         for answers in (mine, theirs)
-    ]
+    )
     share = examples.share_held_out
 
     def metric(
@@ -257,7 +257,7 @@ def headline_gain(
             return rate_metrics(hit, 1 - false, false, share)["f1"]
         return np.nanmean([hit, 1 - false], axis=0)
 
-    return paired_gain(firing, *said, metric, rng, outside=KEPT_WRONGLY)
+    return paired_gain(firing, revised, current, metric, rng, outside=KEPT_WRONGLY)
 
 
 class JudgedContext(NamedTuple):
