@@ -138,7 +138,8 @@ READERS = {
     },
     "intervene": {field.name: ("intervene",) for field in fields(InterventionSettings)},
     "attribute": {field.name: ("attribute",) for field in fields(TokenAttributionSettings)},
-    "collisions": dict.fromkeys(("by", "nearest", "trials", "contexts_each"), ("collisions",)),
+    "collisions": dict.fromkeys(("by", "nearest", "trials", "contexts_each"), ("collisions",))
+    | {"chat": NOBODY},
     "judge": {"calibration_items": JUDGED, "rules": JUDGED, "packing": PACKED},
     "browse": {"wrong": NOBODY},
     "controls": dict.fromkeys(
@@ -176,6 +177,7 @@ OTHER = {
     "intervene.kl": [0.3],
     "intervene.reach": "last",
     "collisions.by": "rules",
+    "collisions.chat": "",
     "chat.model": "embedded",
     "chat.base_url": "http://localhost:9/v1",
     "chat.api_key_env": "ANOTHER_KEY",

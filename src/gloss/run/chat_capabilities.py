@@ -3,7 +3,7 @@ anything is spent.
 """
 
 import os
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
@@ -17,16 +17,18 @@ from gloss.models.chat_models.connection import key_use_sentence
 from gloss.models.chat_models.manner import Manner
 from gloss.models.local_chat import LocalChat
 from gloss.records import Ability, needs_of
+from gloss.run.chat_tables import ChatTable
 from gloss.run.dependencies import embedded_folder
-from gloss.run.experiment import EMBEDDED, Experiment, SettingsTable, chat_settings, stage_name
+from gloss.run.experiment import EMBEDDED, Experiment, stage_name
 from gloss.run.keys import weights_hash
-from gloss.run.methods import build_method
+from gloss.run.methods import SettingsMapping, build_method
 from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import print_notes
 from gloss.store.atomic import write_bytes
 from gloss.store.sealed_json import read_sealed_json, seal_json
 
-CAPABILITIES_FILE, LEDGER = "capabilities.json", "answers.sqlite"
+CAPABILITIES, LEDGER = "capabilities", "answers.sqlite"
+NeededAbilities = tuple[str, tuple[Ability, ...]]  # a step, and what it needs
 CONTROL = "control.json"  # in the folder of a run that is a control of another
 # of [chat]: what the findings are about
 IDENTIFYING_SETTINGS = ("backend", "model", "revision", "base_url", "extra", "weights")
@@ -37,25 +39,28 @@ def require_capabilities(run: OpenedRun, steps: Container[str]) -> None:
 
     Raises BadSettings, Mismatch.
     """
-    stages = [
-        (stage, needs)
-        for stage, needs in abilities_by_stage(run.experiment)
-        if stage in steps and not is_method_finished(run, stage)
-    ]
-    if not run.experiment.chat or not stages:
-        return
-    found = known_capabilities(run)
+    for chat, stages in abilities_by_chat(run.experiment):
+        wanted = [
+            (stage, needs)
+            for stage, needs in stages
+            if stage in steps and not is_method_finished(run, stage)
+        ]
+        if wanted:
+            require_abilities(run, chat, wanted)
+
+
+def require_abilities(run: OpenedRun, chat: ChatTable, stages: Sequence[NeededAbilities]) -> None:
+    """Refuse what one language model cannot do for these steps. Raises BadSettings, Mismatch."""
+    found = known_capabilities(run, chat)
     if (
         found is None
         or (found.weights and not found.weights.agrees)
         or missing_abilities(found, stages)
     ):
-        found = try_out_model(run)  # servers are mended
+        found = try_out_model(run, chat)  # servers are mended
     if lacks := missing_abilities(found, stages):
         stage, what = lacks[0]
-        raise BadSettings(
-            f"{stage} cannot be had of {chat_label(run.experiment.chat)}, which {what}"
-        )
+        raise BadSettings(f"{stage} cannot be had of {chat_label(chat)}, which {what}")
 
 
 def is_method_finished(run: OpenedRun, stage: str) -> bool:
@@ -65,18 +70,19 @@ def is_method_finished(run: OpenedRun, stage: str) -> bool:
     )
 
 
-def abilities_by_stage(experiment: Experiment) -> list[tuple[str, tuple[Ability, ...]]]:
-    """The methods that ask, each with what it needs."""
-    found = (
-        (stage_name(verb, settings), needs_of(build_method(verb, settings)).asks)
-        for verb in ("explain", "score")
-        for settings in experiment.methods(verb)
-    )
-    return [(stage, asks) for stage, asks in found if asks]
+def abilities_by_chat(experiment: Experiment) -> list[tuple[ChatTable, list[NeededAbilities]]]:
+    """Every language model with the methods that ask it, each with what it needs."""
+    found: dict[str, list[NeededAbilities]] = {name: [] for name in experiment.chats}
+    for verb in ("explain", "score"):
+        for settings in experiment.methods(verb):
+            asks = needs_of(build_method(verb, settings)).asks
+            if asks and (chat := experiment.chat_of(settings)):
+                found[chat.name].append((stage_name(verb, settings), asks))
+    return [(experiment.chats[name], stages) for name, stages in found.items()]
 
 
 def missing_abilities(
-    found: Capabilities, stages: Iterable[tuple[str, tuple[Ability, ...]]]
+    found: Capabilities, stages: Iterable[NeededAbilities]
 ) -> list[tuple[str, str]]:
     """The methods that cannot be had, each with the reason."""
     return [
@@ -87,53 +93,56 @@ def missing_abilities(
     ]
 
 
-def known_capabilities(run: OpenedRun) -> Capabilities | None:
-    """What was found of the run's language model; None where it was not tried out, or the settings
-    are others.
+def capabilities_path(run: OpenedRun, chat: ChatTable) -> Path:
+    """Where it rests what a language model of a run can do."""
+    return run.folder / f"{'-'.join(filter(None, (CAPABILITIES, chat.name)))}.json"
+
+
+def known_capabilities(run: OpenedRun, chat: ChatTable) -> Capabilities | None:
+    """What was found of a language model of the run; None where it was not tried out, or the
+    settings are others.
     """
     try:
-        kept = read_sealed_json(run.folder / CAPABILITIES_FILE)
+        kept = read_sealed_json(capabilities_path(run, chat))
     except Damaged:  # or not there
         return None
     return (
         capabilities_from_json(kept["found"])
-        if kept.get("of") == chat_identity(run.experiment.chat)
+        if kept.get("of") == chat_identity(chat.settings)
         else None
     )
 
 
-def try_out_model(run: OpenedRun) -> Capabilities:
+def try_out_model(run: OpenedRun, chat: ChatTable) -> Capabilities:
     """What the language model is seen to do, kept beside the results.
 
     Raises Mismatch where it has not the weights it should.
     """
-    chat = run.experiment.chat
     model = chat_model(chat)
     if isinstance(model, LocalChat):
         found = model.capabilities()
     else:
         print_key_use(model.base_url, model.api_key_env)
-        forward = (
-            chat_model({"backend": "transformers", "model": chat["weights"]})
-            if chat.get("weights")
-            else None
+        weights = chat.settings.get("weights")
+        forward = weights and chat_model(
+            ChatTable(chat.name, {"backend": "transformers", "model": weights})
         )
         compared = forward.own_text if isinstance(forward, LocalChat) else None
         found = model.capabilities(run.generator("probe"), compared, ledger_path(run.folder))
-    save_capabilities(run, found)
+    save_capabilities(run, chat, found)
     if found.weights is not None and not found.weights.agrees:
         raise Mismatch(
-            f"{chat_label(chat)} gives other log-probabilities than the weights in"
-            f" {chat['weights']}, {found.weights.median:.2g} nats a token apart; name the weights"
+            f"{chat_label(chat)} gives other log-probabilities than the weights in {weights},"
+            f" {found.weights.median:.2g} nats a token apart; name the weights"
             " that it serves, or leave weights out"
         )
     return found
 
 
-def save_capabilities(run: OpenedRun, found: Capabilities) -> None:
+def save_capabilities(run: OpenedRun, chat: ChatTable, found: Capabilities) -> None:
     """Remember what was found beside the results."""
-    kept = {"of": chat_identity(run.experiment.chat), "found": asdict(found)}
-    write_bytes(run.folder / CAPABILITIES_FILE, seal_json(kept))
+    kept = {"of": chat_identity(chat.settings), "found": asdict(found)}
+    write_bytes(capabilities_path(run, chat), seal_json(kept))
 
 
 def ledger_path(folder: Path) -> Path:
@@ -160,7 +169,7 @@ def capabilities_from_json(kept: Mapping[str, Any]) -> Capabilities:
     )
 
 
-def chat_identity(chat: SettingsTable) -> SettingsTable:
+def chat_identity(chat: SettingsMapping) -> dict[str, Any]:
     """Which language model it is; weights that are files count by content."""
     files = ("model", "weights") if chat.get("backend") == "transformers" else ("weights",)
     here = [
@@ -175,17 +184,19 @@ def chat_identity(chat: SettingsTable) -> SettingsTable:
     }
 
 
-def chat_label(chat: SettingsTable) -> str:
+def chat_label(chat: ChatTable) -> str:
     """The language model in words."""
-    model = chat_settings(chat)
+    model = chat.build()
     return f"{model.model!r} " + (
         f"at {model.base_url}" if isinstance(model, Chat) else "in this process"
     )
 
 
-def chat_model(chat: SettingsTable) -> Chat | LocalChat:
-    """What answers, with the folder of its weights where they are the embedded ones."""
-    found = chat_settings(chat)
+def chat_model(chat: ChatTable, room: SettingsMapping | None = None) -> Chat | LocalChat:
+    """What answers, with the folder of its weights where they are the embedded ones, and with the
+    `room` that a method gives its answers.
+    """
+    found = chat.build(room)
     if isinstance(found, LocalChat) and found.model == EMBEDDED:
         return replace(found, model=str(embedded_folder("subject")))
     return found

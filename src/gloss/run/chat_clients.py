@@ -20,6 +20,7 @@ from gloss.run.chat_capabilities import (
     print_key_use,
     save_capabilities,
 )
+from gloss.run.chat_tables import ChatTable
 from gloss.run.methods import ROOM, SettingsMapping
 from gloss.run.opened_run import OpenedRun
 
@@ -57,12 +58,9 @@ class EndpointClient:
     Every answer is kept in the run's ledger, so that none is paid for twice.
     """
 
-    def __init__(self, run: OpenedRun, settings: SettingsMapping) -> None:
-        self.opened = run
-        self.chat = replace(
-            chat_model(run.experiment.chat),
-            **{name: settings[name] for name in ROOM if name in settings},
-        )
+    def __init__(self, run: OpenedRun, table: ChatTable, settings: SettingsMapping) -> None:
+        self.opened, self.table = run, table
+        self.chat = chat_model(table, {name: settings[name] for name in ROOM if name in settings})
         self.usage = Usage()  # of all conversations so far
         self.account = self.chat.account if isinstance(self.chat, Chat) else None
 
@@ -93,7 +91,7 @@ class EndpointClient:
     ) -> list[T]:
         """Have an endpoint answer, and remember what it teaches of how it wants to be asked."""
         print_key_use(chat.base_url, chat.api_key_env)
-        known, account = known_capabilities(self.opened), self.account
+        known, account = known_capabilities(self.opened, self.table), self.account
         try:
             return chat.run(
                 conversations,
@@ -109,7 +107,7 @@ class EndpointClient:
                 and account is not None
                 and account.manner not in (known.manner, Manner())
             ):
-                save_capabilities(self.opened, replace(known, manner=account.manner))
+                save_capabilities(self.opened, self.table, replace(known, manner=account.manner))
 
     def __str__(self) -> str:
         """What was asked and spent, in one line."""

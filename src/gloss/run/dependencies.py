@@ -13,6 +13,7 @@ from gloss.records import needs_of
 from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings
 from gloss.run.keys import code_hash, model_hash, result_key, source_hash, weights_hash
 from gloss.run.methods import (
+    ROOM,
     SettingsMapping,
     installed_methods,
     method_asks,
@@ -57,43 +58,42 @@ def method_reads(
     """
     needs = method_needs(verb, settings)
     causes = {"intervene": needs.effects, "attribute": needs.token_attributions}
-    packings = [f"packing.{name}" for name in open_packings(verb, settings)]
+    packings = [packing_step(asked, name, settings) for name in open_packings(verb, settings)]
     wanted = [*(stage for stage, reads_it in causes.items() if reads_it), *packings]
     return [name for name in wanted if name in before]
 
 
 def method_content(asked: Experiment, verb: str, settings: SettingsMapping) -> list[Any]:
-    """What the results of a method depend on: its settings, who answers it, its content."""
-    return [settings, answer_dependencies(asked, verb, settings), code_and_weights(verb, settings)]
+    """What the results of a method depend on: its settings, who answers it, its content.
+
+    What a language model is called in the experiment is no part of that.
+    """
+    own = {name: value for name, value in settings.items() if name != "chat"}
+    return [own, answer_dependencies(asked, verb, settings), code_and_weights(verb, settings)]
 
 
 def answer_dependencies(asked: Experiment, verb: str, settings: SettingsMapping) -> list[object]:
     """What the answers of a method that asks a language model depend on besides its settings: the
-    model and the prompts.
+    model and the prompts, its parts' included, which ask the same model.
     """
     name = settings["method"]
     if not method_asks(verb, settings):
         return []
+    found = asked.chat_of(settings)
+    chat = found.settings if found else {}
     point = installed_methods(verb)[name]
-    here = asked.chat.get("backend") == "transformers"
-    weights = model_content(asked.chat["model"], asked.chat.get("revision", "")) if here else ""
+    here = chat.get("backend") == "transformers"
+    weights = model_content(chat["model"], chat.get("revision", "")) if here else ""
     return [
-        *(
-            asked.chat.get(setting)
-            for setting in ("model", "revision", "base_url", "extra", "dtype")
-        ),
-        *(
-            {name: asked.chat[name]}
-            for name in ("answer_tokens", "thinking_tokens")
-            if name in asked.chat
-        ),
+        *(chat.get(setting) for setting in ("model", "revision", "base_url", "extra", "dtype")),
+        *({name: chat[name]} for name in ROOM if name in chat),
         weights,
         code_hash(point),
         asked_prompt(verb, settings),
         *(
             each
             for _, of, table in wrapped_methods(load_installed(point), settings)
-            for each in answer_dependencies(asked, of, dict(table))
+            for each in answer_dependencies(asked, of, asking_the_same(settings, table))
         ),
     ]
 
@@ -129,12 +129,32 @@ def code_and_weights(verb: str, settings: SettingsMapping) -> list[str]:
     ]
 
 
-def experiment_packings(asked: Experiment) -> list[str]:
-    """The methods of an experiment whose packing is left to the run."""
-    tables = [
-        (verb, settings) for verb in ("explain", "score") for settings in getattr(asked, verb)
-    ]
-    return sorted({name for verb, settings in tables for name in open_packings(verb, settings)})
+def asking_the_same(settings: SettingsMapping, part: SettingsMapping) -> SettingsMapping:
+    """The settings of a part of a method, with the language model that the whole of it asks."""
+    return dict(part) | {name: settings[name] for name in ("chat",) if name in settings}
+
+
+def experiment_packings(asked: Experiment) -> dict[str, SettingsMapping]:
+    """What an experiment leaves it to the run to measure the packing of: a method and the language
+    model that it asks, by the name of the step.
+    """
+    found: dict[str, SettingsMapping] = {}
+    for verb in ("explain", "score"):
+        for settings in asked.methods(verb):
+            for name in open_packings(verb, settings):
+                step = packing_step(asked, name, settings)
+                found[step] = asking_the_same(settings, {"method": name})
+    return dict(sorted(found.items()))
+
+
+def packing_step(asked: Experiment, method: str, settings: SettingsMapping) -> str:
+    """The step that measures how a method is asked about several contexts, for the language model
+    of these settings: as in `packing.detection`, or `packing.detection.small` where several are
+    there.
+    """
+    chat = asked.chat_of(settings)
+    name = chat.name if chat and len(asked.chats) > 1 else ""
+    return ".".join(filter(None, ("packing", method, name)))
 
 
 def model_content(source: str, revision: str = "") -> str:

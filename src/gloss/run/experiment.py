@@ -23,6 +23,7 @@ from gloss.models.model_settings import (
     require_massive_multiple,
 )
 from gloss.records import needs_of
+from gloss.run.chat_tables import ChatTable, chat_tables, check_chats, choose_chat
 from gloss.run.methods import (
     Checks,
     SettingsMapping,
@@ -30,14 +31,13 @@ from gloss.run.methods import (
     build_method,
     installed_methods,
     load_stage,
+    method_asks,
     require_kind,
     require_usable_numbers,
     suggestion,
 )
 
 if TYPE_CHECKING:
-    from gloss.models.chat_models.client import Chat
-    from gloss.models.local_chat import LocalChat
     from gloss.sample.examples import SamplingSettings
 
 TRAINED, RANDOM = "trained", "random"  # weights of a subject
@@ -347,7 +347,14 @@ class Experiment:
                     f" {min(twice) + '-again'!r}"
                 )
         self.sampling  # noqa: B018 refuses what it cannot be
-        chat_settings(self.chat)
+        check_chats(self.chat)
+        for name in self.chats:
+            if name:
+                require_folder_name(name, f"[chat.{name}]")
+        for verb in ("explain", "score"):
+            for settings in self.methods(verb):
+                if method_asks(verb, settings):
+                    self.chat_of(settings, f"[{verb}] {method_label(settings)}")
         if len(self.sample) != 1:
             raise BadSettings(
                 f"[sample] must be one table, got {len(self.sample)}: each run draws its contexts"
@@ -390,6 +397,25 @@ class Experiment:
         experiment says nothing of it.
         """
         return next((one for one in self.stages.values() if isinstance(one, kind)), None) or kind()
+
+    @property
+    def chats(self) -> dict[str, ChatTable]:
+        """The language models, by name. Raises BadSettings."""
+        return chat_tables(self.chat)
+
+    def chat_of(self, settings: SettingsMapping, where: str = "a method") -> ChatTable | None:
+        """The language model that a method with these settings asks; None where there is none.
+
+        Raises BadSettings where they do not say which of several.
+        """
+        return choose_chat(self.chats, settings, where)
+
+    @property
+    def devices(self) -> set[str]:
+        """Where the subject, and language models of this process, are to run."""
+        here = (chat.settings for chat in self.chats.values())
+        local = (each for each in here if each.get("backend") == "transformers")
+        return {self.subject.device, *(str(each.get("device", AUTO)) for each in local)}
 
     @property
     def sampling(self) -> "SamplingSettings":
@@ -461,27 +487,6 @@ def method_label(settings: SettingsMapping) -> str:
     method.
     """
     return str(settings.get("name", settings["method"]))
-
-
-def chat_settings(chat: SettingsTable) -> "Chat | LocalChat":
-    """The language model of a [chat] table; `prices` is a table of its own. Raises BadSettings."""
-    from gloss.models.chat_models.client import Chat
-    from gloss.models.chat_models.prices import Prices
-    from gloss.models.local_chat import LocalChat
-
-    backends: dict[str, type] = {"endpoint": Chat, "transformers": LocalChat}
-    given = dict(chat)
-    backend = given.pop("backend", "endpoint")
-    if not isinstance(backend, str) or backend not in backends:
-        raise BadSettings(f"[chat] has no backend {backend!r}{suggestion(str(backend), backends)}")
-    if "weights" in given and backend == "endpoint":
-        require_kind(given.pop("weights"), "", "[chat].weights")
-    if "prices" in given:
-        require_kind(given["prices"], {}, "[chat.prices]")
-        for name, price in given["prices"].items():
-            require_kind(price, 0.0, f"[chat.prices].{name}")
-        given["prices"] = build_dataclass(Prices, given["prices"], "[chat.prices]")
-    return build_dataclass(backends[backend], given, "[chat]")
 
 
 def with_precision(asked: Experiment, precision: float) -> Experiment:

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 
 from gloss.records import Estimate, Verdict
+from gloss.run.dependencies import packing_step
 from gloss.run.experiment import method_label, stage_name
 from gloss.run.methods import SettingsMapping
 from gloss.run.opened_run import OpenedRun
@@ -51,7 +52,7 @@ def judge_beats_chance(run: OpenedRun, settings: SettingsMapping) -> bool | None
     """Whether the judge was seen to tell right from wrong on contexts of known truth; None where
     that was not measured.
     """
-    stage = f"packing.{settings['method']}"
+    stage = packing_step(run.experiment, settings["method"], settings)
     if stage not in run.keys or not run.part(stage, 0).is_done:
         return None
     return run.part(stage, 0).note().get("tells")

@@ -19,6 +19,7 @@ SettingsMapping = Mapping[str, Any]
 Checks = Mapping[str, Callable[[object], None]]
 # settings of every method that asks: how long its answers may be
 ROOM = ("answer_tokens", "thinking_tokens")
+OF_ASKING = (*ROOM, "chat")  # and which language model it asks
 
 LARGEST = 2**53  # from here on floats skip whole numbers; nothing that is counted comes near
 
@@ -30,7 +31,7 @@ def build_method(verb: str, settings: Mapping[str, Any]) -> Any:
     """
     chosen = dict(settings)
     chosen.pop("name", None)  # what the run calls it; no setting of the method
-    room = {setting: chosen.pop(setting) for setting in ROOM if setting in chosen}
+    asking = {setting: chosen.pop(setting) for setting in OF_ASKING if setting in chosen}
     name = chosen.pop("method")
     found = installed_methods(verb)
     if not isinstance(name, str) or name not in found:
@@ -39,13 +40,13 @@ def build_method(verb: str, settings: Mapping[str, Any]) -> Any:
     made = {
         part: build_method(of, table)
         for part, of, table in wrapped_methods(kind, chosen)
-        if not any(setting in table for setting in ROOM)
+        if not any(setting in table for setting in OF_ASKING)
     }
     if missing := next(
         (part for part, _, _ in wrapped_methods(kind, chosen) if part not in made), None
     ):
         raise BadSettings(
-            f"{where}.{missing} has {' or '.join(ROOM)}; set it for the whole method, beside"
+            f"{where}.{missing} has {' or '.join(OF_ASKING)}; set it for the whole method, beside"
             f" {missing}"
         )
     built = build_dataclass(kind, chosen | made, where)
@@ -55,9 +56,10 @@ def build_method(verb: str, settings: Mapping[str, Any]) -> Any:
         raise BadSettings(f"{where}: {problem}") from problem
     if missing := next((each for each in needs.files if not getattr(built, each)), None):
         raise BadSettings(f'{where} reads a file; name it, as in {missing} = "FILE"')
-    if room and not needs.asks:
-        raise BadSettings(f"{where} asks no language model; leave {min(room)} out")
-    for setting, tokens in room.items():
+    if asking and not needs.asks:
+        raise BadSettings(f"{where} asks no language model; leave {min(asking)} out")
+    require_kind(asking.pop("chat", ""), "", f"{where}.chat")
+    for setting, tokens in asking.items():
         require_kind(tokens, 0, f"{where}.{setting}")
         if tokens < 0:
             raise BadSettings(f"{where}.{setting} is {tokens}, wants 0 or more")

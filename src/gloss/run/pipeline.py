@@ -105,7 +105,7 @@ def check_devices(experiment: Experiment) -> None:
 
     The CPU is, which spares a run that reads no weights the import of torch.
     """
-    if {experiment.subject.device, experiment.chat.get("device", AUTO)} - {AUTO, "cpu"}:
+    if experiment.devices - {AUTO, "cpu"}:
         from gloss.run.subject_loading import require_devices
 
         require_devices(experiment)
@@ -210,12 +210,11 @@ def print_client_usage(client: ChatClient) -> None:
 
 
 def chat_client(run: OpenedRun, settings: SettingsMapping = MappingProxyType({})) -> ChatClient:
-    """The language model of the experiment, where it names one, with the room that a method gives
-    it.
+    """The language model of the experiment that a method asks, with the room that it gives it;
+    nobody where there is none.
     """
-    if not run.experiment.chat:
-        return NoClient()
-    return EndpointClient(run, settings)
+    chat = run.experiment.chat_of(settings)
+    return EndpointClient(run, chat, settings) if chat else NoClient()
 
 
 def write_and_print_report(

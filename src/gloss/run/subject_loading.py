@@ -55,6 +55,5 @@ def require_devices(experiment: Experiment) -> None:
     """Raises BadSettings for a device of the subject, or of a language model in this process, that
     is not there.
     """
-    chat = experiment.chat if experiment.chat.get("backend") == "transformers" else {}
-    for name in (experiment.subject.device, str(chat.get("device", AUTO))):
+    for name in sorted(experiment.devices):
         resolve_device(name)

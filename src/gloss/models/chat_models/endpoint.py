@@ -42,6 +42,8 @@ class Endpoint:
     max_cost: float = 0.0  # of the whole run, by `prices`; 0 for any sum
     # the share of answers that cannot be read at which the run stops; 1 for never
     most_unreadable: float = 0.5
+    # tells its answers from those of another server whose model has the same name
+    ledger_name: str = ""
 
     def __post_init__(self) -> None:
         if not is_http_address(self.base_url):
@@ -87,6 +89,11 @@ class Endpoint:
             raise BadSettings(
                 "extra asks for a stream, and answers are read whole; leave stream out"
             )
+
+    @property
+    def known_as(self) -> str:
+        """What the model is called where its answers are kept."""
+        return f"{self.model} at {self.ledger_name}" if self.ledger_name else self.model
 
     @property
     def account(self) -> EndpointAccount:
@@ -154,6 +161,7 @@ class Endpoint:
         return request_key(
             {name: value for name, value in plain.items() if not (limited and name == MAX_TOKENS)}
             | dict(self.extra)
+            | ({"ledger": self.ledger_name} if self.ledger_name else {})
         )
 
 

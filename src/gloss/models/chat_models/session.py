@@ -160,7 +160,7 @@ class Session:
     def keep(self, prompt: Prompt, key: str, room: int, answer: Answer) -> Answer:
         """Keep an answer before anything else sees it; what it is worth to the prompt."""
         answer = self.complete(prompt, answer)
-        if not self.ledger.keep(key, self.chat.model, answer, room):
+        if not self.ledger.keep(key, self.chat.known_as, answer, room):
             self.unanswered[key] = answer
         self.count(prompt, answer)
         return answer

@@ -5,6 +5,7 @@ asked.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from math import isnan, nan
 from typing import Any
 
 from rich.table import Table as Printed
@@ -16,9 +17,11 @@ from gloss.models.chat_models.prices import CostEstimate, estimate_cost
 from gloss.models.chat_models.prompts import Conversation, Prompt
 from gloss.records import Examples, Explanation, Failure, FeatureId, needs_of
 from gloss.run.chat_capabilities import known_capabilities
+from gloss.run.chat_tables import ChatTable
 from gloss.run.control_runs import wanted_controls
+from gloss.run.dependencies import experiment_packings
 from gloss.run.execute.feature_errors import FeatureGuard
-from gloss.run.experiment import Experiment, chat_settings, method_label, stage_name
+from gloss.run.experiment import Experiment, method_label, stage_name
 from gloss.run.methods import ROOM, SettingsMapping, build_method, method_asks
 from gloss.run.opened_run import OpenedRun, stored_examples
 from gloss.run.pipeline import run_until
@@ -42,7 +45,6 @@ CostRow = list[float]
 def print_cost_estimate(experiment: Experiment) -> None:
     """Collect and sample, which is local and free, then print what each method would ask."""
     run = run_until(experiment, "sample")
-    prices = chat_settings(experiment.chat).prices
     guard = FeatureGuard(run, "cost", 0, size=len(run.features))
     rows = method_costs(run, guard)
     rows |= (
@@ -59,27 +61,28 @@ def print_cost_estimate(experiment: Experiment) -> None:
         "money at most",
         title="what this run would ask",
     )
-    priced = prices.money(1, 1) is not None
     for name, row in rows.items():
-        table.add_row(name, *(cost_cells(row, priced=priced) if any(row) else ("0", "0", "0", "0")))
+        table.add_row(name, *(cost_cells(row) if any(row) else ("0", "0", "0", "0")))
     table.add_row(
         "all",
-        *cost_cells([sum(column) for column in zip(*rows.values(), strict=True)], priced=priced),
+        *cost_cells([sum(column) for column in zip(*rows.values(), strict=True)]),
         style="bold",
     )
     out.print(table)
-    for name in (stage.partition(".")[2] for stage in run.stages("packing")):
-        out.print(packing_assumption(run, name), highlight=False)
+    for stage in run.stages("packing"):
+        out.print(packing_assumption(run, stage), highlight=False)
     out.print(
         "Tokens are counted as a quarter of the characters. Answers that a ledger holds already"
         " cost nothing.",
         highlight=False,
     )
-    if known_capabilities(run) is None and experiment.chat:
-        out.print(
-            "Whether the model thinks before it answers is not known yet; gloss probe finds out.",
-            highlight=False,
-        )
+    for chat in experiment.chats.values():
+        if known_capabilities(run, chat) is None:
+            out.print(
+                f"Whether {chat.settings.get('model', 'the model')} thinks before it answers is not"
+                " known yet; gloss probe finds out.",
+                highlight=False,
+            )
     print_notes(*guard.summary_lines())
 
 
@@ -101,9 +104,10 @@ def method_costs(run: OpenedRun, guard: FeatureGuard) -> dict[str, CostRow]:
 
 def packing_costs(run: OpenedRun) -> dict[str, CostRow]:
     """What is asked to find out how many contexts a judge can bear in a request."""
+    measured = experiment_packings(run.experiment)
     return {
         stage: cost_row(
-            conversation_cost(run, {}, packing_conversations(run, stage.partition(".")[2]))
+            conversation_cost(run, measured[stage], packing_conversations(run, measured[stage]))
         )
         for stage in run.stages("packing")
     }
@@ -131,7 +135,8 @@ def collision_costs(run: OpenedRun, guard: FeatureGuard) -> dict[str, CostRow]:
     """What a judge of near features is asked, if each were explained by each explainer in words of
     its own.
     """
-    if run.experiment.settings(CollisionSettings).by != JUDGE:
+    asked = run.experiment.settings(CollisionSettings)
+    if asked.by != JUDGE:
         return {}
     finder = CollisionFinder(Job(run, Step(CollisionsStage())))
     found = {feature: typical_explanation(feature) for feature in run.features}
@@ -140,7 +145,7 @@ def collision_costs(run: OpenedRun, guard: FeatureGuard) -> dict[str, CostRow]:
         for shard in range(min(SAMPLED_SHARDS, run.shards))
         for conversation in finder.foreseen(found, shard, guard)
     )
-    row = scale_to_run(run, conversation_cost(run, {}, conversations))
+    row = scale_to_run(run, conversation_cost(run, {"chat": asked.chat}, conversations))
     return {"collisions": [number * len(run.experiment.explain) for number in row]}
 
 
@@ -159,10 +164,9 @@ def conversation_cost(
     """What conversations open with, and how long their answers may be with the room that a method
     gives them.
     """
-    chat = chat_settings(
-        run.experiment.chat | {name: settings[name] for name in ROOM if name in settings}
-    )
-    known = known_capabilities(run)
+    table = run.experiment.chat_of(settings) or ChatTable("", {})
+    chat = table.build({name: settings[name] for name in ROOM if name in settings})
+    known = known_capabilities(run, table)
     manner = known.manner if known else Manner()
 
     def room(prompt: Prompt) -> int:
@@ -178,9 +182,10 @@ def typical_explanation(feature: FeatureId, more: str = "") -> Explanation:
     return Explanation(feature, f"{TYPICAL} ({feature.index}{more})", "cost")
 
 
-def packing_assumption(run: OpenedRun, name: str) -> str:
+def packing_assumption(run: OpenedRun, stage: str) -> str:
     """By which packing a method's scores are counted."""
-    if found := measured_packing(run, name):
+    name = stage.partition(".")[2]
+    if found := measured_packing(run, stage):
         return f"{name} is counted by the packing that was measured: {found}."
     return (
         f"{name} is counted at {MOST_CONTEXTS} contexts a request; a judge who is found not to bear"
@@ -275,12 +280,13 @@ def cost_row(cost: CostEstimate) -> CostRow:
         cost.requests,
         cost.prompt_tokens,
         cost.completion_tokens_at_most,
-        cost.money_at_most or 0.0,
+        # nobody knows what the language model costs
+        nan if cost.money_at_most is None and cost.requests else cost.money_at_most or 0.0,
     ]
 
 
-def cost_cells(row: CostRow, *, priced: bool) -> list[str]:
+def cost_cells(row: CostRow) -> list[str]:
     return [
         *(f"{number:,.0f}" for number in row[:3]),
-        f"{row[3]:,.2f}" if priced else "unknown: set [chat.prices]",
+        "unknown: set [chat.prices]" if isnan(row[3]) else f"{row[3]:,.2f}",
     ]

@@ -1,17 +1,19 @@
 """What a language model can do, found out by asking it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.markup import escape
 from rich.table import Table as Printed
 from rich.text import Text
 
 from gloss.errors import BadSettings
-from gloss.models.chat_models.capabilities import Agreement
+from gloss.models.chat_models.capabilities import Agreement, Capabilities
 from gloss.models.chat_models.manner import Manner
 from gloss.records.needs import Ability
-from gloss.run.chat_capabilities import abilities_by_stage, try_out_model
-from gloss.run.experiment import Experiment, SettingsTable
+from gloss.run.chat_capabilities import abilities_by_chat, try_out_model
+from gloss.run.chat_tables import ChatTable
+from gloss.run.experiment import Experiment
+from gloss.run.methods import SettingsMapping
 from gloss.run.planning import plan_run
 from gloss.run.progress import out
 
@@ -23,7 +25,7 @@ ABILITY_WORDS: Mapping[Ability, str] = {
 
 
 def print_capabilities(experiment: Experiment) -> None:
-    """Try the language model out anew, keep what was found, and print it beside the methods that
+    """Try every language model out anew, keep what was found, and print it beside the methods that
     need it.
     """
     if not experiment.chat:
@@ -31,12 +33,18 @@ def print_capabilities(experiment: Experiment) -> None:
             'the experiment names no language model; add [chat] with base_url and model = "..."'
         )
     run = plan_run(experiment)
-    found = try_out_model(run)
-    table = Printed(
-        "capability", "found", "needed by", title=Text(str(experiment.chat.get("model")))
-    )
+    for chat, stages in abilities_by_chat(experiment):
+        out.print(capability_table(chat, stages, try_out_model(run, chat)))
+
+
+def capability_table(
+    chat: ChatTable, stages: Sequence[tuple[str, Sequence[Ability]]], found: Capabilities
+) -> Printed:
+    """What one language model was found to do, beside the methods that ask it."""
+    title = " ".join(filter(None, (chat.name, str(chat.settings.get("model")))))
+    table = Printed("capability", "found", "needed by", title=Text(title))
     for need, words in ABILITY_WORDS.items():
-        users = ", ".join(stage for stage, needs in abilities_by_stage(experiment) if need in needs)
+        users = ", ".join(stage for stage, needs in stages if need in needs)
         how = (
             f"yes, by {found.own_text.form}"
             if need is Ability.OWN_TEXT and found.own_text.form
@@ -50,9 +58,9 @@ def print_capabilities(experiment: Experiment) -> None:
     table.add_row("thinks before it answers", "yes" if found.manner.thinks else "no", "")
     table.add_row("is asked otherwise than others", manner_differences(found.manner), "")
     table.add_row(
-        "agrees with the weights that are here", agreement_words(experiment.chat, found.weights), ""
+        "agrees with the weights that are here", agreement_words(chat.settings, found.weights), ""
     )
-    out.print(table)
+    return table
 
 
 def manner_differences(manner: Manner) -> str:
@@ -71,7 +79,7 @@ def manner_differences(manner: Manner) -> str:
     return "; ".join(words for words, holds in told.items() if holds) or "no"
 
 
-def agreement_words(chat: SettingsTable, found: Agreement | None) -> str:
+def agreement_words(chat: SettingsMapping, found: Agreement | None) -> str:
     """The comparison with weights in words."""
     if "weights" not in chat:
         return escape("not asked: name them in [chat] weights")

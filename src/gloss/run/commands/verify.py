@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gloss.errors import Damaged
 from gloss.pages.page_folder import MARK
-from gloss.run.chat_capabilities import CAPABILITIES_FILE, CONTROL, LEDGER
+from gloss.run.chat_capabilities import CAPABILITIES, CONTROL, LEDGER
 from gloss.run.damage import find_damage
 from gloss.run.execute.stage_times import TIMES
 from gloss.run.plan import RESOLVED, SUBJECT_RECORD
@@ -74,7 +74,7 @@ def damage_beside_stages(run: Path) -> Iterator[tuple[Path, str]]:
     """What is damaged of the files that no stage's marker vouches for. Pages are one thing."""
     for path in (
         run / RESOLVED,
-        run / CAPABILITIES_FILE,
+        *run.glob(f"{CAPABILITIES}*.json"),
         run / CONTROL,
         *run.glob(f"decompose/*/{SUBJECT_RECORD}"),
     ):

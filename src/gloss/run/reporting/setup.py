@@ -10,6 +10,7 @@ import numpy as np
 from gloss.collect.split_counts import SplitCounts
 from gloss.pages.number_format import format_one_in, format_percent
 from gloss.pages.report_sections import DistributionLine, Distributions, Facts, Section
+from gloss.run.chat_tables import ChatTable
 from gloss.run.experiment import EMBEDDED, SettingsTable
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED
@@ -132,12 +133,7 @@ def method_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
     was made with.
     """
     asked = run.experiment
-    chat = asked.chat
-    judge = (
-        f"{chat.get('model', '?')} at {chat['base_url']}"
-        if chat.get("base_url")
-        else str(chat.get("model", ""))
-    )
+    models = "; ".join(language_model_words(chat) for chat in asked.chats.values())
     versions = json.loads((run.folder / RESOLVED).read_text("utf-8")).get("versions", {})
     return (
         (
@@ -145,11 +141,17 @@ def method_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
             "; ".join(method_with_settings(table, "method") for table in asked.explain),
         ),
         ("scored by", "; ".join(method_with_settings(table, "method") for table in asked.score)),
-        ("judge", judge or "no language model was asked"),
+        ("language model", models or "no language model was asked"),
         ("seed", str(asked.run.seed)),
         ("made with", ", ".join(f"{name} {number}" for name, number in versions.items())),
         ("keys", ", ".join(f"{stage} {key}" for stage, key in run.keys.items())),
     )
+
+
+def language_model_words(chat: ChatTable) -> str:
+    """A language model with its address, behind its name in the experiment where it has one."""
+    at = f" at {chat.settings['base_url']}" if chat.settings.get("base_url") else ""
+    return f"{chat.name}: ".removeprefix(": ") + f"{chat.settings.get('model', '?')}{at}"
 
 
 def method_with_settings(table: SettingsTable, name: str) -> str:

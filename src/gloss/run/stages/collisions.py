@@ -51,6 +51,7 @@ class CollisionSettings:
     nearest: int = 5  # neighbours of each feature that it is compared with
     trials: int = 10  # of a judge, for each pair in each direction
     contexts_each: int = 2  # of each of the two in a trial
+    chat: str = ""  # which language model judges, where there are several
 
     def __post_init__(self) -> None:
         if self.by not in (RULES, JUDGE, NO_COLLISIONS):
@@ -58,6 +59,8 @@ class CollisionSettings:
         for name in ("nearest", "trials", "contexts_each"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}")
+        if self.chat and self.by != JUDGE:
+            raise ValueError(f"by = {self.by!r} asks no language model; leave chat out")
 
 
 class CollisionsStage(Stage):
@@ -74,9 +77,13 @@ class CollisionsStage(Stage):
         return [name for name in before if name.partition(".")[0] == "explain"]
 
     def content(self, asked: Experiment, step: Step) -> Any:
-        asks = asked.settings(CollisionSettings).by == JUDGE
-        judge = {"method": "discrimination"}
-        return step.settings, answer_dependencies(asked, "score", judge) if asks else []
+        settings = asked.settings(CollisionSettings)
+        judge = {"method": "discrimination", "chat": settings.chat}
+        own = {name: value for name, value in step.settings.items() if name != "chat"}
+        if settings.by != JUDGE:
+            return own, []
+        asked.chat_of(judge, "[collisions] judge")  # refuses what it cannot be, by its own name
+        return own, answer_dependencies(asked, "score", judge)
 
     def where_to_run(self, asked: Experiment, step: Step) -> Where:
         asks = asked.settings(CollisionSettings).by == JUDGE

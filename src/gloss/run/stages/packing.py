@@ -12,7 +12,12 @@ from gloss.installed import load_installed
 from gloss.models.chat_models.prompts import Conversation
 from gloss.records import Estimate, Explanation, Failure, FeatureId, Reason, Score, Verdict
 from gloss.run.chat_capabilities import known_capabilities
-from gloss.run.dependencies import answer_dependencies, experiment_packings
+from gloss.run.dependencies import (
+    answer_dependencies,
+    asking_the_same,
+    experiment_packings,
+    packing_step,
+)
 from gloss.run.experiment import Experiment, SettingsTable
 from gloss.run.methods import (
     SettingsMapping,
@@ -80,16 +85,16 @@ class PackingStage(WholeStage):
 
     def steps(self, asked: Experiment) -> Iterator[Step]:
         if asked.settings(JudgeSettings).packing:
-            for method in experiment_packings(asked):
-                yield Step(self, {"method": method}, method)
+            for name, settings in experiment_packings(asked).items():
+                yield Step(self, settings, name.partition(".")[2])
 
     def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
         return ("collect",)
 
     def content(self, asked: Experiment, step: Step) -> Any:
         cut = (asked.sampling.context_length, asked.run.seed)
-        number = asked.settings(JudgeSettings).packing
-        return number, cut, step.label, answer_dependencies(asked, "score", step.settings)
+        number, method = asked.settings(JudgeSettings).packing, step.settings["method"]
+        return number, cut, method, answer_dependencies(asked, "score", step.settings)
 
     def where_to_run(self, asked: Experiment, step: Step) -> Where:
         return where_method_runs("score", step.settings)
@@ -109,8 +114,8 @@ def measure_packing(job: Job) -> None:
     An error with one rule costs that rule, where single questions fail at it, or else its contexts
     under that packing.
     """
-    run, client, name = job.run, job.client, job.step.label
-    first, guard = preferred_form(run), job.guard(0, RULES)
+    run, client, name = job.run, job.client, job.step.settings["method"]
+    first, guard = preferred_form(run, job.step.settings), job.guard(0, RULES)
     try:
         material = rules_with_contexts(run)
     except BadInput as problem:
@@ -152,7 +157,9 @@ def measure_packing(job: Job) -> None:
 
     trials = list(try_packings(trial, first))
     best = choose_packing(trials)
-    rows = [packing_trial_row(name, one, best=one is best) for one in trials if one.verdicts]
+    rows = [
+        packing_trial_row(job.step.label, one, best=one is best) for one in trials if one.verdicts
+    ]
     note = {"contexts": best.packing.contexts, "form": best.packing.form, "tells": best.tells}
     records = {"packings": rows, "failures": map(failure_row, dict.fromkeys(failures))}
     guard.write(
@@ -172,11 +179,12 @@ def without_answers(verdicts: Sequence[Verdict]) -> list[Verdict]:
     ]
 
 
-def preferred_form(run: OpenedRun) -> QuestionForm:
+def preferred_form(run: OpenedRun, settings: SettingsMapping) -> QuestionForm:
     """The form that is tried first: a server that keeps to schemas is held to the length of a list,
     which is the shortest.
     """
-    found = known_capabilities(run)
+    chat = run.experiment.chat_of(settings)
+    found = known_capabilities(run, chat) if chat else None
     return QuestionForm.LIST if found is not None and found.json_schema else QuestionForm.NUMBERED
 
 
@@ -206,7 +214,9 @@ def packing_conversation(
     return scorer.score(*rule, run.generator(STAGE, name, number))
 
 
-def packing_conversations(run: OpenedRun, name: str) -> Iterator[Conversation[Score | Failure]]:
+def packing_conversations(
+    run: OpenedRun, settings: SettingsMapping
+) -> Iterator[Conversation[Score | Failure]]:
     """Everything that could be asked of one method's judge: every packing.
 
     Nothing where the corpus has no words for it.
@@ -215,9 +225,9 @@ def packing_conversations(run: OpenedRun, name: str) -> Iterator[Conversation[Sc
         material = rules_with_contexts(run)
     except BadInput:
         return
-    for packing in (ALONE, *packings_to_try(preferred_form(run))):
+    for packing in (ALONE, *packings_to_try(preferred_form(run, settings))):
         yield from (
-            packing_conversation(run, name, packing, number, rule)
+            packing_conversation(run, settings["method"], packing, number, rule)
             for number, rule in enumerate(material)
         )
 
@@ -248,15 +258,17 @@ def with_measured_packing(run: OpenedRun, verb: str, settings: SettingsMapping) 
     kind = load_installed(installed_methods(verb)[settings["method"]])
     found = dict(settings)
     for part, of, table in wrapped_methods(kind, settings):
-        inner = with_measured_packing(run, of, dict(table))
+        inner = with_measured_packing(run, of, asking_the_same(settings, table))
+        inner.pop("chat", None)
         if inner != table:
             found[part] = inner
     if method_packs(verb, settings):
-        packing = measured_packing(run, settings["method"]) if is_packing_open(settings) else None
+        step = packing_step(run.experiment, settings["method"], settings)
+        packing = measured_packing(run, step) if is_packing_open(settings) else None
         size = (
             packing.contexts if packing else settings.get("contexts_per_question") or MOST_CONTEXTS
         )
-        form = packing.form if packing else preferred_form(run)
+        form = packing.form if packing else preferred_form(run, settings)
         if settings.get("form", QuestionForm.AUTO) == QuestionForm.AUTO:
             found |= {
                 "contexts_per_question": size,
@@ -265,11 +277,10 @@ def with_measured_packing(run: OpenedRun, verb: str, settings: SettingsMapping) 
     return found
 
 
-def measured_packing(run: OpenedRun, name: str) -> Packing | None:
-    """The packing that was chosen for a method, be it that some of it is to be measured again; None
+def measured_packing(run: OpenedRun, stage: str) -> Packing | None:
+    """The packing that was chosen by a step, be it that some of it is to be measured again; None
     where none was measured.
     """
-    stage = f"{STAGE}.{name}"
     if stage not in run.keys:
         return None
     for row in read_rows([run.place(stage)], "packings"):
