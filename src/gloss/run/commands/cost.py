@@ -16,7 +16,7 @@ from gloss.models.chat_models.manner import Manner
 from gloss.models.chat_models.prices import CostEstimate, estimate_cost
 from gloss.models.chat_models.prompts import Conversation, Prompt
 from gloss.records import Examples, Explanation, Failure, FeatureId, needs_of
-from gloss.run.chat_capabilities import known_capabilities
+from gloss.run.chat_capabilities import abilities_by_chat, known_capabilities
 from gloss.run.chat_tables import ChatTable
 from gloss.run.control_runs import wanted_controls
 from gloss.run.dependencies import experiment_packings
@@ -76,8 +76,8 @@ def print_cost_estimate(experiment: Experiment) -> None:
         " cost nothing.",
         highlight=False,
     )
-    for chat in experiment.chats.values():
-        if known_capabilities(run, chat) is None:
+    for chat, stages in abilities_by_chat(experiment):
+        if stages and known_capabilities(run, chat) is None:
             out.print(
                 f"Whether {chat.settings.get('model', 'the model')} thinks before it answers is not"
                 " known yet; gloss probe finds out.",

@@ -25,15 +25,17 @@ ABILITY_WORDS: Mapping[Ability, str] = {
 
 
 def print_capabilities(experiment: Experiment) -> None:
-    """Try every language model out anew, keep what was found, and print it beside the methods that
-    need it.
+    """Try every language model out anew that some method asks, or all where none is asked.
+
+    Keeps what was found, and prints it beside the methods that need it.
     """
     if not experiment.chat:
         raise BadSettings(
             'the experiment names no language model; add [chat] with base_url and model = "..."'
         )
     run = plan_run(experiment)
-    for chat, stages in abilities_by_chat(experiment):
+    every = abilities_by_chat(experiment)
+    for chat, stages in [each for each in every if each[1]] or every:
         out.print(capability_table(chat, stages, try_out_model(run, chat)))
 
 
