@@ -132,9 +132,9 @@ def try_out_model(run: OpenedRun, chat: ChatTable) -> Capabilities:
     save_capabilities(run, chat, found)
     if found.weights is not None and not found.weights.agrees:
         raise Mismatch(
-            f"{chat_label(chat)} gives other log-probabilities than the weights in {weights},"
-            f" {found.weights.median:.2g} nats a token apart; name the weights"
-            " that it serves, or leave weights out"
+            f"{chat_label(chat)} gives other log-probabilities than the weights in"
+            f" {chat.settings['weights']}, {found.weights.median:.2g} nats a token apart;"
+            " name the weights that it serves, or leave weights out"
         )
     return found
 
