@@ -65,6 +65,7 @@ class Known:
     side: CompiledSide
     promoted: tuple[int, ...]
     examples: Examples
+    seen: Examples  # the same with what is known of its outputs
     rule: Explanation | Failure
     projected: Explanation | Failure
     changed: Explanation | Failure
@@ -139,11 +140,13 @@ def treated(
             if isinstance(one, Effect)
         ]
         raised = tuple(token.text for token in projected[index] if token.value > chance)
-        seen = replace(plain, output_tokens=raised, effects=tuple(found)).for_explainer()
+        whole = replace(plain, output_tokens=raised, effects=tuple(found))
+        seen = whole.for_explainer()
         yield Known(
             compiled.sides[index],
             compiled.promoted[index],
             plain,
+            whole,
             finished(RuleSearch().explain(seen, vocabulary, rng)),
             finished(VocabularyProjection().explain(seen, vocabulary, rng)),
             finished(TokenChange().explain(seen, vocabulary, rng)),

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy import ndarray
@@ -19,6 +20,7 @@ from gloss.models.chat_models.token_marks import Marks
 from gloss.records import Failure, Score
 from gloss.rules import Passage, execute, parse_rule
 
+T = TypeVar("T")
 PIECES = re.compile(r" [^\s.,:()\[\]]+|[.,:()\[\]]|\n| ")  # the tokens of the planted text
 EXPLANATION = re.compile(r'(?m)^(?:Explanation|Description): (".*")$')
 QUOTED = re.compile(r'(?m)^\d+: (".*"|\[.*\])$')
@@ -39,13 +41,18 @@ class Reader:
 
     def finish(self, conversation: Conversation[Score | Failure]) -> Score:
         """Hold the conversation to its end. Raises ValueError where there is no score."""
+        found = self.hold(conversation)
+        if isinstance(found, Failure):
+            raise ValueError(found.detail)
+        return found
+
+    def hold(self, conversation: Conversation[T]) -> T:
+        """What a conversation returns."""
         try:
             prompts = next(conversation)
             while True:
                 prompts = conversation.send(self.answers(prompts))
         except StopIteration as over:
-            if isinstance(over.value, Failure):
-                raise ValueError(over.value.detail) from None
             return over.value
 
     def answers(self, prompts: Sequence[Prompt]) -> list[Answer]:

@@ -21,6 +21,7 @@ ALONE = [
     "interactions",
     "input_output",
     "active",
+    "routes",
 ]
 WITH_DATA = ["modular_addition", "puzzles"]
 

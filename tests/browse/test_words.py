@@ -30,6 +30,10 @@ def test_a_score_is_summed_up_in_one_line_with_its_control():
     )
 
 
+def test_every_reason_is_said_in_a_sentence():
+    assert set(page_text.REASONS) == set(Reason)
+
+
 def test_failed_answers_are_counted():
     assert "n = 131,072, 7 failed" in page_text.score_summary(
         score("detection", "balanced_accuracy", failed=7, balanced_accuracy=0.8), []

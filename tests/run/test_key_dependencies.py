@@ -34,6 +34,7 @@ EXPLAINERS = (
     "input_output",
     "max_activating",
     "repair",
+    "route",
     "rule",
     "token_change",
     "vocabulary_projection",
@@ -51,6 +52,7 @@ SCORES = (
     "intervention",
     "intervention_tokens",
     "intruder",
+    "next_token",
     "simulation",
     "simulation_by_token",
     "simulation_json",
@@ -76,6 +78,7 @@ BEFORE = {
     "explain.input_output": ("sample", "intervene"),
     "explain.token_change": ("sample", "intervene"),
     "explain.rule": ("sample", "attribute"),
+    "explain.route": ("sample", "attribute", "packing.detection"),
     **{f"score.{name}": tuple(f"explain.{each}" for each in EXPLAINERS) for name in SCORES},
     "collisions": tuple(f"explain.{each}" for each in EXPLAINERS),
 }
@@ -93,7 +96,7 @@ ASKING = (
     *PACKED,
     *JUDGED,
     *(f"explain.{name}" for name in ("active", "best_of", "contrastive", "input_output")),
-    *(f"explain.{name}" for name in ("max_activating", "repair")),
+    *(f"explain.{name}" for name in ("max_activating", "repair", "route")),
     *(
         f"score.{name}"
         for name in SCORES
@@ -105,13 +108,17 @@ ASKING = (
             "generation_by_rule",
             "given",
             "intervention_tokens",
+            "next_token",
         )
     ),
     "collisions",
 )
 NOBODY = ()
 # who is asked by a method that by itself asks nobody
-ASKED = {"explainer": "max_activating", "scorer": "detection"}
+ASKED = {
+    "active": {"explainer": "max_activating", "scorer": "detection"},
+    "route": {"words": "max_activating", "words_scorer": "detection"},
+}
 
 # The stages that read each setting of each table, besides those that read what these make.
 READERS = {
@@ -194,6 +201,12 @@ OTHER = {
     "score.alternatives": 3,
     "explain.explainer": "rule",
     "explain.scorer": "fuzzing",
+    "explain.rule": "vocabulary_projection",
+    "explain.rule_scorer": "next_token",
+    "explain.output": "rule",
+    "explain.output_scorer": "execution",
+    "explain.words": "contrastive",
+    "explain.words_scorer": "fuzzing",
     "decompose.selection_dtype": "bfloat16",
 }
 # Folders and files that an experiment names, and who reads each.
@@ -208,7 +221,7 @@ INPUTS = {
     "labels": ("explain.given",),
     "ratings": ("score.given",),
 }
-CHOOSING = ("explain.active", "explain.best_of", "explain.repair")
+CHOOSING = ("explain.active", "explain.best_of", "explain.repair", "explain.route")
 # Prompts that are read under another name than their method's, or by others, too.
 ALSO_ASKS = {
     "max_activating": CHOOSING,
@@ -242,7 +255,7 @@ def every_method(inputs: Path, backend: str = "transformers") -> dict:
         "attribute": {},
         "explain": [
             {"method": name}
-            | (ASKED if name == "active" else {})
+            | ASKED.get(name, {})
             | ({"path": str(inputs / "labels")} if name == "given" else {})
             for name in EXPLAINERS
         ],

@@ -129,6 +129,18 @@ METRICS = {
         "AUPRC of guessing",
         "What a ranking at random gets: the share of contexts that fire.",
     ),
+    "followed_above_chance": (
+        "Followed, above chance",
+        (
+            "Where it fires, how much likelier than elsewhere one of the named tokens comes next: 0"
+            " is chance, 1 is always."
+        ),
+    ),
+    "followed": ("Followed", "Of the tokens where it fires, the share that a named one follows."),
+    "followed_by_chance": (
+        "Followed by chance",
+        "Of all held-out tokens, the share that a named one follows.",
+    ),
     "token_f1": (
         "F1 of named tokens",
         "Named tokens against those that rise when the feature is amplified: 1 is perfect.",
@@ -262,6 +274,7 @@ REASONS = {
     Reason.REPEATED: "The text had been written before, or quoted the explanation.",
     Reason.ERROR: "An error ended its treatment; the run’s log has the details.",
     Reason.NO_EFFECT: "It makes no token reliably likelier.",
+    Reason.NOBODY_KNOWS: "Explanations were tried, and none of them holds.",
     Reason.UNREACHABLE: "No strength moves the subject’s next token as far as was asked.",
 }
 

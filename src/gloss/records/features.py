@@ -25,6 +25,7 @@ class Reason(StrEnum):
     NOT_APPLICABLE = "not_applicable"
     UNREACHABLE = "unreachable"
     NO_EFFECT = "no_effect"
+    NOBODY_KNOWS = "nobody_knows"  # explanations were tried, and none holds
     ERROR = "error"  # an exception, of which the traceback is in the run's log
     # a text that was written before, or that quotes what it was to be written from
     REPEATED = "repeated"

@@ -49,12 +49,18 @@ class Needs:
 def needs_of(method: object) -> Needs:
     """What a method needs, given as its class or as built.
 
-    As built, it asks what its parts ask, too. Raises TypeError where `needs` is no Needs.
+    As built, it needs what its parts need, too. Raises TypeError where `needs` is no Needs.
     """
     own = getattr(method, "needs", Needs())
     if not isinstance(own, Needs):
         raise TypeError(f"`needs` must be a gloss.records.Needs, got {own!r}")
-    asked = [
-        ability for part in own.parts for ability in needs_of(getattr(method, part, None)).asks
-    ]
-    return replace(own, asks=tuple(dict.fromkeys([*own.asks, *asked])))
+    parts = [needs_of(getattr(method, part, None)) for part in own.parts]
+    asked = [ability for each in (own, *parts) for ability in each.asks]
+    return replace(
+        own,
+        asks=tuple(dict.fromkeys(asked)),
+        **{
+            name: any(getattr(each, name) for each in (own, *parts))
+            for name in ("effects", "token_attributions", "neighbours", "texts")
+        },
+    )

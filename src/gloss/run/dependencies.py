@@ -15,9 +15,9 @@ from gloss.run.keys import code_hash, model_hash, result_key, source_hash, weigh
 from gloss.run.methods import (
     ROOM,
     SettingsMapping,
+    build_method,
     installed_methods,
     method_asks,
-    method_needs,
     open_packings,
     wrapped_methods,
 )
@@ -56,7 +56,7 @@ def method_reads(
     """Those of the steps before that a method reads for what it needs: effects, token attributions,
     and the packings that its questions are asked by.
     """
-    needs = method_needs(verb, settings)
+    needs = needs_of(build_method(verb, settings))
     causes = {"intervene": needs.effects, "attribute": needs.token_attributions}
     packings = [packing_step(asked, name, settings) for name in open_packings(verb, settings)]
     wanted = [*(stage for stage, reads_it in causes.items() if reads_it), *packings]

@@ -79,6 +79,8 @@ def wrapped_methods(
     found: list[tuple[str, str, SettingsMapping]] = []
     for part, verb in needs_of(kind).parts.items():
         given = settings.get(part, defaults[part])
+        if given == defaults[part] == "":
+            continue  # it is made without this part
         if not isinstance(given, str) and not (isinstance(given, Mapping) and "method" in given):
             raise BadSettings(
                 f"{part} must be the name of a method, or a table with one, as in {{method ="

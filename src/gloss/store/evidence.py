@@ -108,7 +108,9 @@ def train_evidence(evidence: Evidence) -> Evidence:
         for near in evidence.neighbours
     )
     activations = within.activations(evidence.activations)
-    return Evidence(shown, within.corpus, activations, neighbours, evidence.reader)
+    # of interventions after train contexts, which is what is to be judged there
+    effects = shown.effects
+    return Evidence(shown, within.corpus, activations, neighbours, evidence.reader, effects)
 
 
 def validation_evidence(evidence: Evidence) -> Evidence:

@@ -47,7 +47,7 @@ def explanation_from_row(row: Row) -> Explanation:
 
 def candidate_rows(candidates: Sequence[ExplanationCandidate], method: str) -> Iterator[Row]:
     """The candidates of one feature, with the name in the run of the explainer that chose among
-    them.
+    them, and the method that made each.
     """
     for number, candidate in enumerate(candidates):
         found, explanation = candidate.validation, candidate.explanation
@@ -56,7 +56,11 @@ def candidate_rows(candidates: Sequence[ExplanationCandidate], method: str) -> I
             "candidate": number,
             "chosen": candidate.chosen,
         }
-        row |= {"text": explanation.text, "rule": explanation.rule}
+        row |= {
+            "explained_by": explanation.method,
+            "text": explanation.text,
+            "rule": explanation.rule,
+        }
         if isinstance(found, Failure):
             yield row | {"reason": str(found.reason)}
         else:

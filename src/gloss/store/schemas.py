@@ -107,6 +107,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             *FEATURE,
             ("method", pa.string()),  # of the explainer that chose
             ("candidate", pa.int64()),  # in the order in which they were made
+            ("explained_by", pa.string()),  # the method that made it
             ("text", pa.string()),
             ("rule", pa.string()),
             ("chosen", pa.bool_()),

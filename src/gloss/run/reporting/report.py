@@ -20,7 +20,15 @@ from gloss.records import Estimate
 from gloss.run.judge_doubts import judge_doubts
 from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import out, print_notes
-from gloss.run.reporting import agreement, cost, paired_scores, scores, setup, untrained_controls
+from gloss.run.reporting import (
+    agreement,
+    cost,
+    paired_scores,
+    scores,
+    setup,
+    trusted_labels,
+    untrained_controls,
+)
 from gloss.run.reporting.run_data import RunData
 from gloss.run.stage import installed_stages
 
@@ -29,6 +37,7 @@ REPORT = "report.html"
 # What is asked first of every run; then each stage's own sections; then what ends a report.
 FIRST: Sequence[Callable[[RunData], Section | None]] = (
     scores.scores_section,
+    trusted_labels.trusted_section,
     paired_scores.explainers_section,
     agreement.agreement_section,
     untrained_controls.untrained_controls_section,

@@ -2,10 +2,11 @@
 asked for.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from gloss.explain.candidate_selection import (
     ChoosingExplainer,
@@ -13,7 +14,7 @@ from gloss.explain.candidate_selection import (
     InvestigatingExplainer,
     is_choosing,
 )
-from gloss.models.chat_models.prompts import Conversation
+from gloss.models.chat_models.prompts import Answer, Conversation
 from gloss.pages.report_sections import Section
 from gloss.records import Examples, Explanation, Failure, FeatureId, Needs, needs_of
 from gloss.run.dependencies import method_reads
@@ -29,6 +30,8 @@ from gloss.store.evidence import train_evidence, validation_evidence
 from gloss.store.record_rows import candidate_rows, explanation_row, failure_row
 from gloss.store.schemas import named_tables
 from gloss.store.token_attributions import weightiest_offsets
+
+T = TypeVar("T")
 
 
 class ExplainStage(MethodStage):
@@ -57,6 +60,7 @@ def explain_shard(job: Job, shard: int) -> None:
     explainer = build_method("explain", with_measured_packing(run, "explain", settings))
     with_causes = shard_causes(run, shard, needs_of(explainer))
     guard = job.guard(shard)
+    spent: Counter[str] = Counter()
 
     def explained(
         feature: FeatureId, restore: Callable[[], Examples]
@@ -65,7 +69,8 @@ def explain_shard(job: Job, shard: int) -> None:
 
     def conversations() -> Iterator[Conversation[ExplanationChoice | Failure]]:
         for feature, restore in stored_examples(run, shard).items():
-            yield guard.conversation(feature, partial(explained, feature, restore))
+            about = guard.conversation(feature, partial(explained, feature, restore))
+            yield count_answers(about, spent)
 
     choices = [
         ExplanationChoice(one) if isinstance(one, Failure) else one
@@ -85,7 +90,22 @@ def explain_shard(job: Job, shard: int) -> None:
         {"explanations": map(explanation_row, explanations), "failures": map(failure_row, failures)}
         | ({"candidates": candidates} if is_choosing(explainer) else {}),
         whole=not any(choice.lost for choice in choices),
+        note=dict(spent),
     )
+
+
+def count_answers(conversation: Conversation[T], spent: Counter[str]) -> Conversation[T]:
+    """The conversation, whose answers are counted, asked for anew or not."""
+    answers: list[Answer] | None = None
+    while True:
+        try:
+            prompts = next(conversation) if answers is None else conversation.send(answers)
+        except StopIteration as over:
+            return over.value
+        answers = yield prompts
+        spent["requests"] += len(answers)
+        spent["prompt_tokens"] += sum(answer.prompt_tokens for answer in answers)
+        spent["answer_tokens"] += sum(answer.completion_tokens for answer in answers)
 
 
 def shard_causes(run: OpenedRun, shard: int, needs: Needs) -> Callable[[Examples], Examples]:

@@ -1,0 +1,112 @@
+"""Which labels can be trusted, by which route they came, and what one of them costs."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from gloss.pages.report_sections import Cell, Grid, Section
+from gloss.records import NOBODY, Control, Reason
+from gloss.run.reporting.run_data import RunData, Scored
+from gloss.statistics.intervals import wilson_interval
+from gloss.store.results import Row, read_rows
+
+COUNTED = ("requests", "prompt_tokens", "answer_tokens")  # in the markers of explainers that ask
+
+
+def trusted_section(found: RunData) -> Section | None:
+    """For each score and explainer, how many labels are trusted, and what one costs."""
+    rows = tuple(
+        row for scored in found.scores if scored[1] != NOBODY for row in trusted_rows(found, scored)
+    )
+    if not rows:
+        return None
+    columns = ("labels", "by", "labels scored", "trusted", "requests for one", "tokens for one")
+    lead = (
+        "A label is trusted where the lower end of its score’s interval lies above the upper ends"
+        " of all of its controls: no other feature’s label would have earned as much. Its cost is"
+        " what its explainer asked for all features, divided by the labels that are trusted; scores"
+        " are not counted."
+    )
+    routes = tuple(route_rows(found))
+    blocks = [Grid(columns, rows)]
+    if routes:
+        heads = ("labels", "route", "features", "share", "trusted", "of a score")
+        blocks.append(Grid(heads, routes, "Chosen on the train split, counted on held-out text."))
+    return Section("Labels to trust", lead, tuple(blocks), brief=True)
+
+
+def trusted_rows(found: RunData, scored: Scored) -> Iterator[tuple[Cell, ...]]:
+    """One line: an explainer under a score."""
+    verdicts = trusted_features(found.scores[scored])
+    if not verdicts:
+        return
+    method, explained_by = scored
+    trusted = sum(verdicts.values())
+    spent = explaining_cost(found, explained_by)
+    tokens = spent["prompt_tokens"] + spent["answer_tokens"]
+    each = [
+        f"{total / trusted:,.1f}" if trusted else "none is" for total in (spent["requests"], tokens)
+    ]
+    yield (
+        explained_by,
+        method,
+        f"{len(verdicts):,}",
+        wilson_interval(trusted, len(verdicts)),
+        *(each if spent["requests"] else ["0", "0"]),
+    )
+
+
+def trusted_features(rows: Iterable[Row]) -> Mapping[int, bool]:
+    """Whether the label of each feature is trusted; features without a control are left out."""
+    own: dict[int, float] = {}
+    controls: dict[int, list[float]] = defaultdict(list)
+    for row in rows:
+        if row["control"] == Control.NONE:
+            own[row["feature"]] = row["low"]
+        else:
+            controls[row["feature"]].append(row["high"])
+    # what is not a number clears nothing, and nothing clears it
+    return {
+        feature: all(low > high for high in controls[feature])
+        for feature, low in own.items()
+        if controls[feature]
+    }
+
+
+def explaining_cost(found: RunData, explained_by: str) -> Counter[str]:
+    """What an explainer asked, by the markers of its shards."""
+    total: Counter[str] = Counter()
+    for note in found.notes(f"explain.{explained_by}"):
+        total.update({name: note.get(name, 0) for name in COUNTED})
+    return total
+
+
+def route_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:
+    """For each explainer that takes routes: how many features went each way, and how many of their
+    labels are trusted.
+    """
+    ways: dict[str, dict[int, str]] = defaultdict(dict)
+    for row in read_rows(found.run.places("explain"), "candidates"):
+        if row["chosen"]:
+            ways[row["method"]][row["feature"]] = row["explained_by"]
+    for failure in found.failures:
+        verb, _, label = failure["stage"].partition(".")
+        if verb == "explain" and failure["reason"] == Reason.NOBODY_KNOWS:
+            ways[label][failure["feature"]] = "nobody knows"
+    for label, taken in sorted(ways.items()):
+        if len({*taken.values()}) < 2:
+            continue
+        for way, number in Counter(taken.values()).most_common():
+            share = wilson_interval(number, len(taken))
+            scores = [one for one in found.scores if one[1] == label]
+            told = [
+                (
+                    scored[0],
+                    [fine for feature, fine in verdicts.items() if taken.get(feature) == way],
+                )
+                for scored in scores
+                if (verdicts := trusted_features(found.scores[scored]))
+            ]
+            known = [(scorer, verdicts) for scorer, verdicts in told if verdicts]
+            for scorer, verdicts in known or [("", [])]:
+                trusted: Cell = wilson_interval(sum(verdicts), len(verdicts)) if verdicts else ""
+                yield label, way, f"{number:,}", share, trusted, scorer
