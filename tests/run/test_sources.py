@@ -3,6 +3,7 @@ that takes a model, a dictionary or a feature.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from harmed import gloss as typed
 
 import gloss
 from gloss.errors import BadInput, BadSettings
+from gloss.run.dependencies import embedded_folder
 from gloss.run.planning import read_run
 from gloss.run.sources import (
     NamedDictionary,
@@ -56,8 +58,16 @@ def test_a_run_is_checked_by_its_name_alone(run, tmp_path):
 
 def test_a_run_shares_every_feature_with_its_own_dictionary(run, tmp_path):
     said = done(tmp_path, "compare", run, "embedded").splitlines()
-    shares = [line.split("│")[3].strip() for line in said if "≥" in line]
+    shares = [line.split("│")[4].split()[0] for line in said if "≥" in line]
     assert shares == ["1.000"] * 3
+
+
+def test_the_folder_of_a_training_inside_a_run_stands_for_what_was_trained_there(tmp_path):
+    folder = tmp_path / "run" / "decompose" / "0123456789ab"
+    shutil.copytree(embedded_folder("dictionary"), folder / "dictionary")
+    assert NamedDictionary.of(str(folder)).folder == folder
+    (tmp_path / "run" / "experiment.json").touch()
+    assert NamedDictionary.of(str(folder)).folder == folder / "dictionary"
 
 
 def test_a_runs_feature_is_asked_about_in_the_runs_own_model(run, tmp_path):

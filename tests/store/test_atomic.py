@@ -1,5 +1,7 @@
 """Files and folders appear whole or not at all, and a disk that refuses is told in one sentence."""
 
+import json
+import math
 import multiprocessing
 import resource
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gloss.errors import Unwritable
-from gloss.store.atomic import new_folder, write_atomically, write_bytes
+from gloss.store.atomic import new_folder, write_atomically, write_bytes, write_json
 
 
 def test_a_file_is_written_and_its_folders_are_made(tmp_path: Path) -> None:
@@ -95,3 +97,11 @@ def test_a_full_disk_is_told_in_one_sentence_and_leaves_nothing(tmp_path: Path) 
         == f"cannot write {tmp_path}/a: file too large; give a folder that can be written and has"
         " room"
     )
+
+
+def test_what_is_not_a_number_is_null_in_json(tmp_path):
+    write_json(tmp_path / "x.json", {"a": (1.5, math.nan), 3: [math.inf, "ü", None, True]})
+    assert json.loads((tmp_path / "x.json").read_text("utf-8"), parse_constant=pytest.fail) == {
+        "a": [1.5, None],
+        "3": [None, "ü", None, True],
+    }

@@ -1,5 +1,6 @@
 """The verbs about dictionaries: does one fit its model, and which features do several share?"""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -62,20 +63,36 @@ def compare(
             help="Folders in a known format, `embedded`, or RUNs, which stand for their own.",
         ),
     ],
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=(
+                "`weights`, `decoder`, `encoder`, `coactivation` or `explanations`; repeatable. All"
+                " that RUNs allow if left out."
+            )
+        ),
+    ] = None,
+    explainer: Annotated[
+        str, typer.Option(help="Whose explanations are compared; the first of each RUN's.")
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PAGE.html", help="Write a page, too, and a JSON file beside it."),
+    ] = None,
     site: Annotated[
         str, typer.Option(help="Where the dictionaries read, if their files do not say.")
     ] = "",
     seed: Annotated[
         int,
-        typer.Option(min=0, help="Of the random dictionaries that tell what chance would share."),
+        typer.Option(min=0, help="Of what is drawn to tell what chance would share."),
     ] = 0,
     matcher: Annotated[
-        str, typer.Option(help="Who finds partners; see docs/compare.md.")
+        str, typer.Option(help="Who finds partners by weights; see docs/compare.md.")
     ] = "hungarian",
 ) -> None:
     """Say which share of their **features two dictionaries have in common**, beside what chance
-    would share.
+    would share: by weights, by where features fire on the same text, by what explanations say.
     """
     from gloss.run.commands.compare import print_dictionary_comparison
 
-    print_dictionary_comparison(dictionaries, site, seed, matcher)
+    print_dictionary_comparison(dictionaries, site, seed, matcher, tuple(by or ()), explainer, out)

@@ -120,6 +120,12 @@ def match_features(
 
     Raises Mismatch for dictionaries of different sites' widths.
     """
+    require_same_widths(left, right)
+    return matcher.match(left, right)
+
+
+def require_same_widths(left: UnitDirections, right: UnitDirections) -> None:
+    """Raise Mismatch for directions of different lengths, which have no angle."""
     for name, mine, other in (
         ("read", left.reads, right.reads),
         ("write", left.writes, right.writes),
@@ -127,20 +133,29 @@ def match_features(
         if mine.shape[1] != other.shape[1]:
             raise Mismatch(
                 f"one dictionary's features {name} vectors of {mine.shape[1]} numbers and the"
-                f" other's of {other.shape[1]}; compare dictionaries of sites of the same width"
+                f" other's of {other.shape[1]}; compare dictionaries of sites of the same width, or"
+                " runs on the same text with --by coactivation"
             )
-    return matcher.match(left, right)
 
 
 def assign_by_cosine(
     left: Float32[ndarray, "left d"], right: Float32[ndarray, "right d"]
 ) -> tuple[Int64[ndarray, " left"], Float32[ndarray, " left"]]:
     """Each row's partner, and the cosine with it."""
-    cosines = left @ right.T
-    rows, columns = linear_sum_assignment(cosines, maximize=True)
-    partner, cosine = np.full(len(left), -1, np.int64), np.full(len(left), np.nan, np.float32)
-    partner[rows], cosine[rows] = columns, cosines[rows, columns]
-    return partner, cosine
+    return assign(left @ right.T)
+
+
+def assign(
+    closeness: Float32[ndarray, "left right"],
+) -> tuple[Int64[ndarray, " left"], Float32[ndarray, " left"]]:
+    """Each row's column, one to one so that their closeness adds up to the most, and how close they
+    are; -1, and not a number, for rows that are left over.
+    """
+    rows, columns = linear_sum_assignment(closeness, maximize=True)
+    left = len(closeness)
+    partner, found = np.full(left, -1, np.int64), np.full(left, np.nan, np.float32)
+    partner[rows], found[rows] = columns, closeness[rows, columns]
+    return partner, found
 
 
 def unit_row_array(rows: Tensor) -> Float32[ndarray, "feature d"]:

@@ -1,6 +1,5 @@
 """The stages in their order; each runs the shards that are not done and says how far it is."""
 
-import json
 import platform
 import time
 from collections.abc import Iterable, Sequence
@@ -37,7 +36,7 @@ from gloss.run.reporting.report import REPORT, print_report, write_run_report
 from gloss.run.reporting.run_comparison import compare_runs
 from gloss.run.reporting.setup import held_out_copies
 from gloss.run.stage import Job, Stage, Step, Where, installed_stages, planned_steps, stages_up_to
-from gloss.store.atomic import write_bytes
+from gloss.store.atomic import write_bytes, write_json
 from gloss.store.lock import sole_writer
 from gloss.store.sealed_json import seal_json
 
@@ -229,7 +228,7 @@ def write_and_print_report(
         compared = compare_runs(folders)
         print_report(page := compared.page())
         write_report_page(path, page)
-        write_bytes(path.with_suffix(".json"), json.dumps(compared.record(), indent=1).encode())
+        write_json(path.with_suffix(".json"), compared.record())
         console.print(f"open [bold]{path.resolve().as_uri()}[/]", highlight=False)
         return
     if out_path:

@@ -94,8 +94,12 @@ class NamedDictionary:
 
     @classmethod
     def of(cls, name: str, site: str = "") -> "NamedDictionary":
-        """The dictionary of this name, or that of the run in this folder. Raises BadInput."""
+        """The dictionary of this name, or that of the run in this folder, or the one that a run
+        trained in RUN/decompose/KEY. Raises BadInput.
+        """
         run = run_in(name)
+        if run is None and is_training_of_run(trained := Path(name).expanduser()):
+            return cls(str(trained / "dictionary"), site)
         own = run.experiment.decompose.get("site", "") if run else ""
         return cls(name, site or own, run)
 
@@ -140,6 +144,11 @@ def run_in(name: str) -> OpenedRun | None:
     """
     folder = Path(name).expanduser()
     return read_run(folder) if (folder / RESOLVED).is_file() else None
+
+
+def is_training_of_run(folder: Path) -> bool:
+    """Whether a run trained a dictionary in this folder, now or with other settings before."""
+    return (folder / "dictionary").is_dir() and (folder.parent.parent / RESOLVED).is_file()
 
 
 def trains_dictionary(run: OpenedRun) -> bool:

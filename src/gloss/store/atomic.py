@@ -1,12 +1,15 @@
 """The one place that puts files on disk: whole or not at all, whatever happens meanwhile."""
 
 import io
+import json
+import math
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -85,6 +88,22 @@ def disk_errors(path: Path) -> Generator[None]:
 def write_bytes(path: Path, content: bytes | memoryview) -> None:
     """Write a file atomically. Raises Unwritable."""
     write_atomically(path, lambda temporary: temporary.write_bytes(content))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write plain values as JSON that every reader takes: what is not a finite number is null.
+    Raises Unwritable.
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(name): plain(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(each) for each in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    text = json.dumps(plain(content), indent=1, ensure_ascii=False)
+    write_bytes(path, text.encode("utf-8", errors="replace"))
 
 
 def write_array(path: Path, array: ndarray) -> None:

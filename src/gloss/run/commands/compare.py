@@ -1,91 +1,279 @@
-"""Behind `gloss compare`: the share of features that dictionaries have in common, at several
-cosines, beside chance.
+"""Behind `gloss compare`: the share of features that dictionaries have in common, by weights, by
+where they fire and by what is said of them, beside chance; and how close partners are otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from rich.table import Table
-from rich.text import Text
 
-from gloss.decompose.feature_matching import (
-    SHARED_COSINE,
-    FeaturePartners,
-    Matcher,
-    UnitDirections,
-    match_features,
-)
-from gloss.errors import BadSettings
+from gloss.decompose.feature_matching import SHARED_COSINE, Matcher
+from gloss.errors import BadInput, BadSettings, GlossError, Mismatch, suggestion
+from gloss.pages.report_sections import Cell, Grid, ReportPage, Section
+from gloss.pages.single_page import write_report_page
 from gloss.records import Estimate
+from gloss.run.alignment import (
+    COACTIVATION,
+    DECODER,
+    ENCODER,
+    EXPLANATIONS,
+    FEWEST_PAIRS,
+    MEASURES,
+    WAYS,
+    WEIGHTS,
+    Alignment,
+    Measured,
+    PartnerCloseness,
+    Side,
+    align_by,
+    align_by_weights,
+    partner_closeness,
+)
 from gloss.run.methods import build_method
-from gloss.run.progress import out
-from gloss.run.sources import NamedDictionary
-from gloss.statistics.intervals import wilson_interval
+from gloss.run.progress import console, print_notes
+from gloss.run.reporting.report import print_report
+from gloss.run.sources import NamedDictionary, NamedModel
+from gloss.statistics.intervals import bootstrap, wilson_interval
+from gloss.store.atomic import write_json
 
-COSINES = (0.5, SHARED_COSINE, 0.9)
+CLOSENESS = (0.5, SHARED_COSINE, 0.9)
+NAMES = {
+    DECODER: "cosine of what they write",
+    ENCODER: "cosine of what they read",
+    COACTIVATION: "correlation of activations",
+    EXPLANATIONS: "cosine of explanations",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedPair:
+    """Two dictionaries beside each other: partners in each way, and how close these are by the
+    other measures.
+    """
+
+    left: Side
+    right: Side
+    alignments: tuple[Alignment, ...]
+    # by the way that partners were found, the measure, and whether these are the shared ones alone
+    otherwise: dict[tuple[str, str, bool], PartnerCloseness]
+    impossible: dict[str, GlossError]  # ways that there are not, and why
+
+    @property
+    def name(self) -> str:
+        """Both, by the last parts of their folders where these differ."""
+        names = [self.left.name, self.right.name]
+        short = [Path(name).name or name for name in names]
+        return " and ".join(short if short[0] != short[1] else names)
 
 
 def print_dictionary_comparison(
-    folders: Sequence[str], site: str, seed: int, matcher: str = "hungarian"
+    folders: Sequence[str],
+    site: str,
+    seed: int,
+    matcher: str = "hungarian",
+    ways: tuple[str, ...] = (),
+    explainer: str = "",
+    page: Path | None = None,
 ) -> None:
-    """Print every pair.
+    """Print every pair, and write the page where one is asked for.
 
-    Raises BadSettings for a single dictionary and a matcher that is not installed, and Mismatch
-    where widths of sites differ.
+    Raises BadSettings for a single dictionary, a way that there is not and a matcher that is not
+    installed; where a way is asked for by name, or none is left, BadInput, BadSettings or Mismatch
+    for what cannot be compared in it.
     """
     if len(folders) < 2:
         raise BadSettings(
             f"compare was given {len(folders)} dictionary, wants at least 2; name another folder"
         )
-    chosen: Matcher = build_method("match", {"method": matcher})
-    rng = np.random.default_rng(seed)
-    read = {
-        folder: UnitDirections.of(NamedDictionary.of(folder, site).load()) for folder in folders
-    }
-    table = Table(
-        "dictionaries",
-        "cosine",
-        "shared",
-        "95 % interval",
-        "by chance",
-        "features",
-        title="features in common",
-    )
-    for one, other in combinations(folders, 2):
-        found = match_features(read[one], read[other], chosen)
-        chance = match_features(read[one], read[other].random_twin(rng), chosen)
-        for number, cosine in enumerate(COSINES):
-            name = f"{one}\n{other}" if number == 0 else ""
-            share = shared_feature_share(found, cosine)
-            numbers = f"{int(found.shared(cosine).sum()):,}"
-            table.add_row(
-                Text(name),
-                f"≥ {cosine}",
-                f"{share.value:.3f}",
-                f"{share.low:.3f} to {share.high:.3f}",
-                f"{shared_feature_share(chance, cosine).value:.3f}",
-                numbers,
-            )
-        means = (f"{float(np.nanmean(side.writing)):.3f}" for side in (found, chance))
-        table.add_row(
-            "",
-            "mean",
-            next(means),
-            "",
-            next(means),
-            f"{min(len(read[one]), len(read[other])):,}",
-            end_section=True,
+    if other := [way for way in ways if way not in WAYS]:
+        raise BadSettings(
+            f"features cannot be compared by {other[0]!r}{suggestion(other[0], WAYS)}"
         )
-    out.print(table)
-    out.print(
-        "mean: cosine of partners by decoder; features: how many are shared, and of how many",
-        highlight=False,
+    chosen: Matcher = build_method("match", {"method": matcher})
+    sides = [Side(name, NamedDictionary.of(name, site), explainer) for name in folders]
+    pairs = [
+        compare_pair(one, other, ways, chosen, np.random.default_rng(seed))
+        for one, other in combinations(sides, 2)
+    ]
+    sections = (shared_section(pairs), otherwise_section(pairs), distance_section(pairs))
+    report = ReportPage(
+        "Features in common",
+        f"{', '.join(folders)}: which features go together, and how close they are.",
+        tuple(filter(None, sections)),
+    )
+    print_report(report)
+    print_notes(
+        *(
+            f"  {pair.name} are not compared by {way}: {problem}"
+            for pair in pairs
+            for way, problem in pair.impossible.items()
+        )
+    )
+    if page:
+        write_report_page(page, report)
+        write_json(page.with_suffix(".json"), [comparison_record(pair) for pair in pairs])
+        console.print(f"open [bold]{page.resolve().as_uri()}[/]", highlight=False)
+
+
+def compare_pair(
+    left: Side, right: Side, asked: tuple[str, ...], matcher: Matcher, rng: np.random.Generator
+) -> ComparedPair:
+    """Partners in every way that is asked for, or in all that there are."""
+    runs = left.dictionary.run is not None and right.dictionary.run is not None
+    ways = asked or ((WEIGHTS, COACTIVATION, EXPLANATIONS) if runs else (WEIGHTS,))
+    measured: dict[str, Measured] = {}
+    impossible: dict[str, GlossError] = {}
+    for way in ways:
+        measure = DECODER if way == WEIGHTS else way
+        try:
+            measured[measure] = MEASURES[measure](left, right)
+        except (BadInput, BadSettings, Mismatch) as problem:
+            if asked or not runs:
+                raise
+            impossible[way] = problem
+    if not measured:
+        raise next(iter(impossible.values()))
+    alignments = tuple(
+        align_by_weights(left, right, rng, matcher)
+        if way == WEIGHTS
+        else align_by(way, measured[way], rng)
+        for way in ways
+        if way not in impossible
+    )
+    otherwise = {
+        (found.way, measure, least > -1): partner_closeness(found, closeness, rng, least)
+        for found in alignments
+        for least in (-2.0, SHARED_COSINE)
+        for measure, (closeness, _) in measured.items()
+        if measure != (DECODER if found.way == WEIGHTS else found.way)
+    }
+    return ComparedPair(left, right, alignments, otherwise, impossible)
+
+
+def shared_section(pairs: Sequence[ComparedPair]) -> Section:
+    """The share of features that are in both, by each way and closeness."""
+    rows: list[tuple[Cell, ...]] = []
+    for pair in pairs:
+        name = pair.name
+        for found in pair.alignments:
+            way = found.way
+            for least in CLOSENESS:
+                number = f"{int((found.agreed >= least).sum()):,}"
+                chance = f"{found.share_by_chance(least):.3f}"
+                rows.append((name, way, f"≥ {least}", found.share(least), chance, number))
+                name = way = ""
+            chance = f"{float(found.by_chance.mean()):.3f}" if len(found.by_chance) else "–"
+            rows.append(("", "", "mean", mean_closeness(found), chance, f"{len(found):,}"))
+    lead = (
+        "Partners are assigned one to one so that their closeness adds up to the most. By weights:"
+        " a feature is shared where encoder and decoder give it the same partner and neither cosine"
+        " lies below what is stated; the mean is of the decoder’s. Intervals are over features."
+    )
+    columns = ("dictionaries", "by", "closeness", "shared", "by chance", "features")
+    note = "mean: closeness of partners; features: how many are shared, and of how many"
+    return Section("Features in common", lead, (Grid(columns, tuple(rows), note),), brief=True)
+
+
+def mean_closeness(found: Alignment) -> Estimate:
+    return bootstrap(
+        lambda x: x.mean(axis=-1),
+        found.closeness.astype(np.float64),
+        rng=np.random.default_rng(len(found)),
     )
 
 
-def shared_feature_share(found: FeaturePartners, cosine: float) -> Estimate:
-    """The share of the smaller dictionary's features that are in both, with its interval over
-    features.
-    """
-    return wilson_interval(int(found.shared(cosine).sum()), int((found.by_writing >= 0).sum()))
+def otherwise_section(pairs: Sequence[ComparedPair]) -> Section | None:
+    """How close partners are by what they were not matched by, beside shuffled ones."""
+    rows: list[tuple[Cell, ...]] = []
+    for pair in pairs:
+        name = pair.name
+        for (way, measure, shared), found in pair.otherwise.items():
+            which = f"{way}, ≥ {SHARED_COSINE}" if shared else way
+            if shared and found.pairs < FEWEST_PAIRS:
+                continue
+            numbers: tuple[Cell, ...] = (found.matched, found.shuffled, found.difference)
+            if found.pairs < FEWEST_PAIRS:
+                numbers = (f"fewer than {FEWEST_PAIRS} pairs", "–", "–")
+            rows.append((name, which, NAMES[measure], f"{found.pairs:,}", *numbers))
+            name = ""
+    if not rows:
+        return None
+    lead = (
+        "Are partners also close by what they were not matched by? Shuffled: each with the partners"
+        " of all others. Means over pairs; the difference is of the same pairs."
+    )
+    columns = ("dictionaries", "matched by", "measured by", "pairs", "matched", "shuffled", "more")
+    return Section("Partners by other measures", lead, (Grid(columns, tuple(rows)),), brief=True)
+
+
+def distance_section(pairs: Sequence[ComparedPair]) -> Section | None:
+    """The share in common by how many layers lie between; None for a single distance."""
+    groups: dict[tuple[str, int], list[Alignment]] = {}
+    for pair in pairs:
+        apart = layers_apart(pair)
+        for found in pair.alignments if apart is not None else ():
+            groups.setdefault((found.way, apart or 0), []).append(found)
+    if len({distance for _, distance in groups}) < 2:
+        return None
+    rows = tuple(
+        (way, str(distance), str(len(found)), *distance_cells(found))
+        for (way, distance), found in sorted(groups.items())
+    )
+    lead = (
+        f"Of the features of runs at several layers of one model, the share with a partner of"
+        f" closeness {SHARED_COSINE} or more, over all pairs of layers so far apart. Intervals are"
+        " over features; pairs of layers share some."
+    )
+    columns = ("by", "layers apart", "pairs of layers", "shared", "by chance", "mean closeness")
+    return Section("Overlap by distance", lead, (Grid(columns, rows),), brief=True)
+
+
+def distance_cells(found: Sequence[Alignment]) -> Iterator[Cell]:
+    shared = sum(int((each.agreed >= SHARED_COSINE).sum()) for each in found)
+    yield wilson_interval(shared, sum(map(len, found)))
+    yield f"{np.mean([each.share_by_chance(SHARED_COSINE) for each in found]):.3f}"
+    yield f"{np.concatenate([each.closeness for each in found]).mean():.3f}"
+
+
+def layers_apart(pair: ComparedPair) -> int | None:
+    """How many layers lie between two runs of one model at sites of one kind; None for others."""
+    sites = pair.left.site, pair.right.site
+    if sites[0] is None or sites[1] is None or sites[0].kind != sites[1].kind:
+        return None
+    models = [NamedModel.of(side.name).content for side in (pair.left, pair.right)]
+    return abs(sites[0].layer - sites[1].layer) if models[0] == models[1] else None
+
+
+def comparison_record(pair: ComparedPair) -> dict[str, Any]:
+    """A pair as plain values: partners feature by feature, and how close they are otherwise."""
+    return {
+        "left": pair.left.name,
+        "right": pair.right.name,
+        "alignments": [
+            {
+                "by": found.way,
+                "shared": {str(least): asdict(found.share(least)) for least in CLOSENESS},
+                "by_chance": {str(least): found.share_by_chance(least) for least in CLOSENESS},
+                "partners": [
+                    {"left": left, "right": right, "closeness": close, "shared": bool(both)}
+                    for left, right, close, both in zip(
+                        found.left.tolist(),
+                        found.right.tolist(),
+                        found.closeness.tolist(),
+                        (found.agreed >= SHARED_COSINE).tolist(),
+                        strict=True,
+                    )
+                ],
+            }
+            for found in pair.alignments
+        ],
+        "partners_otherwise": [
+            {"matched_by": way, "measured_by": measure, "shared_only": shared, **asdict(found)}
+            for (way, measure, shared), found in pair.otherwise.items()
+            if found.pairs >= FEWEST_PAIRS
+        ],
+        "impossible": {way: str(problem) for way, problem in pair.impossible.items()},
+    }

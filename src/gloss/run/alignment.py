@@ -1,0 +1,271 @@
+"""Which features of two dictionaries go together: by what they write and read, by where they fire
+on the same text, by what their explanations say; each beside chance.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+from jaxtyping import Float32, Int64
+from numpy import ndarray
+
+from gloss.decompose.coactivation import SharedTokens, activation_correlations, moved_in_time
+from gloss.decompose.feature_matching import (
+    MOST,
+    FeaturePartners,
+    Matcher,
+    UnitDirections,
+    assign,
+    match_features,
+    require_same_widths,
+)
+from gloss.errors import BadInput
+from gloss.models.embedder import Embedder
+from gloss.models.sites import Site, parse_site
+from gloss.records import Estimate
+from gloss.run.experiment import method_label
+from gloss.run.opened_run import OpenedRun
+from gloss.run.sources import NamedDictionary
+from gloss.run.stages.embeddings import open_embedder
+from gloss.statistics.intervals import bootstrap, wilson_interval
+
+WEIGHTS, DECODER, ENCODER = "weights", "decoder", "encoder"
+COACTIVATION, EXPLANATIONS = "coactivation", "explanations"
+FEWEST_PAIRS = 10  # or else nothing is said of how close partners are
+MOST_PAIRS = 4096  # of more, so many are drawn to be held against shuffled ones
+
+
+@dataclass(frozen=True)
+class Side:
+    """A dictionary that is compared, and the run that it is of, where it is one's."""
+
+    name: str
+    dictionary: NamedDictionary
+    explainer: str = ""  # whose explanations are compared; "" takes the run's first
+
+    @cached_property
+    def directions(self) -> UnitDirections:
+        return UnitDirections.of(self.dictionary.load())
+
+    @property
+    def run(self) -> OpenedRun:
+        """Raises BadInput where it is of none, or has not collected."""
+        run = self.dictionary.run
+        if run is None:
+            raise BadInput(
+                f"{self.name} is no run, so nobody knows where its features fire or what is said of"
+                " them; give the folder of a run"
+            )
+        if not run.part("collect", 0).is_done:
+            raise BadInput(f"{self.name} has not collected yet; run its experiment first")
+        return run
+
+    @property
+    def site(self) -> Site | None:
+        """Where the features of a run were read."""
+        if self.dictionary.run is None:
+            return None
+        return parse_site(self.run.activations.manifest["made_from"]["site"])
+
+    @cached_property
+    def texts(self) -> dict[int, str]:
+        """The explanation of each explained feature. Raises BadInput where there is none."""
+        labels = [method_label(table) for table in self.run.experiment.explain]
+        explainer = self.explainer or labels[0]
+        rows = self.run.rows("explain", "explanations")
+        found = {row["feature"]: row["text"] for row in rows if row["method"] == explainer}
+        if not found:
+            raise BadInput(
+                f"{self.name} has no explanation by {explainer}; its explainers are"
+                f" {', '.join(labels)}"
+            )
+        return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True, eq=False)
+class Closeness:
+    """How close each of some features of one dictionary is to each of some of another's."""
+
+    left: Int64[ndarray, " left"]  # indices of features
+    right: Int64[ndarray, " right"]
+    values: Float32[ndarray, "left right"]  # 1: the same
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Partners, one to one, and what chance gives in the same way."""
+
+    way: str
+    left: Int64[ndarray, " pair"]
+    right: Int64[ndarray, " pair"]
+    closeness: Float32[ndarray, " pair"]
+    agreed: Float32[ndarray, " pair"]  # the same, or -1 where encoder and decoder disagree
+    by_chance: Float32[ndarray, " _"]
+    agreed_by_chance: Float32[ndarray, " _"]
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def share(self, least: float) -> Estimate:
+        """The share of the smaller side's features that are in both, with Wilson's interval."""
+        return wilson_interval(int((self.agreed >= least).sum()), len(self))
+
+    def share_by_chance(self, least: float) -> float:
+        return float((self.agreed_by_chance >= least).mean()) if len(self.by_chance) else np.nan
+
+
+@dataclass(frozen=True)
+class PartnerCloseness:
+    """How close partners are by another measure than the one that they were found by."""
+
+    pairs: int
+    matched: Estimate
+    shuffled: Estimate  # each with the partners of the others
+    difference: Estimate
+
+
+Measured = tuple[Closeness, Callable[[np.random.Generator], Float32[ndarray, "_ _"]]]
+
+
+def by_directions(left: Side, right: Side, which: str) -> Measured:
+    """Cosines of what features write, or read; chance draws directions at random.
+
+    Raises Mismatch where sites differ in width.
+    """
+    require_same_widths(left.directions, right.directions)
+    mine, other = (getattr(side.directions, which) for side in (left, right))
+    require_room(len(mine), len(other))
+
+    def chance(rng: np.random.Generator) -> Float32[ndarray, "_ _"]:
+        return mine @ getattr(right.directions.random_twin(rng), which).T
+
+    return Closeness(np.arange(len(mine)), np.arange(len(other)), mine @ other.T), chance
+
+
+def by_coactivation(left: Side, right: Side) -> Measured:
+    """Correlations of activations on the tokens that both read, of the features that fire often
+    enough; chance moves the right ones along the text.
+
+    Raises BadInput for what is no run, and Mismatch for other tokens.
+    """
+    tokens = SharedTokens.of(left.run.corpus, right.run.corpus)
+    require_room(len(left.run.live), len(right.run.live))
+    mine, other = (tokens.matrix(side.run.activations, side.run.live) for side in (left, right))
+
+    def chance(rng: np.random.Generator) -> Float32[ndarray, "_ _"]:
+        return activation_correlations(mine, moved_in_time(other, rng))
+
+    found = Closeness(left.run.live, right.run.live, activation_correlations(mine, other))
+    return found, chance
+
+
+def by_explanations(left: Side, right: Side) -> Measured:
+    """Cosines of what explanations say, by what embeds text in the left run's [embeddings]; chance
+    finds partners among other features of the larger side itself.
+
+    Raises BadInput where there are none, BadSettings where nothing embeds.
+    """
+    require_room(len(left.texts), len(right.texts))
+    embedder = open_embedder(left.run)
+    mine, other = (
+        embed_explanations(embedder, tuple(side.texts.values())) for side in (left, right)
+    )
+    large, number = max(mine, other, key=len), min(len(mine), len(other))
+
+    def chance(rng: np.random.Generator) -> Float32[ndarray, "_ _"]:
+        rows = rng.choice(len(large), number, replace=False)
+        found = large[rows] @ large.T
+        found[np.arange(number), rows] = -2  # nobody is the partner of itself
+        return found
+
+    rows, columns = (np.array(list(side.texts), dtype=np.int64) for side in (left, right))
+    return Closeness(rows, columns, mine @ other.T), chance
+
+
+@lru_cache(maxsize=32)
+def embed_explanations(embedder: Embedder, texts: tuple[str, ...]) -> Float32[ndarray, "text d"]:
+    """What the texts say, as directions; once for all pairs that a run is in."""
+    return embedder.embed(texts)
+
+
+MEASURES: Mapping[str, Callable[[Side, Side], Measured]] = {
+    DECODER: lambda left, right: by_directions(left, right, "writes"),
+    ENCODER: lambda left, right: by_directions(left, right, "reads"),
+    COACTIVATION: by_coactivation,
+    EXPLANATIONS: by_explanations,
+}
+WAYS = (WEIGHTS, *MEASURES)
+
+
+def require_room(left: int, right: int) -> None:
+    """Raise BadInput for more features than can be assigned."""
+    if max(left, right) > MOST:
+        raise BadInput(f"{left:,} and {right:,} features cannot be compared, {MOST:,} is the most")
+
+
+def align_by_weights(
+    left: Side, right: Side, rng: np.random.Generator, matcher: Matcher
+) -> Alignment:
+    """Partners by decoder, shared where the encoder says the same (Paulo and Belrose, 2025)."""
+    found, chance = (
+        match_features(left.directions, other, matcher)
+        for other in (right.directions, right.directions.random_twin(rng))
+    )
+    has = found.by_writing >= 0
+
+    def agreed(side: FeaturePartners) -> Float32[ndarray, " left"]:
+        same = side.by_reading == side.by_writing
+        return np.where(same, np.minimum(side.reading, side.writing), np.float32(-1))
+
+    kept = chance.by_writing >= 0
+    return Alignment(
+        WEIGHTS,
+        np.flatnonzero(has),
+        found.by_writing[has],
+        found.writing[has],
+        agreed(found)[has],
+        chance.writing[kept],
+        agreed(chance)[kept],
+    )
+
+
+def align_by(way: str, measured: Measured, rng: np.random.Generator) -> Alignment:
+    """Partners that are closest together by one measure."""
+    closeness, chance = measured
+    partner, close = assign(closeness.values)
+    has = partner >= 0
+    _, drawn = assign(chance(rng))
+    drawn = drawn[np.isfinite(drawn)]
+    left, right = closeness.left[has], closeness.right[partner[has]]
+    return Alignment(way, left, right, close[has], close[has], drawn, drawn)
+
+
+def partner_closeness(
+    found: Alignment, closeness: Closeness, rng: np.random.Generator, least: float = -2.0
+) -> PartnerCloseness:
+    """How close partners are by a measure, beside each one's mean with the partners of all others,
+    with bootstraps over pairs; missing for few.
+
+    Of the partners that are at least so close by their own measure.
+    """
+    rows, columns = (
+        np.searchsorted(known, np.clip(own, known[0], known[-1])) if len(known) else own * 0
+        for known, own in ((closeness.left, found.left), (closeness.right, found.right))
+    )
+    both = np.isin(found.left, closeness.left) & np.isin(found.right, closeness.right)
+    both &= found.agreed >= least
+    pairs = np.flatnonzero(both)
+    if len(pairs) < FEWEST_PAIRS:
+        return PartnerCloseness(len(pairs), *(Estimate.missing(),) * 3)
+    used = pairs if len(pairs) <= MOST_PAIRS else rng.choice(pairs, MOST_PAIRS, replace=False)
+    square = closeness.values[np.ix_(rows[used], columns[used])].astype(np.float64)
+    matched, others = np.diagonal(square), len(used) - 1
+    shuffled = (square.sum(0) + square.sum(1) - 2 * matched) / (2 * others)
+    return PartnerCloseness(
+        len(used),
+        *(
+            bootstrap(lambda x: x.mean(axis=-1), values, rng=rng)
+            for values in (matched, shuffled, matched - shuffled)
+        ),
+    )
