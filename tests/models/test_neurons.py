@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from gloss.errors import Mismatch
+from gloss.errors import BadSettings, Mismatch
 from gloss.models.dictionary import require_fit
-from gloss.models.neurons import Neurons
+from gloss.models.neurons import Neurons, neurons_at
 from gloss.models.sparse_codes import LargestK
 from gloss.models.subject import Subject
 
@@ -56,3 +56,25 @@ def test_neurons_of_another_model_are_refused_with_both_widths(llama: Subject) -
         Mismatch, match=r"reads vectors of 5 numbers.*mlp_act\.0 holds vectors of 48"
     ):
         require_fit(Neurons(0, torch.ones(5, 32), torch.zeros(32)), llama)
+
+
+@pytest.mark.parametrize("where", ["mlp_act.1", "resid_post.1", "mlp_out.0"])
+def test_so_many_neurons_of_each_token_are_kept_and_all_rebuild_the_vector(
+    where: str, llama: Subject, tokens: torch.Tensor
+) -> None:
+    site = llama.site(where)
+    every, kept = neurons_at(llama, site), neurons_at(llama, site, keep=4)
+    require_fit(kept, llama)
+    found = llama.run(tokens, read=(every.reads, every.writes)).activations
+    x, y = (found[each].flatten(0, 1) for each in (every.reads, every.writes))
+    torch.testing.assert_close(every.reconstruct(x), y, rtol=1e-4, atol=1e-4)
+    codes = kept.encode(x)
+    assert codes.used.sum(1).tolist() == [4] * len(x)
+    signed = codes.dense(kept.width)[:, ::2] - codes.dense(kept.width)[:, 1::2]
+    wanted = x.float() * (x.abs() >= x.abs().topk(4, dim=1).values[:, -1:])
+    torch.testing.assert_close(signed, wanted)
+
+
+def test_more_neurons_than_there_are_cannot_be_kept(llama: Subject) -> None:
+    with pytest.raises(BadSettings, match=r"keep is 99, and resid_post\.0 has 32 neurons"):
+        neurons_at(llama, llama.site("resid_post.0"), keep=99)

@@ -468,6 +468,17 @@ def test_a_dictionary_that_exists_counts_with_its_site_and_name(inputs, setting,
     assert changed(keys(tables), after) == followers(("decompose",))
 
 
+def test_how_many_neurons_are_kept_counts_and_other_dictionaries_keep_none(inputs):
+    tables = every_method(inputs)
+    neurons = {"dictionary": "neurons", "site": "mlp_act.1"}
+    found = [keys(tables | {"decompose": neurons | {"keep": keep}}) for keep in (8, 32)]
+    assert changed(*found) == followers(("decompose",))
+    with pytest.raises(BadSettings, match="keep must be a whole number"):
+        keys(tables | {"decompose": neurons | {"keep": 1.5}})
+    with pytest.raises(BadSettings, match="has no setting 'keep'"):
+        keys(with_setting(tables, "decompose", "keep", 8))
+
+
 @pytest.mark.parametrize("name", INPUTS)
 def test_every_file_that_is_read_counts_by_its_content(inputs, name):
     tables = every_method(inputs)

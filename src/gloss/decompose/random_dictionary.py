@@ -1,6 +1,9 @@
-"""A control: a dictionary of random directions that fires as often as a given one, feature by
-feature.
+"""Controls: a dictionary of random directions that fires as often as a given one, feature by
+feature, and one that keeps as many of them a token as a TopK dictionary keeps features.
 """
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -8,9 +11,13 @@ from jaxtyping import Float, Float32, Float64
 from numpy import ndarray
 from torch import Tensor
 
+from gloss.errors import BadInput, BadSettings, require_at_least
 from gloss.models.dictionary import Dictionary, SparseCoder, Weights, encoder_of
+from gloss.models.massive_tokens import VectorLengths
+from gloss.models.model_settings import MASSIVE_MULTIPLE
 from gloss.models.neurons import Neurons
-from gloss.models.sparse_codes import AboveThreshold
+from gloss.models.sites import Site
+from gloss.models.sparse_codes import AboveThreshold, LargestK
 
 FEATURES_AT_ONCE = 1024
 LOWEST = 1e-6  # of a threshold; below it a feature could be active at half of all tokens
@@ -54,6 +61,62 @@ def random_dictionary_like(
     return SparseCoder(
         dictionary.reads, writes, weights, AboveThreshold(thresholds), subtracts_bias=False
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RandomDirections:
+    """Directions drawn at random where `topk` learns them: each token keeps the `k` along which it
+    lies furthest.
+
+    They are drawn evenly over the sphere; a feature reads and writes along the same one. What they
+    read is centred on the mean of the first `tokens` activations, and one scale for all makes what
+    they write the best reconstruction of these.
+
+        >>> batches = iter(torch.randn(4, 512, 16))
+        >>> drawn = RandomDirections(width=32, k=4, tokens=2048)
+        >>> drawn.fit(batches, model.site("mlp_out.1"), rng)
+        <dictionary: 32 features of mlp_out.1>
+    """
+
+    width: int = 2048
+    k: int = 32
+    tokens: int = 16_384  # of which the mean is taken
+
+    def __post_init__(self) -> None:
+        require_at_least(1, self, "tokens")
+        if not 1 <= self.k <= self.width:
+            raise BadSettings(
+                f"k={self.k} features of width={self.width} cannot be active; k must be between 1"
+                " and the width"
+            )
+
+    def fit(
+        self,
+        batches: Iterator[Float[Tensor, "_ d_model"]],
+        site: Site,
+        rng: np.random.Generator,
+        progress: object = None,
+        massive: float = MASSIVE_MULTIPLE,
+    ) -> SparseCoder:
+        """Draw the directions, and read batches of shape (token, d_model) for the mean.
+
+        Vectors longer than `massive` times their median do not count; 0 counts all. Raises BadInput
+        where there are none.
+        """
+        sample: list[Tensor] = []
+        while sum(map(len, sample)) < self.tokens and (batch := next(batches, None)) is not None:
+            sample.append(batch.float().cpu())
+        if not sample:
+            raise BadInput(f"there are no activations of {site}; give more text")
+        x = torch.cat(sample)[: self.tokens]
+        x = x[~VectorLengths.of(x, massive).are_massive(x)]
+        mean = x.mean(0)
+        directions = draw_unit_directions(self.width, x.shape[1], rng)
+        weights = Weights(directions, torch.zeros(self.width), directions, mean)
+        drawn = SparseCoder(site, site, weights, LargestK(self.k))
+        written = drawn.reconstruct(x) - mean
+        scale = ((x - mean) * written).sum() / written.square().sum().clamp_min(1e-12)
+        return replace(drawn, weights=replace(weights, decoder_directions=directions * scale))
 
 
 def draw_unit_directions(

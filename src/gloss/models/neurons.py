@@ -1,5 +1,5 @@
-"""The MLP's own neurons as a dictionary, which needs no training: what any other must be compared
-with.
+"""A model's own axes as a dictionary, which needs no training: the neurons of an MLP, or the
+coordinates of any other site. What any other dictionary must be compared with.
 """
 
 from dataclasses import dataclass, field
@@ -8,14 +8,18 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from gloss.errors import BadSettings
 from gloss.models.dictionary import (
+    Dictionary,
+    SparseCoder,
+    Weights,
     concatenate_codes,
     require_length,
     split_for_encoding,
     sum_decoder_directions,
 )
 from gloss.models.sites import Site
-from gloss.models.sparse_codes import Codes, Positive, Selection
+from gloss.models.sparse_codes import Codes, LargestK, Positive, Selection
 from gloss.models.subject import Subject
 
 
@@ -93,3 +97,26 @@ class Neurons:
     def reconstruct(self, x: Float[Tensor, "token neuron"]) -> Float32[Tensor, "token d_model"]:
         """The MLP's output from its neurons."""
         return self.decode(self.encode(x))
+
+
+def neurons_at(subject: Subject, site: Site, keep: int = 0) -> Dictionary:
+    """The neurons of a layer's MLP at `mlp_act`; at any other site its coordinates, in the same
+    way: feature 2j is coordinate j above 0, feature 2j + 1 the same below 0.
+
+    `keep` leaves each token its so many strongest, by absolute value; 0 leaves all. Raises Mismatch
+    for a site that the subject does not have, and BadSettings where it has fewer.
+
+        >>> neurons_at(model, model.site("resid_post.1"), keep=8).width == 2 * model.width_at(site)
+        True
+    """
+    width = subject.width_at(site)
+    if keep > width:
+        raise BadSettings(f"keep is {keep}, and {site} has {width} neurons; give {width} or fewer")
+    selection = LargestK(keep) if keep else Positive()
+    if site.kind == "mlp_act":
+        return Neurons.of(subject, site.layer, selection)
+    axes = torch.eye(width, device=subject.device)
+    both = torch.stack([axes, -axes], dim=1).flatten(0, 1)
+    none = axes.new_zeros
+    weights = Weights(both, none(2 * width), both, none(width))
+    return SparseCoder(site, site, weights, selection, subtracts_bias=False)

@@ -380,13 +380,17 @@ class Experiment:
                 '[decompose] needs dictionary = "PATH" for one that exists, or method = "topk" to'
                 " train one"
             )
+        known: SettingsTable = {"dictionary": "", "site": "", "name": ""}
+        if given["dictionary"] == NEURONS:
+            known["keep"] = 0
         for key, value in given.items():
-            if key not in ("dictionary", "site", "name"):
-                known: SettingsTable = {"dictionary": 0, "site": 0, "name": 0, "method": 0}
+            if key not in known:
                 raise BadSettings(
-                    f"[decompose] with a dictionary has no setting {key!r}{suggestion(key, known)}"
+                    f"[decompose] with a dictionary has no setting {key!r}"
+                    f"{suggestion(key, [*known, 'method'])}"
                 )
-            require_kind(value, "", f"[decompose].{key}")
+            require_kind(value, known[key], f"[decompose].{key}")
+            require_usable_numbers(value, known[key], f"[decompose].{key}")
 
     def methods(self, verb: str) -> tuple[SettingsTable, ...]:
         """The settings of each method of a verb that takes several."""

@@ -28,7 +28,7 @@ from gloss.models.dictionary import Dictionary, SparseCoder, require_fit
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.formats.dictionary_folder import CONFIGURATION_FILE
 from gloss.models.massive_tokens import VectorLengths
-from gloss.models.neurons import Neurons
+from gloss.models.neurons import neurons_at
 from gloss.models.sites import parse_site
 from gloss.models.subject import Subject, untrained_subject
 from gloss.records import Estimate
@@ -92,7 +92,7 @@ def load_run_dictionary(run: OpenedRun, subject: Subject) -> Dictionary:
                 '[decompose] dictionary = "neurons" needs the site of a layer\'s neurons, such as'
                 ' site = "mlp_act.1"'
             )
-        return Neurons.of(subject, subject.site(site).layer)
+        return neurons_at(subject, subject.site(site), run.experiment.decompose.get("keep", 0))
     require_as_trained(run)
     return load_dictionary(dictionary_folder(run), parse_site(site) if site else None, subject).to(
         subject.device

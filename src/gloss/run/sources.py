@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gloss.models.subject import Subject
 
 FEATURE_NAME = re.compile(r"(?P<source>.+)@(?P<index>[0-9]{1,18})", re.DOTALL)
+NEURONS_NAME = re.compile(rf"{NEURONS}(?:#(?P<keep>[1-9][0-9]{{0,8}}))?")
 INDEX = re.compile(r"[0-9]{1,18}")
 STEER_USAGE = (
     "give RUN@FEATURE PROMPT, as in runs/demo@999 'def main(', or MODEL DICTIONARY FEATURE PROMPT"
@@ -104,6 +105,14 @@ class NamedDictionary:
         return cls(name, site or own, run)
 
     @property
+    def keeps_neurons(self) -> int | None:
+        """How many neurons of each token count where the name is `neurons` or `neurons#32`, 0 for
+        all; None where it is of another dictionary.
+        """
+        named = NEURONS_NAME.fullmatch(self.name)
+        return int(named["keep"] or 0) if named and self.run is None else None
+
+    @property
     def folder(self) -> Path:
         """Where its files lie."""
         return dictionary_folder(self.run) if self.run else named_dictionary_folder(self.name)
@@ -113,6 +122,8 @@ class NamedDictionary:
         """The hash of its files; of neurons, and of what a run trains, the run's key."""
         if self.run and (reads_neurons(self.run) or trains_dictionary(self.run)):
             return self.run.keys["decompose"]
+        if self.keeps_neurons is not None:
+            return result_key(self.name, self.site)
         return result_key(source_hash(str(self.folder)), self.site)
 
     def load(self, subject: "Subject | None" = None) -> "Dictionary":
@@ -121,9 +132,17 @@ class NamedDictionary:
         Raises BadInput for a folder without one, and where the run has not trained its own yet.
         """
         from gloss.models.formats import load_dictionary
+        from gloss.models.neurons import neurons_at
         from gloss.models.sites import parse_site
         from gloss.run.run_dictionary import load_run_dictionary, require_as_trained
 
+        if self.keeps_neurons is not None:
+            if subject is None or not self.site:
+                raise BadSettings(
+                    f"{self.name} are neurons of a model at a site; give MODEL {self.name} --site"
+                    " mlp_act.1"
+                )
+            return neurons_at(subject, subject.site(self.site), self.keeps_neurons)
         if self.run and reads_neurons(self.run):
             return load_run_dictionary(self.run, subject or NamedModel.of(self.name).load())
         if self.run and trains_dictionary(self.run):
@@ -171,7 +190,9 @@ def dictionary_folder(run: OpenedRun) -> Path:
 def dictionary_line(run: OpenedRun) -> str:
     """Where the run's dictionary lies, in words."""
     if reads_neurons(run):
-        return f"the dictionary is the neurons of {run.experiment.decompose.get('site')}"
+        asked = run.experiment.decompose
+        kept = f", the {asked['keep']:,} strongest of each token" if asked.get("keep") else ""
+        return f"the dictionary is the neurons of {asked.get('site')}{kept}"
     return f"the dictionary lies in {dictionary_folder(run)}"
 
 
