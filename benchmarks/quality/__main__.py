@@ -19,6 +19,7 @@ EXPERIMENTS = {  # by number, as the literature review that they come from count
     "rules": "1: planted rules, every scorer",
     "sanity": "2: metrics with missing and extra labels",
     "judges": "3: judges with known errors",
+    "labels": "13: labels that are wrong in known ways",
     "samplers": "4: held-out text and samplers",
     "dictionaries": "5: planted dictionaries",
     "input_output": "6: features of inputs and of outputs",

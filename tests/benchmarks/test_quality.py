@@ -17,6 +17,7 @@ ALONE = [
     "samplers",
     "siblings",
     "judges",
+    "labels",
     "dictionaries",
     "interactions",
     "input_output",

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from gloss.cli.arguments import Site
+
 LabelFiles = Annotated[
     list[str],
     typer.Argument(
@@ -38,3 +40,50 @@ def import_labels(
     from gloss.run.commands.import_labels import LabelChoice, print_imported_labels
 
     print_imported_labels(files, LabelChoice(layer, by, width), out, as_format, contexts)
+
+
+def audit(
+    labels: Annotated[
+        str,
+        typer.Argument(
+            metavar="LABELS",
+            help="A file or folder, in a format that `gloss methods labels` lists.",
+        ),
+    ],
+    model: Annotated[
+        str,
+        typer.Option(help="A folder, a name on the hub, `embedded`, or a RUN with its own."),
+    ],
+    dictionary: Annotated[
+        str, typer.Option(help="A folder in a known format, `embedded`, `neurons`, or a RUN.")
+    ] = "",
+    site: Site = "",
+    texts: Annotated[
+        list[str] | None, typer.Option(help="What the subject reads; repeatable.")
+    ] = None,
+    features: Annotated[
+        int, typer.Option(min=0, help="How many labels, drawn at random; 0 for all.")
+    ] = 200,
+    tokens: Annotated[
+        int, typer.Option(min=0, help="How many tokens to read; 0 for all.")
+    ] = 400_000,
+    layer: Annotated[str, typer.Option(help="Which, where the labels are of several.")] = "",
+    by: Annotated[str, typer.Option(help="Whose, where several made labels.")] = "",
+    chat_url: Annotated[
+        str, typer.Option(help="An endpoint that judges the labels: detection and fuzzing.")
+    ] = "",
+    chat_model: Annotated[str, typer.Option(help="The judge, as its endpoint calls it.")] = "",
+    local: Annotated[
+        str, typer.Option(help="A judge in this process: a folder, a GGUF file, a name on the hub.")
+    ] = "",
+    out: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("runs/audit"),
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+) -> None:
+    """Say which **labels that others made** are to be believed: scored on held-out text, with
+    controls, at the true base rate; and write a page and a table of it.
+    """
+    from gloss.run.commands.audit import AuditRequest, audit_chat, run_audit
+
+    chat = audit_chat(chat_url, chat_model, local)
+    source = (model, dictionary, site, tuple(texts or ()))
+    run_audit(AuditRequest([labels], *source, features, tokens, layer, by, chat, out, seed))

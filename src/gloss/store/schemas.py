@@ -28,6 +28,8 @@ SHIFTS = pa.list_(
     )
 )
 
+SHOWN = pa.list_(pa.struct([("kind", pa.string()), ("start", pa.int64()), ("text", pa.string())]))
+
 SCHEMAS: dict[str, pa.Schema] = {
     "features": pa.schema(
         [
@@ -171,6 +173,22 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("probability", pa.float64()),
             ("question", pa.int64()),
             ("position", pa.int64()),  # in its question
+        ]
+    ),
+    "label_verdicts": pa.schema(
+        [
+            *FEATURE,
+            *((name, pa.string()) for name in ("explained_by", "text", "rule")),
+            *((name, pa.string()) for name in ("verdict", "reason")),
+            ("scorer", pa.string()),  # whose score decided
+            *((name, ESTIMATE) for name in ("precision", "recall", "score")),
+            ("control", pa.float64()),  # the highest upper bound of the score under controls
+            ("base_rate", pa.float64()),
+            ("n", pa.int64()),
+            ("failed", pa.int64()),
+            ("beside", pa.list_(pa.string())),  # what other scores say
+            ("flags", pa.list_(pa.string())),  # what the label names and no text holds
+            ("contexts", SHOWN),  # that show why
         ]
     ),
     "calibration_items": pa.schema(

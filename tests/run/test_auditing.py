@@ -1,0 +1,101 @@
+"""`gloss audit`: labels of a file are scored, sorted, and told on a page and in a table."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from small import contents, ran
+
+import gloss
+from gloss.run.planning import read_run
+from gloss.store.results import read_rows
+from models.servers import serve
+
+TOKENS = ("--tokens", "12000")
+
+
+@pytest.fixture
+def labelled(folder):
+    """The small run, and labels of its features as Neuronpedia publishes them: rules, a quotation
+    of what no text holds, a feature that never fires, one beyond the dictionary, an empty text.
+    """
+    run = read_run(folder / "out")
+    found = read_rows(run.places("explain"), "explanations")
+    texts = {row["feature"]: row["rule"] for row in found[:4]}
+    quoting = found[4]["feature"]
+    texts[quoting] = "the name 'Zzyzx Road'"
+    dead = next(i for i in range(run.activations.width) if run.activations.counts[i] == 0)
+    texts |= {dead: "nothing", 10**6: "beyond", found[5]["feature"]: " "}
+    lines = (
+        {"modelId": "m", "layer": "2-x", "index": str(index), "description": text}
+        for index, text in texts.items()
+    )
+    (folder / "batch-0.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return folder, quoting, dead
+
+
+def test_an_audit_tells_every_label_and_goes_on_where_it_was(labelled):
+    folder, quoting, dead = labelled
+    command = ("audit", "batch-0.jsonl", "--model", "out", "--out", "au", *TOKENS)
+    status, out, err = ran(folder, *command)
+    assert status == 0, err
+    assert "1 an index beyond the dictionary's width" in err
+    assert "1 no text" in err
+    assert "cannot be told" in out
+    rows = {row["feature"]: row for row in pq.read_table(folder / "au/labels.parquet").to_pylist()}
+    assert len(rows) == 6
+    assert rows[dead]["verdict"] == "cannot be told"
+    assert "the feature fires at 0 of" in rows[dead]["reason"]
+    assert rows[quoting]["flags"] == ["quotes 'Zzyzx Road', which stands nowhere in the texts"]
+    assert rows[quoting]["verdict"] == "cannot be told"
+    executed = [row for row in rows.values() if row["scorer"] == "execution"]
+    assert len(executed) == 4
+    for row in executed:
+        assert 0 <= row["precision"]["low"] <= row["precision"]["value"] <= row["precision"]["high"]
+        assert row["control"] == row["control"]
+        assert row["contexts"]
+        assert "<<" in row["contexts"][0]["text"]
+    page = (folder / "au/audit.html").read_text()
+    assert "Zzyzx Road" in page
+    assert "Which labels to believe" in (folder / "au/report.html").read_text()
+    before = contents(folder / "au")
+    status, _, err = ran(folder, *command)
+    assert status == 0, err
+    assert contents(folder / "au") == before
+    asked = gloss.Experiment.of(json.loads(json.dumps(read_run(folder / "au").experiment.tables())))
+    assert isinstance(asked.run.features, tuple)
+
+
+def test_plain_words_are_judged_where_there_is_an_endpoint(folder):
+    run = read_run(folder / "out")
+    rows = read_rows(run.places("explain"), "explanations")[:3]
+    lines = ["feature,label", *(f"{row['feature']},the word `self`" for row in rows)]
+    (folder / "labels.csv").write_text("\n".join(lines))
+    for answer, decides in (("perfect", "detection"), ("yes", "")):
+        with serve(answer=answer) as server:
+            flags = ("--chat-url", server.base_url, "--chat-model", "m", "--out", answer)
+            command = ("audit", "labels.csv", "--model", "out", *TOKENS, *flags)
+            status, _, err = ran(folder, *command)
+        assert status == 0, err
+        found = pq.read_table(folder / answer / "labels.parquet").to_pylist()
+        judged = [row for row in found if row["contexts"]]
+        assert judged
+        assert {row["scorer"] for row in judged} == {decides}
+        if answer == "yes":
+            assert {row["verdict"] for row in judged} == {"cannot be told"}
+            assert "tells nothing" in judged[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--model", "embedded"), "a dictionary and texts are needed beside it"),
+        (("--model", "out", "--chat-url", "http://localhost:9/v1"), "needs both --chat-url and"),
+        (("--model", "out", "--layer", "9"), "the labels are of no layer '9'"),
+    ],
+)
+def test_what_an_audit_lacks_is_said_in_one_sentence(labelled, flags, said):
+    folder, *_ = labelled
+    status, _, err = ran(folder, "audit", "batch-0.jsonl", *flags)
+    assert (status, err.count("\n")) == (2, 1)
+    assert said in err
