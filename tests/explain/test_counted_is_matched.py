@@ -16,6 +16,7 @@ from gloss.explain.rule_search.conditions import (
     own_families,
     position_conditions,
     state_conditions,
+    tokens_at_places,
 )
 from gloss.explain.rule_search.description_length import DescriptionLength
 from gloss.explain.rule_search.search import RuleSearch, best_term_candidates
@@ -130,7 +131,9 @@ def test_classes_places_and_surroundings_are_counted_where_they_hold(kind: str) 
     ):
         for (condition, _), where in zip(conditions, held, strict=True):
             assert np.array_equal(where, executed(condition, rows)), condition
-    for (condition, _), (firing, inactive) in zip(*class_weights(rows), strict=True):
+    for (condition, _), (firing, inactive) in zip(
+        *class_weights(passage, tokens_at_places(rows)), strict=True
+    ):
         where = executed(condition, rows)
         assert firing == pytest.approx(rows.firing[where].sum(), abs=1e-6), condition
         assert inactive == pytest.approx(rows.inactive[where].sum(), abs=1e-6), condition

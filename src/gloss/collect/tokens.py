@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int32
 from numpy import ndarray
 
+from gloss.collect.alike_tokens import alike_tokens
 from gloss.collect.column_values import Dialogue, TokenNumbers
 from gloss.collect.left_out_tokens import find_left_out_tokens, text_end_pattern, text_end_tokens
 from gloss.collect.near_copies import near_copy_groups
@@ -76,7 +77,11 @@ def read_texts(
             )
         return found
     grouped = partial(near_copy_groups, special=subject.tokens.special.numbers)
-    with new_folder(folder) as fresh, CorpusWriter(fresh, subject.vocabulary(), grouped) as written:
+    alike = partial(alike_tokens, subject)
+    with (
+        new_folder(folder) as fresh,
+        CorpusWriter(fresh, subject.vocabulary(), grouped, alike) as written,
+    ):
         cutter.cut(texts, written)
     return written.hexadecimal
 

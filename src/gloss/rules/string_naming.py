@@ -35,6 +35,9 @@ class SeenWords:
         """Some words at which the predicate holds, the most frequent first."""
         return ()
 
+    def centre(self, strings: Sequence[str]) -> str | None:
+        """The string that all of these are like; None where there is none."""
+
 
 NO_WORDS = SeenWords()
 PROPERTIES: dict[str, Callable[[str], bool]] = {
@@ -65,6 +68,8 @@ def name_strings(strings: tuple[str, ...], seen: SeenWords = NO_WORDS) -> str:
         field = shared_field(strings) if number >= FEWEST else None
         return join_or(entries) + (f" ({field})" if field else "")
     name = shared_property(strings)
+    if name is None and (centre := seen.centre(strings)):
+        name = f"tokens like {backtick_string(centre)},"
     listed, rest = ", ".join(entries[:number]), f"and {len(entries) - number} more like these"
     return f"{listed} {rest}" if name is None else f"{name} such as {listed} {rest}"
 

@@ -121,9 +121,18 @@ class Corpus:
             documents=read_column(sequences, "document"),
             hashes=read_column(documents, "hash"),
             names=tuple(read_table(documents, documents, ["name"])["name"].to_pylist()),
-            vocabulary=Vocabulary(tuple(read_table(vocabulary, vocabulary)["piece"].to_pylist())),
+            vocabulary=stored_vocabulary(vocabulary),
             near_copies=read_column(folder / GROUPS, "group"),
         )
+
+
+def stored_vocabulary(file: Path) -> Vocabulary:
+    """The tokens of a corpus, with those that are alike where these were kept."""
+    table = read_table(file, file)
+    pieces = tuple(table["piece"].to_pylist())
+    rows = table["alike"].to_pylist() if "alike" in table.column_names else []
+    widest = max(map(len, rows), default=0)
+    return Vocabulary(pieces, np.array(rows, np.int32) if widest else None)
 
 
 @dataclass(frozen=True, slots=True)

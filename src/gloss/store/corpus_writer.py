@@ -21,7 +21,7 @@ from gloss.store.vocabulary import Vocabulary
 
 SEQUENCES = pa.schema([("offset", pa.int64()), ("document", pa.int64())])
 DOCUMENTS = pa.schema([("name", pa.string()), ("hash", pa.uint64())])
-PIECES = pa.schema([("piece", pa.binary())])
+PIECES = pa.schema([("piece", pa.binary()), ("alike", pa.list_(pa.int32()))])
 GROUPS = pa.schema([("group", pa.int64())])
 FILES = tuple(
     f"{name}.parquet" for name in ("tokens", "sequences", "documents", "vocabulary", "groups")
@@ -67,10 +67,12 @@ class CorpusWriter(CorpusDigest):
         folder: Path,
         vocabulary: Vocabulary,
         group_documents: Callable[[Path], Int64[ndarray, " document"]] | None = None,
+        alike: Callable[[Int64[ndarray, " id"]], Int32[ndarray, "id alike"]] | None = None,
     ) -> None:
         """`group_documents` gets the folder at the end and says which documents are near copies.
 
-        Without it none is.
+        `alike` gets how often each token stands there and says which tokens are alike. Without them
+        none is.
         """
         super().__init__(vocabulary)
         self.folder, self.held, self.group_documents = folder, ExitStack(), group_documents
@@ -79,7 +81,8 @@ class CorpusWriter(CorpusDigest):
         encodings = {"offset": "DELTA_BINARY_PACKED", "document": "DELTA_BINARY_PACKED"}
         self.sequence_file = self.open_writer("sequences", SEQUENCES, encodings)
         self.document_file = self.open_writer("documents", DOCUMENTS)
-        self.pieces = vocabulary.pieces
+        self.pieces, self.alike = vocabulary.pieces, alike
+        self.counts = np.zeros(len(vocabulary), np.int64)
         self.waiting_tokens: list[ndarray] = []
         self.waiting_offsets: list[tuple[int, int]] = []
         self.waiting_documents: list[tuple[str, int]] = []
@@ -107,7 +110,9 @@ class CorpusWriter(CorpusDigest):
     def hand_on(self) -> None:
         """Give the Parquet writers what has gathered."""
         if self.waiting_tokens:
-            self.token_file.add(token=np.concatenate(self.waiting_tokens))
+            tokens = np.concatenate(self.waiting_tokens)
+            self.token_file.add(token=tokens)
+            self.counts += np.bincount(tokens, minlength=len(self.counts))
             offsets, documents = np.array(self.waiting_offsets, dtype=np.int64).T
             self.sequence_file.add(offset=offsets, document=documents)
         if self.waiting_documents:
@@ -130,7 +135,8 @@ class CorpusWriter(CorpusDigest):
         with self.held:
             self.hand_on()
             with GroupWriter(self.folder / "vocabulary.parquet", PIECES) as file:
-                file.add(piece=list(self.pieces))
+                alike = self.alike(self.counts).tolist() if self.alike else [[]] * len(self.pieces)
+                file.add(piece=list(self.pieces), alike=alike)
         groups = (
             np.arange(self.documents)
             if self.group_documents is None

@@ -4,11 +4,11 @@ the tokenizer.
 
 import codecs
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int32
 from numpy import ndarray
 
 CONTINUATION = bytes(range(0x80, 0xC0))  # bytes that go on with a character
@@ -23,6 +23,8 @@ class Vocabulary:
     """
 
     pieces: tuple[bytes, ...]
+    # of every token those that the subject takes for alike, most alike first; -1 for none
+    alike: Int32[ndarray, "token alike"] | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.pieces)

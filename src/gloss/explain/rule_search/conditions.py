@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
+from gloss.explain.rule_search.alike import SIZES
 from gloss.explain.rule_search.description_length import (
     CHARACTER_BITS,
     CLASS_BITS,
@@ -23,6 +24,8 @@ from gloss.explain.rule_search.term_candidates import (
     TermCandidate,
     UncoveredRows,
     best_conditions,
+    column_values,
+    term_mask,
 )
 from gloss.rules.language import (
     After,
@@ -36,6 +39,7 @@ from gloss.rules.language import (
     PositionComparison,
     Predicate,
     PredicateUnit,
+    RuleTerm,
     TokenState,
 )
 from gloss.rules.lexical_classes import CLASSES, SPELLINGS
@@ -165,7 +169,8 @@ def lexical_candidates(rows: UncoveredRows) -> Iterator[TermCandidate]:
     """
     passage, at = rows.train_windows.passage, rows.indices
     weights = np.stack([rows.firing, rows.inactive], axis=1)
-    conditions, classes = class_weights(rows)
+    places = tokens_at_places(rows)
+    conditions, classes = class_weights(passage, places)
     totals = [classes]
     for costs, held in (state_conditions(passage, at), position_conditions(passage, at)):
         conditions += costs
@@ -173,19 +178,25 @@ def lexical_candidates(rows: UncoveredRows) -> Iterator[TermCandidate]:
     both = np.concatenate(totals)
     yield from best_conditions(rows, conditions, both[:, 0], both[:, 1])
     yield from affix_candidates(rows)
+    yield from alike_candidates(rows, places)
 
 
 HeldConditions = tuple[list[tuple[Condition, float]], Bool[ndarray, "condition row"]]
 
 
-def class_weights(
-    rows: UncoveredRows,
-) -> tuple[list[tuple[Condition, float]], Float64[ndarray, "condition 2"]]:
-    """The token, its neighbours and the line's first token by how they are spelled and by their
-    word fields: each condition with its bits, and the firing and inactive weight where it holds.
-    """
+@dataclass(frozen=True)
+class TokensAtPlace:
+    """Which tokens stand at a place beside each row, with the weight of the rows."""
+
+    condition: Callable[[Predicate], Condition]  # what is said of a token there
+    bits: float  # of saying where
+    ids: Int64[ndarray, " id"]  # that stand there, ascending
+    weights: Float64[ndarray, "id 2"]  # of rows where the feature fires, and where it does not
+
+
+def tokens_at_places(rows: UncoveredRows) -> list[TokensAtPlace]:
+    """The token itself, its neighbours and the line's first token."""
     passage, at = rows.train_windows.passage, rows.indices
-    table = class_tables(passage.lexicon)
     heads = passage.line_heads[at]
     places: tuple[tuple[Callable[[Predicate], Condition], float, ndarray, ndarray], ...] = (
         (own_condition, 0.0, np.ones(len(at), bool), at),
@@ -193,21 +204,79 @@ def class_weights(
         (partial(Before, 1, 1), DISTANCE_BITS, passage.following[at] > 0, at + 1),
         (LineBegins, DISTANCE_BITS, heads >= 0, heads),
     )
-    predicates = [IsClass(PredicateUnit.TOKEN, name) for name in CLASSES]
-    bits = [KIND_BITS + (CLASS_BITS if name in SPELLINGS else FIELD_BITS) for name in CLASSES]
-    conditions: list[tuple[Condition, float]] = []
-    totals: list[Float64[ndarray, "condition 2"]] = []
-    for condition, extra, near, seen in places:
+    found: list[TokensAtPlace] = []
+    for condition, bits, near, seen in places:
         ids, inverse = np.unique(passage.ids[seen[near]], return_inverse=True)
         weights = [
             np.bincount(inverse, each[near], len(ids)) for each in (rows.firing, rows.inactive)
         ]
-        totals.append(table[:, ids] @ np.stack(weights, axis=1).astype(np.float64))
-        conditions += [
-            (condition(predicate), cost + extra)
-            for predicate, cost in zip(predicates, bits, strict=True)
-        ]
-    return conditions, np.concatenate(totals)
+        both = np.stack(weights, axis=1).astype(np.float64)
+        found.append(TokensAtPlace(condition, bits, ids.astype(np.int64), both))
+    return found
+
+
+def class_weights(
+    passage: Passage, places: list[TokensAtPlace]
+) -> tuple[list[tuple[Condition, float]], Float64[ndarray, "condition 2"]]:
+    """Tokens at the places by how they are spelled and by their word fields: each condition with
+    its bits, and the firing and inactive weight where it holds.
+    """
+    table = class_tables(passage.lexicon)
+    predicates = [IsClass(PredicateUnit.TOKEN, name) for name in CLASSES]
+    bits = [KIND_BITS + (CLASS_BITS if name in SPELLINGS else FIELD_BITS) for name in CLASSES]
+    conditions = [
+        (place.condition(predicate), cost + place.bits)
+        for place in places
+        for predicate, cost in zip(predicates, bits, strict=True)
+    ]
+    return conditions, np.concatenate([table[:, place.ids] @ place.weights for place in places])
+
+
+def alike_candidates(rows: UncoveredRows, places: list[TokensAtPlace]) -> Iterator[TermCandidate]:
+    """The best set of a token that stands where the feature fires and those that the subject takes
+    for most like it, whether they were seen or not.
+    """
+    alike = rows.train_windows.alike
+    if alike is None or not alike.table.shape[1]:
+        return
+    strings, size = rows.train_windows.passage.strings, len(rows.train_windows.passage.strings)
+    cost = KIND_BITS + float(np.log2(size)) + float(np.log2(len(SIZES)))
+    for place in places:
+        weights = np.zeros((size + 1, 2))
+        weights[place.ids] = place.weights
+        centres = place.ids[place.weights[:, 0] > 0]
+        members = alike.around(centres)
+        sums = np.cumsum(weights[members], axis=1)[:, np.minimum(SIZES, members.shape[1]) - 1]
+        hits, false_positives = sums.reshape(-1, 2).T
+        if len(centres):
+            bits = np.full(len(hits), cost + place.bits)
+            yield from best_fields(rows, place, members, strings, bits, hits, false_positives)
+
+
+def best_fields(
+    rows: UncoveredRows,
+    place: TokensAtPlace,
+    members: Int64[ndarray, "centre member"],
+    strings: tuple[str, ...],
+    bits: Float64[ndarray, " field"],
+    hits: Float64[ndarray, " field"],
+    false_positives: Float64[ndarray, " field"],
+) -> Iterator[TermCandidate]:
+    """The most worthy and the most saving of the fields, of each centre one a size."""
+    worth, saved = (
+        rows.description.worth(hits, false_positives) - bits,
+        rows.description.saved(hits, false_positives) - bits,
+    )
+    for best in dict.fromkeys((int(worth.argmax()), int(saved.argmax()))):
+        centre, size = divmod(best, len(SIZES))
+        chosen = members[centre, : SIZES[size]]
+        term = RuleTerm(place.condition(token_set_predicate(strings, chosen[chosen >= 0].tolist())))
+        yield TermCandidate(
+            partial(RuleTerm, term.condition),
+            partial(term_mask, term),
+            ("alike", type(term.condition).__name__),
+            *column_values(best, bits, hits, false_positives, worth, saved),
+        )
 
 
 def own_condition(predicate: Predicate) -> Condition:

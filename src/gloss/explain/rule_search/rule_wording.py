@@ -69,6 +69,11 @@ class NearbyTokens(SeenWords):
         found = self.words_at(held).most_common(EXAMPLES)
         return tuple(word for word, _ in found if word and len(word) <= LONGEST)
 
+    def centre(self, strings: Sequence[str]) -> str | None:
+        """The string that the subject takes all of these for alike to, where they are its field."""
+        alike = self.train_windows.alike
+        return None if alike is None else alike.centre(strings)
+
     def words_at(self, held: Bool[ndarray, " token"]) -> Counter[str]:
         """How often each word is seen at these tokens: at firing ones, or else near them."""
         places = np.flatnonzero(held & self.nearby)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
+from gloss.explain.rule_search.alike import AlikeTokens
 from gloss.explain.rule_search.train_windows import TrainWindows
 from gloss.rules.execute import where_condition_holds
 from gloss.rules.language import (
@@ -33,8 +34,9 @@ from gloss.rules.string_naming import LISTED
 ALTERNATIVE = 0.03  # another alternative, beside its terms
 TERM = 0.015
 EXCEPTION = 0.05  # a term that says where the feature does not fire
-STRING = 0.004  # a string of a set, whatever its blanks and capitals
-UNSEEN = 0.02  # strings of a set that are only counted, all together
+STRING = 0.0035  # a string of a set, whatever its blanks and capitals
+UNSEEN = 0.015  # strings of a set that are only counted, all together
+FIELD = 0.012  # a set of tokens that the subject takes for alike, whatever its strings
 
 NAMED_FROM = 3  # strings of a set, in whose place a class is tried
 BELONGING = 0.6  # of them to the class
@@ -121,7 +123,7 @@ class RuleDraft:
     def value(self, alternatives: list[TermTuple]) -> float:
         """The logarithm of the rule's F1 score, less what a reader pays for it."""
         f1 = self.f1(self.held_by_all(alternatives))
-        return math.log(max(f1, 1e-9)) - reading_price(alternatives)
+        return math.log(max(f1, 1e-9)) - reading_price(alternatives, self.train_windows.alike)
 
     def drop_parts(self) -> None:
         """Change the rule for the shorter one that is worth most to a reader, while one is worth
@@ -131,7 +133,7 @@ class RuleDraft:
         while shorter := list(self.shorter_rules()):
             left = [self.value(alternatives) for alternatives in shorter]
             best = int(np.argmax(left))
-            if left[best] < value:
+            if left[best] <= value:
                 return
             self.alternatives, value = shorter[best], left[best]
 
@@ -149,7 +151,7 @@ class RuleDraft:
             for j, term in enumerate(terms):
                 if len(terms) > 1:
                     yield [*before, (*terms[:j], *terms[j + 1 :]), *after]
-                for named in classes_instead(term):
+                for named in classes_instead(term, self.train_windows.alike):
                     yield [*before, (*terms[:j], named, *terms[j + 1 :]), *after]
             for joined in self.with_joined_sets(terms):
                 yield [*before, joined, *after]
@@ -237,27 +239,33 @@ class RuleDraft:
         found = now[0] + sign * np.append(0.0, np.cumsum(hits[order[:-1]]))
         said = now[1] + sign * np.append(0.0, np.cumsum(predicted[order[:-1]]))
         left = np.log(np.maximum(2 * found / np.maximum(said + self.wanted, 1e-9), 1e-9))
-        prices = [set_price([strings[k] for k in order[first:]]) for first in range(len(order))]
+        alike = self.train_windows.alike
+        prices = [set_price(strings, alike)]
+        prices += [set_price([strings[k] for k in order[n:]]) for n in range(1, len(order))]
         # of equal ones the shortest
         value = (left - np.array(prices))[::-1]
         return sorted(order[len(order) - 1 - int(np.argmax(value)) :].tolist())
 
 
-def reading_price(alternatives: list[TermTuple]) -> float:
+def reading_price(alternatives: list[TermTuple], alike: AlikeTokens | None = None) -> float:
     """What a reader pays for the rule, as a share of its F1 score."""
-    return sum((ALTERNATIVE + sum(map(term_price, terms)) for terms in alternatives), 0.0)
+    terms = [term for each in alternatives for term in each]
+    sets = sum(set_price(condition_strings(term.condition), alike) for term in terms)
+    exceptions = sum(term.negated for term in terms)
+    return (
+        ALTERNATIVE * len(alternatives)
+        + EXCEPTION * exceptions
+        + TERM * (len(terms) - exceptions)
+        + sets
+    )
 
 
-def term_price(term: RuleTerm) -> float:
-    """What a reader pays for a term."""
-    price = set_price(condition_strings(term.condition))
-    return price + (EXCEPTION if term.negated else TERM)
-
-
-def set_price(strings: Sequence[str]) -> float:
+def set_price(strings: Sequence[str], alike: AlikeTokens | None = None) -> float:
     """What a reader pays for the strings of a set: for each, and for those that are not listed."""
     number = len({string.strip().casefold() or string for string in strings})
-    return STRING * number + UNSEEN * (number > LISTED + 1)
+    price = STRING * number + UNSEEN * (number > LISTED + 1)
+    is_field = price > FIELD and alike is not None and alike.centre(strings) is not None
+    return FIELD if is_field else price
 
 
 def united_alternatives(one: TermTuple, other: TermTuple) -> TermTuple | None:
@@ -280,16 +288,23 @@ def united_alternatives(one: TermTuple, other: TermTuple) -> TermTuple | None:
     return (*one[:k], united, *one[k + 1 :])
 
 
-def classes_instead(term: RuleTerm) -> Iterator[RuleTerm]:
-    """The term with a class in place of its set, for each that most of a larger set belongs to."""
+def classes_instead(term: RuleTerm, alike: AlikeTokens | None = None) -> Iterator[RuleTerm]:
+    """The term with a class in place of its set, for each that most of a larger set belongs to, or
+    with tokens that the subject takes for alike.
+    """
     predicate = condition_predicate(term.condition)
     if not isinstance(predicate, OneOf) or len(predicate.strings) < NAMED_FROM:
         return
     strings, unit = predicate.strings, predicate.unit
-    for name, belongs in CLASSES.items():
-        if sum(map(belongs, strings)) >= BELONGING * len(strings):
-            predicate = IsClass(unit, name)
-            yield replace(term, condition=replace_condition_predicate(term.condition, predicate))
+    instead: list[Predicate] = [
+        IsClass(unit, name)
+        for name, belongs in CLASSES.items()
+        if sum(map(belongs, strings)) >= BELONGING * len(strings)
+    ]
+    if alike is not None and unit is PredicateUnit.TOKEN:
+        instead += [OneOf(unit, field) for field in alike.covering(strings, BELONGING)]
+    for each in instead:
+        yield replace(term, condition=replace_condition_predicate(term.condition, each))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
 
+from gloss.explain.rule_search.alike import AlikeTokens
 from gloss.records import PADDING, Contexts, Examples
 from gloss.rules.lexicon import recent_lexicon
 from gloss.rules.passage import Passage
@@ -28,6 +29,7 @@ class TrainWindows:
     second_half: Bool[ndarray, " token"]
     # of the tokens that drive the feature at its peaks, where that is known
     offsets: tuple[int, ...] = ()
+    alike: AlikeTokens | None = None  # which tokens the subject takes for alike, where known
 
     @cached_property
     def words(self) -> tuple[Int64[ndarray, " token"], tuple[str, ...]]:
@@ -75,6 +77,7 @@ class TrainWindows:
             weights=np.repeat(weights, counts) * both.counted[real],
             second_half=np.repeat(lots[np.searchsorted(groups, both.units)], counts),
             offsets=examples.offsets,
+            alike=AlikeTokens.of(vocabulary),
         )
 
 
