@@ -38,15 +38,19 @@ def main() -> None:
         draw.add_argument(name, type=Path)
     draw.add_argument("--features", type=int, default=100)
     draw.add_argument("--seed", type=int, default=7)
+    draw.add_argument("--without", type=Path, help="a key whose features have been judged before")
     verbs.add_parser("sum").add_argument("out", type=Path)
     asked = parser.parse_args()
     if asked.verb == "draw":
-        draw_sheet(asked.before, asked.after, asked.out, asked.features, asked.seed)
+        judged = {int(row["feature"]) for row in rows_of(asked.without)} if asked.without else set()
+        draw_sheet(asked.before, asked.after, asked.out, asked.features, asked.seed, judged)
     else:
         sum_judgements(asked.out)
 
 
-def draw_sheet(before: Path, after: Path, out: Path, features: int, seed: int) -> None:
+def draw_sheet(
+    before: Path, after: Path, out: Path, features: int, seed: int, judged: set[int]
+) -> None:
     """Write the sheet and its key."""
     rng = np.random.default_rng(seed)
     said = {name: told(folder) for name, folder in (("before", before), ("after", after))}
@@ -55,9 +59,9 @@ def draw_sheet(before: Path, after: Path, out: Path, features: int, seed: int) -
         feature.index: restore
         for shard in range(plan.shards)
         for feature, restore in stored_examples(plan, shard).items()
-        if feature.index % 2 == 0
+        if feature.index % 2 == 0 and feature.index not in judged
     }
-    drawn = sorted(rng.choice(sorted(examples), features, replace=False).tolist())
+    drawn = sorted(rng.permutation(sorted(examples))[:features].tolist())
     rows = [
         (feature, text, [name for name in said if said[name].get(feature, ("", 0))[0] == text])
         for feature in drawn
