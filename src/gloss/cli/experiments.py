@@ -42,12 +42,18 @@ Precision = Annotated[
 
 
 def run(path: ExperimentFile, precision: Precision = None, wait: Wait = False) -> None:
-    """Run **every stage** of an experiment; what is already done is not done again."""
-    from gloss.run.experiment import Experiment, with_precision
-    from gloss.run.pipeline import run_all
+    """Run **every stage** of an experiment; what is already done is not done again.
 
-    experiment = Experiment.read(path)
-    run_all(experiment if precision is None else with_precision(experiment, precision), wait=wait)
+    A file with a table [vary] is several experiments, which are compared in the end.
+    """
+    from gloss.run.experiment import with_precision
+    from gloss.run.pipeline import run_each
+    from gloss.run.variants import read_variants
+
+    experiments = read_variants(path)
+    if precision is not None:
+        experiments = [with_precision(one, precision) for one in experiments]
+    run_each(experiments, wait=wait)
 
 
 def stage_verb(name: str, what: str) -> Callable[..., None]:
@@ -81,9 +87,14 @@ def cost(path: ExperimentFile) -> None:
     Asks nothing.
     """
     from gloss.run.commands.cost import print_cost_estimate
-    from gloss.run.experiment import Experiment
+    from gloss.run.progress import console
+    from gloss.run.variants import read_variants
 
-    print_cost_estimate(Experiment.read(path))
+    experiments = read_variants(path)
+    for experiment in experiments:
+        if len(experiments) > 1:
+            console.rule(str(experiment.folder))
+        print_cost_estimate(experiment)
 
 
 def probe(path: ExperimentFile) -> None:

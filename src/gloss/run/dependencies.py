@@ -21,6 +21,8 @@ from gloss.run.methods import (
     open_packings,
     wrapped_methods,
 )
+from gloss.run.plan import RESOLVED
+from gloss.store.sealed_json import read_sealed_json
 
 
 def subject_content(asked: SubjectSettings) -> str:
@@ -163,8 +165,19 @@ def model_content(source: str, revision: str = "") -> str:
 
 
 def named_dictionary_folder(name: str) -> Path:
-    """The folder of a dictionary by its name, where "embedded" is one."""
-    return embedded_folder("dictionary") if name == EMBEDDED else Path(name).expanduser()
+    """The folder of a dictionary by its name, where "embedded" is one, and a run's folder stands
+    for the dictionary that it trained or was given.
+    """
+    if name == EMBEDDED:
+        return embedded_folder("dictionary")
+    folder = Path(name).expanduser()
+    if not (folder / RESOLVED).is_file():
+        return folder
+    written = read_sealed_json(folder / RESOLVED)
+    given = written["experiment"]["decompose"].get("dictionary")
+    if given is None:
+        return folder / "decompose" / written["keys"]["decompose"] / "dictionary"
+    return named_dictionary_folder(given)
 
 
 def embedded_folder(what: str) -> Path:

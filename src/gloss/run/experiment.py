@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 TRAINED, RANDOM = "trained", "random"  # weights of a subject
 NO_TOKEN = "none"  # no token starts a sequence
+VARY = "vary"  # the table that makes several experiments of a file
 EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
 NEURONS = "neurons"  # in place of a dictionary's folder
 T = TypeVar("T")
@@ -252,30 +253,7 @@ class Experiment:
             >>> gloss.Experiment.read(Path("experiment.toml")).run.features
             12
         """
-        try:
-            with path.open("rb") as file:
-                content = file.read(LARGEST_FILE + 1)
-            if len(content) > LARGEST_FILE:
-                raise BadInput(
-                    f"{path} holds more than {LARGEST_FILE:,} bytes; give an experiment file"
-                    " (TOML), which is small"
-                )
-            return cls.of(
-                tomllib.loads(content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n"))
-            )
-        except OSError as problem:
-            raise BadInput(
-                f"{path} cannot be read: {problem.strerror}; give the path of an experiment file"
-                " (TOML)"
-            ) from problem
-        except RecursionError as problem:
-            raise BadInput(
-                f"{path} is nested too deeply; an experiment has tables of settings and lists,"
-                " nothing deeper"
-            ) from problem
-        except ValueError as problem:  # of TOML, of UTF-8, and of numbers with thousands of digits
-            first_line, _, _ = str(problem).partition("\n")
-            raise BadInput(f"{path} is not TOML: {first_line}") from problem
+        return cls.of(read_tables(path))
 
     @classmethod
     def of(cls, tables: Mapping[str, Any]) -> "Experiment":
@@ -288,6 +266,11 @@ class Experiment:
         """
         own = {each.name: each for each in fields(cls) if each.name != "stages"}
         stages = stages_with_settings()
+        if VARY in tables:
+            raise BadSettings(
+                f"[{VARY}] makes several experiments of one file, which gloss run and gloss cost"
+                f" take; leave [{VARY}] out, or give the file to one of these"
+            )
         for name, content in tables.items():
             if name not in {*own, *stages}:
                 known = dict.fromkeys([*own, *stages])
@@ -441,6 +424,32 @@ class Experiment:
         """Every setting, defaults included."""
         own = asdict(self)
         return own | own.pop("stages")
+
+
+def read_tables(path: Path) -> SettingsTable:
+    """The tables of an experiment file, unchecked. Raises BadInput for a file that is not TOML."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise BadInput(
+                f"{path} holds more than {LARGEST_FILE:,} bytes; give an experiment file"
+                " (TOML), which is small"
+            )
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        return tomllib.loads(text)
+    except OSError as problem:
+        raise BadInput(
+            f"{path} cannot be read: {problem.strerror}; give the path of an experiment file (TOML)"
+        ) from problem
+    except RecursionError as problem:
+        raise BadInput(
+            f"{path} is nested too deeply; an experiment has tables of settings and lists,"
+            " nothing deeper"
+        ) from problem
+    except ValueError as problem:  # of TOML, of UTF-8, and of numbers with thousands of digits
+        first_line, _, _ = str(problem).partition("\n")
+        raise BadInput(f"{path} is not TOML: {first_line}") from problem
 
 
 def method_tables() -> dict[str, tuple[SettingsTable, ...]]:

@@ -40,7 +40,19 @@ from gloss.store.atomic import write_bytes, write_json
 from gloss.store.lock import sole_writer
 from gloss.store.sealed_json import seal_json
 
+COMPARISON = "comparison.html"  # of the runs of one file, beside them
 VERSIONED_PACKAGES = ("numpy", "pyarrow", "torch", "transformers")
+
+
+def run_each(experiments: Sequence[Experiment], *, wait: bool = False) -> None:
+    """Run all of these, then compare them where there are several."""
+    for number, experiment in enumerate(experiments, start=1):
+        if len(experiments) > 1:
+            console.rule(f"{number} of {len(experiments)}: {experiment.folder}")
+        run_all(experiment, wait=wait)
+    if len(experiments) > 1:
+        folders = [experiment.folder for experiment in experiments]
+        write_and_print_report(folders, folders[0].parent / COMPARISON)
 
 
 def run_all(experiment: Experiment, *, wait: bool = False) -> None:

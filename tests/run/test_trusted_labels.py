@@ -1,0 +1,38 @@
+"""Labels that can be trusted: their intervals clear those of every control."""
+
+import math
+
+import pytest
+
+from gloss.records import Control
+from gloss.run.reporting.trusted_labels import trusted_features
+
+
+def row(feature: int, control: Control, value: float, width: float = 0.1) -> dict:
+    return {"feature": feature, "control": control, "low": value - width, "high": value + width}
+
+
+@pytest.mark.parametrize(
+    ("own", "random", "shuffled", "trusted"),
+    [
+        (0.8, 0.1, 0.2, True),
+        (0.8, 0.1, 0.65, False),  # one control comes as far
+        (0.3, 0.05, 0.09, True),
+        (0.29, 0.05, 0.1, False),
+        (math.nan, 0.1, 0.1, False),
+        (0.8, math.nan, 0.1, False),
+    ],
+)
+def test_a_label_is_trusted_where_it_clears_every_control(own, random, shuffled, trusted):
+    rows = [
+        row(7, Control.NONE, own),
+        row(7, Control.RANDOM_EXPLANATION, random),
+        row(7, Control.SHUFFLED_EXPLANATION, shuffled),
+    ]
+    assert trusted_features(rows) == {7: trusted}
+
+
+def test_a_feature_without_a_control_is_left_out():
+    rows = [row(1, Control.NONE, 0.9), row(2, Control.NONE, 0.9)]
+    rows.append(row(2, Control.RANDOM_EXPLANATION, 0.1))
+    assert trusted_features(rows) == {2: True}
