@@ -162,6 +162,29 @@ def test_explainers_that_runs_do_not_share_are_conditions_and_defaults_are_no_di
     assert found.means.value == pytest.approx(0.3)
 
 
+def test_methods_of_other_kinds_differ_in_the_method_and_not_in_settings_that_one_has_alone(twin):
+    one, other = twin(0), twin(0, value=0.2)
+    written = read_sealed_json(other / "experiment.json")
+    written["experiment"]["explain"] = [{"method": "max_activating", "name": "rule", "contexts": 9}]
+    written["experiment"]["chat"] = {"base_url": "http://127.0.0.1:9/v1", "model": "m"}
+    (other / "experiment.json").write_bytes(seal_json(written))
+    assert differences([one, other])[0].settings == ("explain.method",)
+
+
+def test_a_score_on_which_nothing_that_differs_has_a_bearing_is_left_out(twin):
+    one, other = twin(0), twin(0)
+    for folder, beam in ((one, 2), (other, 5)):
+        written = read_sealed_json(folder / "experiment.json")
+        written["experiment"]["explain"] = [
+            {"method": "rule"},
+            {"method": "rule", "name": "wide", "beam": beam},
+        ]
+        written["keys"]["explain.wide"] = f"key{beam}"
+        (folder / "experiment.json").write_bytes(seal_json(written))
+    with pytest.raises(Mismatch, match="execution of rule, on which nothing that differs has a be"):
+        compare_runs([one, other])
+
+
 def test_the_same_run_twice_is_refused(twin):
     with pytest.raises(BadSettings, match="are runs of the same settings with the same seed, 3"):
         compare_runs([twin(3, "a"), twin(3, "a")])

@@ -35,8 +35,9 @@ def judge_doubts(run: OpenedRun) -> tuple[str, ...]:
     """A sentence for everything that speaks against a judge; none where nothing does."""
     found: list[str] = []
     for settings in run.experiment.score:
-        stage, tells = stage_name("score", settings), judge_beats_chance(run, settings)
+        stage = stage_name("score", settings)
         if stage in run.keys and (tally := stage_answer_tally(run, stage)):
+            tells = judge_beats_chance(run, settings)
             said = list(doubts_about_judge(tally, tells=tells is True))
             # which is no better than chance anyway
             constant = any(doubt.startswith("said ") for doubt in said)

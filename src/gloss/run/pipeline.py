@@ -239,6 +239,7 @@ def write_and_print_report(
         path = out_path or comparison_path(folders)
         compared = compare_runs(folders)
         print_report(page := compared.page())
+        print_notes(*(f"  left out: {each}" for each in compared.left_out))
         write_report_page(path, page)
         write_json(path.with_suffix(".json"), compared.record())
         console.print(f"open [bold]{path.resolve().as_uri()}[/]", highlight=False)

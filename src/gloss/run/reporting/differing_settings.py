@@ -9,7 +9,7 @@ from typing import Any
 
 from gloss.installed import load_installed
 from gloss.run.experiment import Experiment, SettingsTable, method_label
-from gloss.run.methods import SettingsMapping, installed_methods, method_asks
+from gloss.run.methods import ROOM, SettingsMapping, installed_methods, method_asks
 from gloss.run.opened_run import OpenedRun
 
 Settings = Mapping[str, Any]  # by `table.setting`
@@ -18,6 +18,10 @@ SEED = "run.seed"
 FREE = ("folder", "processes", "executor", "features_per_shard")
 # stages that look at scores, or make nothing that a score is made of
 APART = ("collisions", "packing")
+# of explainers and scorers, what changes no result of any explanation
+NO_RESULTS = ("chat", "of", "controls")
+# of a language model, what its answers depend on
+ANSWERS = ("backend", "model", "revision", "base_url", "extra", "dtype", "weights", *ROOM)
 ABSENT = "–"
 
 
@@ -52,15 +56,22 @@ def trained_settings(asked: Experiment) -> SettingsTable:
 
 
 def label_settings(run: OpenedRun, verb: str, label: str) -> dict[str, Any]:
-    """The settings of a run's explainer or scorer of this name, with the language model that it
-    asks.
+    """The settings of a run's explainer or scorer of this name, with what decides the answers of
+    the language model that it asks.
     """
     asked = run.experiment
     table = next((each for each in asked.methods(verb) if method_label(each) == label), None)
     if table is None:
         return {}
-    chat = {"chat": dict(asked.chat)} if method_asks(verb, table) and asked.chat else {}
-    return flatten(settings_with_defaults(verb, table) | chat)
+    found = {
+        name: each
+        for name, each in settings_with_defaults(verb, table).items()
+        if name not in NO_RESULTS
+    }
+    chat = asked.chat_of(table) if method_asks(verb, table) else None
+    answers = chat.settings if chat else {}
+    named = {name: each for name, each in answers.items() if name in ANSWERS}
+    return flatten(found | {"chat": named})
 
 
 def settings_with_defaults(verb: str, table: SettingsMapping) -> SettingsTable:
@@ -90,6 +101,19 @@ def differing(settings: Sequence[Settings]) -> dict[str, tuple[Any, ...]]:
     names = dict.fromkeys(name for each in settings for name in each)
     values = {name: tuple(each.get(name, ABSENT) for each in settings) for name in names}
     return {name: each for name, each in values.items() if any(one != each[0] for one in each)}
+
+
+def differing_names(settings: Sequence[Settings]) -> tuple[str, ...]:
+    """The settings that differ by name; of methods of different kinds just the method, since they
+    do not have the same settings.
+    """
+    names = list(differing(settings))
+    other = [name.removesuffix("method") for name in names if name.endswith(".method")]
+    return tuple(
+        name
+        for name in names
+        if name.endswith(".method") or not any(name.startswith(table) for table in other)
+    )
 
 
 def shown_value(value: Any) -> str:

@@ -18,7 +18,7 @@ from gloss.run.experiment import method_label
 from gloss.run.reporting.differing_settings import (
     SEED,
     Settings,
-    differing,
+    differing_names,
     label_settings,
     run_settings,
 )
@@ -161,7 +161,7 @@ class Contest:
             )
             over = f"{len(left):,} and {len(right):,} features, not the same; one seed"
         sides = self.conditions[one], self.conditions[other]
-        settings = tuple(differing([side.settings for side in sides]))
+        settings = differing_names([side.settings for side in sides])
         return Difference(sides[0].name, sides[1].name, over, medians, means, settings)
 
     def blocks(self) -> tuple[Distributions, Grid]:

@@ -215,14 +215,17 @@ def group_name(values: Mapping[str, Sequence[Any]], position: int) -> str:
     """What a group is called: by its settings where they are few and short, or else a letter."""
     if not values:
         return "all"
+    # an address tells nothing that the model's name does not
+    settings = [name for name in values if not name.endswith(".base_url")] or list(values)
+    shown = [shown_values(values[name]) for name in settings]
     names = [
         ", ".join(
-            shown if name == EXPLAINERS else f"{name.rpartition('.')[2]} = {shown}"
-            for name, shown in zip(values, of, strict=True)
+            value if name == EXPLAINERS else f"{name.rpartition('.')[2]} = {value}"
+            for name, value in zip(settings, of, strict=True)
         )
-        for of in zip(*(shown_values(each) for each in values.values()), strict=True)
+        for of in zip(*shown, strict=True)
     ]
-    short = len(values) <= NAMED_SETTINGS and max(map(len, names)) <= LONGEST_NAME
+    short = len(settings) <= NAMED_SETTINGS and max(map(len, names)) <= LONGEST_NAME
     letter = ascii_uppercase[position % 26] + (str(position // 26) if position >= 26 else "")
     return names[position] if short and len(set(names)) == len(names) else letter
 
@@ -238,9 +241,12 @@ def run_contests(groups: Sequence[RunGroup], left_out: list[str]) -> Iterator[Co
     shared = [key for key in scored[0] if all(key in each for each in scored)]
     for scorer, explainer in shared:
         of = "" if explainer == NOBODY else f" of {explainer}"
-        yield from contest_of(
-            [Condition(group.name, group.runs, scorer, explainer) for group in groups], of, left_out
-        )
+        conditions = [Condition(group.name, group.runs, scorer, explainer) for group in groups]
+        alike = not differing([condition.settings for condition in conditions])
+        if alike and len(groups) > 1 and FILES not in groups[0].values:
+            left_out.append(f"{scorer}{of}, on which nothing that differs has a bearing")
+        else:
+            yield from contest_of(conditions, of, left_out)
     if any(explainer != NOBODY for _, explainer in shared):
         return
     whole = {id(data): each for data, each in zip(runs, scored, strict=True)}
