@@ -65,7 +65,7 @@ def test_files_are_as_long_as_their_concept_and_functions_can_be_held_in_mind(pa
 
 
 # of the command line, where an argument is an option
-COMMANDS = {"attribute", "audit", "check", "init", "steer"}
+COMMANDS = {"attribute", "audit", "check", "init", "judge", "steer"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))

@@ -87,3 +87,35 @@ def audit(
     chat = audit_chat(chat_url, chat_model, local)
     source = (model, dictionary, site, tuple(texts or ()))
     run_audit(AuditRequest([labels], *source, features, tokens, layer, by, chat, out, seed))
+
+
+def judge(
+    texts: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.jsonl",
+            help="Rows of explanation, text, label (1 or 0) and perhaps marked; CSV, Parquet too.",
+        ),
+    ],
+    chat_url: Annotated[str, typer.Option(help="The judge's endpoint.")] = "",
+    chat_model: Annotated[str, typer.Option(help="The judge, as its endpoint calls it.")] = "",
+    local: Annotated[
+        str, typer.Option(help="A judge in this process: a folder, a GGUF file, a name on the hub.")
+    ] = "",
+    contexts: Annotated[
+        int, typer.Option(min=0, help="How many texts a request holds; 0 for 25.")
+    ] = 0,
+    limit: Annotated[
+        int, typer.Option(min=0, help="How many texts, drawn at random; 0 for all.")
+    ] = 0,
+    out: Annotated[Path, typer.Option(help="Where answers are kept.")] = Path("runs/judge"),
+    seed: Annotated[int, typer.Option(min=0, help="Of all that is drawn.")] = 0,
+) -> None:
+    """Say **how good a judge is** before a run is paid for: its errors on labelled texts, its
+    habits, how far its probabilities can be taken, and what it costs.
+    """
+    from gloss.run.commands.audit import audit_chat
+    from gloss.run.commands.judge import JudgeTrial, try_judge
+
+    chat = audit_chat(chat_url, chat_model, local)
+    try_judge(JudgeTrial(texts, chat, contexts, limit, out, seed))
