@@ -136,20 +136,36 @@ def sum_judgements(out: Path) -> None:
                 f"{name:7} {rubric:12} {share.value:.2f} ({share.low:.2f} to {share.high:.2f})"
                 f" of {len(rows)}"
             )
+    marks = {
+        name: np.array(
+            [
+                [float(row[rubric]) for rubric in RUBRICS]
+                for row in sorted(rows, key=lambda each: each["feature"])
+            ]
+        )
+        for name, rows in by_run.items()
+    }
+    rng = np.random.default_rng(0)
+    for i, rubric in enumerate(RUBRICS):
+        change = bootstrap(mean, (marks["after"] - marks["before"])[:, i], rng=rng)
+        print(f"paired: {rubric} {change.value:+.2f} ({change.low:+.2f} to {change.high:+.2f})")
     f1 = {
         name: np.array([float(row["f1"]) for row in sorted(rows, key=lambda each: each["feature"])])
         for name, rows in by_run.items()
     }
-    rng = np.random.default_rng(0)
     for name, scores in f1.items():
         found = bootstrap(lambda drawn: np.median(drawn, axis=-1), scores, rng=rng)
         print(f"{name:7} median F1    {found.value:.3f} ({found.low:.3f} to {found.high:.3f})")
     change = f1["after"] - f1["before"]
-    found = bootstrap(lambda drawn: drawn.mean(axis=-1), change, rng=rng)
+    found = bootstrap(mean, change, rng=rng)
     print(
         f"paired: median change {np.median(change):.3f}, mean {found.value:.3f}"
         f" ({found.low:.3f} to {found.high:.3f})"
     )
+
+
+def mean(drawn: np.ndarray) -> np.ndarray:
+    return drawn.mean(axis=-1)
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
