@@ -133,7 +133,7 @@ def test_collisions_ask_the_model_that_they_name():
                     "explainer": {"method": "max_activating", "chat": "small"},
                 }
             },
-            "explainer has answer_tokens or thinking_tokens or chat; set it for the whole method",
+            "set it for the whole method, beside explainer",
         ),
         (
             {"explain": {"method": "max_activating", "chat": 3}},

@@ -60,6 +60,24 @@ SCORES = (
 )
 JUDGES = ("detection", "fuzzing")  # whose errors are measured, and whose packing is open
 
+SAMPLED = ("sample", "sample.quantiles")
+# what speaks of what the subject says, and what tests that
+OF_BOTH = ("input_output", "route")
+OF_OUTPUTS = (*OF_BOTH, "token_change", "vocabulary_projection")
+TESTS_OUTPUTS = ("given", "intervention", "intervention_tokens", "next_token")
+# which score features themselves
+OF_FEATURES = ("example_embedding", "intruder")
+
+
+def scored(score: str) -> tuple[str, ...]:
+    """The steps of the explainers whose explanations a score is given."""
+    outputs = OF_OUTPUTS if score in TESTS_OUTPUTS else OF_BOTH
+    inputs = [name for name in EXPLAINERS if name not in OF_OUTPUTS]
+    wanted = {*outputs, *(inputs if score not in TESTS_OUTPUTS or score == "given" else ())}
+    named = [] if score in OF_FEATURES else [name for name in EXPLAINERS if name in wanted]
+    return (*SAMPLED, *(f"explain.{name}" for name in named))
+
+
 # The stages whose results each stage reads.
 BEFORE = {
     "decompose": (),
@@ -67,19 +85,20 @@ BEFORE = {
     "neighbours": ("collect",),
     "embeddings": (),
     "sample": ("collect", "neighbours", "embeddings"),
-    "intervene": ("sample",),
-    "attribute": ("sample",),
+    "sample.quantiles": ("collect",),
+    "intervene": SAMPLED,
+    "attribute": SAMPLED,
     **{f"packing.{name}": ("collect",) for name in JUDGES},
     **{f"judge.{name}": ("collect", f"packing.{name}") for name in JUDGES},
-    **{f"explain.{name}": ("sample",) for name in EXPLAINERS},
-    "explain.active": ("sample", "packing.detection"),
-    "explain.best_of": ("sample", "packing.detection"),
-    "explain.repair": ("sample", "packing.detection"),
-    "explain.input_output": ("sample", "intervene"),
-    "explain.token_change": ("sample", "intervene"),
-    "explain.rule": ("sample", "attribute"),
-    "explain.route": ("sample", "attribute", "packing.detection"),
-    **{f"score.{name}": tuple(f"explain.{each}" for each in EXPLAINERS) for name in SCORES},
+    **{f"explain.{name}": SAMPLED for name in EXPLAINERS},
+    "explain.active": (*SAMPLED, "packing.detection"),
+    "explain.best_of": (*SAMPLED, "packing.detection"),
+    "explain.repair": (*SAMPLED, "packing.detection"),
+    "explain.input_output": (*SAMPLED, "intervene"),
+    "explain.token_change": (*SAMPLED, "intervene"),
+    "explain.rule": (*SAMPLED, "attribute"),
+    "explain.route": (*SAMPLED, "attribute", "packing.detection"),
+    **{f"score.{name}": scored(name) for name in SCORES},
     "collisions": tuple(f"explain.{each}" for each in EXPLAINERS),
 }
 for judge in JUDGES:
@@ -89,7 +108,7 @@ for reader in ("intervention", "intervention_tokens"):
 
 FIRST = ("decompose", "embeddings")
 TEXT = ("collect", "embeddings")
-DRAWS_FEATURES = ("neighbours", "sample")
+DRAWS_FEATURES = ("neighbours", *SAMPLED)
 JUDGED = tuple(f"judge.{name}" for name in JUDGES)
 PACKED = tuple(f"packing.{name}" for name in JUDGES)
 ASKING = (
@@ -140,8 +159,9 @@ READERS = {
     "neighbours": dict.fromkeys(("by", "most_activations"), ("neighbours",)),
     "embeddings": dict.fromkeys(("model", "base_url", "most_windows"), ("embeddings",)),
     "contexts": {
-        **{field.name: ("sample",) for field in fields(SamplingSettings)},
-        "context_length": ("sample", "embeddings", *PACKED, *JUDGED),
+        **{field.name: SAMPLED for field in fields(SamplingSettings)},
+        "context_length": (*SAMPLED, "embeddings", *PACKED, *JUDGED),
+        "held_out_sample": ("sample",),
     },
     "intervene": {field.name: ("intervene",) for field in fields(InterventionSettings)},
     "attribute": {field.name: ("attribute",) for field in fields(TokenAttributionSettings)},
@@ -181,6 +201,7 @@ OTHER = {
     "embeddings.base_url": "http://localhost:9/v1",
     "contexts.placement": "centred",
     "contexts.negatives": "random",
+    "contexts.held_out_sample": "top",
     "intervene.kl": [0.3],
     "intervene.reach": "last",
     "collisions.by": "rules",
@@ -437,11 +458,17 @@ def test_every_setting_of_a_sampler_changes_the_contexts_and_what_is_made_of_the
     for point in entry_points(group="gloss.sample"):
         if not point.value.startswith("gloss."):
             continue
-        before = keys(tables | {"sample": {"method": point.name}})
+        before = keys(tables | {"sample": {"method": point.name, "name": "quantiles"}})
         for setting, value in method_settings("sample", point.name).items():
-            other = {"method": point.name, setting: another(f"sample.{setting}", value)}
+            other = {
+                "method": point.name,
+                "name": "quantiles",
+                setting: another(f"sample.{setting}", value),
+            }
             after = keys(tables | {"sample": other})
-            assert changed(before, after) == followers(("sample",)), f"{point.name}: {setting}"
+            assert changed(before, after) == followers(("sample.quantiles",)), (
+                f"{point.name}: {setting}"
+            )
 
 
 def test_a_dictionary_that_is_trained_is_read_off_the_texts_and_the_trainers_settings(inputs):

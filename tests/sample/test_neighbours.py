@@ -25,7 +25,7 @@ from gloss.sample.negatives import (
 from gloss.sample.samplers import Quantiles
 from gloss.sample.windows import Aligned, Centred
 from gloss.store.contexts import cut_contexts
-from gloss.store.stored_examples import reference_rows, restore_examples
+from gloss.store.stored_examples import contexts_by_role, reference_rows, restore_examples
 from sample.test_negatives import search_context
 
 every_method = pytest.mark.parametrize(
@@ -192,6 +192,8 @@ def test_examples_say_how_each_inactive_context_was_found_and_are_restored(
     )
     assert isinstance(found, Examples), isinstance(found, Failure) and found.detail
     assert set(found.inactive_held_out.quantiles.tolist()) <= {int(kind) for kind in Negative}
-    again = restore_examples(feature, reference_rows(found), planted.corpus, activations)
+    again = restore_examples(
+        feature, reference_rows(found.feature, contexts_by_role(found)), planted.corpus, activations
+    )
     assert again.inactive_held_out.quantiles.tolist() == found.inactive_held_out.quantiles.tolist()
     assert name in NEGATIVES

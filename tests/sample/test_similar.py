@@ -14,7 +14,7 @@ from gloss.sample.windows import Aligned
 from gloss.store.contexts import corpus_windows, cut_contexts
 from gloss.store.corpus import Corpus
 from gloss.store.embeddings import Embeddings
-from gloss.store.stored_examples import reference_rows, restore_examples
+from gloss.store.stored_examples import contexts_by_role, reference_rows, restore_examples
 from gloss.store.vocabulary import Vocabulary
 
 WIDTH, LENGTH, DOCUMENTS, TOPICS, D = 8, 64, 200, 20, 128
@@ -160,7 +160,12 @@ def test_examples_hold_them_and_are_restored(rng):
     )
     assert isinstance(found, Examples)
     assert about(found.inactive_held_out) == {0}
-    again = restore_examples(feature, reference_rows(found), search.corpus, search.activations)
+    again = restore_examples(
+        feature,
+        reference_rows(found.feature, contexts_by_role(found)),
+        search.corpus,
+        search.activations,
+    )
     assert again.inactive_held_out.quantiles.tolist() == [int(Negative.SIMILAR)] * 10
 
 

@@ -11,7 +11,7 @@ from gloss.models.planted import plant
 from gloss.records import Contexts, Examples, FeatureId
 from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Quantiles
-from gloss.store.stored_examples import ROLES, reference_rows, restore_examples
+from gloss.store.stored_examples import ROLES, contexts_by_role, reference_rows, restore_examples
 
 
 def same(one: Contexts, other: Contexts) -> bool:
@@ -40,7 +40,7 @@ def test_restored_examples_equal_those_that_were_gathered(planted, placement, ne
             gathered += 1
             again = restore_examples(
                 feature.feature,
-                reference_rows(examples),
+                reference_rows(examples.feature, contexts_by_role(examples)),
                 planted.corpus,
                 activations,
                 examples.output_tokens,
@@ -62,7 +62,11 @@ def test_a_stored_context_takes_few_bytes(planted, rng, tmp_path):
             SamplingSettings(minimum=3),
             rng,
         )
-        rows += reference_rows(examples) if isinstance(examples, Examples) else []
+        rows += (
+            reference_rows(examples.feature, contexts_by_role(examples))
+            if isinstance(examples, Examples)
+            else []
+        )
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "examples.parquet", compression="zstd")
     assert (tmp_path / "examples.parquet").stat().st_size / len(rows) < 8
 

@@ -81,13 +81,13 @@ def scored_explanation(
             )
 
 
-def explained_examples(feature: Feature, explainer: Any, method: str) -> Examples:
+def explained_examples(feature: Feature, explainer: Any, settings: SettingsMapping) -> Examples:
     """The contexts of a feature, with what the run knows of causes, where the method needs that.
 
     Raises BadInput where the run drew no contexts, and BadSettings where it measured no effects.
     """
-    examples, needs = feature.examples, needs_of(explainer)
-    require_effects(feature, needs, method)
+    examples, needs = feature.examples_of(settings.get("sample", "")), needs_of(explainer)
+    require_effects(feature, needs, settings["method"])
     return shard_causes(feature.run.plan, feature.run.shards[feature.index], needs)(examples)
 
 

@@ -261,9 +261,23 @@ class Feature:
             >>> feature.examples.train.activations.shape == feature.examples.train.tokens.shape
             True
         """
+        return self.examples_of()
+
+    def examples_of(self, sample: str = "") -> Examples:
+        """The same with the train contexts of the [[sample]] of this name, by default the first.
+
+        Raises BadInput where the run drew none for it, and BadSettings where there is no such
+        sample.
+
+            >>> len(feature.examples_of("quantiles").train) == len(feature.examples.train)
+            True
+        """
         from gloss.run.opened_run import restore_feature_examples
 
-        if not (rows := self._rows("examples")):
+        *_, shown = self.run.plan.experiment.sample_steps(sample)
+        wanted = ("", shown.partition(".")[2])
+        rows = [row for row in self._rows("examples") if row["sample"] in wanted]
+        if not any(row["sample"] for row in rows):
             raise BadInput(
                 f"the run has no contexts of feature {self.index}; it drew some for others"
             )

@@ -37,7 +37,7 @@ def explain(feature: "Feature", method: str = "rule", **settings: Any) -> "Expla
     feature, table = require_feature(feature, "explain"), {"method": method, **settings}
     explainer = build_method("explain", table)
     client = answering_client(feature, explainer, table)
-    examples = explained_examples(feature, explainer, method)
+    examples = explained_examples(feature, explainer, table)
     (choice,) = client.run([explain_feature(feature.run.plan, explainer, examples)])
     return choice.explanation
 

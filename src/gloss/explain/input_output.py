@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from gloss.errors import BadSettings
 from gloss.explain.max_activating import ContextPrompt, json_strings
 from gloss.explain.output_tokens import reliable_rises
-from gloss.records import Ability, Examples, Needs
+from gloss.records import Ability, Examples, Needs, Side
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,9 @@ class InputOutput(ContextPrompt):
     """
 
     method: ClassVar[str] = "input_output"
-    needs: ClassVar[Needs] = Needs(asks=(Ability.CHAT,), effects=True)
+    needs: ClassVar[Needs] = Needs(
+        asks=(Ability.CHAT,), effects=True, about=(Side.INPUT, Side.OUTPUT)
+    )
     # of either kind that is shown: promoted by the direction, risen when the feature was amplified
     tokens: int = 10
 

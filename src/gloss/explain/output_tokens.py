@@ -11,7 +11,17 @@ import numpy as np
 from gloss.errors import require_at_least
 from gloss.models.chat_models.prompts import Conversation
 from gloss.models.chat_models.token_marks import json_string
-from gloss.records import Control, Effect, Examples, Explanation, Failure, Needs, Reason, Shift
+from gloss.records import (
+    Control,
+    Effect,
+    Examples,
+    Explanation,
+    Failure,
+    Needs,
+    Reason,
+    Shift,
+    Side,
+)
 from gloss.store.vocabulary import Vocabulary
 
 TOKEN_CHANGE = "token_change"
@@ -32,7 +42,7 @@ class TokenChange:
     Fails where nothing rises on other prompts than those that chose it.
     """
 
-    needs: ClassVar[Needs] = Needs(effects=True)
+    needs: ClassVar[Needs] = Needs(effects=True, about=(Side.OUTPUT,))
     tokens: int = 10  # named at most
 
     def __post_init__(self) -> None:
@@ -67,6 +77,7 @@ class VocabularyProjection:
     Fails where no token stands out from those of random directions.
     """
 
+    needs: ClassVar[Needs] = Needs(about=(Side.OUTPUT,))
     tokens: int = 10  # named at most
 
     def __post_init__(self) -> None:

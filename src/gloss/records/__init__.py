@@ -5,7 +5,7 @@ from gloss.records.effects import Completion, EditKind, Effect, RankedToken, Shi
 from gloss.records.examples import Examples
 from gloss.records.explanations import NOBODY, Explanation, ExplanationCandidate, is_text
 from gloss.records.features import Failure, FeatureActivations, FeatureId, Neighbour, Reason
-from gloss.records.needs import Ability, Needs, needs_of
+from gloss.records.needs import Ability, Needs, Side, needs_of
 from gloss.records.scores import Control, Estimate, Score, Verdict
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Reason",
     "Score",
     "Shift",
+    "Side",
     "Split",
     "Verdict",
     "is_text",

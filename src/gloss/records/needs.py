@@ -13,6 +13,13 @@ class Ability(StrEnum):
     OWN_TEXT = "own_text"  # log-probabilities of a prompt's own text
 
 
+class Side(StrEnum):
+    """What of a feature an explanation speaks of, and a score tests."""
+
+    INPUT = "input"  # in which text it fires
+    OUTPUT = "output"  # what the subject says when it does
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """The class variable `needs` of a method; one without it needs nothing.
@@ -44,23 +51,30 @@ class Needs:
     # the settings that name files: without one there is no method, and results depend on what is
     # in them; such a method has `require_files`, which reads them and raises BadInput
     files: tuple[str, ...] = ()
+    # of an explainer: what its explanations speak of; of a scorer: what it tests, so that it is
+    # given these unless settings name others
+    about: tuple[Side, ...] = (Side.INPUT,)
 
 
 def needs_of(method: object) -> Needs:
     """What a method needs, given as its class or as built.
 
-    As built, it needs what its parts need, too. Raises TypeError where `needs` is no Needs.
+    As built, it needs what its parts need, too, and explains what the explainers in it do. Raises
+    TypeError where `needs` is no Needs.
     """
     own = getattr(method, "needs", Needs())
     if not isinstance(own, Needs):
         raise TypeError(f"`needs` must be a gloss.records.Needs, got {own!r}")
-    parts = [needs_of(getattr(method, part, None)) for part in own.parts]
-    asked = [ability for each in (own, *parts) for ability in each.asks]
+    parts = {part: needs_of(getattr(method, part, None)) for part in own.parts}
+    every = (own, *parts.values())
+    asked = [ability for each in every for ability in each.asks]
+    explained = [parts[part].about for part, verb in own.parts.items() if verb == "explain"]
     return replace(
         own,
         asks=tuple(dict.fromkeys(asked)),
+        about=tuple(dict.fromkeys(side for sides in explained for side in sides)) or own.about,
         **{
-            name: any(getattr(each, name) for each in (own, *parts))
+            name: any(getattr(each, name) for each in every)
             for name in ("effects", "token_attributions", "neighbours", "texts")
         },
     )

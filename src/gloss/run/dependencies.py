@@ -10,7 +10,7 @@ from typing import Any
 from gloss.installed import load_installed
 from gloss.models.chat_models.prompts import own_prompt_source, prompt_file, prompt_source
 from gloss.records import needs_of
-from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings
+from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings, method_label
 from gloss.run.keys import code_hash, model_hash, result_key, source_hash, weights_hash
 from gloss.run.methods import (
     ROOM,
@@ -18,6 +18,7 @@ from gloss.run.methods import (
     build_method,
     installed_methods,
     method_asks,
+    method_needs,
     open_packings,
     wrapped_methods,
 )
@@ -70,7 +71,11 @@ def method_content(asked: Experiment, verb: str, settings: SettingsMapping) -> l
 
     What a language model is called in the experiment is no part of that.
     """
-    own = {name: value for name, value in settings.items() if name != "chat"}
+    own = {
+        name: value
+        for name, value in settings.items()
+        if name not in ("chat", *({"explain": ("sample",), "score": ("of",)}[verb]))
+    }
     return [own, answer_dependencies(asked, verb, settings), code_and_weights(verb, settings)]
 
 
@@ -114,6 +119,22 @@ def asked_prompt(verb: str, settings: SettingsMapping) -> str:
         return prompt_source(package, name)
     prompt_file(package, name, own)
     return own_prompt_source(own)
+
+
+def scored_explainers(asked: Experiment, settings: SettingsMapping) -> list[str]:
+    """The explainers, by their names in a run, whose explanations a score is given: those that its
+    settings name, or else those that speak of what it tests; none where it scores features.
+    """
+    needs = method_needs("score", settings)
+    if not needs.explanation:
+        return []
+    if "of" in settings:
+        return [label for label in map(method_label, asked.explain) if label in settings["of"]]
+    return [
+        method_label(each)
+        for each in asked.explain
+        if set(needs.about) & set(needs_of(build_method("explain", each)).about)
+    ]
 
 
 def code_and_weights(verb: str, settings: SettingsMapping) -> list[str]:

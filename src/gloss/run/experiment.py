@@ -32,6 +32,7 @@ from gloss.run.methods import (
     installed_methods,
     load_stage,
     method_asks,
+    method_needs,
     require_kind,
     require_usable_numbers,
     suggestion,
@@ -338,12 +339,29 @@ class Experiment:
             for settings in self.methods(verb):
                 if method_asks(verb, settings):
                     self.chat_of(settings, f"[{verb}] {method_label(settings)}")
-        if len(self.sample) != 1:
-            raise BadSettings(
-                f"[sample] must be one table, got {len(self.sample)}: each run draws its contexts"
-                " once"
-            )
+        build_method("sample", self.held_out_sampler)
+        for settings in self.explain:
+            self.sample_steps(settings.get("sample", ""))
+        for settings in self.score:
+            self.require_scored(settings)
         self.require_dictionary()
+
+    def require_scored(self, settings: SettingsTable) -> None:
+        """Refuse a score of explainers that are not there, and what a score has no use for."""
+        where, known = f"[score] {method_label(settings)}", list(map(method_label, self.explain))
+        for name in settings.get("of", ()):
+            if name not in known:
+                raise BadSettings(
+                    f"{where} is of {name!r}, and no [[explain]] is called so"
+                    f"{suggestion(name, known)}"
+                )
+        needs = method_needs("score", settings)
+        if not needs.explanation and "of" in settings:
+            raise BadSettings(
+                f"{where} scores the feature itself, whatever is said of it; leave of out"
+            )
+        if not (needs.explanation and needs.controls) and "controls" in settings:
+            raise BadSettings(f"{where} has no controls; leave controls out")
 
     def require_dictionary(self) -> None:
         """Either a dictionary that exists, or a method and a site to train one."""
@@ -410,6 +428,26 @@ class Experiment:
         from gloss.sample.examples import SamplingSettings
 
         return build_dataclass(SamplingSettings, self.contexts, "[contexts]")
+
+    @property
+    def held_out_sampler(self) -> SettingsTable:
+        """The settings of what chooses the contexts that all explanations are tested on."""
+        given = self.sampling.held_out_sample
+        return {"method": given} if isinstance(given, str) else dict(given)
+
+    def sample_steps(self, sample: str = "") -> list[str]:
+        """The steps that choose a feature's contexts: what is the same for all samples, and what
+        explainers are shown of this one, by default of the first.
+
+        Raises BadSettings where there is no such sample.
+        """
+        known = [method_label(settings) for settings in self.sample]
+        if sample and sample not in known:
+            raise BadSettings(
+                f"[explain] wants the sample {sample!r}, and no [[sample]] is called so"
+                f"{suggestion(sample, known)}"
+            )
+        return ["sample", f"sample.{sample or known[0]}"]
 
     @property
     def trainer(self) -> SettingsTable:

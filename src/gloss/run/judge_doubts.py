@@ -35,6 +35,12 @@ def judge_doubts(run: OpenedRun) -> tuple[str, ...]:
     """A sentence for everything that speaks against a judge; none where nothing does."""
     found: list[str] = []
     for settings in run.experiment.score:
+        label = method_label(settings)
+        if is_without_controls(run, label):
+            found.append(
+                f"{label} has no controls (controls = 0): nobody knows what another feature's"
+                " words would have got."
+            )
         stage = stage_name("score", settings)
         if stage in run.keys and (tally := stage_answer_tally(run, stage)):
             tells = judge_beats_chance(run, settings)
@@ -47,6 +53,14 @@ def judge_doubts(run: OpenedRun) -> tuple[str, ...]:
                 + said
             ]
     return tuple(found)
+
+
+def is_without_controls(run: OpenedRun, label: str) -> bool:
+    """Whether the score of this name was asked for without controls."""
+    return any(
+        method_label(settings) == label and settings.get("controls") == 0
+        for settings in run.experiment.score
+    )
 
 
 def judge_beats_chance(run: OpenedRun, settings: SettingsMapping) -> bool | None:

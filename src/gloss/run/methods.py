@@ -20,6 +20,8 @@ Checks = Mapping[str, Callable[[object], None]]
 # settings of every method that asks: how long its answers may be
 ROOM = ("answer_tokens", "thinking_tokens")
 OF_ASKING = (*ROOM, "chat")  # and which language model it asks
+# of a whole method: what it is given, or it is given to
+OF_RUN: Mapping[str, tuple[str, ...]] = {"explain": ("sample",), "score": ("of", "controls")}
 
 LARGEST = 2**53  # from here on floats skip whole numbers; nothing that is counted comes near
 
@@ -32,6 +34,8 @@ def build_method(verb: str, settings: Mapping[str, Any]) -> Any:
     chosen = dict(settings)
     chosen.pop("name", None)  # what the run calls it; no setting of the method
     asking = {setting: chosen.pop(setting) for setting in OF_ASKING if setting in chosen}
+    for setting in OF_RUN.get(verb, ()):
+        require_run_setting(setting, chosen.pop(setting, None), f"[{verb}].{setting}")
     name = chosen.pop("method")
     found = installed_methods(verb)
     if not isinstance(name, str) or name not in found:
@@ -40,14 +44,14 @@ def build_method(verb: str, settings: Mapping[str, Any]) -> Any:
     made = {
         part: build_method(of, table)
         for part, of, table in wrapped_methods(kind, chosen)
-        if not any(setting in table for setting in OF_ASKING)
+        if not any(setting in table for setting in (*OF_ASKING, *OF_RUN.get(of, ())))
     }
     if missing := next(
         (part for part, _, _ in wrapped_methods(kind, chosen) if part not in made), None
     ):
         raise BadSettings(
-            f"{where}.{missing} has {' or '.join(OF_ASKING)}; set it for the whole method, beside"
-            f" {missing}"
+            f"{where}.{missing} has {', '.join(ROOM)}, chat, sample, of or controls; set it for the"
+            f" whole method, beside {missing}"
         )
     built = build_dataclass(kind, chosen | made, where)
     try:
@@ -64,6 +68,17 @@ def build_method(verb: str, settings: Mapping[str, Any]) -> Any:
         if tokens < 0:
             raise BadSettings(f"{where}.{setting} is {tokens}, wants 0 or more")
     return built
+
+
+def require_run_setting(setting: str, given: object, where: str) -> None:
+    """Refuse what cannot be: `sample` is a name, `of` is names, `controls` a number of features."""
+    if given is None:
+        return
+    if setting == "of" and isinstance(given, list | tuple) and not given:
+        raise BadSettings(f"{where} is empty; name explainers, or leave it out")
+    require_kind(given, {"sample": "", "of": ("",), "controls": 0}[setting], where)
+    if isinstance(given, int) and given < 0:
+        raise BadSettings(f"{where} is {given}, wants 0 or more features")
 
 
 def wrapped_methods(

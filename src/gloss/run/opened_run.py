@@ -1,7 +1,7 @@
 """A run whose results are read: what its stages left, as records again."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -167,19 +167,35 @@ def shard_rows(folder: Path, table: str, shard: int) -> list[Row]:
 
 
 def shard_examples(run: OpenedRun, shard: int) -> Iterator[Examples]:
-    """The examples of every feature of a shard that has them."""
+    """The examples of every feature of a shard that has them, with the train contexts of the first
+    sample.
+    """
     return (restore() for restore in stored_examples(run, shard).values())
 
 
-def stored_examples(run: OpenedRun, shard: int) -> dict[FeatureId, Callable[[], Examples]]:
-    """For every feature of a shard that has examples, what gives them."""
-    by_feature: dict[FeatureId, list[Row]] = {}
-    for row in run.rows("sample", "examples", shard):
-        by_feature.setdefault(FeatureId(row["dictionary"], row["feature"]), []).append(row)
+def stored_examples(
+    run: OpenedRun, shard: int, sample: str = ""
+) -> dict[FeatureId, Callable[[], Examples]]:
+    """For every feature of a shard that has examples, what gives them: with the train contexts of
+    the sample of this name, by default the first.
+    """
+    common, shown = (
+        feature_rows(run.part(step, shard).rows("examples"))
+        for step in run.experiment.sample_steps(sample)
+    )
     return {
-        feature: partial(restore_feature_examples, run, feature, rows)
-        for feature, rows in by_feature.items()
+        feature: partial(restore_feature_examples, run, feature, rows + common[feature])
+        for feature, rows in shown.items()
+        if feature in common
     }
+
+
+def feature_rows(rows: Iterable[Row]) -> dict[FeatureId, list[Row]]:
+    """The rows of each feature, by its whole name."""
+    found: dict[FeatureId, list[Row]] = {}
+    for row in rows:
+        found.setdefault(FeatureId(row["dictionary"], row["feature"]), []).append(row)
+    return found
 
 
 def restore_feature_examples(run: OpenedRun, feature: FeatureId, rows: list[Row]) -> Examples:

@@ -2,23 +2,36 @@
 it is inactive.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt64
+from jaxtyping import Int64, UInt64
 from numpy import ndarray
 
 from gloss.records import Contexts, Examples, Failure, FeatureActivations, FeatureId, Reason, Split
 from gloss.sample import Sampler
 from gloss.sample.negatives import NEGATIVES, NO_SOURCES, NegativeSources, SearchContext
+from gloss.sample.samplers import Quantiles
 from gloss.sample.windows import PLACEMENTS, FiringWindows
-from gloss.store.contexts import cut_contexts, is_first_of_equals
+from gloss.store.contexts import corpus_windows, cut_contexts, is_first_of_equals
 from gloss.store.corpus import Corpus
 from gloss.store.stored_examples import (
     inactive_share_with_tokens,
     strongest_train_activation,
     train_top_tokens,
 )
+
+QUANTILES = Quantiles()  # of held-out contexts
+
+
+def require_sampler_table(given: object) -> None:
+    """Raise ValueError for what cannot name a sampler."""
+    if not isinstance(given, str) and not (isinstance(given, Mapping) and "method" in given):
+        raise ValueError(
+            f"held_out_sample must be the name of a sampler, or a table with one, got {given!r}"
+        )
 
 
 @dataclass(frozen=True)
@@ -37,6 +50,11 @@ class SamplingSettings:
     placement: str = "aligned"  # or centred
     # of the held-out split; or same_token, mix, neighbours, siblings, hard, similar
     negatives: str = "random"
+    # what chooses the held-out contexts, whatever explainers are shown: a sampler's name, or a
+    # table with its settings
+    held_out_sample: str | Mapping[str, Any] = "quantiles"
+
+    checks: ClassVar[Mapping[str, Any]] = {"held_out_sample": require_sampler_table}
 
     def __post_init__(self) -> None:
         for name in ("context_length", "train", "held_out", "minimum"):
@@ -52,6 +70,87 @@ class SamplingSettings:
                 )
 
 
+class Draws(NamedTuple):
+    """A generator for each kind of contexts, so that none depends on how the others are drawn."""
+
+    train: np.random.Generator
+    held_out: np.random.Generator
+    inactive_train: np.random.Generator
+    inactive_held_out: np.random.Generator
+
+    @classmethod
+    def of(cls, rng: np.random.Generator) -> "Draws":
+        """Those of one feature: equal for generators that are new and of one seed."""
+        return cls(*rng.spawn(len(cls._fields)))
+
+
+class CommonContexts(NamedTuple):
+    """A feature's contexts that are the same whatever explainers are shown, by their roles."""
+
+    held_out: Contexts
+    inactive_train: Contexts
+    inactive_held_out: Contexts
+
+
+@dataclass(frozen=True)
+class FeatureWindows:
+    """The windows in which a feature fires, none twice, and what is searched for others."""
+
+    search: SearchContext  # of which the windows in which it fires are taken
+    firing: FiringWindows
+    rows: Mapping[Split, Int64[ndarray, " window"]]  # of the firing windows, by their split
+
+    @classmethod
+    def of(
+        cls,
+        feature: FeatureId,
+        activations: FeatureActivations,
+        corpus: Corpus,
+        sampling: SamplingSettings,
+        near: NegativeSources = NO_SOURCES,
+    ) -> "FeatureWindows | Failure":
+        """The feature's windows, or the failure that it fires in too few of a split."""
+        search = SearchContext(
+            corpus, activations, PLACEMENTS[sampling.placement], sampling.context_length, near
+        )
+        windows, fingerprints = drop_duplicate_windows(
+            search, search.placement.firing(activations, corpus, search.width)
+        )
+        in_train = corpus.in_train[windows.starts]
+        fires = {Split.TRAIN: np.flatnonzero(in_train), Split.HELD_OUT: np.flatnonzero(~in_train)}
+        if min(map(len, fires.values())) < sampling.minimum:
+            return too_few_windows(
+                feature, len(fires[Split.TRAIN]), len(fires[Split.HELD_OUT]), sampling.minimum
+            )
+        return cls(replace(search, taken=fingerprints), windows, fires)
+
+    def contexts(
+        self, split: Split, sampler: Sampler, number: int, rng: np.random.Generator
+    ) -> Contexts:
+        """Those in which it fires that a sampler chooses in a split."""
+        return sample_firing_contexts(
+            self.search, self.firing, self.rows[split], sampler, number, rng
+        )
+
+    def common_contexts(
+        self, sampling: SamplingSettings, sampler: Sampler, draws: Draws
+    ) -> "CommonContexts":
+        """What is the same whatever explainers are shown; the sampler chooses what is held out."""
+        inactive_train = sample_inactive_contexts(
+            self.search, "mix", Split.TRAIN, sampling.inactive_train, draws.inactive_train
+        )
+        taken = np.append(self.search.taken, self.search.fingerprints(inactive_train.starts))
+        inactive_held_out = sample_inactive_contexts(
+            replace(self.search, taken=taken),
+            sampling.negatives,
+            Split.HELD_OUT,
+            sampling.inactive_held_out,
+            draws.inactive_held_out,
+        )
+        held_out = self.contexts(Split.HELD_OUT, sampler, sampling.held_out, draws.held_out)
+        return CommonContexts(held_out, inactive_train, inactive_held_out)
+
+
 def gather_examples(
     feature: FeatureId,
     activations: FeatureActivations,
@@ -63,49 +162,32 @@ def gather_examples(
 ) -> Examples | Failure:
     """The feature's examples, or the failure that it fires in too few windows of a split.
 
-    Windows are split by document, near copies together, before any is drawn; no two of a feature's
-    hold the same tokens. Where fewer are found than asked for, all are taken. The negatives
-    `neighbours`, `siblings` and `hard` want the feature's neighbours, `similar` wants embeddings.
+    The `sampler` chooses what explainers are shown; what they are tested on is of every strength,
+    by quantiles. Windows are split by document, near copies together, before any is drawn; no two
+    of a feature's hold the same tokens. Where fewer are found than asked for, all are taken. The
+    negatives `neighbours`, `siblings` and `hard` want the feature's neighbours, `similar` wants
+    embeddings.
     """
-    search = SearchContext(
-        corpus, activations, PLACEMENTS[sampling.placement], sampling.context_length, near
-    )
-    windows, fingerprints = drop_duplicate_windows(
-        search, search.placement.firing(activations, corpus, search.width)
-    )
-    in_train = corpus.in_train[windows.starts]
-    fires = {Split.TRAIN: np.flatnonzero(in_train), Split.HELD_OUT: np.flatnonzero(~in_train)}
-    if min(map(len, fires.values())) < sampling.minimum:
-        return too_few_windows(
-            feature, len(fires[Split.TRAIN]), len(fires[Split.HELD_OUT]), sampling.minimum
-        )
-
-    def firing(split: Split, number: int) -> Contexts:
-        return sample_firing_contexts(search, windows, fires[split], sampler, number, rng)
-
-    firing_rows = search.windows.firing(activations)
-    top_tokens = train_top_tokens(corpus, activations)
-    shown, held_out = firing(Split.TRAIN, sampling.train), firing(Split.HELD_OUT, sampling.held_out)
-    search = replace(search, taken=fingerprints)
-    inactive_train = sample_inactive_contexts(
-        search, "mix", Split.TRAIN, sampling.inactive_train, rng
-    )
-    search = replace(
-        search, taken=np.append(fingerprints, search.fingerprints(inactive_train.starts))
-    )
+    found = FeatureWindows.of(feature, activations, corpus, sampling, near)
+    if isinstance(found, Failure):
+        return found
+    draws = Draws.of(rng)
+    common = found.common_contexts(sampling, QUANTILES, draws)
+    windows = corpus_windows(corpus, sampling.context_length)
+    firing, top_tokens = windows.firing(activations), train_top_tokens(corpus, activations)
     return Examples(
         feature,
-        train=shown,
-        held_out=held_out,
-        inactive_train=inactive_train,
-        inactive_held_out=sample_inactive_contexts(
-            search, sampling.negatives, Split.HELD_OUT, sampling.inactive_held_out, rng
-        ),
+        train=found.contexts(Split.TRAIN, sampler, sampling.train, draws.train),
+        held_out=common.held_out,
+        inactive_train=common.inactive_train,
+        inactive_held_out=common.inactive_held_out,
         strongest=strongest_train_activation(corpus, activations),
-        share_train=search.windows.share(firing_rows, Split.TRAIN),
-        share_held_out=search.windows.share(firing_rows, Split.HELD_OUT),
+        share_train=windows.share(firing, Split.TRAIN),
+        share_held_out=windows.share(firing, Split.HELD_OUT),
         top_tokens=top_tokens,
-        share_near=inactive_share_with_tokens(corpus, activations, search.width, top_tokens),
+        share_near=inactive_share_with_tokens(
+            corpus, activations, sampling.context_length, top_tokens
+        ),
     )
 
 

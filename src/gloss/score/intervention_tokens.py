@@ -16,7 +16,17 @@ from numpy import ndarray
 
 from gloss.errors import require_at_least
 from gloss.models.chat_models.prompts import Conversation
-from gloss.records import Control, Effect, Estimate, Explanation, Failure, Needs, Reason, Score
+from gloss.records import (
+    Control,
+    Effect,
+    Estimate,
+    Explanation,
+    Failure,
+    Needs,
+    Reason,
+    Score,
+    Side,
+)
 from gloss.rules import parse_rule
 from gloss.rules.language import After, Before, LineBegins, OneOf, Rule
 from gloss.statistics.intervals import draw_rates, estimate_from_draws
@@ -95,7 +105,7 @@ class InterventionTokens:
     direction.
     """
 
-    needs: ClassVar[Needs] = Needs(effects=True)
+    needs: ClassVar[Needs] = Needs(effects=True, about=(Side.OUTPUT,))
     kl: float = 1.0  # of the headline, in nats; one of [intervene]
 
     def __post_init__(self) -> None:

@@ -221,6 +221,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             *FEATURE,
             ("role", pa.string()),
+            ("sample", pa.string()),  # of train contexts; empty where it is the same for all
             ("context", pa.int64()),
             ("quantile", pa.int64()),
             ("width", pa.int64()),

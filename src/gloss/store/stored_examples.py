@@ -14,21 +14,30 @@ from gloss.store.corpus import Corpus, token_occurrences
 ROLES = ("train", "held_out", "inactive_train", "inactive_held_out")
 
 
-def reference_rows(examples: Examples) -> list[dict[str, Any]]:
-    """One row a context, in order: its feature, role, first position, quantile and width."""
-    width = examples.train.tokens.shape[1]
+def reference_rows(
+    feature: FeatureId, contexts: Mapping[str, Contexts], sample: str = ""
+) -> list[dict[str, Any]]:
+    """One row a context of each role, in order: its feature, role, first position, quantile, width,
+    and the sample that it belongs to; none where it is the same for all samples.
+    """
     return [
         {
-            "dictionary": examples.feature.dictionary,
-            "feature": examples.feature.index,
+            "dictionary": feature.dictionary,
+            "feature": feature.index,
             "role": role,
+            "sample": sample,
             "context": start,
             "quantile": quantile,
-            "width": width,
+            "width": found.tokens.shape[1],
         }
-        for role in ROLES
-        for start, quantile in zip(*starts_and_quantiles(getattr(examples, role)), strict=True)
+        for role, found in contexts.items()
+        for start, quantile in zip(*starts_and_quantiles(found), strict=True)
     ]
+
+
+def contexts_by_role(examples: Examples) -> dict[str, Contexts]:
+    """All contexts of a feature's examples."""
+    return {role: getattr(examples, role) for role in ROLES}
 
 
 def starts_and_quantiles(contexts: Contexts) -> tuple[list[int], list[int]]:

@@ -19,9 +19,9 @@ from gloss.records import Examples, Explanation, Failure, FeatureId, needs_of
 from gloss.run.chat_capabilities import abilities_by_chat, known_capabilities
 from gloss.run.chat_tables import ChatTable
 from gloss.run.control_runs import wanted_controls
-from gloss.run.dependencies import experiment_packings
+from gloss.run.dependencies import experiment_packings, scored_explainers
 from gloss.run.execute.feature_errors import FeatureGuard
-from gloss.run.experiment import Experiment, method_label, stage_name
+from gloss.run.experiment import Experiment, stage_name
 from gloss.run.methods import ROOM, SettingsMapping, build_method, method_asks
 from gloss.run.opened_run import OpenedRun, stored_examples
 from gloss.run.pipeline import run_until
@@ -90,16 +90,34 @@ def method_costs(run: OpenedRun, guard: FeatureGuard) -> dict[str, CostRow]:
     """What each explainer and each scorer would ask."""
     return {
         stage_name(verb, settings): (
-            scale_to_run(
-                run,
-                conversation_cost(run, settings, sampled_conversations(guard, verb, settings)),
-            )
-            if method_asks(verb, settings)
-            else [0.0] * 4
+            method_cost(run, guard, verb, settings) if method_asks(verb, settings) else [0.0] * 4
         )
         for verb in ("explain", "score")
         for settings in run.experiment.methods(verb)
     }
+
+
+def method_cost(
+    run: OpenedRun, guard: FeatureGuard, verb: str, settings: dict[str, Any]
+) -> CostRow:
+    """What one method would ask; of some features alone, where it has controls of these alone."""
+
+    def cost(*, controls: bool) -> CostRow:
+        conversations = sampled_conversations(guard, verb, settings, controls=controls)
+        return scale_to_run(run, conversation_cost(run, settings, conversations))
+
+    every = cost(controls=True)
+    if "controls" not in settings:
+        return every
+    share = min(1.0, settings["controls"] / max(1, len(run.features)))
+    own = cost(controls=False)
+    row = [each + share * (whole - each) for each, whole in zip(own, every, strict=True)]
+    out.print(
+        f"{stage_name(verb, settings)}: controls of {settings['controls']:,} features save"
+        f" {every[0] - row[0]:,.0f} of {every[0]:,.0f} requests.",
+        highlight=False,
+    )
+    return row
 
 
 def packing_costs(run: OpenedRun) -> dict[str, CostRow]:
@@ -194,7 +212,7 @@ def packing_assumption(run: OpenedRun, stage: str) -> str:
 
 
 def sampled_conversations(
-    guard: FeatureGuard, verb: str, settings: dict[str, Any]
+    guard: FeatureGuard, verb: str, settings: dict[str, Any], *, controls: bool = True
 ) -> Iterator[Conversation[Any]]:
     """The conversations of the first shards.
 
@@ -206,7 +224,9 @@ def sampled_conversations(
     chosen = build_method(verb, with_measured_packing(run, verb, asked))
     shards = range(min(SAMPLED_SHARDS, run.shards))
     stored = [
-        guard.attempt(*each) for shard in shards for each in stored_examples(run, shard).items()
+        guard.attempt(*each)
+        for shard in shards
+        for each in stored_examples(run, shard, settings.get("sample", "")).items()
     ]
     found = [examples for examples in stored if not isinstance(examples, Failure)]
 
@@ -218,8 +238,10 @@ def sampled_conversations(
             rng = run.generator("cost", examples.feature.index)
             return [chosen.explain(examples.for_explainer(), run.corpus.vocabulary, rng)]
         # itself, and as its controls
-        explained = [found[(number + step) % len(found)].feature for step in (0, 1, 2)]
-        return list(scoring_conversations(run, chosen, examples, explained))
+        steps = (0, 1, 2) if controls else (0,)
+        explained = [found[(number + step) % len(found)].feature for step in steps]
+        scored = scored_explainers(run.experiment, settings)
+        return list(scoring_conversations(run, chosen, examples, explained, scored))
 
     for number, examples in enumerate(found):
         one = guard.attempt(examples.feature, partial(conversations_about, number))
@@ -249,18 +271,24 @@ def choice_conversations(
 
 
 def scoring_conversations(
-    run: OpenedRun, scorer: Any, examples: Examples, explained: Sequence[FeatureId]
+    run: OpenedRun,
+    scorer: Any,
+    examples: Examples,
+    explained: Sequence[FeatureId],
+    explainers: Iterable[str],
 ) -> Iterator[Conversation[Any]]:
-    """The conversations about one feature, with what stands in for the explanations of these."""
+    """The conversations about one feature, with what stands in for the explanations of these by
+    each explainer that is scored.
+    """
     evidence = scorer_evidence(run, scorer, examples)
     if not needs_of(scorer).explanation:
         for _, explanation in empty_explanations(examples.feature):
             yield scorer.score(explanation, evidence, run.generator("cost", examples.feature.index))
         return
-    for explainer in run.experiment.explain:
+    for explainer in explainers:
         for feature in explained:
             explanation = replace(
-                typical_explanation(feature, f", {method_label(explainer)}"),
+                typical_explanation(feature, f", {explainer}"),
                 feature=examples.feature,
             )
             yield scorer.score(

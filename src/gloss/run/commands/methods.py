@@ -51,6 +51,7 @@ class MethodDescription:
     description: str = ""
     settings: tuple[MethodSetting, ...] = ()
     needs: tuple[str, ...] = ()
+    about: str = ""  # what its explanations speak of, or what it tests
     problem: str = ""  # why it cannot be used; then nothing else is known
 
 
@@ -134,7 +135,17 @@ def describe_loaded(verb: str, point: EntryPoint) -> MethodDescription:
         description=said,
         settings=method_settings(kind),
         needs=needed_words(needs_of(kind)),
+        about=about_words(verb, needs_of(kind)),
     )
+
+
+def about_words(verb: str, needs: Needs) -> str:
+    """What explanations speak of, or what a score tests, in words."""
+    sides = " and ".join(needs.about)
+    if verb == "score" and not needs.explanation:
+        return "scores the feature itself"
+    said = {"explain": "explains", "score": "tests explanations of"}.get(verb)
+    return f"{said} {sides}" if said else ""
 
 
 def first_sentence(docstring: str) -> str:
@@ -197,6 +208,8 @@ def print_method(found: MethodDescription) -> None:
         out.print(Text.assemble((found.name, "bold red"), stranger, f"  {found.problem}"))
         return
     out.print(Text.assemble((found.name, "bold green"), stranger, f"  {found.description}"))
+    if found.about:
+        out.print(Padding(Text(found.about), (0, 0, 0, 4)))
     if found.needs:
         needs = Text.assemble(("needs ", "italic"), "; ".join(found.needs))
         out.print(Padding(needs, (0, 0, 0, 4)))

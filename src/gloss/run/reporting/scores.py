@@ -12,6 +12,7 @@ from gloss.models.planted.judges import RuleJudge
 from gloss.pages import page_text
 from gloss.pages.report_sections import Cell, DistributionLine, Distributions, Facts, Grid, Section
 from gloss.records import NOBODY, Control, Estimate, Examples, Failure, Reason
+from gloss.run.judge_doubts import is_without_controls
 from gloss.run.opened_run import stored_examples
 from gloss.run.reporting.run_data import RunData, Scored, Values, headline_values, metric_values
 from gloss.score.metric_sanity import MetricSanity, sanity_of_metric
@@ -65,7 +66,8 @@ def distribution_lines(
     for control, label in CONTROLS.items():
         values = headline_values(rows, control)
         if len(values):
-            yield DistributionLine(label, values, found.median(values), control=True)
+            some = f" ({len(values):,} features)" if len(values) < len(own) else ""
+            yield DistributionLine(f"{label}{some}", values, found.median(values), control=True)
 
 
 def unscored_note(found: RunData, rows: Sequence[Row], scored: Scored) -> str:
@@ -73,6 +75,8 @@ def unscored_note(found: RunData, rows: Sequence[Row], scored: Scored) -> str:
     own = [row for row in rows if row["control"] == Control.NONE]
     items, failed = sum(row["n"] for row in own), sum(row["failed"] for row in own)
     said = [f"{items:,} items judged, {failed:,} of them without an answer that could be read"]
+    if is_without_controls(found.run, scored[0]):
+        said.append("no controls, so that nobody knows what other words would have got")
     stage, by = f"score.{scored[0]}", scored[1]
     reasons = Counter(
         row["reason"]

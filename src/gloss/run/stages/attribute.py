@@ -2,7 +2,7 @@
 strongest train contexts.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from numpy import ndarray
 from gloss.attribute.methods.token_attribution import TokenAttributionSettings
 from gloss.pages.page_records import FeaturePage
 from gloss.records import Contexts, Examples, Failure
+from gloss.run.experiment import Experiment
 from gloss.run.opened_run import OpenedRun, shard_token_attributions, stored_examples
 from gloss.run.stage import Job, Stage, Step, Where
 from gloss.store.record_rows import failure_row
@@ -27,6 +28,9 @@ class AttributeStage(Stage):
     name, after, settings, optional = "attribute", ("sample",), TokenAttributionSettings, True
     tables = named_tables("token_attributions", "failures")
     where = Where.DEVICE
+
+    def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
+        return asked.sample_steps()
 
     def worker(self, job: Job) -> Callable[[int], None]:
         from gloss.run.run_dictionary import load_subject_and_dictionary

@@ -41,7 +41,8 @@ class ExplainStage(MethodStage):
     tables = named_tables("explanations", "candidates", "failures")
 
     def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
-        return ["sample", *method_reads(asked, self.name, step.settings, before)]
+        shown = asked.sample_steps(step.settings.get("sample", ""))
+        return [*shown, *method_reads(asked, self.name, step.settings, before)]
 
     def work(self, job: Job, shard: int) -> None:
         explain_shard(job, shard)
@@ -68,7 +69,8 @@ def explain_shard(job: Job, shard: int) -> None:
         return explain_feature(run, explainer, with_causes(restore()))
 
     def conversations() -> Iterator[Conversation[ExplanationChoice | Failure]]:
-        for feature, restore in stored_examples(run, shard).items():
+        shown = stored_examples(run, shard, settings.get("sample", ""))
+        for feature, restore in shown.items():
             about = guard.conversation(feature, partial(explained, feature, restore))
             yield count_answers(about, spent)
 

@@ -2,7 +2,7 @@
 next.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -10,6 +10,7 @@ from gloss.intervene.settings import InterventionSettings
 from gloss.pages.page_records import FeaturePage
 from gloss.pages.report_sections import Section
 from gloss.records import Effect, Examples, Failure, FeatureId
+from gloss.run.experiment import Experiment
 from gloss.run.opened_run import OpenedRun, shard_effects, stored_examples
 from gloss.run.reporting.interventions import interventions_section
 from gloss.run.reporting.run_data import RunData
@@ -24,6 +25,9 @@ class InterveneStage(Stage):
     name, after, settings, optional = "intervene", ("sample",), InterventionSettings, True
     tables = named_tables("effects", "failures")
     where = Where.DEVICE
+
+    def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
+        return asked.sample_steps()
 
     def worker(self, job: Job) -> Callable[[int], None]:
         return intervention_worker(job)

@@ -21,10 +21,10 @@ from gloss.records import (
     Split,
     needs_of,
 )
-from gloss.run.dependencies import method_reads
+from gloss.run.dependencies import method_reads, scored_explainers
 from gloss.run.experiment import Experiment, method_label
 from gloss.run.judge_doubts import TALLY_NOTE, position_bias_line, yes_share_line
-from gloss.run.methods import build_method
+from gloss.run.methods import SettingsMapping, build_method, method_needs
 from gloss.run.opened_run import OpenedRun, run_explanations, shard_effects, stored_examples
 from gloss.run.stage import Job, MethodStage, Step
 from gloss.run.stages.judge import judge_calibration
@@ -45,9 +45,15 @@ class ScoreStage(MethodStage):
     tables = named_tables("scores", "verdicts", "failures")
 
     def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
-        explained = [name for name in before if name.partition(".")[0] == "explain"]
+        scored = scored_explainers(asked, step.settings)
+        explained = [name for name in before if name in {f"explain.{each}" for each in scored}]
         judged = [name for name in before if name == f"judge.{step.label}"]
-        return [*explained, *method_reads(asked, self.name, step.settings, before), *judged]
+        return [
+            *asked.sample_steps(),
+            *explained,
+            *method_reads(asked, self.name, step.settings, before),
+            *judged,
+        ]
 
     def worker(self, job: Job) -> Callable[[int], None]:
         _ = job.reads_done  # looked up once, here, whichever process a shard is done in
@@ -58,6 +64,8 @@ class ScoreStage(MethodStage):
 
     def lines(self, run: OpenedRun, step: Step) -> Iterable[str]:
         return [
+            nothing_scored_line(run.experiment, step.settings),
+            spared_controls_line(run, step.name),
             spared_requests_line(run, step.name),
             yes_share_line(run, step.name),
             position_bias_line(run, step.name),
@@ -68,7 +76,9 @@ def score_shard(job: Job, shard: int) -> None:
     """Score one shard's explanations by the method of the job, with both controls."""
     run, stage, settings = job.run, job.step.name, job.step.settings
     scorer = build_method("score", with_measured_packing(run, "score", settings))
-    assigned = ControlAssignment(run)
+    assigned = ControlAssignment(
+        run, scored_explainers(run.experiment, settings), settings.get("controls")
+    )
     tried: list[tuple[Control, str]] = []
     calibration_items = judge_calibration(run, settings)
     needs = needs_of(scorer)
@@ -128,7 +138,36 @@ def score_shard(job: Job, shard: int) -> None:
         },
         whole=job.reads_done and not is_any_lost([one for one, _ in found]),
         note=request_counts(scores)
+        | {"controls": sum(control is not Control.NONE for control, _ in tried)}
+        | {"spared_controls": assigned.spared}
         | ({TALLY_NOTE: tally_scores(scores)} if needs.correctable else {}),
+    )
+
+
+def nothing_scored_line(asked: Experiment, settings: SettingsMapping) -> str:
+    """That a score is given no explanation, in one line; nothing where it is."""
+    needs = method_needs("score", settings)
+    if not needs.explanation or scored_explainers(asked, settings):
+        return ""
+    names = [method_label(each) for each in asked.explain]
+    return (
+        f"nothing to score: {method_label(settings)} tests what explanations say of the"
+        f" {' and '.join(needs.about)} of features, and {' and '.join(names)} say nothing of it;"
+        f" of = {names!r} has them scored all the same"
+    )
+
+
+def spared_controls_line(run: OpenedRun, stage: str) -> str:
+    """How many scorings a sample of features for the controls saved, in one line."""
+    parts = [run.part(stage, shard) for shard in range(run.shards)]
+    notes = [part.note() for part in parts if part.is_done]
+    asked, saved = (
+        sum(note.get(name, 0) for note in notes) for name in ("controls", "spared_controls")
+    )
+    return (
+        f"{asked:,} controls instead of {asked + saved:,} ({saved / (asked + saved):.0%} fewer)"
+        if saved
+        else ""
     )
 
 
@@ -192,17 +231,32 @@ def empty_explanations(feature: FeatureId) -> Iterator[Exchanged]:
 class ControlAssignment:
     """Which explanations a feature is scored with: its own, a random one, and its part of a
     permutation without fixed points.
+
+    With a number of `controls`, of each explainer only so many features get these, drawn before
+    anything is scored: the same for every score.
     """
 
-    def __init__(self, run: OpenedRun) -> None:
+    def __init__(
+        self, run: OpenedRun, explainers: Iterable[str], controls: int | None = None
+    ) -> None:
         self.run = run
+        wanted = {f"explain.{name}" for name in explainers}
         self.by_method = {
-            stage: {e.feature: e for e in found} for stage, found in run_explanations(run).items()
+            stage: {e.feature: e for e in found}
+            for stage, found in run_explanations(run).items()
+            if stage in wanted
         }
         self.shuffled = {
             stage: self.derangement(stage, list(found.values()))
             for stage, found in self.by_method.items()
         }
+        order = run.generator("controls").permutation(len(run.features))
+        rank = {run.features[number]: place for place, number in enumerate(order)}
+        self.controlled = {
+            stage: set(sorted(found, key=lambda feature: rank[feature])[:controls])
+            for stage, found in self.by_method.items()
+        }
+        self.spared = 0  # controls of the features that were asked about
 
     def to(self, feature: FeatureId) -> Iterator[Exchanged]:
         """Each explanation to try on a feature, as if it were the feature's own."""
@@ -211,7 +265,9 @@ class ControlAssignment:
                 continue
             yield Control.NONE, found[feature]
             others = [e for e in found.values() if e.feature != feature]
-            if others:
+            if others and feature not in self.controlled[stage]:
+                self.spared += 2
+            elif others:
                 drawn = others[
                     self.run.generator("random explanation", stage, feature.index).integers(
                         len(others)
