@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from gloss.errors import BadSettings
 from gloss.explain.max_activating import ContextPrompt, json_strings
 from gloss.explain.output_tokens import reliable_rises
-from gloss.records import Ability, Examples, Needs, Side
+from gloss.records import Ability, Aspect, Examples, Needs
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class InputOutput(ContextPrompt):
 
     method: ClassVar[str] = "input_output"
     needs: ClassVar[Needs] = Needs(
-        asks=(Ability.CHAT,), effects=True, about=(Side.INPUT, Side.OUTPUT)
+        asks=(Ability.CHAT,), effects=True, about=(Aspect.INPUT, Aspect.OUTPUT)
     )
     # of either kind that is shown: promoted by the direction, risen when the feature was amplified
     tokens: int = 10

@@ -12,6 +12,7 @@ from gloss.errors import require_at_least
 from gloss.models.chat_models.prompts import Conversation
 from gloss.models.chat_models.token_marks import json_string
 from gloss.records import (
+    Aspect,
     Control,
     Effect,
     Examples,
@@ -20,7 +21,6 @@ from gloss.records import (
     Needs,
     Reason,
     Shift,
-    Side,
 )
 from gloss.store.vocabulary import Vocabulary
 
@@ -42,7 +42,7 @@ class TokenChange:
     Fails where nothing rises on other prompts than those that chose it.
     """
 
-    needs: ClassVar[Needs] = Needs(effects=True, about=(Side.OUTPUT,))
+    needs: ClassVar[Needs] = Needs(effects=True, about=(Aspect.OUTPUT,))
     tokens: int = 10  # named at most
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class VocabularyProjection:
     Fails where no token stands out from those of random directions.
     """
 
-    needs: ClassVar[Needs] = Needs(about=(Side.OUTPUT,))
+    needs: ClassVar[Needs] = Needs(about=(Aspect.OUTPUT,))
     tokens: int = 10  # named at most
 
     def __post_init__(self) -> None:

@@ -5,13 +5,14 @@ from gloss.records.effects import Completion, EditKind, Effect, RankedToken, Shi
 from gloss.records.examples import Examples
 from gloss.records.explanations import NOBODY, Explanation, ExplanationCandidate, is_text
 from gloss.records.features import Failure, FeatureActivations, FeatureId, Neighbour, Reason
-from gloss.records.needs import Ability, Needs, Side, needs_of
+from gloss.records.needs import Ability, Aspect, Needs, needs_of
 from gloss.records.scores import Control, Estimate, Score, Verdict
 
 __all__ = [
     "NOBODY",
     "PADDING",
     "Ability",
+    "Aspect",
     "Completion",
     "Contexts",
     "Control",
@@ -31,7 +32,6 @@ __all__ = [
     "Reason",
     "Score",
     "Shift",
-    "Side",
     "Split",
     "Verdict",
     "is_text",

@@ -13,7 +13,7 @@ class Ability(StrEnum):
     OWN_TEXT = "own_text"  # log-probabilities of a prompt's own text
 
 
-class Side(StrEnum):
+class Aspect(StrEnum):
     """What of a feature an explanation speaks of, and a score tests."""
 
     INPUT = "input"  # in which text it fires
@@ -53,7 +53,7 @@ class Needs:
     files: tuple[str, ...] = ()
     # of an explainer: what its explanations speak of; of a scorer: what it tests, so that it is
     # given these unless settings name others
-    about: tuple[Side, ...] = (Side.INPUT,)
+    about: tuple[Aspect, ...] = (Aspect.INPUT,)
 
 
 def needs_of(method: object) -> Needs:

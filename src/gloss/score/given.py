@@ -12,7 +12,7 @@ import numpy as np
 
 from gloss.errors import BadInput
 from gloss.models.chat_models.prompts import Conversation
-from gloss.records import Estimate, Explanation, Failure, Needs, Reason, Score, Side
+from gloss.records import Aspect, Estimate, Explanation, Failure, Needs, Reason, Score
 from gloss.statistics.intervals import student_interval
 from gloss.store.evidence import Evidence
 from gloss.store.labels.label_records import SkippedRow
@@ -31,7 +31,9 @@ class GivenScores:
     Several rows for one explanation are several raters.
     """
 
-    needs: ClassVar[Needs] = Needs(files=("path",), controls=False, about=(Side.INPUT, Side.OUTPUT))
+    needs: ClassVar[Needs] = Needs(
+        files=("path",), controls=False, about=(Aspect.INPUT, Aspect.OUTPUT)
+    )
     path: str = ""  # CSV, JSON, JSON lines or Parquet: feature, value [, explained_by] [, text]
 
     def require_files(self) -> None:

@@ -15,6 +15,7 @@ from gloss.models.chat_models.prompts import Conversation, prompt_file
 from gloss.models.chat_models.token_marks import json_string
 from gloss.records import (
     Ability,
+    Aspect,
     Completion,
     Control,
     Effect,
@@ -24,7 +25,6 @@ from gloss.records import (
     Needs,
     Reason,
     Score,
-    Side,
     Verdict,
 )
 from gloss.score.intervention_tokens import effect_at, unreached_kl_failure
@@ -38,7 +38,7 @@ class InterventionSurprisal:
     clean one?
     """
 
-    needs: ClassVar[Needs] = Needs(asks=(Ability.OWN_TEXT,), effects=True, about=(Side.OUTPUT,))
+    needs: ClassVar[Needs] = Needs(asks=(Ability.OWN_TEXT,), effects=True, about=(Aspect.OUTPUT,))
     kl: float = 1.0  # of the headline, in nats; one of [intervene]
     worked_examples: int = 3  # in the prompt, three at most
     prompt: str = ""  # a file of one's own in place of gloss' prompt

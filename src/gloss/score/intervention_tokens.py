@@ -17,6 +17,7 @@ from numpy import ndarray
 from gloss.errors import require_at_least
 from gloss.models.chat_models.prompts import Conversation
 from gloss.records import (
+    Aspect,
     Control,
     Effect,
     Estimate,
@@ -25,7 +26,6 @@ from gloss.records import (
     Needs,
     Reason,
     Score,
-    Side,
 )
 from gloss.rules import parse_rule
 from gloss.rules.language import After, Before, LineBegins, OneOf, Rule
@@ -105,7 +105,7 @@ class InterventionTokens:
     direction.
     """
 
-    needs: ClassVar[Needs] = Needs(effects=True, about=(Side.OUTPUT,))
+    needs: ClassVar[Needs] = Needs(effects=True, about=(Aspect.OUTPUT,))
     kl: float = 1.0  # of the headline, in nats; one of [intervene]
 
     def __post_init__(self) -> None:

@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from gloss.errors import require_at_least
 from gloss.models.chat_models.prompts import Conversation
-from gloss.records import Estimate, Explanation, Failure, Needs, Reason, Score, Side
+from gloss.records import Aspect, Estimate, Explanation, Failure, Needs, Reason, Score
 from gloss.score.execution import HeldOutTokens, held_out_tokens
 from gloss.score.intervention_tokens import named_tokens
 from gloss.statistics.intervals import estimate_from_draws, small_sample_tail
@@ -28,7 +28,7 @@ class NextToken:
     A feature that speaks is followed by what it says; one that reads need not be.
     """
 
-    needs: ClassVar[Needs] = Needs(about=(Side.OUTPUT,))
+    needs: ClassVar[Needs] = Needs(about=(Aspect.OUTPUT,))
     resamples: int = 500  # of documents, for the intervals
 
     def __post_init__(self) -> None:
