@@ -321,6 +321,8 @@ class Endpoint:
             return self.pick(who, prompt)
         if asked := re.search(r"(?m)^Write (\d+) texts\.$", prompt):
             return self.written(who, prompt, int(asked[1]))
+        if who == "writer":
+            return self.hypothesis(prompt)
         if who == "reader" and not re.search(r"(?m)^Explanation: ", prompt):
             marked = Counter(
                 run.strip()
@@ -333,6 +335,25 @@ class Endpoint:
                 else "I cannot say."
             )
         return self.judge("perfect" if who == "reader" else who, prompt)
+
+    def hypothesis(self, prompt) -> str:
+        """Says something else to every prompt that asks for an explanation, and judges by its word:
+        some contexts that it marks, and some that it does not.
+        """
+        pairs_wanted = re.search(r"(?m)^Write \d+ pairs\.$", prompt)
+        if re.search(r"(?m)^Set \d+:$", prompt):
+            return self.pick("odd one out", prompt)
+        if "\nTokens:" in prompt:
+            return json.dumps({"activations": {}})
+        if re.search("(?m)^Explanation: ", prompt) and "\nContexts:" in prompt and not pairs_wanted:
+            return self.judge("perfect", prompt)
+        number = int(hashlib.sha256(prompt.encode()).hexdigest()[:6], 16)
+        words = re.findall(r"<<\W*(\w+)", prompt.split("Contexts:")[-1]) or ["the"]
+        said = f"the token `{words[number % len(words)]}`, in case {number}"
+        if pairs_wanted:
+            pairs = [[f"{word} and so on", "nothing of the kind"] for word in words[:8]]
+            return json.dumps({"explanation": said, "pairs": pairs})
+        return f"[interpretation]: {said}"
 
     def written(self, who, prompt, number) -> str:
         """Texts: everybody but "unrelated" puts the word in backticks that the description names

@@ -2,9 +2,9 @@
 be silent, and keeps what holds (as SAGE, arXiv 2511.20820).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from gloss.explain.candidate_selection import (
     CandidateScorer,
     ChoosingExplainer,
     ExplanationChoice,
-    limit_evidence,
     make_choice,
     require_parts,
     score_candidates,
@@ -137,23 +136,6 @@ class Active:
         borne = [trials.borne_out.get(one.text, 0.0) for one in distinct]
         best = best_borne_out(candidates, borne, standard_error_of_best(candidates))
         return make_choice(candidates, best, failures)
-
-    def foreseen(
-        self, evidence: Evidence, explanations: Sequence[Explanation], rng: np.random.Generator
-    ) -> Iterator[Conversation[Any]]:
-        """All that is asked at most, if the hypotheses were these explanations."""
-        assert isinstance(self.explainer, Explainer)
-        assert not isinstance(self.scorer, str)
-        if not needs_of(self.explainer).asks:
-            return
-        yield self.explainer.explain(
-            evidence.examples.for_explainer(), evidence.corpus.vocabulary, rng
-        )
-        trials = WordTrials(evidence, None, self.texts // (2 * self.rounds), self.prompt)
-        for number, explanation in enumerate(explanations):
-            yield self.scorer.score(explanation, limit_evidence(evidence, self.scorer), rng)
-            if number < self.rounds:
-                yield trials.propose(explanation, rng)
 
 
 def best_borne_out(

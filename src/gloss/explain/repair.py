@@ -4,10 +4,10 @@ is better elsewhere.
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
@@ -138,35 +138,6 @@ class Repair:
                     revised, limit_evidence(exchange_splits(evidence), self.scorer), rng
                 )
         return make_choice(candidates, best, failures)
-
-    def foreseen(
-        self, evidence: Evidence, explanations: Sequence[Explanation], rng: np.random.Generator
-    ) -> Iterator[Conversation[Any]]:
-        """All that `choose` asks at most, if the candidates were these explanations and each was
-        better than the last.
-        """
-        assert isinstance(self.explainer, Explainer)
-        assert not isinstance(self.scorer, str)
-        yield self.explainer.explain(
-            evidence.examples.for_explainer(), evidence.corpus.vocabulary, rng
-        )
-        starts = evidence.examples.inactive_train.starts[: self.mistakes].tolist()
-        wrong = tuple(Verdict(start, truth=False, answer=True) for start in starts)
-        for number, explanation in enumerate(explanations):
-            for judged_on in (evidence, exchange_splits(evidence)):
-                yield self.scorer.score(explanation, limit_evidence(judged_on, self.scorer), rng)
-            if number < self.rounds:
-                judged = Score(
-                    explanation.feature,
-                    "",
-                    "",
-                    len(wrong),
-                    0,
-                    {"": Estimate.missing()},
-                    "",
-                    verdicts=wrong,
-                )
-                yield self.revise(explanation, judged, evidence, rng)
 
     def revise(
         self, explanation: Explanation, judged: Score, evidence: Evidence, rng: np.random.Generator

@@ -106,7 +106,8 @@ def neurons_at(subject: Subject, site: Site, keep: int = 0) -> Dictionary:
     `keep` leaves each token its so many strongest, by absolute value; 0 leaves all. Raises Mismatch
     for a site that the subject does not have, and BadSettings where it has fewer.
 
-        >>> neurons_at(model, model.site("resid_post.1"), keep=8).width == 2 * model.width_at(site)
+        >>> site = model.site("resid_post.1")
+        >>> neurons_at(model, site, keep=8).width == 2 * model.width_at(site)
         True
     """
     width = subject.width_at(site)

@@ -1,7 +1,7 @@
 """What answers cost: prices, what has been spent, and what would be, before anything is asked."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,19 +79,18 @@ def estimate_cost(
     prices: Prices = Prices(),
     count_tokens: Callable[[str], int] | None = None,
     room: Callable[[Prompt], int] = lambda prompt: prompt.max_tokens,
+    stand_in: Callable[[Prompt], Answer] | None = None,
 ) -> CostEstimate:
-    """What the first round of each conversation would ask, without asking it.
+    """What conversations would ask, without asking it: the first round of each, or all rounds where
+    somebody stands in for the language model.
 
-    Equal prompts count once.
-
-    Methods that ask one round (all that come with gloss) are counted whole. Without `count_tokens`
-    a token is taken to be four characters, which is an approximation and is marked as one. `room`:
-    how many tokens an answer may have.
+    Equal prompts count once. Without `count_tokens` a token is taken to be four characters, which
+    is an approximation and is marked as one. `room`: how many tokens an answer may have.
     """
     asked: set[int] = set()
     prompt_tokens = completion_tokens = 0
     for conversation in conversations:
-        for prompt in first_round(conversation):
+        for prompt in foreseen_prompts(conversation, stand_in):
             if (mark := hash(prompt)) in asked:
                 continue
             asked.add(mark)
@@ -103,12 +102,21 @@ def estimate_cost(
     )
 
 
-def first_round(conversation: Conversation[Any]) -> list[Prompt]:
-    """The prompts that a conversation opens with; it is closed after that."""
+def foreseen_prompts(
+    conversation: Conversation[Any], stand_in: Callable[[Prompt], Answer] | None
+) -> Iterator[Prompt]:
+    """The prompts that a conversation opens with, and those that it goes on with after the answers
+    of who stands in; it is closed after that.
+    """
     try:
-        return next(conversation)
+        prompts = next(conversation)
+        while True:
+            yield from prompts
+            if stand_in is None:
+                return
+            prompts = conversation.send([stand_in(prompt) for prompt in prompts])
     except StopIteration:
-        return []
+        return
     finally:
         conversation.close()
 

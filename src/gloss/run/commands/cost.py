@@ -2,7 +2,7 @@
 asked.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from math import isnan, nan
@@ -10,41 +10,48 @@ from typing import Any
 
 from rich.table import Table as Printed
 
-from gloss.explain.candidate_selection import is_choosing, limit_evidence
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.manner import Manner
 from gloss.models.chat_models.prices import CostEstimate, estimate_cost
 from gloss.models.chat_models.prompts import Conversation, Prompt
+from gloss.models.chat_models.stand_in import SENTENCE, stand_in_answer
 from gloss.records import Examples, Explanation, Failure, FeatureId, needs_of
 from gloss.run.chat_capabilities import abilities_by_chat, known_capabilities
 from gloss.run.chat_tables import ChatTable
 from gloss.run.control_runs import wanted_controls
-from gloss.run.dependencies import experiment_packings, scored_explainers
+from gloss.run.dependencies import experiment_packings, packing_step, scored_explainers
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import Experiment, stage_name
 from gloss.run.methods import ROOM, SettingsMapping, build_method, method_asks
-from gloss.run.opened_run import OpenedRun, stored_examples
+from gloss.run.opened_run import OpenedRun, shard_effects, stored_examples
 from gloss.run.pipeline import run_until
 from gloss.run.progress import out, print_notes
 from gloss.run.stage import Job, Step
 from gloss.run.stages.collisions import JUDGE, CollisionFinder, CollisionSettings, CollisionsStage
-from gloss.run.stages.judge import calibration_conversations, given_conversation
-from gloss.run.stages.packing import measured_packing, packing_conversations, with_measured_packing
+from gloss.run.stages.explain import explain_feature, shard_causes
+from gloss.run.stages.judge import calibration_conversations
+from gloss.run.stages.packing import (
+    RULES,
+    JudgeSettings,
+    measured_packing,
+    packing_conversations,
+    with_measured_packing,
+)
 from gloss.run.stages.score import empty_explanations, scorer_evidence
 from gloss.score.judge.questions import MOST_CONTEXTS
-from gloss.store.evidence import validation_evidence
+from gloss.store.evidence import Evidence
+from gloss.store.results import read_rows
 
-TYPICAL = (
-    "names of functions and classes that are defined in the lines before, especially in error"
-    " messages"
-)
 SAMPLED_SHARDS = 4  # enough to know the mean length of a prompt
+MOST_REQUESTS = 100_000  # from here on the command says what would lower them
 CostRow = list[float]
 
 
 def print_cost_estimate(experiment: Experiment) -> None:
-    """Collect and sample, which is local and free, then print what each method would ask."""
-    run = run_until(experiment, "sample")
+    """Collect and sample, and intervene where a method that asks reads effects, all of which is
+    local and free; then print what each method would ask.
+    """
+    run = run_until(experiment, "intervene" if asks_about_effects(experiment) else "sample")
     guard = FeatureGuard(run, "cost", 0, size=len(run.features))
     rows = method_costs(run, guard)
     rows |= (
@@ -71,6 +78,8 @@ def print_cost_estimate(experiment: Experiment) -> None:
     out.print(table)
     for stage in run.stages("packing"):
         out.print(packing_assumption(run, stage), highlight=False)
+    if sum(row[0] for row in rows.values()) > MOST_REQUESTS:
+        out.print(many_requests_line(rows), highlight=False)
     out.print(
         "Tokens are counted as a quarter of the characters. Answers that a ledger holds already"
         " cost nothing.",
@@ -84,6 +93,26 @@ def print_cost_estimate(experiment: Experiment) -> None:
                 highlight=False,
             )
     print_notes(*guard.summary_lines())
+
+
+def asks_about_effects(experiment: Experiment) -> bool:
+    """Whether a method that asks reads effects of interventions."""
+    return any(
+        method_asks(verb, settings) and needs_of(build_method(verb, settings)).effects
+        for verb in ("explain", "score")
+        for settings in experiment.methods(verb)
+    )
+
+
+def many_requests_line(rows: dict[str, CostRow]) -> str:
+    """What makes for so many requests, and what lowers them."""
+    total = sum(row[0] for row in rows.values())
+    name = max(rows, key=lambda each: rows[each][0])
+    return (
+        f"These are more than {MOST_REQUESTS:,} requests, {rows[name][0] / total:.0%} of them by"
+        f" {name}. To ask less, lower [run] features, its contexts or trials, or ask for controls"
+        " of a sample: controls = 100 in [[score]]."
+    )
 
 
 def method_costs(run: OpenedRun, guard: FeatureGuard) -> dict[str, CostRow]:
@@ -104,7 +133,8 @@ def method_cost(
 
     def cost(*, controls: bool) -> CostRow:
         conversations = sampled_conversations(guard, verb, settings, controls=controls)
-        return scale_to_run(run, conversation_cost(run, settings, conversations))
+        found = conversation_cost(run, settings, conversations, whole=verb == "explain")
+        return scale_to_run(run, found, second_questions(run, verb, settings))
 
     every = cost(controls=True)
     if "controls" not in settings:
@@ -118,6 +148,21 @@ def method_cost(
         highlight=False,
     )
     return row
+
+
+def second_questions(run: OpenedRun, verb: str, settings: SettingsMapping) -> float:
+    """How many requests the judge of a score took for each that was planned, when its packing was
+    measured: what an answer left out is asked for once more. 1 where nothing was measured.
+    """
+    step = packing_step(run.experiment, settings["method"], settings)
+    if verb != "score" or step not in run.keys:
+        return 1.0
+    for row in read_rows([run.place(step)], "packings"):
+        if row["chosen"]:
+            each = run.experiment.settings(JudgeSettings).packing // RULES
+            planned = RULES * -(-each // row["contexts"])
+            return max(1.0, row["requests"] / planned)
+    return 1.0
 
 
 def packing_costs(run: OpenedRun) -> dict[str, CostRow]:
@@ -177,10 +222,17 @@ def control_costs(run: OpenedRun, rows: dict[str, CostRow]) -> dict[str, CostRow
 
 
 def conversation_cost(
-    run: OpenedRun, settings: SettingsMapping, conversations: Iterable[Conversation[Any]]
+    run: OpenedRun,
+    settings: SettingsMapping,
+    conversations: Iterable[Conversation[Any]],
+    *,
+    whole: bool = False,
 ) -> CostEstimate:
-    """What conversations open with, and how long their answers may be with the room that a method
-    gives them.
+    """What conversations ask, and how long their answers may be with the room that a method gives
+    them.
+
+    An explainer's are had to their end with somebody who stands in for the language model; a score
+    asks in one round what can be read at once.
     """
     table = run.experiment.chat_of(settings) or ChatTable("", {})
     chat = table.build({name: settings[name] for name in ROOM if name in settings})
@@ -192,12 +244,13 @@ def conversation_cost(
             return chat.room(prompt, prompt.max_tokens, manner)
         return prompt.max_tokens + max(0, chat.thinking_tokens)
 
-    return estimate_cost(conversations, chat.prices, room=room)
+    stand_in = stand_in_answer if whole else None
+    return estimate_cost(conversations, chat.prices, room=room, stand_in=stand_in)
 
 
 def typical_explanation(feature: FeatureId, more: str = "") -> Explanation:
     """An explanation of ordinary length, which no other feature has."""
-    return Explanation(feature, f"{TYPICAL} ({feature.index}{more})", "cost")
+    return Explanation(feature, f"{SENTENCE} ({feature.index}{more})", "cost")
 
 
 def packing_assumption(run: OpenedRun, stage: str) -> str:
@@ -223,91 +276,87 @@ def sampled_conversations(
     asked = {name: value for name, value in settings.items() if name != "precision"}
     chosen = build_method(verb, with_measured_packing(run, verb, asked))
     shards = range(min(SAMPLED_SHARDS, run.shards))
-    stored = [
-        guard.attempt(*each)
-        for shard in shards
-        for each in stored_examples(run, shard, settings.get("sample", "")).items()
-    ]
-    found = [examples for examples in stored if not isinstance(examples, Failure)]
-
-    def conversations_about(number: int) -> list[Conversation[Any]]:
-        examples = found[number]
-        if is_choosing(chosen):
-            return list(choice_conversations(run, chosen, examples))
+    explained = [feature for shard in shards for feature in stored_examples(run, shard)]
+    for shard in shards:
         if verb == "explain":
-            rng = run.generator("cost", examples.feature.index)
-            return [chosen.explain(examples.for_explainer(), run.corpus.vocabulary, rng)]
-        # itself, and as its controls
-        steps = (0, 1, 2) if controls else (0,)
-        explained = [found[(number + step) % len(found)].feature for step in steps]
-        scored = scored_explainers(run.experiment, settings)
-        return list(scoring_conversations(run, chosen, examples, explained, scored))
-
-    for number, examples in enumerate(found):
-        one = guard.attempt(examples.feature, partial(conversations_about, number))
-        yield from (
-            guard.conversation(examples.feature, partial(given_conversation, conversation))
-            for conversation in ([] if isinstance(one, Failure) else one)
-        )
+            with_causes = shard_causes(run, shard, needs_of(chosen))
+            for feature, restore in stored_examples(run, shard, asked.get("sample", "")).items():
+                yield guard.conversation(
+                    feature, partial(explained_feature, run, chosen, restore, with_causes)
+                )
+        else:
+            scored = scored_explainers(run.experiment, settings)
+            yield from scoring_conversations(
+                guard, chosen, shard, scored, explained, controls=controls
+            )
 
 
-def choice_conversations(
-    run: OpenedRun, chooser: Any, examples: Examples
-) -> Iterator[Conversation[Any]]:
-    """The conversations of a choice, if every try is made and each gives another explanation."""
-    evidence = validation_evidence(scorer_evidence(run, chooser.scorer, examples))
-    tried = [
-        typical_explanation(examples.feature, f", {number}") for number in range(chooser.tries)
-    ]
-    if (foreseen := getattr(chooser, "foreseen", None)) is not None:
-        yield from foreseen(evidence, tried, run.generator("cost", examples.feature.index))
-        return
-    for number, explanation in enumerate(tried):
-        rng = run.generator("cost", examples.feature.index, number)
-        yield chooser.explainer.explain(
-            evidence.examples.for_explainer(), run.corpus.vocabulary, rng
-        )
-        yield chooser.scorer.score(explanation, limit_evidence(evidence, chooser.scorer), rng)
+def explained_feature(
+    run: OpenedRun,
+    explainer: Any,
+    restore: Callable[[], Examples],
+    with_causes: Callable[[Examples], Examples],
+) -> Conversation[Any]:
+    """The very conversation that the run will have."""
+    return explain_feature(run, explainer, with_causes(restore()))
 
 
 def scoring_conversations(
-    run: OpenedRun,
+    guard: FeatureGuard,
     scorer: Any,
-    examples: Examples,
-    explained: Sequence[FeatureId],
+    shard: int,
     explainers: Iterable[str],
+    explained: Sequence[FeatureId],
+    *,
+    controls: bool,
 ) -> Iterator[Conversation[Any]]:
-    """The conversations about one feature, with what stands in for the explanations of these by
-    each explainer that is scored.
+    """The conversations about a shard's features, with what stands in for the explanation of each,
+    and of others as its two controls, which may be the same, by each explainer that is scored.
     """
-    evidence = scorer_evidence(run, scorer, examples)
-    if not needs_of(scorer).explanation:
-        for _, explanation in empty_explanations(examples.feature):
-            yield scorer.score(explanation, evidence, run.generator("cost", examples.feature.index))
-        return
-    for explainer in explainers:
-        for feature in explained:
-            explanation = replace(
-                typical_explanation(feature, f", {explainer}"),
-                feature=examples.feature,
-            )
-            yield scorer.score(
-                explanation, evidence, run.generator("cost", examples.feature.index, feature.index)
-            )
+    run, needs = guard.run, needs_of(scorer)
+    stored = stored_examples(run, shard)
+    effects = shard_effects(run, shard) if needs.effects else {}
+    wanted = 3 if controls and needs.controls and len(explained) > 1 else 1
+
+    def evidence_for(feature: FeatureId) -> Evidence:
+        its = effects.get(feature.index, ())
+        return scorer_evidence(run, scorer, stored[feature](), its)
+
+    for feature in stored:
+        evidence = guard.attempt(feature, partial(evidence_for, feature))
+        if isinstance(evidence, Failure):
+            continue
+        others = [each for each in explained if each != feature]
+        drawn = run.generator("cost", feature.index, "controls").integers(
+            max(1, len(others)), size=2
+        )
+        whose = [feature, *(others[one] for one in drawn.tolist()[: wanted - 1])]
+        given = (
+            [
+                replace(typical_explanation(one, f", {by}"), feature=feature)
+                for by in explainers
+                for one in whose
+            ]
+            if needs.explanation
+            else [explanation for _, explanation in empty_explanations(feature)]
+        )
+        for turn, explanation in enumerate(given):
+            rng = run.generator("cost", feature.index, turn)
+            yield guard.conversation(feature, partial(scorer.score, explanation, evidence, rng))
 
 
-def scale_to_run(run: OpenedRun, cost: CostEstimate) -> CostRow:
-    """From the shards that were looked at to all of them."""
+def scale_to_run(run: OpenedRun, cost: CostEstimate, again: float = 1.0) -> CostRow:
+    """From the shards that were looked at to all of them, `again` times over."""
     seen = sum(len(run.shard(shard)) for shard in range(min(SAMPLED_SHARDS, run.shards)))
-    factor = len(run.features) / seen if seen else 0.0
+    factor = again * len(run.features) / seen if seen else 0.0
     return [count * factor for count in cost_row(cost)]
 
 
 def cost_row(cost: CostEstimate) -> CostRow:
     return [
-        cost.requests,
-        cost.prompt_tokens,
-        cost.completion_tokens_at_most,
+        float(cost.requests),
+        float(cost.prompt_tokens),
+        float(cost.completion_tokens_at_most),
         # nobody knows what the language model costs
         nan if cost.money_at_most is None and cost.requests else cost.money_at_most or 0.0,
     ]
