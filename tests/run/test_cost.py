@@ -11,7 +11,7 @@ from small import SMALL
 from gloss.models.chat_models.prices import prompt_token_count
 from gloss.records import Ability, needs_of
 from gloss.run.chat_clients import EndpointClient
-from gloss.run.commands.cost import method_costs
+from gloss.run.commands.cost import method_costs, print_cost_estimate
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import Experiment
 from gloss.run.methods import build_method, installed_methods
