@@ -51,7 +51,8 @@ def test_an_audit_tells_every_label_and_goes_on_where_it_was(labelled):
     executed = [row for row in rows.values() if row["scorer"] == "execution"]
     assert len(executed) == 4
     for row in executed:
-        assert 0 <= row["precision"]["low"] <= row["precision"]["value"] <= row["precision"]["high"]
+        low, value, high = (row["recall"][each] for each in ("low", "value", "high"))
+        assert 0 <= low <= value <= high <= 1
         assert row["control"] == row["control"]
         assert row["contexts"]
         assert "<<" in row["contexts"][0]["text"]
