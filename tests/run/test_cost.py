@@ -122,3 +122,5 @@ def test_very_many_requests_are_warned_of_with_what_asks_most(
     said = " ".join(capsys.readouterr().out.split())
     assert "more than 1,000 requests" in said
     assert "by score.simulation_by_token" in said
+    assert "lower [run] features" in said
+    assert "in [[score]]" in said

@@ -79,7 +79,7 @@ def print_cost_estimate(experiment: Experiment) -> None:
     for stage in run.stages("packing"):
         out.print(packing_assumption(run, stage), highlight=False)
     if sum(row[0] for row in rows.values()) > MOST_REQUESTS:
-        out.print(many_requests_line(rows), highlight=False)
+        out.print(many_requests_line(rows), highlight=False, markup=False)
     out.print(
         "Tokens are counted as a quarter of the characters. Answers that a ledger holds already"
         " cost nothing.",
