@@ -49,7 +49,7 @@ KNOWN: dict[str, tuple[KnownMutant, ...]] = {
         ("sample/windows.py", "positions - width // 2", "positions - width // 2 + 1"),
         ("sample/windows.py", "np.argsort(-strengths", "np.argsort(strengths"),
         ("sample/examples.py", "(-windows.maxima, ~search", "(windows.maxima, ~search"),
-        ("sample/examples.py", "search = replace(search, taken=fingerprints)", "pass"),
+        ("sample/examples.py", "replace(search, taken=fingerprints)", "search"),
         ("collect/near_copies.py", ">= COPY_SIMILARITY", "> 2 * COPY_SIMILARITY"),
         ("collect/near_copies.py", "[line for line in lines if line not in common]", "lines"),
     ),
@@ -67,7 +67,7 @@ KNOWN: dict[str, tuple[KnownMutant, ...]] = {
         ("score/mark_matching.py", "left[taken] = False", "pass"),
     ),
     "judging": (
-        ("score/judge/verdict_metrics.py", "(true_positive + true_negative) / 2", "true_positive"),
+        ("statistics/rates.py", "(true_positive + true_negative) / 2", "true_positive"),
         (
             "score/judge/verdict_metrics.py",
             "inactive.share_of(inactive.no)",

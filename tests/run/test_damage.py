@@ -48,7 +48,7 @@ def test_whatever_happens_to_a_file_is_mended_or_told(small_run, tmp_path):
     assert not wrong, "\n".join(wrong)
 
 
-HARMED = "sample/*/examples/part-00001.parquet"
+HARMED = "sample/quantiles-*/examples/part-00001.parquet"
 
 
 def test_other_verbs_name_what_is_damaged_and_verify_mends_it(small_run, tmp_path):

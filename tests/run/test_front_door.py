@@ -291,6 +291,10 @@ def test_every_scorer_is_given_what_it_needs_or_one_sentence_says_what_lacks(
     method, feature, planted_evidence
 ):
     features, evidence = planted_evidence
+    if method == "given":
+        with pytest.raises(BadSettings, match="reads a file; name it"):
+            gloss.score(feature, method=method)
+        return
     needs = needs_of(load_installed(installed("gloss.score")[method]))
     words = feature.explanation.rule if needs.explanation else None
     found = said_or_found(lambda: gloss.score(feature, words, method=method))
@@ -314,6 +318,10 @@ def test_every_scorer_is_given_what_it_needs_or_one_sentence_says_what_lacks(
 
 @pytest.mark.parametrize("method", sorted(installed("gloss.explain")))
 def test_every_explainer_is_given_what_it_needs_or_one_sentence_says_what_lacks(method, feature):
+    if method == "given":
+        with pytest.raises(BadSettings, match="reads a file; name it"):
+            gloss.explain(feature, method)
+        return
     needs = needs_of(build_method("explain", {"method": method}))
     found = said_or_found(lambda: gloss.explain(feature, method))
     if needs.asks:

@@ -15,7 +15,7 @@ from small import SMALL, job_of, start
 
 from gloss.errors import BadInput, BadSettings, Stopped, Unreachable, Unwritable
 from gloss.intervene import feature_effects
-from gloss.models.chat_models.prices import first_round
+from gloss.models.chat_models.prices import foreseen_prompts
 from gloss.models.chat_models.prompts import Answer, Message, Prompt
 from gloss.records import Control, Failure, FeatureId, Reason
 from gloss.run.commands import cost
@@ -60,7 +60,7 @@ def broken(module, name, index, number):
     setattr(module, name, failing)
 
 a, b, c, d, e, f = map(int, sys.argv.pop().split(","))
-broken(sample, "sample_feature", a, lambda _, feature: feature.index)
+broken(sample, "feature_windows", a, lambda _, feature, *_near: feature.index)
 broken(explain, "explain_feature", b, lambda _p, _e, given: given.feature.index)
 broken(Execution, "score", c, lambda _s, given, *_: given.feature.index)
 broken(collisions.CollisionFinder, "pair_by_rules", 0, lambda *_: 0)
@@ -103,8 +103,8 @@ def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_
         if row["reason"] == Reason.ERROR
     ]
     found = {(row["stage"], row["feature"]) for row in errors if row["stage"] != "collisions"}
-    stages = ("sample", "explain.rule", "score.execution", "neighbours")
-    assert found == set(zip(stages, (*features[:3], features[5]), strict=True))
+    stages = ("sample", "sample.quantiles", "explain.rule", "score.execution", "neighbours")
+    assert found == set(zip(stages, (features[0], *features[:3], features[5]), strict=True))
     assert all(row["detail"] == "ZeroDivisionError: nobody divides (<string>:13)" for row in errors)
     for stage in {row["stage"] for row in errors} | {"browse", "report"}:
         assert "Traceback" in (tmp_path / "out" / "log" / f"{stage}.log").read_text()
@@ -201,16 +201,16 @@ def test_a_cost_leaves_a_feature_out_that_fails(plan, monkeypatch):
     whole = [
         one
         for conversation in cost.sampled_conversations(guard, "score", settings)
-        for one in first_round(conversation)
+        for one in foreseen_prompts(conversation, None)
     ]
     failing = raising_for(
-        feature.index, cost.scorer_evidence, lambda _p, _s, examples: examples.feature.index
+        feature.index, cost.scorer_evidence, lambda _p, _s, examples, *_its: examples.feature.index
     )
     monkeypatch.setattr(cost, "scorer_evidence", failing)
     left = [
         one
         for conversation in cost.sampled_conversations(guard, "score", settings)
-        for one in first_round(conversation)
+        for one in foreseen_prompts(conversation, None)
     ]
     assert 0 < len(left) < len(whole)
     assert [line.partition(" (")[0] for line in guard.summary_lines()] == [

@@ -24,6 +24,7 @@ def stand_in_answer(prompt: Prompt) -> Answer:
     """An answer that the method can read; a judge's is a coin for each context, the same for the
     same prompt. A refusal where none can be made.
 
+        >>> from gloss.models.chat_models.prompts import Message
         >>> prompt = Prompt((Message("user", "Does it fit? Yes or No."),), cut_short=True)
         >>> stand_in_answer(prompt).text in ("Yes", "No")
         True
