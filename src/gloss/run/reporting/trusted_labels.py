@@ -29,7 +29,7 @@ def trusted_section(found: RunData) -> Section | None:
     routes = tuple(route_rows(found))
     blocks = [Grid(columns, rows)]
     if routes:
-        heads = ("labels", "route", "features", "share", "trusted", "of a score")
+        heads = ("labels", "made by", "features", "share", "trusted", "of a score")
         blocks.append(Grid(heads, routes, "Chosen on the train split, counted on held-out text."))
     return Section("Labels to trust", lead, tuple(blocks), brief=True)
 
