@@ -5,7 +5,7 @@ import math
 import pytest
 
 from gloss.records import Control
-from gloss.run.reporting.trusted_labels import trusted_features
+from gloss.run.reporting.trusted_labels import costs_of_one, trusted_features
 
 
 def row(feature: int, control: Control, value: float, width: float = 0.1) -> dict:
@@ -30,6 +30,21 @@ def test_a_label_is_trusted_where_it_clears_every_control(own, random, shuffled,
         row(7, Control.SHUFFLED_EXPLANATION, shuffled),
     ]
     assert trusted_features(rows) == {7: trusted}
+
+
+@pytest.mark.parametrize(
+    ("spent", "trusted", "share", "told"),
+    [
+        ((400, 8000, 2000), 100, 1.0, ("4.0", "100.0")),
+        ((400, 8000, 2000), 10, 0.1, ("4.0", "100.0")),  # controls were asked of a tenth
+        ((0, 0, 0), 5, 1.0, ("0", "0")),
+        ((400, 8000, 2000), 0, 1.0, ("none is", "none is")),
+        ((0, 0, 0), 0, 1.0, ("none is", "none is")),
+    ],
+)
+def test_one_costs_the_same_however_many_have_controls(spent, trusted, share, told):
+    names = ("requests", "prompt_tokens", "answer_tokens")
+    assert costs_of_one(dict(zip(names, spent, strict=True)), trusted, share) == told
 
 
 def test_a_feature_without_a_control_is_left_out():

@@ -69,6 +69,7 @@ def test_whole_tables_and_lists_can_be_varied(tmp_path):
         ('[vary]\n"contexts.context_length" = [16, 16]\n', "give values names"),
         ('[vary]\n"contexts.context_lenght" = [16]\n', "did you mean 'context_length'"),
         ('[vary]\n"explain.contexts" = [16]\n[[explain]]\nmethod = "rule"\n', "list of tables"),
+        ('[vary]\n"run.folder" = ["a", "b"]\n', "leave run.folder out"),
         (f'[vary]\n"run.seed" = {list(range(MOST_RUNS + 1))}\n', f"{MOST_RUNS} at most"),
     ],
 )

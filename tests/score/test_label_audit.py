@@ -58,6 +58,14 @@ def test_a_verdict_wants_bounds_on_its_side(given, wanted):
     assert "precision" in reason
 
 
+def test_what_is_said_of_other_labels_was_compared():
+    _, compared = trust_of_evidence(evidence(HIGH, HIGH))
+    _, alone = trust_of_evidence(evidence(HIGH, HIGH, control=math.nan))
+    assert "other labels do worse" in compared
+    assert "other labels do worse" not in alone
+    assert "no other label to compare" in alone
+
+
 def test_quotes_are_found_and_apostrophes_are_none():
     assert quoted_texts("the word 'raise', or “except” as in `try:`, don't and its' \"end\"") == [
         "raise",

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from gloss.errors import BadInput
 from gloss.installed import load_installed
 from gloss.models.chat_models.prompts import own_prompt_source, prompt_file, prompt_source
 from gloss.records import needs_of
@@ -198,6 +199,11 @@ def named_dictionary_folder(name: str) -> Path:
     given = written["experiment"]["decompose"].get("dictionary")
     if given is None:
         return folder / "decompose" / written["keys"]["decompose"] / "dictionary"
+    if given == NEURONS:
+        raise BadInput(
+            f"the run in {name} reads neurons, which have no files; give dictionary ="
+            f' "{NEURONS}" and its site'
+        )
     return named_dictionary_folder(given)
 
 

@@ -34,6 +34,10 @@ def varied_tables(tables: SettingsTable, varied: Any) -> Iterator[SettingsTable]
             f'[{VARY}] must name settings and their values, as in "contexts.context_length" ='
             f" [16, 32]; got {varied!r}"
         )
+    if "run.folder" in varied:
+        raise BadSettings(
+            f"[{VARY}] gives each run a folder of its own, inside the file's; leave run.folder out"
+        )
     choices = [list(named_values(key, values)) for key, values in varied.items()]
     combinations = list(product(*choices))
     if len(combinations) > MOST_RUNS:

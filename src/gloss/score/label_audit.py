@@ -177,7 +177,9 @@ def trust_of_evidence(found: LabelEvidence, line: float = LINE) -> tuple[Trust, 
     )
     if complete and precise:
         if found.clears_controls:
-            return Trust.BELIEVE, f"{told}; other features' labels do worse"
+            alone = math.isnan(found.control)
+            beside = "there is no other label to compare" if alone else "other labels do worse"
+            return Trust.BELIEVE, f"{told}; {beside}"
         return Trust.CANNOT_BE_TOLD, f"{told}, but another feature's label does as well"
     if complete and precise is False:
         return Trust.TOO_BROAD, f"it holds where the feature fires, and far beyond: {told}"

@@ -23,8 +23,8 @@ def trusted_section(found: RunData) -> Section | None:
     lead = (
         "A label is trusted where the lower end of its score’s interval lies above the upper ends"
         " of all of its controls: no other feature’s label would have earned as much. Its cost is"
-        " what its explainer asked for all features, divided by the labels that are trusted; scores"
-        " are not counted."
+        " what its explainer asked for each label, divided by the share that is trusted; scores are"
+        " not counted."
     )
     routes = tuple(route_rows(found))
     blocks = [Grid(columns, rows)]
@@ -41,18 +41,25 @@ def trusted_rows(found: RunData, scored: Scored) -> Iterator[tuple[Cell, ...]]:
         return
     method, explained_by = scored
     trusted = sum(verdicts.values())
-    spent = explaining_cost(found, explained_by)
-    tokens = spent["prompt_tokens"] + spent["answer_tokens"]
-    each = [
-        f"{total / trusted:,.1f}" if trusted else "none is" for total in (spent["requests"], tokens)
-    ]
+    labels = sum(row["control"] == Control.NONE for row in found.scores[scored])
     yield (
         explained_by,
         method,
         f"{len(verdicts):,}",
         wilson_interval(trusted, len(verdicts)),
-        *(each if spent["requests"] else ["0", "0"]),
+        *costs_of_one(explaining_cost(found, explained_by), trusted, len(verdicts) / labels),
     )
+
+
+def costs_of_one(spent: Mapping[str, int], trusted: int, share: float) -> tuple[str, str]:
+    """Requests and tokens for each trusted label, where a share of the labels has controls and
+    can be found to be trusted.
+    """
+    if not trusted:
+        return "none is", "none is"
+    totals = spent["requests"], spent["prompt_tokens"] + spent["answer_tokens"]
+    requests, tokens = (f"{share * total / trusted:,.1f}" if total else "0" for total in totals)
+    return requests, tokens
 
 
 def trusted_features(rows: Iterable[Row]) -> Mapping[int, bool]:

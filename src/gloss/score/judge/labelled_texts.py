@@ -170,7 +170,7 @@ class JudgeQuality:
         if not balanced.low > 0.5:
             return f"is seen no better than chance: {told}; its scores would say little"
         if balanced.value < 0.7:
-            return f"is hardly better than chance: {told}; its scores would say little"
+            return f"is better than chance, and often wrong: {told}"
         return f"tells right from wrong: {told}"
 
 
