@@ -1,7 +1,11 @@
 """What a run derives from its stages, also where stages are strangers' or newer than the run."""
 
+import os
 import shutil
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 from small import job_of, reseal
@@ -14,6 +18,7 @@ from gloss.run.methods import load_stage
 from gloss.run.pipeline import write_resolved
 from gloss.run.planning import plan_run, read_run, tables_of
 from gloss.run.stage import Job, Stage, Step, WholeStage
+from gloss.store.sealed_json import read_sealed_json
 
 
 class Unfit(Stage):
@@ -47,6 +52,32 @@ def test_a_run_of_before_a_stage_was_installed_is_read(copied, capsys):
     tables = run_tables(read_run(copied))
     assert tables["collisions"][1] == []
     assert tables["scores"][1]
+
+
+READS = """
+import os, sys
+from pathlib import Path
+from gloss.run.commands.status import print_run_status
+print_run_status(Path(sys.argv[1]))
+names = [Path(f"/proc/self/task/{each}/comm").read_text() for each in os.listdir("/proc/self/task")]
+assert len([name for name in names if "jemalloc" not in name]) == 1, names
+assert "torch" not in sys.modules
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted on Linux")
+def test_a_run_that_trained_its_dictionary_is_read_without_torch_and_in_one_thread(copied):
+    written = read_sealed_json(copied / "experiment.json")
+    written["experiment"]["decompose"] = {"method": "topk", "site": "mlp_out.1", "width": 512}
+    reseal(copied / "experiment.json", **written)
+    done = subprocess.run(
+        [sys.executable, "-c", READS, str(copied)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "200"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert " explanations" in done.stdout
 
 
 def test_a_run_is_read_with_its_steps_in_their_order(tmp_path):

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from small import SMALL, start
+from small import SMALL, ran
 
 from gloss.errors import BadSettings
 from gloss.run.experiment import Experiment
@@ -83,14 +83,22 @@ def test_other_commands_say_who_takes_it():
         Experiment.of({"vary": {"run.seed": [0, 1]}})
 
 
-def test_they_are_run_one_after_the_other_and_compared(tmp_path):
+def test_those_that_are_not_refused_are_run_and_compared(tmp_path):
     path = tmp_path / "experiment.toml"
-    path.write_text(SMALL + '\n[vary]\n"contexts.context_length" = [16, 32]\n')
-    process = start(tmp_path, "run", "experiment.toml")
-    _, err = process.communicate(timeout=280)
-    assert process.returncode == 0, err
+    varied = '"collect.texts" = {lost = ["lost.txt"], library = ["stdlib"]}'
+    path.write_text(SMALL + f'\n[vary]\n{varied}\n"contexts.context_length" = [16, 32]\n')
+    status, _, err = ran(tmp_path, "run", "experiment.toml", seconds=280)
+    assert status == 2, err
+    assert "4 of 4" in err
+    said = err.strip().splitlines()[-1]
+    assert said.startswith("gloss: 2 of 4 runs failed: out/lost_context_length-16 (")
+    assert "out/lost_context_length-32 (" in said
+    assert "library" not in said
     [folder] = {one.folder.parent for one in read_variants(path)}
     compared = json.loads((tmp_path / folder / "comparison.json").read_text())
     assert "contexts.context_length" in json.dumps(compared)
+    assert "lost" not in json.dumps(compared)
     assert (tmp_path / folder / "comparison.html").is_file()
-    assert "2 of 2" in err
+    status, out, err = ran(tmp_path, "cost", "experiment.toml")
+    assert (status, out.count("what this run would ask")) == (2, 2)
+    assert "2 of 4 runs failed" in err

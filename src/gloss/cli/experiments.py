@@ -87,14 +87,10 @@ def cost(path: ExperimentFile) -> None:
     Asks nothing.
     """
     from gloss.run.commands.cost import print_cost_estimate
-    from gloss.run.progress import console
+    from gloss.run.pipeline import do_each
     from gloss.run.variants import read_variants
 
-    experiments = read_variants(path)
-    for experiment in experiments:
-        if len(experiments) > 1:
-            console.rule(str(experiment.folder))
-        print_cost_estimate(experiment)
+    do_each(read_variants(path), print_cost_estimate)
 
 
 def probe(path: ExperimentFile) -> None:

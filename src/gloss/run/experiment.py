@@ -257,10 +257,12 @@ class Experiment:
         return cls.of(read_tables(path))
 
     @classmethod
-    def of(cls, tables: Mapping[str, Any]) -> "Experiment":
+    def of(cls, tables: Mapping[str, Any], *, checked: bool = False) -> "Experiment":
         """Make an experiment from the tables of such a file, as dictionaries.
 
-        Raises BadSettings, with a suggestion, for a table or a key that does not exist.
+        Methods that were `checked` before, as those of a run that is read, are not built again:
+        a trainer imports torch. Raises BadSettings, with a suggestion, for a table or a key that
+        does not exist.
 
             >>> gloss.Experiment.of({"score": {"method": "execution"}}).score
             ({'method': 'execution'},)
@@ -298,7 +300,8 @@ class Experiment:
             if name in tables or not stage.optional
         }
         experiment = cls(**chosen)
-        experiment.check()
+        if not checked:
+            experiment.check()
         return experiment
 
     def check(self) -> None:

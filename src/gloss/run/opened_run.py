@@ -158,7 +158,9 @@ class OpenedRun(Plan):
 @lru_cache(maxsize=1)
 def shared_run(tables: str, keys: str) -> OpenedRun:
     """The run of these settings, one for a whole process."""
-    return OpenedRun(Experiment.of(json.loads(tables)), tuple(json.loads(keys).items()))
+    return OpenedRun(
+        Experiment.of(json.loads(tables), checked=True), tuple(json.loads(keys).items())
+    )
 
 
 def shard_rows(folder: Path, table: str, shard: int) -> list[Row]:

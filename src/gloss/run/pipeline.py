@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from rich.markup import escape
 
-from gloss.errors import BadSettings
+from gloss.errors import BadSettings, GlossError, Stopped
 from gloss.installed import __version__
 from gloss.models.chat_models.account import Capped
 from gloss.models.model_settings import AUTO
@@ -45,14 +45,46 @@ VERSIONED_PACKAGES = ("numpy", "pyarrow", "torch", "transformers")
 
 
 def run_each(experiments: Sequence[Experiment], *, wait: bool = False) -> None:
-    """Run all of these, then compare them where there are several."""
+    """Run all of these, then compare those that ended, where there are several.
+
+    Raises as `do_each`.
+    """
+
+    def compare(folders: Sequence[Path]) -> None:
+        if len(folders) > 1:
+            write_and_print_report(folders, folders[0].parent / COMPARISON)
+
+    do_each(experiments, lambda experiment: run_all(experiment, wait=wait), compare)
+
+
+def do_each(
+    experiments: Sequence[Experiment],
+    work: Callable[[Experiment], object],
+    then: Callable[[Sequence[Path]], object] = len,
+) -> None:
+    """Do the same with each experiment of a file, then something with the folders of all with which
+    it was done.
+
+    What one of several is refused for ends none of the others. It is raised in the end, as Stopped.
+    """
+    if len(experiments) == 1:
+        work(experiments[0])
+        return
+    failed: dict[Path, GlossError] = {}
     for number, experiment in enumerate(experiments, start=1):
-        if len(experiments) > 1:
-            console.rule(f"{number} of {len(experiments)}: {experiment.folder}")
-        run_all(experiment, wait=wait)
-    if len(experiments) > 1:
-        folders = [experiment.folder for experiment in experiments]
-        write_and_print_report(folders, folders[0].parent / COMPARISON)
+        console.rule(f"{number} of {len(experiments)}: {experiment.folder}")
+        try:
+            work(experiment)
+        except GlossError as problem:
+            failed[experiment.folder] = problem
+            print_notes(f"  failed: {problem}")
+    then([each.folder for each in experiments if each.folder not in failed])
+    if failed:
+        reasons = "; ".join(f"{folder} ({problem})" for folder, problem in failed.items())
+        raise Stopped(
+            f"{len(failed)} of {len(experiments)} runs failed: {reasons}; the same command tries"
+            " them again, and does nothing of the others twice"
+        )
 
 
 def run_all(experiment: Experiment, *, wait: bool = False) -> None:

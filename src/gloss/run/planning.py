@@ -35,7 +35,7 @@ def read_run(folder: Path) -> OpenedRun:
         )
     try:
         written["experiment"]["run"]["folder"] = str(folder)
-        asked = Experiment.of(written["experiment"])
+        asked = Experiment.of(written["experiment"], checked=True)
         order = {step.name: number for number, step in enumerate(planned_steps(asked))}
         keys = sorted(written["keys"].items(), key=lambda each: order.get(each[0], len(order)))
         return OpenedRun(asked, tuple(keys))

@@ -164,7 +164,7 @@ def corpus_stretches(folder: Path, tokens_each: int) -> Iterator[Stretch]:
 def offsets_and_end(folder: Path, total: int) -> Iterator[int]:
     """Where each sequence begins, then the number of tokens."""
     with open_parquet(folder / "sequences.parquet") as file:
-        for batch in file.iter_batches(columns=["offset"]):
+        for batch in file.iter_batches(columns=["offset"], use_threads=False):
             yield from batch["offset"].to_pylist()
     yield total
 
@@ -174,7 +174,8 @@ class TokenStream:
 
     def __init__(self, file: pq.ParquetFile) -> None:
         self.groups = (
-            file.read_row_group(i)["token"].to_numpy() for i in range(file.num_row_groups)
+            file.read_row_group(i, use_threads=False)["token"].to_numpy()
+            for i in range(file.num_row_groups)
         )
         self.rest = np.empty(0, np.int32)
 

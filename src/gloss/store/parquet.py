@@ -100,13 +100,12 @@ def read_table(
     """
     given = pa.BufferReader(source) if isinstance(source, bytes) else source
     with parquet_errors(path):
-        # not `pq.read_table`, whose scanner leaves threads behind that can abort a process' exit
-        with pq.ParquetFile(given, page_checksum_verification=True) as file:
+        with parquet_file(given) as file:
             known = set(file.schema_arrow.names)
             if lacking := set(columns or ()) - known:
                 raise pa.ArrowInvalid(f"no column {min(lacking)}")
             wanted = columns if schema is None else [n for n in schema.names if n in known]
-            found = file.read(wanted)
+            found = file.read(wanted, use_threads=False)
         if schema is None:
             return found
         arrays = [
@@ -121,7 +120,19 @@ def read_table(
 def open_parquet(path: Path, *, memory_map: bool = False) -> pq.ParquetFile:
     """A file of which row groups are read, and held against their checksums. Raises Damaged."""
     with parquet_errors(path):
-        return pq.ParquetFile(path, memory_map=memory_map, page_checksum_verification=True)
+        return parquet_file(path, memory_map=memory_map)
+
+
+def parquet_file(source: Path | pa.BufferReader, *, memory_map: bool = False) -> pq.ParquetFile:
+    """A file that is read in this thread alone, given `use_threads=False`, and held against its
+    checksums.
+
+    Not `pq.read_table`, and nothing ahead: where a thread of Arrow's lets go of bytes of Python's
+    while the process ends, that aborts it ("terminate called without an active exception").
+    """
+    return pq.ParquetFile(
+        source, memory_map=memory_map, pre_buffer=False, page_checksum_verification=True
+    )
 
 
 def footer_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
