@@ -13,8 +13,8 @@ from gloss.records import Reason
 
 UNREADABLE_REMEDY = (
     "give it more room in [chat] (thinking_tokens for a model that thinks, answer_tokens for long"
-    " answers), have it think less by extra, ask another model, or set most_unreadable = 1 there to"
-    " go on all the same"
+    " answers), have it think less by extra or thought = false of an explainer, ask another model,"
+    " or set most_unreadable = 1 there to go on all the same"
 )
 # answers: none of the first could be read, none in a row, too few of so many or more
 AT_FIRST, IN_A_ROW, ENOUGH = 8, 20, 32

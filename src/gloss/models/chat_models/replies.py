@@ -21,6 +21,7 @@ from gloss.records import Reason
 
 PASSING_STATUSES = frozenset({408, 409, 425, 429})  # and 500 and above: worth another attempt
 FAULTY_PROMPT_STATUSES = frozenset({400, 413, 422})
+SHOWN_OF_CUT = 80  # characters of the end of an answer that was cut off
 OUT_OF_CREDIT = ("insufficient_quota", "exceeded your current quota", "billing")
 TOO_LONG = re.compile(
     r"context[_ ](?:length|size|window|limit)|too long|too many (?:input )?tokens|token"
@@ -235,7 +236,10 @@ def read_message(reply: ReplyChoice, prices: Prices, limit: int = 0) -> Answer |
 def cut_off_failure(answer: Answer) -> Answer:
     """An answer that ended because its tokens were used up, as the failure that it is."""
     said = f"cut off after {answer.completion_tokens or 'all its'} tokens"
-    return replace(answer, text=None, reason=Reason.UNPARSABLE, detail=said, logprobs=None)
+    end = repr((answer.text or "")[-SHOWN_OF_CUT:])
+    return replace(
+        answer, text=None, reason=Reason.UNPARSABLE, detail=f"{said}, ...{end}", logprobs=None
+    )
 
 
 def misplaced_answer(text: str) -> str | None:
