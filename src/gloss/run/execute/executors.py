@@ -54,17 +54,40 @@ class ProcessExecutor:
     def run(self, work: Work, shards: Sequence[int], done: Callable[[], None]) -> None:
         if self.processes == 1 or len(shards) < 2:
             return SerialExecutor().run(work, shards, done)
-        with worker_processes(min(self.processes, len(shards))) as pool:
+        with worker_processes(min(self.processes, len(shards)), work) as pool:
             with block_interrupts():
-                futures = [pool.submit(work, shard) for shard in shards]
+                futures = [pool.submit(do_shard, shard) for shard in shards]
             for _ in wait_for_futures(futures):
                 done()
         return None
 
 
+@dataclass
+class WorkerState:
+    """What a worker process keeps from one shard to the next."""
+
+    work: Work | None = None
+
+
+WORKER = WorkerState()
+
+
+def begin_worker(parent: int, work: Work | None) -> None:
+    """Make a process ready for its shards: the work comes once, with all that it keeps."""
+    die_with_parent(parent)
+    WORKER.work = work
+
+
+def do_shard(shard: int) -> None:
+    """Do the process's own work on a shard."""
+    assert WORKER.work is not None
+    WORKER.work(shard)
+
+
 @contextmanager
-def worker_processes(number: int) -> Generator[ProcessPoolExecutor]:
-    """A pool of processes that end with this one, and at the first error.
+def worker_processes(number: int, work: Work | None = None) -> Generator[ProcessPoolExecutor]:
+    """A pool of processes that end with this one, and at the first error; `do_shard` does this
+    work in them.
 
     Raises Stopped where one is ended from outside.
     """
@@ -73,7 +96,7 @@ def worker_processes(number: int) -> Generator[ProcessPoolExecutor]:
     others = set(multiprocessing.active_children())
     with block_interrupts():  # it starts a process of its own, too
         made = ProcessPoolExecutor(
-            number, mp_context=context, initializer=die_with_parent, initargs=(os.getpid(),)
+            number, mp_context=context, initializer=begin_worker, initargs=(os.getpid(), work)
         )
     with made as pool:
         try:

@@ -3,9 +3,13 @@ explanations would have got.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
 
 from gloss.models.chat_models.prompts import Conversation
 from gloss.records import (
@@ -57,10 +61,7 @@ class ScoreStage(MethodStage):
 
     def worker(self, job: Job) -> Callable[[int], None]:
         _ = job.reads_done  # looked up once, here, whichever process a shard is done in
-        return super().worker(job)
-
-    def work(self, job: Job, shard: int) -> None:
-        score_shard(job, shard)
+        return ShardScorer(job)
 
     def lines(self, run: OpenedRun, step: Step) -> Iterable[str]:
         return [
@@ -72,13 +73,27 @@ class ScoreStage(MethodStage):
         ]
 
 
-def score_shard(job: Job, shard: int) -> None:
+@dataclass(frozen=True)
+class ShardScorer:
+    """Scores explanations shard by shard; what is the same for all shards is made once."""
+
+    job: Job
+
+    @cached_property
+    def controls(self) -> "ControlAssignment":
+        settings = self.job.step.settings
+        explainers = scored_explainers(self.job.run.experiment, settings)
+        return ControlAssignment(self.job.run, explainers, settings.get("controls"))
+
+    def __call__(self, shard: int) -> None:
+        score_shard(self.job, shard, self.controls)
+
+
+def score_shard(job: Job, shard: int, assigned: "ControlAssignment") -> None:
     """Score one shard's explanations by the method of the job, with both controls."""
     run, stage, settings = job.run, job.step.name, job.step.settings
     scorer = build_method("score", with_measured_packing(run, "score", settings))
-    assigned = ControlAssignment(
-        run, scored_explainers(run.experiment, settings), settings.get("controls")
-    )
+    spared = 0  # controls of the features that were asked about
     tried: list[tuple[Control, str]] = []
     calibration_items = judge_calibration(run, settings)
     needs = needs_of(scorer)
@@ -108,11 +123,14 @@ def score_shard(job: Job, shard: int) -> None:
         return scorer_evidence(run, scorer, restore(), effects.get(feature.index, ()))
 
     def conversations() -> Iterator[Conversation[Score | Failure]]:
+        nonlocal spared
         for feature, restore in stored_examples(run, shard).items():
             evidence = guard.attempt(feature, partial(evidence_for, feature, restore))
             if isinstance(evidence, Failure):
                 lost.append(evidence)
                 continue
+            if needs.explanation and needs.controls:
+                spared += assigned.spared(feature)
             for control, explanation in (
                 assigned.to(feature) if needs.explanation else empty_explanations(feature)
             ):
@@ -139,7 +157,7 @@ def score_shard(job: Job, shard: int) -> None:
         whole=job.reads_done and not is_any_lost([one for one, _ in found]),
         note=request_counts(scores)
         | {"controls": sum(control is not Control.NONE for control, _ in tried)}
-        | {"spared_controls": assigned.spared}
+        | {"spared_controls": spared}
         | ({TALLY_NOTE: tally_scores(scores)} if needs.correctable else {}),
     )
 
@@ -241,50 +259,54 @@ class ControlAssignment:
     ) -> None:
         self.run = run
         wanted = {f"explain.{name}" for name in explainers}
-        self.by_method = {
-            stage: {e.feature: e for e in found}
+        self.explained = {
+            stage: list({one.feature: one for one in found}.values())
             for stage, found in run_explanations(run).items()
             if stage in wanted
         }
+        self.places = {
+            stage: {one.feature: place for place, one in enumerate(found)}
+            for stage, found in self.explained.items()
+        }
         self.shuffled = {
-            stage: self.derangement(stage, list(found.values()))
-            for stage, found in self.by_method.items()
+            stage: self.derangement(stage, len(found)) for stage, found in self.explained.items()
         }
         order = run.generator("controls").permutation(len(run.features))
         rank = {run.features[number]: place for place, number in enumerate(order)}
         self.controlled = {
-            stage: set(sorted(found, key=lambda feature: rank[feature])[:controls])
-            for stage, found in self.by_method.items()
+            stage: set(sorted(places, key=lambda feature: rank[feature])[:controls])
+            for stage, places in self.places.items()
         }
-        self.spared = 0  # controls of the features that were asked about
 
     def to(self, feature: FeatureId) -> Iterator[Exchanged]:
         """Each explanation to try on a feature, as if it were the feature's own."""
-        for stage, found in self.by_method.items():
-            if feature not in found:
+        for stage, found in self.explained.items():
+            if (place := self.places[stage].get(feature)) is None:
                 continue
-            yield Control.NONE, found[feature]
-            others = [e for e in found.values() if e.feature != feature]
-            if others and feature not in self.controlled[stage]:
-                self.spared += 2
-            elif others:
-                drawn = others[
-                    self.run.generator("random explanation", stage, feature.index).integers(
-                        len(others)
-                    )
-                ]
-                yield Control.RANDOM_EXPLANATION, replace(drawn, feature=feature)
-                yield (
-                    Control.SHUFFLED_EXPLANATION,
-                    replace(self.shuffled[stage][feature], feature=feature),
-                )
+            yield Control.NONE, found[place]
+            if len(found) == 1 or feature not in self.controlled[stage]:
+                continue
+            rng = self.run.generator("random explanation", stage, feature.index)
+            other = int(rng.integers(len(found) - 1))
+            drawn = found[other + (other >= place)]  # any but its own
+            yield Control.RANDOM_EXPLANATION, replace(drawn, feature=feature)
+            yield (
+                Control.SHUFFLED_EXPLANATION,
+                replace(found[self.shuffled[stage][place]], feature=feature),
+            )
 
-    def derangement(self, stage: str, explanations: list[Explanation]) -> dict:
-        """Every explanation given to the next feature along a random circle: a permutation that
-        leaves none at home.
+    def spared(self, feature: FeatureId) -> int:
+        """How many controls a feature would have had, were it one of those that get them."""
+        return 2 * sum(
+            feature in places and len(places) > 1 and feature not in self.controlled[stage]
+            for stage, places in self.places.items()
+        )
+
+    def derangement(self, stage: str, number: int) -> Int64[ndarray, " explanation"]:
+        """The place of the explanation that each is exchanged for, the next one along a random
+        circle: a permutation that leaves none at home.
         """
-        order = self.run.generator("shuffled explanation", stage).permutation(len(explanations))
-        circle = [explanations[i] for i in order]
-        return {
-            mine.feature: other for mine, other in zip(circle, circle[1:] + circle[:1], strict=True)
-        }
+        circle = self.run.generator("shuffled explanation", stage).permutation(number)
+        others = np.empty(number, np.int64)
+        others[circle] = np.roll(circle, -1)
+        return others
