@@ -66,6 +66,18 @@ def test_a_model_that_is_asked_explains_and_judges_and_is_asked_once(folder):
     assert len(verdicts) == sum(row["n"] for row in scores)
 
 
+def test_as_many_requests_are_in_flight_as_may_be_however_few_features_a_shard_has(folder):
+    assert "features_per_shard = 3" in SMALL
+    chat = "[chat]\nmax_concurrent_requests = 6"
+    with serve(answer="reader", seconds=0.3) as server:
+        asking = ASKING.format(url=server.base_url).replace("[chat]", chat)
+        (folder / "experiment.toml").write_text(SMALL + asking)
+        code, _, err = ran(folder, "explain", "experiment.toml")
+        assert code == 0, err
+        assert max(request["at_once"] for request in server.requests()) == 6
+    assert len(run_explanations(read_run(folder / "out"))["explain.max_activating"]) >= 6
+
+
 def test_requests_that_were_lost_are_asked_again_by_the_next_run_and_nothing_else_is(folder):
     def lost() -> int:
         failures = read_rows([read_run(folder / "out").place("explain.max_activating")], "failures")

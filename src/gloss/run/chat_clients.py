@@ -1,16 +1,15 @@
 """Who answers the conversations of a run: the language model that [chat] names, or nobody."""
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
-from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
-
-import numpy as np
 
 from gloss.errors import BadSettings
 from gloss.models.chat_models.account import UNREADABLE_REMEDY
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.manner import Manner
+from gloss.models.chat_models.pool import ConversationPool
 from gloss.models.chat_models.prices import Usage, UsageReport
 from gloss.models.chat_models.prompts import Conversation
 from gloss.run.chat_capabilities import (
@@ -63,51 +62,70 @@ class EndpointClient:
         self.chat = chat_model(table, {name: settings[name] for name in ROOM if name in settings})
         self.usage = Usage()  # of all conversations so far
         self.account = self.chat.account if isinstance(self.chat, Chat) else None
+        self.pool: ConversationPool | None = None
 
     def run(self, conversations: Iterable[Conversation[T]]) -> list[T]:
-        before, latest = self.usage, Usage()
+        """What the conversations return; from several threads at a time within `shared`."""
+        if self.pool is not None:
+            return self.pool.run(conversations)
+        if isinstance(self.chat, Chat):
+            with self.shared() as pool:
+                assert pool is not None
+                return pool.run(conversations)
+        with self.counted() as count:
+            rng, ledger = self.opened.generator("chat"), ledger_path(self.opened.folder)
+            return self.chat.run(conversations, rng, ledger=ledger, progress=count)
+
+    @contextmanager
+    def shared(self) -> Generator[ConversationPool | None]:
+        """One session with the endpoint for all that is asked within, in whichever thread; what it
+        teaches of how it wants to be asked is remembered.
+        """
+        if not isinstance(self.chat, Chat):
+            yield None
+            return
+        print_key_use(self.chat.base_url, self.chat.api_key_env)
+        known, account = known_capabilities(self.opened, self.table), self.account
+        assert account is not None
+        try:
+            with (
+                self.counted() as count,
+                self.chat.pool(
+                    self.opened.generator("chat"),
+                    ledger_path(self.opened.folder),
+                    count,
+                    known,
+                    account,
+                ) as self.pool,
+            ):
+                yield self.pool
+        finally:
+            self.pool = None
+            if known is not None and account.manner not in (known.manner, Manner()):
+                save_capabilities(self.opened, self.table, replace(known, manner=account.manner))
+
+    @contextmanager
+    def counted(self) -> Generator[UsageReport]:
+        """Add what is used within to what was used before."""
+        before = astuple(self.usage)
 
         def count(usage: Usage) -> None:
-            nonlocal latest
-            latest = usage
+            self.usage = Usage(*(a + b for a, b in zip(before, astuple(usage), strict=True)))
 
-        rng, ledger = self.opened.generator("chat"), ledger_path(self.opened.folder)
-        try:
-            if isinstance(self.chat, Chat):
-                return self.ask(self.chat, conversations, rng, ledger, count)
-            return self.chat.run(conversations, rng, ledger=ledger, progress=count)
-        finally:
-            self.usage = Usage(
-                *(a + b for a, b in zip(astuple(before), astuple(latest), strict=True))
-            )
+        yield count
 
-    def ask(
-        self,
-        chat: Chat,
-        conversations: Iterable[Conversation[T]],
-        rng: np.random.Generator,
-        ledger: Path,
-        count: UsageReport,
-    ) -> list[T]:
-        """Have an endpoint answer, and remember what it teaches of how it wants to be asked."""
-        print_key_use(chat.base_url, chat.api_key_env)
-        known, account = known_capabilities(self.opened, self.table), self.account
-        try:
-            return chat.run(
-                conversations,
-                rng,
-                ledger=ledger,
-                progress=count,
-                capabilities=known,
-                account=account,
-            )
-        finally:
-            if (
-                known is not None
-                and account is not None
-                and account.manner not in (known.manner, Manner())
-            ):
-                save_capabilities(self.opened, self.table, replace(known, manner=account.manner))
+    def cancel(self) -> None:
+        """End what is in flight within `shared`."""
+        if self.pool is not None:
+            self.pool.cancel()
+
+    def shards_at_once(self, features: int) -> int:
+        """How many shards of so many features have to be worked on for as many requests to be in
+        flight as may be, with one more for the time in which one ends.
+        """
+        if not isinstance(self.chat, Chat):
+            return 1
+        return 1 + -(-self.chat.max_concurrent_requests // max(1, features))
 
     def __str__(self) -> str:
         """What was asked and spent, in one line."""

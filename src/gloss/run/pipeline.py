@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from gloss.run.chat_clients import ChatClient, EndpointClient, NoClient
 from gloss.run.control_runs import control_experiment, wanted_controls
 from gloss.run.corpus_texts import open_run_texts
 from gloss.run.damage import find_damage
-from gloss.run.execute.executors import Executor, SerialExecutor
+from gloss.run.execute.executors import Executor, SerialExecutor, ThreadExecutor
 from gloss.run.execute.feature_errors import feature_error_lines
 from gloss.run.execute.stage_times import time_stage
 from gloss.run.experiment import Experiment, RunSettings, executor_method
@@ -222,7 +222,8 @@ def run_shards(job: Job, sizes: Sequence[int], left: Sequence[int]) -> None:
 
         try:
             if left:
-                step_executor(job).run(step.stage.worker(job), left, one_more)
+                with shared_client(job.client):
+                    step_executor(job).run(step.stage.worker(job), left, one_more)
         except Capped as problem:
             raise Capped(
                 problem.reached,
@@ -234,9 +235,18 @@ def step_executor(job: Job) -> Executor:
     """What runs the shards of a step: the experiment's executor where they need no weights, and no
     language model, of this process.
     """
-    where = job.step.stage.where_to_run(job.run.experiment, job.step)
-    spread = where is Where.PROCESSES
-    return run_executor(job.run.experiment.run) if spread else SerialExecutor()
+    asked = job.run.experiment.run
+    if job.step.stage.where_to_run(job.run.experiment, job.step) is Where.PROCESSES:
+        return run_executor(asked)
+    if isinstance(job.client, EndpointClient):
+        at_once = job.client.shards_at_once(asked.features_per_shard)
+        return ThreadExecutor(at_once, job.client.cancel)
+    return SerialExecutor()
+
+
+def shared_client(client: ChatClient) -> AbstractContextManager[object]:
+    """One session with an endpoint for all shards of a step, where one is asked."""
+    return client.shared() if isinstance(client, EndpointClient) else nullcontext()
 
 
 def run_executor(asked: RunSettings) -> Executor:

@@ -20,6 +20,7 @@ from gloss.models.chat_models.capabilities import (
 )
 from gloss.models.chat_models.endpoint import Endpoint
 from gloss.models.chat_models.ledger import Ledger
+from gloss.models.chat_models.pool import ConversationPool
 from gloss.models.chat_models.prices import UsageReport
 from gloss.models.chat_models.prompts import Conversation
 from gloss.models.chat_models.session import Session
@@ -55,13 +56,22 @@ class Chat(Endpoint):
         is kept.
         """
 
-        async def answer_all() -> list[T]:
-            with Ledger(ledger) as answers:
-                return await Session(self, answers, rng, progress, capabilities, account).run(
-                    conversations
-                )
+        with self.pool(rng, ledger, progress, capabilities, account) as pool:
+            return pool.run(conversations)
 
-        return run_coroutine(answer_all)
+    def pool(
+        self,
+        rng: np.random.Generator,
+        ledger: Path | None = None,
+        progress: UsageReport | None = None,
+        capabilities: Capabilities | None = None,
+        account: EndpointAccount | None = None,
+    ) -> ConversationPool:
+        """What `run` asks with, for several threads at a time; `progress` counts for them all."""
+        return ConversationPool(
+            ledger,
+            lambda answers: Session(self, answers, rng, progress, capabilities, account),
+        )
 
     def capabilities(
         self,

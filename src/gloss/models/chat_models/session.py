@@ -1,6 +1,4 @@
-"""One call of `Chat.run`: asks an endpoint until it answers, and counts what was lost and what was
-spent.
-"""
+"""Asks an endpoint until it answers, and counts what was lost and what was spent."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
@@ -58,7 +56,7 @@ TOKENS_A_TURN = 16  # that chat templates put around each turn, at most
 
 
 class Session:
-    """One call of `Chat.run`: what is in flight, what was lost, what was spent."""
+    """What is in flight, what was lost, what was spent, over one or more calls of `run`."""
 
     def __init__(
         self,
@@ -94,13 +92,9 @@ class Session:
         """Everything that the conversations return, in their order."""
         results: dict[int, T] = {}
         numbered = enumerate(conversations)
-        try:
-            await gather_or_cancel(
-                self.work_through(numbered, results)
-                for _ in range(self.chat.max_concurrent_requests)
-            )
-        finally:
-            await self.connection.close()
+        await gather_or_cancel(
+            self.work_through(numbered, results) for _ in range(self.chat.max_concurrent_requests)
+        )
         if self.account.stopped is not None:
             raise self.account.stopped
         return [results[number] for number in range(len(results))]

@@ -8,7 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,6 +65,34 @@ class ProcessExecutor:
                 futures = [pool.submit(do_shard, shard) for shard in shards]
             for _ in wait_for_futures(futures):
                 done()
+        return None
+
+
+@dataclass(frozen=True)
+class ThreadExecutor:
+    """Several shards at a time, in threads of this process: for work that waits for answers.
+
+    `cancel` ends what the threads wait for, where one of them failed and nothing is left to save.
+    """
+
+    threads: int
+    cancel: Callable[[], None]
+
+    def run(self, work: Work, shards: Sequence[int], done: Callable[[], None]) -> None:
+        if min(self.threads, len(shards)) < 2:
+            return SerialExecutor().run(work, shards, done)
+        with ThreadPoolExecutor(min(self.threads, len(shards))) as pool:
+            futures = [pool.submit(work, shard) for shard in shards]
+            try:
+                for _ in wait_for_futures(futures):
+                    done()
+            except Stopped:  # of all threads: each ends by itself, with what it paid for
+                pool.shutdown(cancel_futures=True)
+                raise
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.cancel()
+                raise
         return None
 
 

@@ -63,6 +63,9 @@ class ScoreStage(MethodStage):
         _ = job.reads_done  # looked up once, here, whichever process a shard is done in
         return ShardScorer(job)
 
+    def work(self, job: Job, shard: int) -> None:
+        ShardScorer(job)(shard)
+
     def lines(self, run: OpenedRun, step: Step) -> Iterable[str]:
         return [
             nothing_scored_line(run.experiment, step.settings),

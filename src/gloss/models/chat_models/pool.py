@@ -1,0 +1,85 @@
+"""One session of an endpoint that any thread hands conversations to: all share what may be in
+flight at once.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from gloss.models.chat_models.ledger import Ledger
+from gloss.models.chat_models.prompts import Conversation
+from gloss.models.chat_models.session import Session
+
+T = TypeVar("T")
+
+
+class ConversationPool:
+    """A session in a thread of its own, from `with` to its end.
+
+    `run` may be called from several threads at a time: the requests of all go out as one stream,
+    so that a few slow conversations of one caller keep no other waiting.
+    """
+
+    def __init__(self, ledger: Path | None, begin: Callable[[Ledger], Session]) -> None:
+        self.path, self.begin = ledger, begin
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+
+    def __enter__(self) -> "ConversationPool":
+        self.thread.start()
+        try:
+            self.ledger, self.session = self.wait(self.open())
+        except BaseException:
+            self.end_thread()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.cancel()
+            self.wait(self.close())
+        finally:
+            self.end_thread()
+
+    def run(self, conversations: Iterable[Conversation[T]]) -> list[T]:
+        """Everything that these conversations return, in their order. Raises as `Chat.run`."""
+        return self.wait(self.session.run(conversations))
+
+    def cancel(self) -> None:
+        """End whatever is in flight: those who wait for it get CancelledError."""
+        self.wait(cancel_other_tasks())
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work gives in the thread of the session."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    async def open(self) -> tuple[Ledger, Session]:
+        """In the thread that uses them: SQLite's connections stay in the one that made them."""
+        ledger = Ledger(self.path)
+        return ledger, self.begin(ledger)
+
+    async def close(self) -> None:
+        await self.session.connection.close()
+        self.ledger.close()
+        await self.loop.shutdown_asyncgens()
+
+    def end_thread(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+async def cancel_other_tasks() -> None:
+    """Cancel every task but this one, and wait until they have ended."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
