@@ -4,7 +4,13 @@ import pytest
 
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.ledger import Ledger
-from gloss.models.chat_models.prices import Prices, Usage, estimate_cost
+from gloss.models.chat_models.prices import (
+    TOKENS_A_MESSAGE,
+    Prices,
+    Usage,
+    estimate_cost,
+    prompt_token_count,
+)
 from models.servers import serve
 from models.talks import asking, asking_text, question
 
@@ -47,14 +53,20 @@ def test_cost_counts_requests_tokens_and_money_before_anything_is_asked():
         asking(question("b" * 40, max_tokens=50)),
     ]
     cost = estimate_cost(talks, Prices(10.0, 100.0))
-    assert (cost.requests, cost.prompt_tokens, cost.completion_tokens_at_most) == (2, 104 + 14, 150)
-    assert cost.money_at_most == pytest.approx((118 * 10 + 150 * 100) / 1e6)
-    assert not cost.exact
+    # a word of the question is a piece, and each turn has four tokens of its own
+    assert (cost.requests, cost.prompt_tokens, cost.completion_tokens_at_most) == (2, 10, 150)
+    assert cost.money_at_most == pytest.approx((10 * 10 + 150 * 100) / 1e6)
+    assert estimate_cost(talks).money_at_most is None
 
 
-def test_cost_is_exact_with_a_tokenizer_and_has_no_money_without_prices():
-    cost = estimate_cost(
-        [asking(question("one two three", max_tokens=1))],
-        count_tokens=lambda text: len(text.split()),
-    )
-    assert (cost.prompt_tokens, cost.exact, cost.money_at_most) == (7, True, None)
+@pytest.mark.parametrize(
+    ("text", "tokens"),  # of GPT-4o's tokenizer
+    [
+        ("The <<cat>> sat on the mat, and said: <<Who>> are you?", 18),
+        ("token\tactivation\n cat\t0\n sat\t10\n mat\t3\n", 16),
+        ('def find(self, name: str = "") -> int:\n    return 1_250\n', 19),
+        ('{"answers": [1, 0, 1, 1, 0]}', 18),
+    ],
+)
+def test_tokens_are_foretold_where_marks_numbers_and_code_stand(text, tokens):
+    assert prompt_token_count(question(text)) - TOKENS_A_MESSAGE == pytest.approx(tokens, rel=0.15)

@@ -101,7 +101,7 @@ def test_what_was_counted_is_what_is_asked(
     assert not guard.taken
     assert not asked
     run_until(experiment, verb)
-    tokens = sum(prompt_token_count(prompt, None) for prompt in asked)
+    tokens = sum(prompt_token_count(prompt) for prompt in asked)
     assert row[0] == pytest.approx(len(asked), rel=0.1)
     assert row[1] == pytest.approx(tokens, rel=0.1)
 

@@ -7,12 +7,20 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from small import ran
 
 from gloss.models.chat_models.ledger import Ledger
+from gloss.models.chat_models.prices import (
+    TOKENS_A_MESSAGE,
+    foreseen_prompts,
+    prompt_token_count,
+)
 from gloss.run.chat_capabilities import ledger_path
+from gloss.run.commands.cost import sampled_conversations
+from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.opened_run import OpenedRun
 from gloss.run.planning import read_run
 from gloss.store.results import read_rows
@@ -97,6 +105,29 @@ def judged(
     assert code == 0, said
     assert "Traceback" not in said
     return read_run(folder / "out"), " ".join(said.split())
+
+
+def tokens_of(address: str, texts: list[str]) -> int:
+    """How many the server's own tokenizer finds."""
+    asked = Request(f"{address}/tokenize", json.dumps({"content": "\n\n".join(texts)}).encode())
+    with urlopen(asked) as answer:
+        return len(json.load(answer)["tokens"])
+
+
+@pytest.mark.parametrize(
+    "method", ["explain.max_activating", "score.detection", "score.simulation"]
+)
+def test_foretold_prompt_tokens_are_within_a_tenth_of_those_of_a_real_tokenizer(
+    judged: tuple[OpenedRun, str], address: str, method: str
+):
+    run, (verb, name) = judged[0], method.split(".")
+    guard = FeatureGuard(run, "cost", 0, size=len(run.features))
+    talks = sampled_conversations(guard, verb, {"method": name})
+    prompts = [prompt for talk in talks for prompt in foreseen_prompts(talk, None)]
+    assert len(prompts) >= 3
+    texts = [message.text for prompt in prompts for message in prompt.messages]
+    found = tokens_of(address, texts) + TOKENS_A_MESSAGE * len(texts)
+    assert sum(map(prompt_token_count, prompts)) == pytest.approx(found, rel=0.1)
 
 
 def scores(plan: OpenedRun) -> list[dict]:

@@ -81,8 +81,8 @@ def print_cost_estimate(experiment: Experiment) -> None:
     if sum(row[0] for row in rows.values()) > MOST_REQUESTS:
         out.print(many_requests_line(rows), highlight=False, markup=False)
     out.print(
-        "Tokens are counted as a quarter of the characters. Answers that a ledger holds already"
-        " cost nothing.",
+        "Prompt tokens are those of a usual tokenizer: 1.08 for each word, number or sign. Answers"
+        " that a ledger holds already cost nothing.",
         highlight=False,
     )
     for chat, stages in abilities_by_chat(experiment):
