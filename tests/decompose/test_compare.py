@@ -2,13 +2,16 @@
 only is not shared.
 """
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from gloss.decompose.feature_matching import UnitDirections, match_features
+from gloss.decompose.partner_search import AllPairs, assign, mutual_nearest
 from gloss.errors import BadInput, BadSettings, Mismatch
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.formats import save_dictionary
@@ -91,7 +94,7 @@ def test_dictionaries_of_other_widths_of_sites_are_refused_and_so_are_too_many_f
     with pytest.raises(Mismatch, match="read vectors of 32 numbers and the other's of 16"):
         match_features(UnitDirections.of(dictionary(rng)), UnitDirections.of(dictionary(rng, d=16)))
     monkeypatch.setattr("gloss.decompose.feature_matching.MOST", 40)
-    with pytest.raises(BadInput, match="48 and 48 features cannot be compared, 40 is the most"):
+    with pytest.raises(BadInput, match="48 and 48 features cannot be assigned, 40 is the most"):
         match_features(UnitDirections.of(dictionary(rng)), UnitDirections.of(dictionary(rng)))
 
 
@@ -109,6 +112,52 @@ def test_the_report_tells_what_is_shared_beside_chance(rng, tmp_path, capsys):
     assert "1.000" in told
     with pytest.raises(BadSettings, match="was given 1 dictionary"):
         print_dictionary_comparison([str(tmp_path / "a")], "", 0)
+
+
+def test_partners_are_the_same_however_many_pairs_are_held_at_a_time(rng, monkeypatch):
+    one, other = (UnitDirections.of(dictionary(rng, width)).writes for width in (48, 40))
+    for left, right in ((one, other), (other, one)):
+        pairs = AllPairs.of_directions(left, right)
+        cosines = left @ right.T
+        for at_once in (2**24, 100):
+            monkeypatch.setattr("gloss.decompose.partner_search.AT_ONCE", at_once)
+            rows, columns = linear_sum_assignment(cosines, maximize=True)
+            partner, close = assign(pairs)
+            assert partner[rows].tolist() == columns.tolist()
+            assert np.allclose(close[rows], cosines[rows, columns], atol=1e-6)
+            assert (partner >= 0).sum() == 40
+            partner, close = mutual_nearest(pairs)
+            nearest, back = cosines.argmax(1), cosines.argmax(0)
+            mutual = back[nearest] == np.arange(len(left))
+            assert partner.tolist() == np.where(mutual, nearest, -1).tolist()
+            assert np.allclose(close[mutual], cosines.max(1)[mutual], atol=1e-6)
+            assert np.isnan(close[~mutual]).all()
+            square = cosines[np.ix_(rows, columns)]
+            assert np.allclose(pairs.square(rows, columns), square, atol=1e-6)
+
+
+def test_what_is_too_wide_to_be_assigned_is_matched_by_who_is_nearest_to_each_other(
+    rng, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("gloss.decompose.partner_search.MOST", 40)
+    one, order = dictionary(rng), rng.permutation(48)
+    half = np.where(np.arange(48) < 24, 1, -1)[:, None]  # the others point elsewhere
+    rows = (one.weights.encoder * torch.from_numpy(half).float())[order]
+    other = replace(one, weights=Weights(rows, torch.zeros(48), rows, one.weights.bias))
+    same = replace(one, weights=replace(one.weights, decoder_directions=one.weights.encoder))
+    for name, each in {"a": same, "b": other, "c": dictionary(rng)}.items():
+        save_dictionary(each, tmp_path / name)
+    page = tmp_path / "page.html"
+    print_dictionary_comparison([str(tmp_path / name) for name in "abc"], "", 0, page=page)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "mutual_nearest, which is usual above 16,384 features" in told
+    (pair, *others) = json.loads(page.with_suffix(".json").read_text())
+    [found] = pair["alignments"]
+    assert (found["matcher"], found["features"]) == ("mutual_nearest", 48)
+    assert found["shared"]["0.9"]["value"] == 0.5
+    shared = {each["left"]: each["right"] for each in found["partners"] if each["shared"]}
+    assert {order[right] for left, right in shared.items()} == set(range(24)) == set(shared)
+    assert all(each["alignments"][0]["shared"]["0.7"]["value"] == 0 for each in others)
 
 
 NEAREST = """

@@ -13,7 +13,7 @@ from scipy.sparse import csc_matrix
 from small import ran, reseal
 
 from gloss.decompose.coactivation import SharedTokens, activation_correlations, moved_in_time
-from gloss.decompose.feature_matching import Hungarian
+from gloss.decompose.partner_search import AllPairs
 from gloss.errors import BadInput, Mismatch
 from gloss.run.alignment import (
     COACTIVATION,
@@ -40,6 +40,10 @@ def firing(rng: np.random.Generator, features: int = FEATURES) -> csc_matrix:
     return csc_matrix((fires * rng.uniform(0.5, 2, fires.shape)).astype(np.float32))
 
 
+def values(pairs: AllPairs) -> np.ndarray:
+    return pairs.rows(np.arange(pairs.shape[0]))
+
+
 def measured(left: csc_matrix, right: csc_matrix):
     found = Closeness(
         np.arange(left.shape[1]),
@@ -56,9 +60,9 @@ def side(folder: Path | str, explainer: str = "") -> Side:
 def test_correlations_are_those_of_numpy(rng):
     left, right = firing(rng, 5), firing(rng, 7)
     wanted = np.corrcoef(left.toarray().T, right.toarray().T)[:5, 5:]
-    assert np.allclose(activation_correlations(left, right), wanted, atol=1e-5)
+    assert np.allclose(values(activation_correlations(left, right)), wanted, atol=1e-5)
     silent = csc_matrix((TOKENS, 2), dtype=np.float32)
-    assert (activation_correlations(left, silent) == 0).all()
+    assert (values(activation_correlations(left, silent)) == 0).all()
 
 
 def test_a_permuted_copy_that_fires_somewhat_otherwise_is_aligned_whole(rng):
@@ -81,13 +85,13 @@ def test_what_is_moved_in_time_fires_as_often_elsewhere(rng):
     one = firing(rng)
     moved = moved_in_time(one, rng)
     assert (np.diff(moved.indptr) == np.diff(one.indptr)).all()
-    assert activation_correlations(one, moved).max() < 0.2
+    assert values(activation_correlations(one, moved)).max() < 0.2
     assert one.has_canonical_format
 
 
 def partners(left: np.ndarray, right: np.ndarray) -> Alignment:
     ones = np.ones(len(left), np.float32)
-    return Alignment(DECODER, left, right, ones, ones, ones[:0], ones[:0])
+    return Alignment(DECODER, "hungarian", len(left), left, right, ones, ones, ones[:0], ones[:0])
 
 
 def test_matched_pairs_are_closer_than_shuffled_ones_where_they_mean_the_same(rng):
@@ -95,9 +99,10 @@ def test_matched_pairs_are_closer_than_shuffled_ones_where_they_mean_the_same(rn
     left = np.arange(50) * 3  # features' indices are not rows
     order = rng.permutation(50)
     unit = [
-        rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (meaning, meaning + noise)
+        (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        for rows in (meaning, meaning + noise)
     ]
-    cosines = Closeness(left, left + 1, (unit[0] @ unit[1].T).astype(np.float32))
+    cosines = Closeness(left, left + 1, AllPairs.of_directions(*unit))
     same = partner_closeness(partners(left[order], left[order] + 1), cosines, rng)
     assert (same.pairs, same.matched.value) == (50, pytest.approx(0.7, abs=0.08))
     assert same.shuffled.low < 0.02 < same.matched.low
@@ -183,11 +188,11 @@ def test_what_cannot_be_compared_says_why_and_the_rest_is(small_run, tmp_path):
     for part in (tmp_path / "other").glob("explain/*"):
         shutil.rmtree(part)
     one, other = side(small_run / "out"), side(tmp_path / "other")
-    found = compare_pair(one, other, (), Hungarian(), np.random.default_rng(0))
+    found = compare_pair(one, other, (), "", np.random.default_rng(0))
     assert [each.way for each in found.alignments] == ["weights", "coactivation"]
     assert "has no explanation by rule" in str(found.impossible["explanations"])
     with pytest.raises(BadInput, match="has no explanation by rule"):
-        compare_pair(one, other, ("explanations",), Hungarian(), np.random.default_rng(0))
+        compare_pair(one, other, ("explanations",), "", np.random.default_rng(0))
     with pytest.raises(BadInput, match="embedded is no run, so nobody knows where"):
         MEASURES["coactivation"](one, side("embedded"))
 

@@ -87,8 +87,9 @@ def compare(
         typer.Option(min=0, help="Of what is drawn to tell what chance would share."),
     ] = 0,
     matcher: Annotated[
-        str, typer.Option(help="Who finds partners by weights; see docs/compare.md.")
-    ] = "hungarian",
+        str,
+        typer.Option(help="Who finds partners by weights; by width if left out: docs/compare.md."),
+    ] = "",
 ) -> None:
     """Say which share of their **features two dictionaries have in common**, beside what chance
     would share: by weights, by where features fire on the same text, by what explanations say.

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 from scipy.sparse import csc_matrix
 
+from gloss.decompose.partner_search import AllPairs
 from gloss.errors import BadInput, Mismatch
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
@@ -65,7 +66,7 @@ class SharedTokens:
         return csc_matrix((data, indices, ends), shape=(len(self), len(features)), dtype=np.float32)
 
 
-def activation_correlations(left: csc_matrix, right: csc_matrix) -> Float32[ndarray, "left right"]:
+def activation_correlations(left: csc_matrix, right: csc_matrix) -> AllPairs:
     """Pearson's correlation of every two columns, tokens with nothing counting as 0; 0 for a
     column that is constant.
 
@@ -77,14 +78,19 @@ def activation_correlations(left: csc_matrix, right: csc_matrix) -> Float32[ndar
     (means, spreads), (other_means, other_spreads) = (
         column_moments(side) for side in (left, right)
     )
-    found = np.empty((features, others), np.float32)
-    for begin in range(0, features, ROWS_AT_ONCE):
-        part = slice(begin, begin + ROWS_AT_ONCE)
-        products = (left[:, part].T @ right).toarray().astype(np.float64) / tokens
-        covariance = products - np.outer(means[part], other_means)
-        scale = np.outer(spreads[part], other_spreads)
-        found[part] = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
-    return found
+
+    def correlations(rows: Int64[ndarray, " row"]) -> Float32[ndarray, "row right"]:
+        found = np.empty((len(rows), others), np.float32)
+        for begin in range(0, len(rows), ROWS_AT_ONCE):
+            part = slice(begin, begin + ROWS_AT_ONCE)
+            some = rows[part]
+            products = (left[:, some].T @ right).toarray().astype(np.float64) / tokens
+            covariance = products - np.outer(means[some], other_means)
+            scale = np.outer(spreads[some], other_spreads)
+            found[part] = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+        return found
+
+    return AllPairs((features, others), correlations)
 
 
 def size_of(side: csc_matrix) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 (Paulo and Belrose, 2025).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -9,17 +10,15 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from gloss.decompose.partner_search import MOST, AllPairs, Partners, assign, mutual_nearest
 from gloss.errors import BadInput, Mismatch
 from gloss.models.dictionary import Dictionary, encoder_of
 
 # cosine from which on partners count as the same feature, in encoder and decoder (2501.16615,
 # section 3)
 SHARED_COSINE = 0.7
-# features that are assigned: the cosines of so many fill 1 GiB, and the time grows with the cube
-MOST = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ class FeaturePartners:
     partner at most.
     """
 
-    by_reading: Int64[ndarray, " left"]  # -1 where the right dictionary has fewer features
+    by_reading: Int64[ndarray, " left"]  # -1 where there is no partner
     by_writing: Int64[ndarray, " left"]
     # cosine with the partner by reading; not a number where there is none
     reading: Float32[ndarray, " left"]
@@ -103,14 +102,28 @@ class Hungarian:
         """
         if max(len(left), len(right)) > MOST:
             raise BadInput(
-                f"dictionaries of {len(left):,} and {len(right):,} features cannot be compared,"
-                f" {MOST:,} is the most"
+                f"dictionaries of {len(left):,} and {len(right):,} features cannot be assigned,"
+                f" {MOST:,} is the most; take the matcher mutual_nearest"
             )
-        (by_reading, reading), (by_writing, writing) = (
-            assign_by_cosine(left.reads, right.reads),
-            assign_by_cosine(left.writes, right.writes),
-        )
-        return FeaturePartners(by_reading, by_writing, reading, writing)
+        return partners_by_both(left, right, assign)
+
+
+@dataclass(frozen=True)
+class MutualNearest:
+    """Pairs features that are each other's nearest by cosine; dictionaries of any width."""
+
+    def match(self, left: UnitDirections, right: UnitDirections) -> FeaturePartners:
+        """The partners by encoder, and by decoder."""
+        return partners_by_both(left, right, mutual_nearest)
+
+
+def partners_by_both(
+    left: UnitDirections, right: UnitDirections, find: Callable[[AllPairs], Partners]
+) -> FeaturePartners:
+    """The partners by encoder, and by decoder, each found in this way."""
+    by_reading, reading = find(AllPairs.of_directions(left.reads, right.reads))
+    by_writing, writing = find(AllPairs.of_directions(left.writes, right.writes))
+    return FeaturePartners(by_reading, by_writing, reading, writing)
 
 
 def match_features(
@@ -136,26 +149,6 @@ def require_same_widths(left: UnitDirections, right: UnitDirections) -> None:
                 f" other's of {other.shape[1]}; compare dictionaries of sites of the same width, or"
                 " runs on the same text with --by coactivation"
             )
-
-
-def assign_by_cosine(
-    left: Float32[ndarray, "left d"], right: Float32[ndarray, "right d"]
-) -> tuple[Int64[ndarray, " left"], Float32[ndarray, " left"]]:
-    """Each row's partner, and the cosine with it."""
-    return assign(left @ right.T)
-
-
-def assign(
-    closeness: Float32[ndarray, "left right"],
-) -> tuple[Int64[ndarray, " left"], Float32[ndarray, " left"]]:
-    """Each row's column, one to one so that their closeness adds up to the most, and how close they
-    are; -1, and not a number, for rows that are left over.
-    """
-    rows, columns = linear_sum_assignment(closeness, maximize=True)
-    left = len(closeness)
-    partner, found = np.full(left, -1, np.int64), np.full(left, np.nan, np.float32)
-    partner[rows], found[rows] = columns, closeness[rows, columns]
-    return partner, found
 
 
 def unit_row_array(rows: Tensor) -> Float32[ndarray, "feature d"]:

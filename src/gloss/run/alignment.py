@@ -12,19 +12,19 @@ from numpy import ndarray
 
 from gloss.decompose.coactivation import SharedTokens, activation_correlations, moved_in_time
 from gloss.decompose.feature_matching import (
-    MOST,
     FeaturePartners,
     Matcher,
     UnitDirections,
-    assign,
     match_features,
     require_same_widths,
 )
+from gloss.decompose.partner_search import FINDERS, AllPairs, usual_matcher
 from gloss.errors import BadInput
 from gloss.models.embedder import Embedder
 from gloss.models.sites import Site, parse_site
 from gloss.records import Estimate
 from gloss.run.experiment import method_label
+from gloss.run.methods import build_method
 from gloss.run.opened_run import OpenedRun
 from gloss.run.sources import NamedDictionary
 from gloss.run.stages.embeddings import open_embedder
@@ -89,7 +89,7 @@ class Closeness:
 
     left: Int64[ndarray, " left"]  # indices of features
     right: Int64[ndarray, " right"]
-    values: Float32[ndarray, "left right"]  # 1: the same
+    pairs: AllPairs  # 1: the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +97,8 @@ class Alignment:
     """Partners, one to one, and what chance gives in the same way."""
 
     way: str
+    matcher: str
+    features: int  # of the smaller side, with a partner or without
     left: Int64[ndarray, " pair"]
     right: Int64[ndarray, " pair"]
     closeness: Float32[ndarray, " pair"]
@@ -109,10 +111,10 @@ class Alignment:
 
     def share(self, least: float) -> Estimate:
         """The share of the smaller side's features that are in both, with Wilson's interval."""
-        return wilson_interval(int((self.agreed >= least).sum()), len(self))
+        return wilson_interval(int((self.agreed >= least).sum()), self.features)
 
     def share_by_chance(self, least: float) -> float:
-        return float((self.agreed_by_chance >= least).mean()) if len(self.by_chance) else np.nan
+        return float((self.agreed_by_chance >= least).sum() / self.features)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class PartnerCloseness:
     difference: Estimate
 
 
-Measured = tuple[Closeness, Callable[[np.random.Generator], Float32[ndarray, "_ _"]]]
+Measured = tuple[Closeness, Callable[[np.random.Generator], AllPairs]]
 
 
 def by_directions(left: Side, right: Side, which: str) -> Measured:
@@ -135,12 +137,12 @@ def by_directions(left: Side, right: Side, which: str) -> Measured:
     """
     require_same_widths(left.directions, right.directions)
     mine, other = (getattr(side.directions, which) for side in (left, right))
-    require_room(len(mine), len(other))
 
-    def chance(rng: np.random.Generator) -> Float32[ndarray, "_ _"]:
-        return mine @ getattr(right.directions.random_twin(rng), which).T
+    def chance(rng: np.random.Generator) -> AllPairs:
+        return AllPairs.of_directions(mine, getattr(right.directions.random_twin(rng), which))
 
-    return Closeness(np.arange(len(mine)), np.arange(len(other)), mine @ other.T), chance
+    found = AllPairs.of_directions(mine, other)
+    return Closeness(np.arange(len(mine)), np.arange(len(other)), found), chance
 
 
 def by_coactivation(left: Side, right: Side) -> Measured:
@@ -150,10 +152,9 @@ def by_coactivation(left: Side, right: Side) -> Measured:
     Raises BadInput for what is no run, and Mismatch for other tokens.
     """
     tokens = SharedTokens.of(left.run.corpus, right.run.corpus)
-    require_room(len(left.run.live), len(right.run.live))
     mine, other = (tokens.matrix(side.run.activations, side.run.live) for side in (left, right))
 
-    def chance(rng: np.random.Generator) -> Float32[ndarray, "_ _"]:
+    def chance(rng: np.random.Generator) -> AllPairs:
         return activation_correlations(mine, moved_in_time(other, rng))
 
     found = Closeness(left.run.live, right.run.live, activation_correlations(mine, other))
@@ -166,21 +167,23 @@ def by_explanations(left: Side, right: Side) -> Measured:
 
     Raises BadInput where there are none, BadSettings where nothing embeds.
     """
-    require_room(len(left.texts), len(right.texts))
+    said = [tuple(side.texts.values()) for side in (left, right)]
     embedder = open_embedder(left.run)
-    mine, other = (
-        embed_explanations(embedder, tuple(side.texts.values())) for side in (left, right)
-    )
+    mine, other = (embed_explanations(embedder, texts) for texts in said)
     large, number = max(mine, other, key=len), min(len(mine), len(other))
 
-    def chance(rng: np.random.Generator) -> Float32[ndarray, "_ _"]:
-        rows = rng.choice(len(large), number, replace=False)
-        found = large[rows] @ large.T
-        found[np.arange(number), rows] = -2  # nobody is the partner of itself
-        return found
+    def chance(rng: np.random.Generator) -> AllPairs:
+        drawn = rng.choice(len(large), number, replace=False)
+
+        def others(rows: Int64[ndarray, " row"]) -> Float32[ndarray, "row right"]:
+            found = large[drawn[rows]] @ large.T
+            found[np.arange(len(rows)), drawn[rows]] = -2  # nobody is the partner of itself
+            return found
+
+        return AllPairs((number, len(large)), others)
 
     rows, columns = (np.array(list(side.texts), dtype=np.int64) for side in (left, right))
-    return Closeness(rows, columns, mine @ other.T), chance
+    return Closeness(rows, columns, AllPairs.of_directions(mine, other)), chance
 
 
 @lru_cache(maxsize=32)
@@ -198,16 +201,15 @@ MEASURES: Mapping[str, Callable[[Side, Side], Measured]] = {
 WAYS = (WEIGHTS, *MEASURES)
 
 
-def require_room(left: int, right: int) -> None:
-    """Raise BadInput for more features than can be assigned."""
-    if max(left, right) > MOST:
-        raise BadInput(f"{left:,} and {right:,} features cannot be compared, {MOST:,} is the most")
-
-
 def align_by_weights(
-    left: Side, right: Side, rng: np.random.Generator, matcher: Matcher
+    left: Side, right: Side, rng: np.random.Generator, name: str = ""
 ) -> Alignment:
-    """Partners by decoder, shared where the encoder says the same (Paulo and Belrose, 2025)."""
+    """Partners by decoder, shared where the encoder says the same (Paulo and Belrose, 2025), found
+    by the matcher of this name.
+    """
+    widths = len(left.directions), len(right.directions)
+    name = name or usual_matcher(widths)
+    matcher: Matcher = build_method("match", {"method": name})
     found, chance = (
         match_features(left.directions, other, matcher)
         for other in (right.directions, right.directions.random_twin(rng))
@@ -221,6 +223,8 @@ def align_by_weights(
     kept = chance.by_writing >= 0
     return Alignment(
         WEIGHTS,
+        name,
+        min(widths),
         np.flatnonzero(has),
         found.by_writing[has],
         found.writing[has],
@@ -233,12 +237,15 @@ def align_by_weights(
 def align_by(way: str, measured: Measured, rng: np.random.Generator) -> Alignment:
     """Partners that are closest together by one measure."""
     closeness, chance = measured
-    partner, close = assign(closeness.values)
+    name = usual_matcher(closeness.pairs.shape)
+    find = FINDERS[name]
+    partner, close = find(closeness.pairs)
     has = partner >= 0
-    _, drawn = assign(chance(rng))
+    _, drawn = find(chance(rng))
     drawn = drawn[np.isfinite(drawn)]
     left, right = closeness.left[has], closeness.right[partner[has]]
-    return Alignment(way, left, right, close[has], close[has], drawn, drawn)
+    number = min(closeness.pairs.shape)
+    return Alignment(way, name, number, left, right, close[has], close[has], drawn, drawn)
 
 
 def partner_closeness(
@@ -259,7 +266,7 @@ def partner_closeness(
     if len(pairs) < FEWEST_PAIRS:
         return PartnerCloseness(len(pairs), *(Estimate.missing(),) * 3)
     used = pairs if len(pairs) <= MOST_PAIRS else rng.choice(pairs, MOST_PAIRS, replace=False)
-    square = closeness.values[np.ix_(rows[used], columns[used])].astype(np.float64)
+    square = closeness.pairs.square(rows[used], columns[used]).astype(np.float64)
     matched, others = np.diagonal(square), len(used) - 1
     shuffled = (square.sum(0) + square.sum(1) - 2 * matched) / (2 * others)
     return PartnerCloseness(

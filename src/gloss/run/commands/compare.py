@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gloss.decompose.feature_matching import SHARED_COSINE, Matcher
+from gloss.decompose.feature_matching import SHARED_COSINE
+from gloss.decompose.partner_search import HUNGARIAN, MOST, MUTUAL_NEAREST
 from gloss.errors import BadInput, BadSettings, GlossError, Mismatch, suggestion
 from gloss.pages.report_sections import Cell, Grid, ReportPage, Section
 from gloss.pages.single_page import write_report_page
@@ -73,7 +74,7 @@ def print_dictionary_comparison(
     folders: Sequence[str],
     site: str,
     seed: int,
-    matcher: str = "hungarian",
+    matcher: str = "",
     ways: tuple[str, ...] = (),
     explainer: str = "",
     page: Path | None = None,
@@ -92,10 +93,11 @@ def print_dictionary_comparison(
         raise BadSettings(
             f"features cannot be compared by {other[0]!r}{suggestion(other[0], WAYS)}"
         )
-    chosen: Matcher = build_method("match", {"method": matcher})
+    if matcher:
+        build_method("match", {"method": matcher})
     sides = [Side(name, NamedDictionary.of(name, site), explainer) for name in folders]
     pairs = [
-        compare_pair(one, other, ways, chosen, np.random.default_rng(seed))
+        compare_pair(one, other, ways, matcher, np.random.default_rng(seed))
         for one, other in combinations(sides, 2)
     ]
     sections = (shared_section(pairs), otherwise_section(pairs), distance_section(pairs))
@@ -119,7 +121,7 @@ def print_dictionary_comparison(
 
 
 def compare_pair(
-    left: Side, right: Side, asked: tuple[str, ...], matcher: Matcher, rng: np.random.Generator
+    left: Side, right: Side, asked: tuple[str, ...], matcher: str, rng: np.random.Generator
 ) -> ComparedPair:
     """Partners in every way that is asked for, or in all that there are."""
     runs = left.dictionary.run is not None and right.dictionary.run is not None
@@ -159,14 +161,17 @@ def shared_section(pairs: Sequence[ComparedPair]) -> Section:
     for pair in pairs:
         name = pair.name
         for found in pair.alignments:
-            way = found.way
+            way = found.way + (f", {found.matcher}" if found.matcher != HUNGARIAN else "")
             for least in CLOSENESS:
                 number = f"{int((found.agreed >= least).sum()):,}"
                 chance = f"{found.share_by_chance(least):.3f}"
                 rows.append((name, way, f"≥ {least}", found.share(least), chance, number))
                 name = way = ""
             chance = f"{float(found.by_chance.mean()):.3f}" if len(found.by_chance) else "–"
-            rows.append(("", "", "mean", mean_closeness(found), chance, f"{len(found):,}"))
+            number = f"{len(found):,}"
+            if len(found) < found.features:
+                number += f" of {found.features:,}"
+            rows.append(("", "", "mean", mean_closeness(found), chance, number))
     lead = (
         "Partners are assigned one to one so that their closeness adds up to the most. By weights:"
         " a feature is shared where encoder and decoder give it the same partner and neither cosine"
@@ -174,6 +179,11 @@ def shared_section(pairs: Sequence[ComparedPair]) -> Section:
     )
     columns = ("dictionaries", "by", "closeness", "shared", "by chance", "features")
     note = "mean: closeness of partners; features: how many are shared, and of how many"
+    if any(found.matcher == MUTUAL_NEAREST for pair in pairs for found in pair.alignments):
+        note += (
+            f"; {MUTUAL_NEAREST}, which is usual above {MOST:,} features: partners are each other’s"
+            " nearest, and the others have none"
+        )
     return Section("Features in common", lead, (Grid(columns, tuple(rows), note),), brief=True)
 
 
@@ -255,6 +265,8 @@ def comparison_record(pair: ComparedPair) -> dict[str, Any]:
         "alignments": [
             {
                 "by": found.way,
+                "matcher": found.matcher,
+                "features": found.features,
                 "shared": {str(least): asdict(found.share(least)) for least in CLOSENESS},
                 "by_chance": {str(least): found.share_by_chance(least) for least in CLOSENESS},
                 "partners": [
