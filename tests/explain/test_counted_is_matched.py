@@ -115,11 +115,21 @@ def test_a_set_is_counted_where_it_holds(kind: str) -> None:
 def test_an_affix_is_counted_where_it_matches(kind: str) -> None:
     lexicon = rows_of(KINDS[kind]).train_windows.passage.lexicon
     affixes = find_shared_affixes(lexicon)
+    tokens, found = affixes.of_tokens(np.arange(len(lexicon.strings)))
     for number, (condition, _) in enumerate(affixes.conditions):
-        members = affixes.tokens[affixes.affixes == number]
-        assert np.array_equal(np.flatnonzero(lexicon.truths(condition)), np.sort(members)), (
-            condition
-        )
+        members = tokens[found == number]
+        assert np.array_equal(np.flatnonzero(lexicon.truths(condition)), members), condition
+
+
+def test_affixes_of_some_tokens_are_those_of_all_that_are_theirs() -> None:
+    lexicon = rows_of(KINDS[next(iter(KINDS))]).train_windows.passage.lexicon
+    affixes = find_shared_affixes(lexicon)
+    tokens, found = affixes.of_tokens(np.arange(len(lexicon.strings)))
+    some = np.arange(1, len(lexicon.strings), 3)
+    owners, of_some = affixes.of_tokens(some)
+    kept = np.isin(tokens, some)
+    assert np.array_equal(some[owners], tokens[kept])
+    assert np.array_equal(of_some, found[kept])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -170,10 +180,11 @@ pieces = (
 def test_so_it_is_on_vocabularies_that_nobody_thought_of(strings: list[bytes], seed: int) -> None:
     rows = rows_of(tuple(strings), seed)
     affixes = find_shared_affixes(rows.train_windows.passage.lexicon)
+    ids = rows.train_windows.passage.ids[rows.indices]
+    seen = np.unique(ids).astype(np.int64)
+    tokens, found = affixes.of_tokens(seen)
     for number, (condition, _) in enumerate(affixes.conditions):
-        held = np.isin(
-            rows.train_windows.passage.ids[rows.indices], affixes.tokens[affixes.affixes == number]
-        )
+        held = np.isin(ids, seen[tokens[found == number]])
         assert np.array_equal(held, executed(condition, rows)), condition
     for family in families(rows):
         for item in np.unique(family.items)[:6].tolist():

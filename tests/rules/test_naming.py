@@ -21,7 +21,7 @@ from gloss.rules.string_naming import PieceOfWord, SeenWords, name_strings
         (tuple(f"w{i}" for i in range(6)), "`w0`, `w1`, `w2`, `w3`, `w4` or `w5`"),
         (
             tuple(f"w{i}" for i in range(17)),
-            "`w0`, `w1`, `w2`, `w3`, `w4` and 12 more like these",
+            "one of 17 tokens, such as `w0`, `w1`, `w2`, `w3` or `w4`",
         ),
         ((" or", "and", " but"), "`or`, `and` or `but` (conjunctions)"),
         ((" or", "and", " table"), "`or`, `and` or `table`"),

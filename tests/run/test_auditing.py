@@ -42,6 +42,7 @@ def test_an_audit_tells_every_label_and_goes_on_where_it_was(labelled):
     assert "1 an index beyond the dictionary's width" in err
     assert "1 no text" in err
     assert "cannot be told" in out
+    assert "Labels without a rule that nobody judged: 1." in " ".join(out.split())
     rows = {row["feature"]: row for row in pq.read_table(folder / "au/labels.parquet").to_pylist()}
     assert len(rows) == 6
     assert rows[dead]["verdict"] == "cannot be told"

@@ -162,9 +162,9 @@ def exception_phrase(condition: Condition, own: list[Condition], seen: SeenWords
     """
     units = {each.unit for each in own if isinstance(each, OneOf)}
     if isinstance(condition, OneOf) and units and condition.unit not in units:
-        thing = "token" if condition.unit is PredicateUnit.TOKEN else "word so far"
-        finder = seen if condition.unit is PredicateUnit.TOKEN else NO_WORDS
-        return f"where the {thing} is {name_strings(condition.strings, finder)}"
+        if condition.unit is PredicateUnit.TOKEN:
+            return f"where the token is {name_strings(condition.strings, seen)}"
+        return f"where the word so far is {name_strings(condition.strings, things='words')}"
     return condition_phrase(condition, seen)
 
 
@@ -185,7 +185,7 @@ def own_token_phrase(conditions: list[Condition], seen: SeenWords) -> str:
             case Matches(PredicateUnit.TOKEN, pattern):
                 phrase += f"{' and' * isinstance(before, Matches)} {pattern_note(pattern)}"
             case OneOf(PredicateUnit.WORD, strings):
-                phrase += f" where the word so far is {name_strings(strings)}"
+                phrase += f" where the word so far is {name_strings(strings, things='words')}"
             case _:
                 phrase += f" in {predicate_phrase(condition, seen)}"
     return phrase
@@ -197,7 +197,8 @@ def predicate_phrase(predicate: Condition, seen: SeenWords) -> str:
         case OneOf(unit, strings) if unit is PredicateUnit.WORD and any(
             letter.isalnum() for string in strings for letter in string
         ):
-            return f"the word{'s' * (len(strings) > 1)} {name_strings(strings)}"
+            name = name_strings(strings, things="words")
+            return f"the word{'s' * (len(strings) > 1)} {name}" if name[0] == "`" else name
         case OneOf(unit, strings):
             return name_strings(strings, seen if unit is PredicateUnit.TOKEN else NO_WORDS)
         case Matches(unit, pattern):

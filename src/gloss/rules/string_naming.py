@@ -55,11 +55,14 @@ PROPERTIES: dict[str, Callable[[str], bool]] = {
 }
 
 
-def name_strings(strings: tuple[str, ...], seen: SeenWords = NO_WORDS) -> str:
+def name_strings(
+    strings: tuple[str, ...], seen: SeenWords = NO_WORDS, things: str = "tokens"
+) -> str:
     """The strings between backticks, each word once whatever its blanks and capitals, whole words
     first.
 
-    What they share is said, and of many only the first are listed.
+    What they share is said, and of many only the first are listed; of those that share nothing the
+    number comes first, and that they are `things`.
     """
     named = [name_variants(same, seen) for same in group_variants(strings)]
     entries = list(dict.fromkeys(name for name, _ in sorted(named, key=lambda each: each[1])))
@@ -70,8 +73,10 @@ def name_strings(strings: tuple[str, ...], seen: SeenWords = NO_WORDS) -> str:
     name = shared_property(strings)
     if name is None and (centre := seen.centre(strings)):
         name = f"tokens like {backtick_string(centre)},"
+    if name is None:
+        return f"one of {len(entries)} {things}, such as {join_or(entries[:number])}"
     listed, rest = ", ".join(entries[:number]), f"and {len(entries) - number} more like these"
-    return f"{listed} {rest}" if name is None else f"{name} such as {listed} {rest}"
+    return f"{name} such as {listed} {rest}"
 
 
 def listed_count(entries: list[str]) -> int:

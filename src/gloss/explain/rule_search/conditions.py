@@ -177,7 +177,7 @@ def lexical_candidates(rows: UncoveredRows) -> Iterator[TermCandidate]:
         totals.append(held.astype(np.float64) @ weights)
     both = np.concatenate(totals)
     yield from best_conditions(rows, conditions, both[:, 0], both[:, 1])
-    yield from affix_candidates(rows)
+    yield from affix_candidates(rows, places[0])
     yield from alike_candidates(rows, places)
 
 
@@ -321,26 +321,35 @@ def class_tables(lexicon: Lexicon) -> Float64[ndarray, "class vocabulary"]:
 
 @dataclass(frozen=True)
 class SharedAffixes:
-    """Beginnings and ends that tokens of a vocabulary share: pairs of affix and token."""
+    """Beginnings and ends that tokens of a vocabulary share: pairs of token and affix, sorted by
+    token.
+    """
 
     conditions: list[tuple[Condition, float]]
     affixes: Int64[ndarray, " pair"]
-    tokens: Int64[ndarray, " pair"]
+    begins: Int64[ndarray, " token_and_end"]  # each token's first pair, then the number of pairs
+
+    def of_tokens(
+        self, ids: Int64[ndarray, " id"]
+    ) -> tuple[Int64[ndarray, " pair"], Int64[ndarray, " pair"]]:
+        """The pairs of these tokens: which of them it is, and the affix."""
+        numbers = self.begins[ids + 1] - self.begins[ids]
+        owners = np.repeat(np.arange(len(ids)), numbers)
+        places = np.arange(len(owners)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+        return owners, self.affixes[self.begins[ids[owners]] + places]
 
 
-def affix_candidates(rows: UncoveredRows) -> Iterator[TermCandidate]:
-    """The best beginning or end of the token."""
-    passage = rows.train_windows.passage
-    known = find_shared_affixes(passage.lexicon)
-    if not known.conditions:
-        return
-    ids, size = passage.ids[rows.indices], len(passage.strings)
-    firing, inactive = (
-        np.bincount(ids, weights, size)[known.tokens] for weights in (rows.firing, rows.inactive)
-    )
-    hits = np.bincount(known.affixes, firing, len(known.conditions)).astype(np.float64)
-    false_positives = np.bincount(known.affixes, inactive, len(known.conditions)).astype(np.float64)
-    yield from best_conditions(rows, known.conditions, hits, false_positives)
+def affix_candidates(rows: UncoveredRows, tokens: TokensAtPlace) -> Iterator[TermCandidate]:
+    """The best beginning or end of the token, of those that the rows show."""
+    known = find_shared_affixes(rows.train_windows.passage.lexicon)
+    owners, affixes = known.of_tokens(tokens.ids)
+    seen, inverse = np.unique(affixes, return_inverse=True)
+    if len(seen):
+        hits, false_positives = (
+            np.bincount(inverse, weights[owners], len(seen)) for weights in tokens.weights.T
+        )
+        conditions = [known.conditions[i] for i in seen.tolist()]
+        yield from best_conditions(rows, conditions, hits, false_positives)
 
 
 @lru_cache(maxsize=2)
@@ -368,11 +377,11 @@ def find_shared_affixes(lexicon: Lexicon) -> SharedAffixes:
     costs = [
         KIND_BITS + CHARACTER_BITS * (len(pattern.replace(r"\s*", "")) - 2) for pattern in shared
     ]
-    return SharedAffixes(
-        [
-            (Matches(PredicateUnit.TOKEN, pattern), cost)
-            for pattern, cost in zip(shared, costs, strict=True)
-        ],
-        np.repeat(np.arange(len(shared)), [len(tokens) for tokens in shared.values()]),
-        np.array([token for tokens in shared.values() for token in tokens], np.int64),
-    )
+    conditions: list[tuple[Condition, float]] = [
+        (Matches(PredicateUnit.TOKEN, pattern), cost)
+        for pattern, cost in zip(shared, costs, strict=True)
+    ]
+    affixes = np.repeat(np.arange(len(shared)), [len(tokens) for tokens in shared.values()])
+    tokens = np.array([token for tokens in shared.values() for token in tokens], np.int64)
+    begins = np.append(0, np.cumsum(np.bincount(tokens, minlength=len(lexicon.strings))))
+    return SharedAffixes(conditions, affixes[np.argsort(tokens, kind="stable")], begins)

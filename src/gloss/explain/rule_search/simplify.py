@@ -34,8 +34,8 @@ from gloss.rules.string_naming import LISTED
 ALTERNATIVE = 0.05  # another alternative, beside its terms
 TERM = 0.015
 EXCEPTION = 0.08  # a term that says where the feature does not fire
-STRING = 0.0035  # a string of a set, whatever its blanks and capitals
-UNSEEN = 0.06  # strings of a set that are only counted, all together
+STRING = 0.002  # a string of a set, whatever its blanks and capitals
+UNSEEN = 0.12  # strings of a set that are only counted, all together
 FIELD = 0.012  # a set of tokens that the subject takes for alike, whatever its strings
 
 NAMED_FROM = 3  # strings of a set, in whose place a class is tried

@@ -19,7 +19,7 @@ from gloss.pages.audit_page import AuditPage, LabelCard, write_audit_page
 from gloss.pages.heatmap import Palette, paint_context
 from gloss.pages.report_sections import Grid, Section
 from gloss.records import Estimate, Reason
-from gloss.run.experiment import NEURONS, Experiment, SubjectSettings
+from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings
 from gloss.run.judge_doubts import judge_doubts
 from gloss.run.opened_run import OpenedRun
 from gloss.run.pipeline import run_all
@@ -30,7 +30,7 @@ from gloss.run.reporting.report import print_section
 from gloss.run.reporting.run_data import RunData
 from gloss.run.sources import NamedDictionary, dictionary_folder, run_in
 from gloss.run.stages.audit import WIDTH
-from gloss.score.label_audit import Trust
+from gloss.score.label_audit import NOBODY_SAYS, Trust
 from gloss.store.contexts import cut_contexts
 from gloss.store.labels import Label, SkippedRow, labels_by_feature, read_published
 from gloss.store.labels.published_files import skipped_words
@@ -130,8 +130,9 @@ def source_tables(asked: AuditRequest) -> dict[str, dict[str, Any]]:
         decompose = {"dictionary": str(named.folder) if named.run else asked.dictionary}
         decompose |= {"site": named.site} if named.site else {}
     elif run is not None:
-        given = run.experiment.decompose.get("dictionary", str(dictionary_folder(run)))
-        decompose = {"dictionary": given}
+        given = run.experiment.decompose.get("dictionary")
+        by_name = given in (EMBEDDED, NEURONS)
+        decompose = {"dictionary": given if by_name else str(dictionary_folder(run))}
         site = asked.site or run.experiment.decompose.get("site", "")
         decompose |= {"site": site} if site else {}
     return {"subject": subject, "collect": collect, "decompose": decompose}
@@ -263,7 +264,13 @@ def untold_row(run: OpenedRun, index: int, label: Label, failure: Row | None) ->
 def counts_section(rows: Sequence[Row]) -> Section:
     """How many labels got which verdict."""
     counts = tuple(cells[1:] for cells in verdict_counts("", rows))
-    return Section("Which labels to believe", "", (Grid(("verdict", "labels", "share"), counts),))
+    unjudged = sum(row["reason"] == NOBODY_SAYS for row in rows)
+    note = (
+        f"Labels without a rule that nobody judged: {unjudged:,}. Give --chat-url and --chat-model,"
+        " or --local."
+    )
+    grid = Grid(("verdict", "labels", "share"), counts, note=note * bool(unjudged))
+    return Section("Which labels to believe", "", (grid,))
 
 
 def audit_page(run: OpenedRun, rows: Sequence[Row]) -> AuditPage:
