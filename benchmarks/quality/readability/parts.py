@@ -122,9 +122,7 @@ def row(name: str, found: list[Found], whole: list[Found]) -> str:
     """A line of the table."""
     rng, ruled = np.random.default_rng(0), [each for each in found if each.rule is not None]
     f1 = np.array([each.f1 for each in found])
-    change = bootstrap(
-        lambda drawn: drawn.mean(axis=-1), f1 - [each.f1 for each in whole], rng=rng
-    )
+    change = bootstrap(lambda drawn: drawn.mean(axis=-1), f1 - [each.f1 for each in whole], rng=rng)
     strings = [each.strings for each in ruled]
     return " | ".join(
         [
