@@ -6,7 +6,7 @@ from pathlib import Path
 import gloss
 
 THEIRS = (
-    *("duckdb", "openai", "pyarrow.dataset", "transformers.models.llama.modeling_llama"),
+    *("duckdb", "httpx", "pyarrow.dataset", "transformers.models.llama.modeling_llama"),
     *("starlette.applications", "uvicorn"),
 )
 SOURCE = Path(gloss.__file__).parents[1]

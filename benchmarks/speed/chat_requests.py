@@ -1,0 +1,152 @@
+"""Processor time of a request to a language model that answers at once: through `Chat`, ledger and
+all, beside a bare loop of httpx that sends the same bodies.
+
+    python benchmarks/speed/chat_requests.py [--requests 1000] [--rounds 5] [--in-flight 32]
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.connection import address_below
+from gloss.models.chat_models.prompts import Answer, Conversation, Message, Prompt
+
+ANSWER = json.dumps({"answers": [1, 0, 1, 0, 1]})
+GENERATED = 17  # tokens, each with five alternatives
+
+
+def main() -> None:
+    """Print one line for each way of asking."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--in-flight", type=int, default=32)
+    parser.add_argument("--logprobs", action="store_true", help="of the answer, five a token")
+    chosen = parser.parse_args()
+    with instant_server(logprobs=chosen.logprobs) as url:
+        chat = Chat("m", url, max_concurrent_requests=chosen.in_flight)
+        prompts = [
+            Prompt(
+                (Message("system", "Answer."), Message("user", f"{number} " + "word " * 1200)),
+                top_logprobs=5 * chosen.logprobs,
+            )
+            for number in range(chosen.requests)
+        ]
+        ways: dict[str, Callable[[], object]] = {
+            "bare httpx": lambda: asyncio.run(ask_bare(chat, prompts)),
+            "Chat.run": lambda: ask_chat(chat, prompts),
+        }
+        taken: dict[str, list[float]] = {name: [] for name in ways}
+        for round_number in range(chosen.rounds + 1):
+            for name, way in ways.items():
+                begun = time.process_time()
+                way()
+                if round_number:  # the first warms up
+                    taken[name].append((time.process_time() - begun) / chosen.requests)
+    bare = statistics.median(taken["bare httpx"])
+    for name, seconds in taken.items():
+        middle = statistics.median(seconds)
+        print(
+            f"{name:12} {1000 * middle:6.2f} ms of processor time a request"
+            f" ({1000 * min(seconds):.2f} to {1000 * max(seconds):.2f});"
+            f" {middle / bare:.2f} of the bare loop"
+        )
+
+
+def ask_chat(chat: Chat, prompts: Sequence[Prompt]) -> None:
+    """As a stage of a run asks, into a ledger on disk."""
+
+    def talk(prompt: Prompt) -> Conversation[Answer]:
+        [answer] = yield [prompt]
+        return answer
+
+    with tempfile.TemporaryDirectory() as folder:
+        answers = chat.run(
+            map(talk, prompts), np.random.default_rng(0), ledger=Path(folder) / "answers.sqlite"
+        )
+    assert all(answer.text == ANSWER for answer in answers)
+
+
+async def ask_bare(chat: Chat, prompts: Sequence[Prompt]) -> None:
+    """The same requests, and nothing but them."""
+    slots = asyncio.Semaphore(chat.max_concurrent_requests)
+    address = address_below(chat.base_url, "chat/completions")
+
+    async with httpx.AsyncClient() as client:
+
+        async def ask(prompt: Prompt) -> str:
+            async with slots:
+                reply = await client.post(address, json=chat.body(prompt))
+                return reply.json()["choices"][0]["message"]["content"]
+
+        assert set(await asyncio.gather(*map(ask, prompts))) == {ANSWER}
+
+
+@contextmanager
+def instant_server(*, logprobs: bool) -> Generator[str]:
+    """The address of a process that says the same to everybody, at once."""
+    with subprocess.Popen(
+        [sys.executable, __file__, "--serve", str(int(logprobs))], stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def serve(logprobs: bool) -> None:
+    """Answer every request with the same bytes, until killed."""
+    alternatives = [{"token": f" t{n}", "logprob": -float(n)} for n in range(5)]
+    token = {"token": " t0", "logprob": -0.1, "top_logprobs": alternatives}
+    choice = {
+        "index": 0,
+        "finish_reason": "stop",
+        "message": {"role": "assistant", "content": ANSWER},
+        "logprobs": {"content": [token] * GENERATED} if logprobs else None,
+    }
+    usage = {"prompt_tokens": 1500, "completion_tokens": GENERATED}
+    body = json.dumps({"id": "x", "model": "m", "choices": [choice], "usage": usage}).encode()
+    head = (
+        f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    reply = head.encode() + body
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                asked = await reader.readuntil(b"\r\n\r\n")
+                lines = asked.decode("latin-1").lower().split("\r\n")
+                [length] = [line[15:] for line in lines if line.startswith("content-length:")]
+                await reader.readexactly(int(length))
+                writer.write(reply)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        print(f"http://{host}:{port}/v1", flush=True)
+        await server.serve_forever()
+
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        serve(logprobs=sys.argv[2] == "1")
+    else:
+        main()
