@@ -86,6 +86,25 @@ def test_the_order_is_the_generators(subject: Subject, corpus: Corpus) -> None:
     assert not torch.equal(drawn(0), drawn(1))
 
 
+def test_it_is_told_how_many_tokens_were_read_before_the_first_batch(
+    subject: Subject, corpus: Corpus, rng: np.random.Generator
+) -> None:
+    told: list[tuple[int, int | None]] = []
+    shuffle = ShuffleSettings(batch_size=20, buffer_tokens=150, epochs=3, batch_tokens=64)
+    batches = activation_batches(
+        subject, SITE, corpus, rng, shuffle, filling=lambda *one: told.append(one)
+    )
+    next(batches)
+    read = [done for done, _ in told]
+    assert len(read) > 1
+    assert read == sorted({*read})
+    assert read[-1] >= 150 > read[-2]
+    assert {total for _, total in told} == {None}
+    for _ in batches:
+        pass
+    assert len(told) == len(read)  # later fillings are part of the training
+
+
 def test_sizes_below_one_are_refused() -> None:
     with pytest.raises(BadSettings, match="epochs is 0"):
         ShuffleSettings(epochs=0)

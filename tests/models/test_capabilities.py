@@ -102,6 +102,17 @@ def test_a_model_in_this_process_says_the_same(address, subject):
         assert [value for _, value in mine.alternatives] == pytest.approx(others[:3], abs=1e-4)
 
 
+def test_characters_that_a_tokenizer_does_not_know_are_read_where_they_stand(data_folder):
+    """Its vocabulary is of stories: it has no parenthesis, and so no prompt that holds one."""
+    model = Subject.load(data_folder / "tinystories-656k")
+    text = "she said (no, no) and (ran"
+    [answer] = InProcess(model).run([told(own(text))], np.random.default_rng(0))
+    found = answer.prompt_logprobs
+    assert [text[one.start : one.end] for one in found if one.token == "("] == ["(", "("]
+    assert found[-1].end == len(text)
+    assert [one.logprob for one in found] == pytest.approx(forward(model, text), abs=1e-4)
+
+
 def test_batches_change_nothing(subject):
     texts = [TEXT, TEXT[:30], "x = 1\n", TEXT * 2, TEXT]
     answers = InProcess(subject, tokens_at_once=64).run(

@@ -101,3 +101,17 @@ def test_what_an_audit_lacks_is_said_in_one_sentence(labelled, flags, said):
     status, _, err = ran(folder, "audit", "batch-0.jsonl", *flags)
     assert (status, err.count("\n")) == (2, 1)
     assert said in err
+
+
+def test_a_model_that_answers_no_chats_says_how_surprising_text_is_and_judges_nothing(folder):
+    run = read_run(folder / "out")
+    [row] = read_rows(run.places("explain"), "explanations")[:1]
+    (folder / "labels.csv").write_text(f"feature,label\n{row['feature']},the word `self`\n")
+    command = ("audit", "labels.csv", "--model", "out", "--local", "embedded", "--out", "base")
+    status, _, err = ran(folder, *command, *TOKENS)
+    assert status == 0, err
+    assert "embedded has no chat template: surprisal and simulation" in err
+    [found] = pq.read_table(folder / "base/labels.parquet").to_pylist()
+    assert found["verdict"] == "cannot be told"
+    assert {words.split()[0].strip(":") for words in found["beside"]} >= {"surprisal", "simulation"}
+    assert "questions had an answer" in " ".join(found["beside"])  # the model takes 256 tokens

@@ -35,11 +35,23 @@ def test_a_log_hears_of_a_step_that_takes_long(monkeypatch):
 
 def test_what_was_done_before_is_no_part_of_the_rate(monkeypatch):
     state = progress.ProgressState("explain", "features")
-    state.begun = time.monotonic() - 10
     state.report(300, 400)
+    state.begun = state.counting = time.monotonic() - 10
     state.report(310, 400)
     assert 0.9 < state.rate < 1.1
     assert "left 1:30" in state.pace or "left 1:29" in state.pace
+
+
+def test_what_prepares_a_training_is_counted_and_is_no_part_of_its_rate():
+    state = progress.ProgressState("decompose", "tokens")
+    state.begun = time.monotonic() - 600
+    state.report(60_000, None)  # read, before anything is learnt
+    assert state.line.startswith("decompose: 60,000 tokens · 100/s · elapsed 10:00")
+    state.report(2_000, 250_000)
+    state.counting = time.monotonic() - 10
+    state.report(22_000, 250_000)
+    assert 1_900 < state.rate < 2_010
+    assert "left 1:54" in state.pace or "left 1:55" in state.pace
 
 
 def test_times_are_read_as_times():

@@ -17,6 +17,7 @@ from gloss.models.massive_tokens import NONE_MASSIVE, VectorLengths
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
 from gloss.store.corpus import Corpus
+from gloss.store.progress import Progress, ignore_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +47,18 @@ def activation_batches(
     *,
     left_out: frozenset[int] = frozenset(),
     lengths: VectorLengths = NONE_MASSIVE,
+    filling: Progress = ignore_progress,
 ) -> "ActivationBatches":
     """Yield the site's vectors at every token of the corpus, once an epoch, in mixed order.
 
     Start tokens are left out, as are the tokens in `left_out` and those that are massive by
     `lengths`. Batches have `batch_size` tokens, the last one what is left. Sequences come in an
-    order drawn anew for each epoch.
+    order drawn anew for each epoch. `filling` hears how many tokens have been read, of no known
+    total, while the buffer is filled for the first batch.
     """
     shuffle = shuffle or ShuffleSettings()
-    return ActivationBatches(
-        SiteReader(subject, site, shuffle.batch_tokens, left_out, lengths), corpus, rng, shuffle
-    )
+    forward = SiteReader(subject, site, shuffle.batch_tokens, left_out, lengths)
+    return ActivationBatches(forward, corpus, rng, shuffle, filling)
 
 
 class ActivationBatches:
@@ -70,8 +72,10 @@ class ActivationBatches:
         corpus: Corpus,
         rng: np.random.Generator,
         shuffle: ShuffleSettings,
+        filling: Progress = ignore_progress,
     ) -> None:
         self.forward, self.corpus, self.rng, self.shuffle = forward, corpus, rng, shuffle
+        self.filling = filling
         # what is read next: groups of sequences, each in several batches
         self.epoch = self.group = self.batch = 0
         # of the sequences in this epoch
@@ -99,10 +103,13 @@ class ActivationBatches:
         Half of them leave, at the end of the last epoch all.
         """
         buffer = [self.mixed.clone()] if len(self.mixed) else []  # which lets go of what has left
-        full = False
+        first, full = not buffer, False
         while not full and (vectors := next(self.incoming, None)) is not None:
             buffer.append(vectors)
-            full = sum(map(len, buffer)) >= self.shuffle.buffer_tokens
+            held = sum(map(len, buffer))
+            if first:
+                self.filling(held, None)
+            full = held >= self.shuffle.buffer_tokens
         self.mixed = shuffle_vectors(buffer, self.rng) if buffer else torch.empty(0)
         size = self.shuffle.batch_size
         self.leaving = (

@@ -259,7 +259,7 @@ class InProcess:
             torch.tensor(tokens[1:]), logits[:-1], prompt.prompt_logprobs or 0
         )
         front = 0 if self.subject.start_token is None else 1
-        pieces = self.vocabulary.texts(tokens[front:])
+        pieces = self.spelled_pieces(prompt.plain, tokens[front:])
         values: list[tuple[float | None, tuple[tuple[str, float], ...]]] = [
             *([] if front else [(None, ())]),
             *scored,
@@ -268,6 +268,19 @@ class InProcess:
             prompt.plain,
             [(piece, value, others) for piece, (value, others) in zip(pieces, values, strict=True)],
         )
+
+    def spelled_pieces(self, text: str, tokens: list[int]) -> list[str]:
+        """What each token says in this text: of an unknown token, which its name does not tell,
+        the characters that it stands for.
+        """
+        pieces, unknown = self.vocabulary.texts(tokens), self.subject.tokens.unknown_token
+        if unknown not in tokens:
+            return pieces
+        spans = [span for _, span in self.subject.tokens.encode_with_spans(text)]
+        return [
+            text[slice(*span)] if token == unknown else piece
+            for token, piece, span in zip(tokens, pieces, spans, strict=True)
+        ]
 
     def score_tokens(
         self,

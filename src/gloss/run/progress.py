@@ -63,11 +63,12 @@ class ProgressState:
     total: int | None = None
     before: int = 0  # done already when it began: no part of the rate
     begun: float = field(default_factory=time.monotonic)
+    counting: float | None = None  # since when it is known how much there is to do
 
     def report(self, done: int, total: int | None) -> None:
         """What is done now, out of how much."""
-        if self.total is None and self.done == 0:
-            self.before = done if total is not None and done < total else 0
+        if self.total is None and total is not None and done < total:
+            self.before, self.counting = done, time.monotonic()
         self.done, self.total = done, total
 
     @property
@@ -77,7 +78,8 @@ class ProgressState:
     @property
     def rate(self) -> float:
         """Units a second."""
-        return (self.done - self.before) / self.elapsed if self.elapsed > 0 else 0.0
+        passed = time.monotonic() - (self.counting or self.begun)
+        return (self.done - self.before) / passed if passed > 0 else 0.0
 
     @property
     def counted(self) -> str:

@@ -222,13 +222,18 @@ def estimate_words(name: str, estimate: Estimate) -> str:
 
 
 def score_words(name: str, own: Score, every: Sequence[Score]) -> str:
-    """A score beside the one that decides: its headline, and what controls reached."""
+    """A score beside the one that decides: its headline, what controls reached, and how much of it
+    was never answered.
+    """
+    if 0 < own.n == own.failed:
+        return f"{name}: not one of {own.n:,} questions had an answer"
     controls = [
         each.estimates[each.headline].value for each in every if each.control is not Control.NONE
     ]
     told = estimate_words(f"{name} {own.headline}", own.estimates[own.headline])
     against = f", under controls {np.mean(controls):.2f}" if controls else ""
-    return told + against
+    lost = f", {own.failed:,} of {own.n:,} questions without an answer" if own.failed else ""
+    return told + against + lost
 
 
 def missing_text_flags(explanation: Explanation, corpus: Corpus) -> list[str]:

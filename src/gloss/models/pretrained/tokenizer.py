@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,13 @@ class PlainTokenizer:
         self.tokenizer.no_padding()
         self.start_token = start_token
         self.special = special or SpecialTokens.of(tokenizer, {})
+
+    @cached_property
+    def unknown_token(self) -> int | None:
+        """The token for characters that the tokenizer does not know, where it has one."""
+        model: dict[str, Any] = json.loads(self.tokenizer.to_str())["model"]
+        name = model.get("unk_token")
+        return model.get("unk_id") if name is None else self.tokenizer.token_to_id(name)
 
     def encode(self, text: str) -> list[int]:
         """The text's tokens, without a start token."""

@@ -19,6 +19,7 @@ from gloss.pages.audit_page import AuditPage, LabelCard, write_audit_page
 from gloss.pages.heatmap import Palette, paint_context
 from gloss.pages.report_sections import Grid, Section
 from gloss.records import Estimate, Reason
+from gloss.run.dependencies import embedded_folder
 from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings
 from gloss.run.judge_doubts import judge_doubts
 from gloss.run.opened_run import OpenedRun
@@ -199,11 +200,25 @@ def audit_scores(asked: AuditRequest, labels: Mapping[int, Label]) -> list[dict[
         scores.append({"method": "execution"})
     if find_spec(PACKAGE) is not None:
         scores += [{"method": "embedding"}, {"method": "example_embedding"}]
-    if asked.chat.get("backend") == "transformers":
+    local = asked.chat.get("model") if asked.chat.get("backend") == "transformers" else ""
+    if local:
         scores += [{"method": "surprisal"}, {"method": "simulation"}]
-    if asked.chat:
+    if asked.chat and (not local or answers_chats(local)):
         scores += [{"method": "detection"}, {"method": "fuzzing"}]
     return scores or [{"method": "execution"}]
+
+
+def answers_chats(local: str) -> bool:
+    """Whether a model in this process can be asked anything, by its tokenizer's chat template."""
+    from gloss.models.pretrained.loading import load_chat_template
+
+    if load_chat_template(embedded_folder("subject") if local == EMBEDDED else local, None):
+        return True
+    print_notes(
+        f"{local} has no chat template: surprisal and simulation are had of it, and no verdict of a"
+        " judge"
+    )
+    return False
 
 
 def has_rule(label: Label) -> bool:
