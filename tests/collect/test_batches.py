@@ -91,9 +91,8 @@ def test_it_is_told_how_many_tokens_were_read_before_the_first_batch(
 ) -> None:
     told: list[tuple[int, int | None]] = []
     shuffle = ShuffleSettings(batch_size=20, buffer_tokens=150, epochs=3, batch_tokens=64)
-    batches = activation_batches(
-        subject, SITE, corpus, rng, shuffle, filling=lambda *one: told.append(one)
-    )
+    batches = activation_batches(subject, SITE, corpus, rng, shuffle)
+    batches.filling = lambda *one: told.append(one)
     next(batches)
     read = [done for done, _ in told]
     assert len(read) > 1

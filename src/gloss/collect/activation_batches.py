@@ -47,18 +47,17 @@ def activation_batches(
     *,
     left_out: frozenset[int] = frozenset(),
     lengths: VectorLengths = NONE_MASSIVE,
-    filling: Progress = ignore_progress,
 ) -> "ActivationBatches":
     """Yield the site's vectors at every token of the corpus, once an epoch, in mixed order.
 
     Start tokens are left out, as are the tokens in `left_out` and those that are massive by
     `lengths`. Batches have `batch_size` tokens, the last one what is left. Sequences come in an
-    order drawn anew for each epoch. `filling` hears how many tokens have been read, of no known
-    total, while the buffer is filled for the first batch.
+    order drawn anew for each epoch.
     """
     shuffle = shuffle or ShuffleSettings()
-    forward = SiteReader(subject, site, shuffle.batch_tokens, left_out, lengths)
-    return ActivationBatches(forward, corpus, rng, shuffle, filling)
+    return ActivationBatches(
+        SiteReader(subject, site, shuffle.batch_tokens, left_out, lengths), corpus, rng, shuffle
+    )
 
 
 class ActivationBatches:
@@ -72,10 +71,10 @@ class ActivationBatches:
         corpus: Corpus,
         rng: np.random.Generator,
         shuffle: ShuffleSettings,
-        filling: Progress = ignore_progress,
     ) -> None:
         self.forward, self.corpus, self.rng, self.shuffle = forward, corpus, rng, shuffle
-        self.filling = filling
+        # hears how many tokens have been read, of no known total, before the first batch
+        self.filling: Progress = ignore_progress
         # what is read next: groups of sequences, each in several batches
         self.epoch = self.group = self.batch = 0
         # of the sequences in this epoch

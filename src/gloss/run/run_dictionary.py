@@ -143,9 +143,8 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress) -> No
         ShuffleSettings(epochs=ENDLESS, buffer_tokens=enough),
         find_left_out_tokens(subject, asked.leave_out),
     )
-    batches = activation_batches(
-        subject, site, corpus, rng, shuffle, left_out=special, filling=progress
-    )
+    batches = activation_batches(subject, site, corpus, rng, shuffle, left_out=special)
+    batches.filling = progress
     kept = Checkpoints(run.place("decompose") / "checkpoint.safetensors")
     more = {"checkpoints": kept} if getattr(trainer, "resumes", False) else {}
     dictionary = trainer.fit(

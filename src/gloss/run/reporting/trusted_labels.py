@@ -3,12 +3,16 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from gloss.models.chat_models.prices import Prices
 from gloss.pages.report_sections import Cell, Grid, Section
 from gloss.records import NOBODY, Control, Reason
+from gloss.run.experiment import method_label
 from gloss.run.reporting.run_data import RunData, Scored
 from gloss.statistics.intervals import wilson_interval
 from gloss.store.results import Row, read_rows
 
+SPENT = ("requests", "tokens", "money")
+UNPRICED = Prices()
 COUNTED = ("requests", "prompt_tokens", "answer_tokens")  # in the markers of explainers that ask
 
 
@@ -19,7 +23,7 @@ def trusted_section(found: RunData) -> Section | None:
     )
     if not rows:
         return None
-    columns = ("labels", "by", "labels scored", "trusted", "requests for one", "tokens for one")
+    columns = ("labels", "by", "labels scored", "trusted", *(f"{each} for one" for each in SPENT))
     lead = (
         "A label is trusted where the lower end of its score’s interval lies above the upper ends"
         " of all of its controls: no other feature’s label would have earned as much. Its cost is"
@@ -42,24 +46,43 @@ def trusted_rows(found: RunData, scored: Scored) -> Iterator[tuple[Cell, ...]]:
     method, explained_by = scored
     trusted = sum(verdicts.values())
     labels = sum(row["control"] == Control.NONE for row in found.scores[scored])
+    spent = explaining_cost(found, explained_by)
+    prices = explaining_prices(found, explained_by) if spent["requests"] else UNPRICED
     yield (
         explained_by,
         method,
         f"{len(verdicts):,}",
         wilson_interval(trusted, len(verdicts)),
-        *costs_of_one(explaining_cost(found, explained_by), trusted, len(verdicts) / labels),
+        *costs_of_one(spent, trusted, len(verdicts) / labels, prices),
     )
 
 
-def costs_of_one(spent: Mapping[str, int], trusted: int, share: float) -> tuple[str, str]:
-    """Requests and tokens for each trusted label, where a share of the labels has controls and
-    can be found to be trusted.
+def costs_of_one(
+    spent: Mapping[str, int], trusted: int, share: float, prices: Prices = UNPRICED
+) -> tuple[str, ...]:
+    """Requests, tokens and money for each trusted label, where a share of the labels has controls
+    and can be found to be trusted.
     """
     if not trusted:
-        return "none is", "none is"
-    totals = spent["requests"], spent["prompt_tokens"] + spent["answer_tokens"]
-    requests, tokens = (f"{share * total / trusted:,.1f}" if total else "0" for total in totals)
-    return requests, tokens
+        return ("none is",) * len(SPENT)
+    if not spent["requests"]:
+        return ("0",) * len(SPENT)
+    each = share / trusted
+    prompts, answers = spent["prompt_tokens"], spent["answer_tokens"]
+    money = prices.money(prompts, answers)
+    return (
+        f"{each * spent['requests']:,.1f}",
+        f"{each * (prompts + answers):,.1f}",
+        "unknown" if money is None else f"{each * money:,.4f}",
+    )
+
+
+def explaining_prices(found: RunData, explained_by: str) -> Prices:
+    """What the language model of an explainer costs, as far as that is known."""
+    asked = found.run.experiment
+    settings = next(each for each in asked.explain if method_label(each) == explained_by)
+    chat = asked.chat_of(settings)
+    return chat.build().prices if chat else UNPRICED
 
 
 def trusted_features(rows: Iterable[Row]) -> Mapping[int, bool]:
