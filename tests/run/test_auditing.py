@@ -115,3 +115,9 @@ def test_a_model_that_answers_no_chats_says_how_surprising_text_is_and_judges_no
     assert found["verdict"] == "cannot be told"
     assert {words.split()[0].strip(":") for words in found["beside"]} >= {"surprisal", "simulation"}
     assert "questions had an answer" in " ".join(found["beside"])  # the model takes 256 tokens
+    [simulation] = (
+        each
+        for each in read_run(folder / "base").experiment.score
+        if each["method"] == "simulation"
+    )
+    assert simulation["highest"] == 9  # which every tokenizer can write

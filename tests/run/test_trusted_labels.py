@@ -6,7 +6,7 @@ import pytest
 
 from gloss.models.chat_models.prices import Prices
 from gloss.records import Control
-from gloss.run.reporting.trusted_labels import costs_of_one, trusted_features
+from gloss.run.reporting.trusted_labels import cost_of_one, trusted_features
 
 
 def row(feature: int, control: Control, value: float, width: float = 0.1) -> dict:
@@ -36,19 +36,19 @@ def test_a_label_is_trusted_where_it_clears_every_control(own, random, shuffled,
 @pytest.mark.parametrize(
     ("spent", "trusted", "share", "told"),
     [
-        ((400, 8000, 2000), 100, 1.0, ("4.0", "100.0", "0.0018")),
-        ((400, 8000, 2000), 10, 0.1, ("4.0", "100.0", "0.0018")),  # controls of a tenth alone
-        ((0, 0, 0), 5, 1.0, ("0", "0", "0")),
-        ((400, 8000, 2000), 0, 1.0, ("none is", "none is", "none is")),
-        ((0, 0, 0), 0, 1.0, ("none is", "none is", "none is")),
+        ((400, 8000, 2000), 100, 1.0, "4.0 requests, 100 tokens, 0.0018 money"),
+        ((400, 8000, 2000), 10, 0.1, "4.0 requests, 100 tokens, 0.0018 money"),  # of a tenth
+        ((0, 0, 0), 5, 1.0, "nothing asked"),
+        ((400, 8000, 2000), 0, 1.0, "none is"),
+        ((0, 0, 0), 0, 1.0, "none is"),
     ],
 )
 def test_one_costs_the_same_however_many_have_controls(spent, trusted, share, told):
     names = ("requests", "prompt_tokens", "answer_tokens")
     counted, prices = dict(zip(names, spent, strict=True)), Prices(10.0, 50.0)
-    assert costs_of_one(counted, trusted, share, prices) == told
+    assert cost_of_one(counted, trusted, share, prices) == told
     if trusted and spent[0]:
-        assert costs_of_one(counted, trusted, share) == (*told[:2], "unknown")
+        assert cost_of_one(counted, trusted, share) == told.replace("0.0018", "unknown")
 
 
 def test_a_feature_without_a_control_is_left_out():

@@ -202,7 +202,8 @@ def audit_scores(asked: AuditRequest, labels: Mapping[int, Label]) -> list[dict[
         scores += [{"method": "embedding"}, {"method": "example_embedding"}]
     local = asked.chat.get("model") if asked.chat.get("backend") == "transformers" else ""
     if local:
-        scores += [{"method": "surprisal"}, {"method": "simulation"}]
+        # many tokenizers write 10 as two tokens
+        scores += [{"method": "surprisal"}, {"method": "simulation", "highest": 9, "contexts": 40}]
     if asked.chat and (not local or answers_chats(local)):
         scores += [{"method": "detection"}, {"method": "fuzzing"}]
     return scores or [{"method": "execution"}]

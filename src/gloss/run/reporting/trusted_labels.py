@@ -3,6 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
+
 from gloss.models.chat_models.prices import Prices
 from gloss.pages.report_sections import Cell, Grid, Section
 from gloss.records import NOBODY, Control, Reason
@@ -11,7 +13,6 @@ from gloss.run.reporting.run_data import RunData, Scored
 from gloss.statistics.intervals import wilson_interval
 from gloss.store.results import Row, read_rows
 
-SPENT = ("requests", "tokens", "money")
 UNPRICED = Prices()
 COUNTED = ("requests", "prompt_tokens", "answer_tokens")  # in the markers of explainers that ask
 
@@ -23,12 +24,13 @@ def trusted_section(found: RunData) -> Section | None:
     )
     if not rows:
         return None
-    columns = ("labels", "by", "labels scored", "trusted", *(f"{each} for one" for each in SPENT))
+    columns = ("labels", "by", "scored", "trusted", "median of these", "what one cost")
     lead = (
         "A label is trusted where the lower end of its score’s interval lies above the upper ends"
-        " of all of its controls: no other feature’s label would have earned as much. Its cost is"
-        " what its explainer asked for each label, divided by the share that is trusted; scores are"
-        " not counted."
+        " of all of its controls: no other feature’s label would have earned as much. That"
+        " does not make it a good one: the median score of these stands beside. Its cost is what"
+        " its explainer asked for each label, divided by the share that is trusted; scores are not"
+        " counted."
     )
     routes = tuple(route_rows(found))
     blocks = [Grid(columns, rows)]
@@ -45,7 +47,8 @@ def trusted_rows(found: RunData, scored: Scored) -> Iterator[tuple[Cell, ...]]:
         return
     method, explained_by = scored
     trusted = sum(verdicts.values())
-    labels = sum(row["control"] == Control.NONE for row in found.scores[scored])
+    own = [row for row in found.scores[scored] if row["control"] == Control.NONE]
+    values = [row["value"] for row in own if verdicts.get(row["feature"])]
     spent = explaining_cost(found, explained_by)
     prices = explaining_prices(found, explained_by) if spent["requests"] else UNPRICED
     yield (
@@ -53,27 +56,27 @@ def trusted_rows(found: RunData, scored: Scored) -> Iterator[tuple[Cell, ...]]:
         method,
         f"{len(verdicts):,}",
         wilson_interval(trusted, len(verdicts)),
-        *costs_of_one(spent, trusted, len(verdicts) / labels, prices),
+        found.median(np.array(values)) if values else "none is",
+        cost_of_one(spent, trusted, len(verdicts) / len(own), prices),
     )
 
 
-def costs_of_one(
+def cost_of_one(
     spent: Mapping[str, int], trusted: int, share: float, prices: Prices = UNPRICED
-) -> tuple[str, ...]:
+) -> str:
     """Requests, tokens and money for each trusted label, where a share of the labels has controls
     and can be found to be trusted.
     """
     if not trusted:
-        return ("none is",) * len(SPENT)
+        return "none is"
     if not spent["requests"]:
-        return ("0",) * len(SPENT)
+        return "nothing asked"
     each = share / trusted
     prompts, answers = spent["prompt_tokens"], spent["answer_tokens"]
     money = prices.money(prompts, answers)
     return (
-        f"{each * spent['requests']:,.1f}",
-        f"{each * (prompts + answers):,.1f}",
-        "unknown" if money is None else f"{each * money:,.4f}",
+        f"{each * spent['requests']:,.1f} requests, {each * (prompts + answers):,.0f} tokens,"
+        f" {'unknown' if money is None else f'{each * money:,.4f}'} money"
     )
 
 
