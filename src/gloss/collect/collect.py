@@ -205,7 +205,9 @@ class Collect:
         number = 0
         for stretch in corpus_stretches(folder / "corpus", self.shard_tokens):
             if not shards.is_whole(stretch.number):
-                codes = encode_stretch(forward, dictionary, stretch)
+                codes = encode_stretch(
+                    forward, dictionary, stretch, lambda done: progress(done, total)
+                )
                 shards.write(
                     stretch.number, stretch.first, stretch.lengths, dictionary.width, codes
                 )
@@ -214,16 +216,23 @@ class Collect:
         return number
 
 
-def encode_stretch(forward: SiteReader, dictionary: Dictionary, stretch: Stretch) -> CodeTriples:
+def encode_stretch(
+    forward: SiteReader,
+    dictionary: Dictionary,
+    stretch: Stretch,
+    progress: Callable[[int], None] = lambda done: None,
+) -> CodeTriples:
     """The codes of every token of a stretch that is not left out.
 
-    Raises Mismatch where one is not finite.
+    `progress` hears how far in the text the reading is, after each forward pass. Raises Mismatch
+    where one is not finite.
     """
     features: list[np.ndarray] = []
     positions: list[np.ndarray] = []
     values: list[np.ndarray] = []
     special = np.flatnonzero(np.isin(stretch.tokens, list(forward.left_out)))
     massive: list[np.ndarray] = []
+    done = stretch.first
     for batch in forward.read_batches(stretch.tokens, stretch.lengths):
         codes = dictionary.encode(batch.vectors)
         used = codes.values != 0
@@ -239,6 +248,7 @@ def encode_stretch(forward: SiteReader, dictionary: Dictionary, stretch: Stretch
         positions.append(batch.positions[token].astype(np.uint32))
         values.append(active)
         massive.append(batch.massive)
+        progress(done := done + len(batch.positions))
     without = np.sort(np.concatenate([special, *massive]))
     codes = (np.concatenate(features), np.concatenate(positions), np.concatenate(values))
     return CodeTriples(*codes, without, len(without) - len(special))
