@@ -4,7 +4,7 @@ what is held out.
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ from gloss.explain.trials import (
 )
 from gloss.models.chat_models.prompts import Answer
 from gloss.models.planted import RuleReader, plant_apart
-from gloss.records import Failure, Reason
+from gloss.records import Explanation, Failure, Reason
 from gloss.rules import Passage, execute, parse_rule
 from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Quantiles
@@ -133,6 +133,21 @@ def test_a_feature_that_is_silent_without_its_document_keeps_its_first_hypothesi
     choice = investigated(Active(RuleSearch(), Execution(resamples=1)), evidence)
     assert choice.explanation.method == "rule"
     assert choice.candidates == ()
+
+
+@dataclass(frozen=True)
+class Says:
+    """An explanation that asks nobody and is no rule."""
+
+    def explain(self, examples, vocabulary, rng):
+        yield from ()
+        return Explanation(examples.feature, "words about the weather", "says")
+
+
+def test_a_first_explanation_that_is_no_rule_stands_and_is_not_tried(reader, evidence_of):
+    choice = investigated(Active(Says(), Execution(resamples=1)), evidence_of("after both"))
+    assert choice.explanation.text == "words about the weather"
+    assert reader.texts == 0
 
 
 def test_drafts_do_what_they_say(planted, reader, evidence_of):

@@ -84,13 +84,17 @@ class Active:
     def by_rules(
         self, evidence: Evidence, reader: NewTextReader, rng: np.random.Generator
     ) -> Conversation[ExplanationChoice]:
-        """Hypotheses in the rule language, each judged on all of the train text."""
+        """Hypotheses in the rule language, each judged on all of the train text. What is explained
+        otherwise cannot be tried, and stands.
+        """
         assert isinstance(self.explainer, Explainer)
         assert not isinstance(self.scorer, str)
         first = yield from self.explainer.explain(
             evidence.examples, evidence.corpus.vocabulary, rng
         )
-        supposed = [first] if isinstance(first, Explanation) and first.rule else []
+        if isinstance(first, Explanation) and not first.rule:
+            return ExplanationChoice(first)
+        supposed = [first] if isinstance(first, Explanation) else []
         trials = RuleTrials(evidence, reader, rng)
         begun, scanned = self.texts // 8, self.texts // 4
         if not trials.begin(begun):
