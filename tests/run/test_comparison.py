@@ -115,6 +115,20 @@ def test_features_of_other_dictionaries_are_not_paired_and_it_is_said_what_the_i
     assert not found.shown
 
 
+def test_an_explainer_that_explained_nothing_there_is_0_there_and_not_left_out(twin):
+    one, other = twin(0, value=0.5), twin(0, value=0.5, contexts={"train": 61})
+    another = twin(0, contexts={"train": 62})
+    for path in (*one.glob("score/*/scores/*.parquet"), *another.glob("score/*/scores/*.parquet")):
+        edit_table(path, lambda rows: [])
+    compared = compare_runs([one, other])
+    [contest] = compared.contests
+    assert not compared.left_out
+    assert [median.value for median in contest.medians] == [0, 0.5]
+    assert contest.differences[0].over.endswith("features, paired")
+    with pytest.raises(Mismatch, match="no score in common"):
+        compare_runs([one, another])
+
+
 def test_a_feature_that_one_side_could_not_score_is_0_there_and_still_paired(twin):
     one, other = twin(0, value=0.5), twin(0, value=0.5, contexts={"train": 61})
     dropped = []

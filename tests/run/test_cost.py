@@ -35,6 +35,10 @@ ASKING = {
 }
 
 
+# half of the run's features, so that its corpus is found again
+FEW = tomllib.loads(SMALL) | {"run": tomllib.loads(SMALL)["run"] | {"features": 6}}
+
+
 def asking_methods():
     for verb in ("explain", "score"):
         for name, point in installed_methods(verb).items():
@@ -80,11 +84,11 @@ def test_what_was_counted_is_what_is_asked(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(small_run / "out", "out")
     needs = needs_of(build_method(verb, settings))
-    features = [feature.index for feature in read_run(Path("out")).features]
+    features = [feature.index for feature in read_run(Path("out")).features]  # more than are asked
     said = "names of things and of those who own them, mostly in lists that follow a colon, as in"
     labels = {str(index): f"{said} `word{index}`" for index in features}
     Path("labels.json").write_text(json.dumps(labels))
-    tables = tomllib.loads(SMALL) | {
+    tables = FEW | {
         "explain": [{"method": "given", "path": "labels.json"}],
         "chat": {"model": "m", "base_url": endpoints[needs.asks != (Ability.CHAT,)]},
         "contexts": {"train": 60, "inactive_train": 150, "minimum": 4}
@@ -111,16 +115,16 @@ def test_very_many_requests_are_warned_of_with_what_asks_most(
 ):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(small_run / "out", "out")
-    scores = [{"method": "detection"}, {"method": "simulation_by_token"}]
+    scores = [{"method": "detection"}, {"method": "simulation_by_token", "contexts": 2}]
     experiment = Experiment.of(
-        tomllib.loads(SMALL) | {"score": scores, "chat": {"model": "m"}, "judge": {"packing": 0}}
+        FEW | {"score": scores, "chat": {"model": "m"}, "judge": {"packing": 0}}
     )
     print_cost_estimate(experiment)
     assert "more than" not in capsys.readouterr().out
-    monkeypatch.setattr("gloss.run.commands.cost.MOST_REQUESTS", 1000)
+    monkeypatch.setattr("gloss.run.commands.cost.MOST_REQUESTS", 500)
     print_cost_estimate(experiment)
     said = " ".join(capsys.readouterr().out.split())
-    assert "more than 1,000 requests" in said
+    assert "more than 500 requests" in said
     assert "by score.simulation_by_token" in said
     assert "lower [run] features" in said
     assert "in [[score]]" in said

@@ -159,15 +159,14 @@ def standard_library_files(
     is a fair sample.
     """
     root = root or Path(sysconfig.get_path("stdlib"))
-    found = [
-        path
-        for path in root.rglob("*.py")
-        if not skipped.intersection(path.relative_to(root).parts)
-    ]
-    # the same on no two installations
-    kept = [path for path in found if not path.name.startswith("_sysconfigdata")]
+    found: list[Path] = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name not in skipped]  # all that is installed
+        # the same on no two installations
+        kept = [name for name in names if not name.startswith("_sysconfigdata")]
+        found += [Path(folder, name) for name in kept if name.endswith(".py")]
     return sorted(
-        kept,
+        found,
         key=lambda path: (
             path.stat().st_size > LONG,
             hashlib.sha256(path.relative_to(root).as_posix().encode()).digest(),

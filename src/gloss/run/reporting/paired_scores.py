@@ -167,7 +167,7 @@ class Contest:
     def blocks(self) -> tuple[Distributions, Grid]:
         """The distributions of all conditions, and their differences."""
         lines = tuple(
-            DistributionLine(condition.name, as_values(items), median)
+            DistributionLine(named_with_seeds(condition), as_values(items), median)
             for condition, items, median in zip(
                 self.conditions, self.items, self.medians, strict=True
             )
@@ -178,6 +178,12 @@ class Contest:
         """The differences."""
         columns = ("difference", "over", "of medians", "of means", "they differ in")
         return Grid(columns, tuple(map(difference_row, self.differences)), self.title)
+
+
+def named_with_seeds(condition: Condition) -> str:
+    """A condition, with how many seeds its interval is over, where it is over seeds."""
+    number = len(condition.runs)
+    return condition.name + (f" ({number} seeds)" if number >= FEWEST else "")
 
 
 def difference_row(found: Difference) -> tuple[Cell, ...]:
@@ -228,10 +234,10 @@ def explainers_section(found: RunData) -> Section | None:
 
 def explainer_contests(found: RunData) -> Iterator[Contest]:
     """The explainers of a run, under each of its scorers."""
-    for scorer in dict.fromkeys(scorer for scorer, _ in found.scores):
-        explainers = [by for each, by in found.scores if each == scorer and by != NOBODY]
-        rows = [row for by in explainers for row in found.scores[scorer, by]]
-        if len(explainers) > 1:
+    for scorer in dict.fromkeys(scorer for scorer, _ in found.scored):
+        explainers = found.explainers(scorer)
+        rows = [row for by in explainers for row in found.scores.get((scorer, by), ())]
+        if len(explainers) > 1 and rows:
             metric = most_common_headline(rows)
             yield Contest(
                 f"{page_text.metric_label(metric)} by {scorer}",

@@ -10,7 +10,7 @@ from gloss.errors import BadSettings, Mismatch
 from gloss.pages import page_text
 from gloss.pages.report_sections import Cell, Grid, ReportPage, Section
 from gloss.records import NOBODY
-from gloss.run.experiment import method_label, stage_name
+from gloss.run.experiment import method_label
 from gloss.run.planning import read_run
 from gloss.run.reporting.differing_settings import (
     SEED,
@@ -236,9 +236,13 @@ def run_contests(groups: Sequence[RunGroup], left_out: list[str]) -> Iterator[Co
     """
     runs = [data for group in groups for data in group.runs]
     scored = [
-        {key: None for key in data.scores if is_whole(data, key[0], left_out)} for data in runs
+        {key: None for key in data.scored if is_whole(data, key[0], left_out)} for data in runs
     ]
-    shared = [key for key in scored[0] if all(key in each for each in scored)]
+    shared = [
+        key
+        for key in scored[0]
+        if all(key in each for each in scored) and any(key in data.scores for data in runs)
+    ]
     for scorer, explainer in shared:
         of = "" if explainer == NOBODY else f" of {explainer}"
         conditions = [Condition(group.name, group.runs, scorer, explainer) for group in groups]
@@ -268,11 +272,7 @@ def explainer_name(group: RunGroup, explainer: str) -> str:
 
 def is_whole(data: RunData, scorer: str, left_out: list[str]) -> bool:
     """Whether a run has scored all its features; what it has not is told."""
-    table = next((t for t in data.run.experiment.score if method_label(t) == scorer), None)
-    stage = stage_name("score", table) if table else f"score.{scorer}"
-    whole = stage in data.run.keys and all(
-        data.run.part(stage, shard).is_done for shard in range(data.run.shards)
-    )
+    whole = data.has_scored(scorer)
     said = f"{scorer} of {data.run.folder}, which is not finished"
     if not whole and said not in left_out:
         left_out.append(said)
@@ -282,11 +282,14 @@ def is_whole(data: RunData, scorer: str, left_out: list[str]) -> bool:
 def contest_of(conditions: Sequence[Condition], of: str, left_out: list[str]) -> Iterator[Contest]:
     """The conditions under the metric that the first shows, where all have it."""
     scorer = conditions[0].scorer
-    metric = most_common_headline(rows_of(conditions[0]))
+    tables = [rows for each in conditions if (rows := rows_of(each))]  # none: nothing is explained
+    if not tables:
+        return
+    metric = most_common_headline(tables[0])
     others = {
-        most_common_headline(rows_of(each))
-        for each in conditions
-        if not any(e["metric"] == metric for row in rows_of(each) for e in row["estimates"])
+        most_common_headline(rows)
+        for rows in tables
+        if not any(e["metric"] == metric for row in rows for e in row["estimates"])
     }
     if others:
         left_out.append(
@@ -298,4 +301,5 @@ def contest_of(conditions: Sequence[Condition], of: str, left_out: list[str]) ->
 
 
 def rows_of(condition: Condition) -> list[dict[str, Any]]:
-    return condition.runs[0].scores[condition.scorer, condition.explainer]
+    key = condition.scorer, condition.explainer
+    return [row for data in condition.runs for row in data.scores.get(key, ())]

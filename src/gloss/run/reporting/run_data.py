@@ -14,9 +14,9 @@ from numpy import ndarray
 from gloss.pages.page_folder import feature_page_path
 from gloss.pages.report_sections import Link
 from gloss.records import NOBODY, Control, Estimate, Reason
-from gloss.run.dependencies import named_dictionary_folder
+from gloss.run.dependencies import named_dictionary_folder, scored_explainers
 from gloss.run.execute.feature_errors import FeatureGuard
-from gloss.run.experiment import RANDOM
+from gloss.run.experiment import RANDOM, method_label, stage_name
 from gloss.run.keys import result_key, source_hash
 from gloss.run.opened_run import OpenedRun
 from gloss.statistics.intervals import bootstrap
@@ -51,6 +51,29 @@ class RunData:
         for row in self.run.rows("score", "scores"):
             groups[row["method"], row["explained_by"]].append(row)
         return dict(sorted(groups.items()))
+
+    @cached_property
+    def scored(self) -> list[Scored]:
+        """Every scorer with each explainer that it was given, of which it may have scored nothing
+        because nothing was explained; whatever is not finished only as far as it has scores.
+        """
+        asked = self.run.experiment
+        given = {
+            (label, by)
+            for table in asked.score
+            if self.has_scored(label := method_label(table))
+            for by in scored_explainers(asked, table)
+        }
+        return sorted(given | self.scores.keys())
+
+    def has_scored(self, scorer: str) -> bool:
+        """Whether this scorer has come to its end."""
+        asked = self.run.experiment.score
+        table = next((each for each in asked if method_label(each) == scorer), None)
+        stage = stage_name("score", table) if table else f"score.{scorer}"
+        return stage in self.run.keys and all(
+            self.run.part(stage, shard).is_done for shard in range(self.run.shards)
+        )
 
     @cached_property
     def failures(self) -> list[Row]:
@@ -93,8 +116,8 @@ class RunData:
         return result_key(files, given, subject.model, subject.revision, subject.adapter)
 
     def explainers(self, scorer: str) -> list[str]:
-        """Whose explanations a scorer scored."""
-        return [by for each, by in self.scores if each == scorer and by != NOBODY]
+        """Whose explanations a scorer was given."""
+        return [by for each, by in self.scored if each == scorer and by != NOBODY]
 
     def notes(self, stage: str) -> list[dict[str, Any]]:
         """What the markers of a stage's finished shards say."""
