@@ -83,6 +83,14 @@ def test_two_dictionaries_with_two_seeds_each_have_a_difference_with_its_interva
     assert found.shown
 
 
+def test_seeds_alone_have_an_interval_over_them_and_no_difference(twin):
+    compared = compare_runs([twin(0, value=0.5), twin(1, value=0.6)])
+    [contest] = compared.contests
+    [lines] = contest.blocks()
+    assert [line.label for line in lines.lines] == ["all (2 seeds)"]
+    assert contest.medians[0].value == pytest.approx(0.55)
+
+
 def test_a_difference_within_the_spread_over_seeds_is_none(twin):
     runs = [twin(0, "a", 0.8), twin(1, "a", 0.4), twin(0, "b", 0.7), twin(1, "b", 0.3)]
     [found] = differences(runs)

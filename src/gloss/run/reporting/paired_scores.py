@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from gloss.pages import page_text
-from gloss.pages.report_sections import Cell, DistributionLine, Distributions, Grid, Section
+from gloss.pages.report_sections import (
+    Cell,
+    DistributionLine,
+    Distributions,
+    Grid,
+    ReportBlock,
+    Section,
+)
 from gloss.records import NOBODY, Estimate
 from gloss.run.experiment import method_label
 from gloss.run.reporting.differing_settings import (
@@ -164,15 +171,16 @@ class Contest:
         settings = differing_names([side.settings for side in sides])
         return Difference(sides[0].name, sides[1].name, over, medians, means, settings)
 
-    def blocks(self) -> tuple[Distributions, Grid]:
-        """The distributions of all conditions, and their differences."""
+    def blocks(self) -> tuple[ReportBlock, ...]:
+        """The distributions of all conditions, and their differences, where there are several."""
         lines = tuple(
             DistributionLine(named_with_seeds(condition), as_values(items), median)
             for condition, items, median in zip(
                 self.conditions, self.items, self.medians, strict=True
             )
         )
-        return Distributions(self.title, lines), self.grid()
+        grids = (self.grid(),) if self.differences else ()
+        return Distributions(self.title, lines), *grids
 
     def grid(self) -> Grid:
         """The differences."""
