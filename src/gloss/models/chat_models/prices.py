@@ -122,18 +122,19 @@ def foreseen_prompts(
         conversation.close()
 
 
-def prompt_token_count(prompt: Prompt) -> int:
-    """About how many tokens a prompt holds, its turns' wrapping included.
+def foretold_tokens(text: str) -> int:
+    """About how many tokens a text has, by the pieces that tokenizers begin with: marks, numbers
+    and tables hold many more tokens a character than sentences do.
 
-    The pieces that tokenizers begin with are counted, because marks, numbers and tables hold many
-    more tokens a character than sentences do.
-
-        >>> from gloss.models.chat_models.prompts import Message
-        >>> prompt_token_count(Prompt((Message("user", "It <<rained>> for 1,250 days."),)))
-        16
+        >>> foretold_tokens("It <<rained>> for 1,250 days.")
+        12
     """
-    pieces = sum(len(PIECE.findall(message.text)) for message in prompt.messages)
-    return round(TOKENS_A_PIECE * pieces) + TOKENS_A_MESSAGE * len(prompt.messages)
+    return round(TOKENS_A_PIECE * len(PIECE.findall(text)))
+
+
+def prompt_token_count(prompt: Prompt, count_tokens: Callable[[str], int] = foretold_tokens) -> int:
+    """How many tokens a prompt holds, its turns' wrapping included, by a tokenizer or foretold."""
+    return sum(count_tokens(message.text) + TOKENS_A_MESSAGE for message in prompt.messages)
 
 
 def add_answer(usage: Usage, answer: Answer, retries: int) -> Usage:
