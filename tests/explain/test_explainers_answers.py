@@ -1,11 +1,13 @@
 """What a person would read as the explainer's sentence is read, and nothing else is."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gloss.explain.sentence_parsing import parse_sentence
-from gloss.models.chat_models.prompts import Message, prompt_file
+from gloss.explain.sentence_parsing import parse_explanation, parse_sentence
+from gloss.models.chat_models.prompts import Answer, Message, prompt_file
 
 SAID = "Names of rivers, as in `Rhine`, not of lakes."
 FORMS = [
@@ -125,3 +127,14 @@ def test_what_the_prompt_says_itself_is_no_answer(name):
     assert repeated
     assert parse_sentence(f"[interpretation]: {repeated}", turns) is None
     assert parse_sentence("[interpretation]: Names of rivers.", turns) == "Names of rivers."
+
+
+def test_an_answer_that_repeats_the_prompt_is_a_failure_that_says_so():
+    turns = [Message(turn.role, turn.text) for turn in prompt_file("gloss.explain", "repair").turns]
+    repeated = next(turn.text for turn in turns if turn.role == "assistant")
+    feature = SimpleNamespace(feature=None)
+    assert (
+        "the prompt's own words" in parse_explanation(Answer(repeated), feature, "", turns).detail
+    )
+    said = parse_explanation(Answer("Rivers, I think."), feature, "", turns)
+    assert "no sentence after [interpretation]" in said.detail

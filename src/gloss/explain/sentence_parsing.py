@@ -56,7 +56,9 @@ def parse_explanation(
         return Failure(examples.feature, "explain", answer.reason, answer.detail)
     said = parse_sentence(answer.text, messages)
     if said is None:
-        detail = f"no sentence after [interpretation]: in {answer.text[-200:]!r}"
+        echoed = parse_sentence(answer.text) is not None
+        fault = "the prompt's own words" if echoed else "no sentence after [interpretation]:"
+        detail = f"{fault} in {answer.text[-200:]!r}"
         return Failure(examples.feature, "explain", Reason.UNPARSABLE, detail)
     return Explanation(examples.feature, said, method, prompt_hash=sha256)
 
