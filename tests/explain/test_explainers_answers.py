@@ -1,8 +1,7 @@
 """What a person would read as the explainer's sentence is read, and nothing else is."""
 
-from types import SimpleNamespace
-
 import pytest
+from choosing import evidence
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -129,12 +128,13 @@ def test_what_the_prompt_says_itself_is_no_answer(name):
     assert parse_sentence("[interpretation]: Names of rivers.", turns) == "Names of rivers."
 
 
-def test_an_answer_that_repeats_the_prompt_is_a_failure_that_says_so():
+def test_an_answer_that_repeats_the_prompt_is_a_failure_that_says_so(rng):
     turns = [Message(turn.role, turn.text) for turn in prompt_file("gloss.explain", "repair").turns]
     repeated = next(turn.text for turn in turns if turn.role == "assistant")
-    feature = SimpleNamespace(feature=None)
-    assert (
-        "the prompt's own words" in parse_explanation(Answer(repeated), feature, "", turns).detail
-    )
-    said = parse_explanation(Answer("Rivers, I think."), feature, "", turns)
-    assert "no sentence after [interpretation]" in said.detail
+    examples = evidence(rng).examples
+    said = [
+        parse_explanation(Answer(text), examples, "", turns).detail
+        for text in (repeated, "Rivers, I think.")
+    ]
+    assert said[0].startswith("the prompt's own words in ")
+    assert said[1].startswith("no sentence after [interpretation]: in ")
