@@ -37,6 +37,13 @@ class Vocabulary:
         """
         return tuple(piece.decode("utf-8", errors="backslashreplace") for piece in self.pieces)
 
+    @cached_property
+    def whole(self) -> tuple[str | None, ...]:
+        """Each token's text where it cuts no character, otherwise None. At the end, where padding
+        looks it up, stands nothing.
+        """
+        return (*map(decode_whole, self.pieces), "")
+
     def text(self, ids: Iterable[int]) -> str:
         """The text that these tokens spell; padding spells nothing."""
         return b"".join(self.pieces[i] for i in ids if i >= 0).decode("utf-8", errors="replace")
@@ -48,6 +55,9 @@ class Vocabulary:
         `edges` are the bytes before and behind that complete the first and the last character of a
         window; of a character that they do not complete nothing is shown.
         """
+        whole = [text for i in ids if (text := self.whole[i]) is not None]
+        if len(whole) == len(ids):
+            return whole
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         pieces = [self.pieces[i] if i >= 0 else b"" for i in ids]
         if edges is not None:
@@ -80,3 +90,11 @@ class Vocabulary:
         return np.fromiter(
             (bool(piece) and piece[-1] >= 0x80 for piece in self.pieces), bool, len(self.pieces)
         )
+
+
+def decode_whole(piece: bytes) -> str | None:
+    """The text of some bytes; None where a character of it is cut, or none at all."""
+    try:
+        return piece.decode("utf-8")
+    except UnicodeDecodeError:
+        return None

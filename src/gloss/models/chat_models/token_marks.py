@@ -48,10 +48,10 @@ class Marks:
         """The text with every maximal run of marked pieces between marks."""
         parts: list[str] = []
         inside = False
-        for piece, wanted in zip(pieces, marked, strict=True):
-            if piece and wanted != inside:
+        for piece, wanted in zip(pieces, marked.tolist(), strict=True):
+            if piece and wanted is not inside:
                 parts.append(self.close if inside else self.open)
-                inside = bool(wanted)
+                inside = wanted
             parts.append(piece)
         return "".join([*parts, self.close]) if inside else "".join(parts)
 
@@ -72,6 +72,8 @@ class Marks:
     def suit(self, pieces: Sequence[str], marked: Bool[ndarray, " position"]) -> bool:
         """Whether a reader can tell these marks from the text itself."""
         text = "".join(pieces)
+        if not {*self.open, *self.close} & {*text}:
+            return True
         if self.open in text or self.close in text:
             return False
         return self.parse(self.wrap(pieces, marked)) == marked_stretches(pieces, marked)
@@ -111,6 +113,8 @@ def spell_context(
     counted: Bool[ndarray, " position"],
 ) -> SpelledContext:
     """Put a context into text, with each activation at the piece that shows it."""
+    if all(pieces):
+        return SpelledContext(tuple(pieces), activations, counted)
     moved, counted = activations.copy(), counted.copy()
     for position in range(len(pieces) - 1):
         if not pieces[position] and counted[position]:
