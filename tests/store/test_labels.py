@@ -153,6 +153,33 @@ def test_delphis_folder_holds_an_explanation_a_file_and_scores_beside(tmp_path):
     assert reasons(found) == {SkipReason.NO_TEXT: 2}
 
 
+def test_delphis_surprisal_and_embedding_rank_examples(tmp_path):
+    for scorer in ("surprisal", "embedding"):
+        (tmp_path / "scores" / scorer).mkdir(parents=True)
+    (tmp_path / "explanations").mkdir()
+    name = "layers.5_latent12.txt"
+    (tmp_path / "explanations" / name).write_text(json.dumps("Words of regret."))
+    examples = [  # of each: its distance, losses without and with the explanation, similarity
+        (0, [3.0, 2.0, 0.0], [2.0, 1.5, 0.0], 0.8),  # 1.5 nats, the last place is padding
+        (2, [3.0, 3.0], [3.0, 3.0], 0.2),  # 0
+        (-1.0, [2.0, 2.0], [2.0, 2.5], 0.1),  # -0.5
+        (-0.4, [2.0, 2.0], [1.0, 2.0], 0.5),  # a near feature's: 1
+    ]
+    surprised = [
+        {"text": "x", "distance": d, "no_explanation": a, "explanation": b, "activations": [d > 0]}
+        for d, a, b, _ in examples
+    ]
+    near = [{"text": "x", "distance": d, "similarity": s} for d, _, _, s in examples]
+    broken = [{"text": "x", "distance": 0, "no_explanation": [1.0], "explanation": None}]
+    (tmp_path / "scores" / "surprisal" / name).write_text(json.dumps(surprised + broken))
+    (tmp_path / "scores" / "embedding" / name).write_text(json.dumps(near))
+    found = read_published([tmp_path])
+    assert dict(found.labels[0].scores) == {"surprisal AUROC": 0.75, "embedding AUROC": 0.75}
+    one_sided = json.dumps(surprised[:2])
+    (tmp_path / "scores" / "surprisal" / name).write_text(one_sided)
+    assert reasons(read_published([tmp_path])) == {SkipReason.UNREADABLE: 1}
+
+
 def test_delphis_article_named_features_and_marked_truth_otherwise(tmp_path):
     (tmp_path / "explanations").mkdir()
     (tmp_path / "scores" / "recall").mkdir(parents=True)

@@ -30,6 +30,7 @@ SCORES = "scores"
 NOTHING = ("", "explanation could not be parsed.")  # what delphi writes where it failed
 CONTEXTS = 20  # of a feature, the strongest, that are read of a cache
 CORRELATION = "ev_correlation_score"
+WITHOUT, WITH = "no_explanation", "explanation"  # surprisal: losses of a text's tokens, in nats
 
 
 def recognises_delphi(path: Path) -> bool:
@@ -76,13 +77,17 @@ def delphi_score(
 
 
 def score_of_examples(rows: Sequence[Mapping[str, Any]]) -> tuple[str, float] | None:
-    """What judged examples add up to: balanced accuracy, a correlation, or the share that is right.
+    """What judged examples add up to: balanced accuracy, a correlation, how well a number ranks
+    them, or the share that is right.
 
     Examples without an answer are left out. None where nothing can be added up.
     """
     if rows and CORRELATION in rows[0]:
         value = real_number(rows[0][CORRELATION])
         return None if value is None or value != value else ("correlation", value)
+    if rows and ("similarity" in rows[0] or WITHOUT in rows[0]):
+        value = ranked_examples(rows)
+        return None if value is None else ("AUROC", value)
     truth = "activating" if rows and "activating" in rows[0] else "ground_truth"
     judged = [
         (bool(row[truth]), bool(row["prediction"]))
@@ -94,6 +99,33 @@ def score_of_examples(rows: Sequence[Mapping[str, Any]]) -> tuple[str, float] | 
         return "balanced accuracy", float(np.mean([np.mean(side) for side in sides]))
     right = [bool(row["correct"]) for row in rows if row.get("correct") is not None]
     return ("accuracy", float(np.mean(right))) if right else None
+
+
+def ranked_examples(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """How often an activating example lies above another: by its similarity to the explanation, or
+    by how much less surprising the explanation makes it (information value, in nats).
+
+    None where a side is empty. Ties count as a half.
+    """
+    sides: dict[bool, list[float]] = {True: [], False: []}
+    for row in rows:
+        distance, value = real_number(row.get("distance")), ranking_value(row)
+        if distance is not None and value is not None:
+            sides[distance >= 0].append(value)  # a quantile, or minus the distance of a negative
+    if not (sides[True] and sides[False]):
+        return None
+    above = np.subtract.outer(sides[True], sides[False])
+    return float(np.mean((above > 0) + (above == 0) / 2))
+
+
+def ranking_value(row: Mapping[str, Any]) -> float | None:
+    """What an example is ranked by; None where it does not say."""
+    if WITHOUT not in row:
+        return real_number(row.get("similarity"))
+    losses = [np.atleast_1d(row.get(name) or np.nan) for name in (WITHOUT, WITH)]
+    if any(each.dtype.kind not in "fi" for each in losses) or len(losses[0]) != len(losses[1]):
+        return None
+    return real_number(float(np.sum(losses[0] - losses[1])))
 
 
 def cached_contexts(path: Path) -> Iterator[PublishedContext | SkippedRow]:
