@@ -20,7 +20,7 @@ from gloss.records import Estimate, Examples, Explanation, FeatureActivations, F
 from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Quantiles
 from gloss.score.detection import Detection
-from gloss.score.execution import held_out_tokens
+from gloss.score.held_out_text import held_out_tokens
 from gloss.statistics.intervals import bootstrap, wilson_interval
 from gloss.store.evidence import Evidence
 

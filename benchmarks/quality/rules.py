@@ -28,8 +28,9 @@ from gloss.sample.windows import PLACEMENTS
 from gloss.score import Scorer
 from gloss.score.detection import Detection
 from gloss.score.discrimination import Discrimination
-from gloss.score.execution import Execution, held_out_tokens
+from gloss.score.execution import Execution
 from gloss.score.fuzzing import Fuzzing
+from gloss.score.held_out_text import held_out_tokens
 from gloss.score.intruder import Intruder
 from gloss.score.simulation import Simulation, SimulationByToken, SimulationJson
 from gloss.score.surprisal import Surprisal

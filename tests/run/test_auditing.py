@@ -17,13 +17,16 @@ TOKENS = ("--tokens", "12000")
 @pytest.fixture
 def labelled(folder):
     """The small run, and labels of its features as Neuronpedia publishes them: rules, a quotation
-    of what no text holds, a feature that never fires, one beyond the dictionary, an empty text.
+    of what no text holds, words that are read as a rule, a feature that never fires, one beyond the
+    dictionary, an empty text.
     """
     run = read_run(folder / "out")
     found = read_rows(run.places("explain"), "explanations")
     texts = {row["feature"]: row["rule"] for row in found[:4]}
     quoting = found[4]["feature"]
     texts[quoting] = "the name 'Zzyzx Road'"
+    read = found[6]["feature"]
+    texts[read] = "Instances of the word 'self'."
     dead = next(i for i in range(run.activations.width) if run.activations.counts[i] == 0)
     texts |= {dead: "nothing", 10**6: "beyond", found[5]["feature"]: " "}
     lines = (
@@ -31,11 +34,11 @@ def labelled(folder):
         for index, text in texts.items()
     )
     (folder / "batch-0.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    return folder, quoting, dead
+    return folder, quoting, dead, read
 
 
 def test_an_audit_tells_every_label_and_goes_on_where_it_was(labelled):
-    folder, quoting, dead = labelled
+    folder, quoting, dead, read = labelled
     command = ("audit", "batch-0.jsonl", "--model", "out", "--out", "au", *TOKENS)
     status, out, err = ran(folder, *command)
     assert status == 0, err
@@ -44,13 +47,16 @@ def test_an_audit_tells_every_label_and_goes_on_where_it_was(labelled):
     assert "cannot be told" in out
     assert "Labels without a rule that nobody judged: 1." in " ".join(out.split())
     rows = {row["feature"]: row for row in pq.read_table(folder / "au/labels.parquet").to_pylist()}
-    assert len(rows) == 6
+    assert len(rows) == 7
+    assert (rows[read]["rule"], rows[read]["read_as"]) == (None, 'word in {"self", "Self", "SELF"}')
+    assert rows[read]["scorer"] == "execution"
+    assert "Of 3 labels in words 1 were read as rules and run." in " ".join(out.split())
     assert rows[dead]["verdict"] == "cannot be told"
     assert "the feature fires at 0 of" in rows[dead]["reason"]
     assert rows[quoting]["flags"] == ["quotes 'Zzyzx Road', which stands nowhere in the texts"]
     assert rows[quoting]["verdict"] == "cannot be told"
     executed = [row for row in rows.values() if row["scorer"] == "execution"]
-    assert len(executed) == 4
+    assert len(executed) == 5
     for row in executed:
         low, value, high = (row["recall"][each] for each in ("low", "value", "high"))
         assert 0 <= low <= value <= high <= 1
@@ -59,6 +65,7 @@ def test_an_audit_tells_every_label_and_goes_on_where_it_was(labelled):
         assert "<<" in row["contexts"][0]["text"]
     page = (folder / "au/audit.html").read_text()
     assert "Zzyzx Road" in page
+    assert "read as" in page
     assert "Which labels to believe" in (folder / "au/report.html").read_text()
     before = contents(folder / "au")
     status, _, err = ran(folder, *command)
@@ -71,21 +78,25 @@ def test_an_audit_tells_every_label_and_goes_on_where_it_was(labelled):
 def test_plain_words_are_judged_where_there_is_an_endpoint(folder):
     run = read_run(folder / "out")
     rows = read_rows(run.places("explain"), "explanations")[:3]
-    lines = ["feature,label", *(f"{row['feature']},the word `self`" for row in rows)]
+    lines = ["feature,label", *(f"{row['feature']},where `self` is meant" for row in rows)]
     (folder / "labels.csv").write_text("\n".join(lines))
     for answer, decides in (("perfect", "detection"), ("yes", "")):
         with serve(answer=answer) as server:
             flags = ("--chat-url", server.base_url, "--chat-model", "m", "--out", answer)
             command = ("audit", "labels.csv", "--model", "out", *TOKENS, *flags)
             status, _, err = ran(folder, *command)
+            asked = [one for one in server.requests() if "is meant" in one["prompt"]]
         assert status == 0, err
+        assert bool(asked) == bool(decides)
         found = pq.read_table(folder / answer / "labels.parquet").to_pylist()
         judged = [row for row in found if row["contexts"]]
         assert judged
         assert {row["scorer"] for row in judged} == {decides}
         if answer == "yes":
             assert {row["verdict"] for row in judged} == {"cannot be told"}
-            assert "tells nothing" in judged[0]["reason"]
+            assert "the judge of detection and fuzzing tells nothing" in judged[0]["reason"]
+            assert "It was asked about no label" in (folder / answer / "audit.html").read_text()
+            assert "measures nothing" in err
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def tried(folder, answer: str, *flags: str, **settings) -> tuple[str, dict]:
     ("answer", "said", "rates"),
     [
         ("perfect", "m tells right from wrong: balanced accuracy 1.00", (1.0, 0.0)),
-        ("yes", "m is seen no better than chance", (1.0, 1.0)),
+        ("yes", "m says yes whatever it is shown", (1.0, 1.0)),
         ("random", "m is seen no better than chance", None),
     ],
 )

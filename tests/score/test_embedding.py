@@ -2,15 +2,24 @@
 and with a real model.
 """
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from gloss.models.embedder import PACKAGE, EmbeddingEndpoint
-from gloss.records import Contexts, Examples, Explanation, Failure, FeatureActivations, Score
+from gloss.records import (
+    Contexts,
+    Estimate,
+    Examples,
+    Explanation,
+    Failure,
+    FeatureActivations,
+    Score,
+)
 from gloss.score import Scorer
-from gloss.score.embedding import Embedding
+from gloss.score.embedding import ABOVE_RIVALS, Embedding, above_rivals
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
 from gloss.store.vocabulary import Vocabulary
@@ -65,6 +74,30 @@ def test_contexts_are_embedded_once_for_several_explanations(rng):
             1,
             100,
         ]
+
+
+def test_an_explanation_is_held_against_those_of_other_features(rng):
+    rivals = tuple(f"w{word}" for word in range(5, 65, 3))
+    material = replace(evidence(rng), rivals=rivals)
+    with serve() as server:
+        chosen = EmbeddingEndpoint("m", server.base_url)
+        right, wrong = (
+            Embedding().score_with(chosen, Explanation(FEATURE, text, "test"), each, rng)
+            for text, each in (("w5", material), ("w8", material))
+        )
+        few = replace(material, rivals=rivals[:9])
+        alone = Embedding().score_with(chosen, Explanation(FEATURE, "w5", "test"), few, rng)
+    above = right.estimates[ABOVE_RIVALS]
+    assert above.low > 0.9
+    assert above.high == 1
+    assert wrong.estimates[ABOVE_RIVALS].high < 1
+    assert ABOVE_RIVALS not in alone.estimates
+
+
+def test_rivals_that_rank_alike_are_not_above():
+    firing, inactive = np.tile([[1.0], [2.0]], (1, 3)), np.array([[0.0, 3, 1.5], [0.0, 3, 1.5]])
+    found = above_rivals(Estimate(0.5, 0.4, 0.6), firing, inactive)  # theirs: 1, 0 and 1/2
+    assert (found.low, found.value, found.high) == pytest.approx((1 / 3, 1 / 3, 2 / 3))
 
 
 @pytest.mark.skipif(

@@ -21,8 +21,8 @@ from gloss.score.execution import (
     Execution,
     average_precision_of_counts,
     find_rule_mistakes,
-    held_out_tokens,
 )
+from gloss.score.held_out_text import held_out_tokens
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
 from gloss.store.vocabulary import Vocabulary

@@ -1,11 +1,24 @@
 """What bounds of precision and recall say of a label, and what it names that no text holds."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gloss.records import Control, Estimate, Explanation, FeatureActivations, FeatureId, Score
+from gloss.records import (
+    Contexts,
+    Control,
+    Estimate,
+    Examples,
+    Explanation,
+    FeatureActivations,
+    FeatureId,
+    Score,
+)
+from gloss.rules.reading import read_label
+from gloss.score.embedding import ABOVE_RIVALS
+from gloss.score.execution import Execution
 from gloss.score.label_audit import (
     NOBODY_SAYS,
     LabelEvidence,
@@ -15,6 +28,7 @@ from gloss.score.label_audit import (
     trust_of_evidence,
 )
 from gloss.store.corpus import Corpus
+from gloss.store.evidence import Evidence
 from gloss.store.vocabulary import Vocabulary
 
 HIGH, LOW, OPEN = Estimate(0.9, 0.8, 0.95), Estimate(0.02, 0.01, 0.05), Estimate(0.5, 0.3, 0.7)
@@ -56,6 +70,52 @@ def test_a_verdict_wants_bounds_on_its_side(given, wanted):
     trust, reason = trust_of_evidence(given)
     assert trust == wanted
     assert "precision" in reason
+
+
+NEARLY = read_label("colours")
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (evidence(HIGH, HIGH), Trust.BELIEVE),
+        (evidence(LOW, HIGH), Trust.TOO_BROAD),
+        # a list of colours may lack the one at which the feature fires
+        (evidence(HIGH, LOW), Trust.CANNOT_BE_TOLD),
+        (evidence(LOW, LOW, headline=LOW), Trust.CANNOT_BE_TOLD),
+    ],
+)
+def test_a_list_that_may_lack_words_is_held_against_no_label(given, wanted):
+    trust, _ = trust_of_evidence(replace(given, reading=NEARLY))
+    assert trust == wanted
+
+
+def test_words_are_counted_whole_and_a_feature_beside_them_is_not_about_something_else():
+    """The label is the word cat, in "cat sat the dog the dog ..."."""
+    corpus = read([1, 2, *[0, 3] * 20], 60)
+    said = Explanation(FeatureId("d", 0), "the word 'cat'", "given")
+    for token, wanted in ((1, Trust.BELIEVE), (2, Trust.CANNOT_BE_TOLD), (3, Trust.SOMETHING_ELSE)):
+        at = np.flatnonzero(corpus.tokens == token)
+        fires = FeatureActivations(at, np.ones(len(at), np.float32))
+        found = audit_label(said, [("execution", executed(said, corpus, fires))], corpus, fires)
+        assert found.trust == wanted, found.reason
+        assert found.evidence.reading == read_label(said.text)
+    pieces = Explanation(FeatureId("d", 0), "the word 'ca'", "given")
+    found = audit_label(pieces, [("execution", executed(pieces, corpus, fires))], corpus, fires)
+    assert found.trust == Trust.CANNOT_BE_TOLD
+    assert "inside" in found.reason
+
+
+def executed(said: Explanation, corpus: Corpus, fires: FeatureActivations) -> Score:
+    """What execution says of a label."""
+    none = Contexts.empty(4)
+    examples = Examples(said.feature, none, none, none, none, 1.0, 0.1, 0.1)
+    scoring = Execution(read_text=True).score(
+        said, Evidence(examples, corpus, fires), np.random.default_rng(0)
+    )
+    with pytest.raises(StopIteration) as done:
+        next(scoring)
+    return done.value.value
 
 
 def test_what_is_said_of_other_labels_was_compared():
@@ -141,6 +201,30 @@ def test_execution_decides_before_judges_and_ranks_stand_beside():
     assert (ranked.trust, ranked.evidence) == (Trust.CANNOT_BE_TOLD, None)
 
 
+@pytest.mark.parametrize(
+    ("area", "above", "wanted", "near"),
+    [
+        ((0.8, 0.7, 0.9), (0.99, 0.95, 1.0), Trust.CANNOT_BE_TOLD, True),  # about the right thing
+        ((0.8, 0.7, 0.9), (0.9, 0.8, 1.0), Trust.CANNOT_BE_TOLD, False),  # others come as near
+        ((0.5, 0.4, 0.6), (0.4, 0.1, 0.9), Trust.SOMETHING_ELSE, False),  # and others nearer
+        ((0.5, 0.4, 0.6), (0.4, 0.1, 1.0), Trust.CANNOT_BE_TOLD, False),  # nobody is nearer
+        ((0.6, 0.52, 0.7), (0.4, 0.1, 0.9), Trust.CANNOT_BE_TOLD, False),
+    ],
+)
+def test_an_embedding_tells_what_a_label_is_about_and_no_more(area, above, wanted, near):
+    corpus = read([0, 1, 2, 0, 3])
+    fires = FeatureActivations(np.array([1]), np.ones(1, np.float32))
+    said = Explanation(FeatureId("d", 0), "small animals", "given")
+    found = Score(said.feature, "embedding", "given", 100, 0, {"auroc": Estimate(*area)}, "auroc")
+    alone = audit_label(said, [("embedding", found)], corpus, fires)
+    assert (alone.trust, alone.scorer, alone.reason) == (Trust.CANNOT_BE_TOLD, "", NOBODY_SAYS)
+    stated = found.estimates | {ABOVE_RIVALS: Estimate(*above)}
+    told = audit_label(said, [("embedding", replace(found, estimates=stated))], corpus, fires)
+    assert (told.trust, told.near) == (wanted, near)
+    assert told.scorer == ("embedding" if near or wanted is Trust.SOMETHING_ELSE else "")
+    assert "%" in told.reason
+
+
 def test_a_few_documents_are_no_certainty():
     said = Explanation(FeatureId("d", 0), "the word cat", "given", 'token in {" cat"}')
     perfect = Estimate(1.0, 1.0, 1.0)
@@ -165,7 +249,12 @@ def test_a_judge_whose_errors_are_known_is_corrected_and_one_that_tells_nothing_
     fires = FeatureActivations(np.array([1]), np.ones(1, np.float32))
     said = Explanation(FeatureId("d", 0), "the word cat", "given")
     plain = {"f1_at_base_rate": 0.7, "precision_at_base_rate": 0.1, "recall": 0.9}
-    corrected = {"precision_at_base_rate_corrected": 0.8, "true_positive_rate_corrected": 0.9}
+    corrected = {
+        "precision_at_base_rate_corrected": 0.8,
+        "true_positive_rate_corrected": 0.9,
+        "true_negative_rate_corrected": 1.0,
+        "balanced_accuracy_corrected": 0.95,
+    }
     one = audit_label(said, [("detection", score("detection", **plain))], corpus, fires)
     other = audit_label(
         said, [("detection", score("detection", **plain | corrected))], corpus, fires

@@ -20,6 +20,7 @@ class LabelCard:
     feature: Link
     text: str
     rule: str | None
+    read_as: str | None  # the rule that its words were read as
     reason: str
     scorer: str
     numbers: Mapping[str, Estimate]

@@ -39,6 +39,7 @@ class Needs:
     effects: bool = False  # what interventions did
     token_attributions: bool = False  # what drives a feature at its peaks, where a run found out
     neighbours: bool = False  # the evidence of near features
+    rivals: bool = False  # what the explanations of other features say
     texts: bool = False  # the subject, to read texts of its own
     explanation: bool = True  # False: it scores the feature itself, once, without controls
     # the settings that name the methods that it is made of, each with its verb

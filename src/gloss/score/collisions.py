@@ -24,7 +24,7 @@ from gloss.records import (
 )
 from gloss.rules import parse_rule
 from gloss.score.discrimination import Discrimination
-from gloss.score.execution import held_out_tokens
+from gloss.score.held_out_text import held_out_tokens
 from gloss.score.judge.multiple_choice import count_unanswered
 from gloss.statistics.intervals import estimate_from_draws, small_sample_tail, wilson_interval
 from gloss.store.corpus import Corpus

@@ -3,7 +3,7 @@
 Both are answered by cosines of embeddings.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar
 
@@ -30,6 +30,8 @@ from gloss.store.context_text import context_texts
 from gloss.store.evidence import Evidence
 
 EXAMPLE_EMBEDDING = "example_embedding"
+ABOVE_RIVALS = "above_other_explanations"
+FEWEST_RIVALS = 10  # explanations of other features, or else nothing is said of them
 MOST_EMBEDDED = 100  # train contexts of either kind that are embedded
 SIDE_NAMES = ("firing held-out", "inactive held-out", "firing train", "inactive train")
 
@@ -40,6 +42,7 @@ class Embedding:
     an endpoint.
     """
 
+    needs: ClassVar[Needs] = Needs(rivals=True)
     # a folder, or what the endpoint calls it; "" takes the model of the extra `embed`
     model: str = ""
     base_url: str = ""  # of an endpoint; "" embeds on this machine
@@ -48,7 +51,9 @@ class Embedding:
     def score(
         self, explanation: Explanation, evidence: Evidence, rng: np.random.Generator
     ) -> Conversation[Score | Failure]:
-        """AUROC and AUPRC of the cosines. Yields no prompts."""
+        """AUROC and AUPRC of the cosines, and how many explanations of other features rank these
+        contexts worse. Yields no prompts.
+        """
         yield from ()
         return self.score_with(load_embedder(self.model, self.base_url), explanation, evidence, rng)
 
@@ -67,14 +72,22 @@ class Embedding:
         texts = tuple(
             text for side in (firing, inactive) for text in context_texts(side, vocabulary)
         )
-        close = (
-            embed_texts(chosen, texts) @ chosen.embed([self.instruction + explanation.text])[0]
-        ).astype(np.float64)
+        embedded = embed_texts(chosen, texts)
+        close = (embedded @ chosen.embed([self.instruction + explanation.text])[0]).astype(
+            np.float64
+        )
         hard = inactive.quantiles != Negative.RANDOM
         sides = close[: len(firing)], close[len(firing) :]
-        return score_ranking(
+        score = score_ranking(
             ("embedding", ranking_headline(hard)), explanation, examples, sides, rng
         )
+        others = np.array([text != explanation.text for text in evidence.rivals], dtype=bool)
+        if others.sum() < FEWEST_RIVALS:
+            return score
+        said = tuple(self.instruction + text for text in evidence.rivals)
+        rivals = (embedded @ embed_rivals(chosen, said).T).astype(np.float64)[:, others]
+        above = above_rivals(score.estimates["auroc"], rivals[: len(firing)], rivals[len(firing) :])
+        return replace(score, estimates={**score.estimates, ABOVE_RIVALS: above})
 
 
 @lru_cache(maxsize=4)
@@ -84,6 +97,31 @@ def embed_texts(chosen: Embedder, texts: tuple[str, ...]) -> Float32[ndarray, "t
     Kept, because a feature's contexts are scored with several explanations in turn.
     """
     return chosen.embed(texts)
+
+
+@lru_cache(maxsize=4)
+def embed_rivals(chosen: Embedder, texts: tuple[str, ...]) -> Float32[ndarray, "text d"]:
+    """The same of explanations, which are held against those of all features."""
+    return chosen.embed(texts)
+
+
+def above_rivals(
+    own: Estimate,
+    firing: Float64[ndarray, "firing rival"],
+    inactive: Float64[ndarray, "inactive rival"],
+) -> Estimate:
+    """The share of other explanations that rank a feature's contexts worse than its own.
+
+    From the share that lies below the lower bound of its own AUROC to the share whose lower bound
+    does not lie above its upper bound; a rival's is that of DeLong et al. (1988).
+    """
+    pairs = firing[:, None] - inactive[None]
+    won = (pairs > 0) + (pairs == 0) / 2  # of each pair of contexts
+    area = won.mean((0, 1))
+    sides = [won.mean(1 - side).var(0) / max(1, len(won.mean(1 - side)) - 1) for side in (0, 1)]
+    lower = area - 1.96 * np.sqrt(sides[0] + sides[1])
+    shares = (area < own.value, area < own.low, lower <= own.high)
+    return Estimate(*(float(share.mean()) for share in shares))
 
 
 @dataclass(frozen=True)

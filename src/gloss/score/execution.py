@@ -3,7 +3,6 @@ any language model.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
@@ -19,9 +18,14 @@ from gloss.records import (
     FeatureActivations,
     Reason,
     Score,
-    Split,
 )
-from gloss.rules import Passage, Rule, execute, parse_rule
+from gloss.rules import Rule
+from gloss.score.held_out_text import (
+    HeldOutText,
+    held_out_tokens,
+    held_out_words,
+    runnable_label,
+)
 from gloss.statistics.intervals import estimate_from_draws, small_sample_tail
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
@@ -36,6 +40,7 @@ class Execution:
     """Compares what the rule predicts with the feature's activations at every held-out token."""
 
     resamples: int = 500  # of documents, for the intervals
+    read_text: bool = False  # run labels in plain words, too, where they can be read as a rule
 
     def __post_init__(self) -> None:
         require_at_least(1, self, "resamples")
@@ -48,18 +53,15 @@ class Execution:
         Yields no prompts.
         """
         yield from ()
-        if explanation.rule is None:
-            return Failure(
-                explanation.feature,
-                METHOD,
-                Reason.NOT_APPLICABLE,
-                "the explanation has no rule to run",
-            )
         try:
-            rule = parse_rule(explanation.rule)
+            label = runnable_label(explanation, evidence.corpus, self.read_text)
         except BadInput as unreadable:
             return Failure(explanation.feature, METHOD, Reason.UNPARSABLE, str(unreadable))
-        held_out = held_out_tokens(evidence.corpus)
+        if label is None:
+            detail = "the explanation has no rule to run"
+            detail += ", and its words are not read as one" * self.read_text
+            return Failure(explanation.feature, METHOD, Reason.NOT_APPLICABLE, detail)
+        held_out = label.text
         activations = held_out.dense(evidence.activations)
         if not activations.any():
             return Failure(
@@ -69,7 +71,7 @@ class Execution:
                 "it fires at no held-out token",
             )
         sums = sums_by_document(
-            held_out.predicted(rule), activations, held_out, evidence.examples.strongest
+            held_out.predicted(label.rule), activations, held_out, evidence.examples.strongest
         )
         return Score(
             feature=evidence.examples.feature,
@@ -81,51 +83,6 @@ class Execution:
             headline="f1",
             control=Control.NONE,
         )
-
-
-@dataclass(frozen=True)
-class HeldOutTokens:
-    """The held-out tokens of a corpus, ready for rules.
-
-    Rules see all of them; those that are left out do not count.
-    """
-
-    passage: Passage
-    counted: Bool[ndarray, " held_out"]  # whether each token of the passage counts
-    indices: Int64[ndarray, " token"]  # global index of each token that counts
-    # the held-out document that each lies in, counted from 0; near copies count as one
-    documents: Int64[ndarray, " token"]
-    sizes: Float64[ndarray, " document"]  # tokens of each
-
-    def predicted(self, rule: Rule) -> Float32[ndarray, " token"]:
-        """How strongly the rule says that the feature fires at every token that counts."""
-        return execute(rule, self.passage)[self.counted]
-
-    def dense(self, activations: FeatureActivations) -> Float32[ndarray, " token"]:
-        """The feature's activation at every token that counts."""
-        places = np.searchsorted(self.indices, activations.positions)
-        inside = places < len(self.indices)
-        inside[inside] = self.indices[places[inside]] == activations.positions[inside]
-        values = np.zeros(len(self.indices), np.float32)
-        values[places[inside]] = activations.values[inside]
-        return values
-
-
-@lru_cache(maxsize=2)
-def held_out_tokens(corpus: Corpus) -> HeldOutTokens:
-    """What is held out of the corpus; worked out once for all features."""
-    sequences = ~corpus.documents_in_train[corpus.documents]
-    lengths = np.diff(corpus.offsets)[sequences]
-    indices = np.flatnonzero(corpus.in_split(Split.HELD_OUT))
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    _, numbers = np.unique(corpus.groups[corpus.documents[sequences]], return_inverse=True)
-    passage, counted = (
-        Passage(corpus.tokens[indices], offsets, corpus.vocabulary.strings),
-        corpus.counted[indices],
-    )
-    documents = np.repeat(numbers.astype(np.int64), lengths)[counted]
-    sizes = np.bincount(documents, minlength=int(numbers.max(initial=-1)) + 1)
-    return HeldOutTokens(passage, counted, indices[counted], documents, sizes.astype(np.float64))
 
 
 @dataclass(frozen=True)
@@ -146,7 +103,7 @@ class DocumentSums:
 def sums_by_document(
     strengths: Float32[ndarray, " token"],
     activations: Float32[ndarray, " token"],
-    held_out: HeldOutTokens,
+    held_out: HeldOutText,
     strongest: float,
 ) -> DocumentSums:
     """Add up each document; tokens where both are 0 need no work."""
@@ -248,10 +205,14 @@ class RuleMistakes:
 
 
 def find_rule_mistakes(
-    rule: Rule, corpus: Corpus, activations: FeatureActivations, number: int
+    rule: Rule,
+    corpus: Corpus,
+    activations: FeatureActivations,
+    number: int,
+    by_words: bool = False,
 ) -> RuleMistakes:
-    """Up to `number` of each kind of mistake."""
-    held_out = held_out_tokens(corpus)
+    """Up to `number` of each kind of mistake; by whole words, each stands for its last token."""
+    held_out = held_out_words(corpus) if by_words else held_out_tokens(corpus)
     strengths, true = held_out.predicted(rule), held_out.dense(activations)
 
     def worst(

@@ -6,33 +6,37 @@ true base rate; what they leave open cannot be told.
 """
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
 
 from gloss.errors import BadInput
 from gloss.records import Control, Estimate, Explanation, FeatureActivations, Score
 from gloss.rules import Rule, parse_rule
 from gloss.rules.language import PredicateUnit
-from gloss.score.execution import held_out_tokens
+from gloss.rules.reading import QUOTED, Reading
+from gloss.score.embedding import ABOVE_RIVALS
+from gloss.score.held_out_text import RunnableLabel, runnable_label
 from gloss.statistics.intervals import wilson_interval
 from gloss.store.corpus import Corpus
 
 LINE = 0.5  # of precision and of recall: more than half
 LEAST_SHARE = 0.1  # of precision or recall, below which a label is not about the feature in part
+FEW = 0.2  # of the contexts in which a feature fires: not told from none, it is something else
 LEAST_LIFT = 2.0  # times the base rate, the same
+BESIDE = 5  # words after those that a label means, at which a feature may fire instead
 EXACT = "execution"  # it sees every token, where others see a sample of contexts
 ORDER = (EXACT, "detection", "fuzzing")  # who decides, where several could
+EMBEDDING = "embedding"  # where none of these could
+NEARER_THAN = 0.9  # of other labels, by the lower bound, is about the right thing
+NEARER_LABELS = 0.99  # of other labels that are not nearer: with fewer, it is about something else
 AT_BASE_RATE = "precision_at_base_rate"
-# between quotation marks, backticks among them; an apostrophe inside a word is none
-QUOTED = re.compile(
-    r'"([^"\n]+)"|“([^”\n]+)”|`([^`\n]+)`|«([^»\n]+)»|(?<!\w)[\'‘]([^\'’\n]+)[\'’](?!\w)'
-)
 NOBODY_SAYS = "it has no rule to run, and no judge said how often it is right"
 
 
@@ -61,6 +65,11 @@ class LabelEvidence:
     n: int
     failed: int
     exact: bool  # whether all held-out text was seen, and not a sample of it
+    reading: Reading | None = None  # how plain words were read that were run
+    beside: bool = False  # whether the feature fires near such words, where it does not at them
+    # of contexts in which the feature is silent, those in which a judge says that the label holds;
+    # his known errors are taken out, so that it may lie below 0
+    silent: Estimate | None = None
 
     @property
     def clears_controls(self) -> bool:
@@ -77,6 +86,14 @@ class LabelAudit:
     evidence: LabelEvidence | None = None  # that decided
     beside: tuple[str, ...] = ()  # what other scores say
     flags: tuple[str, ...] = ()  # what the label names and no text holds
+    near: bool = False  # whether it is about the right thing, where more cannot be told
+
+    @property
+    def scorer(self) -> str:
+        """Who decided; nobody where nothing could be told."""
+        if self.evidence:
+            return self.evidence.scorer
+        return EMBEDDING if self.near or self.trust is Trust.SOMETHING_ELSE else ""
 
 
 def audit_label(
@@ -94,9 +111,7 @@ def audit_label(
     found: list[LabelEvidence] = []
     for name, score in own.items():
         controls = [
-            each.estimates[each.headline].high
-            for other, each in scores
-            if other == name and each.control is not Control.NONE
+            each for other, each in scores if other == name and each.control is not Control.NONE
         ]
         evidence = label_evidence(name, score, controls, explanation, (corpus, activations))
         found += [evidence] if evidence else []
@@ -108,15 +123,18 @@ def audit_label(
     )
     flags = tuple(missing_text_flags(explanation, corpus))
     if not found:
-        return LabelAudit(Trust.CANNOT_BE_TOLD, NOBODY_SAYS, None, beside, flags)
+        trust, why, near = trust_of_closeness(own.get(EMBEDDING))
+        return LabelAudit(trust, why, None, beside, flags, near)
     trust, why = trust_of_evidence(found[0], line)
+    if is_only_within_words(found[0], corpus):
+        trust, why = Trust.CANNOT_BE_TOLD, "no word of the text is it, and some have it inside"
     return LabelAudit(trust, why, found[0], beside, flags)
 
 
 def label_evidence(
     name: str,
     score: Score,
-    controls: Sequence[float],
+    controls: Sequence[Score],
     explanation: Explanation,
     fires: tuple[Corpus, FeatureActivations],
 ) -> LabelEvidence | None:
@@ -125,38 +143,34 @@ def label_evidence(
     Where a judge's errors are known, they are taken out. Intervals of what was run on all text are
     as wide as those of as many documents, so that a few documents are no certainty.
     """
-    stated, exact = score.estimates, name == EXACT
-    if exact:
-        precision, recall, base_rate = widened_by_documents(explanation, stated, *fires)
-    elif f"{AT_BASE_RATE}_corrected" in stated:
-        precision = stated[f"{AT_BASE_RATE}_corrected"]
-        recall, base_rate = stated["true_positive_rate_corrected"], math.nan
-    elif AT_BASE_RATE in stated:
-        precision, recall, base_rate = stated[AT_BASE_RATE], stated["recall"], math.nan
-    else:
+    stated, corrected = score.estimates, f"{AT_BASE_RATE}_corrected" in score.estimates
+    compared = "balanced_accuracy_corrected" if corrected else score.headline
+    beaten = (each.estimates[compared].high for each in controls if compared in each.estimates)
+    highest = max(filter(math.isfinite, beaten), default=math.nan)
+    if name == EXACT and (label := runnable_label(explanation, fires[0])):
+        return executed_evidence(label, score, highest, fires[1])
+    if AT_BASE_RATE not in stated:
         return None
-    highest = max((high for high in controls if math.isfinite(high)), default=math.nan)
-    headline = stated[score.headline]
-    return LabelEvidence(
-        name, precision, recall, headline, highest, base_rate, score.n, score.failed, exact
-    )
+    precision, recall, silent = stated[AT_BASE_RATE], stated["recall"], None
+    if corrected:
+        precision = stated[f"{AT_BASE_RATE}_corrected"]
+        recall, right = (stated[f"true_{side}_rate_corrected"] for side in ("positive", "negative"))
+        silent = Estimate(1 - right.value, 1 - right.high, 1 - right.low)
+    found = (name, precision, recall, stated[compared], highest, math.nan, score.n, score.failed)
+    return LabelEvidence(*found, exact=False, silent=silent)
 
 
-def widened_by_documents(
-    explanation: Explanation,
-    stated: Mapping[str, Estimate],
-    corpus: Corpus,
-    activations: FeatureActivations,
-) -> tuple[Estimate, Estimate, float]:
-    """Precision and recall of a rule, with intervals not narrower than Wilson's for so many
-    documents; and the share of tokens at which the feature fires.
+def executed_evidence(
+    label: RunnableLabel, score: Score, highest: float, activations: FeatureActivations
+) -> LabelEvidence:
+    """Precision and recall of what was run, with intervals not narrower than Wilson's for so many
+    documents; and the share of tokens, or words, at which the feature fires.
     """
-    held_out = held_out_tokens(corpus)
-    holds = held_out.predicted(parse_rule(explanation.rule or "")) > 0
-    fires = held_out.dense(activations) > 0
+    stated, text = score.estimates, label.text
+    holds, fires = text.predicted(label.rule) > 0, text.dense(activations) > 0
     widened: list[Estimate] = []
     for name, where in (("precision", holds), ("recall", fires)):
-        documents = len(np.unique(held_out.documents[where]))
+        documents = len(np.unique(text.documents[where]))
         found = stated[name]
         if documents == 0 or math.isnan(found.value):
             widened.append(Estimate.missing())
@@ -164,12 +178,31 @@ def widened_by_documents(
         bound = wilson_interval(round(found.value * documents), documents)
         low, high = np.nanmin([found.low, bound.low]), np.nanmax([found.high, bound.high])
         widened.append(Estimate(found.value, float(low), float(high)))
-    return widened[0], widened[1], float(fires.mean()) if len(fires) else math.nan
+    base_rate = float(fires.mean()) if len(fires) else math.nan
+    beside = label.reading is not None and fires_beside(holds, fires)
+    headline, counts = stated[score.headline], (score.n, score.failed)
+    found = (EXACT, widened[0], widened[1], headline, highest, base_rate, *counts)
+    return LabelEvidence(*found, True, label.reading, beside)
+
+
+def fires_beside(holds: Bool[ndarray, " word"], fires: Bool[ndarray, " word"]) -> bool:
+    """Whether a feature fires within a few words after those that are meant, more than twice as
+    often as any word stands there.
+    """
+    after = np.zeros_like(holds)
+    for distance in range(1, BESIDE + 1):
+        after[distance:] |= holds[:-distance]
+    number = int(fires.sum())
+    least = max(LEAST_SHARE, LEAST_LIFT * float(after.mean())) if number else 1.0
+    return number > 0 and wilson_interval(int((after & fires).sum()), number).low >= least
 
 
 def trust_of_evidence(found: LabelEvidence, line: float = LINE) -> tuple[Trust, str]:
     """The verdict that precision, recall and controls bear, and why."""
+    if found.silent is not None:
+        return trust_of_judged(found, found.silent, line)
     precise, complete = beyond(found.precision, line), beyond(found.recall, line)
+    lacks = found.reading is not None and not found.reading.complete
     if not found.exact and precise is None and found.precision.value >= line:
         precise = True  # a sample of contexts without the feature bounds no rare false positive
     told = (
@@ -181,11 +214,15 @@ def trust_of_evidence(found: LabelEvidence, line: float = LINE) -> tuple[Trust, 
             beside = "there is no other label to compare" if alone else "other labels do worse"
             return Trust.BELIEVE, f"{told}; {beside}"
         return Trust.CANNOT_BE_TOLD, f"{told}, but another feature's label does as well"
+    if complete is False and lacks:
+        return Trust.CANNOT_BE_TOLD, f"the words that it is read as may lack some: {told}"
     if complete and precise is False:
         return Trust.TOO_BROAD, f"it holds where the feature fires, and far beyond: {told}"
     if precise and complete is False:
         return Trust.TOO_NARROW, f"it holds only where the feature fires, and there seldom: {told}"
     if complete is False and precise is False:
+        if found.beside and not is_in_part(found):
+            return Trust.CANNOT_BE_TOLD, f"the feature fires beside such words, not at them: {told}"
         if not is_in_part(found):
             return Trust.SOMETHING_ELSE, f"the feature fires elsewhere: {told}"
         broad = found.precision.value < found.recall.value
@@ -196,6 +233,66 @@ def trust_of_evidence(found: LabelEvidence, line: float = LINE) -> tuple[Trust, 
     if complete is False and math.isnan(found.precision.value) and found.recall.value == 0:
         return Trust.SOMETHING_ELSE, f"it holds nowhere, and the feature fires: {told}"
     return Trust.CANNOT_BE_TOLD, f"the bounds leave it open: {told}"
+
+
+def trust_of_judged(found: LabelEvidence, silent: Estimate, line: float) -> tuple[Trust, str]:
+    """The same of a judge whose errors are known.
+
+    A sample of silent contexts bounds no rare false positive: a label is taken for precise where
+    none are seen beyond the judge's own errors, and the reason says how many there may be.
+    """
+    precise, complete = beyond(found.precision, line), beyond(found.recall, line)
+    seen = estimate_words("of silent contexts", silent)
+    told = f"{estimate_words('recall', found.recall)}, {seen}"
+    most = f"at most {max(0.0, silent.high):.0%} of silent contexts, as far as this judge sees"
+    clean = precise is not False and silent.low <= 0
+    if complete and (precise or clean):
+        if not found.clears_controls:
+            return Trust.CANNOT_BE_TOLD, f"{told}, but another feature's label does as well"
+        return Trust.BELIEVE, f"{told}; it holds in {most}"
+    if complete and precise is False:
+        return Trust.TOO_BROAD, f"it holds where the feature fires, and far beyond: {told}"
+    if complete is False and found.recall.low > max(0.0, silent.high):
+        if precise or clean:
+            return (
+                Trust.TOO_NARROW,
+                f"it holds seldom where the feature fires: {told}; and in {most}",
+            )
+        if precise is False and found.clears_controls:
+            return Trust.TOO_BROAD, f"it is about the feature in part, and holds beyond it: {told}"
+    elif complete is False and (found.recall.high < FEW or silent.low > 0):
+        return Trust.SOMETHING_ELSE, f"it holds no more often where the feature fires: {told}"
+    return Trust.CANNOT_BE_TOLD, f"the bounds leave it open: {told}"
+
+
+def trust_of_closeness(score: Score | None) -> tuple[Trust, str, bool]:
+    """What an embedding bears of a label that nobody could run or judge, why, and whether it is
+    about the right thing.
+
+    It knows what a text is about, and not how often a label is right: it may be about the right
+    thing, which makes it neither precise nor complete, or about something else.
+    """
+    missing = Estimate.missing()
+    above = score.estimates.get(ABOVE_RIVALS, missing) if score else missing
+    if score is None or math.isnan(above.value):
+        return Trust.CANNOT_BE_TOLD, NOBODY_SAYS, False
+    area = score.estimates["auroc"]
+    told = f"{estimate_words('AUROC', area)}, above {above.value:.0%} of other features' labels"
+    if area.low > 0.5 and above.low >= NEARER_THAN:
+        said = "it is about the right thing, and how often it is right cannot be told"
+        return Trust.CANNOT_BE_TOLD, f"{said}: {told}", True
+    if area.low <= 0.5 and above.high < NEARER_LABELS:
+        said = "contexts in which the feature fires lie no nearer to it than others"
+        return Trust.SOMETHING_ELSE, f"{said}, and nearer to another label: {told}", False
+    return Trust.CANNOT_BE_TOLD, f"{NOBODY_SAYS}; an embedding leaves it open: {told}", False
+
+
+def is_only_within_words(found: LabelEvidence, corpus: Corpus) -> bool:
+    """Whether words that a label names stand nowhere by themselves, and inside other words."""
+    if found.reading is None or not math.isnan(found.precision.value):
+        return False
+    text = corpus_text(corpus)
+    return any(string.lower() in text for string in strings_of_rule(found.reading.rule))
 
 
 def beyond(estimate: Estimate, line: float) -> bool | None:
@@ -248,7 +345,11 @@ def missing_text_flags(explanation: Explanation, corpus: Corpus) -> list[str]:
     except BadInput:
         rule = None
     seen = seen_tokens(corpus)
-    never = [string for string in tokens_of_rule(rule) if string not in seen] if rule else []
+    never = (
+        [string for string in strings_of_rule(rule, PredicateUnit.TOKEN) if string not in seen]
+        if rule
+        else []
+    )
     shown = ", ".join(map(repr, never[:5])) + (", ..." if len(never) > 5 else "")
     return flags + ([f"names tokens that never occur: {shown}"] if never else [])
 
@@ -263,12 +364,14 @@ def quoted_texts(text: str) -> list[str]:
     return list(dict.fromkeys(each for each in found if each.strip()))
 
 
-def tokens_of_rule(rule: Rule) -> list[str]:
-    """The strings of every `token in {...}` of a rule, wherever it looks for them."""
+def strings_of_rule(rule: Rule, unit: PredicateUnit = PredicateUnit.WORD) -> list[str]:
+    """The strings of every `word in {...}`, or `token in {...}`, of a rule, wherever it looks for
+    them.
+    """
     found: list[str] = []
     for term in (term for alternative in rule.alternatives for term in alternative.terms):
         named: Any = getattr(term.condition, "predicate", term.condition)
-        if getattr(named, "unit", "") == PredicateUnit.TOKEN and not term.negated:
+        if getattr(named, "unit", "") == unit and not term.negated:
             found += getattr(named, "strings", ())
     return list(dict.fromkeys(found))
 

@@ -13,7 +13,7 @@ from numpy import ndarray
 from gloss.errors import require_at_least
 from gloss.models.chat_models.prompts import Conversation
 from gloss.records import Aspect, Estimate, Explanation, Failure, Needs, Reason, Score
-from gloss.score.execution import HeldOutTokens, held_out_tokens
+from gloss.score.held_out_text import HeldOutTokens, held_out_tokens
 from gloss.score.intervention_tokens import named_tokens
 from gloss.statistics.intervals import estimate_from_draws, small_sample_tail
 from gloss.store.evidence import Evidence

@@ -61,6 +61,8 @@ class Evidence:
     reader: NewTextReader | None = None  # for scorers that need new texts
     # after held-out contexts, controls among them; for scorers that need them
     effects: tuple[Effect, ...] = ()
+    # what the explainer says of other features, drawn once for all; for scorers that need it
+    rivals: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -179,7 +179,9 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             *FEATURE,
             *((name, pa.string()) for name in ("explained_by", "text", "rule")),
+            ("read_as", pa.string()),  # the rule that plain words were read as, and run
             *((name, pa.string()) for name in ("verdict", "reason")),
+            ("near", pa.bool_()),  # about the right thing, where more cannot be told
             ("scorer", pa.string()),  # whose score decided
             *((name, ESTIMATE) for name in ("precision", "recall", "score")),
             ("control", pa.float64()),  # the highest upper bound of the score under controls

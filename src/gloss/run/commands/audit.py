@@ -19,11 +19,12 @@ from gloss.pages.audit_page import AuditPage, LabelCard, write_audit_page
 from gloss.pages.heatmap import Palette, paint_context
 from gloss.pages.report_sections import Grid, Section
 from gloss.records import Estimate, Reason
+from gloss.rules.reading import read_label
 from gloss.run.dependencies import embedded_folder
-from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings
-from gloss.run.judge_doubts import judge_doubts
+from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings, method_label
+from gloss.run.judge_doubts import judge_beats_chance, judge_doubts
 from gloss.run.opened_run import OpenedRun
-from gloss.run.pipeline import run_all
+from gloss.run.pipeline import run_all, run_until
 from gloss.run.planning import plan_run
 from gloss.run.progress import console, out, print_notes
 from gloss.run.reporting.label_verdicts import verdict_counts
@@ -31,6 +32,7 @@ from gloss.run.reporting.report import print_section
 from gloss.run.reporting.run_data import RunData
 from gloss.run.sources import NamedDictionary, dictionary_folder, run_in
 from gloss.run.stages.audit import WIDTH
+from gloss.run.stages.packing import STAGE as PACKING
 from gloss.score.label_audit import NOBODY_SAYS, Trust
 from gloss.store.contexts import cut_contexts
 from gloss.store.labels import Label, SkippedRow, labels_by_feature, read_published
@@ -39,6 +41,8 @@ from gloss.store.parquet import GroupWriter
 from gloss.store.results import Row, read_rows
 from gloss.store.schemas import SCHEMAS
 
+EXECUTION = {"method": "execution", "read_text": True}
+CALIBRATION = 400  # contexts of known truth, by which a judge's errors are taken out
 LABELLED, PAGE = "labels.parquet", "audit.html"
 SHOWN = 40  # labels of each verdict on the page
 COLUMNS = pa.schema(
@@ -77,7 +81,8 @@ def audit_chat(url: str, model: str, local: str) -> dict[str, Any]:
         raise BadSettings("an endpoint needs both --chat-url and --chat-model")
     if local:
         return {"backend": "transformers", "model": local}
-    return {"base_url": url, "model": model} if url else {}
+    # answers that cannot be read count as wrong: who gives many is seen to tell nothing
+    return {"base_url": url, "model": model, "most_unreadable": 1.0} if url else {}
 
 
 def run_audit(asked: AuditRequest) -> None:
@@ -88,18 +93,41 @@ def run_audit(asked: AuditRequest) -> None:
     labels, skipped = chosen_labels(asked, dictionary_width(sources))
     if told := skipped_words(_counted(skipped)):
         print_notes(told)
-    experiment = audit_experiment(asked, sources, labels)
+    experiment, useless = without_useless_judges(audit_experiment(asked, sources, labels))
     run_all(experiment)
     run = plan_run(experiment)
-    rows = audited_labels(run, labels)
+    rows = audited_labels(run, labels, useless)
     with GroupWriter(asked.out / LABELLED, COLUMNS) as file:
         file.add(**{name: [row[name] for row in rows] for name in COLUMNS.names})
-    page = write_audit_page(asked.out / PAGE, audit_page(run, rows))
-    print_section(counts_section(rows))
-    for doubt in judge_doubts(run):
+    doubts = (*([useless_judge_words(useless)] if useless else ()), *judge_doubts(run))
+    page = write_audit_page(asked.out / PAGE, audit_page(run, rows, doubts))
+    print_section(counts_section(rows, asked_a_judge=bool(asked.chat)))
+    for doubt in doubts:
         console.print(f"[bold red]take care:[/] {doubt}", highlight=False)
     out.print(f"{asked.out / LABELLED}: {len(rows):,} labels, a row each", highlight=False)
     console.print(f"open [bold]{page.resolve().as_uri()}[/]", highlight=False)
+
+
+def without_useless_judges(experiment: Experiment) -> tuple[Experiment, str]:
+    """The experiment without scores whose judge is seen no better than chance on contexts of known
+    truth, and the names of these scores: it is asked about no label.
+    """
+    if not experiment.chat:
+        return experiment, ""
+    run = run_until(experiment, PACKING)
+    useless = [one for one in experiment.score if judge_beats_chance(run, one) is False]
+    kept = [one for one in experiment.score if one not in useless]
+    tables = experiment.tables() | {"score": kept or [EXECUTION]}
+    names = " and ".join(method_label(one) for one in useless)
+    return (Experiment.of(tables), names) if useless else (experiment, "")
+
+
+def useless_judge_words(names: str) -> str:
+    """That a judge measures nothing."""
+    return (
+        f"The judge of {names} measures nothing: on contexts of known truth it is seen no better"
+        " than chance. It was asked about no label, and no label is sorted by it."
+    )
 
 
 def _counted(skipped: Sequence[SkippedRow]) -> dict[str, int]:
@@ -174,7 +202,11 @@ def audit_experiment(
         )
     given = {"method": "given", "path": str(Path(asked.labels[0]).resolve())}
     given |= {name: value for name in ("layer", "by") if (value := getattr(asked, name))}
-    judge = {"chat": dict(asked.chat), "judge": {"calibration_items": 200}} if asked.chat else {}
+    judge = (
+        {"chat": dict(asked.chat), "judge": {"calibration_items": CALIBRATION}}
+        if asked.chat
+        else {}
+    )
     return Experiment.of(
         {
             **sources,
@@ -196,8 +228,8 @@ def audit_experiment(
 def audit_scores(asked: AuditRequest, labels: Mapping[int, Label]) -> list[dict[str, Any]]:
     """Every score that can be had: of rules, by embeddings, by a local model, by an endpoint."""
     scores: list[dict[str, Any]] = []
-    if any(has_rule(label) for label in labels.values()):
-        scores.append({"method": "execution"})
+    if any(can_be_run(label) for label in labels.values()):
+        scores.append(EXECUTION)
     if find_spec(PACKAGE) is not None:
         scores += [{"method": "embedding"}, {"method": "example_embedding"}]
     local = asked.chat.get("model") if asked.chat.get("backend") == "transformers" else ""
@@ -206,7 +238,7 @@ def audit_scores(asked: AuditRequest, labels: Mapping[int, Label]) -> list[dict[
         scores += [{"method": "surprisal"}, {"method": "simulation", "highest": 9, "contexts": 40}]
     if asked.chat and (not local or answers_chats(local)):
         scores += [{"method": "detection"}, {"method": "fuzzing"}]
-    return scores or [{"method": "execution"}]
+    return scores or [EXECUTION]
 
 
 def answers_chats(local: str) -> bool:
@@ -222,15 +254,15 @@ def answers_chats(local: str) -> bool:
     return False
 
 
-def has_rule(label: Label) -> bool:
-    """Whether the label can be run."""
+def can_be_run(label: Label) -> bool:
+    """Whether the label is a rule, or its words are read as one."""
     try:
-        return rule_of_label(label) is not None
+        return rule_of_label(label) is not None or read_label(label.text) is not None
     except BadInput:
         return False
 
 
-def audited_labels(run: OpenedRun, labels: Mapping[int, Label]) -> list[Row]:
+def audited_labels(run: OpenedRun, labels: Mapping[int, Label], useless: str = "") -> list[Row]:
     """A row for every label that was asked about: its verdict, or why nothing could be told."""
     told = {row["feature"]: row for row in run.rows("audit", "label_verdicts")}
     failed = {
@@ -241,6 +273,8 @@ def audited_labels(run: OpenedRun, labels: Mapping[int, Label]) -> list[Row]:
     rows: list[Row] = []
     for index, label in labels.items():
         row = told.get(index) or untold_row(run, index, label, failed.get(index))
+        if useless and not row["scorer"]:
+            row["reason"] = f"the judge of {useless} tells nothing; {row['reason']}"
         scores = [{"name": name, "value": value} for name, value in label.scores]
         rows.append(
             row | {"made_by": label.made_by, "layer": label.layer, "published_scores": scores}
@@ -267,6 +301,7 @@ def untold_row(run: OpenedRun, index: int, label: Label, failure: Row | None) ->
         "rule": label.rule,
         "verdict": str(Trust.CANNOT_BE_TOLD),
         "reason": reason,
+        "near": False,
         "scorer": "",
         **dict.fromkeys(("precision", "recall", "score"), missing),
         "n": 0,
@@ -277,19 +312,26 @@ def untold_row(run: OpenedRun, index: int, label: Label, failure: Row | None) ->
     }
 
 
-def counts_section(rows: Sequence[Row]) -> Section:
-    """How many labels got which verdict."""
+def counts_section(rows: Sequence[Row], *, asked_a_judge: bool = False) -> Section:
+    """How many labels got which verdict, and what nobody could say."""
     counts = tuple(cells[1:] for cells in verdict_counts("", rows))
-    unjudged = sum(row["reason"] == NOBODY_SAYS for row in rows)
-    note = (
-        f"Labels without a rule that nobody judged: {unjudged:,}. Give --chat-url and --chat-model,"
-        " or --local."
+    unjudged = sum(not row["scorer"] and NOBODY_SAYS in row["reason"] for row in rows)
+    note = f"Labels without a rule that nobody judged: {unjudged:,}. " + (
+        "Ask another judge." if asked_a_judge else "Give --chat-url and --chat-model, or --local."
     )
-    grid = Grid(("verdict", "labels", "share"), counts, note=note * bool(unjudged))
+    told = " ".join(filter(None, (read_words(rows), note * bool(unjudged))))
+    grid = Grid(("verdict", "labels", "share"), counts, told)
     return Section("Which labels to believe", "", (grid,))
 
 
-def audit_page(run: OpenedRun, rows: Sequence[Row]) -> AuditPage:
+def read_words(rows: Sequence[Row]) -> str:
+    """How many labels in plain words were read as rules."""
+    plain = [row for row in rows if row["rule"] is None]
+    read = sum(row["read_as"] is not None for row in plain)
+    return f"Of {len(plain):,} labels in words {read:,} were read as rules and run." * bool(plain)
+
+
+def audit_page(run: OpenedRun, rows: Sequence[Row], doubts: tuple[str, ...]) -> AuditPage:
     """What the page of an audit shows."""
     found = RunData(run)
     cards = {
@@ -302,13 +344,14 @@ def audit_page(run: OpenedRun, rows: Sequence[Row]) -> AuditPage:
         "subject": asked.subject.model,
         "dictionary": str(asked.decompose.get("dictionary")),
         "texts": f"{', '.join(asked.collect.texts)}; {len(run.corpus):,} tokens",
+        "read": read_words(rows) or "no label is in plain words",
         "scored by": ", ".join(str(table["method"]) for table in asked.score),
         "seed": str(asked.run.seed),
     }
     counts = {
         str(trust): (sum(row["verdict"] == trust for row in rows), len(rows)) for trust in Trust
     }
-    return AuditPage(run.folder.resolve().name, facts, counts, cards, tuple(judge_doubts(run)))
+    return AuditPage(run.folder.resolve().name, facts, counts, cards, doubts)
 
 
 def card_of_row(found: RunData, row: Row) -> LabelCard:
@@ -333,6 +376,7 @@ def card_of_row(found: RunData, row: Row) -> LabelCard:
         found.link(index),
         row["text"],
         row["rule"] if row["rule"] != row["text"] else None,
+        row["read_as"],
         row["reason"],
         row["scorer"],
         numbers,

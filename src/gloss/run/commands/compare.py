@@ -184,7 +184,42 @@ def shared_section(pairs: Sequence[ComparedPair]) -> Section:
             f"; {MUTUAL_NEAREST}, which is usual above {MOST:,} features: partners are each other’s"
             " nearest, and the others have none"
         )
+    note = ". ".join([note, *filter(None, map(explanations_words, pairs))])
     return Section("Features in common", lead, (Grid(columns, tuple(rows), note),), brief=True)
+
+
+def explanations_words(pair: ComparedPair) -> str:
+    """What alignment by explanations measures, against what, and whether it says anything;
+    nothing where it was not asked for.
+    """
+    found = next((one for one in pair.alignments if one.way == EXPLANATIONS), None)
+    if found is None:
+        return ""
+    chance = found.share_by_chance(SHARED_COSINE)
+    told = (
+        f"{pair.name} by explanations: how near lies what is said of two features, of the"
+        f" {len(pair.left.texts):,} and {len(pair.right.texts):,} that are explained, as an"
+        " embedding has it; chance: how near different features of one of them are said to be"
+    )
+    if not found.share(SHARED_COSINE).low > chance:
+        told += ", and these are no farther: it does not tell partners from others here"
+    if partners := explained_partners(pair):
+        told += f". {partners}"
+    return told
+
+
+def explained_partners(pair: ComparedPair) -> str:
+    """Of how many partners by weights both were explained, so that explanations could find them."""
+    weights = next((one for one in pair.alignments if one.way == WEIGHTS), None)
+    if weights is None:
+        return ""
+    close = weights.agreed >= CLOSENESS[0]
+    both = close & np.isin(weights.left, list(pair.left.texts))
+    both &= np.isin(weights.right, list(pair.right.texts))
+    return (
+        f"Of {int(close.sum()):,} partners by weights (≥ {CLOSENESS[0]}) both are explained in"
+        f" {int(both.sum()):,}"
+    )
 
 
 def mean_closeness(found: Alignment) -> Estimate:

@@ -47,6 +47,10 @@ def verdict_counts(name: str, rows: Sequence[Row]) -> Iterator[tuple[Cell, ...]]
     for trust in Trust:
         number = counted[trust]
         yield name, str(trust), f"{number:,} of {len(rows):,}", wilson_interval(number, len(rows))
+        near = sum(row["near"] for row in rows)
+        if trust is Trust.CANNOT_BE_TOLD and near:
+            words = f"{near:,} of {number:,}"
+            yield name, "of these about the right thing", words, wilson_interval(near, number)
     flagged = sum(bool(row["flags"]) for row in rows)
     share = wilson_interval(flagged, len(rows))
     yield name, "name or quote what no text holds", f"{flagged:,} of {len(rows):,}", share

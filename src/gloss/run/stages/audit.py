@@ -20,7 +20,6 @@ from gloss.records import (
     Score,
     needs_of,
 )
-from gloss.rules import parse_rule
 from gloss.run.experiment import Experiment, method_label, stage_name
 from gloss.run.judge_doubts import judge_beats_chance, stage_answer_tally
 from gloss.run.methods import SettingsMapping, build_method
@@ -30,6 +29,7 @@ from gloss.run.reporting.label_verdicts import label_verdicts_section
 from gloss.run.reporting.run_data import RunData
 from gloss.run.stage import Job, Stage, Step, Where
 from gloss.score.execution import find_rule_mistakes
+from gloss.score.held_out_text import runnable_label
 from gloss.score.judge.doubts import doubts_about_judge
 from gloss.score.label_audit import LINE, LabelAudit, Trust, audit_label
 from gloss.store.contexts import cut_contexts
@@ -194,8 +194,11 @@ def shown_contexts(
     kind = {Trust.TOO_BROAD: BEYOND, Trust.TOO_NARROW: MISSED}.get(found.trust, FIRES)
     activations = run.activations.feature(explanation.feature.index)
     starts = examples.held_out.spaced(number).starts
-    if kind != FIRES and found.evidence and found.evidence.exact and explanation.rule:
-        wrong = find_rule_mistakes(parse_rule(explanation.rule), run.corpus, activations, number)
+    if kind != FIRES and found.evidence and found.evidence.exact:
+        label = runnable_label(explanation, run.corpus)
+        assert label is not None  # it was run
+        read = label.reading is not None
+        wrong = find_rule_mistakes(label.rule, run.corpus, activations, number, read)
         at = wrong.false_positives if kind == BEYOND else wrong.false_negatives
         starts = contexts_around(run.corpus, at, activations).starts
     elif kind != FIRES and found.evidence:
@@ -230,9 +233,11 @@ def verdict_row_of_label(explanation: Explanation, found: LabelAudit) -> Row:
         "explained_by": explanation.method,
         "text": explanation.text,
         "rule": explanation.rule,
+        "read_as": str(evidence.reading.rule) if evidence and evidence.reading else None,
         "verdict": str(found.trust),
+        "near": found.near,
         "reason": found.reason,
-        "scorer": evidence.scorer if evidence else "",
+        "scorer": found.scorer,
         "precision": asdict(evidence.precision if evidence else missing),
         "recall": asdict(evidence.recall if evidence else missing),
         "score": asdict(evidence.headline if evidence else missing),

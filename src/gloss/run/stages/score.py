@@ -2,7 +2,7 @@
 explanations would have got.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -40,6 +40,7 @@ from gloss.store.record_rows import failure_row, score_row, verdict_rows
 from gloss.store.schemas import named_tables
 
 Exchanged = tuple[Control, Explanation]
+MOST_RIVALS = 200  # explanations of other features, for scorers that hold one against them
 
 
 class ScoreStage(MethodStage):
@@ -140,6 +141,10 @@ def score_shard(job: Job, shard: int, assigned: "ControlAssignment") -> None:
                 if control is not Control.NONE and not needs.controls:
                     continue
                 tried.append((control, explanation.method))
+                if needs.rivals:
+                    own = control is Control.NONE
+                    said = assigned.rivals[f"explain.{explanation.method}"] if own else ()
+                    evidence = replace(evidence, rivals=said)
                 yield guard.conversation(feature, partial(scored, explanation, control, evidence))
 
     found = list(zip(job.client.run(conversations()), tried, strict=True))
@@ -304,6 +309,16 @@ class ControlAssignment:
             feature in places and len(places) > 1 and feature not in self.controlled[stage]
             for stage, places in self.places.items()
         )
+
+    @cached_property
+    def rivals(self) -> Mapping[str, tuple[str, ...]]:
+        """Of each explainer, what it says of drawn features: the same for every explanation."""
+        drawn: dict[str, tuple[str, ...]] = {}
+        for stage, found in self.explained.items():
+            texts = list(dict.fromkeys(each.text for each in found))
+            order = self.run.generator("rivals", stage).permutation(len(texts))[:MOST_RIVALS]
+            drawn[stage] = tuple(texts[number] for number in np.sort(order))
+        return drawn
 
     def derangement(self, stage: str, number: int) -> Int64[ndarray, " explanation"]:
         """The place of the explanation that each is exchanged for, the next one along a random

@@ -163,10 +163,13 @@ class JudgeQuality:
     def sentence(self) -> str:
         """What it comes to, in one sentence."""
         balanced, said = self.estimates["balanced accuracy"], self.counts
-        answered = said.covered.yes + said.covered.no + said.others.yes + said.others.no
+        yes, no = said.covered.yes + said.others.yes, said.covered.no + said.others.no
         told = f"balanced accuracy {balanced.value:.2f} ({balanced.low:.2f} to {balanced.high:.2f})"
-        if not answered:
+        if not yes + no:
             return "gives no answer that can be read; its scores would measure nothing"
+        if not (yes and no):
+            same = "yes" if yes else "no"
+            return f"says {same} whatever it is shown; its scores would measure nothing"
         if not balanced.low > 0.5:
             return f"is seen no better than chance: {told}; its scores would say little"
         if balanced.value < 0.7:
