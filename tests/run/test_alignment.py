@@ -169,6 +169,11 @@ def test_the_command_compares_runs_in_every_way_and_by_distance(layers, tmp_path
         status, out, err = ran(tmp_path, "compare", *map(str, layers), "--out", "shared.html")
     assert status == 0, err
     assert "Overlap by distance" in out
+    told = " ".join(out.split())
+    explained = len(side(layers[0]).texts)
+    assert f"of the {explained} and {explained} that are explained" in told
+    assert "(≥ 0.5) both are explained in" in told
+    assert "does not tell partners from others" not in told  # they are the same
     record = json.loads((tmp_path / "shared.json").read_text())
     assert len(record) == 3
     for pair in record:
