@@ -141,11 +141,8 @@ def score_shard(job: Job, shard: int, assigned: "ControlAssignment") -> None:
                 if control is not Control.NONE and not needs.controls:
                     continue
                 tried.append((control, explanation.method))
-                if needs.rivals:
-                    own = control is Control.NONE
-                    said = assigned.rivals[f"explain.{explanation.method}"] if own else ()
-                    evidence = replace(evidence, rivals=said)
-                yield guard.conversation(feature, partial(scored, explanation, control, evidence))
+                given = assigned.with_rivals(evidence, explanation) if needs.rivals else evidence
+                yield guard.conversation(feature, partial(scored, explanation, control, given))
 
     found = list(zip(job.client.run(conversations()), tried, strict=True))
     scores = [one for one, _ in found if isinstance(one, Score)]
@@ -309,6 +306,10 @@ class ControlAssignment:
             feature in places and len(places) > 1 and feature not in self.controlled[stage]
             for stage, places in self.places.items()
         )
+
+    def with_rivals(self, evidence: Evidence, explanation: Explanation) -> Evidence:
+        """The evidence with what the same explainer says of other features."""
+        return replace(evidence, rivals=self.rivals[f"explain.{explanation.method}"])
 
     @cached_property
     def rivals(self) -> Mapping[str, tuple[str, ...]]:
