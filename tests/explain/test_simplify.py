@@ -88,6 +88,14 @@ def test_a_class_takes_the_place_of_a_set_that_it_holds_where_nothing_speaks_aga
     assert simple(source, train_windows(other, "1.1.1..." * 20)) == [source]
 
 
+def test_a_pattern_that_few_strings_meet_becomes_these_and_one_that_many_meet_stays() -> None:
+    source = r"token matches /\s*a.*/"
+    assert simple(source, train_windows("ax" * 20, "1." * 20)) == ['token in {"a"}']
+    assert simple("token matches /.+/", train_windows("abc1x(" * 10, "1" * 60)) == [
+        "token matches /.+/"
+    ]
+
+
 def test_strings_near_by_are_put_in_order_too() -> None:
     text, firing = "1ax" * 10 + "cax" * 40 + "xxx" * 40, ".1." * 50 + "..." * 40
     assert simple(

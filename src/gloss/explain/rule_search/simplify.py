@@ -37,6 +37,7 @@ EXCEPTION = 0.08  # a term that says where the feature does not fire
 STRING = 0.002  # a string of a set, whatever its blanks and capitals
 UNSEEN = 0.12  # strings of a set that are only counted, all together
 FIELD = 0.012  # a set of tokens that the subject takes for alike, whatever its strings
+PATTERN = 0.012  # how a token begins or ends
 
 NAMED_FROM = 3  # strings of a set, in whose place a class is tried
 BELONGING = 0.6  # of them to the class
@@ -139,7 +140,8 @@ class RuleDraft:
 
     def shorter_rules(self) -> Iterator[list[TermTuple]]:
         """The rule without one of its alternatives, without one of its terms, with two alternatives
-        or two sets in one, or with a class in place of a set.
+        or two sets in one, with a class in place of a set, or with a few strings in place of a
+        pattern.
         """
         for i, terms in enumerate(self.alternatives):
             before, after = self.alternatives[:i], self.alternatives[i + 1 :]
@@ -151,10 +153,24 @@ class RuleDraft:
             for j, term in enumerate(terms):
                 if len(terms) > 1:
                     yield [*before, (*terms[:j], *terms[j + 1 :]), *after]
-                for named in classes_instead(term, self.train_windows.alike):
-                    yield [*before, (*terms[:j], named, *terms[j + 1 :]), *after]
+                for other in (
+                    *classes_instead(term, self.train_windows.alike),
+                    *self.strings_instead(term),
+                ):
+                    yield [*before, (*terms[:j], other, *terms[j + 1 :]), *after]
             for joined in self.with_joined_sets(terms):
                 yield [*before, joined, *after]
+
+    def strings_instead(self, term: RuleTerm) -> Iterator[RuleTerm]:
+        """The term with the strings at which the feature fires in place of what they match, where
+        they are few.
+        """
+        if isinstance(term.condition, Matches) and term.condition.unit is PredicateUnit.TOKEN:
+            passage = self.train_windows.passage
+            ids = np.unique(passage.ids[self.mask(term) & self.train_windows.fires])
+            if not term.negated and 0 < len(ids) <= LISTED:
+                strings = tuple(passage.strings[i] for i in ids.tolist())
+                yield RuleTerm(OneOf(PredicateUnit.TOKEN, strings))
 
     def with_joined_sets(self, terms: TermTuple) -> Iterator[TermTuple]:
         """The terms with one set in place of two that speak of the token and of its word: that of
@@ -251,11 +267,13 @@ def reading_price(alternatives: list[TermTuple], alike: AlikeTokens | None = Non
     """What a reader pays for the rule, as a share of its F1 score."""
     terms = [term for each in alternatives for term in each]
     sets = sum(set_price(condition_strings(term.condition), alike) for term in terms)
+    patterns = sum(isinstance(condition_predicate(term.condition), Matches) for term in terms)
     exceptions = sum(term.negated for term in terms)
     return (
         ALTERNATIVE * len(alternatives)
         + EXCEPTION * exceptions
         + TERM * (len(terms) - exceptions)
+        + PATTERN * patterns
         + sets
     )
 
