@@ -125,7 +125,7 @@ def test_a_model_that_answers_no_chats_says_how_surprising_text_is_and_judges_no
     [found] = pq.read_table(folder / "base/labels.parquet").to_pylist()
     assert found["verdict"] == "cannot be told"
     assert {words.split()[0].strip(":") for words in found["beside"]} >= {"surprisal", "simulation"}
-    assert "questions had an answer" in " ".join(found["beside"])  # the model takes 256 tokens
+    assert "items has an answer" in " ".join(found["beside"])  # the model takes 256 tokens
     [simulation] = (
         each
         for each in read_run(folder / "base").experiment.score

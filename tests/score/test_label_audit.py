@@ -25,6 +25,7 @@ from gloss.score.label_audit import (
     Trust,
     audit_label,
     quoted_texts,
+    score_words,
     trust_of_evidence,
 )
 from gloss.store.corpus import Corpus
@@ -170,6 +171,20 @@ def score(method: str, control: Control = Control.NONE, **found: float) -> Score
     }
     feature = FeatureId("d", 0)
     return Score(feature, method, "given", 100, 0, estimates, next(iter(found)), control)
+
+
+@pytest.mark.parametrize(
+    ("failed", "told"),
+    [
+        (0, "surprisal auprc 0.70 (0.60 to 0.80), under controls 0.70"),
+        (7, "under controls 0.70, 7 of 100 items without an answer"),
+        (100, "surprisal: not one of 100 items has an answer that can be read"),
+    ],
+)
+def test_what_a_score_got_no_answer_to_is_said(failed, told):
+    own = replace(score("surprisal", auprc=0.7), failed=failed)
+    other = score("surprisal", Control.SHUFFLED_EXPLANATION, auprc=0.7)
+    assert score_words("surprisal", own, [own, other]).endswith(told)
 
 
 def test_execution_decides_before_judges_and_ranks_stand_beside():

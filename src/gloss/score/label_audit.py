@@ -323,13 +323,13 @@ def score_words(name: str, own: Score, every: Sequence[Score]) -> str:
     was never answered.
     """
     if 0 < own.n == own.failed:
-        return f"{name}: not one of {own.n:,} questions had an answer"
+        return f"{name}: not one of {own.n:,} items has an answer that can be read"
     controls = [
         each.estimates[each.headline].value for each in every if each.control is not Control.NONE
     ]
     told = estimate_words(f"{name} {own.headline}", own.estimates[own.headline])
     against = f", under controls {np.mean(controls):.2f}" if controls else ""
-    lost = f", {own.failed:,} of {own.n:,} questions without an answer" if own.failed else ""
+    lost = f", {own.failed:,} of {own.n:,} items without an answer" if own.failed else ""
     return told + against + lost
 
 
