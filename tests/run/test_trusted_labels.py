@@ -5,8 +5,8 @@ import math
 import pytest
 
 from gloss.models.chat_models.prices import Prices
-from gloss.records import Control
-from gloss.run.reporting.trusted_labels import cost_of_one, trusted_features
+from gloss.records import Aspect, Control
+from gloss.run.reporting.trusted_labels import as_far_as_about, cost_of_one, trusted_features
 
 
 def row(feature: int, control: Control, value: float, width: float = 0.1) -> dict:
@@ -55,3 +55,11 @@ def test_a_feature_without_a_control_is_left_out():
     rows = [row(1, Control.NONE, 0.9), row(2, Control.NONE, 0.9)]
     rows.append(row(2, Control.RANDOM_EXPLANATION, 0.1))
     assert trusted_features(rows) == {2: True}
+
+
+def test_a_rule_is_not_trusted_for_what_follows_where_it_holds():
+    """Of a route's labels some are rules of what a feature reads, some name what it says."""
+    verdicts, rules = {1: True, 2: True, 3: False}, {1}
+    assert as_far_as_about(verdicts, (Aspect.OUTPUT,), rules) == {2: True, 3: False}
+    assert as_far_as_about(verdicts, (Aspect.INPUT,), rules) == verdicts
+    assert as_far_as_about(verdicts, (Aspect.INPUT, Aspect.OUTPUT), rules) == verdicts

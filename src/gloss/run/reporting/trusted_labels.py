@@ -1,14 +1,15 @@
 """Which labels can be trusted, by which route they came, and what one of them costs."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from gloss.models.chat_models.prices import Prices
 from gloss.pages.report_sections import Cell, Grid, Section
-from gloss.records import NOBODY, Control, Reason
+from gloss.records import NOBODY, Aspect, Control, Reason, needs_of
 from gloss.run.experiment import method_label
+from gloss.run.methods import build_method
 from gloss.run.reporting.run_data import RunData, Scored
 from gloss.statistics.intervals import wilson_interval
 from gloss.store.results import Row, read_rows
@@ -42,7 +43,7 @@ def trusted_section(found: RunData) -> Section | None:
 
 def trusted_rows(found: RunData, scored: Scored) -> Iterator[tuple[Cell, ...]]:
     """One line: an explainer under a score."""
-    verdicts = trusted_features(found.scores[scored])
+    verdicts = judged_features(found, scored)
     if not verdicts:
         return
     method, explained_by = scored
@@ -86,6 +87,30 @@ def explaining_prices(found: RunData, explained_by: str) -> Prices:
     settings = next(each for each in asked.explain if method_label(each) == explained_by)
     chat = asked.chat_of(settings)
     return chat.build().prices if chat else UNPRICED
+
+
+def judged_features(found: RunData, scored: Scored) -> Mapping[int, bool]:
+    """Whether the label of each feature is trusted by a score that is about what it says."""
+    scorer, explained_by = scored
+    settings = next(each for each in found.run.experiment.score if method_label(each) == scorer)
+    rules = {
+        row["feature"]
+        for row in found.run.rows("explain", "explanations")
+        if row["method"] == explained_by and row["rule"]
+    }
+    about = needs_of(build_method("score", settings)).about
+    return as_far_as_about(trusted_features(found.scores[scored]), about, rules)
+
+
+def as_far_as_about(
+    verdicts: Mapping[int, bool], about: Sequence[Aspect], rules: Container[int]
+) -> Mapping[int, bool]:
+    """The verdicts without those of rules, where a score is of what features say alone: a rule says
+    what its feature reads, and is neither right nor wrong there.
+    """
+    if tuple(about) != (Aspect.OUTPUT,):
+        return verdicts
+    return {feature: fine for feature, fine in verdicts.items() if feature not in rules}
 
 
 def trusted_features(rows: Iterable[Row]) -> Mapping[int, bool]:
@@ -137,7 +162,7 @@ def route_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:
                     [fine for feature, fine in verdicts.items() if taken.get(feature) == way],
                 )
                 for scored in scores
-                if (verdicts := trusted_features(found.scores[scored]))
+                if (verdicts := judged_features(found, scored))
             ]
             known = [(scorer, verdicts) for scorer, verdicts in told if verdicts]
             for scorer, verdicts in known or [("", [])]:
