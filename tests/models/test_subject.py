@@ -243,6 +243,38 @@ def test_edits_apply_to_every_position_of_every_step(llama: Subject, tokens: Ten
     assert seen == [10, 11, 12]
 
 
+@pytest.mark.parametrize("seed", [None, 3])
+def test_what_was_read_is_kept_and_changes_nothing(make_subject, tokens: Tensor, family, seed):
+    subject, ragged = make_subject(family), tokens.clone()
+    ragged[1, 4:] = PADDING
+    begins = torch.tensor([3, 1, 0])
+    site, widths = Site("resid_post", 1), []
+    direction = torch.randn(
+        subject.unembedding.shape[1], generator=torch.Generator().manual_seed(1)
+    )
+
+    def edits(rows: Tensor, first: int):
+        def add(x: Tensor) -> Tensor:
+            widths.append(x.shape[1])
+            chosen = torch.arange(x.shape[1]) + first >= begins[rows][:, None]
+            return x + 5 * chosen[..., None] * direction
+
+        return {site: add}
+
+    def said(edits) -> Tensor:
+        rng = None if seed is None else np.random.default_rng(seed)
+        return subject.generate(ragged, edits, max_new_tokens=6, rng=rng)
+
+    config, whole = subject.model.generation_config, edits(torch.arange(3), 0)
+    config.eos_token_id = None
+    free = said(edits)
+    assert widths[-1] == 1
+    assert torch.equal(free, said(whole))
+    assert widths[-1] > 1
+    config.eos_token_id = [int(free[0, 12])]  # the first row ends before others do
+    assert torch.equal(said(edits), said(whole))
+
+
 def test_a_steered_subject_says_what_it_is_steered_to(llama: Subject, tokens: Tensor):
     wanted = 42
     final = Site("resid_post", 2)

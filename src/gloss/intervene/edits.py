@@ -50,7 +50,11 @@ class Intervention(Protocol):
         ...
 
     def edits(self, strength: float, begins: Int64[Tensor, " sequence"]) -> Mapping[Site, Edit]:
-        """The edits of a run over sequences, each changed from its position `begins` on."""
+        """The edits of a run over sequences, each changed from its position `begins` on.
+
+        They act on each position by itself, so that of sequences which grow only what is new is
+        read: then `begins` counts from there, and is negative where the change began before.
+        """
         ...
 
 

@@ -145,7 +145,6 @@ def complete_with_and_without(
             f"a prompt and its {effect_options.new_tokens} new tokens are {longest} together, and"
             f" the subject takes {subject.context}; give a shorter prompt or fewer new tokens"
         )
-    edits = intervention.edits(strength, begins)
     twin = deepcopy(rng)
     clean = subject.generate(
         prompts,
@@ -154,7 +153,11 @@ def complete_with_and_without(
         temperature=effect_options.temperature,
     )
     edited = subject.generate(
-        prompts, edits, effect_options.new_tokens, rng, effect_options.temperature
+        prompts,
+        lambda rows, first: intervention.edits(strength, begins[rows] - first),
+        effect_options.new_tokens,
+        rng,
+        effect_options.temperature,
     )
     words = subject.vocabulary()
 

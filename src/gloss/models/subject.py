@@ -2,7 +2,7 @@
 from layer to layer.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from gloss.errors import BadInput, BadSettings, Mismatch
+from gloss.models.continuation import CachedContinuation, PositionEdits
 from gloss.models.pretrained.special_tokens import ROLES, SpecialTokens
 from gloss.models.pretrained.tokenizer import PlainTokenizer, tokenizer_backend
 from gloss.models.sites import Site, parse_site
@@ -351,7 +352,7 @@ class Subject:
     def generate(
         self,
         tokens: Int64[Tensor, "sequence position"],
-        edits: Mapping[Site, Edit] = NO_EDITS,
+        edits: Mapping[Site, Edit] | PositionEdits = NO_EDITS,
         max_new_tokens: int = 32,
         rng: np.random.Generator | None = None,
         temperature: float = 1.0,
@@ -359,8 +360,10 @@ class Subject:
         """Continue each sequence: by the likeliest token, or by a draw where an `rng` is given.
 
         Sequences end where their PADDING begins, and so do those that come back, after the model's
-        own end token or `max_new_tokens`. Every step runs the edits over every position, so an edit
-        sees whole sequences and not single tokens.
+        own end token or `max_new_tokens`. Edits that act on each position by itself are given as a
+        function of the rows and of the position at which their tensors begin; then, and without
+        edits, what was read is kept and not read again. The edits of a mapping see whole sequences,
+        which every step reads anew.
 
             >>> tokens = torch.tensor([[model.start_token, *model.encode("import")]])
             >>> model.generate(tokens, max_new_tokens=3).shape[1] - tokens.shape[1]
@@ -370,19 +373,40 @@ class Subject:
         tokens = tokens.cpu()
         lengths = real_positions(tokens, None).sum(dim=1)
         drawn_by = None if rng is None else torch.Generator().manual_seed(int(rng.integers(2**63)))
-        for _ in range(max_new_tokens):
-            last = self.logits_at(tokens, lengths[:, None] - 1, edits)[:, 0]
-            chosen = (
-                last.argmax(dim=1)
-                if drawn_by is None
-                else draw_next_tokens(last / temperature, drawn_by)
-            )
-            tokens = append_tokens(tokens, lengths, torch.where(ended, PADDING, chosen))
-            lengths = lengths + ~ended
-            ended |= torch.isin(chosen, self.end_tokens)
-            if ended.all():
-                break
+        with self._continuation(lengths, edits) as next_logits:
+            for _ in range(max_new_tokens):
+                last = next_logits(tokens, lengths)
+                chosen = (
+                    last.argmax(dim=1)
+                    if drawn_by is None
+                    else draw_next_tokens(last / temperature, drawn_by)
+                )
+                tokens = append_tokens(tokens, lengths, torch.where(ended, PADDING, chosen))
+                lengths = lengths + ~ended
+                ended |= torch.isin(chosen, self.end_tokens)
+                if ended.all():
+                    break
         return tokens.to(self.device)
+
+    @contextmanager
+    def _continuation(
+        self, lengths: Int64[Tensor, " sequence"], edits: Mapping[Site, Edit] | PositionEdits
+    ) -> Generator[Callable[[Tensor, Tensor], Tensor]]:
+        """What gives the logits after sequences of these lengths, which grow from call to call."""
+        if not edits:
+            edits = no_edits
+        if isinstance(edits, Mapping) or not self._has_cache:
+            whole = edits if isinstance(edits, Mapping) else edits(torch.arange(len(lengths)), 0)
+            yield lambda tokens, now: self.logits_at(tokens, now[:, None] - 1, whole)[:, 0]
+            return
+        cached = CachedContinuation(self, lengths, edits)
+
+        def next_logits(tokens: Tensor, now: Tensor) -> Tensor:
+            self._check_length(int(now.max()))
+            return cached.next_logits(tokens)
+
+        with self._alone(), torch.no_grad():
+            yield next_logits
 
     def next_logits(
         self, tokens: Int64[Tensor, "sequence position"], edits: Mapping[Site, Edit] = NO_EDITS
@@ -574,6 +598,11 @@ def draw_next_tokens(
 ) -> Int64[Tensor, " sequence"]:
     """One token for each row, by its probability."""
     return torch.multinomial(logits.softmax(dim=1), 1, generator=generator)[:, 0]
+
+
+def no_edits(rows: Int64[Tensor, " row"], first: int) -> Mapping[Site, Edit]:
+    """Nothing is changed, at any position."""
+    return NO_EDITS
 
 
 def append_tokens(
