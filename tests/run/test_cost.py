@@ -85,15 +85,17 @@ def test_what_was_counted_is_what_is_asked(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(small_run / "out", "out")
     needs = needs_of(build_method(verb, settings))
-    features = [feature.index for feature in read_run(Path("out")).features]  # more than are asked
     said = "names of things and of those who own them, mostly in lists that follow a colon, as in"
-    labels = {str(index): f"{said} `word{index}`" for index in features}
+    labels = {str(index): f"{said} `word{index}`" for index in read_run(Path("out")).live.tolist()}
     Path("labels.json").write_text(json.dumps(labels))
     url = endpoints[needs.asks != (Ability.CHAT,)]
     if url in KNOWN:  # found out once
         Path("out/capabilities.json").write_text(KNOWN[url])
-    # of scores all features, because controls are drawn among them
-    tables = (FEW if verb == "explain" else tomllib.loads(SMALL)) | {
+    # controls are counted alike for all scores: of one, and there among all features
+    with_controls = settings["method"] == "detection"
+    if verb == "score" and needs.controls and needs.explanation and not with_controls:
+        settings = settings | {"controls": 0}
+    tables = (tomllib.loads(SMALL) if with_controls else FEW) | {
         "explain": [{"method": "given", "path": "labels.json"}],
         "chat": {"model": "m", "base_url": url},
         "contexts": {"train": 60, "inactive_train": 150, "minimum": 4, "context_length": 16}
@@ -111,6 +113,7 @@ def test_what_was_counted_is_what_is_asked(
     assert not asked
     run_until(experiment, verb)
     KNOWN[url] = Path("out/capabilities.json").read_text()
+    assert asked
     tokens = sum(prompt_token_count(prompt) for prompt in asked)
     assert row[0] == pytest.approx(len(asked), rel=0.1)
     assert row[1] == pytest.approx(tokens, rel=0.1)
