@@ -36,6 +36,7 @@ READ = {
 LOOSELY = {
     "numbers": r"word matches /\d+/",
     "words related to colors and nothing else": "word is colour",
+    "verbs of giving, taking and having": "word is giving",
     "references to the name 'Benjamin'": 'word in {"Benjamin"}',
     "the abbreviation 'ml' followed by a number": (
         r'word in {"ml", "Ml", "ML"} and before(2, word matches /\d+/)'

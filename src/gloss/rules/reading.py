@@ -187,10 +187,12 @@ OPEN = {
     "past": "past tense verbs|past-tense verbs|verbs in the past tense|verbs in past tense",
     "exception": "exception names|exception classes|names of exception classes",
 }
+MEAN_MORE = ("person", "place", "title", "direction")  # fields whose names mean others, too
 FIELD_NAMES = {
     name: key
-    for key, also in (CLOSED | OPEN).items()
-    for name in (FIELDS[key].one, FIELDS[key].many, *also.split("|"))
+    for key, each in FIELDS.items()
+    if key not in MEAN_MORE
+    for name in (each.one, each.many, *(CLOSED | OPEN).get(key, each.many).split("|"))
 }
 
 
