@@ -28,7 +28,7 @@ EXPERIMENT = "13 labels in words, judged"
 WRONG = 0.1  # of the judge's answers
 CALIBRATION, RULES = 400, 20  # contexts of known truth, as many as an audit asks about
 UNSEEN = "positional"  # a kind of feature that nobody can judge by reading contexts
-NARROW = 0.2  # of the places at which the feature fires, where a label is too narrow
+NARROW = 0.35  # of the places at which the feature fires, where a label is too narrow
 CONTROLS = (Control.NONE, Control.RANDOM_EXPLANATION, Control.SHUFFLED_EXPLANATION)
 Tried = dict[Control, tuple[int, str, str]]  # a feature's index, the label's words, their rule
 
@@ -87,18 +87,22 @@ def rule_of_kind(kind: str, index: int, planted: Planted, rng: np.random.Generat
 
 
 def beside_a_word(rule: str, index: int, planted: Planted) -> str:
-    """The rule right after some tokens alone, which stand there in a fifth of the places."""
+    """The rule right beside some tokens alone, which stand there in about a third of the places."""
     corpus, fires = planted.corpus, planted.activations[index].positions
-    before = corpus.tokens[fires[fires > 0] - 1]
-    share = np.bincount(before, minlength=len(corpus.vocabulary)) / max(1, len(before))
-    chosen: list[int] = []
-    for token in np.argsort(-share, kind="stable")[:40].tolist():
-        if share[[*chosen, token]].sum() <= NARROW:
-            chosen.append(token)
+    found: list[tuple[float, str, list[int]]] = []
+    for side, step in (("after", -1), ("before", 1)):
+        places = np.clip(fires + step, 0, len(corpus) - 1)
+        share = np.bincount(corpus.tokens[places], minlength=len(corpus.vocabulary)) / len(fires)
+        chosen, total = list[int](), 0.0
+        for token in np.argsort(-share, kind="stable")[:200].tolist():
+            if total + share[token] <= NARROW:
+                chosen, total = [*chosen, token], total + float(share[token])
+        found.append((total, side, chosen))
+    _, side, chosen = max(found)
     strings = [corpus.vocabulary.strings[token] for token in chosen]
     some = ", ".join(json.dumps(each, ensure_ascii=False) for each in strings)
     return " or ".join(
-        " and ".join([*map(str, each.terms), f"after(1, token in {{{some}}})"])
+        " and ".join([*map(str, each.terms), f"{side}(1, token in {{{some}}})"])
         for each in parse_rule(rule).alternatives
     )
 
