@@ -14,6 +14,7 @@ from gloss.pages.report_sections import Grid
 from gloss.run.planning import read_run
 from gloss.run.reporting.paired_scores import Difference
 from gloss.run.reporting.run_comparison import compare_runs
+from gloss.score.judge.doubts import SIDES
 from gloss.store.sealed_json import read_sealed_json, seal_json
 
 Twin = Callable[..., Path]
@@ -110,6 +111,20 @@ def test_the_same_features_are_paired_so_that_a_small_difference_is_seen_in_a_wi
     assert found.means.low > 0.015
     assert found.shown
     assert found.settings == ("contexts.train",)
+
+
+def test_a_judge_who_measures_nothing_shows_no_difference_however_large_it_is(twin, monkeypatch):
+    folders = [twin(0, value=0.8), twin(0, value=0.4, contexts={"train": 61})]
+    assert differences(folders)[0].shown
+    yes = {f"rule none {side}": {"yes": 50, "no": 0} for side in SIDES.values()}
+    monkeypatch.setattr("gloss.run.judge_doubts.stage_answer_tally", lambda run, stage: yes)
+    [found] = differences(folders)
+    assert found.means.low > 0
+    assert not found.shown
+    page = compare_runs(folders).page()
+    grids = [b for section in page.sections for b in section.blocks if isinstance(b, Grid)]
+    rows = [str(row[0]) for grid in grids for row in grid.rows]
+    assert any(row.endswith("; the judge is doubted, so no difference is shown") for row in rows)
 
 
 def test_features_of_other_dictionaries_are_not_paired_and_it_is_said_what_the_interval_is_over(

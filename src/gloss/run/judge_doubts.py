@@ -41,18 +41,25 @@ def judge_doubts(run: OpenedRun) -> tuple[str, ...]:
                 f"{label} has no controls (controls = 0): nobody knows what another feature's"
                 " words would have got."
             )
-        stage = stage_name("score", settings)
-        if stage in run.keys and (tally := stage_answer_tally(run, stage)):
-            tells = judge_beats_chance(run, settings)
-            said = list(doubts_about_judge(tally, tells=tells is True))
-            # which is no better than chance anyway
-            constant = any(doubt.startswith("said ") for doubt in said)
-            found += [
-                f"The judge of {method_label(settings)} {doubt}."
-                for doubt in ([NO_BETTER_THAN_CHANCE] if tells is False and not constant else [])
-                + said
-            ]
+        found += [f"The judge of {label} {doubt}." for doubt in judge_faults(run, settings)]
     return tuple(found)
+
+
+def doubted_scores(run: OpenedRun) -> set[str]:
+    """The scores whose judge is seen to measure nothing, or little."""
+    return {method_label(each) for each in run.experiment.score if judge_faults(run, each)}
+
+
+def judge_faults(run: OpenedRun, settings: SettingsMapping) -> list[str]:
+    """What speaks against the judge of one score, each as the end of a sentence."""
+    stage = stage_name("score", settings)
+    if stage not in run.keys or not (tally := stage_answer_tally(run, stage)):
+        return []
+    tells = judge_beats_chance(run, settings)
+    said = list(doubts_about_judge(tally, tells=tells is True))
+    # which is no better than chance anyway
+    constant = any(doubt.startswith("said ") for doubt in said)
+    return ([NO_BETTER_THAN_CHANCE] if tells is False and not constant else []) + said
 
 
 def is_without_controls(run: OpenedRun, label: str) -> bool:

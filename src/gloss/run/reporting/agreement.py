@@ -10,6 +10,7 @@ import numpy as np
 from gloss.pages import page_text
 from gloss.pages.report_sections import Cell, Grid, Matrix, Section
 from gloss.records import NOBODY, Estimate
+from gloss.run.judge_doubts import doubted_scores
 from gloss.run.reporting.run_data import RunData, most_common_headline, own_values
 from gloss.statistics.correlation import correlations
 from gloss.store.results import Row
@@ -114,9 +115,11 @@ def correlation_matrix(names: Sequence[str], pairs: dict[tuple[str, str], Correl
 
 
 def metrics_note(found: RunData) -> str:
-    """Which number of each scorer is compared."""
+    """Which number of each scorer is compared, and whose judge is seen to measure nothing."""
     named = (
         f"{scorer}: {page_text.metric_label(metric)}"
         for scorer, metric in scorer_metrics(found).items()
     )
-    return f"{'; '.join(named)}."
+    doubted = sorted(doubted_scores(found.run) & scorer_metrics(found).keys())
+    doubt = f" The judge of {' and of '.join(doubted)} is doubted." if doubted else ""
+    return f"{'; '.join(named)}.{doubt}"

@@ -22,6 +22,7 @@ from gloss.pages.report_sections import (
 )
 from gloss.records import NOBODY, Estimate
 from gloss.run.experiment import method_label
+from gloss.run.judge_doubts import doubted_scores
 from gloss.run.reporting.differing_settings import (
     SEED,
     Settings,
@@ -94,11 +95,12 @@ class Difference:
     medians: Estimate
     means: Estimate
     settings: tuple[str, ...]  # that differ
+    doubted: bool  # whether a judge of either is seen to measure nothing
 
     @property
     def shown(self) -> bool:
-        """Whether the interval of the difference of means leaves 0 out."""
-        return self.means.low * self.means.high > 0
+        """Whether the interval of the difference of means leaves 0 out, by a judge who measures."""
+        return not self.doubted and self.means.low * self.means.high > 0
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,10 @@ class Contest:
             over = f"{len(left):,} and {len(right):,} features, not the same; one seed"
         sides = self.conditions[one], self.conditions[other]
         settings = differing_names([side.settings for side in sides])
-        return Difference(sides[0].name, sides[1].name, over, medians, means, settings)
+        doubted = any(
+            side.scorer in doubted_scores(data.run) for side in sides for data in side.runs
+        )
+        return Difference(sides[0].name, sides[1].name, over, medians, means, settings, doubted)
 
     def blocks(self) -> tuple[ReportBlock, ...]:
         """The distributions of all conditions, and their differences, where there are several."""
@@ -195,7 +200,8 @@ def named_with_seeds(condition: Condition) -> str:
 
 
 def difference_row(found: Difference) -> tuple[Cell, ...]:
-    verdict = "" if found.shown else "; no difference is shown"
+    why = "the judge is doubted, so " * found.doubted
+    verdict = "" if found.shown else f"; {why}no difference is shown"
     return (
         f"{found.one} − {found.other}{verdict}",
         found.over,
