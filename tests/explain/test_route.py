@@ -94,6 +94,15 @@ def test_words_that_fit_every_context_are_not_known(evidence):
     assert routed(evidence, 0.05, 0.0, 2 * s / (1 + s) + 0.1).explanation.text == "words"
     broad = routed(evidence, 0.05, 0.0, 2 * s / (1 + s) + 0.02)
     assert isinstance(broad.explanation, Failure)
+    assert "a yes to everything earns words 0.3" in broad.explanation.detail
+
+
+def test_words_that_fit_every_context_take_no_rule_away(evidence):
+    """A judge who says yes to everything earns them more than a fair rule has."""
+    s = evidence.examples.share_train
+    yes = 2 * s / (1 + s)
+    rule = min(0.4, yes)
+    assert routed(evidence, rule, 0.0, yes + 0.02, least=0.05).explanation.text == "a rule"
 
 
 def test_a_wide_interval_is_no_knowledge(evidence):

@@ -94,23 +94,25 @@ class Route:
         )
         if lowest(output) >= max(self.least, value(rule)):
             return chosen([rule, output], output)
-        found = [rule, output]
+        found, holding = [rule, output], [rule] if lowest(rule) >= self.least else []
         if self.words:
             said = yield from tried(self.words, self.words_scorer, halves, halves, words)
             found.append(said)
-        best = max((one for one in found if one is not output), key=value)
-        yes_to_all = chance_of_yes(halves) if best is not rule else 0.0
-        if lowest(best) < max(self.least, yes_to_all):
+            # what a judge who says yes to everything earns is no word of the feature
+            if lowest(said) >= max(self.least, chance_of_yes(halves)):
+                holding.append(said)
+        if not holding:
             return ExplanationChoice(
-                self.nobody_knows(evidence, found),
+                self.nobody_knows(evidence, found, chance_of_yes(halves)),
                 tuple(one for one in found if isinstance(one, ExplanationCandidate)),
                 tuple(one for one in found if isinstance(one, Failure)),
             )
+        best = max(holding, key=value)
         whole = (yield from explained(self.rule, evidence, rules)) if best is rule else None
         return chosen(found, best, whole)
 
     def nobody_knows(
-        self, evidence: Evidence, found: Sequence[ExplanationCandidate | Failure]
+        self, evidence: Evidence, found: Sequence[ExplanationCandidate | Failure], yes: float
     ) -> Failure:
         """Why no route was taken."""
         told = [
@@ -121,7 +123,8 @@ class Route:
             evidence.examples.feature,
             METHOD,
             Reason.NOBODY_KNOWS,
-            f"no explanation holds from {self.least:g} on ({'; '.join(told)})",
+            f"no explanation holds from {self.least:g} on ({'; '.join(told)})"
+            + (f"; a yes to everything earns words {yes:.2f}" if self.words else ""),
         )
 
 
