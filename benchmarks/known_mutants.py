@@ -57,11 +57,11 @@ KNOWN: dict[str, tuple[KnownMutant, ...]] = {
         ("score/execution.py", "2 * hits / (positive + true)", "hits / (positive + true)"),
         ("score/execution.py", "strengths[active].astype", "-strengths[active].astype"),
         (
-            "score/execution.py",
+            "score/held_out_text.py",
             "~corpus.documents_in_train[corpus",
             "corpus.documents_in_train[corpus",
         ),
-        ("score/execution.py", "[self.counted]", "[: self.counted.sum()]"),
+        ("score/held_out_text.py", "[self.counted]", "[: self.counted.sum()]"),
         ("score/execution.py", "(sa - s * a)", "(sa + s * a)"),
         ("score/simulation_metrics.py", "and int(bare) <= highest", "and int(bare) < highest"),
         ("score/mark_matching.py", "left[taken] = False", "pass"),

@@ -44,7 +44,8 @@ class Where(StrEnum):
 
     SERIAL = "serial"  # one after the other, in this process
     PROCESSES = "processes"  # by the run's executor, several at a time
-    EVENT_LOOP = "event_loop"  # in this process, which waits for a language model's answers
+    # in threads of this process, several at a time, which wait for a language model's answers
+    EVENT_LOOP = "event_loop"
     DEVICE = "device"  # in this process, which holds the subject's weights
 
 

@@ -3,6 +3,7 @@ rules or by asking.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from typing import Any, TypeVar
@@ -122,6 +123,8 @@ class CollisionFinder:
         self.job, self.run, self.client = job, job.run, job.client
         self.asked = self.run.experiment.settings(CollisionSettings)
         self.claims: dict[tuple[str, FeatureId], RuleClaims | None] = {}
+        self.guard: FeatureGuard
+        self.lost: list[Failure]
 
     @cached_property
     def explained(self) -> dict[str, dict[FeatureId, Explanation]]:
@@ -133,10 +136,18 @@ class CollisionFinder:
         }
 
     def __call__(self, shard: int) -> None:
-        """Write one shard: the pairs of which it holds the first feature."""
+        """Write one shard: the pairs of which it holds the first feature.
+
+        Shards may be under way at the same time, so each has a guard and losses of its own.
+        """
+        _ = self.explained  # of all shards
+        own = copy(self)
+        own.guard, own.lost = self.job.guard(shard), []
+        own.write(shard)
+
+    def write(self, shard: int) -> None:
+        """Compare and write one shard."""
         rows: list[Row] = []
-        self.guard = self.job.guard(shard)
-        self.lost: list[Failure] = []
         whole = self.job.reads_done
         uncompared = 0
         for explainer, found in self.explained.items():
