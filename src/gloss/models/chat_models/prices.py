@@ -13,7 +13,8 @@ from gloss.records import Reason
 # what tokenizers part a text into before they merge: words, also those that are written as one
 # (`KeyError`), up to two letters of other scripts or three digits, signs, line ends, blanks
 PIECE = re.compile(
-    r"[^\r\n\w]?(?:[A-Z]?[a-z]+|[A-Z]+(?![a-z]))|[^\W\d_A-Za-z]{1,2}|\d{1,3}| ?[^\s\w]+[\r\n]*|_+|\s*[\r\n]+|\s+(?!\S)|\s"
+    r"[^\r\n\w]?(?:[A-Z]?[a-z]+|[A-Z]+(?![a-z]))|[^\W\d_A-Za-z]{1,2}|\d{1,3}"
+    r"| ?[^\s\w]+[\r\n]*|_+|\s*[\r\n]+|\s+(?!\S)|\s"
 )
 TOKENS_A_PIECE = 1.08  # of this package's prompts, by four tokenizers: docs/cost.md
 TOKENS_A_MESSAGE = 4  # that chat templates put around each turn, roughly
