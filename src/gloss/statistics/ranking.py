@@ -48,6 +48,26 @@ def ranking_estimates(
     }
 
 
+def ranking_placements(
+    firing: Float64[ndarray, " firing"], inactive: Float64[ndarray, " inactive"]
+) -> tuple[Float64[ndarray, " firing"], Float64[ndarray, " inactive"]]:
+    """For each context the share of the other side against which it is ranked rightly (DeLong et
+    al., 1988).
+
+    Half for ties, 0 for one that is not a number.
+    """
+    return share_below(firing, inactive), share_below(-inactive, -firing)
+
+
+def share_below(
+    values: Float64[ndarray, " value"], others: Float64[ndarray, " other"]
+) -> Float64[ndarray, " value"]:
+    """Of all others the share that lies below each value, equal ones by half."""
+    known = np.sort(others[~np.isnan(others)])
+    below = np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")
+    return np.where(np.isnan(values), 0.0, below / 2 / max(1, len(others)))
+
+
 def ranking_headline(hard: Bool[ndarray, " inactive"]) -> str:
     """The metric to show first: the one that sees explanations that are too broad, where inactive
     contexts were drawn at random.

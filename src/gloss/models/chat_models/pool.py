@@ -25,8 +25,9 @@ class ConversationPool:
 
     def __init__(self, ledger: Path | None, begin: Callable[[Ledger], Session]) -> None:
         self.path, self.begin = ledger, begin
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.cancelled = False  # nothing is begun any more
+        self.loop, self.over = asyncio.new_event_loop(), False
+        self.thread = threading.Thread(target=self.run_loop, daemon=True)
 
     def __enter__(self) -> "ConversationPool":
         self.thread.start()
@@ -51,11 +52,13 @@ class ConversationPool:
 
     def run(self, conversations: Iterable[Conversation[T]]) -> list[T]:
         """Everything that these conversations return, in their order. Raises as `Chat.run`."""
-        return self.wait(self.session.run(conversations))
+        return self.wait(self.begun(conversations))
 
     def cancel(self) -> None:
-        """End whatever is in flight: those who wait for it get CancelledError."""
-        self.wait(cancel_other_tasks())
+        """End whatever is in flight, and begin nothing more: those who wait, or come later, get
+        CancelledError.
+        """
+        self.wait(self.cancel_others())
 
     def wait(self, work: Coroutine[Any, Any, T]) -> T:
         """What the work gives in the thread of the session."""
@@ -71,15 +74,31 @@ class ConversationPool:
         self.ledger.close()
         await self.loop.shutdown_asyncgens()
 
+    async def begun(self, conversations: Iterable[Conversation[T]]) -> list[T]:
+        if self.cancelled:
+            raise asyncio.CancelledError
+        return await self.session.run(conversations)
+
+    async def cancel_others(self) -> None:
+        """Cancel every task but this one, and wait until they have ended."""
+        self.cancelled = True
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    def run_loop(self) -> None:
+        """Run until the end. What breaks an event loop, as an exit that a conversation asks for,
+        goes to whoever waits for that conversation, and ends no other.
+        """
+        while not self.over:
+            try:
+                self.loop.run_forever()
+            except (KeyboardInterrupt, SystemExit):
+                continue
+
     def end_thread(self) -> None:
+        self.over = True
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
-
-
-async def cancel_other_tasks() -> None:
-    """Cancel every task but this one, and wait until they have ended."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)

@@ -10,7 +10,6 @@ import numpy as np
 from gloss.pages import page_text
 from gloss.pages.report_sections import Cell, Grid, Matrix, Section
 from gloss.records import NOBODY, Estimate
-from gloss.run.judge_doubts import doubted_scores
 from gloss.run.reporting.run_data import RunData, most_common_headline, own_values
 from gloss.statistics.correlation import correlations
 from gloss.store.results import Row
@@ -120,6 +119,6 @@ def metrics_note(found: RunData) -> str:
         f"{scorer}: {page_text.metric_label(metric)}"
         for scorer, metric in scorer_metrics(found).items()
     )
-    doubted = sorted(doubted_scores(found.run) & scorer_metrics(found).keys())
+    doubted = sorted(found.doubted & scorer_metrics(found).keys())
     doubt = f" The judge of {' and of '.join(doubted)} is doubted." if doubted else ""
     return f"{'; '.join(named)}.{doubt}"

@@ -22,7 +22,6 @@ from gloss.pages.report_sections import (
 )
 from gloss.records import NOBODY, Estimate
 from gloss.run.experiment import method_label
-from gloss.run.judge_doubts import doubted_scores
 from gloss.run.reporting.differing_settings import (
     SEED,
     Settings,
@@ -171,9 +170,7 @@ class Contest:
             over = f"{len(left):,} and {len(right):,} features, not the same; one seed"
         sides = self.conditions[one], self.conditions[other]
         settings = differing_names([side.settings for side in sides])
-        doubted = any(
-            side.scorer in doubted_scores(data.run) for side in sides for data in side.runs
-        )
+        doubted = any(side.scorer in data.doubted for side in sides for data in side.runs)
         return Difference(sides[0].name, sides[1].name, over, medians, means, settings, doubted)
 
     def blocks(self) -> tuple[ReportBlock, ...]:

@@ -17,6 +17,7 @@ from gloss.records import NOBODY, Control, Estimate, Reason
 from gloss.run.dependencies import named_dictionary_folder, scored_explainers
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import RANDOM, method_label, stage_name
+from gloss.run.judge_doubts import doubted_scores
 from gloss.run.keys import result_key, source_hash
 from gloss.run.opened_run import OpenedRun
 from gloss.statistics.intervals import bootstrap
@@ -80,12 +81,21 @@ class RunData:
         return read_rows([self.run.place(stage) for stage in self.run.keys], "failures")
 
     @cached_property
-    def texts(self) -> dict[tuple[str, int], str]:
+    def explanations(self) -> dict[tuple[str, int], Row]:
         """What each explainer says of each feature."""
         return {
-            (row["method"], row["feature"]): row["text"]
-            for row in self.run.rows("explain", "explanations")
+            (row["method"], row["feature"]): row for row in self.run.rows("explain", "explanations")
         }
+
+    @cached_property
+    def texts(self) -> dict[tuple[str, int], str]:
+        """The same, in words."""
+        return {key: row["text"] for key, row in self.explanations.items()}
+
+    @cached_property
+    def doubted(self) -> set[str]:
+        """The scores whose judge is seen to measure nothing, or little."""
+        return doubted_scores(self.run)
 
     @cached_property
     def examined_features(self) -> list[int]:

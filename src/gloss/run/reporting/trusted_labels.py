@@ -94,9 +94,9 @@ def judged_features(found: RunData, scored: Scored) -> Mapping[int, bool]:
     scorer, explained_by = scored
     settings = next(each for each in found.run.experiment.score if method_label(each) == scorer)
     rules = {
-        row["feature"]
-        for row in found.run.rows("explain", "explanations")
-        if row["method"] == explained_by and row["rule"]
+        feature
+        for (by, feature), row in found.explanations.items()
+        if by == explained_by and row["rule"]
     }
     about = needs_of(build_method("score", settings)).about
     return as_far_as_about(trusted_features(found.scores[scored]), about, rules)

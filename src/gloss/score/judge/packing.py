@@ -18,7 +18,7 @@ from gloss.models.chat_models.prompts import Conversation
 from gloss.records import Estimate, Failure, Reason, Score, Verdict
 from gloss.score.judge.questions import MOST_CONTEXTS, QuestionForm
 from gloss.statistics.intervals import NORMAL_QUANTILE, draw_rates, estimate_from_draws
-from gloss.statistics.ranking import ranking_estimates
+from gloss.statistics.ranking import ranking_estimates, ranking_placements
 
 SIZES = (MOST_CONTEXTS, 5)  # contexts in a request, besides one
 CHANCE = 0.5
@@ -183,18 +183,6 @@ def auroc_difference(packed: PackingTrial, alone: PackingTrial) -> Estimate:
     reach = NORMAL_QUANTILE * math.sqrt(firing.var() / len(firing) + inactive.var() / len(inactive))
     value = float(firing.mean())
     return Estimate(value, value - reach, value + reach)
-
-
-def ranking_placements(
-    firing: Float64[ndarray, " firing"], inactive: Float64[ndarray, " inactive"]
-) -> tuple[Float64[ndarray, " firing"], Float64[ndarray, " inactive"]]:
-    """For each context the share of the other side against which it is ranked rightly.
-
-    Half for ties, 0 for a missing answer.
-    """
-    with np.errstate(invalid="ignore"):
-        right = (firing[:, None] > inactive) + 0.5 * (firing[:, None] == inactive)
-    return right.mean(axis=1), right.mean(axis=0)
 
 
 def mean_of_sides(
