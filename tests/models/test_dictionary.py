@@ -71,12 +71,64 @@ def test_encoding_in_parts_gives_the_same_codes(monkeypatch: pytest.MonkeyPatch)
     torch.testing.assert_close(coder(Positive()).encode(x).dense(8), whole)
 
 
-def test_no_token_gives_no_code() -> None:
+KINDS = {
+    "topk": LargestK(5),
+    "relu": Positive(),
+    "jumprelu": AboveThreshold(torch.linspace(0, 6, 3000)),
+    "batchtopk": AboveThreshold(torch.full((3000,), 4.0)),
+    "groupmax": LargestOfGroups(6),
+    "groupmax of many": LargestOfGroups(1000),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("block", [64, 640, 1000])
+def test_a_wide_dictionary_in_blocks_gives_what_it_gives_at_once(
+    kind: str, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dictionary = coder(KINDS[kind], width=3000)
+    x = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
+    whole = dictionary.encode(x)
+    monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(module, "ENCODED_AT_ONCE", 7 * block)
+    found = dictionary.encode(x)
+    assert torch.equal(found.indices * found.used, whole.indices * whole.used)
+    torch.testing.assert_close(found.values, whole.values)
+    assert found.values.count_nonzero() > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_blocks_settle_ties_by_the_same_values(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(2)
+    weights = (  # few distinct sums, each of which is exact
+        torch.randint(-2, 3, shape, generator=generator).float()
+        for shape in ((3000, 3), (3000,), (3000, 3), (3,))
+    )
+    dictionary = SparseCoder(SITE, SITE, Weights(*weights), KINDS[kind])
+    x = torch.randint(-2, 3, (50, 3), generator=generator).float()
+    w = dictionary.weights
+    pre = (x - w.bias) @ w.encoder.T + w.encoder_bias
+    whole = dictionary.encode(x)
+    monkeypatch.setattr(module, "BLOCK", 640)
+    found = dictionary.encode(x)
+    assert torch.equal(found.values, whole.values)
+    assert torch.equal(pre.gather(1, found.indices)[found.used], found.values[found.used])
+    for indices, used in zip(found.indices, found.used, strict=True):
+        assert len(indices[used].unique()) == used.sum()
+    if kind != "topk":  # which of equal features is among the k largest says nothing of them
+        assert torch.equal(found.dense(3000), whole.dense(3000))
+
+
+def test_no_token_gives_no_code(monkeypatch: pytest.MonkeyPatch) -> None:
     dictionary = coder(LargestK(3))
+    assert dictionary.reconstruct(torch.empty(0, 3)).shape == (0, 3)
+    monkeypatch.setattr(module, "BLOCK", 4)
     assert dictionary.reconstruct(torch.empty(0, 3)).shape == (0, 3)
 
 
-def test_a_codes_gradient_reaches_the_input() -> None:
+@pytest.mark.parametrize("block", [2**16, 4])
+def test_a_codes_gradient_reaches_the_input(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", block)
     x = torch.randn(5, 3, generator=torch.Generator().manual_seed(1)).requires_grad_()
     coder(LargestK(3)).reconstruct(x).sum().backward()
     assert x.grad is not None

@@ -16,7 +16,9 @@ from gloss.errors import Mismatch
 from gloss.models.sites import Site
 from gloss.models.sparse_codes import Codes, Selection
 
-ENCODED_AT_ONCE = 2**24  # pre-activations that are held at a time
+ENCODED_AT_ONCE = 2**24  # pre-activations that are held at a time, in the memory of a processor
+SHARE_OF_DEVICE = 16  # of an accelerator's memory, that they take
+BLOCK = 2**16  # features of a wide dictionary that are looked at together
 
 
 @runtime_checkable
@@ -189,9 +191,11 @@ class SparseCoder:
     def encode(self, x: Float[Tensor, "token d_in"]) -> Codes:
         """The active features of each token. Raises Mismatch for vectors of another length."""
         require_length(x, self.d_in, self.reads)
+        if self.width > BLOCK:
+            return self._encode_in_blocks(x)
         return concatenate_codes(
             [
-                self.selection.select(self._pre_activations(part))
+                self.selection.select(self._pre_activations(self._encoder_input(part), 0, None))
                 for part in split_for_encoding(x, self.width)
             ]
         )
@@ -237,7 +241,46 @@ class SparseCoder:
         card = "".join(f", {name} {x:.3g}" for name, x in known.items() if x is not None)
         return f"<dictionary: {self.width:,} features of {where}{card}>"
 
-    def _pre_activations(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token feature"]:
+    def _encode_in_blocks(self, x: Float[Tensor, "token d_in"]) -> Codes:
+        """The codes of each token, from the largest, or the active, of each block of features.
+
+        The weights are read once for many tokens, and the memory that holds a block's
+        pre-activations serves for the next one.
+        """
+        together = self.selection.together(self.width)
+        block = max(1, BLOCK // together) * together
+        space: Tensor | None = None
+        found: list[Codes] = []
+        for part in split_for_encoding(x, block):
+            given, blocks = self._encoder_input(part), list[Codes]()
+            learns = given.requires_grad or self.weights.encoder.requires_grad
+            if space is None and not (torch.is_grad_enabled() and learns):
+                space = given.new_empty(len(given) * block)
+            for first in range(0, self.width, block):
+                pre = self._pre_activations(given, first, first + block, space)
+                codes = self.selection.select_block(pre, first, self.width)
+                blocks.append(Codes(codes.indices + first, codes.values))
+            indices = torch.cat([codes.indices for codes in blocks], dim=1)
+            values = torch.cat([codes.values for codes in blocks], dim=1)
+            found.append(self.selection.among_blocks(Codes(indices, values)))
+        return concatenate_codes(found)
+
+    def _pre_activations(
+        self,
+        given: Float32[Tensor, "token d_in"],
+        first: int,
+        last: int | None,
+        space: Float32[Tensor, " some"] | None = None,
+    ) -> Float32[Tensor, "token feature"]:
+        """Those of the features from `first` up to `last`, in `space` where there is some."""
+        encoder, bias = self.weights.encoder[first:last], self.weights.encoder_bias[first:last]
+        if space is None:
+            return torch.addmm(bias, given, encoder.T)
+        shape = (len(given), len(encoder))
+        return torch.addmm(bias, given, encoder.T, out=space[: shape[0] * shape[1]].view(shape))
+
+    def _encoder_input(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token d_in"]:
+        """What the encoder's directions are multiplied with."""
         x = x.to(self.weights.encoder.dtype)
         mean, scale = self._moments(x)
         if self.normalisation is Normalisation.LAYER_NORM:
@@ -246,7 +289,7 @@ class SparseCoder:
             x = x / scale
         if self.subtracts_bias:
             x = x - self.weights.bias
-        return torch.addmm(self.weights.encoder_bias, x, self.weights.encoder.T)
+        return x
 
     def _moments(self, x: Float32[Tensor, "token d_in"]) -> tuple[Tensor, Tensor]:
         """What the normalisation subtracts from each vector, and what it divides it by."""
@@ -312,7 +355,18 @@ def split_for_encoding(x: Tensor, width: int) -> Iterator[Tensor]:
 
     At least one part.
     """
-    return iter(x.split(max(1, ENCODED_AT_ONCE // width)))
+    return iter(x.split(max(1, encoded_at_once(x.device) // width)))
+
+
+def encoded_at_once(device: torch.device) -> int:
+    """How many pre-activations are held at a time.
+
+    It goes by the memory that a device has and not by what is free of it, so that a run which goes
+    on later gives the same bits.
+    """
+    if device.type != "cuda":
+        return ENCODED_AT_ONCE
+    return torch.cuda.get_device_properties(device).total_memory // 4 // SHARE_OF_DEVICE
 
 
 def concatenate_codes(parts: list[Codes]) -> Codes:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from gloss.errors import BadSettings, Mismatch
 
+RUN = 64  # neighbours of which the largest is taken first
+
 
 @dataclass(frozen=True, slots=True)
 class Codes:
@@ -41,6 +43,20 @@ class Selection(Protocol):
         """The codes of these pre-activations."""
         ...
 
+    def together(self, width: int) -> int:
+        """How many neighbouring features must be seen at once to decide on one of them."""
+        ...
+
+    def select_block(self, pre: Float[Tensor, "token feature"], first: int, width: int) -> Codes:
+        """The codes of a block of so many features, the first of which is `first`, as far as the
+        others can leave them; indices count from the block's first.
+        """
+        ...
+
+    def among_blocks(self, codes: Codes) -> Codes:
+        """The codes of all features, from those of each block side by side."""
+        ...
+
     def to(self, device: torch.device | str) -> "Selection":
         """The same on another device."""
         ...
@@ -67,6 +83,19 @@ class LargestK:
         largest = pre.topk(self.k, dim=1)
         return Codes(largest.indices, largest.values.relu())
 
+    def together(self, width: int) -> int:
+        """Each feature is compared with all others, whenever that is."""
+        return 1
+
+    def select_block(self, pre: Float[Tensor, "token feature"], first: int, width: int) -> Codes:
+        """The block's k largest, among which are those of the k largest of all that lie in it."""
+        return _largest_by_runs(pre, self.k)
+
+    def among_blocks(self, codes: Codes) -> Codes:
+        """The k largest of all blocks' largest, strongest first."""
+        largest = codes.values.topk(min(self.k, codes.values.shape[1]), dim=1)
+        return Codes(codes.indices.gather(1, largest.indices), largest.values)
+
     def to(self, device: torch.device | str) -> "LargestK":
         """The same on another device."""
         return self
@@ -88,16 +117,29 @@ class LargestOfGroups:
 
     def select(self, pre: Float[Tensor, "token feature"]) -> Codes:
         """One for each group. Raises Mismatch where the groups would be of unequal size."""
-        size, left = divmod(pre.shape[1], self.k)
-        if left:
-            raise Mismatch(
-                f"{pre.shape[1]} features cannot be cut into k={self.k} equal groups; k must divide"
-                " the width"
-            )
+        size = self.together(pre.shape[1])
         largest = pre.unflatten(1, (self.k, size)).max(dim=2)
         return Codes(
             largest.indices + torch.arange(self.k, device=pre.device) * size, largest.values.relu()
         )
+
+    def together(self, width: int) -> int:
+        """The features of a group. Raises Mismatch where groups would be of unequal size."""
+        size, left = divmod(width, self.k)
+        if left:
+            raise Mismatch(
+                f"{width} features cannot be cut into k={self.k} equal groups; k must divide the"
+                " width"
+            )
+        return size
+
+    def select_block(self, pre: Float[Tensor, "token feature"], first: int, width: int) -> Codes:
+        """One for each group in the block."""
+        return LargestOfGroups(pre.shape[1] // self.together(width)).select(pre)
+
+    def among_blocks(self, codes: Codes) -> Codes:
+        """Every group's."""
+        return codes
 
     def to(self, device: torch.device | str) -> "LargestOfGroups":
         """The same on another device."""
@@ -118,6 +160,18 @@ class AboveThreshold:
         """Those above, in the order of their indices."""
         return _packed(pre, (pre > self.thresholds) & (pre > 0))
 
+    def together(self, width: int) -> int:
+        """Each feature has a threshold of its own."""
+        return 1
+
+    def select_block(self, pre: Float[Tensor, "token feature"], first: int, width: int) -> Codes:
+        """Those above, by the block's thresholds."""
+        return AboveThreshold(self.thresholds[first : first + pre.shape[1]]).select(pre)
+
+    def among_blocks(self, codes: Codes) -> Codes:
+        """Every block's, without gaps."""
+        return _without_gaps(codes)
+
     def to(self, device: torch.device | str) -> "AboveThreshold":
         """The same on another device."""
         return AboveThreshold(self.thresholds.to(device))
@@ -130,6 +184,18 @@ class Positive:
     def select(self, pre: Float[Tensor, "token feature"]) -> Codes:
         """Those above 0, in the order of their indices."""
         return _packed(pre, pre > 0)
+
+    def together(self, width: int) -> int:
+        """Each feature counts by itself."""
+        return 1
+
+    def select_block(self, pre: Float[Tensor, "token feature"], first: int, width: int) -> Codes:
+        """Those above 0."""
+        return self.select(pre)
+
+    def among_blocks(self, codes: Codes) -> Codes:
+        """Every block's, without gaps."""
+        return _without_gaps(codes)
 
     def to(self, device: torch.device | str) -> "Positive":
         """The same on another device."""
@@ -149,3 +215,27 @@ def _packed(pre: Float[Tensor, "token feature"], active: Bool[Tensor, "token fea
     indices[rows, slots] = columns
     values = pre.new_zeros(shape).index_put((rows, slots), pre[rows, columns])
     return Codes(indices, values)
+
+
+def _without_gaps(codes: Codes) -> Codes:
+    """The same codes, with unused slots at the end of each row."""
+    packed = _packed(codes.values, codes.used)
+    return Codes(codes.indices.gather(1, packed.indices) * packed.used, packed.values)
+
+
+def _largest_by_runs(pre: Float[Tensor, "token feature"], k: int) -> Codes:
+    """The k largest as far as they are positive, or all where there are fewer, strongest first.
+
+    They lie in the k runs of neighbours that have the largest maxima, so that most pre-activations
+    are looked at once. Of equal ones at the k-th place, any may be taken, as by `topk`.
+    """
+    runs, left = divmod(pre.shape[1], RUN)
+    if left or runs <= k:
+        largest = pre.topk(min(k, pre.shape[1]), dim=1)
+        return Codes(largest.indices, largest.values.relu())
+    by_run = pre.unflatten(1, (runs, RUN))
+    best = by_run.amax(2).topk(k, dim=1, sorted=False).indices
+    some = by_run.gather(1, best[:, :, None].expand(-1, -1, RUN)).flatten(1)
+    largest = some.topk(k, dim=1)
+    feature = best.gather(1, largest.indices // RUN) * RUN + largest.indices % RUN
+    return Codes(feature, largest.values.relu())
