@@ -1,10 +1,16 @@
-"""Executors run every shard that is left, and stop at the first error."""
+"""Executors run every shard that is left, stop at the first error, and do again what a killed
+worker took with it.
+"""
 
 import functools
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
+from gloss.errors import BadInput, Stopped
 from gloss.run.execute.executors import ProcessExecutor, SerialExecutor
 
 
@@ -19,12 +25,83 @@ def refuse(shard: int) -> None:
 @pytest.mark.parametrize("executor", [SerialExecutor(), ProcessExecutor(1), ProcessExecutor(2)])
 def test_every_shard_is_run_and_told(tmp_path, executor):
     told = []
-    executor.run(functools.partial(leave_a_mark, tmp_path), [0, 2, 5], lambda: told.append(1))
+    executor.run(functools.partial(leave_a_mark, tmp_path), [0, 2, 5], told.append)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "2", "5"]
-    assert len(told) == 3
+    assert sorted(told) == [0, 2, 5]
 
 
 @pytest.mark.parametrize("executor", [SerialExecutor(), ProcessExecutor(2)])
 def test_the_first_error_ends_the_run(executor):
     with pytest.raises(ValueError, match="shard"):
-        executor.run(refuse, [0, 1, 2], lambda: None)
+        executor.run(refuse, [0, 1, 2], lambda shard: None)
+
+
+def first_slowly(shard: int) -> None:
+    if shard == 7:
+        time.sleep(2)
+
+
+def test_it_is_told_which_shard_is_done():
+    told = []
+    ProcessExecutor(2).run(first_slowly, [7, 1, 2, 3], told.append)
+    assert sorted(told) == [1, 2, 3, 7]
+    assert told[-1] == 7
+
+
+def die_once(folder: Path, shard: int) -> None:
+    with (folder / f"tries-{shard}").open("a") as tries:
+        tries.write("x")
+    if shard in (1, 3) and (folder / f"tries-{shard}").stat().st_size < 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_costs_its_shard_another_try_and_nothing_else(tmp_path, caplog):
+    told = []
+    ProcessExecutor(2).run(functools.partial(die_once, tmp_path), range(6), told.append)
+    assert sorted(told) == list(range(6))
+    tries = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert tries == {f"tries-{shard}": 3 if shard in (1, 3) else 1 for shard in range(6)}
+    lost = [record.getMessage() for record in caplog.records if record.name == "gloss.lost"]
+    assert len(lost) == 4
+    assert all("was ended by SIGKILL at shard" in line for line in lost)
+
+
+def die(folder: Path, shard: int) -> None:
+    (folder / f"{time.monotonic_ns()}").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_shard_that_takes_every_worker_with_it_ends_the_run(tmp_path):
+    with pytest.raises(
+        Stopped, match=r"5 worker processes were lost at shard \d .*SIGKILL"
+    ):
+        ProcessExecutor(2).run(functools.partial(die, tmp_path), range(4), lambda shard: None)
+    assert 5 <= len(list(tmp_path.iterdir())) <= 10
+
+
+def leave(shard: int) -> None:
+    os._exit(3)
+
+
+def test_a_worker_that_ends_by_itself_is_not_started_again():
+    with pytest.raises(Stopped, match="ended by itself with exit code 3"):
+        ProcessExecutor(2).run(leave, range(4), lambda shard: None)
+
+
+class OddError(BadInput):
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} and {other}")
+
+
+def refuse_oddly(shard: int) -> None:
+    raise OddError("this", "that") if shard else BadInput("a sentence")
+
+
+@pytest.mark.parametrize(
+    ("shards", "kind", "text"),
+    [([0, 0], BadInput, "a sentence"), ([1, 1], RuntimeError, "OddError: this and that")],
+)
+def test_errors_travel_as_far_as_they_can(shards, kind, text):
+    with pytest.raises(kind, match=text) as raised:
+        ProcessExecutor(2).run(refuse_oddly, shards, lambda shard: None)
+    assert "refuse_oddly" in raised.value.__notes__[0]

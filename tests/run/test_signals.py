@@ -31,7 +31,7 @@ app = typer.Typer()
 
 @app.command()
 def main(folder: Path) -> None:
-    ProcessExecutor(2).run(functools.partial(work, folder), range(4), lambda: None)
+    ProcessExecutor(2).run(functools.partial(work, folder), range(4), lambda shard: None)
 
 if __name__ == "__main__":
     cli.app = app

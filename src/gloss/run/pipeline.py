@@ -22,6 +22,7 @@ from gloss.run.corpus_texts import open_run_texts
 from gloss.run.damage import find_damage
 from gloss.run.execute.executors import Executor, SerialExecutor, ThreadExecutor
 from gloss.run.execute.feature_errors import feature_error_lines
+from gloss.run.execute.shard_work import log_losses, shard_work
 from gloss.run.execute.stage_times import time_stage
 from gloss.run.experiment import Experiment, RunSettings, executor_method
 from gloss.run.judge_doubts import judge_doubts
@@ -213,17 +214,16 @@ def run_shards(job: Job, sizes: Sequence[int], left: Sequence[int]) -> None:
         time_stage(run, step.name) if left else nullcontext(),
     ):
         progress(done, total)
-        finished = iter(left)
 
-        def one_more() -> None:
+        def one_more(shard: int) -> None:
             nonlocal done
-            done += sizes[next(finished)]
+            done += sizes[shard]
             progress(done, total)
 
         try:
             if left:
-                with shared_client(job.client):
-                    step_executor(job).run(step.stage.worker(job), left, one_more)
+                with shared_client(job.client), log_losses(job):
+                    step_executor(job).run(shard_work(job), left, one_more)
         except Capped as problem:
             raise Capped(
                 problem.reached,

@@ -3,10 +3,9 @@ where that is asked for.
 """
 
 from collections.abc import Generator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,13 +17,14 @@ from gloss.attribute.learners import FineTune, parse_learner
 from gloss.attribute.players.example_games import build_examples_game
 from gloss.attribute.question import AttributionQuestion, NamedGame
 from gloss.errors import BadSettings
-from gloss.run.execute.executors import block_interrupts, wait_for_futures, worker_processes
+from gloss.run.execute.workers import WorkerPool, worker_processes
 from gloss.run.sources import NamedModel
 
 if TYPE_CHECKING:
     from gloss.models.subject import Subject
 
 TRAININGS, OTHERS = 16, 256  # values that are written down together
+Training = tuple[Bool[ndarray, " player"], int]  # which players are kept, and which drawing
 
 
 @dataclass
@@ -36,7 +36,7 @@ class TrainingRuns:
 
     game: Game
     question: AttributionQuestion
-    pool: ProcessPoolExecutor | None = None
+    pool: WorkerPool[Training, float] | None = None
 
     @property
     def players(self) -> tuple[str, ...]:
@@ -53,19 +53,14 @@ class TrainingRuns:
         """One training a mask, each in the `time`-th other order."""
         if self.pool is None:
             return trained_values(self.game, masks, time)
-        with block_interrupts():
-            futures = [
-                self.pool.submit(values_in_worker, self.question, mask[None], time)
-                for mask in masks
-            ]
-        for _ in wait_for_futures(futures):
-            pass
-        return np.concatenate([each.result() for each in futures])
+        trainings = [(mask, time) for mask in masks]
+        found = dict(self.pool.results(trainings, lambda _: "a training"))
+        return np.array([found[place] for place in range(len(masks))])
 
     @contextmanager
     def processes(self, jobs: int) -> Generator[None]:
         """Train in so many processes at a time, each with a model of its own, while this lasts."""
-        with worker_processes(jobs) as self.pool:
+        with worker_processes(jobs, partial(value_in_worker, self.question)) as self.pool:
             try:
                 yield
             finally:
@@ -82,11 +77,10 @@ def trained_values(
     return game.values_again(masks, time)
 
 
-def values_in_worker(
-    question: AttributionQuestion, masks: Bool[ndarray, "mask player"], time: int
-) -> Float64[ndarray, " mask"]:
-    """The same in a process of its own, which reads the model and the examples once."""
-    return trained_values(worker_game(question), masks, time)
+def value_in_worker(question: AttributionQuestion, training: Training) -> float:
+    """One of these in a process of its own, which reads the model and the examples once."""
+    mask, time = training
+    return float(trained_values(worker_game(question), mask[None], time)[0])
 
 
 @lru_cache(maxsize=1)

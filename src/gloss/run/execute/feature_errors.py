@@ -4,6 +4,7 @@ traceback in a log.
 
 import errno
 import os
+import socket
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -84,8 +85,8 @@ class FeatureGuard:
         path = stage_log(self.run, self.stage)
         append_text(
             path,
-            f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} feature"
-            f" {feature}\n{''.join(traceback.format_exception(problem))}\n",
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} feature {feature}, shard {self.shard},"
+            f" {this_process()}\n{''.join(traceback.format_exception(problem))}\n",
         )
         same = self.taken.setdefault((type(problem).__name__, location), set())
         same.add(feature)
@@ -123,6 +124,11 @@ def error_location(problem: Exception) -> str:
     if not frames:
         return "unknown location"
     return f"{'/'.join(Path(frames[-1].filename).parts[-2:])}:{frames[-1].lineno}"
+
+
+def this_process() -> str:
+    """Where something happens, as in `process 812 on node-7`."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def stage_log(run: OpenedRun, stage: str) -> Path:

@@ -1,0 +1,76 @@
+"""The work of a step on one shard, as it travels to whoever does it, and the log that says what was
+lost on the way.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gloss.errors import GlossError, Unwritable
+from gloss.run.execute.feature_errors import append_text, stage_log, this_process
+from gloss.run.execute.workers import LOST
+from gloss.run.progress import print_notes
+from gloss.run.stage import Job
+
+
+@dataclass(frozen=True)
+class ShardWork:
+    """Does a shard by its number.
+
+    What ends the run is told in the step's log, with the shard and the process where it happened.
+    """
+
+    job: Job
+    worker: Callable[[int], None]
+
+    def __call__(self, shard: int) -> None:
+        try:
+            self.worker(shard)
+        except Exception as problem:
+            said = (
+                str(problem)
+                if isinstance(problem, GlossError)
+                else "".join(traceback.format_exception(problem))
+            )
+            log_line(self.job, f"shard {shard}, {this_process()}: {said}")
+            raise
+
+
+def shard_work(job: Job) -> ShardWork:
+    """The work of a job, which can be pickled where it runs in processes."""
+    return ShardWork(job, job.step.stage.worker(job))
+
+
+def log_line(job: Job, text: str) -> None:
+    """Add to the log of a step, which is worth no error of its own."""
+    with suppress(Unwritable):
+        append_text(
+            stage_log(job.run, job.step.name), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}\n"
+        )
+
+
+@contextmanager
+def log_losses(job: Job) -> Generator[None]:
+    """Print, and keep in the step's log, what executors say that they lost and do again."""
+    handler = LossHandler(job)
+    LOST.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOST.removeHandler(handler)
+
+
+class LossHandler(logging.Handler):
+    """Tells of a step's losses."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__()
+        self.job = job
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print and keep one line."""
+        print_notes(f"  {self.job.step.name}: {record.getMessage()}")
+        log_line(self.job, record.getMessage())
