@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,7 @@ class Told:
     runs: int = 0  # begun with nothing but contexts, and compared when they were done
     again: int = 0  # commands that were given once more, as their last sentence says
     same: bool = True
+    different: list[str] = field(default_factory=list)  # files of the run that is not the same
     seconds: float = 0.0
 
 
@@ -68,7 +69,11 @@ def kill_workers(
         told.runs += 1
         while not ended_well(place, kills, told, rng):
             told.again += 1
-        told.same = contents(place / "out") == expected
+        found = contents(place / "out")
+        told.different = [
+            name for name in {**expected, **found} if expected.get(name) != found.get(name)
+        ]
+        told.same = not told.different
         if told.same:
             shutil.rmtree(place)
     told.seconds = round(time.monotonic() - begun, 1)

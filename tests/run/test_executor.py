@@ -72,9 +72,7 @@ def die(folder: Path, shard: int) -> None:
 
 
 def test_a_shard_that_takes_every_worker_with_it_ends_the_run(tmp_path):
-    with pytest.raises(
-        Stopped, match=r"5 worker processes were lost at shard \d .*SIGKILL"
-    ):
+    with pytest.raises(Stopped, match=r"5 worker processes were lost at shard \d .*SIGKILL"):
         ProcessExecutor(2).run(functools.partial(die, tmp_path), range(4), lambda shard: None)
     assert 5 <= len(list(tmp_path.iterdir())) <= 10
 

@@ -21,12 +21,15 @@ from gloss.records import Control, Failure, FeatureId, Reason
 from gloss.run.commands import cost
 from gloss.run.execute import feature_errors
 from gloss.run.execute.feature_errors import FeatureGuard
+from gloss.run.execute.shard_work import log_losses
+from gloss.run.execute.workers import LOST
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import OpenedRun, stored_examples
 from gloss.run.planning import plan_run, read_run
 from gloss.run.reporting import untrained_controls
 from gloss.run.reporting.run_data import RunData
 from gloss.run.stages import attribute, collisions, explain, score
+from gloss.store.atomic import partial_path
 from gloss.store.results import read_rows
 
 CAUSES = "\n[intervene]\nprompts = 4\n\n[attribute]\ncontexts = 1\n"
@@ -293,6 +296,20 @@ def test_one_error_that_takes_a_whole_shard_stops_with_one_sentence(small_run, t
     assert (tmp_path / "out" / "log" / "explain.faulty.log").read_text().count(
         "RuntimeError: out of order"
     ) >= 3
+
+
+def test_what_was_lost_is_told_and_kept_and_what_it_had_begun_is_cleared_away(folder, capsys):
+    job = job_of(read_run(folder / "out"), "explain.rule")
+    place = job.run.place("explain.rule")
+    begun = partial_path(place / "explanations" / "part-00000.parquet")
+    begun.touch()
+    with log_losses(job):
+        LOST.warning("worker process 12 was ended by SIGKILL at shard 0; it is done again")
+        assert begun.exists()
+    assert "explain.rule: worker process 12 was ended" in capsys.readouterr().err
+    assert "at shard 0" in (folder / "out" / "log" / "explain.rule.log").read_text()
+    assert not begun.exists()
+    assert job.run.part("explain.rule", 0).rows("explanations")
 
 
 # ---- the watch alone

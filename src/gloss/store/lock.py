@@ -98,7 +98,7 @@ def describe_lock_holder(holder: Path) -> str:
         return "another gloss"
 
 
-def remove_partial_files(folder: Path, of: str) -> None:
+def remove_partial_files(folder: Path, of: str = "") -> None:
     """Remove the partial files and folders that killed writers left.
 
     Nobody else writes here now.

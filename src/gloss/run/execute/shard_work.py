@@ -14,6 +14,7 @@ from gloss.run.execute.feature_errors import append_text, stage_log, this_proces
 from gloss.run.execute.workers import LOST
 from gloss.run.progress import print_notes
 from gloss.run.stage import Job
+from gloss.store.lock import remove_partial_files
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,17 @@ def log_line(job: Job, text: str) -> None:
 
 @contextmanager
 def log_losses(job: Job) -> Generator[None]:
-    """Print, and keep in the step's log, what executors say that they lost and do again."""
+    """Print, and keep in the step's log, what executors say that they lost and do again; in the
+    end, clear away what the lost ones had begun to write.
+    """
     handler = LossHandler(job)
     LOST.addHandler(handler)
     try:
         yield
     finally:
         LOST.removeHandler(handler)
+        if handler.lost:
+            remove_partial_files(job.run.place(job.step.name))
 
 
 class LossHandler(logging.Handler):
@@ -68,9 +73,10 @@ class LossHandler(logging.Handler):
 
     def __init__(self, job: Job) -> None:
         super().__init__()
-        self.job = job
+        self.job, self.lost = job, 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print and keep one line."""
+        self.lost += 1
         print_notes(f"  {self.job.step.name}: {record.getMessage()}")
         log_line(self.job, record.getMessage())
