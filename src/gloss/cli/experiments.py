@@ -81,16 +81,23 @@ STAGE_VERBS = (
 )
 
 
-def cost(path: ExperimentFile) -> None:
-    """Say what an experiment would **ask of a language model**: requests, tokens, money.
+def cost(
+    path: ExperimentFile,
+    requests: Annotated[
+        bool, typer.Option("--requests", help="Count requests alone, without pilots.")
+    ] = False,
+) -> None:
+    """Say what an experiment would **take**: time, disk, memory, requests, tokens, money.
 
-    Asks nothing.
+    Runs it twice in small for that, and asks nothing.
     """
+    from functools import partial
+
     from gloss.run.commands.cost import print_cost_estimate
     from gloss.run.pipeline import do_each
     from gloss.run.variants import read_variants
 
-    do_each(read_variants(path), print_cost_estimate)
+    do_each(read_variants(path), partial(print_cost_estimate, only_requests=requests))
 
 
 def probe(path: ExperimentFile) -> None:

@@ -5,6 +5,7 @@ checked; dialogues as their chat template puts them.
 import os
 import re
 import sysconfig
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -108,6 +109,36 @@ def path_exists(path: Path) -> bool:
         return path.exists()
     except OSError as error:
         raise unreadable_error(path, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class TextSize:
+    """How much text there is, as far as it was counted."""
+
+    characters: int
+    tokens: int  # of documents that come as token numbers
+    whole: bool  # whether all of it was counted
+
+
+def measure_texts(texts: "Texts", most: float, seconds: float) -> TextSize:
+    """Count the characters of texts, `most` of them, and for so many seconds at most.
+
+    >>> texts = open_texts("story.txt")
+    >>> measure_texts(texts, most=1e6, seconds=5.0).characters
+    1204
+    """
+    begun, characters, tokens = time.monotonic(), 0, 0
+    for document in texts:
+        for piece in document.pieces:
+            if isinstance(piece, TokenNumbers):
+                tokens += len(piece.numbers)
+            elif isinstance(piece, Dialogue):
+                characters += sum(len(said) for _, said in piece.turns)
+            else:
+                characters += len(piece if isinstance(piece, str) else piece.text)
+        if characters + tokens >= most or time.monotonic() - begun > seconds:
+            return TextSize(characters, tokens, whole=False)
+    return TextSize(characters, tokens, whole=True)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
-"""What an experiment would ask of a language model, counted on its real contexts before anything is
-asked.
+"""What an experiment would take of this machine, and what it would ask of a language model, before
+anything of it is done or asked.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +18,7 @@ from gloss.models.chat_models.stand_in import SENTENCE, stand_in_answer
 from gloss.records import Examples, Explanation, Failure, FeatureId, needs_of
 from gloss.run.chat_capabilities import abilities_by_chat, known_capabilities
 from gloss.run.chat_tables import ChatTable
+from gloss.run.commands.forecast import Forecast, asking_steps, pilots, print_forecast
 from gloss.run.control_runs import wanted_controls
 from gloss.run.dependencies import experiment_packings, packing_step, scored_explainers
 from gloss.run.execute.feature_errors import FeatureGuard
@@ -25,6 +26,7 @@ from gloss.run.experiment import Experiment, stage_name
 from gloss.run.methods import ROOM, SettingsMapping, build_method, method_asks
 from gloss.run.opened_run import OpenedRun, shard_effects, stored_examples
 from gloss.run.pipeline import run_until
+from gloss.run.planning import plan_run
 from gloss.run.progress import out, print_notes
 from gloss.run.stage import Job, Step
 from gloss.run.stages.collisions import JUDGE, CollisionFinder, CollisionSettings, CollisionsStage
@@ -43,22 +45,56 @@ from gloss.store.evidence import Evidence
 from gloss.store.results import read_rows
 
 SAMPLED_SHARDS = 4  # enough to know the mean length of a prompt
+READY = 120.0  # seconds of local work that counting requests on real contexts is worth
 MOST_REQUESTS = 100_000  # from here on the command says what would lower them
 CostRow = list[float]
 
 
-def print_cost_estimate(experiment: Experiment) -> None:
-    """Collect and sample, and intervene where a method that asks reads effects, all of which is
-    local and free; then print what each method would ask.
+def print_cost_estimate(experiment: Experiment, *, only_requests: bool = False) -> None:
+    """Print time, disk and memory, foretold from pilots, then what each method would ask.
+
+    Collects, samples and intervenes for that, all of which is local and free; where this takes
+    longer than READY seconds, requests are counted on the larger pilot's contexts.
     """
-    run = run_until(experiment, "intervene" if asks_about_effects(experiment) else "sample")
+    last = "intervene" if asks_about_effects(experiment) else "sample"
+    if only_requests:
+        return print_request_costs(run_until(experiment, last))
+    with pilots(experiment) as (small, large, piloted):
+        forecast = Forecast.of(experiment, small, large)
+        print_forecast(experiment, forecast)
+        if not asking_steps(experiment):
+            out.print("Nobody is asked.", highlight=False)
+            return None
+        if forecast.seconds_until(last) <= READY or is_sampled(experiment):
+            return print_request_costs(run_until(experiment, last))
+        out.print(
+            "Requests are counted on the contexts of the pilot; gloss sample and gloss cost"
+            " --requests count them on the experiment's own.",
+            highlight=False,
+        )
+        return print_request_costs(plan_run(piloted), forecast.amounts.features)
+
+
+def is_sampled(experiment: Experiment) -> bool:
+    """Whether all contexts of an experiment are there."""
+    run = plan_run(experiment)
+    return run.part("collect", 0).is_done and all(
+        run.part(step, shard).is_done
+        for step in run.stages("sample")
+        for shard in range(run.shards)
+    )
+
+
+def print_request_costs(run: OpenedRun, features: int = 0) -> None:
+    """Print what each method would ask about so many features, by default the run's own."""
+    experiment, features = run.experiment, features or len(run.features)
     guard = FeatureGuard(run, "cost", 0, size=len(run.features))
-    rows = method_costs(run, guard)
+    rows = method_costs(run, guard, features)
     rows |= (
-        control_costs(run, rows)
+        control_costs(run, rows, features)
         | packing_costs(run)
         | calibration_costs(run)
-        | collision_costs(run, guard)
+        | collision_costs(run, guard, features)
     )
     table = Printed(
         "method",
@@ -115,11 +151,16 @@ def many_requests_line(rows: dict[str, CostRow]) -> str:
     )
 
 
-def method_costs(run: OpenedRun, guard: FeatureGuard) -> dict[str, CostRow]:
-    """What each explainer and each scorer would ask."""
+def method_costs(run: OpenedRun, guard: FeatureGuard, features: int = 0) -> dict[str, CostRow]:
+    """What each explainer and each scorer would ask about so many features, by default the run's
+    own.
+    """
+    features = features or len(run.features)
     return {
         stage_name(verb, settings): (
-            method_cost(run, guard, verb, settings) if method_asks(verb, settings) else [0.0] * 4
+            method_cost(run, guard, verb, settings, features)
+            if method_asks(verb, settings)
+            else [0.0] * 4
         )
         for verb in ("explain", "score")
         for settings in run.experiment.methods(verb)
@@ -127,19 +168,19 @@ def method_costs(run: OpenedRun, guard: FeatureGuard) -> dict[str, CostRow]:
 
 
 def method_cost(
-    run: OpenedRun, guard: FeatureGuard, verb: str, settings: dict[str, Any]
+    run: OpenedRun, guard: FeatureGuard, verb: str, settings: dict[str, Any], features: int
 ) -> CostRow:
     """What one method would ask; of some features alone, where it has controls of these alone."""
 
     def cost(*, controls: bool) -> CostRow:
         conversations = sampled_conversations(guard, verb, settings, controls=controls)
         found = conversation_cost(run, settings, conversations, whole=verb == "explain")
-        return scale_to_run(run, found, second_questions(run, verb, settings))
+        return scale_to_run(run, found, features, second_questions(run, verb, settings))
 
     every = cost(controls=True)
     if "controls" not in settings:
         return every
-    share = min(1.0, settings["controls"] / max(1, len(run.features)))
+    share = min(1.0, settings["controls"] / max(1, features))
     own = cost(controls=False)
     row = [each + share * (whole - each) for each, whole in zip(own, every, strict=True)]
     out.print(
@@ -194,7 +235,7 @@ def calibration_costs(run: OpenedRun) -> dict[str, CostRow]:
     }
 
 
-def collision_costs(run: OpenedRun, guard: FeatureGuard) -> dict[str, CostRow]:
+def collision_costs(run: OpenedRun, guard: FeatureGuard, features: int) -> dict[str, CostRow]:
     """What a judge of near features is asked, if each were explained by each explainer in words of
     its own.
     """
@@ -208,15 +249,15 @@ def collision_costs(run: OpenedRun, guard: FeatureGuard) -> dict[str, CostRow]:
         for shard in range(min(SAMPLED_SHARDS, run.shards))
         for conversation in finder.foreseen(found, shard, guard)
     )
-    row = scale_to_run(run, conversation_cost(run, {"chat": asked.chat}, conversations))
+    row = scale_to_run(run, conversation_cost(run, {"chat": asked.chat}, conversations), features)
     return {"collisions": [number * len(run.experiment.explain) for number in row]}
 
 
-def control_costs(run: OpenedRun, rows: dict[str, CostRow]) -> dict[str, CostRow]:
+def control_costs(run: OpenedRun, rows: dict[str, CostRow], features: int) -> dict[str, CostRow]:
     """What runs without training would ask: as much for each of their features as the run for each
     of its own.
     """
-    share = (run.experiment.controls.features or len(run.features)) / max(1, len(run.features))
+    share = (run.experiment.controls.features or features) / max(1, features)
     total = [share * sum(column) for column in zip(*rows.values(), strict=True)]
     return {f"controls.{name}": total for name in wanted_controls(run)}
 
@@ -345,10 +386,10 @@ def scoring_conversations(
             yield guard.conversation(feature, partial(scorer.score, explanation, evidence, rng))
 
 
-def scale_to_run(run: OpenedRun, cost: CostEstimate, again: float = 1.0) -> CostRow:
-    """From the shards that were looked at to all of them, `again` times over."""
+def scale_to_run(run: OpenedRun, cost: CostEstimate, features: int, again: float = 1.0) -> CostRow:
+    """From the shards that were looked at to so many features, `again` times over."""
     seen = sum(len(run.shard(shard)) for shard in range(min(SAMPLED_SHARDS, run.shards)))
-    factor = again * len(run.features) / seen if seen else 0.0
+    factor = again * features / seen if seen else 0.0
     return [count * factor for count in cost_row(cost)]
 
 
