@@ -39,7 +39,7 @@ packing = 0
 def test_a_model_that_is_asked_explains_and_judges_and_is_asked_once(folder):
     with serve(answer="reader") as server:
         (folder / "experiment.toml").write_text(SMALL + ASKING.format(url=server.base_url))
-        code, told, err = ran(folder, "cost", "experiment.toml")
+        code, told, err = ran(folder, "cost", "--requests", "experiment.toml")
         assert code == 0, err
         assert server.requests() == []
         predicted = int(re.search(r"all\s*│\s*([\d,]+)", told)[1].replace(",", ""))
@@ -194,7 +194,7 @@ def test_riddles_are_asked_of_hard_contexts_by_a_run_that_finds_the_methods_in_a
             url=server.base_url
         )
         (folder / "experiment.toml").write_text(settings)
-        code, told, err = ran(folder, "cost", "experiment.toml")
+        code, told, err = ran(folder, "cost", "--requests", "experiment.toml")
         assert code == 0, err
         assert "odd" in told
         code, _, err = ran(folder, "run", "experiment.toml")
@@ -231,7 +231,7 @@ model = "embedded"
 def test_a_model_in_this_process_scores_a_run_and_repeats_nothing(folder):
     few = SMALL.replace("[contexts]", "[contexts]\nheld_out = 12\ninactive_held_out = 12")
     (folder / "experiment.toml").write_text(few + IN_THIS_PROCESS)
-    code, told, err = ran(folder, "cost", "experiment.toml")
+    code, told, err = ran(folder, "cost", "--requests", "experiment.toml")
     assert code == 0, err
     assert "0.00" in told
     assert "unknown" not in told
@@ -284,7 +284,7 @@ base_url = "{url}"
 def test_judges_are_measured_their_scores_corrected_and_no_more_asked_than_is_needed(folder):
     with serve(answer="first word", wrong=0.1) as server:
         (folder / "experiment.toml").write_text(SMALL + JUDGED.format(url=server.base_url))
-        code, told, err = ran(folder, "cost", "experiment.toml")
+        code, told, err = ran(folder, "cost", "--requests", "experiment.toml")
         assert code == 0, err
         assert len(re.findall(r"judge\.(detection|fuzzing)\W", told)) == 2
         predicted = int(re.search(r"all\s*│\s*([\d,]+)", told)[1].replace(",", ""))

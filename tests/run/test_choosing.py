@@ -78,7 +78,7 @@ def test_a_model_is_asked_for_every_candidate_and_every_judgement(small_run, tmp
     shutil.copytree(small_run / "out", tmp_path / "out")
     with serve(answer="reader") as server:
         (tmp_path / "experiment.toml").write_text(SMALL + ASKING.format(url=server.base_url))
-        assert "explain.repair" in ran(tmp_path, "cost")
+        assert "explain.repair" in ran(tmp_path, "cost", "--requests")
         assert server.requests() == []
         ran(tmp_path)
     plan = read_run(tmp_path / "out")

@@ -128,10 +128,10 @@ def test_very_many_requests_are_warned_of_with_what_asks_most(
     experiment = Experiment.of(
         FEW | {"score": scores, "chat": {"model": "m"}, "judge": {"packing": 0}}
     )
-    print_cost_estimate(experiment)
+    print_cost_estimate(experiment, only_requests=True)
     assert "more than" not in capsys.readouterr().out
     monkeypatch.setattr("gloss.run.commands.cost.MOST_REQUESTS", 500)
-    print_cost_estimate(experiment)
+    print_cost_estimate(experiment, only_requests=True)
     said = " ".join(capsys.readouterr().out.split())
     assert "more than 500 requests" in said
     assert "by score.simulation_by_token" in said

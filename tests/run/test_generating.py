@@ -31,7 +31,8 @@ def test_explanations_make_their_own_feature_fire_and_shuffled_ones_do_not(small
     with serve(answer="reader") as server:
         (tmp_path / "experiment.toml").write_text(MORE + WRITTEN.format(url=server.base_url))
         for verb in ("cost", "run"):
-            process = start(tmp_path, verb, "experiment.toml")
+            only = ["--requests"] * (verb == "cost")
+            process = start(tmp_path, verb, *only, "experiment.toml")
             _, err = process.communicate(timeout=200)
             assert process.returncode == 0, err
             assert bool(server.requests()) == (verb == "run")

@@ -99,6 +99,6 @@ def test_those_that_are_not_refused_are_run_and_compared(tmp_path):
     assert "contexts.context_length" in json.dumps(compared)
     assert "lost" not in json.dumps(compared)
     assert (tmp_path / folder / "comparison.html").is_file()
-    status, out, err = ran(tmp_path, "cost", "experiment.toml")
+    status, out, err = ran(tmp_path, "cost", "--requests", "experiment.toml")
     assert (status, out.count("what this run would ask")) == (2, 2)
     assert "2 of 4 runs failed" in err

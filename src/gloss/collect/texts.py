@@ -120,7 +120,7 @@ class TextSize:
     whole: bool  # whether all of it was counted
 
 
-def measure_texts(texts: "Texts", most: float, seconds: float) -> TextSize:
+def measure_texts(texts: "Texts", most: int | float, seconds: float) -> TextSize:
     """Count the characters of texts, `most` of them, and for so many seconds at most.
 
     >>> texts = open_texts("story.txt")

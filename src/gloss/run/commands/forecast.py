@@ -22,8 +22,8 @@ from gloss.errors import GlossError, Stopped
 from gloss.installed import load_installed
 from gloss.run.control_runs import wanted_controls
 from gloss.run.corpus_texts import open_run_texts
-from gloss.run.execute.executors import block_interrupts, die_with_parent
 from gloss.run.execute.stage_times import stage_seconds
+from gloss.run.execute.workers import block_interrupts, die_with_parent
 from gloss.run.experiment import Experiment, SettingsTable, method_label
 from gloss.run.methods import installed_methods, method_asks
 from gloss.run.opened_run import OpenedRun
@@ -42,6 +42,7 @@ BYTES_A_TOKEN = 50
 SHARD_BYTES = 8.0  # of a non-zero, until shards are merged
 MARGIN = 1.1  # characters counted beyond those that are wanted
 REST = "start, pages, report"
+TIME, DISK = "seconds", "disk"
 
 
 def by_features(step: str) -> bool:
@@ -248,7 +249,7 @@ class Forecast:
     seconds: Mapping[str, float]  # by step
     disk: Mapping[str, float]  # bytes, by step
     shards: float  # bytes that lie beside `collect` until it has ended
-    memory: float  # bytes
+    memory: int  # bytes
 
     @classmethod
     def of(cls, asked: Experiment, small: Taken, large: Taken) -> "Forecast":
@@ -259,8 +260,8 @@ class Forecast:
         return cls(
             amounts,
             at_least,
-            carry_on(asked, amounts, (small, small.seconds), (large, large.seconds)),
-            carry_on(asked, amounts, (small, small.disk), (large, large.disk)),
+            carry_on(asked, amounts, small, large, TIME),
+            carry_on(asked, amounts, small, large, DISK),
             SHARD_BYTES * of_token * amounts.tokens,
             large.memory + BYTES_A_TOKEN * max(0, more) * (1 + asked.run.processes),
         )
@@ -291,23 +292,21 @@ def whole_amounts(asked: Experiment, large: Taken) -> tuple[Amounts, bool]:
 
 
 def carry_on(
-    asked: Experiment,
-    amounts: Amounts,
-    small: tuple[Taken, Mapping[str, float]],
-    large: tuple[Taken, Mapping[str, float]],
+    asked: Experiment, amounts: Amounts, small: Taken, large: Taken, of: str
 ) -> dict[str, float]:
-    """What each step will take, by what it took in two pilots; the runs of controls as much."""
+    """What each step will take of TIME or DISK, by what it took in two pilots; the runs of controls
+    as much.
+    """
     runs = 1 + len(wanted_controls(plan_run(asked)))
     features = asked.controls.features or amounts.features
     treated = 1 + (runs - 1) * min(1.0, features / max(1, amounts.features))
+    less, more = getattr(small, of), getattr(large, of)
     found: dict[str, float] = {}
-    for step, most in large[1].items():
-        first, last = small[0].amounts.of(step), large[0].amounts.of(step)
-        growth = (
-            max(0.0, (most - small[1].get(step, 0.0)) / (last - first)) if last > first else 0.0
-        )
-        one = most + growth * (amounts.of(step) - last)
-        found[step] = max(0.0, one) * (treated if by_features(step) else runs)
+    for step in more:
+        first, last = small.amounts.of(step), large.amounts.of(step)
+        growth = max(0.0, (more[step] - less.get(step, 0.0)) / max(1, last - first))
+        one = max(0.0, more[step] + growth * (amounts.of(step) - last))
+        found[step] = one * (treated if by_features(step) else runs)
     return found
 
 
@@ -338,7 +337,7 @@ def print_forecast(asked: Experiment, forecast: Forecast) -> None:
         )
 
 
-def bytes_text(size: float) -> str:
+def bytes_text(size: int | float) -> str:
     """A size for people: 3 KiB, 1.2 GiB."""
     for unit in ("B", "KiB", "MiB"):
         if size < 1000:
