@@ -17,6 +17,7 @@ from tiny import sentences, tiny_dictionary, tiny_subject
 
 from forking import forking
 from gloss.collect.collect import Collect
+from gloss.collect.mined_part import Mining
 from gloss.collect.texts import NamedTexts
 from gloss.errors import Unwritable
 
@@ -25,7 +26,7 @@ FOREVER = 10**9
 FILE_EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
 
 
-def collect(folder: Path, dies_at: int, begun: Event) -> None:
+def collect(folder: Path, dies_at: int, begun: Event, mined: Mining | None) -> None:
     """Collect in a process of its own, which kills itself at its so-many-th touch of a file in the
     folder.
     """
@@ -41,16 +42,16 @@ def collect(folder: Path, dies_at: int, begun: Event) -> None:
 
     sys.addaudithook(touch)
     begun.set()
-    Collect(context_length=32, batch_tokens=256, shard_tokens=500).run(
+    Collect(context_length=32, batch_tokens=256, shard_tokens=500, mined=mined).run(
         subject, dictionary, NamedTexts(tuple(sentences(60))), folder
     )
 
 
-def start(folder: Path, dies_at: int = FOREVER) -> ForkServerProcess:
+def start(folder: Path, dies_at: int = FOREVER, mined: Mining | None = None) -> ForkServerProcess:
     """Begin to collect; gives back when the work begins."""
     context = forking()
     begun = context.Event()
-    process = context.Process(target=collect, args=(folder, dies_at, begun))
+    process = context.Process(target=collect, args=(folder, dies_at, begun, mined))
     process.start()
     assert begun.wait(120)
     return process

@@ -15,6 +15,10 @@ import torch
 
 from gloss.collect.code_shards import CodeShards, CodeTriples
 from gloss.collect.left_out_tokens import find_left_out_tokens
+from gloss.collect.mined_part import Mining
+from gloss.collect.mined_shards import MinedShards
+from gloss.collect.mined_store import MinedStore
+from gloss.collect.sequence_table import SequenceTable
 from gloss.collect.shard_merge import ShardMerge
 from gloss.collect.site_reader import SiteReader
 from gloss.collect.texts import Texts
@@ -76,6 +80,9 @@ class Collect:
     leave_out: LeaveOut = SPECIAL
     # of the median length, beyond which a token's vector is left out; 0 leaves none out
     massive: float = MASSIVE_MULTIPLE
+    # keep of each feature a sample of the sequences in which it fires, and exact counts; None keeps
+    # every activation
+    mined: Mining | None = None
 
     def __post_init__(self) -> None:
         require_leave_out(self.leave_out)
@@ -93,7 +100,8 @@ class Collect:
         progress: Progress = ignore_progress,
         ready: Callable[[Path], None] | None = None,
     ) -> CollectReport:
-        """Write `corpus/` and `activations/` into the folder, each of which appears whole.
+        """Write `corpus/` and `activations/` into the folder, each of which appears whole; of a
+        corpus that is mined `kept/`, too, the part of it that is read from then on.
 
         A run that was killed goes on after its last whole shard, and its files equal those of an
         undisturbed run byte for byte. A finished folder is left as it is. `progress` counts tokens;
@@ -147,14 +155,35 @@ class Collect:
             require_same_source(finished, made_from)
         else:
             number = self.shards(subject, dictionary, folder, made_from, progress)
-            merge_all_shards(folder, made_from, dictionary.width, number)
+            if self.mined is None:
+                merge_all_shards(folder, made_from, dictionary.width, number)
+            else:
+                write_mined(
+                    folder, made_from, self.shard_folder(folder, made_from, dictionary), number
+                )
         with disk_errors(work):
             shutil.rmtree(work) if work.exists() else None
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings as they stand in a manifest."""
-        return json.loads(json.dumps(asdict(self)))
+        whole = json.loads(json.dumps(asdict(self)))
+        return whole if self.mined else {name: whole[name] for name in whole if name != "mined"}
+
+    def shard_folder(
+        self, folder: Path, made_from: dict[str, Any], dictionary: Dictionary
+    ) -> CodeShards | MinedShards:
+        """Where what is found in each stretch is kept until all of them are read."""
+        work, key = folder / "shards", content_hash(made_from)
+        if self.mined is None:
+            return CodeShards(work, key)
+        table = SequenceTable.of(
+            folder / "corpus",
+            work / f"sequences-{key[:12]}",
+            self.mined.background,
+            self.mined.seed,
+        )
+        return MinedShards(work, key, table, self.mined, dictionary.width)
 
     def tokens(self, subject: Subject) -> list[int]:
         """The numbers of the tokens that are left out."""
@@ -198,7 +227,7 @@ class Collect:
         lengths = VectorLengths(
             read_sealed_json(work / "manifest.json")["median_length"], self.massive
         )
-        shards = CodeShards(work, content_hash(made_from))
+        shards = self.shard_folder(folder, made_from, dictionary)
         total: int = read_sealed_json(folder / "corpus" / "manifest.json")["tokens"]
         forward = self.forward(subject, dictionary, lengths)
         progress(0, total)
@@ -280,19 +309,45 @@ def merge_all_shards(folder: Path, made_from: dict[str, Any], width: int, number
             "left_out": len(positions),
             "massive": massive,
         }
-        median = read_sealed_json(folder / "shards" / "manifest.json")["median_length"]
-        with disk_errors(partial):
-            counts |= {
-                "footers": footer_digests(partial, ("activations.parquet", "statistics.parquet"))
-            }
-            counts |= {
-                "arrays": {
-                    name: file_digest(partial / name) for name in ("indptr.npy", "left_out.npy")
-                }
-            }
-            (partial / "manifest.json").write_bytes(
-                seal_json({"made_from": made_from, "median_length": median, **counts})
-            )
+        seal_activations(folder, partial, made_from, counts)
+
+
+def write_mined(
+    folder: Path, made_from: dict[str, Any], shards: CodeShards | MinedShards, number: int
+) -> None:
+    """Put together what so many stretches keep: `kept/`, a corpus, and `activations/` on it.
+
+    Raises Stopped where a part of it is not there.
+    """
+    assert isinstance(shards, MinedShards)
+    store = MinedStore(shards, shards.all(number), folder / "corpus")
+    if not (folder / "kept").exists():
+        with new_folder(folder / "kept") as partial:
+            store.write_corpus(partial)
+    with new_folder(folder / "activations") as partial:
+        counts = {**store.write_activations(partial), "rows_per_group": ROWS, "store": "mined"}
+        seal_activations(folder, partial, made_from, counts)
+
+
+def seal_activations(
+    folder: Path, partial: Path, made_from: dict[str, Any], counts: dict[str, Any]
+) -> None:
+    """Write the manifest of activations that are whole: what they are made from and how many there
+    are, with hashes of their files.
+    """
+    median = read_sealed_json(folder / "shards" / "manifest.json")["median_length"]
+    with disk_errors(partial):
+        files = sorted(path.name for path in partial.iterdir())
+        tables = [name for name in files if name.endswith(".parquet")]
+        arrays = [name for name in files if name.endswith(".npy")]
+        counts = {
+            **counts,
+            "footers": footer_digests(partial, tables),
+            "arrays": {name: file_digest(partial / name) for name in arrays},
+        }
+        (partial / "manifest.json").write_bytes(
+            seal_json({"made_from": made_from, "median_length": median, **counts})
+        )
 
 
 def left_out_positions(shards: CodeShards, number: int) -> tuple[np.ndarray, int]:
@@ -315,9 +370,9 @@ def require_same_source(folder: Path, made_from: dict[str, Any]) -> None:
     ]
     before, now = found.get("settings", {}), made_from["settings"]
     differing += [
-        f"{name} ({before.get(name)} there, {now[name]} here)"
-        for name in now
-        if before.get(name) != now[name]
+        f"{name} ({before.get(name)} there, {now.get(name)} here)"
+        for name in {**now, **before}
+        if before.get(name) != now.get(name)
     ]
     if differing:
         raise Mismatch(
@@ -330,7 +385,8 @@ def read_collect_report(folder: Path) -> CollectReport:
     """What a finished folder holds."""
     corpus = read_sealed_json(folder / "corpus" / "manifest.json")
     found = read_sealed_json(folder / "activations" / "manifest.json")
-    size = (folder / "activations" / "activations.parquet").stat().st_size
+    size = sum(path.stat().st_size for path in (folder / "activations").glob("*.parquet"))
+    size -= (folder / "activations" / "statistics.parquet").stat().st_size
     counts = (
         corpus["documents"],
         corpus["sequences"],

@@ -4,7 +4,14 @@ from gloss.records.contexts import PADDING, Contexts, Negative, Split
 from gloss.records.effects import Completion, EditKind, Effect, RankedToken, Shift
 from gloss.records.examples import Examples
 from gloss.records.explanations import NOBODY, Explanation, ExplanationCandidate, is_text
-from gloss.records.features import Failure, FeatureActivations, FeatureId, Neighbour, Reason
+from gloss.records.features import (
+    Failure,
+    FeatureActivations,
+    FeatureId,
+    Neighbour,
+    Reason,
+    SequenceWeights,
+)
 from gloss.records.needs import Ability, Aspect, Needs, needs_of
 from gloss.records.scores import Control, Estimate, Score, Verdict
 
@@ -31,6 +38,7 @@ __all__ = [
     "RankedToken",
     "Reason",
     "Score",
+    "SequenceWeights",
     "Shift",
     "Split",
     "Verdict",

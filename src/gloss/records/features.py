@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jaxtyping import Float32, Int64
+    from jaxtyping import Bool, Float32, Float64, Int64
     from numpy import ndarray
 
 
@@ -47,10 +47,41 @@ class FeatureId:
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceWeights:
+    """In which sequences of a corpus it is known where a feature fires, and how many sequences each
+    of them stands for. What it is in others is not known.
+
+        >>> known = SequenceWeights(np.array([1, 5]), np.array([1.0, 7.5]), 3, 40.0, 50.0)
+        >>> known.of_sequences(np.array([True, True, False, False, False, True]))
+        array([40. ,  1. , 50. ,  0. ,  0. ,  7.5])
+    """
+
+    firing: Int64[ndarray, " firing"]  # sequences that are kept and in which it fires, ascending
+    weights: Float64[ndarray, " firing"]
+    # so many sequences, the first ones of the corpus, are known of every feature
+    background: int
+    # what one of these stands for in which this feature is silent, by its split
+    silent_train: float
+    silent_held_out: float
+
+    def of_sequences(self, in_train: Bool[ndarray, " sequence"]) -> Float64[ndarray, " sequence"]:
+        """What each sequence of the corpus stands for; 0 where the feature is not known."""
+        import numpy as np
+
+        found = np.zeros(len(in_train))
+        found[: self.background] = np.where(
+            in_train[: self.background], self.silent_train, self.silent_held_out
+        )
+        found[self.firing] = self.weights
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class FeatureActivations:
     """Every position at which one feature is active, and its value there.
 
-    Positions are global token indices, ascending; no value is 0. `len` is the number of both.
+    Positions are global token indices, ascending; no value is 0. `len` is the number of both. Of a
+    corpus that was mined they are those of a sample of sequences, and `known` says of which.
 
         >>> fires = feature.evidence.activations
         >>> fires.positions.shape == fires.values.shape == (len(fires),)
@@ -59,6 +90,7 @@ class FeatureActivations:
 
     positions: Int64[ndarray, " nonzero"]
     values: Float32[ndarray, " nonzero"]
+    known: SequenceWeights | None = None  # None: all of the corpus is
 
     def __len__(self) -> int:
         return len(self.positions)

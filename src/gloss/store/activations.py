@@ -75,7 +75,12 @@ class Activations:
         for name, content in manifest.get("arrays", {}).items():
             if not (folder / name).exists() or file_digest(folder / name) != content:
                 raise damage_error(folder / name, CHANGED_CONTENT)
-        return Activations(folder, manifest, np.load(folder / "indptr.npy"))
+        indptr = np.load(folder / "indptr.npy")
+        if manifest.get("store") == "mined":
+            from gloss.store.mined import MinedActivations
+
+            return MinedActivations(folder, manifest, indptr)
+        return Activations(folder, manifest, indptr)
 
     @property
     def counts(self) -> Int64[ndarray, " feature"]:

@@ -72,8 +72,10 @@ def character_length(lead: int) -> int:
 
 
 def in_same_document(corpus: Corpus, one: int, other: int) -> bool:
-    sequences = corpus.sequences_of(np.array([one, other]))
-    return bool(corpus.documents[sequences[0]] == corpus.documents[sequences[1]])
+    """Whether both tokens are of one document, with all of it between them."""
+    low, high = np.sort(corpus.sequences_of(np.array([one, other])))
+    apart = 0 if corpus.numbers is None else corpus.numbers[high] - corpus.numbers[low]
+    return bool(corpus.documents[low] == corpus.documents[high]) and apart in (0, high - low)
 
 
 def context_pieces(contexts: Contexts, row: int, vocabulary: Vocabulary) -> list[str]:

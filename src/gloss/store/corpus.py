@@ -45,6 +45,10 @@ class Corpus:
     left_out: Int64[ndarray, " left_out"] = field(default_factory=lambda: np.empty(0, np.int64))
     # the first document of each one's group; None: none is a copy
     near_copies: Int64[ndarray, " document"] | None = None
+    # so many sequences, the first ones, are kept for every feature; None: all are
+    background: int | None = None
+    # of each sequence in the corpus that this one is a part of; None: it is whole
+    numbers: Int64[ndarray, " sequence"] | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -100,11 +104,11 @@ class Corpus:
                 " a finished collect"
             )
         known = (
-            read_sealed_json(folder / "manifest.json").get("footers", {})
+            read_sealed_json(folder / "manifest.json")
             if (folder / "manifest.json").exists()
             else {}
         )
-        require_footers(folder, known)
+        require_footers(folder, known.get("footers", {}))
         if not (folder / GROUPS).exists():
             raise BadInput(
                 f"{folder} was collected by a former version of gloss, which did not keep near"
@@ -115,6 +119,7 @@ class Corpus:
         sequences, documents, vocabulary = (
             folder / f"{name}.parquet" for name in ("sequences", "documents", "vocabulary")
         )
+        mined = "background" in known
         return Corpus(
             tokens=tokens,
             offsets=np.append(read_column(sequences, "offset"), len(tokens)),
@@ -123,6 +128,8 @@ class Corpus:
             names=tuple(read_table(documents, documents, ["name"])["name"].to_pylist()),
             vocabulary=stored_vocabulary(vocabulary),
             near_copies=read_column(folder / GROUPS, "group"),
+            background=known["background"] if mined else None,
+            numbers=read_column(sequences, "number") if mined else None,
         )
 
 
