@@ -65,9 +65,7 @@ def require_abilities(run: OpenedRun, chat: ChatTable, stages: Sequence[NeededAb
 
 def is_method_finished(run: OpenedRun, stage: str) -> bool:
     """Whether a method has nothing left to ask."""
-    return run.part("collect", 0).is_done and all(
-        run.part(stage, shard).is_done for shard in range(run.shards)
-    )
+    return run.part("collect", 0).is_done and run.is_finished(stage)
 
 
 def abilities_by_chat(experiment: Experiment) -> list[tuple[ChatTable, list[NeededAbilities]]]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from gloss.errors import Damaged
 from gloss.store.atomic import remove_path
-from gloss.store.results import Part, shard_numbers
+from gloss.store.marked_files import MarkedFiles
+from gloss.store.results import Part, marked_pieces
 from gloss.store.sealed_json import damage_error
 
 # bytes of results that are held against their hashes whenever a run goes on; of the others, sizes
@@ -21,11 +22,11 @@ class Damage:
 
     path: Path
     why: str
-    part: Part  # which vouches for it
+    part: MarkedFiles  # whose marker vouches for it
 
     def delete(self) -> None:
         """Delete the file, or the folder that it is a piece of, and the marker: then the shard
-        counts as not done.
+        counts as not done, or all shards of the group.
 
         Raises Unwritable.
         """
@@ -40,8 +41,8 @@ def find_damage(folders: Iterable[Path], limit: int | None = READ_AT_START) -> I
     Sizes are compared, and the content of files, smallest first, that hold `limit` bytes together;
     of all for None.
     """
-    parts = [Part(folder, shard) for folder in folders for shard in shard_numbers(folder)]
-    sizes: dict[Part, int] = {}
+    parts = [part for folder in folders for part in marked_pieces(folder)]
+    sizes: dict[MarkedFiles, int] = {}
     for part in parts:
         if found := part.changed_files(whole=False):
             yield from (Damage(path, why, part) for path, why in found.items())

@@ -27,8 +27,7 @@ def stage_answer_tally(run: OpenedRun, stage: str) -> Tally:
 
     Empty for a scorer that gives no verdicts.
     """
-    parts = [run.part(stage, shard) for shard in range(run.shards)]
-    return sum_tallies(part.note().get(TALLY_NOTE, {}) for part in parts if part.is_done)
+    return sum_tallies(note.get(TALLY_NOTE, {}) for note in run.notes(stage))
 
 
 def judge_doubts(run: OpenedRun) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from gloss.store.corpus import Corpus
 from gloss.store.embeddings import Embeddings
 from gloss.store.evidence import NewTextReader
 from gloss.store.record_rows import effect_from_row, explanation_from_row
-from gloss.store.results import Part, Row, read_rows
+from gloss.store.results import Part, Row, done_shards, read_rows
 from gloss.store.stored_examples import restore_examples
 from gloss.store.token_attributions import TokenAttribution, token_attributions_by_feature
 
@@ -144,6 +145,15 @@ class OpenedRun(Plan):
         if shard is None:
             return read_rows(map(self.place, steps), table)
         return [row for step in steps for row in self.part(step, shard).rows(table)]
+
+    def is_finished(self, step: str) -> bool:
+        """Whether a step is done, in every shard of the run's features."""
+        return done_shards(self.place(step)).issuperset(range(self.shards))
+
+    def notes(self, step: str) -> list[dict[str, Any]]:
+        """What the markers of a step's finished shards say, in their order."""
+        done = done_shards(self.place(step))
+        return [self.part(step, shard).note() for shard in range(self.shards) if shard in done]
 
     @property
     def shards(self) -> int:

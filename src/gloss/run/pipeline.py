@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 
@@ -38,10 +39,13 @@ from gloss.run.reporting.run_comparison import compare_runs
 from gloss.run.reporting.setup import held_out_copies
 from gloss.run.stage import Job, Stage, Step, Where, installed_stages, planned_steps, stages_up_to
 from gloss.store.atomic import write_bytes, write_json
+from gloss.store.compaction import compact_parts, settle_parts
 from gloss.store.lock import sole_writer
+from gloss.store.results import done_shards
 from gloss.store.sealed_json import seal_json
 
 COMPARISON = "comparison.html"  # of the runs of one file, beside them
+COMPACTED_EVERY = 64  # shards; so few files lie about while a step runs
 VERSIONED_PACKAGES = ("numpy", "pyarrow", "torch", "transformers")
 
 
@@ -191,13 +195,18 @@ def run_step(run: OpenedRun, step: Step) -> None:
     asks = where is Where.EVENT_LOOP
     job = Job(run, step, chat_client(run, step.settings) if asks else NoClient())
     sizes = stage.sizes(run, step)
-    left = [shard for shard in range(len(sizes)) if not run.part(step.name, shard).is_done]
+    done = done_shards(run.place(step.name))
+    left = [shard for shard in range(len(sizes)) if shard not in done]
     if stage.unit:
         run_shards(job, sizes, left)
     elif left:
         with time_stage(run, step.name):
             stage.worker(job)(0)
     stage.finish(job)
+    if left:
+        settle_parts(run.place(step.name), len(sizes))
+    else:  # what a killed run was about to put together
+        compact_parts(run.place(step.name), len(sizes))
     print_notes(*(f"  {line}" for line in feature_error_lines(run, step.name)))
     if asks and (left or stage.unit):
         print_client_usage(job.client)
@@ -214,11 +223,14 @@ def run_shards(job: Job, sizes: Sequence[int], left: Sequence[int]) -> None:
         time_stage(run, step.name) if left else nullcontext(),
     ):
         progress(done, total)
+        ended = count(1)
 
         def one_more(shard: int) -> None:
             nonlocal done
             done += sizes[shard]
             progress(done, total)
+            if next(ended) % COMPACTED_EVERY == 0:
+                compact_parts(run.place(step.name), len(sizes))
 
         try:
             if left:

@@ -35,7 +35,7 @@ from gloss.run.methods import (
 )
 from gloss.run.opened_run import OpenedRun
 from gloss.run.reporting.run_data import RunData
-from gloss.store.results import Part
+from gloss.store.results import Part, table_files, unfinished_parts
 from gloss.store.schemas import register_table
 
 
@@ -77,12 +77,24 @@ class Job:
         The shard is whole only where all that it reads is. `size`: the number of things in it,
         where these are not the run's features.
         """
-        unit, parts = self.step.stage.unit, list[Part]()
-        for step in self.read_steps:
-            same = step.stage.unit == unit  # then their shards are of the same things
-            own = [self.run.part(step.name, shard)]
-            parts += own if same else step.stage.parts(self.run, step)
-        return FeatureGuard(self.run, self.step.name, shard, tuple(parts), size)
+        unit = self.step.stage.unit
+        # of steps whose shards are of the same things
+        own = [
+            self.run.part(step.name, shard) for step in self.read_steps if step.stage.unit == unit
+        ]
+        reads = (*own, *unfinished_parts(self.other_parts))
+        return FeatureGuard(self.run, self.step.name, shard, reads, size)
+
+    @cached_property
+    def other_parts(self) -> list[Part]:
+        """All that it reads of steps whose shards are of other things than its own."""
+        unit = self.step.stage.unit
+        return [
+            part
+            for step in self.read_steps
+            if step.stage.unit != unit
+            for part in step.stage.parts(self.run, step)
+        ]
 
     @cached_property
     def read_steps(self) -> list[Step]:
@@ -94,8 +106,8 @@ class Job:
     @cached_property
     def reads_done(self) -> bool:
         """Whether all that it reads is done, in every shard."""
-        return all(
-            part.is_done for step in self.read_steps for part in step.stage.parts(self.run, step)
+        return not unfinished_parts(
+            part for step in self.read_steps for part in step.stage.parts(self.run, step)
         )
 
 
@@ -187,7 +199,7 @@ class Stage:
 
     def table_files(self, run: OpenedRun, step: Step, table: str) -> Iterable[Path]:
         """The Parquet files that hold a table's rows."""
-        return (run.place(step.name) / table).glob("*.parquet")
+        return table_files(run.place(step.name), table)
 
     def sections(self, found: RunData) -> Iterable[Section | None]:
         """Its sections of the report, where it has something to say."""

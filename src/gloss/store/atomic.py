@@ -27,22 +27,26 @@ def partial_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{PARTIAL}")
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object], *, flush: bool = True) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to the disk and rename it.
 
-    Makes the folders above. The temporary name is this writer's own. Raises Unwritable.
+    Makes the folders above. The temporary name is this writer's own. Without `flush` the disk is
+    not waited for: a killed process loses nothing so, a machine without power may. Raises
+    Unwritable.
     """
     temporary = partial_path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(temporary)
-            flush_to_disk(temporary)
+            if flush:
+                flush_to_disk(temporary)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        flush_to_disk(path.parent)
+        if flush:
+            flush_to_disk(path.parent)
 
 
 @contextmanager
@@ -85,9 +89,9 @@ def disk_errors(path: Path) -> Generator[None]:
         ) from error
 
 
-def write_bytes(path: Path, content: bytes | memoryview) -> None:
+def write_bytes(path: Path, content: bytes | memoryview, *, flush: bool = True) -> None:
     """Write a file atomically. Raises Unwritable."""
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
+    write_atomically(path, lambda temporary: temporary.write_bytes(content), flush=flush)
 
 
 def write_json(path: Path, content: Any) -> None:

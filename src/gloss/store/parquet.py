@@ -99,22 +99,35 @@ def read_table(
     With a schema, its columns, null where an older file has none. Raises Damaged.
     """
     given = pa.BufferReader(source) if isinstance(source, bytes) else source
+    schema = columns_of_schema(schema, columns)
     with parquet_errors(path):
         with parquet_file(given) as file:
             known = set(file.schema_arrow.names)
-            if lacking := set(columns or ()) - known:
+            if schema is None and (lacking := set(columns or ()) - known):
                 raise pa.ArrowInvalid(f"no column {min(lacking)}")
             wanted = columns if schema is None else [n for n in schema.names if n in known]
             found = file.read(wanted, use_threads=False)
-        if schema is None:
-            return found
-        arrays = [
-            found[field.name].cast(field.type)
-            if field.name in known
-            else pa.nulls(found.num_rows, field.type)
-            for field in schema
-        ]
-        return pa.Table.from_arrays(arrays, schema=schema)
+        return with_schema(found, schema)
+
+
+def columns_of_schema(schema: pa.Schema | None, columns: Sequence[str] | None) -> pa.Schema | None:
+    """A schema with these columns alone, in their order; all of them for None."""
+    if schema is None or columns is None:
+        return schema
+    return pa.schema([schema.field(name) for name in columns])
+
+
+def with_schema(found: pa.Table, schema: pa.Schema | None) -> pa.Table:
+    """A table with the columns of a schema, null where it has none of that name."""
+    if schema is None:
+        return found
+    arrays = [
+        found[field.name].cast(field.type)
+        if field.name in found.schema.names
+        else pa.nulls(found.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def open_parquet(path: Path, *, memory_map: bool = False) -> pq.ParquetFile:

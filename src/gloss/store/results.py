@@ -3,7 +3,9 @@ at all.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,29 +15,29 @@ import pyarrow.parquet as pq
 
 from gloss.errors import Damaged
 from gloss.store.atomic import disk_errors, write_atomically, write_bytes
-from gloss.store.parquet import read_table
+from gloss.store.marked_files import MarkedFiles
+from gloss.store.parquet import columns_of_schema, read_table
 from gloss.store.schemas import SCHEMAS
 from gloss.store.sealed_json import (
     CHANGED_CONTENT,
     FILES,
     FileRecords,
-    changed_files,
     damage_error,
     read_sealed_json,
     record_files,
     seal_json,
 )
+from gloss.store.shard_groups import ShardGroup, group_of
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(MarkedFiles):
     """One shard's results: a Parquet file for each kind of record that it made, then a marker that
-    says it is whole.
+    says it is whole. Or its rows in the files of a `ShardGroup`.
     """
 
-    folder: Path
     shard: int
 
     @property
@@ -43,14 +45,26 @@ class Part:
         return self.folder / f"part-{self.shard:05d}.done"
 
     @property
+    def group(self) -> ShardGroup | None:
+        """What holds the shard together with others; None while it lies by itself."""
+        return group_of(self.folder, self.shard)
+
+    @property
     def is_done(self) -> bool:
-        return self.marker.exists()
+        return self.marker.exists() or self.group is not None
 
     def note(self) -> dict[str, Any]:
-        """What the marker of the finished shard says: its `rows` by table, its `files`, what was
-        noted. Raises Damaged.
+        """What the marker of the finished shard says: its `rows` by table, its `files` where they
+        are its own, what was noted. Raises Damaged.
         """
-        return read_sealed_json(self.marker)
+        if group := self.group:
+            return group.note(self.shard)
+        try:
+            return read_sealed_json(self.marker)
+        except Damaged:
+            if group := self.group:  # meanwhile
+                return group.note(self.shard)
+            raise
 
     def row_counts(self) -> dict[str, int]:
         """How many rows of each kind the finished shard made."""
@@ -58,7 +72,7 @@ class Part:
 
     @property
     def files(self) -> FileRecords:
-        """What the finished shard wrote, by names seen from the folder.
+        """What the finished shard wrote, by names seen from the folder; nothing in a group.
 
         Markers of a time before they said so say nothing.
         """
@@ -69,24 +83,31 @@ class Part:
     def file(self, table: str) -> Path:
         return self.folder / table / f"part-{self.shard:05d}.parquet"
 
-    def changed_files(self, *, whole: bool) -> dict[Path, str]:
-        """The files of a finished shard that are not as they were written, each with why.
-
-        The marker is one of them.
-        """
-        try:
-            return changed_files(self.folder, self.files, whole=whole)
-        except Damaged:
-            return {self.marker: CHANGED_CONTENT}
-
     def rows(self, table: str) -> list[Row]:
         """The rows of one kind; none where the shard made none, or is not done. Raises Damaged."""
-        path = self.file(table)
+        return self.read(table).to_pylist()
+
+    def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The same as a table of Arrow, with all columns or these. Raises Damaged."""
+        if group := self.group:
+            return group.read(table, columns, self.shard)
+        try:
+            return self.read_file(table, columns)
+        except Damaged:
+            if group := self.group:  # meanwhile
+                return group.read(table, columns, self.shard)
+            raise
+
+    def read_file(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows in the shard's own file, which is held against the marker's hash."""
+        path, schema = self.file(table), SCHEMAS.get(table)
         expected = (
-            self.files.get(path.relative_to(self.folder).as_posix()) if self.is_done else None
+            self.files.get(path.relative_to(self.folder).as_posix())
+            if self.marker.exists()
+            else None
         )
         if not path.exists() and expected is None:
-            return []
+            return no_rows(table, columns)
         try:
             content = path.read_bytes()
         except OSError as problem:
@@ -96,11 +117,11 @@ class Part:
         if expected is not None and hashlib.sha256(content).hexdigest() != expected[1]:
             raise damage_error(path, CHANGED_CONTENT)
         # of a stage that is not installed here, the columns that the file has
-        return read_table(content, path, schema=SCHEMAS.get(table)).to_pylist()
+        return read_table(content, path, columns, schema)
 
     def write(
         self,
-        records: Mapping[str, Iterable[Row]],
+        records: Mapping[str, Iterable[Row] | pa.Table],
         *,
         whole: bool = True,
         note: Mapping[str, Any] | None = None,
@@ -110,17 +131,26 @@ class Part:
         and is done again.
 
         The marker says how many rows there are, what is noted, and what all files hold: those of
-        the tables, and those `beside` that the shard wrote itself. Raises Unwritable.
+        the tables, and those `beside` that the shard wrote itself. Where these are what can be
+        done again at once, the disk is not waited for: `settle_parts` does that, for many shards
+        together, and what a machine without power lost is told by its hash. Raises Unwritable.
         """
         counts: dict[str, int] = {}
         files = list(beside)
+        flush = bool(files) or not whole
         for table, rows in records.items():
-            content = pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
+            content: pa.Table = (
+                rows
+                if isinstance(rows, pa.Table)
+                else pa.Table.from_pylist(list(rows), schema=SCHEMAS[table])
+            )
             counts[table] = content.num_rows
             file = self.file(table)
             if content.num_rows:
                 write_atomically(
-                    file, lambda path, t=content: pq.write_table(t, path, write_page_checksum=True)
+                    file,
+                    lambda path, t=content: pq.write_table(t, path, write_page_checksum=True),
+                    flush=flush,
                 )
                 files.append(file)
             # of an attempt that was killed, when a language model answered otherwise
@@ -133,23 +163,93 @@ class Part:
                 seal_json(
                     {"rows": counts, FILES: record_files(self.folder, files), **(note or {})}
                 ),
+                flush=flush,
             )
 
 
-def read_rows(folders: Iterable[Path], table: str) -> list[Row]:
+def read_rows(
+    folders: Iterable[Path], table: str, columns: Sequence[str] | None = None
+) -> list[Row]:
     """All rows of a kind, in the order of shards; none where no shard made any. Raises Damaged."""
-    return [
-        row
-        for folder in folders
-        for shard in shard_numbers(folder, table)
-        for row in Part(folder, shard).rows(table)
-    ]
+    return read_columns(folders, table, columns).to_pylist()
 
 
-def shard_numbers(folder: Path, table: str = "") -> list[int]:
-    """The numbers of the shards that are done, or have left rows of this kind."""
+def read_columns(
+    folders: Iterable[Path], table: str, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """The same as a table of Arrow, with all columns or these. Raises Damaged."""
     found = [
-        *folder.glob("part-*.done"),
-        *((folder / table).glob("part-*.parquet") if table else ()),
+        piece.read(table, columns) for folder in folders for piece in table_pieces(folder, table)
     ]
-    return sorted({int(path.stem.removeprefix("part-")) for path in found})
+    if filled := [each for each in found if each.num_rows]:
+        return pa.concat_tables(filled, promote_options="permissive")
+    return no_rows(table, columns)
+
+
+def no_rows(table: str, columns: Sequence[str] | None) -> pa.Table:
+    """The columns of a table without rows; none where the table is of no installed stage."""
+    return (columns_of_schema(SCHEMAS.get(table), columns) or pa.schema([])).empty_table()
+
+
+def table_pieces(folder: Path, table: str) -> list[Part | ShardGroup]:
+    """The parts and groups that may hold rows of a kind, in the order of their shards: what is
+    done, and what was left by shards that are not. Raises Damaged.
+    """
+    # first, since a group's marker is there before its parts go
+    shards = done_parts(folder) | file_numbers(folder / table, "part-", ".parquet")
+    groups = {group.shards.start: group for group in done_groups(folder)}
+    own = {shard: Part(folder, shard) for shard in shards - shards_of(groups.values())}
+    return [each for _, each in sorted([*groups.items(), *own.items()])]
+
+
+def done_shards(folder: Path) -> set[int]:
+    """The numbers of the shards that are done, by one look at the folder. Raises Damaged."""
+    return done_parts(folder) | shards_of(done_groups(folder))
+
+
+def unfinished_parts(parts: Iterable[Part]) -> list[Part]:
+    """Those of the parts that are not done, by one look at each folder. Raises Damaged."""
+    every = list(parts)
+    done = {folder: done_shards(folder) for folder in {part.folder for part in every}}
+    return [part for part in every if part.shard not in done[part.folder]]
+
+
+def marked_pieces(folder: Path) -> list[MarkedFiles]:
+    """Everything that has a marker, in the order of shards; not the parts that a group holds."""
+    shards, groups = done_parts(folder), done_groups(folder)
+    readable = [group for group in groups if not group.changed_files(whole=False).get(group.marker)]
+    return [*groups, *(Part(folder, shard) for shard in sorted(shards - shards_of(readable)))]
+
+
+def table_files(folder: Path, table: str) -> list[Path]:
+    """The Parquet files that hold the rows of a kind, in the order of shards. Raises Damaged."""
+    files = [piece.file(table) for piece in table_pieces(folder, table)]
+    return [file for file in files if file.exists()]
+
+
+def shards_of(groups: Iterable[ShardGroup]) -> set[int]:
+    """The numbers of all their shards."""
+    return {shard for group in groups for shard in group.shards}
+
+
+def done_parts(folder: Path) -> set[int]:
+    """The shards that have markers of their own."""
+    return file_numbers(folder, "part-", ".done")
+
+
+def done_groups(folder: Path) -> list[ShardGroup]:
+    """The groups that have markers, in their order."""
+    return [
+        ShardGroup(folder, number) for number in sorted(file_numbers(folder, "group-", ".done"))
+    ]
+
+
+def file_numbers(folder: Path, before: str, after: str) -> set[int]:
+    """The numbers in the names of a folder's files that begin and end like this."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return {
+            int(name[len(before) : -len(after)])
+            for name in os.listdir(folder)  # noqa: PTH208  (of thousands, and only their names)
+            if name.startswith(before) and name.endswith(after)
+        }
+    return set()

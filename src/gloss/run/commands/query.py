@@ -107,7 +107,7 @@ def run_tables(run: OpenedRun) -> dict[str, tuple[pa.Schema, list[Path]]]:
     }
     for step in run_steps(run):
         for table in step.stage.tables:
-            found[table][1].extend(sorted(step.stage.table_files(run, step, table)))
+            found[table][1].extend(step.stage.table_files(run, step, table))
     return found
 
 

@@ -36,9 +36,7 @@ def verify_run(folder: Path, *, mend: bool = False, wait: bool = False) -> None:
     # Where nobody can write, as in an archive, nobody else does.
     alone = sole_writer(folder, wait=wait) if mend or os.access(folder, os.W_OK) else nullcontext()
     with alone:
-        of_stages = list(
-            find_damage({marker.parent for marker in folder.rglob("part-*.done")}, None)
-        )
+        of_stages = list(find_damage({marker.parent for marker in folder.rglob("*.done")}, None))
         beside = {
             path: why
             for run in (folder, *folder.glob("controls/*/"))

@@ -148,7 +148,7 @@ def append_text(path: Path, text: str) -> None:
 
 def feature_error_lines(run: OpenedRun, stage: str) -> list[str]:
     """One sentence for each error that features of the stage failed with."""
-    rows = read_rows([run.place(stage)], "failures")
+    rows = read_rows([run.place(stage)], "failures", ["feature", "reason", "detail"])
     features = Counter(
         detail
         for detail, _ in {

@@ -28,7 +28,7 @@ def collisions_section(found: RunData) -> Section | None:
     )
     if not shares:
         return None
-    uncompared = sum(note["uncompared"] for note in found.notes("collisions"))
+    uncompared = sum(note["uncompared"] for note in found.run.notes("collisions"))
     note = (
         f"{uncompared:,} pairs of near features were not compared, because one has no rule."
         if uncompared

@@ -146,7 +146,7 @@ def position_bias_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:
 def spared_request_facts(found: RunData) -> Iterator[tuple[str, str]]:
     """What stopping early has saved."""
     for stage in found.run.stages("score"):
-        notes = found.notes(stage)
+        notes = found.run.notes(stage)
         asked, saved = (sum(note.get(name, 0) for note in notes) for name in ("requests", "spared"))
         if saved:
             share = 100 * saved / (asked + saved)

@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -72,9 +71,7 @@ class RunData:
         asked = self.run.experiment.score
         table = next((each for each in asked if method_label(each) == scorer), None)
         stage = stage_name("score", table) if table else f"score.{scorer}"
-        return stage in self.run.keys and all(
-            self.run.part(stage, shard).is_done for shard in range(self.run.shards)
-        )
+        return stage in self.run.keys and self.run.is_finished(stage)
 
     @cached_property
     def failures(self) -> list[Row]:
@@ -128,11 +125,6 @@ class RunData:
     def explainers(self, scorer: str) -> list[str]:
         """Whose explanations a scorer was given."""
         return [by for each, by in self.scored if each == scorer and by != NOBODY]
-
-    def notes(self, stage: str) -> list[dict[str, Any]]:
-        """What the markers of a stage's finished shards say."""
-        parts = [self.run.part(stage, shard) for shard in range(self.run.shards)]
-        return [part.note() for part in parts if part.is_done]
 
     def median(self, values: Values) -> Estimate:
         """The median over features with its interval over features."""

@@ -107,7 +107,7 @@ def sampling_facts(found: RunData) -> tuple[tuple[str, str], ...]:
     run = found.run
     sampling = run.experiment.sampling
     kinds: Counter[str] = Counter()
-    for note in found.notes("sample"):
+    for note in found.run.notes("sample"):
         kinds.update(note.get("negatives", {}))
     counts = "; ".join(
         f"{number:,} {NEGATIVE_WORDS.get(kind, kind.replace('_', ' '))}"

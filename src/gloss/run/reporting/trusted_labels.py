@@ -133,7 +133,7 @@ def trusted_features(rows: Iterable[Row]) -> Mapping[int, bool]:
 def explaining_cost(found: RunData, explained_by: str) -> Counter[str]:
     """What an explainer asked, by the markers of its shards."""
     total: Counter[str] = Counter()
-    for note in found.notes(f"explain.{explained_by}"):
+    for note in found.run.notes(f"explain.{explained_by}"):
         total.update({name: note.get(name, 0) for name in COUNTED})
     return total
 

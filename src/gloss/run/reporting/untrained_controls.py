@@ -68,11 +68,7 @@ def finished_controls(found: RunData) -> Iterator[tuple[str, RunData]]:
     """The controls whose scores are whole, with how they are called."""
     for name, folder in started_controls(found.run):
         run = read_run(folder)
-        if run.part("collect", 0).is_done and all(
-            run.part(stage, shard).is_done
-            for stage in run.stages("score")
-            for shard in range(run.shards)
-        ):
+        if run.part("collect", 0).is_done and all(map(run.is_finished, run.stages("score"))):
             yield name.replace("_", " "), RunData(run, found)
 
 

@@ -363,5 +363,5 @@ def write_collision_groups(run: OpenedRun) -> None:
     ]
     part.write(
         {"collision_groups": found},
-        whole=all(run.part("collisions", shard).is_done for shard in range(run.shards)),
+        whole=run.is_finished("collisions"),
     )

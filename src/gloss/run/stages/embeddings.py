@@ -25,6 +25,7 @@ from gloss.store.context_text import context_texts
 from gloss.store.contexts import corpus_windows, cut_contexts
 from gloss.store.embeddings import STARTS
 from gloss.store.evidence import NO_ACTIVATIONS
+from gloss.store.results import unfinished_parts
 
 STAGE = "embeddings"
 WINDOWS_A_PART = 1024
@@ -72,9 +73,7 @@ class EmbeddingsStage(Stage):
 
     def check(self, run: OpenedRun, step: Step) -> None:
         """Embed one word where windows are to be embedded still."""
-        if not (
-            run.part("collect", 0).is_done and all(part.is_done for part in self.parts(run, step))
-        ):
+        if not run.part("collect", 0).is_done or unfinished_parts(self.parts(run, step)):
             open_embedder(run).embed(["."])
 
     def sizes(self, run: OpenedRun, step: Step) -> Sequence[int]:

@@ -182,8 +182,7 @@ def nothing_scored_line(asked: Experiment, settings: SettingsMapping) -> str:
 
 def spared_controls_line(run: OpenedRun, stage: str) -> str:
     """How many scorings a sample of features for the controls saved, in one line."""
-    parts = [run.part(stage, shard) for shard in range(run.shards)]
-    notes = [part.note() for part in parts if part.is_done]
+    notes = run.notes(stage)
     asked, saved = (
         sum(note.get(name, 0) for note in notes) for name in ("controls", "spared_controls")
     )
@@ -199,8 +198,7 @@ def spared_requests_line(run: OpenedRun, stage: str) -> str:
 
     Nothing where none was wanted or all had to be asked.
     """
-    parts = [run.part(stage, shard) for shard in range(run.shards)]
-    notes = [part.note() for part in parts if part.is_done]
+    notes = run.notes(stage)
     asked, saved = (sum(note.get(name, 0) for note in notes) for name in ("requests", "spared"))
     every = asked + saved
     return (
