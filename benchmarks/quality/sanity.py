@@ -127,7 +127,7 @@ def over_tokens(rate: float, label: Label) -> dict[str, float]:
         np.array([rate * label.of_firing, (1 - rate) * label.of_inactive]) * MANY,
     )
     total, right = float(claims.sum()), float(claims[0])
-    sums = execution.DocumentSums(
+    sums = execution.TokenSums(
         predicted=np.array([[total, MANY - total]]),
         firing=np.array([[right, fires - right]]),
         strong=np.array([[fires, fires]]),
@@ -136,7 +136,7 @@ def over_tokens(rate: float, label: Label) -> dict[str, float]:
     )
     return {
         name: float(value[0])
-        for name, value in execution.execution_metrics(sums, np.ones((1, 1))).items()
+        for name, value in execution.execution_metrics(sums).items()
     }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from gloss.pages import page_text
 from gloss.records import Control, Estimate, FeatureId, Reason, Score, Verdict
-from gloss.score.execution import DocumentSums, execution_metrics
+from gloss.score.execution import TokenSums, execution_metrics
 from gloss.score.judge.verdict_metrics import HARD, VerdictCounts, verdict_estimates
 
 FEATURE = FeatureId("d", 3)
@@ -76,10 +76,10 @@ def test_detection_says_what_guessing_gives():
 
 def test_every_metric_of_our_scorers_reads_as_words_and_is_explained():
     some = VerdictCounts(1, 1, 1)
-    sums = DocumentSums(*(np.ones((2, columns)) for columns in (2, 2, 2, 2, 5)))
+    sums = TokenSums(*(np.ones((2, columns)) for columns in (2, 2, 2, 2, 5)))
     for name in (
         *verdict_estimates(some, some, dict.fromkeys(HARD, some), 0.1, np.random.default_rng(0)),
-        *execution_metrics(sums, np.ones((1, 2))),
+        *execution_metrics(sums),
     ):
         assert "_" not in page_text.metric_label(name)
         assert page_text.metric_help(name)

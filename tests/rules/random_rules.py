@@ -20,7 +20,8 @@ from gloss.rules.language import (
 from gloss.rules.lexical_classes import CLASSES
 
 units = st.sampled_from(PredicateUnit)
-texts = st.text(st.characters(codec="utf-8"), max_size=6)
+WORDS = ("a", "Error", "7/x", "x", "(", '"', "\n", "    ", "#", ")", "7", "y", " a", " Big", "ger")
+texts = st.one_of(st.sampled_from(WORDS), st.text(st.characters(codec="utf-8"), max_size=6))
 # Records are made in the tests, not while values are drawn: checking their types draws random
 # items, which hypothesis forbids.
 predicates = st.one_of(

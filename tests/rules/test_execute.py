@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gloss.rules import Passage, execute, parse_rule
 from gloss.rules.execute import any_in_range_after, any_in_range_before
+from gloss.rules.passage import PREDICATES
+from gloss.rules.sparse_execution import RARE, execute_sparsely
+from rules.random_rules import WORDS, drawn_rules, rule_of
 
 VOCABULARY = (
     " raise",
@@ -135,3 +138,34 @@ def test_windows_agree_with_brute_force(
     after = [any(s[i + nearest : i + far + 1]) for s in sequences for i in range(len(s))]
     assert any_in_range_before(found, text, nearest, far).tolist() == before
     assert any_in_range_after(found, text, nearest, far).tolist() == after
+
+
+in_words = st.lists(st.lists(st.integers(0, len(WORDS) - 1), max_size=40), min_size=1, max_size=6)
+
+
+@settings(max_examples=400, deadline=None)
+@given(drawn_rules, in_words, st.sampled_from((1, RARE)))
+def test_looking_where_terms_occur_finds_what_reading_everything_finds(drawn, sequences, rare):
+    ids = np.array([each for sequence in sequences for each in sequence], np.int32)
+    text = Passage(ids, np.cumsum([0, *map(len, sequences)]), WORDS)
+    rule = rule_of(drawn)
+    found, whole = execute_sparsely(rule, text, rare), execute(rule, text)
+    assert found.positions.tolist() == np.flatnonzero(whole).tolist()
+    assert found.values.tolist() == whole[found.positions].tolist()
+    again = execute_sparsely(rule, text, rare)  # with what the passage remembers
+    assert again.positions.tolist() == found.positions.tolist()
+
+
+def test_positions_of_sequences_that_are_cut_out_of_longer_ones_are_found_too():
+    text = Passage(np.zeros(9, np.int32), np.array([0, 4, 9]), WORDS, np.array([0, 2]))
+    for source in ("position <= 3", "position = 3", "position < 3", "position > 2"):
+        rule = parse_rule(source)
+        found = execute_sparsely(rule, text, rare=1)
+        assert found.positions.tolist() == np.flatnonzero(execute(rule, text)).tolist()
+
+
+def test_what_satisfies_a_predicate_is_remembered_of_a_few_alone():
+    text = passage(LINE)
+    for number in range(200):
+        execute_sparsely(parse_rule(f'token in {{"{number}"}}'), text)
+    assert len(text.tokens.held) <= PREDICATES

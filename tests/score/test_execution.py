@@ -176,4 +176,4 @@ def test_mistakes_are_the_worst_of_each_sequence() -> None:
         1,
     )
     assert fewer.all_false_negatives > 1
-    assert not fewer.predicted[:4].any()  # tokens of the train split are left out
+    assert fewer.predicted.positions.min() >= 4  # tokens of the train split are left out

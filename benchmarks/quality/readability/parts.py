@@ -91,10 +91,9 @@ def explained(
     if not isinstance(said, Explanation):
         return Found(0.0)
     rule, held_out = parse_rule(said.rule), held_out_tokens(corpus)
-    truth = held_out.dense(activations) > 0
-    holds = held_out.predicted(rule) > 0
-    f1 = 2 * (truth & holds).sum() / (truth.sum() + holds.sum())
-    return Found(float(f1), said.text, rule)
+    truth, holds = held_out.fires(activations).positions, held_out.predicted(rule).positions
+    f1 = 2 * len(np.intersect1d(truth, holds)) / (len(truth) + len(holds))
+    return Found(f1, said.text, rule)
 
 
 @contextmanager

@@ -95,6 +95,20 @@ class FeatureActivations:
     def __len__(self) -> int:
         return len(self.positions)
 
+    def at(self, positions: Int64[ndarray, "*shape"]) -> Float32[ndarray, "*shape"]:
+        """The value at each of these positions; 0 where it is inactive.
+
+        >>> float(fires.at(fires.positions[:1])[0]) == float(fires.values[0])
+        True
+        """
+        import numpy as np
+
+        if len(self) == 0:
+            return np.zeros(positions.shape, np.float32)
+        near = np.minimum(np.searchsorted(self.positions, positions), len(self) - 1)
+        inactive = np.float32(0)
+        return np.where(self.positions[near] == positions, self.values[near], inactive)
+
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:

@@ -3,7 +3,7 @@
 Everything is worked out once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -11,19 +11,46 @@ from jaxtyping import Bool, Int32, Int64, UInt64
 from numpy import ndarray
 
 from gloss.records import PADDING, Contexts
+from gloss.rules.language import Predicate, PredicateUnit
 from gloss.rules.lexicon import Lexicon, recent_lexicon
+from gloss.rules.occurrences import Occurrences
 from gloss.rules.syntax_states import SyntaxStates, syntax_states
 
 
-@dataclass(frozen=True)
-class PassageWords:
-    """For every token the word that it belongs to, up to that token.
+PREDICATES = 64  # of which a passage remembers where they hold
 
-    Each is an id into the words' own lexicon.
+
+@dataclass(frozen=True, eq=False)
+class PassageStrings:
+    """For every token what predicates ask of: the token itself, or the word that it belongs to, up
+    to that token.
+
+    Each is an id into the strings' own lexicon.
     """
 
     ids: Int32[ndarray, " token"]
     lexicon: Lexicon
+    # ids of what satisfies recent predicates
+    held: dict[Predicate, Int64[ndarray, " id"]] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def occurrences(self) -> Occurrences:
+        """Where each string stands."""
+        return Occurrences.of(self.ids, len(self.lexicon.strings))
+
+    def held_ids(self, predicate: Predicate) -> Int64[ndarray, " id"]:
+        """The strings of which the predicate holds."""
+        if predicate not in self.held:
+            if len(self.held) >= PREDICATES:
+                self.held.clear()
+            self.held[predicate] = np.flatnonzero(self.lexicon.truths(predicate))
+        return self.held[predicate]
+
+    def truths(self, predicate: Predicate) -> Bool[ndarray, " id"]:
+        """Whether the predicate holds of each string."""
+        table = np.zeros(len(self.lexicon.strings), bool)
+        table[self.held_ids(predicate)] = True
+        return table
 
 
 @dataclass(frozen=True)
@@ -61,6 +88,15 @@ class Passage:
         return recent_lexicon(self.strings)
 
     @cached_property
+    def tokens(self) -> PassageStrings:
+        """Every token by itself."""
+        return PassageStrings(self.ids, self.lexicon)
+
+    def read_by(self, unit: PredicateUnit) -> PassageStrings:
+        """What predicates of this unit look at."""
+        return self.words if unit is PredicateUnit.WORD else self.tokens
+
+    @cached_property
     def reach(self) -> Int32[ndarray, " token"]:
         """How many tokens of the same sequence stand before each token."""
         lengths = np.diff(self.offsets)
@@ -86,6 +122,15 @@ class Passage:
         starts = self.reach == 0
         starts[1:] |= self.lexicon.class_table("newline")[self.ids[:-1]]
         return starts
+
+    @cached_property
+    def line_firsts(self) -> Int64[ndarray, " line_and_end"]:
+        """Index of the first token of each line, then the number of tokens."""
+        return np.append(np.flatnonzero(self.line_starts), len(self))
+
+    def line_ends(self, at: Int64[ndarray, " place"]) -> Int64[ndarray, " place"]:
+        """The index behind the last token of each of these tokens' lines."""
+        return self.line_firsts[np.searchsorted(self.line_firsts, at, side="right")]
 
     @cached_property
     def line_heads(self) -> Int64[ndarray, " token"]:
@@ -137,10 +182,10 @@ class Passage:
         return hashes
 
     @cached_property
-    def words(self) -> PassageWords:
+    def words(self) -> PassageStrings:
         """The word of each token as far as it has been read."""
         _, first, ids = np.unique(self.word_hashes, return_index=True, return_inverse=True)
-        return PassageWords(
+        return PassageStrings(
             ids.astype(np.int32), Lexicon(tuple(self.word_at(int(position)) for position in first))
         )
 

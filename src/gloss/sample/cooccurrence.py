@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int32, Int64
 from numpy import ndarray
 
 from gloss.records import FeatureActivations
+from gloss.rules.occurrences import span_indices
 
 PAIRS = 2**20  # that are in memory at a time
 
@@ -84,11 +85,3 @@ class FeaturesByToken:
         jaccard = both[others] / (self.counts[feature] + self.counts[others] - both[others])
         order = np.argsort(-jaccard, kind="stable")[:number]
         return list(zip(others[order].tolist(), jaccard[order].tolist(), strict=True))
-
-
-def span_indices(
-    starts: Int64[ndarray, " span"], lengths: Int64[ndarray, " span"]
-) -> Int64[ndarray, " index"]:
-    """The indices of all spans, one after the other."""
-    ends = np.cumsum(lengths)
-    return np.repeat(starts - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)

@@ -135,10 +135,8 @@ class RuleClaims:
     ) -> "RuleClaims":
         """Run the rule over the held-out split. Raises BadInput for a rule that cannot be read."""
         held_out = held_out_tokens(corpus)
-        strengths = held_out.predicted(parse_rule(explanation.rule or ""))
-        return RuleClaims(
-            explanation, np.flatnonzero(strengths > 0), np.flatnonzero(held_out.dense(activations))
-        )
+        claimed = held_out.predicted(parse_rule(explanation.rule or ""))
+        return RuleClaims(explanation, claimed.positions, held_out.fires(activations).positions)
 
 
 def compare_by_rule(

@@ -5,7 +5,7 @@ any language model.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from gloss.errors import BadInput, require_at_least
@@ -26,7 +26,8 @@ from gloss.score.held_out_text import (
     held_out_words,
     runnable_label,
 )
-from gloss.statistics.intervals import estimate_from_draws, small_sample_tail
+from gloss.statistics.document_draws import DocumentSizes
+from gloss.statistics.intervals import estimates_from_draws, small_sample_tail
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
 
@@ -62,8 +63,8 @@ class Execution:
             detail += ", and its words are not read as one" * self.read_text
             return Failure(explanation.feature, METHOD, Reason.NOT_APPLICABLE, detail)
         held_out = label.text
-        activations = held_out.dense(evidence.activations)
-        if not activations.any():
+        fires = held_out.fires(evidence.activations)
+        if not len(fires):
             return Failure(
                 evidence.examples.feature,
                 METHOD,
@@ -71,90 +72,124 @@ class Execution:
                 "it fires at no held-out token",
             )
         sums = sums_by_document(
-            held_out.predicted(label.rule), activations, held_out, evidence.examples.strongest
+            held_out.predicted(label.rule), fires, held_out, evidence.examples.strongest
         )
         return Score(
             feature=evidence.examples.feature,
             method=METHOD,
             explained_by=explanation.method,
-            n=len(held_out.indices),
+            n=len(held_out),
             failed=0,
-            estimates=execution_estimates(sums, self.resamples, rng),
+            estimates=execution_estimates(sums, held_out.sizes, self.resamples, rng),
             headline="f1",
             control=Control.NONE,
         )
 
 
 @dataclass(frozen=True)
-class DocumentSums:
-    """All that the metrics need of each document, so that a resample of documents is a weighted
-    sum.
+class TokenSums:
+    """All that the metrics need, added up over the tokens of each row: a document, or a draw of
+    documents. A resample of documents is a weighted sum of their rows.
     """
 
     # tokens at each predicted strength, strongest first, the last 0
-    predicted: Float64[ndarray, "document level"]
-    firing: Float64[ndarray, "document level"]  # those of them where the feature fires
-    strong: Float64[ndarray, "document 2"]  # where it fires above each of STRONG_SHARES
-    strong_found: Float64[ndarray, "document 2"]  # those of them where the rule says that it fires
+    predicted: Float64[ndarray, "row level"]
+    firing: Float64[ndarray, "row level"]  # those of them where the feature fires
+    strong: Float64[ndarray, "row 2"]  # where it fires above each of STRONG_SHARES
+    strong_found: Float64[ndarray, "row 2"]  # those of them where the rule says that it fires
     # of strength s and activation a: sums of s, a, s^2, a^2, s a
-    moments: Float64[ndarray, "document 5"]
+    moments: Float64[ndarray, "row 5"]
+
+    @property
+    def columns(self) -> Float64[ndarray, "row column"]:
+        """All sums side by side."""
+        parts = self.predicted, self.firing, self.strong, self.strong_found, self.moments
+        return np.concatenate(parts, axis=1)
+
+    @staticmethod
+    def of(
+        columns: Float64[ndarray, "row column"], silent: Float64[ndarray, " row"]
+    ) -> "TokenSums":
+        """The sums that stand side by side, with so many tokens more at which nothing is
+        predicted and the feature is inactive.
+        """
+        levels = (columns.shape[1] - 2 * len(STRONG_SHARES) - 5) // 2
+        bounds = np.cumsum([levels, levels, len(STRONG_SHARES), len(STRONG_SHARES)])
+        predicted, *others = np.split(columns, bounds, axis=1)
+        last = predicted[:, -1:] + silent[:, None]
+        return TokenSums(np.concatenate([predicted[:, :-1], last], axis=1), *others)
+
+
+@dataclass(frozen=True)
+class DocumentSums:
+    """The sums of the documents in which the feature fires or is predicted; of all others it is
+    enough to know how large they are.
+    """
+
+    documents: Int64[ndarray, " row"]  # their numbers
+    sums: TokenSums
 
 
 def sums_by_document(
-    strengths: Float32[ndarray, " token"],
-    activations: Float32[ndarray, " token"],
+    predicted: FeatureActivations,
+    fires: FeatureActivations,
     held_out: HeldOutText,
     strongest: float,
 ) -> DocumentSums:
-    """Add up each document; tokens where both are 0 need no work."""
-    active = np.flatnonzero((strengths > 0) | (activations > 0))
-    documents, number = held_out.documents[active], len(held_out.sizes)
-    predicted, true = strengths[active].astype(np.float64), activations[active].astype(np.float64)
-    levels, level = np.unique(np.append(-predicted, 0.0), return_inverse=True)
-    cell = documents * len(levels) + level[:-1]
-    counts = (
-        np.bincount(cell, minlength=number * len(levels)).reshape(number, -1).astype(np.float64)
+    """Add up each document that holds a token at which the rule says that the feature fires, or at
+    which it does; other documents need no work.
+    """
+    tokens = np.sort(
+        np.concatenate([predicted.positions, fires.positions[fires.values > 0]])
     )
-    counts[:, -1] += held_out.sizes - counts.sum(1)
+    tokens = tokens[np.diff(tokens, prepend=-1) > 0]
+    strengths, true = (each.at(tokens).astype(np.float64) for each in (predicted, fires))
+    documents, rows = np.unique(held_out.documents[tokens], return_inverse=True)
+    number = len(documents)
+    levels, level = np.unique(np.append(-strengths, 0.0), return_inverse=True)
+    cell = rows * len(levels) + level[:-1]
 
-    def summed(*values: Float64[ndarray, " active"]) -> Float64[ndarray, "document _"]:
+    def counted(*of: Float64[ndarray, " token"]) -> Float64[ndarray, "row level"]:
+        found = np.bincount(cell, *of, minlength=number * len(levels))
+        return found.reshape(number, -1).astype(np.float64)
+
+    def summed(*values: Float64[ndarray, " token"]) -> Float64[ndarray, "row _"]:
         return np.stack(
-            [np.bincount(documents, value, number).astype(np.float64) for value in values], axis=1
+            [np.bincount(rows, value, number).astype(np.float64) for value in values], axis=1
         )
 
+    counts = counted()
+    counts[:, -1] += held_out.sizes.sizes[documents] - counts.sum(1)
     strong = [(true > share * strongest).astype(np.float64) for share in STRONG_SHARES.values()]
-    return DocumentSums(
+    sums = TokenSums(
         counts,
-        np.bincount(cell, true > 0, number * len(levels)).reshape(number, -1).astype(np.float64),
+        counted((true > 0).astype(np.float64)),
         summed(*strong),
-        summed(*(each * (predicted > 0) for each in strong)),
-        summed(predicted, true, predicted**2, true**2, predicted * true),
+        summed(*(each * (strengths > 0) for each in strong)),
+        summed(strengths, true, strengths**2, true**2, strengths * true),
     )
+    return DocumentSums(documents.astype(np.int64), sums)
 
 
 def execution_estimates(
-    sums: DocumentSums, resamples: int, rng: np.random.Generator
+    found: DocumentSums, sizes: DocumentSizes, resamples: int, rng: np.random.Generator
 ) -> dict[str, Estimate]:
     """Every metric with its interval, from documents drawn with replacement."""
-    number = len(sums.predicted)
-    drawn = rng.multinomial(number, np.full(number, 1 / number), resamples).astype(np.float64)
-    values = execution_metrics(sums, np.ones((1, number)))
-    draws = execution_metrics(sums, drawn)
-    if number < 2:
+    columns = found.sums.columns
+    silent = np.array([sizes.total - sizes.sizes[found.documents].sum()])
+    values = execution_metrics(TokenSums.of(columns.sum(0, keepdims=True), silent))
+    if len(sizes) < 2:
         return {name: Estimate(float(value[0]), np.nan, np.nan) for name, value in values.items()}
-    outside = small_sample_tail(number)
-    return {
-        name: estimate_from_draws(float(values[name][0]), draws[name], outside=outside)
-        for name in values
-    }
+    draws = execution_metrics(
+        TokenSums.of(*sizes.resampled_sums(columns, found.documents, resamples, rng))
+    )
+    told = {name: float(value[0]) for name, value in values.items()}
+    return estimates_from_draws(told, draws, outside=small_sample_tail(len(sizes)))
 
 
-def execution_metrics(
-    sums: DocumentSums, drawn: Float64[ndarray, "draw document"]
-) -> dict[str, Float64[ndarray, " draw"]]:
-    """Every metric of every draw; not a number where the draw does not say."""
-    predicted, firing = drawn @ sums.predicted, drawn @ sums.firing
-    strong, strong_found = drawn @ sums.strong, drawn @ sums.strong_found
+def execution_metrics(sums: TokenSums) -> dict[str, Float64[ndarray, " row"]]:
+    """Every metric of every row; not a number where the row does not say."""
+    predicted, firing = sums.predicted, sums.firing
     positive, true, hits = predicted[:, :-1].sum(1), firing.sum(1), firing[:, :-1].sum(1)
     with np.errstate(invalid="ignore", divide="ignore"):
         found = {
@@ -162,11 +197,12 @@ def execution_metrics(
             "precision": hits / positive,
             "recall": hits / true,
             "auprc": average_precision_of_counts(predicted, firing),
-            "pearson": correlation_of_moments(drawn @ sums.moments, predicted.sum(1)),
+            "pearson": correlation_of_moments(sums.moments, predicted.sum(1)),
         }
         for i, name in enumerate(STRONG_SHARES):
-            found[f"f1_{name}"] = 2 * strong_found[:, i] / (positive + strong[:, i])
-            found[f"recall_{name}"] = strong_found[:, i] / strong[:, i]
+            strong, strong_found = sums.strong[:, i], sums.strong_found[:, i]
+            found[f"f1_{name}"] = 2 * strong_found / (positive + strong)
+            found[f"recall_{name}"] = strong_found / strong
     return found
 
 
@@ -200,8 +236,7 @@ class RuleMistakes:
     false_negatives: Int64[ndarray, " false_negative"]
     all_false_positives: int  # how many there are in all
     all_false_negatives: int
-    # the strength at every token of the corpus; 0 where it is not held out
-    predicted: Float32[ndarray, " token"]
+    predicted: FeatureActivations  # where it predicts the feature, and how strongly
 
 
 def find_rule_mistakes(
@@ -213,26 +248,36 @@ def find_rule_mistakes(
 ) -> RuleMistakes:
     """Up to `number` of each kind of mistake; by whole words, each stands for its last token."""
     held_out = held_out_words(corpus) if by_words else held_out_tokens(corpus)
-    strengths, true = held_out.predicted(rule), held_out.dense(activations)
+    predicted, fires = held_out.predicted(rule), held_out.fires(activations)
 
     def worst(
-        wrong: Bool[ndarray, " token"], by: Float32[ndarray, " token"]
+        found: FeatureActivations, is_wrong: Bool[ndarray, " found"]
     ) -> Int64[ndarray, " mistake"]:
-        places = held_out.indices[wrong]
-        places = places[np.argsort(-by[wrong], kind="stable")]
-        _, first = np.unique(corpus.sequences_of(places), return_index=True)
-        return places[np.sort(first)[:number]]
+        places, values = held_out.indices[found.positions[is_wrong]], found.values[is_wrong]
+        places = places[np.argsort(-values, kind="stable")]
+        return first_of_sequences(places, corpus, number)
 
-    is_false_positive, is_false_negative = (
-        (strengths > 0) & (true == 0),
-        (strengths == 0) & (true > 0),
-    )
-    predicted = np.zeros(len(corpus), np.float32)
-    predicted[held_out.indices] = strengths
+    is_false_positive = fires.at(predicted.positions) == 0
+    is_false_negative = (predicted.at(fires.positions) == 0) & (fires.values > 0)
     return RuleMistakes(
-        worst(is_false_positive, strengths),
-        worst(is_false_negative, true),
+        worst(predicted, is_false_positive),
+        worst(fires, is_false_negative),
         int(is_false_positive.sum()),
         int(is_false_negative.sum()),
-        predicted,
+        FeatureActivations(held_out.indices[predicted.positions], predicted.values),
     )
+
+
+def first_of_sequences(
+    places: Int64[ndarray, " place"], corpus: Corpus, number: int
+) -> Int64[ndarray, " chosen"]:
+    """The first `number` of these global token indices that no other of the same sequence stands
+    before; looks no further than it must.
+    """
+    looked = 16 * number
+    while True:
+        some = places[:looked]
+        _, first = np.unique(corpus.sequences_of(some), return_index=True)
+        if len(first) >= number or looked >= len(places):
+            return some[np.sort(first)[:number]]
+        looked *= 8

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Int64
 from numpy import ndarray
 
 from gloss.errors import BadInput
@@ -167,7 +167,8 @@ def executed_evidence(
     documents; and the share of tokens, or words, at which the feature fires.
     """
     stated, text = score.estimates, label.text
-    holds, fires = text.predicted(label.rule) > 0, text.dense(activations) > 0
+    firing = text.fires(activations)
+    holds, fires = text.predicted(label.rule).positions, firing.positions[firing.values > 0]
     widened: list[Estimate] = []
     for name, where in (("precision", holds), ("recall", fires)):
         documents = len(np.unique(text.documents[where]))
@@ -178,23 +179,24 @@ def executed_evidence(
         bound = wilson_interval(round(found.value * documents), documents)
         low, high = np.nanmin([found.low, bound.low]), np.nanmax([found.high, bound.high])
         widened.append(Estimate(found.value, float(low), float(high)))
-    base_rate = float(fires.mean()) if len(fires) else math.nan
-    beside = label.reading is not None and fires_beside(holds, fires)
+    base_rate = len(fires) / len(text) if len(text) else math.nan
+    beside = label.reading is not None and fires_beside(holds, fires, len(text))
     headline, counts = stated[score.headline], (score.n, score.failed)
     found = (EXACT, widened[0], widened[1], headline, highest, base_rate, *counts)
     return LabelEvidence(*found, True, label.reading, beside)
 
 
-def fires_beside(holds: Bool[ndarray, " word"], fires: Bool[ndarray, " word"]) -> bool:
+def fires_beside(
+    holds: Int64[ndarray, " held"], fires: Int64[ndarray, " fired"], words: int
+) -> bool:
     """Whether a feature fires within a few words after those that are meant, more than twice as
-    often as any word stands there.
+    often as any of so many words stands there.
     """
-    after = np.zeros_like(holds)
-    for distance in range(1, BESIDE + 1):
-        after[distance:] |= holds[:-distance]
-    number = int(fires.sum())
-    least = max(LEAST_SHARE, LEAST_LIFT * float(after.mean())) if number else 1.0
-    return number > 0 and wilson_interval(int((after & fires).sum()), number).low >= least
+    after = np.unique(holds[:, None] + np.arange(1, BESIDE + 1))
+    after = after[after < words]
+    least = max(LEAST_SHARE, LEAST_LIFT * len(after) / words) if words else 1.0
+    found = len(np.intersect1d(after, fires, assume_unique=True))
+    return len(fires) > 0 and wilson_interval(found, len(fires)).low >= least
 
 
 def trust_of_evidence(found: LabelEvidence, line: float = LINE) -> tuple[Trust, str]:

@@ -224,9 +224,7 @@ def rule_mistakes(
         if len(at):
             contexts = contexts_around(run.corpus, at, activations)
             positions = np.minimum(contexts.starts[:, None] + np.arange(WIDTH), len(run.corpus) - 1)
-            predicted = np.where(contexts.tokens >= 0, found.predicted[positions], 0.0).astype(
-                np.float32
-            )
+            predicted = found.predicted.at(positions) * (contexts.tokens >= 0)
             yield MistakenContexts(kind, explanation.method, contexts, predicted, total)
 
 

@@ -1,0 +1,60 @@
+"""An inverted index: where each id stands in a list of ids."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int, Int64
+from numpy import ndarray
+
+RADIX = 2**16  # numbers below are sorted in time that is linear in how many there are
+INT32 = 2**31
+
+
+@dataclass(frozen=True, eq=False)
+class Occurrences:
+    """Where each id stands.
+
+    4 bytes a place, 8 where there are more than 2^31.
+
+        >>> Occurrences.of(np.array([1, 0, 1]), 2).of_token(1)
+        array([0, 2], dtype=int32)
+    """
+
+    order: Int[ndarray, " place"]  # places, by id and then ascending
+    offsets: Int64[ndarray, " id_and_end"]
+
+    @staticmethod
+    def of(ids: Int[ndarray, " place"], number: int) -> "Occurrences":
+        """The index of ids from 0 to below `number`."""
+        counts = np.bincount(ids, minlength=number)
+        order = np.argsort((ids % RADIX).astype(np.uint16), kind="stable")
+        if number > RADIX:
+            high = (ids // RADIX)[order]
+            high = high.astype(np.uint16) if number <= RADIX**2 else high
+            order = order[np.argsort(high, kind="stable")]
+        small = len(ids) <= INT32
+        return Occurrences(
+            order.astype(np.int32) if small else order, np.concatenate([[0], np.cumsum(counts)])
+        )
+
+    def of_token(self, token: int) -> Int[ndarray, " place"]:
+        """The places at which this id stands, ascending."""
+        return self.order[self.offsets[token] : self.offsets[token + 1]]
+
+    def of_any(self, tokens: Int[ndarray, " id"]) -> Int64[ndarray, " place"]:
+        """The places at which one of these different ids stands, ascending."""
+        held = [self.of_token(token) for token in tokens.tolist()]
+        found = np.concatenate([np.empty(0, self.order.dtype), *held])
+        return (np.sort(found) if len(held) > 1 else found).astype(np.int64)
+
+    def count(self, tokens: Int[ndarray, " id"]) -> int:
+        """At how many places one of these different ids stands."""
+        return int((self.offsets[tokens + 1] - self.offsets[tokens]).sum())
+
+
+def span_indices(
+    starts: Int64[ndarray, " span"], lengths: Int64[ndarray, " span"]
+) -> Int64[ndarray, " index"]:
+    """The indices of all spans, one after the other."""
+    ends = np.cumsum(lengths)
+    return np.repeat(starts - ends + lengths, lengths) + np.arange(ends[-1] if len(ends) else 0)
