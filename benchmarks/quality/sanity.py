@@ -134,10 +134,7 @@ def over_tokens(rate: float, label: Label) -> dict[str, float]:
         strong_found=np.array([[right, right]]),
         moments=np.array([[total, fires, total, fires, right]]),
     )
-    return {
-        name: float(value[0])
-        for name, value in execution.execution_metrics(sums).items()
-    }
+    return {name: float(value[0]) for name, value in execution.execution_metrics(sums).items()}
 
 
 def of_simulation(rate: float, label: Label) -> Iterator[tuple[str, float]]:

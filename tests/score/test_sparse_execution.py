@@ -30,12 +30,13 @@ def dense(text: HeldOutText, rule: Rule, fires: FeatureActivations) -> tuple[np.
     """Strengths and activations at every token, or of every word, of the held-out text."""
     tokens = text.tokens if hasattr(text, "tokens") else text
     strengths = execute(rule, tokens.passage)[tokens.counted]
-    there = {at: value for at, value in zip(fires.positions, fires.values, strict=True)}
+    there = dict(zip(fires.positions, fires.values, strict=True))
     true = np.array([there.get(at, 0.0) for at in tokens.indices], np.float32)
     if text is tokens:
         return strengths, true
     of_words = [
-        values[first : last + 1].max() if values is true or not is_told_at_word_end(rule)
+        values[first : last + 1].max()
+        if values is true or not is_told_at_word_end(rule)
         else values[last]
         for values in (strengths, true)
         for first, last in zip(text.starts, text.ends, strict=True)
@@ -53,7 +54,8 @@ def expected(strengths: np.ndarray, true: np.ndarray) -> dict[str, float]:
         "auprc": sum(
             (fires & (strengths == level)).sum() * fires[strengths >= level].mean()
             for level in np.unique(strengths)
-        ) / fires.sum(),
+        )
+        / fires.sum(),
     }
     for name, share in STRONG_SHARES.items():
         strong = true > share * STRONGEST
@@ -64,7 +66,9 @@ def expected(strengths: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
 
 documents = st.lists(
-    st.lists(st.lists(st.integers(0, len(WORDS) - 1), min_size=1, max_size=25), min_size=1, max_size=3),
+    st.lists(
+        st.lists(st.integers(0, len(WORDS) - 1), min_size=1, max_size=25), min_size=1, max_size=3
+    ),
     min_size=2,
     max_size=8,
 )
@@ -100,7 +104,12 @@ def test_metrics_and_mistakes_are_those_of_reading_every_token(drawn, texts, ran
 
     wrong = find_rule_mistakes(rule, corpus, fires, 2, by_words)
     for found, number, where, by in (
-        (wrong.false_positives, wrong.all_false_positives, (strengths > 0) & (true == 0), strengths),
+        (
+            wrong.false_positives,
+            wrong.all_false_positives,
+            (strengths > 0) & (true == 0),
+            strengths,
+        ),
         (wrong.false_negatives, wrong.all_false_negatives, (strengths == 0) & (true > 0), true),
     ):
         worst = sorted(np.flatnonzero(where), key=lambda token: -by[token])
@@ -148,7 +157,7 @@ def test_draws_cost_what_the_counted_documents_cost():
     columns, rows = np.ones((50, 3)), np.arange(50)
     sums, silent = sizes.resampled_sums(columns, rows, 5000, np.random.default_rng(0))
     assert sums.mean() == pytest.approx(50, rel=0.02)
-    assert (sums[:, 0] * 200 + silent == pytest.approx(2e8, abs=1.0))
+    assert sums[:, 0] * 200 + silent == pytest.approx(2e8, abs=1.0)
 
 
 def test_a_text_of_no_documents_that_count_has_no_draws(rng):

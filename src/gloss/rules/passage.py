@@ -16,7 +16,6 @@ from gloss.rules.lexicon import Lexicon, recent_lexicon
 from gloss.rules.occurrences import Occurrences
 from gloss.rules.syntax_states import SyntaxStates, syntax_states
 
-
 PREDICATES = 64  # of which a passage remembers where they hold
 
 

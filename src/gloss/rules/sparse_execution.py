@@ -162,9 +162,7 @@ def holds_near(
     return np.searchsorted(found, last, side="right") > np.searchsorted(found, first)
 
 
-def predicate_at(
-    predicate: Predicate, passage: Passage, at: Places
-) -> Bool[ndarray, " place"]:
+def predicate_at(predicate: Predicate, passage: Passage, at: Places) -> Bool[ndarray, " place"]:
     """Whether the predicate holds at each of these tokens."""
     read = passage.read_by(predicate.unit)
     return read.truths(predicate)[read.ids[at]]
@@ -176,9 +174,7 @@ def reached_places(
     """The tokens `nearest` to `farthest` behind the found ones or before them, as far as the
     sequence of each has `room`.
     """
-    near = [
-        found[room >= distance] + side * distance for distance in range(nearest, farthest + 1)
-    ]
+    near = [found[room >= distance] + side * distance for distance in range(nearest, farthest + 1)]
     return near[0] if len(near) == 1 else np.unique(np.concatenate(near))
 
 

@@ -139,9 +139,7 @@ def sums_by_document(
     """Add up each document that holds a token at which the rule says that the feature fires, or at
     which it does; other documents need no work.
     """
-    tokens = np.sort(
-        np.concatenate([predicted.positions, fires.positions[fires.values > 0]])
-    )
+    tokens = np.sort(np.concatenate([predicted.positions, fires.positions[fires.values > 0]]))
     tokens = tokens[np.diff(tokens, prepend=-1) > 0]
     strengths, true = (each.at(tokens).astype(np.float64) for each in (predicted, fires))
     documents, rows = np.unique(held_out.documents[tokens], return_inverse=True)

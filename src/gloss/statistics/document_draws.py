@@ -49,9 +49,7 @@ class DocumentSizes:
         times the counted documents, however many there are in all.
         """
         among = rng.binomial(len(self), len(counted) / max(len(self), 1), resamples)
-        sums = [
-            counts @ columns for counts in drawn_counts(among, len(counted), rng)
-        ]
+        sums = [counts @ columns for counts in drawn_counts(among, len(counted), rng)]
         return np.concatenate(sums), self.silent_tokens(len(self) - among, counted, rng)
 
     def silent_tokens(
