@@ -219,7 +219,7 @@ def inactive_windows_around(
     """Distinct inactive windows around random occurrences of the token that count: at least
     `number`, or all there are.
     """
-    places = token_occurrences(search.corpus).of_token(token)
+    places = token_occurrences(search.corpus).of_token(token).astype(np.int64)
     of_split = search.corpus.in_train[places] == (split is Split.TRAIN)
     places = rng.permutation(places[of_split & search.corpus.counted[places]])
     found, taken, size = np.empty(0, np.int64), 0, 4 * number

@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from gloss.errors import BadInput
 from gloss.records import Split
+from gloss.rules.occurrences import Occurrences
 from gloss.rules.writing import TokenSupply
 from gloss.store.parquet import open_parquet, read_table, require_footers
 from gloss.store.sealed_json import read_sealed_json
@@ -202,28 +203,7 @@ def read_column(path: Path, name: str) -> ndarray:
     return read_table(path, path, [name])[name].to_numpy()
 
 
-@dataclass(frozen=True, eq=False)
-class Occurrences:
-    """Where each token of the vocabulary stands in the corpus."""
-
-    order: Int64[ndarray, " token"]  # global token indices, by token and then ascending
-    offsets: Int64[ndarray, " id_and_end"]
-
-    def of_token(self, token: int) -> Int64[ndarray, " position"]:
-        """The global token indices at which this token stands, ascending."""
-        return self.order[self.offsets[token] : self.offsets[token + 1]]
-
-    def of_any(self, tokens: Int64[ndarray, " id"]) -> Int64[ndarray, " position"]:
-        """The global token indices at which one of these tokens stands, ascending."""
-        return np.sort(
-            np.concatenate([np.empty(0, np.int64), *map(self.of_token, tokens.tolist())])
-        )
-
-
 @lru_cache(maxsize=2)
 def token_occurrences(corpus: Corpus) -> Occurrences:
-    """The index of a corpus; worked out once for all features."""
-    counts = np.bincount(corpus.tokens, minlength=len(corpus.vocabulary))
-    return Occurrences(
-        np.argsort(corpus.tokens, kind="stable"), np.concatenate([[0], np.cumsum(counts)])
-    )
+    """Where each token of the vocabulary stands in a corpus; worked out once for all features."""
+    return Occurrences.of(corpus.tokens, len(corpus.vocabulary))
