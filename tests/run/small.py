@@ -36,7 +36,7 @@ minimum = 4
 """
 
 
-VARYING = ("times.json", "report.html", "subject.json")
+VARYING = ("times.json", "status.json", "report.html", "subject.json")
 
 
 class Command:

@@ -17,11 +17,20 @@ def browse(run_folder: RunFolder, wait: Wait = False) -> None:
     rewrite_pages(run_folder, wait=wait)
 
 
-def status(run_folder: RunFolder) -> None:
-    """Say how far a run is: what each stage has done, and what failed and why."""
-    from gloss.run.commands.status import print_run_status
+def status(
+    run_folder: RunFolder,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it in place until nobody works there any more.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Say how far a run is: what each stage has done, what failed and why, and what it has cost."""
+    from gloss.run.commands.status import print_run_status, watch_run_status
 
-    print_run_status(run_folder)
+    if watch:
+        watch_run_status(run_folder, as_json=as_json)
+    else:
+        print_run_status(run_folder, as_json=as_json)
 
 
 def verify(

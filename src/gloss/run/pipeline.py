@@ -25,6 +25,7 @@ from gloss.run.execute.executors import Executor, SerialExecutor, ThreadExecutor
 from gloss.run.execute.feature_errors import feature_error_lines
 from gloss.run.execute.shard_work import log_losses, shard_work
 from gloss.run.execute.stage_times import time_stage
+from gloss.run.execute.status_file import tell_step, telling_status
 from gloss.run.experiment import Experiment, RunSettings, executor_method
 from gloss.run.judge_doubts import judge_doubts
 from gloss.run.keys import result_key
@@ -100,7 +101,7 @@ def run_all(experiment: Experiment, *, wait: bool = False) -> None:
     end.
     """
     begun = time.monotonic()
-    with sole_writer(experiment.folder, wait=wait):
+    with sole_writer(experiment.folder, wait=wait), telling_status(experiment.folder):
         run = run_stages(experiment, installed_stages().values())
         for name in wanted_controls(run):
             console.print(f"control: {name.replace('_', ' ')}")
@@ -137,7 +138,7 @@ def run_stages(experiment: Experiment, stages: Iterable[Stage], *, wait: bool = 
     if not run.part("collect", 0).is_done:
         check_devices(experiment)
     steps = list(planned_steps(experiment, stages))
-    with sole_writer(run.folder, wait=wait):
+    with sole_writer(run.folder, wait=wait), telling_status(run.folder):
         delete_damaged(run)
         for step in steps:
             step.stage.check(run, step)
@@ -193,6 +194,7 @@ def run_step(run: OpenedRun, step: Step) -> None:
     """
     stage, where = step.stage, step.stage.where_to_run(run.experiment, step)
     asks = where is Where.EVENT_LOOP
+    tell_step(step.name)
     job = Job(run, step, chat_client(run, step.settings) if asks else NoClient())
     sizes = stage.sizes(run, step)
     done = done_shards(run.place(step.name))

@@ -22,6 +22,7 @@ from gloss.store.progress import Progress as Report
 
 EVERY = 30.0  # seconds between lines where there is no terminal
 EVERY_IN_NOTEBOOK = 0.5
+EVERY_WATCHED = 2.0  # of the files that tell of it
 
 
 class TolerantConsole(Console):
@@ -96,15 +97,22 @@ class ProgressState:
     @property
     def pace(self) -> str:
         """Rate, time elapsed and time left, as far as they are known."""
-        parts = (
-            [f"{self.rate:,.3g}/s" if self.rate < 100 else f"{self.rate:,.0f}/s"]
-            if self.rate > 0
-            else []
-        )
+        parts = [rate_text(self.rate)] if self.rate > 0 else []
         parts.append(f"elapsed {clock_time(self.elapsed)}")
-        if self.total is not None and self.rate > 0 and self.done < self.total:
-            parts.append(f"left {clock_time((self.total - self.done) / self.rate)}")
+        if self.left is not None and self.done != self.total:
+            parts.append(f"left {clock_time(self.left)}")
         return " · ".join(parts)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that the rest will take at this rate; None where that is not known."""
+        if self.total is None or not (rate := self.rate) > 0:
+            return None
+        return (self.total - self.done) / rate
+
+
+# who else wants to hear how far the work is, about every two seconds
+watchers: list[Callable[[ProgressState], None]] = []
 
 
 class PaceColumn(ProgressColumn):
@@ -157,8 +165,16 @@ def quiet_for_python() -> Generator[None]:
 def progress_bar(title: str, unit: str = "") -> Generator[Report]:
     """A line of progress; gives what to call with the number done and, if known, the total."""
     state = ProgressState(title, unit)
+
+    def tell() -> None:
+        for watch in watchers:
+            watch(state)
+
     with draw_bar(state) if console.is_terminal else print_periodically(state):
-        yield state.report
+        tell()
+        with repeat_in_thread(EVERY_WATCHED, tell):
+            yield state.report
+        tell()
     if not console.is_terminal:
         console.print(f"{title}: {state.done:,} {unit} in {state.elapsed:.1f} s", highlight=False)
 
@@ -213,6 +229,11 @@ def repeat_in_thread(seconds: float, do: Callable[[], None]) -> Generator[None]:
     finally:
         stop.set()
         follower.join()
+
+
+def rate_text(rate: float) -> str:
+    """Units a second, as in `1.53/s` or `2,410/s`."""
+    return f"{rate:,.3g}/s" if rate < 100 else f"{rate:,.0f}/s"
 
 
 def clock_time(seconds: int | float) -> str:
