@@ -34,7 +34,7 @@ def together(small_run, tmp_path) -> OpenedRun:
     shutil.copytree(small_run / "out", tmp_path / "out")
     plan = read_run(tmp_path / "out")
     chosen = [feature.index for feature in plan.features]
-    [file] = (plan.place("decompose") / "features").glob("*.parquet")
+    files = list((plan.place("directions") / "features").glob("*.parquet"))
 
     def near(row: dict) -> dict:
         return row | {
@@ -43,7 +43,8 @@ def together(small_run, tmp_path) -> OpenedRun:
             ]
         }
 
-    edit(file, near)
+    for file in files:
+        edit(file, near)
     shutil.rmtree(plan.place("collisions"))
     return read_run(tmp_path / "out")
 

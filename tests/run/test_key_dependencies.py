@@ -82,9 +82,10 @@ def scored(score: str) -> tuple[str, ...]:
 BEFORE = {
     "decompose": (),
     "collect": ("decompose",),
+    "directions": ("collect",),
     "neighbours": ("collect",),
     "embeddings": (),
-    "sample": ("collect", "neighbours", "embeddings"),
+    "sample": ("collect", "directions", "neighbours", "embeddings"),
     "sample.quantiles": ("collect",),
     "intervene": SAMPLED,
     "attribute": SAMPLED,
@@ -108,7 +109,7 @@ for reader in ("intervention", "intervention_tokens"):
 
 FIRST = ("decompose", "embeddings")
 TEXT = ("collect", "embeddings")
-DRAWS_FEATURES = ("neighbours", *SAMPLED)
+DRAWS_FEATURES = ("directions", "neighbours", *SAMPLED)
 JUDGED = tuple(f"judge.{name}" for name in JUDGES)
 PACKED = tuple(f"packing.{name}" for name in JUDGES)
 ASKING = (

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import normalize
+
+from gloss.models.sparse_codes import largest_in_rows
 
 Lens = Callable[[Tensor], Tensor]
 """Gives the logits that directions alone make.
@@ -15,7 +18,9 @@ Lens = Callable[[Tensor], Tensor]
 These are `[direction, vocabulary]`, of directions `[direction, d_model]`.
 """
 
-CHUNK = 1024  # features at a time: never width x width, nor width x vocabulary, in memory
+CHUNK = 1024  # features that are described at a time
+READ_AT_ONCE = 128  # of these, so that directions x vocabulary stays small
+HELD = 2**24  # cosines in memory at a time: never width x width
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,42 +34,74 @@ class DirectionDescription:
 
 
 def describe_directions(
-    decoder_directions: Float[Tensor, "feature d_model"], lens: Lens | None, number: int = 10
+    decoder_directions: Float[Tensor, "feature d_model"],
+    lens: Lens | None,
+    number: int = 10,
+    chosen: Sequence[int] | None = None,
 ) -> Iterator[DirectionDescription]:
-    """Describe every feature.
+    """Describe every feature, or those that are chosen; neighbours are looked for among all.
 
     Without a lens, where nothing reads the directions as tokens, there are none to name.
     """
-    unit = torch.nn.functional.normalize(decoder_directions.float(), dim=1)
-    for begin in range(0, len(decoder_directions), CHUNK):
-        chunk = range(begin, min(begin + CHUNK, len(decoder_directions)))
-        logits = lens(decoder_directions[begin : begin + CHUNK]) if lens is not None else None
-        for row, near in enumerate(nearest_directions(unit, chunk, number)):
-            yield DirectionDescription(
-                begin + row,
-                extreme_tokens(logits[row], number, largest=True) if logits is not None else (),
-                extreme_tokens(logits[row], number, largest=False) if logits is not None else (),
-                near,
-            )
+    features = range(len(decoder_directions)) if chosen is None else chosen
+    for begin in range(0, len(features), CHUNK):
+        chunk = features[begin : begin + CHUNK]
+        tokens = extreme_tokens(decoder_directions, chunk, lens, number)
+        near = nearest_directions(decoder_directions, chunk, number)
+        for feature, (promoted, suppressed), its in zip(chunk, tokens, near, strict=True):
+            yield DirectionDescription(feature, promoted, suppressed, its)
 
 
 def nearest_directions(
-    unit: Float[Tensor, "feature d"], chosen: Sequence[int], number: int = 10
+    directions: Float[Tensor, "feature d"], chosen: Sequence[int], number: int = 10
 ) -> Iterator[tuple[tuple[int, float], ...]]:
     """For each of these features, those whose directions have the largest cosines with its own.
 
-    Wants rows of length 1.
+    All features are compared, a block of them at a time, so that memory grows neither with their
+    number nor with that of the chosen.
     """
-    cosines = unit[list(chosen)] @ unit.T
-    # below any cosine: not its own neighbour
-    cosines[torch.arange(len(chosen)), list(chosen)] = -2.0
-    found = cosines.topk(min(number, len(unit) - 1))
-    for features, values in zip(found.indices.tolist(), found.values.tolist(), strict=True):
-        yield tuple(zip(features, values, strict=True))
+    number = min(number, len(directions) - 1)
+    for begin in range(0, len(chosen), CHUNK):
+        own = torch.tensor(chosen[begin : begin + CHUNK], device=directions.device)
+        unit = normalize(directions[own].float(), dim=1)
+        block = HELD // len(own)
+        values, features = unit.new_empty(len(own), 0), own.new_empty(len(own), 0)
+        for first in range(0, len(directions), block):
+            others = normalize(directions[first : first + block].float(), dim=1)
+            cosines = unit @ others.T
+            here = ((own >= first) & (own < first + len(others))).nonzero()[:, 0]
+            # below any cosine: not its own neighbour
+            cosines[here, own[here] - first] = -2.0
+            found, columns = largest_in_rows(cosines, number)
+            best = torch.cat([values, found], dim=1).topk(
+                min(number, values.shape[1] + found.shape[1]), dim=1
+            )
+            features = torch.cat([features, columns + first], dim=1).gather(1, best.indices)
+            values = best.values
+        for its, cosine in zip(features.tolist(), values.tolist(), strict=True):
+            yield tuple(zip(its, cosine, strict=True))
 
 
 def extreme_tokens(
-    logits: Float[Tensor, " vocabulary"], number: int, *, largest: bool
-) -> tuple[tuple[int, float], ...]:
-    found = logits.topk(min(number, len(logits)), largest=largest)
-    return tuple(zip(found.indices.tolist(), found.values.tolist(), strict=True))
+    directions: Float[Tensor, "feature d_model"],
+    chosen: Sequence[int],
+    lens: Lens | None,
+    number: int,
+) -> Iterator[tuple[tuple[tuple[int, float], ...], tuple[tuple[int, float], ...]]]:
+    """The tokens whose logits each of these features raises most, and lowers most."""
+    if lens is None:
+        yield from (((), ()) for _ in chosen)
+        return
+    for part in torch.tensor(chosen, device=directions.device).split(READ_AT_ONCE):
+        logits = lens(directions[part])
+        ends = (
+            logits.topk(min(number, logits.shape[1]), largest=largest) for largest in (True, False)
+        )
+        both = [
+            [
+                tuple(zip(*each, strict=True))
+                for each in zip(end.indices.tolist(), end.values.tolist(), strict=True)
+            ]
+            for end in ends
+        ]
+        yield from zip(*both, strict=True)

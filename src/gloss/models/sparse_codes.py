@@ -89,7 +89,8 @@ class LargestK:
 
     def select_block(self, pre: Float[Tensor, "token feature"], first: int, width: int) -> Codes:
         """The block's k largest, among which are those of the k largest of all that lie in it."""
-        return _largest_by_runs(pre, self.k)
+        values, features = largest_in_rows(pre, self.k)
+        return Codes(features, values.relu())
 
     def among_blocks(self, codes: Codes) -> Codes:
         """The k largest of all blocks' largest, strongest first."""
@@ -223,19 +224,26 @@ def _without_gaps(codes: Codes) -> Codes:
     return Codes(codes.indices.gather(1, packed.indices) * packed.used, packed.values)
 
 
-def _largest_by_runs(pre: Float[Tensor, "token feature"], k: int) -> Codes:
-    """The k largest as far as they are positive, or all where there are fewer, strongest first.
+def largest_in_rows(
+    rows: Float[Tensor, "row column"], k: int
+) -> tuple[Float[Tensor, "row k"], Int64[Tensor, "row k"]]:
+    """Each row's k largest, or all where there are fewer, largest first, and their columns.
 
-    They lie in the k runs of neighbours that have the largest maxima, so that most pre-activations
-    are looked at once. Of equal ones at the k-th place, any may be taken, as by `topk`.
+    They lie in the k runs of neighbours that have the largest maxima, so that most numbers of a
+    long row are looked at once. Of equal ones at the k-th place, any may be taken, as by `topk`.
+
+        >>> largest_in_rows(torch.tensor([[1.0, 3.0, 2.0]]), 2)[1].tolist()
+        [[1, 2]]
     """
-    runs, left = divmod(pre.shape[1], RUN)
+    runs, left = divmod(rows.shape[1], RUN)
     if left or runs <= k:
-        largest = pre.topk(min(k, pre.shape[1]), dim=1)
-        return Codes(largest.indices, largest.values.relu())
-    by_run = pre.unflatten(1, (runs, RUN))
+        few = rows.topk(min(k, rows.shape[1]), dim=1)
+        return few.values, few.indices
+    by_run = rows.unflatten(1, (runs, RUN))
     best = by_run.amax(2).topk(k, dim=1, sorted=False).indices
     some = by_run.gather(1, best[:, :, None].expand(-1, -1, RUN)).flatten(1)
     largest = some.topk(k, dim=1)
-    feature = best.gather(1, largest.indices // RUN) * RUN + largest.indices % RUN
-    return Codes(feature, largest.values.relu())
+    return (
+        largest.values,
+        best.gather(1, largest.indices // RUN) * RUN + largest.indices % RUN,
+    )

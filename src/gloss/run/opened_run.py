@@ -59,7 +59,7 @@ class OpenedRun(Plan):
         """What the dictionary's directions say, by feature: the tokens that each raises and lowers,
         and its neighbours.
         """
-        return {row["feature"]: row for row in read_rows([self.place("decompose")], "features")}
+        return {row["feature"]: row for row in read_rows([self.place("directions")], "features")}
 
     @cached_property
     def live(self) -> np.ndarray:

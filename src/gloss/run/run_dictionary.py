@@ -2,9 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -20,10 +18,8 @@ from gloss.collect.subject_reader import SubjectReader
 from gloss.collect.tokens import read_texts
 from gloss.decompose.checkpoints import Checkpoints
 from gloss.decompose.dictionary_check import measure_reconstruction
-from gloss.decompose.direction_description import describe_directions
 from gloss.decompose.random_dictionary import random_dictionary_like
 from gloss.errors import BadSettings
-from gloss.intervene.vocabulary_projection import INTO_THE_STREAM, chance_logit, direction_logits
 from gloss.models.dictionary import Dictionary, SparseCoder, require_fit
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.formats.dictionary_folder import CONFIGURATION_FILE
@@ -43,7 +39,6 @@ from gloss.run.subject_loading import load_recorded_subject
 from gloss.statistics.intervals import ratio_with_interval
 from gloss.store.corpus import Corpus
 from gloss.store.progress import Progress
-from gloss.store.results import Row
 from gloss.store.sealed_json import damage_error
 
 CARD_TOKENS = 2**13  # of the text, by which a trained dictionary's card is measured
@@ -65,8 +60,9 @@ def load_run_subject(run: OpenedRun) -> Subject:
 
 
 def load_or_train_dictionary(run: OpenedRun, subject: Subject) -> Dictionary:
-    """Load or train the dictionary, and write down what each of its features raises and which lie
-    near.
+    """Load the dictionary, or train it where the run does and has not yet.
+
+    Raises Mismatch where it does not fit the subject.
     """
     part = run.part("decompose", 0)
     trains = "method" in run.experiment.decompose
@@ -77,7 +73,7 @@ def load_or_train_dictionary(run: OpenedRun, subject: Subject) -> Dictionary:
     require_fit(dictionary, subject)
     if not part.is_done:
         made = [part.folder / name for name in ("corpus", "dictionary")] if trains else []
-        part.write({"features": direction_rows(run, subject, dictionary)}, beside=made)
+        part.write({}, beside=made)
     return dictionary
 
 
@@ -245,40 +241,6 @@ def save_random_dictionary(run: OpenedRun, folder: Path, tokens: int) -> None:
 def collected_lengths(run: OpenedRun) -> VectorLengths:
     """How long the vectors at the dictionary's site are, as the run found out when it collected."""
     return VectorLengths(run.activations.manifest["median_length"], run.experiment.collect.massive)
-
-
-def direction_rows(run: OpenedRun, subject: Subject, dictionary: Dictionary) -> Iterator[Row]:
-    """What each direction says through the final norm, where the unembedding reads it, and what
-    random ones would say.
-    """
-    projects = (
-        subject.site(dictionary.writes).kind.startswith(INTO_THE_STREAM)
-        and subject.anatomy.layout.unembeds
-    )
-    decoder_directions, strings = dictionary.decoder_directions, subject.vocabulary().strings
-    chance = (
-        chance_logit(subject, decoder_directions.shape[1], run.generator("chance logit"))
-        if projects
-        else None
-    )
-    for found in describe_directions(
-        decoder_directions, partial(direction_logits, subject) if projects else None
-    ):
-        yield {
-            "dictionary": run.dictionary_name,
-            "feature": found.feature,
-            "promoted_tokens": [
-                {"token": strings[token], "value": value} for token, value in found.promoted_tokens
-            ],
-            "suppressed_tokens": [
-                {"token": strings[token], "value": value}
-                for token, value in found.suppressed_tokens
-            ],
-            "chance_logit": chance,
-            "neighbours": [
-                {"feature": feature, "cosine": cosine} for feature, cosine in found.neighbours
-            ],
-        }
 
 
 def build_collector(run: OpenedRun) -> Collect:

@@ -1,6 +1,4 @@
-"""Stage `decompose`: the dictionary that the run reads with, taken as it is or trained, and what
-its directions say.
-"""
+"""Stage `decompose`: the dictionary that the run reads with, taken as it is or trained."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,14 +9,12 @@ from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import in_notebook
 from gloss.run.sources import dictionary_line
 from gloss.run.stage import Job, Step, Where, WholeStage
-from gloss.store.schemas import named_tables
 
 
 class DecomposeStage(WholeStage):
-    """The dictionary, and which tokens each of its features raises."""
+    """The dictionary."""
 
     name = "decompose"
-    tables = named_tables("features")
     where = Where.DEVICE
 
     def content(self, asked: Experiment, step: Step) -> Any:

@@ -2,7 +2,7 @@
 or by where they fire.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -21,6 +21,8 @@ from gloss.store.schemas import named_tables
 DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near
 
 Found = Iterable[tuple[int, float]]  # feature and closeness, nearest first
+# of some features, what then gives the neighbours of each
+Search = Callable[[Sequence[int]], Callable[[int], Found]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class NeighbourSettings:
 
 
 class NeighboursStage(Stage):
-    """The features that are near each one, unless by what they write, which `decompose` finds."""
+    """The features that are near each one, unless by what they write, which `directions` finds."""
 
     name, after, settings = "neighbours", ("collect",), NeighbourSettings
     tables = named_tables("neighbours", "failures")
@@ -67,7 +69,8 @@ class NeighbourFinder:
 
     def __call__(self, shard: int) -> None:
         """Write one shard."""
-        guard, near = self.job.guard(shard), self.near
+        guard, features = self.job.guard(shard), self.run.shard(shard)
+        near = self.search([feature.index for feature in features])
 
         def row(feature: FeatureId) -> Row:
             found = [
@@ -76,7 +79,7 @@ class NeighbourFinder:
             ]
             return feature_columns(feature) | {"neighbours": found}
 
-        rows = [guard.attempt(feature, partial(row, feature)) for feature in self.run.shard(shard)]
+        rows = [guard.attempt(feature, partial(row, feature)) for feature in features]
         failures = [failure_row(one) for one in rows if isinstance(one, Failure)]
         guard.write(
             {
@@ -86,18 +89,16 @@ class NeighbourFinder:
         )
 
     @cached_property
-    def near(self) -> Callable[[int], Found]:
-        """What gives the neighbours of a feature."""
+    def search(self) -> Search:
+        """What looks for the neighbours of a shard's features."""
         return NEIGHBOUR_SEARCHES[self.run.experiment.settings(NeighbourSettings).by](self.run)
 
 
-def search_by_encoder(run: OpenedRun) -> Callable[[int], Found]:
+def search_by_encoder(run: OpenedRun) -> Search:
     """By the cosine of the directions that features read.
 
     Raises BadSettings where they read none.
     """
-    from torch.nn.functional import normalize
-
     from gloss.decompose.direction_description import nearest_directions
     from gloss.models.dictionary import encoder_of
     from gloss.run.run_dictionary import load_run_dictionary, load_run_subject
@@ -108,11 +109,15 @@ def search_by_encoder(run: OpenedRun) -> Callable[[int], Found]:
             '[neighbours] by = "encoder" wants features that read along directions, not'
             f' {type(dictionary).__name__}; take by = "decoder" or by = "cooccurrence"'
         )
-    unit = normalize(encoder.float(), dim=1)
-    return lambda index: next(nearest_directions(unit, [index]))
+
+    def search(features: Sequence[int]) -> Callable[[int], Found]:
+        found = zip(features, nearest_directions(encoder, features), strict=True)
+        return dict(found).__getitem__
+
+    return search
 
 
-def search_by_cooccurrence(run: OpenedRun) -> Callable[[int], Found]:
+def search_by_cooccurrence(run: OpenedRun) -> Search:
     """By the tokens of the train split at which both fire."""
     activations, most = run.activations, run.experiment.settings(NeighbourSettings).most_activations
     counted = FeaturesByToken.of(
@@ -122,10 +127,10 @@ def search_by_cooccurrence(run: OpenedRun) -> Callable[[int], Found]:
         most,
         run.generator("neighbours"),
     )
-    return lambda index: counted.nearest(activations.feature(index), index)
+    return lambda _: lambda index: counted.nearest(activations.feature(index), index)
 
 
-NEIGHBOUR_SEARCHES: Mapping[str, Callable[[OpenedRun], Callable[[int], Found]]] = {
+NEIGHBOUR_SEARCHES: Mapping[str, Callable[[OpenedRun], Search]] = {
     ENCODER: search_by_encoder,
     COOCCURRENCE: search_by_cooccurrence,
 }

@@ -24,7 +24,7 @@ class SampleStage(Stage):
     samples in one step, and what explainers are shown in a step for each [[sample]].
     """
 
-    name, after = "sample", ("collect", "neighbours", "embeddings")
+    name, after = "sample", ("collect", "directions", "neighbours", "embeddings")
     tables = named_tables("examples", "failures")
 
     def steps(self, asked: Experiment) -> Iterator[Step]:

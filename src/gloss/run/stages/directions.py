@@ -1,0 +1,114 @@
+"""Stage `directions`: which tokens each of the run's features raises and lowers, and which features
+of the dictionary write nearly the same.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from gloss.records import FeatureId
+from gloss.run.dependencies import chosen_features
+from gloss.run.experiment import Experiment
+from gloss.run.opened_run import OpenedRun
+from gloss.run.stage import Job, Stage, Step, Where
+from gloss.store.record_rows import feature_columns
+from gloss.store.results import Row
+from gloss.store.schemas import named_tables
+
+if TYPE_CHECKING:
+    from gloss.models.dictionary import Dictionary
+    from gloss.models.subject import Subject
+
+AT_ONCE = 1024  # features, for which the whole dictionary is read once
+
+
+class DirectionsStage(Stage):
+    """What the directions of the run's features say; neighbours are any of the dictionary's."""
+
+    name, after = "directions", ("collect",)
+    tables = named_tables("features")
+    where = Where.DEVICE
+
+    def content(self, asked: Experiment, step: Step) -> Any:
+        return chosen_features(asked)
+
+    def worker(self, job: Job) -> Callable[[int], None]:
+        return DirectionWriter(job)
+
+
+class DirectionWriter:
+    """Describes the directions of a shard's features, and with them those of the shards that
+    follow, which are kept until they are asked for: comparing many with a wide dictionary takes
+    hardly longer than comparing few.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.run = job, job.run
+        self.waiting: dict[int, list[Row]] = {}
+
+    def __call__(self, shard: int) -> None:
+        """Write one shard."""
+        if shard not in self.waiting:
+            self.waiting = self.described(self.shards_from(shard))
+        self.job.guard(shard).write({"features": self.waiting.pop(shard)})
+
+    def shards_from(self, first: int) -> list[int]:
+        """This shard and those after it that are left to do, about AT_ONCE features in all."""
+        most = max(1, AT_ONCE // self.run.experiment.run.features_per_shard)
+        after = range(first + 1, min(first + most, self.run.shards))
+        return [first, *(s for s in after if not self.run.part(self.job.step.name, s).is_done)]
+
+    def described(self, shards: Sequence[int]) -> dict[int, list[Row]]:
+        """The rows of these shards."""
+        features = [feature for shard in shards for feature in self.run.shard(shard)]
+        rows = self.describe(features)
+        return {shard: [next(rows) for _ in self.run.shard(shard)] for shard in shards}
+
+    @cached_property
+    def describe(self) -> Callable[[Sequence[FeatureId]], Iterator[Row]]:
+        """What gives the rows of features; holds the weights."""
+        from gloss.run.run_dictionary import load_subject_and_dictionary
+
+        return direction_reader(self.run, *load_subject_and_dictionary(self.run))
+
+
+def direction_reader(
+    run: OpenedRun, subject: "Subject", dictionary: "Dictionary"
+) -> Callable[[Sequence[FeatureId]], Iterator[Row]]:
+    """What says of each feature what its direction does through the final norm, where the
+    unembedding reads it, and what random ones would do.
+    """
+    from gloss.decompose.direction_description import describe_directions
+    from gloss.intervene.vocabulary_projection import (
+        INTO_THE_STREAM,
+        chance_logit,
+        direction_logits,
+    )
+
+    projects = (
+        subject.site(dictionary.writes).kind.startswith(INTO_THE_STREAM)
+        and subject.anatomy.layout.unembeds
+    )
+    directions, strings = dictionary.decoder_directions, subject.vocabulary().strings
+    rng = run.generator("chance logit")
+    chance = chance_logit(subject, directions.shape[1], rng) if projects else None
+    lens = partial(direction_logits, subject) if projects else None
+
+    def weighted(tokens: Sequence[tuple[int, float]]) -> list[Row]:
+        return [{"token": strings[token], "value": value} for token, value in tokens]
+
+    def describe(features: Sequence[FeatureId]) -> Iterator[Row]:
+        chosen = [feature.index for feature in features]
+        for feature, found in zip(
+            features, describe_directions(directions, lens, chosen=chosen), strict=True
+        ):
+            yield feature_columns(feature) | {
+                "promoted_tokens": weighted(found.promoted_tokens),
+                "suppressed_tokens": weighted(found.suppressed_tokens),
+                "chance_logit": chance,
+                "neighbours": [
+                    {"feature": other, "cosine": cosine} for other, cosine in found.neighbours
+                ],
+            }
+
+    return describe
