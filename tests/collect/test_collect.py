@@ -2,15 +2,17 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tiny import SITE, START, sentences, tiny_dictionary, tiny_subject
 
+from gloss.collect.code_shards import CodeShards
 from gloss.collect.collect import Collect
 from gloss.collect.texts import NamedTexts, open_texts
-from gloss.errors import BadInput, BadSettings, Mismatch
+from gloss.errors import BadInput, BadSettings, Mismatch, Unwritable
 from gloss.models.dictionary import SparseCoder
 from gloss.models.neurons import Neurons
 from gloss.models.subject import Subject
@@ -91,6 +93,35 @@ def test_a_finished_folder_is_left_as_it_is(
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert COLLECT.run(subject, dictionary, TEXTS, folder) == first
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+@pytest.mark.parametrize("broken", [0, 2])
+def test_a_shard_that_cannot_be_written_ends_the_collecting_and_the_rest_is_made_later(
+    subject: Subject,
+    dictionary: SparseCoder,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: int,
+) -> None:
+    written: list[int] = []
+    write = CodeShards.write
+
+    def full(shards: CodeShards, number: int, *rest: Any) -> None:
+        if number == broken:
+            raise Unwritable("the disk is full")
+        write(shards, number, *rest)
+        written.append(number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CodeShards, "write", full)
+        with pytest.raises(Unwritable, match="the disk is full"):
+            COLLECT.run(subject, dictionary, TEXTS, folder)
+    assert written == list(range(broken))  # in their order, and none after it
+    COLLECT.run(subject, dictionary, TEXTS, folder)
+    COLLECT.run(subject, dictionary, TEXTS, tmp_path / "whole")
+    for file in (tmp_path / "whole" / "activations").iterdir():
+        assert (folder / "activations" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 def test_progress_counts_tokens_up_to_all_of_them(

@@ -91,7 +91,7 @@ OF_TABLES = (
             + ["backend", "weights"]
         ),
         "contexts": [field.name for field in fields(SamplingSettings)],
-        "decompose": ["dictionary", "site", "name"],
+        "decompose": ["dictionary", "site", "name", "dtype"],
         "nonsense": ["x"],
     }
 )

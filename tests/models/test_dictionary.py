@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -69,6 +71,25 @@ def test_encoding_in_parts_gives_the_same_codes(monkeypatch: pytest.MonkeyPatch)
     whole = coder(Positive()).encode(x).dense(8)
     monkeypatch.setattr(module, "ENCODED_AT_ONCE", 8 * 7)
     torch.testing.assert_close(coder(Positive()).encode(x).dense(8), whole)
+
+
+@pytest.mark.parametrize("block", [2**16, 640])
+@pytest.mark.parametrize("kind", ["topk", "relu", "jumprelu"])
+def test_an_encoder_in_fewer_bits_gives_nearly_the_same_codes_in_32(
+    kind: str, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BLOCK", block)
+    exact = coder(KINDS[kind], width=3000, d=16)
+    encoder = exact.weights.encoder.to(torch.bfloat16)
+    rounded = dataclasses.replace(
+        exact, weights=dataclasses.replace(exact.weights, encoder=encoder)
+    )
+    x = torch.randn(20, 16, generator=torch.Generator().manual_seed(1))
+    wanted, found = exact.encode(x), rounded.encode(x)
+    assert found.values.dtype == torch.float32
+    some = wanted.dense(3000) - found.dense(3000)
+    assert 0 < some.norm() < 0.3 * wanted.dense(3000).norm()
+    assert rounded.reconstruct(x).dtype == torch.float32
 
 
 KINDS = {

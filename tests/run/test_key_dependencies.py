@@ -156,7 +156,8 @@ READERS = {
     ),
     "collect": dict.fromkeys(
         ("texts", "column", "split", "context_length", "max_tokens", "leave_out", "massive"), TEXT
-    ),
+    )
+    | dict.fromkeys(("batch_tokens", "shard_tokens"), ("collect",)),
     "neighbours": dict.fromkeys(("by", "most_activations"), ("neighbours",)),
     "embeddings": dict.fromkeys(("model", "base_url", "most_windows"), ("embeddings",)),
     "contexts": {
@@ -484,13 +485,19 @@ def test_a_dictionary_that_is_trained_is_read_off_the_texts_and_the_trainers_set
     for setting, value in settings_and_values(tables)["collect"].items():
         value = another(f"collect.{setting}", value)
         after = keys(with_setting(tables, "collect", setting, value))
-        assert changed(before, after) == followers(("decompose", *TEXT)), setting
+        texts = READERS["collect"][setting] == TEXT  # and not how much is read at a time
+        readers = ("decompose", *TEXT) if texts else ("collect",)
+        assert changed(before, after) == followers(readers), setting
     (inputs / "texts" / "content").write_text("other texts")
     assert changed(before, keys(tables)) == followers(("decompose", *TEXT))
 
 
-@pytest.mark.parametrize("setting, value", [("site", "resid_post.1"), ("name", "mine")])
-def test_a_dictionary_that_exists_counts_with_its_site_and_name(inputs, setting, value):
+@pytest.mark.parametrize(
+    "setting, value", [("site", "resid_post.1"), ("name", "mine"), ("dtype", "bfloat16")]
+)
+def test_a_dictionary_that_exists_counts_with_its_site_its_name_and_its_type(
+    inputs, setting, value
+):
     tables = every_method(inputs)
     after = keys(with_setting(tables, "decompose", setting, value))
     assert changed(keys(tables), after) == followers(("decompose",))

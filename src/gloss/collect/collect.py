@@ -5,13 +5,17 @@ A killed run goes on where it was.
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gloss.collect.code_shards import CodeShards, CodeTriples
 from gloss.collect.left_out_tokens import find_left_out_tokens
@@ -232,17 +236,37 @@ class Collect:
         forward = self.forward(subject, dictionary, lengths)
         progress(0, total)
         number = 0
-        for stretch in corpus_stretches(folder / "corpus", self.shard_tokens):
-            if not shards.is_whole(stretch.number):
-                codes = encode_stretch(
-                    forward, dictionary, stretch, lambda done: progress(done, total)
-                )
-                shards.write(
-                    stretch.number, stretch.first, stretch.lengths, dictionary.width, codes
-                )
-            progress(stretch.first + len(stretch.tokens), total)
-            number += 1
+        with one_behind() as write:
+            for stretch in corpus_stretches(folder / "corpus", self.shard_tokens):
+                if not shards.is_whole(stretch.number):
+                    codes = encode_stretch(
+                        forward, dictionary, stretch, lambda done: progress(done, total)
+                    )
+                    own = (stretch.number, stretch.first, stretch.lengths)
+                    write(partial(shards.write, *own, dictionary.width, codes))
+                progress(stretch.first + len(stretch.tokens), total)
+                number += 1
         return number
+
+
+@contextmanager
+def one_behind() -> Generator[Callable[[Callable[[], object]], None]]:
+    """Gives what does a piece of work in another thread, so that the subject reads on meanwhile.
+
+    One piece at a time: the next waits for the one before, which bounds memory. What went wrong
+    with a piece is raised where the next is given, or at the end.
+    """
+    with ThreadPoolExecutor(1, "shards") as thread:
+        before: list[Future[object]] = []
+
+        def begin(work: Callable[[], object]) -> None:
+            if before:
+                before.pop().result()
+            before.append(thread.submit(work))
+
+        yield begin
+        if before:
+            before.pop().result()
 
 
 def encode_stretch(
@@ -264,16 +288,16 @@ def encode_stretch(
     done = stretch.first
     for batch in forward.read_batches(stretch.tokens, stretch.lengths):
         codes = dictionary.encode(batch.vectors)
-        used = codes.values != 0
-        token = used.nonzero()[:, 0].cpu().numpy()
-        active = codes.values[used].float().cpu().numpy()
+        indices, every = to_processor(codes.indices.int(), codes.values.float())
+        used = every != 0
+        token, active = used.nonzero()[0], every[used]
         if not np.isfinite(active).all():
             where = stretch.first + int(batch.positions[token[~np.isfinite(active)][0]])
             raise Mismatch(
                 f"an activation at token {where} is not a finite number; load the subject in a"
                 " wider dtype"
             )
-        features.append(codes.indices[used].cpu().numpy().astype(np.int32))
+        features.append(indices[used])
         positions.append(batch.positions[token].astype(np.uint32))
         values.append(active)
         massive.append(batch.massive)
@@ -281,6 +305,17 @@ def encode_stretch(
     without = np.sort(np.concatenate([special, *massive]))
     codes = (np.concatenate(features), np.concatenate(positions), np.concatenate(values))
     return CodeTriples(*codes, without, len(without) - len(special))
+
+
+def to_processor(*tensors: Tensor) -> list[np.ndarray]:
+    """The tensors in this processor's memory, for all of which a device is waited for once."""
+    if tensors[0].device.type != "cuda":
+        return [tensor.cpu().numpy() for tensor in tensors]
+    copies = [torch.empty_like(tensor, device="cpu", pin_memory=True) for tensor in tensors]
+    for copy, tensor in zip(copies, tensors, strict=True):
+        copy.copy_(tensor, non_blocking=True)
+    torch.cuda.current_stream(tensors[0].device).synchronize()
+    return [copy.numpy() for copy in copies]
 
 
 def merge_all_shards(folder: Path, made_from: dict[str, Any], width: int, number: int) -> None:

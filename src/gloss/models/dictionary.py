@@ -119,9 +119,11 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The numbers of a sparse coder, features first; held in 32 bits however they were stored."""
+    """The numbers of a sparse coder, features first; held in 32 bits however they were stored,
+    but for the encoder where its products are wanted in fewer.
+    """
 
-    encoder: Float32[Tensor, "feature d_in"]
+    encoder: Float[Tensor, "feature d_in"]
     encoder_bias: Float32[Tensor, " feature"]
     decoder_directions: Float32[Tensor, "feature d_out"]
     bias: Float32[Tensor, " d_out"]
@@ -184,21 +186,23 @@ class SparseCoder:
         return self.weights.decoder_directions
 
     @property
-    def encoder(self) -> Float32[Tensor, "feature d_in"]:
+    def encoder(self) -> Float[Tensor, "feature d_in"]:
         """The direction along which each feature reads the input."""
         return self.weights.encoder
 
     def encode(self, x: Float[Tensor, "token d_in"]) -> Codes:
         """The active features of each token. Raises Mismatch for vectors of another length."""
         require_length(x, self.d_in, self.reads)
-        if self.width > BLOCK:
-            return self._encode_in_blocks(x)
-        return concatenate_codes(
-            [
+        found = (
+            self._encode_in_blocks(x)
+            if self.width > BLOCK
+            else [
                 self.selection.select(self._pre_activations(self._encoder_input(part), 0, None))
                 for part in split_for_encoding(x, self.width)
             ]
         )
+        codes = concatenate_codes(found)
+        return Codes(codes.indices, codes.values.float())
 
     def decode(self, codes: Codes) -> Float32[Tensor, "token d_out"]:
         """The vectors that the codes stand for, in the scale of the normalised input where there is
@@ -241,7 +245,7 @@ class SparseCoder:
         card = "".join(f", {name} {x:.3g}" for name, x in known.items() if x is not None)
         return f"<dictionary: {self.width:,} features of {where}{card}>"
 
-    def _encode_in_blocks(self, x: Float[Tensor, "token d_in"]) -> Codes:
+    def _encode_in_blocks(self, x: Float[Tensor, "token d_in"]) -> list[Codes]:
         """The codes of each token, from the largest, or the active, of each block of features.
 
         The weights are read once for many tokens, and the memory that holds a block's
@@ -263,25 +267,26 @@ class SparseCoder:
             indices = torch.cat([codes.indices for codes in blocks], dim=1)
             values = torch.cat([codes.values for codes in blocks], dim=1)
             found.append(self.selection.among_blocks(Codes(indices, values)))
-        return concatenate_codes(found)
+        return found
 
     def _pre_activations(
         self,
-        given: Float32[Tensor, "token d_in"],
+        given: Float[Tensor, "token d_in"],
         first: int,
         last: int | None,
-        space: Float32[Tensor, " some"] | None = None,
-    ) -> Float32[Tensor, "token feature"]:
+        space: Float[Tensor, " some"] | None = None,
+    ) -> Float[Tensor, "token feature"]:
         """Those of the features from `first` up to `last`, in `space` where there is some."""
-        encoder, bias = self.weights.encoder[first:last], self.weights.encoder_bias[first:last]
+        encoder = self.weights.encoder[first:last]
+        bias = self.weights.encoder_bias[first:last].to(encoder.dtype)
         if space is None:
             return torch.addmm(bias, given, encoder.T)
         shape = (len(given), len(encoder))
         return torch.addmm(bias, given, encoder.T, out=space[: shape[0] * shape[1]].view(shape))
 
-    def _encoder_input(self, x: Float[Tensor, "token d_in"]) -> Float32[Tensor, "token d_in"]:
+    def _encoder_input(self, x: Float[Tensor, "token d_in"]) -> Float[Tensor, "token d_in"]:
         """What the encoder's directions are multiplied with."""
-        x = x.to(self.weights.encoder.dtype)
+        x = x.to(self.weights.bias.dtype)
         mean, scale = self._moments(x)
         if self.normalisation is Normalisation.LAYER_NORM:
             x = (x - mean) / (scale + 1e-5)  # added on the way in alone, as SAELens does
@@ -289,7 +294,7 @@ class SparseCoder:
             x = x / scale
         if self.subtracts_bias:
             x = x - self.weights.bias
-        return x
+        return x.to(self.weights.encoder.dtype)
 
     def _moments(self, x: Float32[Tensor, "token d_in"]) -> tuple[Tensor, Tensor]:
         """What the normalisation subtracts from each vector, and what it divides it by."""

@@ -11,6 +11,8 @@ from gloss.errors import BadSettings
 AUTO = "auto"
 DEVICES = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?")
 DTYPES = ("float32", "bfloat16", "float16", "float64")
+# in which a dictionary's encoder can be multiplied; the first is the default
+ENCODER_DTYPES = ("float32", "bfloat16", "float16")
 SPECIAL, NOTHING = "special", "none"  # words for the tokens to leave out
 MASSIVE_MULTIPLE = 10.0  # of the median length, beyond which a vector is massive
 LeaveOut = str | tuple[str | int, ...]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float32, Float64, Int64
@@ -44,6 +45,48 @@ class FeatureId:
 
     def __str__(self) -> str:
         return f"{self.dictionary}/{self.index}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureIds(Sequence[FeatureId]):
+    """Some features of one dictionary, by ascending index; each is made when it is asked for.
+
+    >>> features = FeatureIds("mine", np.array([3, 7]))
+    >>> features[1], features.place(7), features.place(5)
+    (FeatureId(dictionary='mine', index=7), 1, None)
+    """
+
+    dictionary: str
+    indices: Int64[ndarray, " feature"]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, place: int) -> FeatureId: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[FeatureId]: ...
+
+    def __getitem__(self, place: int | slice) -> FeatureId | list[FeatureId]:
+        if isinstance(place, slice):
+            return [FeatureId(self.dictionary, index) for index in self.indices[place].tolist()]
+        return FeatureId(self.dictionary, int(self.indices[place]))
+
+    def __iter__(self) -> Iterator[FeatureId]:
+        return (FeatureId(self.dictionary, index) for index in self.indices.tolist())
+
+    def __contains__(self, feature: object) -> bool:
+        return (
+            isinstance(feature, FeatureId)
+            and feature.dictionary == self.dictionary
+            and self.place(feature.index) is not None
+        )
+
+    def place(self, index: int) -> int | None:
+        """Where the feature with this index stands among them; None where it is none of them."""
+        at = int(self.indices.searchsorted(index))
+        return at if at < len(self.indices) and self.indices[at] == index else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from gloss.run.methods import (
 from gloss.run.plan import RESOLVED
 from gloss.store.sealed_json import read_sealed_json
 
+AT_A_TIME = ("batch_tokens", "shard_tokens")  # settings of [collect] that leave the texts alone
+
 
 def subject_content(asked: SubjectSettings) -> str:
     """A subject's settings and everything that its weights are read from."""
@@ -36,7 +38,8 @@ def subject_content(asked: SubjectSettings) -> str:
 def text_content(asked: Experiment) -> str:
     """The texts, and how they are cut."""
     sources = [source_hash(source) for source in asked.collect.texts]
-    return result_key(asdict(asked.collect), sources, sys.version_info[:3])
+    cut = {name: value for name, value in asdict(asked.collect).items() if name not in AT_A_TIME}
+    return result_key(cut, sources, sys.version_info[:3])
 
 
 def dictionary_content(asked: Experiment) -> str:

@@ -15,6 +15,7 @@ from gloss.errors import BadInput, BadSettings, require_at_least
 from gloss.installed import load_installed
 from gloss.models.model_settings import (
     AUTO,
+    ENCODER_DTYPES,
     MASSIVE_MULTIPLE,
     SPECIAL,
     LeaveOut,
@@ -169,6 +170,8 @@ class CollectSettings:
     leave_out: LeaveOut = SPECIAL  # tokens whose activations count nowhere; or "none", or a list
     # a token whose vector is so many times longer than the median counts nowhere; 0 finds none
     massive: float = MASSIVE_MULTIPLE
+    batch_tokens: int = 2**13  # positions in one forward pass
+    shard_tokens: int = 2**16  # tokens in memory at a time, and lost at most twice if killed
 
     checks: ClassVar[Checks] = {"leave_out": require_leave_out}
 
@@ -176,6 +179,7 @@ class CollectSettings:
         require_leave_out(self.leave_out)
         require_massive_multiple(self.massive)
         require_at_least(2, self, "context_length")
+        require_at_least(1, self, "batch_tokens", "shard_tokens")
         require_at_least(0, self, "max_tokens")
 
 
@@ -385,8 +389,7 @@ class Experiment:
                 " train one"
             )
         known: SettingsTable = {"dictionary": "", "site": "", "name": ""}
-        if given["dictionary"] == NEURONS:
-            known["keep"] = 0
+        known |= {"keep": 0} if given["dictionary"] == NEURONS else {"dtype": ""}
         for key, value in given.items():
             if key not in known:
                 raise BadSettings(
@@ -395,6 +398,11 @@ class Experiment:
                 )
             require_kind(value, known[key], f"[decompose].{key}")
             require_usable_numbers(value, known[key], f"[decompose].{key}")
+        if (dtype := given.get("dtype", ENCODER_DTYPES[0])) not in ENCODER_DTYPES:
+            raise BadSettings(
+                f"[decompose].dtype must be {', '.join(ENCODER_DTYPES[:-1])} or"
+                f" {ENCODER_DTYPES[-1]}, in which the encoder's products are taken, got {dtype!r}"
+            )
 
     def methods(self, verb: str) -> tuple[SettingsTable, ...]:
         """The settings of each method of a verb that takes several."""

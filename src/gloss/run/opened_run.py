@@ -1,7 +1,7 @@
 """A run whose results are read: what its stages left, as records again."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from gloss.errors import BadInput, BadSettings
-from gloss.records import Effect, Examples, Explanation, FeatureId, Neighbour
+from gloss.records import Effect, Examples, Explanation, FeatureId, FeatureIds, Neighbour
 from gloss.run.experiment import Experiment
 from gloss.run.plan import Plan
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
 from gloss.store.embeddings import Embeddings
 from gloss.store.evidence import NewTextReader
+from gloss.store.feature_rows import FeatureRows, NearFeatures
 from gloss.store.record_rows import effect_from_row, explanation_from_row
 from gloss.store.results import Part, Row, done_shards, read_rows
 from gloss.store.stored_examples import restore_examples
@@ -55,11 +56,11 @@ class OpenedRun(Plan):
         return open_text_reader(self)
 
     @cached_property
-    def described(self) -> dict[int, Row]:
-        """What the dictionary's directions say, by feature: the tokens that each raises and lowers,
-        and its neighbours.
+    def described(self) -> Mapping[int, Row]:
+        """What the directions of the run's features say, by feature: the tokens that each raises
+        and lowers, and its neighbours.
         """
-        return {row["feature"]: row for row in read_rows([self.place("directions")], "features")}
+        return FeatureRows.read(self.place("directions"), "features")
 
     @cached_property
     def live(self) -> np.ndarray:
@@ -67,7 +68,7 @@ class OpenedRun(Plan):
         return np.flatnonzero(self.activations.counts >= self.experiment.run.minimum_activations)
 
     @cached_property
-    def features(self) -> list[FeatureId]:
+    def features(self) -> FeatureIds:
         """The features that this run treats: drawn at random from the live ones, or those that are
         listed and live; in the order of their indices.
 
@@ -84,23 +85,17 @@ class OpenedRun(Plan):
             live = np.intersect1d(live, wanted)
         elif 0 < wanted < len(live):
             live = np.sort(self.generator("features").choice(live, wanted, replace=False))
-        return [FeatureId(self.dictionary_name, int(index)) for index in live]
+        return FeatureIds(self.dictionary_name, live)
 
     @cached_property
-    def near(self) -> dict[int, list[tuple[int, float]]]:
+    def near(self) -> Mapping[int, list[tuple[int, float]]]:
         """The features that are near each one, by what [neighbours] says, and how near they are,
         nearest first.
         """
         if "neighbours" in self.keys:
-            rows = read_rows([self.place("neighbours")], "neighbours")
-            return {
-                row["feature"]: [(near["feature"], near["closeness"]) for near in row["neighbours"]]
-                for row in rows
-            }
-        return {
-            i: [(near["feature"], near["cosine"]) for near in row["neighbours"]]
-            for i, row in self.described.items()
-        }
+            found = FeatureRows.read(self.place("neighbours"), "neighbours")
+            return NearFeatures(found, "closeness")
+        return NearFeatures(self.described, "cosine")
 
     @cached_property
     def embeddings(self) -> Embeddings:
@@ -158,6 +153,12 @@ class OpenedRun(Plan):
     @property
     def shards(self) -> int:
         return -(-len(self.features) // self.experiment.run.features_per_shard)
+
+    @property
+    def shard_sizes(self) -> list[int]:
+        """How many features each shard has."""
+        size, number = self.experiment.run.features_per_shard, len(self.features)
+        return [min(size, number - first) for first in range(0, number, size)]
 
     def shard(self, number: int) -> list[FeatureId]:
         """The features of one shard."""

@@ -25,6 +25,7 @@ from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.formats.dictionary_folder import CONFIGURATION_FILE
 from gloss.models.massive_tokens import VectorLengths
 from gloss.models.neurons import neurons_at
+from gloss.models.pretrained.loading import TORCH_DTYPES
 from gloss.models.sites import parse_site
 from gloss.models.subject import Subject, untrained_subject
 from gloss.records import Estimate
@@ -90,9 +91,25 @@ def load_run_dictionary(run: OpenedRun, subject: Subject) -> Dictionary:
             )
         return neurons_at(subject, subject.site(site), run.experiment.decompose.get("keep", 0))
     require_as_trained(run)
-    return load_dictionary(dictionary_folder(run), parse_site(site) if site else None, subject).to(
+    found = load_dictionary(dictionary_folder(run), parse_site(site) if site else None, subject).to(
         subject.device
     )
+    dtype = run.experiment.decompose.get("dtype")
+    return with_encoder_dtype(found, TORCH_DTYPES[dtype]) if dtype else found
+
+
+def with_encoder_dtype(dictionary: Dictionary, dtype: torch.dtype) -> Dictionary:
+    """The same dictionary, whose encoder's products are taken in this type of number.
+
+    Raises BadSettings where it has no encoder that is known here.
+    """
+    if not isinstance(dictionary, SparseCoder):
+        raise BadSettings(
+            f"[decompose].dtype wants a dictionary with an encoder, and this is a"
+            f" {type(dictionary).__name__}; leave dtype out"
+        )
+    weights = replace(dictionary.weights, encoder=dictionary.weights.encoder.to(dtype))
+    return replace(dictionary, weights=weights)
 
 
 def require_as_trained(run: OpenedRun) -> None:
@@ -251,6 +268,8 @@ def build_collector(run: OpenedRun) -> Collect:
         max_tokens=asked.max_tokens or None,
         leave_out=asked.leave_out,
         massive=asked.massive,
+        batch_tokens=asked.batch_tokens,
+        shard_tokens=asked.shard_tokens,
     )
 
 

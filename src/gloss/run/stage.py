@@ -170,7 +170,7 @@ class Stage:
 
     def sizes(self, run: OpenedRun, step: Step) -> Sequence[int]:
         """How much of its unit each shard holds. Wants a finished `collect`."""
-        return [len(run.shard(shard)) for shard in range(run.shards)]
+        return run.shard_sizes
 
     def parts(self, run: OpenedRun, step: Step) -> Sequence[Part]:
         """The parts of its results, one a shard."""

@@ -163,9 +163,7 @@ def method_with_settings(table: SettingsTable, name: str) -> str:
 def base_rates_section(found: RunData) -> Section:
     """How often the features fire, which every score must be read beside."""
     run = found.run
-    shares = run.activations.counts[[feature.index for feature in run.features]] / max(
-        1, run.corpus.counted.sum()
-    )
+    shares = run.activations.counts[run.features.indices] / max(1, run.corpus.counted.sum())
     logs = np.log10(np.maximum(shares, 1e-12))
     low, middle, high = (
         (float(q) for q in np.quantile(shares, (0.05, 0.5, 0.95))) if len(shares) else (np.nan,) * 3

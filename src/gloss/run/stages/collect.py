@@ -32,7 +32,8 @@ class CollectStage(WholeStage):
     where = Where.DEVICE
 
     def content(self, asked: Experiment, step: Step) -> Any:
-        return text_content(asked)
+        # what is read together decides how numbers are rounded
+        return text_content(asked), asked.collect.batch_tokens, asked.collect.shard_tokens
 
     def work(self, job: Job, shard: int) -> None:
         collect_activations(job.run)
