@@ -235,10 +235,13 @@ class Collect:
         total: int = read_sealed_json(folder / "corpus" / "manifest.json")["tokens"]
         forward = self.forward(subject, dictionary, lengths)
         progress(0, total)
+        stretches = partial(corpus_stretches, folder / "corpus", self.shard_tokens)
+        # looked at before any is written, which may put others together
+        whole = {each.number for each in stretches() if shards.is_whole(each.number)}
         number = 0
         with one_behind() as write:
-            for stretch in corpus_stretches(folder / "corpus", self.shard_tokens):
-                if not shards.is_whole(stretch.number):
+            for stretch in stretches():
+                if stretch.number not in whole:
                     codes = encode_stretch(
                         forward, dictionary, stretch, lambda done: progress(done, total)
                     )
