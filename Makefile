@@ -6,7 +6,7 @@ UV := uv==0.13.9
 # What is imported is compiled once, also where the environment says that each process do so for itself.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test bench-attribute mutants docs quality subjects lock clean
+.PHONY: demo test bench bench-attribute mutants docs quality subjects lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/gloss demo
@@ -28,6 +28,14 @@ docs: $(VENV)/installed-test
 # Every experiment whose answer is known, in one table; fails where a row does.
 quality: $(VENV)/installed
 	$(BIN)/python -m benchmarks.quality
+
+# Speed and memory beside the floor and beside peers, in some fifteen minutes: a table, and all of it in JSON. What delphi imports
+# and its cache does not use is not installed.
+bench: $(VENV)/installed-test .bench/delphi
+	PYTHONPATH=.bench/delphi $(BIN)/python -m benchmarks.speed --json speed.json $(BENCH)
+
+.bench/delphi: | $(VENV)/installed
+	$(UV_INSTALL) --no-deps --target $@ eai-delphi==0.1.3
 
 # Attribution beside shapiq's methods, which want a newer Python of their own. KEPT keeps what was measured: a killed run goes on.
 PEERS_PYTHON ?= python3.12
@@ -88,4 +96,4 @@ python-is-new-enough:
 		echo "gloss needs Python 3.11 or newer, and $(PYTHON) is $$found; set PYTHON, as in make demo PYTHON=python3.12" >&2; exit 2; }
 
 clean:
-	rm -rf $(VENV) .bench site
+	rm -rf $(VENV) .bench site speed.json

@@ -1,6 +1,6 @@
 """Peak memory of collecting N tokens and 4 N tokens, each in a process of its own, and their ratio.
 
-python benchmarks/speed/collect_memory.py [--tokens 100000] [--width 4096]
+python -m benchmarks.speed.collect_memory [--tokens 100000] [--width 4096]
 """
 
 import argparse
@@ -16,6 +16,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from benchmarks.speed.rows import Row, add_json, report
 from gloss.collect.collect import Collect
 from gloss.collect.texts import open_texts
 from gloss.models.dictionary import SparseCoder, Weights
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument(
         "--here", action="store_true", help="collect in this process and print its peak"
     )
+    add_json(parser)
     chosen = parser.parse_args()
     if chosen.here:
         print(json.dumps(collect(chosen)))
@@ -42,7 +44,8 @@ def main() -> None:
     for times in (1, 4):
         command = [
             sys.executable,
-            __file__,
+            "-m",
+            "benchmarks.speed.collect_memory",
             "--here",
             "--tokens",
             str(times * chosen.tokens),
@@ -52,11 +55,12 @@ def main() -> None:
         rows.append(
             json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         )
-    print(
-        json.dumps(
-            {"runs": rows, "ratio": round(rows[1]["peak_mib"] / rows[0]["peak_mib"], 3)}, indent=1
-        )
-    )
+    less, more = rows
+    unit = f"MiB at the peak, {less['before_mib']:,.0f} of them before"
+    first = Row(f"collect, {less['tokens']:,} tokens", less["peak_mib"], unit)
+    ratio = more["peak_mib"] / less["peak_mib"]
+    name = f"collect, {more['tokens']:,} tokens"
+    report([first, Row(name, more["peak_mib"], unit, ratio, first.name)], chosen.json)
 
 
 def collect(chosen: argparse.Namespace) -> dict[str, float]:

@@ -1,12 +1,13 @@
 """Bytes a non-zero, and milliseconds to read one feature, against sparse triples in safetensors.
 
-python benchmarks/speed/storage.py [--tokens 1048576] [--features 16384] [--active 30]
+python -m benchmarks.speed.storage [--tokens 1048576] [--features 16384] [--active 30]
 """
 
 import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from benchmarks.speed.rows import Row, add_json, report
 from gloss.collect.code_shards import CodeShards, CodeTriples
 from gloss.collect.shard_merge import ShardMerge
 from gloss.store.activations import Activations
@@ -30,33 +32,33 @@ def main() -> None:
     parser.add_argument(
         "--active", type=float, default=30, help="features that fire at a token, on average"
     )
+    add_json(parser)
     chosen = parser.parse_args()
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        begun = time.perf_counter()
+        begun = time.process_time()
         activations = collected(folder, chosen, rng)
-        made = time.perf_counter() - begun
+        made = time.process_time() - begun
         triples(folder, activations)
         live = rng.choice(np.flatnonzero(activations.counts), READS, replace=False)
         nonzeros = int(activations.counts.sum())
         ours = [folder / "activations" / name for name in ("activations.parquet", "indptr.npy")]
         theirs = sorted(folder.glob("triples-*.safetensors"))
-        result = {
-            "nonzeros": nonzeros,
-            "seconds_to_shard_and_merge": round(made, 1),
-            "gloss": {
-                "bytes_per_nonzero": round(size(ours) / nonzeros, 3),
-                **milliseconds(lambda feature: activations.feature(feature), live),
-            },
-            "safetensors_triples": {
-                "bytes_per_nonzero": round(size(theirs) / nonzeros, 3),
-                **milliseconds(
-                    lambda feature: read_triples(theirs, feature, chosen.features), live[:10]
-                ),
-            },
-        }
-    print(json.dumps(result, indent=1))
+        peer = milliseconds(lambda each: read_triples(theirs, each, chosen.features), live[:10])
+        own = milliseconds(lambda each: activations.feature(each), live)
+        sizes = (size(theirs) / nonzeros, size(ours) / nonzeros)
+    of = "safetensors triples"
+    rows = [Row("sorting shards and merging them", made / nonzeros * 1e9, "CPU ns a non-zero")]
+    for what, unit, (there, here) in (
+        ("bytes", "bytes a non-zero", sizes),
+        ("reading one feature", "CPU ms", (peer, own)),
+    ):
+        rows += [
+            Row(f"{what}, {of}", there, unit),
+            Row(f"{what}, gloss", here, unit, here / there, of),
+        ]
+    report(rows, chosen.json)
 
 
 def collected(folder: Path, chosen: argparse.Namespace, rng: np.random.Generator) -> Activations:
@@ -126,19 +128,14 @@ def read_triples(files: list[Path], feature: int, features: int) -> np.ndarray:
         return file.get_tensor("activations")[there]
 
 
-def milliseconds(read: object, features: np.ndarray) -> dict[str, float]:
-    """The median time of a read, by the wall and by the processor."""
-    assert callable(read)
-    wall, cpu = [], []
+def milliseconds(read: Callable[[int], object], features: np.ndarray) -> float:
+    """The median processor time of a read."""
+    taken: list[float] = []
     for feature in features.tolist():
-        begun, used = time.perf_counter(), time.process_time()
+        begun = time.process_time()
         read(feature)
-        wall.append(1000 * (time.perf_counter() - begun))
-        cpu.append(1000 * (time.process_time() - used))
-    return {
-        "read_ms_median": round(float(np.median(wall)), 2),
-        "read_cpu_ms_median": round(float(np.median(cpu)), 2),
-    }
+        taken.append(1000 * (time.process_time() - begun))
+    return float(np.median(taken))
 
 
 def size(paths: list[Path]) -> int:

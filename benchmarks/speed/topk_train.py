@@ -1,7 +1,7 @@
 """Tokens a second in training a TopK sparse autoencoder: gloss beside sparsify, where it is
 installed, and dense PyTorch.
 
-    python benchmarks/speed/topk_train.py [--threads 1] [--steps 20]
+    python -m benchmarks.speed.topk_train [--threads 1] [--steps 20]
 
 Every library gets the same random vectors, width, k and batch, and does forward, backward and Adam;
 gloss also counts dead features and keeps its decoder directions at norm 1. Loading text and running
@@ -16,6 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from benchmarks.speed.rows import Row, add_json, report
 from gloss.decompose.topk import TopK
 from gloss.models.sites import Site
 
@@ -27,6 +28,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--steps", type=int, default=20)
+    add_json(arguments)
     chosen = arguments.parse_args()
     torch.set_num_threads(chosen.threads)
     libraries = {
@@ -35,19 +37,22 @@ def main() -> None:
         "sparsify": sparsify,
         "dense autograd": dense,
     }
+    rows: list[Row] = []
     for d_model, width, k, batch in SHAPES:
         x = torch.randn(batch, d_model, generator=torch.Generator().manual_seed(0))
+        rates: dict[str, float] = {}
         for name, library in libraries.items():
             try:
-                seconds = library(x, width, k, chosen.steps)
+                rates[name] = batch * chosen.steps / library(x, width, k, chosen.steps)
             except ModuleNotFoundError as missing:
-                print(f"d={d_model} f={width} k={k}  {name:28} not installed: {missing.name}")
-                continue
-            print(
-                f"d={d_model} f={width} k={k}  {name:28} {batch * chosen.steps / seconds:10,.0f}"
-                " tokens/s",
-                flush=True,
-            )
+                print(f"{name} is not installed: {missing.name}")
+        of = next(name for name in ("sparsify", "dense autograd") if name in rates)
+        shape = f"d={d_model} f={width} k={k}"
+        rows += [
+            Row(f"training {shape}, {name}", rate, "tokens a CPU second", rate / rates[of], of)
+            for name, rate in rates.items()
+        ]
+    report(rows, chosen.json)
 
 
 def gloss(x: torch.Tensor, width: int, k: int, steps: int, dtype: str = "float32") -> float:
