@@ -107,13 +107,14 @@ def measured(rate: float, label: Label, rng: np.random.Generator) -> Iterator[tu
     for name, estimate in verdict_estimates(*yes, {}, rate, rng).items():
         yield f"detection: {name}", estimate.value
     firing, inactive = (
-        np.array([[0, share, 1 - share, 0]]) for share in (label.of_firing, label.of_inactive)
+        np.array([[0, share, 1 - share, 0]]).T for share in (label.of_firing, label.of_inactive)
     )
-    yield "embedding: auroc", float(ranking.area_under_roc(firing, inactive)[0])
-    yield "embedding: auprc", float(ranking.average_precision_at_share(firing, inactive, 0.5)[0])
+    ranked = ranking.RankedWeights.of_levels(firing, inactive)
+    yield "embedding: auroc", float(ranking.area_under_roc(ranked)[0])
+    yield "embedding: auprc", float(ranking.average_precision_at_share(ranked, 0.5)[0])
     yield (
         "embedding: auprc_at_base_rate",
-        float(ranking.average_precision_at_share(firing, inactive, rate)[0]),
+        float(ranking.average_precision_at_share(ranked, rate)[0]),
     )
     for name, value in over_tokens(rate, label).items():
         yield f"execution: {name}", value

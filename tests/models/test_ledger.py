@@ -8,12 +8,19 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
+from former_ledger import write_former
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gloss.errors import BadInput
 from gloss.models.chat_models.ledger import Ledger, ModelSpending, request_key
+from gloss.models.chat_models.packed_answers import in_24_bits, pack_answer, unpack_answer
 from gloss.models.chat_models.prompts import Answer, PromptToken, TokenLogprob
 from gloss.records import Reason
+
+FLOATS = st.floats(-1e3, 0)
 
 WRITER = """
 import sys, itertools
@@ -144,7 +151,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
     with Ledger(tmp_path / "l") as ledger:
         ledger._connection.execute("PRAGMA max_page_count=4")
         with pytest.raises(BadInput, match=r"database or disk is full.*space left"):
-            ledger.keep("k", "m", Answer("x" * 100_000))
+            ledger.keep("k", "m", Answer(os.urandom(100_000).hex()))
         assert ledger.get("k") is None
 
 
@@ -159,16 +166,67 @@ def test_log_probabilities_of_the_prompt_come_back_with_their_places():
         assert ledger.get("k") == answer
 
 
-def test_answers_of_older_ledgers_are_read():
-    with Ledger(None) as ledger:
-        ledger.keep(
-            "k", "m", Answer("ja", logprobs=(TokenLogprob("ja", -0.25, (("nein", -1.5),)),))
-        )
-        ledger._connection.execute(
-            """UPDATE answers SET logprobs = '[["ja", -0.25, [["nein", -1.5]]]]'"""
-        )
-        assert ledger.get("k").logprobs == (TokenLogprob("ja", -0.25, (("nein", -1.5),)),)
-        assert ledger.get("k").prompt_logprobs is None
+def test_ledgers_of_former_versions_are_taken_over_once(tmp_path):
+    bare, named = (
+        '[["ja", -0.3, [["nein", -1.5]]]]',
+        ('{"generated": null, "prompt": [[0, 3, "def", null, []]]}'),
+    )
+    key = "0f" * 32
+    write_former(
+        tmp_path / "l",
+        ("k", "m", "ja", None, "", bare, 10, 1, 0.5, 7.5),
+        (key, "m", "", None, "", named, 10, 1, None, 7.5),
+        ("no", "n", None, "refused", "never", None, 10, 0, None, 7.5),
+    )
+    for _ in range(2):
+        with Ledger(tmp_path / "l") as ledger:
+            logprobs = (TokenLogprob("ja", -0.3, (("nein", -1.5),)),)
+            assert ledger.get("k") == Answer("ja", None, "", logprobs, 10, 1, 0.5)
+            assert ledger.get(key).prompt_logprobs == (PromptToken(0, 3, "def", None),)
+            assert ledger.get("no") == Answer(None, Reason.REFUSED, "never", None, 10)
+            assert (len(ledger), ledger.spending()) == (3, (3, 0.5))
+
+
+def test_a_killed_take_over_loses_nothing(tmp_path, monkeypatch):
+    write_former(
+        tmp_path / "l", *((str(n), "m", f"a{n}", None, "", None, 1, 1, None, 7.5) for n in range(5))
+    )
+    inner = Ledger._insert
+
+    def third_fails(self, key, *given):
+        if key == "3":
+            raise KeyboardInterrupt
+        inner(self, key, *given)
+
+    monkeypatch.setattr(Ledger, "_insert", third_fails)
+    with pytest.raises(KeyboardInterrupt):
+        Ledger(tmp_path / "l")
+    monkeypatch.undo()
+    with Ledger(tmp_path / "l") as ledger:
+        assert [ledger.get(str(n)).text for n in range(5)] == [f"a{n}" for n in range(5)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.none() | st.text(),
+    st.none() | st.lists(st.tuples(st.text(), FLOATS, st.lists(st.tuples(st.text(), FLOATS)))),
+    st.booleans(),
+)
+def test_whatever_an_answer_holds_comes_back(text, tokens, short):
+    values = (lambda value: in_24_bits([value])[0]) if short else float
+    logprobs = tokens and tuple(
+        TokenLogprob(token, values(one), tuple((t, values(v)) for t, v in others), start)
+        for start, (token, one, others) in enumerate(tokens)
+    )
+    answer = Answer(text, None if text is not None else Reason.REFUSED, logprobs=logprobs or None)
+    found = unpack_answer(pack_answer(answer))
+    assert (found.text, found.logprobs) == (answer.text, answer.logprobs)
+
+
+def test_24_bits_are_one_part_in_60_000():
+    values = -np.random.default_rng(0).exponential(5, 1000)
+    short = np.array(in_24_bits(values.tolist()))
+    assert 1e-6 < np.abs(short / values - 1).max() < 1 / 60_000
 
 
 def test_totals_are_by_model_and_say_whether_every_price_is_known(tmp_path):

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from former_ledger import make_former
 
 from gloss.errors import BadSettings, Stopped, Unreachable
 from gloss.models.chat_models.account import AT_FIRST, Capped
@@ -258,9 +259,8 @@ def test_a_cut_off_answer_is_asked_again_when_it_gets_more_room_and_only_then(se
 def test_answers_of_former_versions_that_may_have_been_cut_off_are_asked_again(server, tmp_path):
     chat = Chat("m", server.url("plain"))
     held(chat, 2, ledger=tmp_path / "l")
+    make_former(tmp_path / "l")
     with sqlite3.connect(tmp_path / "l") as connection:
-        connection.execute("ALTER TABLE answers DROP COLUMN room")
-        connection.execute("DROP TABLE spending")
         connection.execute("UPDATE answers SET completion_tokens = 100 WHERE text = 'echo q1'")
     seen = []
     held(chat, 2, ledger=tmp_path / "l", seen=seen)

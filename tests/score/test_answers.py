@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from gloss.score.judge import answer_parsing
 from gloss.score.judge.answer_parsing import parse_answers, yes_or_no
 
 
@@ -309,3 +310,31 @@ def test_each_answer_says_where_it_stands(text):
     found = parse_answers(text, 2, yes_or_no)
     assert text[found[0][1] :].lower().startswith(("0", "no"))
     assert text[found[1][1] :].lower().startswith(("1", "yes"))
+
+
+def test_plain_json_is_read_at_once_as_it_is_read_at_length(rng, monkeypatch):
+    texts = []
+    for _ in range(300):
+        number = int(rng.integers(1, 8))
+        colon, comma = rng.choice([": ", ":"]), rng.choice([", ", ","])
+        bits = rng.integers(0, 2, number)
+        first = rng.choice([0, 1, 1, 1, 2])
+        places = rng.permutation(number) if rng.random() < 0.3 else np.arange(number)
+        fields = comma.join(
+            f'"{first + place}"{colon}{bit}' for place, bit in zip(places, bits, strict=True)
+        )
+        listed = comma.join(map(str, bits))
+        texts += ["{" + fields + "}", '{"answers"' + colon + "[" + listed + "]}"]
+    lengths = [int(n) for n in rng.integers(1, 8, len(texts))]
+    cases = [
+        (text, n)
+        for text, wanted in zip(texts, lengths, strict=True)
+        for n in {wanted, text.count(",") + 1}
+    ]
+    at_once = [parse_answers(text, number, yes_or_no, counts=True) for text, number in cases]
+    read = [answer_parsing.parse_plain_json(text, number, yes_or_no) for text, number in cases]
+    assert sum(one is not None for one in read) > 200
+    monkeypatch.setattr(answer_parsing, "parse_plain_json", lambda *_: None)
+    assert at_once == [
+        parse_answers(text, number, yes_or_no, counts=True) for text, number in cases
+    ]

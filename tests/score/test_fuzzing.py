@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gloss.errors import BadSettings
+from gloss.models.chat_models import token_marks
 from gloss.models.chat_models.token_marks import spell_contexts, where_above
 from gloss.records import Failure
 from gloss.score import Scorer
@@ -211,3 +212,16 @@ def test_a_side_without_contexts_is_a_failure(rng):
 def test_a_setting_that_cannot_be_is_refused():
     with pytest.raises(BadSettings, match=r"threshold=1\.5, wants"):
         Fuzzing(threshold=1.5)
+
+
+def test_contexts_are_spelled_once_for_an_explanation_and_its_controls(rng, monkeypatch):
+    spelled = []
+    inner = token_marks.context_pieces
+    monkeypatch.setattr(
+        token_marks, "context_pieces", lambda *given: spelled.append(given[1]) or inner(*given)
+    )
+    shown = evidence(rng)
+    for purpose in range(3):
+        next(Fuzzing().score(explained(3), shown, np.random.default_rng(purpose)))
+    examples = shown.examples
+    assert len(spelled) == len(examples.held_out) + len(examples.inactive_held_out) > 20

@@ -9,10 +9,12 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from gloss.models.chat_models.ledger import Ledger
+from gloss.models.chat_models.packed_answers import pack_answer
 from gloss.models.chat_models.prompts import Answer, TokenLogprob
 from gloss.score.detection import Detection
 from gloss.score.fuzzing import Fuzzing
-from gloss.score.judge.questions import JudgedItem, question_verdicts
+from gloss.score.judge.questions import JudgedItem, condense_judgement, question_verdicts
 from score.one_word import evidence, explained
 from score.test_detection import judged
 
@@ -32,7 +34,14 @@ def said(*tokens: tuple[str, dict[str, float]]) -> list:
         for token, others in tokens
     )
     answer = Answer("".join(token for token, _ in tokens).strip(), logprobs=logprobs)
-    return [verdict.probability for verdict in question_verdicts(ITEMS, answer)]
+    found = [verdict.probability for verdict in question_verdicts(ITEMS, answer)]
+    with Ledger(None) as ledger:
+        ledger.keep("k", "m", kept := condense_judgement(answer, len(ITEMS)))
+        assert ledger.get("k") == kept == condense_judgement(kept, len(ITEMS))
+    assert len(kept.logprobs or ()) <= len(ITEMS)
+    again = [verdict.probability for verdict in question_verdicts(ITEMS, kept)]
+    assert [p and round(p, 4) for p in again] == [p and round(p, 4) for p in found]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -96,6 +105,31 @@ def test_each_answer_gets_the_probability_of_the_token_that_says_it(tokens):
 )
 def test_what_cannot_be_told_for_every_item_is_told_for_none(tokens):
     assert said(*tokens) == [None] * 3
+
+
+def test_an_answer_about_25_contexts_takes_less_than_a_third_of_a_kilobyte(rng):
+    def token(text, *others):
+        return TokenLogprob(
+            text, -float(rng.random()), tuple((o, -9 * rng.random()) for o in others)
+        )
+
+    tokens = [token('{"', "{", "```", "The")]
+    for number in range(1, 26):
+        bit, other = rng.permutation(["0", "1"])
+        tokens += [
+            token(str(number), "0", "a"),
+            token('": ', '":'),
+            token(bit, bit, other, "true", "?"),
+        ]
+        tokens.append(token(', "' if number < 25 else "}", ",", "\n"))
+    answer = Answer("".join(one.token for one in tokens), logprobs=tuple(tokens))
+    kept = condense_judgement(answer, 25)
+    assert len(pack_answer(kept)) < 1000 / 3 < len(pack_answer(answer)) / 8
+    items = [JudgedItem(number, True, "") for number in range(25)]
+    whole, read = (
+        [verdict.probability for verdict in question_verdicts(items, one)] for one in (answer, kept)
+    )
+    assert read == pytest.approx(whole, rel=2e-4)
 
 
 def test_without_log_probabilities_there_are_hard_answers_alone(rng):

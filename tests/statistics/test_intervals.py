@@ -9,6 +9,7 @@ from gloss.statistics.intervals import (
     bootstrap,
     draw_rates,
     estimate_from_draws,
+    quantile_of_sorted,
     student_interval,
     student_quantile,
     welch_interval,
@@ -113,3 +114,10 @@ def test_intervals_of_few_runs_cover(rng):
     assert hits >= 370
     assert math.isnan(student_interval(np.array([0.3])).value)
     assert math.isnan(welch_interval(np.array([0.3]), np.array([0.1, 0.2])).value)
+
+
+def test_quantiles_of_sorted_values_are_numpys_to_the_last_bit(rng):
+    for number in (*range(1, 30), 500, 2000):
+        values = np.sort(rng.normal(size=number))
+        for share in (0.0, 0.025, 0.3, 0.975, 1.0, rng.random()):
+            assert quantile_of_sorted(values, share) == np.quantile(values, share)

@@ -63,7 +63,7 @@ def test_windows_show_whole_characters(
         expected = whole(texts[document], start - begins[document], end - begins[document])
         assert context_texts(contexts, BYTES)[row] == expected
         assert spell_contexts(contexts, BYTES)[row].text == expected
-        assert context_texts(contexts[np.array([row])], BYTES) == [expected]
+        assert context_texts(contexts[np.array([row])], BYTES) == (expected,)
 
 
 @pytest.mark.parametrize("text", ["你好世界 😀😀 שלום", "e\u0301 🇩🇪"])

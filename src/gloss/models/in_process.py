@@ -5,7 +5,7 @@ likely they are.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -110,12 +110,13 @@ class InProcess:
         }
         rooms = {prompt: self.room(prompt) for prompt in keys}
         found = {
-            prompt: kept
+            prompt: prompt.condensed(kept)
             for prompt, key in keys.items()
-            if (kept := ledger.get(key, rooms[prompt])) is not None
+            if (kept := ledger.get(key, partial(rooms.__getitem__, prompt))) is not None
         }
         usage = replace(usage, reused=usage.reused + sum(prompt in found for prompt in prompts))
         for prompt, answer in self.answers([prompt for prompt in keys if prompt not in found], rng):
+            answer = prompt.condensed(answer)
             ledger.keep(keys[prompt], str(self.subject.model.name_or_path), answer, rooms[prompt])
             found[prompt] = answer
             usage = add_answer(usage, answer, 0)

@@ -205,10 +205,10 @@ def stored_examples(
 
 def feature_rows(rows: Iterable[Row]) -> dict[FeatureId, list[Row]]:
     """The rows of each feature, by its whole name."""
-    found: dict[FeatureId, list[Row]] = {}
+    found: dict[tuple[str, int], list[Row]] = {}
     for row in rows:
-        found.setdefault(FeatureId(row["dictionary"], row["feature"]), []).append(row)
-    return found
+        found.setdefault((row["dictionary"], row["feature"]), []).append(row)
+    return {FeatureId(*name): of_it for name, of_it in found.items()}
 
 
 def restore_feature_examples(run: OpenedRun, feature: FeatureId, rows: list[Row]) -> Examples:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
 
 from gloss.errors import BadSettings
 from gloss.models.chat_models.prompts import Conversation, prompt_file
 from gloss.models.chat_models.token_marks import (
     Marks,
+    SpelledContext,
     json_string,
     numbered_lines,
     spell_contexts,
@@ -23,6 +26,7 @@ from gloss.score.judge.questions import JudgedItem, QuestionSettings, ask_judge
 from gloss.score.judge.verdict_metrics import too_few_contexts, verdict_score
 from gloss.score.mark_matching import MarkedItem, match_marks
 from gloss.store.evidence import Evidence
+from gloss.store.identity_cache import once_for_each
 
 
 @dataclass(frozen=True)
@@ -88,9 +92,7 @@ class Fuzzing:
         vocabulary = evidence.corpus.vocabulary
         firing = spell_contexts(evidence.examples.held_out, vocabulary)
         inactive = spell_contexts(evidence.examples.inactive_held_out, vocabulary)
-        return match_marks(
-            [(spelled, where_above(spelled, self.threshold)) for spelled in firing], inactive, rng
-        )
+        return match_marks(mark_firing(firing, self.threshold), inactive, rng)
 
     def judged_item(self, item: MarkedItem, marks: Marks, evidence: Evidence) -> JudgedItem:
         """The item as the judge reads it."""
@@ -100,3 +102,11 @@ class Fuzzing:
         return JudgedItem(
             int(contexts.starts[item.row]), item.firing, marks.wrap(item.spelled.pieces, item.marks)
         )
+
+
+@once_for_each(32)  # of a feature, for each of its explanations and controls
+def mark_firing(
+    firing: tuple[SpelledContext, ...], threshold: float
+) -> tuple[tuple[SpelledContext, Bool[ndarray, " position"]], ...]:
+    """Each firing context with its own marks."""
+    return tuple((spelled, where_above(spelled, threshold)) for spelled in firing)

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
 from gloss.models.chat_models.token_marks import SpelledContext
+from gloss.store.identity_cache import once_for_each
 
 PieceKinds = Int64[ndarray, "context position"]
 
@@ -58,6 +59,7 @@ def match_marks(
     return [*right, *wrong]
 
 
+@once_for_each(32)  # of a feature, for each of its explanations and controls
 def mark_likeness(
     firing: Sequence[tuple[SpelledContext, Bool[ndarray, " position"]]],
     inactive: Sequence[SpelledContext],

@@ -13,7 +13,7 @@ from gloss.errors import BadInput
 from gloss.models.chat_models.prompts import Answer
 from gloss.records import Estimate, Reason, Split, Verdict
 from gloss.statistics.intervals import bootstrap, draw_rates, estimate_from_draws, wilson_interval
-from gloss.statistics.ranking import area_under_roc, estimate_by_weights, fill_failed
+from gloss.statistics.ranking import auroc_estimate, fill_failed
 from gloss.store.evidence import Evidence, NewTextReader
 from gloss.store.window_shares import firing_window_share
 
@@ -110,9 +110,7 @@ def new_text_estimates(
         "share_firing_contrast": wilson_interval(contrast.firing_texts, len(compared)),
         "firing_above_contrast": contrast_difference(own, contrast, rng),
         "relative_maximum": bootstrap(lambda x: x.mean(axis=-1), relative, rng=rng),
-        "auroc": estimate_by_weights(
-            area_under_roc, fill_failed(own.maxima, -np.inf), compared, rng
-        ),
+        "auroc": auroc_estimate(fill_failed(own.maxima, -np.inf), compared, rng),
     }
 
 

@@ -115,8 +115,24 @@ def estimate_from_draws(
     finite = draws[np.isfinite(draws)]
     if not math.isfinite(value) or len(finite) == 0:
         return Estimate.missing()
-    low, high = np.quantile(finite, (outside, 1 - outside))
-    return Estimate(value, min(float(low), value), max(float(high), value))
+    finite.sort()  # a copy; NumPy's quantile takes several times as long as this
+    low, high = (quantile_of_sorted(finite, share) for share in (outside, 1 - outside))
+    return Estimate(value, min(low, value), max(high, value))
+
+
+def quantile_of_sorted(values: Float64[ndarray, " draw"], share: float) -> float:
+    """The quantile of values in rising order, by a straight line between neighbours, to the last
+    bit as `np.quantile` has it.
+
+        >>> quantile_of_sorted(np.array([0.0, 1.0, 3.0]), 0.75)
+        2.0
+    """
+    place = (len(values) - 1) * share
+    below = min(math.floor(place), len(values) - 1)
+    low, high = float(values[below]), float(values[min(below + 1, len(values) - 1)])
+    along = place - below
+    step = high - low
+    return high - step * (1 - along) if along >= 0.5 else low + step * along
 
 
 def estimates_from_draws(

@@ -8,6 +8,7 @@ from numpy import ndarray
 
 from gloss.records import Contexts
 from gloss.store.corpus import Corpus
+from gloss.store.identity_cache import once_for_each
 from gloss.store.vocabulary import Vocabulary
 
 MOST = 3  # bytes of a character that can stand outside
@@ -91,6 +92,7 @@ def context_pieces(contexts: Contexts, row: int, vocabulary: Vocabulary) -> list
     return vocabulary.texts(contexts.tokens[row].tolist(), edges)
 
 
-def context_texts(contexts: Contexts, vocabulary: Vocabulary) -> list[str]:
+@once_for_each(32)  # of a feature, for each of its explanations and controls
+def context_texts(contexts: Contexts, vocabulary: Vocabulary) -> tuple[str, ...]:
     """Each context's text."""
-    return ["".join(context_pieces(contexts, row, vocabulary)) for row in range(len(contexts))]
+    return tuple("".join(context_pieces(contexts, row, vocabulary)) for row in range(len(contexts)))

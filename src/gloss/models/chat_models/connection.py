@@ -8,9 +8,15 @@ import html
 import json
 import os
 import re
-from collections.abc import Mapping
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote, urlsplit
+
+import orjson
 
 from gloss.errors import BadSettings
 from gloss.models.chat_models.completions import read_completion
@@ -26,9 +32,11 @@ HIDDEN = "[key]"
 
 
 class Connection:
-    """A client of one endpoint, made when it is first needed.
+    """Clients of one endpoint, made when they are needed.
 
-    What a server repeats of the key is hidden here, once for all.
+    A client has one connection, and those that wait for a turn are kept here: a pool of httpx looks
+    at all its connections before each request and after it. Where the endpoint speaks HTTP/2 one
+    client is enough. What a server repeats of the key is hidden here, once for all.
     """
 
     def __init__(
@@ -36,13 +44,46 @@ class Connection:
     ) -> None:
         self.base_url, self.model, self.api_key_env = base_url, model, api_key_env
         self.timeout_seconds, self.prices = timeout_seconds, prices
-        self.client: Any = None
+        self.clients: list[Any] = []  # all that were made
+        self.idle: list[Any] = []
+        self.encryption: ssl.SSLContext | None = None  # one for all: it takes long to make
+        self.multiplexed = False  # whether one client may hold any number of requests
         self.key = NO_KEY
 
     async def close(self) -> None:
         """Close what is open."""
-        if self.client is not None:
-            await self.client.aclose()
+        for client in self.clients:
+            await client.aclose()
+
+    def new_client(self) -> Any:
+        """A client of its own."""
+        import httpx  # takes a moment, which only those who ask should wait for
+
+        if self.encryption is None:
+            self.key = read_api_key(self.api_key_env)
+            self.encryption = httpx.create_ssl_context()
+        client = httpx.AsyncClient(
+            headers=request_headers(self.key),
+            timeout=self.timeout_seconds,
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+            follow_redirects=True,
+            verify=self.encryption,
+            http2=find_spec("h2") is not None,
+        )
+        self.clients.append(client)
+        return client
+
+    @asynccontextmanager
+    async def client(self) -> AsyncGenerator[Any]:
+        """A client that nobody else uses meanwhile, where one can serve one request alone."""
+        if self.multiplexed:
+            yield self.clients[0]
+            return
+        client = self.idle.pop() if self.idle else self.new_client()
+        try:
+            yield client
+        finally:
+            self.idle.append(client)
 
     @property
     def endpoint(self) -> str:
@@ -53,24 +94,17 @@ class Connection:
         """One request. Raises BadSettings for a key that is none, and for an endpoint that only
         streams.
         """
-        import httpx  # takes a moment, which only those who ask should wait for
+        import httpx
 
-        if self.client is None:
-            self.key = read_api_key(self.api_key_env)
-            self.client = httpx.AsyncClient(
-                headers=request_headers(self.key),
-                timeout=self.timeout_seconds,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-                follow_redirects=True,
-            )
         try:
-            async with asyncio.timeout(self.timeout_seconds):
-                reply = await self.client.post(self.address(body), content=json.dumps(body))
+            async with self.client() as client, asyncio.timeout(self.timeout_seconds):
+                reply = await client.post(self.address(body), content=json_bytes(body))
         except (TimeoutError, httpx.TimeoutException):
             return Fault(f"no whole reply within {self.timeout_seconds:g} seconds", unknown=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             said = self.hide(str(error) or type(error).__name__)
             return Fault(f"no connection: {said}", disconnected=True)
+        self.multiplexed |= reply.http_version == "HTTP/2"
         if not reply.is_success:
             headers = {name: self.hide(value) for name, value in reply.headers.items()}
             return Refusal(reply.status_code, self.hide(reply.text), headers)
@@ -82,17 +116,32 @@ class Connection:
 
     def address(self, body: Mapping[str, Any]) -> str:
         """Where a request goes: to the chats, or to the completions of a text."""
-        return address_below(
-            self.base_url, "chat/completions" if MESSAGES in body else "completions"
-        )
+        return self.addresses["chat/completions" if MESSAGES in body else "completions"]
+
+    @cached_property
+    def addresses(self) -> dict[str, str]:
+        """Both addresses by their path."""
+        return {
+            path: address_below(self.base_url, path) for path in ("chat/completions", "completions")
+        }
 
     def hide_in_body(self, content: bytes) -> bytes:
         """A response's body without the key, whatever its encoding."""
+        if len(self.key) < SHORTEST_SECRET:
+            return content
         return self.hide(content.decode("latin-1")).encode("latin-1")
 
     def hide(self, text: str) -> str:
         """A text without the key, however it is written."""
         return hide_key(text, self.key)
+
+
+def json_bytes(value: Any) -> bytes:
+    """A value as JSON in UTF-8; halves of characters, which that cannot hold, as `\\ud83d`."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value).encode()
 
 
 def address_below(base_url: str, path: str) -> str:

@@ -7,14 +7,15 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from gloss.errors import BadInput
+from gloss.models.chat_models.packed_answers import pack_answer, unpack_answer
 from gloss.models.chat_models.prompts import Answer, PromptToken, TokenLogprob
 from gloss.records import Reason
 
@@ -24,31 +25,51 @@ FOR_ITS_OWNER = 0o600  # answers are nobody else's
 # the model's own doing; a request that failed is asked again
 KEPT_REASONS = (None, Reason.REFUSED, Reason.UNPARSABLE)
 
+# Rows lie in the order in which they came, without gaps; the index alone is in that of its keys.
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
-    key TEXT PRIMARY KEY,
-    model TEXT NOT NULL,
-    text TEXT,
+CREATE TABLE IF NOT EXISTS models (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS packed_answers (
+    id INTEGER PRIMARY KEY,
+    key BLOB NOT NULL,
+    model INTEGER NOT NULL REFERENCES models,
+    packed BLOB NOT NULL,
     reason TEXT,
-    detail TEXT NOT NULL,
-    logprobs TEXT,
+    detail TEXT,
     prompt_tokens INTEGER NOT NULL,
     completion_tokens INTEGER NOT NULL,
     money REAL,
-    asked_at REAL NOT NULL
-) WITHOUT ROWID
-"""
-# What was sent counts, answered or not: so that a run that goes on knows what it may still spend.
-SPENDING = """
+    asked_at INTEGER NOT NULL,
+    room INTEGER
+);
+CREATE UNIQUE INDEX IF NOT EXISTS answer_keys ON packed_answers (key);
 CREATE TABLE IF NOT EXISTS spending (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     requests INTEGER NOT NULL,
     money REAL NOT NULL
 )
 """
-BEGUN = "INSERT OR IGNORE INTO spending SELECT 1, count(*), coalesce(sum(money), 0) FROM answers"
-# tokens that the answer was allowed; unknown of ledgers of former versions
-ROOM = "ALTER TABLE answers ADD COLUMN room INTEGER"
+# What was sent counts, answered or not: so that a run that goes on knows what it may still spend.
+BEGUN = (
+    "INSERT OR IGNORE INTO spending SELECT 1, count(*), coalesce(sum(money), 0) FROM packed_answers"
+)
+REPLACED = ("packed", "reason", "detail", "asked_at", "room")
+ADDED = ("prompt_tokens", "completion_tokens", "money")
+INSERT = (
+    f"INSERT INTO packed_answers (key, model, {', '.join((*REPLACED, *ADDED))})"
+    f" VALUES (:key, :model, {', '.join(f':{name}' for name in (*REPLACED, *ADDED))})"
+    " ON CONFLICT (key) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in REPLACED)
+    + "".join(f", {name} = packed_answers.{name} + excluded.{name}" for name in ADDED)
+    + f" WHERE packed_answers.reason = '{Reason.UNPARSABLE}'"
+    + " OR packed_answers.room IS NULL AND :room"
+)
+HEX = frozenset("0123456789abcdef")
+KEY_BYTES = 16  # of a hash: enough that no two requests have the same
+FORMER = "answers"  # the table of former versions, whose rows were not packed
+FORMER_COLUMNS = (
+    *("key", "model", "text", "reason", "detail", "logprobs"),
+    *("prompt_tokens", "completion_tokens", "money", "asked_at"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,7 @@ class Ledger:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
+        self._models: dict[str, int] = {}
         with self._explained():
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,19 +120,49 @@ class Ledger:
                 # outlives the process; a power cut may take the last
                 self._connection.execute("PRAGMA synchronous=NORMAL")
                 self._prepare()
-        except BadInput:
+        except BaseException:
             self._connection.close()
             raise
 
     def _prepare(self) -> None:
-        """Make the tables where there are none, and bring those of former versions up to date."""
+        """Make the tables where there are none, and pack what a former version kept."""
         self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute(SCHEMA)
-        self._connection.execute(SPENDING)
+        for statement in SCHEMA.split(";"):
+            self._connection.execute(statement)
+        former = self._connection.execute(
+            "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (FORMER,)
+        ).fetchone()
+        if former:
+            self._pack_former()
         self._connection.execute(BEGUN)
-        if "room" not in {row[1] for row in self._connection.execute("PRAGMA table_info(answers)")}:
-            self._connection.execute(ROOM)
         self._connection.execute("COMMIT")
+        if former:
+            with suppress(sqlite3.OperationalError):  # another process reads it
+                self._connection.execute("VACUUM")
+
+    def _pack_former(self) -> None:
+        """Take over the rows of a former version."""
+        columns = {row[1] for row in self._connection.execute(f"PRAGMA table_info({FORMER})")}
+        room = "room" if "room" in columns else "NULL"
+        rows = self._connection.execute(f"SELECT {', '.join(FORMER_COLUMNS)}, {room} FROM {FORMER}")
+        for (
+            key,
+            model,
+            text,
+            reason,
+            detail,
+            logprobs,
+            asked,
+            said,
+            money,
+            asked_at,
+            allowed,
+        ) in rows:
+            generated, own = (None, None) if logprobs is None else logprobs_from_json(logprobs)
+            why = None if reason is None else Reason(reason)
+            answer = Answer(text, why, detail, generated, asked, said, money, own)
+            self._insert(key, model, answer, allowed, asked_at)
+        self._connection.execute(f"DROP TABLE {FORMER}")
 
     def _write_ahead(self) -> None:
         """Turn the write-ahead log on.
@@ -127,35 +179,35 @@ class Ledger:
                     raise
             time.sleep(PAUSE_SECONDS)
 
-    def get(self, key: str, room: int = 0, wanted: int = 0) -> Answer | None:
+    def get(self, key: str, room: Callable[[], int] = lambda: 0, wanted: int = 0) -> Answer | None:
         """The answer to that request, if there is one that would not come out otherwise today.
 
-        An answer that could not be read is none where it was allowed fewer tokens than `room`. Of
-        an answer that a former version kept nobody knows whether it was cut off: it is none if it
-        used up the `wanted` tokens.
+        An answer that could not be read is none where it was allowed fewer tokens than `room` says.
+        Of an answer that a former version kept nobody knows whether it was cut off: it is none if
+        it used up the `wanted` tokens.
         """
-        columns = "text, reason, detail, logprobs, prompt_tokens, completion_tokens, money, room"
+        columns = "packed, reason, detail, prompt_tokens, completion_tokens, money, room"
         with self._explained():
             row = self._connection.execute(
-                f"SELECT {columns} FROM answers WHERE key = ?", (key,)
+                f"SELECT {columns} FROM packed_answers WHERE key = ?", (key_bytes(key),)
             ).fetchone()
         if row is None:
             return None
-        text, reason, detail, logprobs, prompt_tokens, completion_tokens, money, allowed = row
-        if reason == Reason.UNPARSABLE and (allowed or 0) < room:
+        packed, reason, detail, prompt_tokens, completion_tokens, money, allowed = row
+        if reason == Reason.UNPARSABLE and (allowed or 0) < room():
             return None
         if allowed is None and 0 < wanted <= completion_tokens:
             return None
-        generated, own = (None, None) if logprobs is None else logprobs_from_json(logprobs)
+        said = unpack_answer(packed)
         return Answer(
-            text=text,
+            text=said.text,
             reason=None if reason is None else Reason(reason),
-            detail=detail,
-            logprobs=generated,
+            detail=detail or "",
+            logprobs=said.logprobs,
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             money=money,
-            prompt_logprobs=own,
+            prompt_logprobs=said.prompt_logprobs,
         )
 
     def keep(self, key: str, model: str, answer: Answer, room: int | None = None) -> bool:
@@ -166,36 +218,36 @@ class Ledger:
         """
         if answer.reason not in KEPT_REASONS:
             return False
+        with self._explained():
+            self._insert(key, model, answer, room, time.time())
+        return True
+
+    def _insert(
+        self, key: str, model: str, answer: Answer, room: int | None, asked_at: float
+    ) -> None:
+        """Keep one answer."""
         row = {
-            "key": key,
-            "model": model,
-            "text": answer.text,
+            "key": key_bytes(key),
+            "model": self._model_number(model),
+            "packed": pack_answer(answer),
             "reason": None if answer.reason is None else answer.reason.value,
-            "detail": answer.detail,
-            "logprobs": logprobs_to_json(answer),
+            "detail": answer.detail or None,
             "prompt_tokens": answer.prompt_tokens,
             "completion_tokens": answer.completion_tokens,
             "money": answer.money,
-            "asked_at": time.time(),
+            "asked_at": round(asked_at),
             "room": room,
         }
-        replaced = ", ".join(
-            f"{name} = excluded.{name}"
-            for name in ("text", "reason", "detail", "logprobs", "asked_at", "room")
-        )
-        added = ", ".join(
-            f"{name} = answers.{name} + excluded.{name}"
-            for name in ("prompt_tokens", "completion_tokens", "money")
-        )
-        otherwise = f"answers.reason = '{Reason.UNPARSABLE}' OR answers.room IS NULL AND :room"
-        with self._explained():
-            self._connection.execute(
-                f"INSERT INTO answers ({', '.join(row)}) VALUES"
-                f" ({', '.join(f':{name}' for name in row)}) ON CONFLICT (key) DO UPDATE SET"
-                f" {replaced}, {added} WHERE {otherwise}",
-                row,
-            )
-        return True
+        self._connection.execute(INSERT, row)
+
+    def _model_number(self, name: str) -> int:
+        """What stands for a model's name."""
+        if name not in self._models:
+            self._connection.execute("INSERT OR IGNORE INTO models (name) VALUES (?)", (name,))
+            [self._models[name]] = self._connection.execute(
+                "SELECT id FROM models WHERE name = ?", (name,)
+            ).fetchone()
+        return self._models[name]
 
     def request(self, most: int = 0) -> bool:
         """Count one request that is about to be sent; False, and nothing counted, where `most` have
@@ -224,26 +276,28 @@ class Ledger:
 
     def __len__(self) -> int:
         with self._explained():
-            return int(self._connection.execute("SELECT count(*) FROM answers").fetchone()[0])
+            return int(
+                self._connection.execute("SELECT count(*) FROM packed_answers").fetchone()[0]
+            )
 
     def spent(self) -> float:
         """The money that all answers here have cost, as far as it is known."""
         with self._explained():
             return float(
-                self._connection.execute("SELECT coalesce(sum(money), 0) FROM answers").fetchone()[
-                    0
-                ]
+                self._connection.execute(
+                    "SELECT coalesce(sum(money), 0) FROM packed_answers"
+                ).fetchone()[0]
             )
 
     def spending_by_model(self) -> list[ModelSpending]:
         """What each model's answers here have cost."""
         asked = (
-            "model, count(*), sum(prompt_tokens), sum(completion_tokens), coalesce(sum(money), 0),"
+            "name, count(*), sum(prompt_tokens), sum(completion_tokens), coalesce(sum(money), 0),"
             " count(*) = count(money)"
         )
         with self._explained():
             rows = self._connection.execute(
-                f"SELECT {asked} FROM answers GROUP BY model"
+                f"SELECT {asked} FROM packed_answers JOIN models ON models.id = model GROUP BY name"
             ).fetchall()
         return [ModelSpending(*row[:4], money=float(row[4]), priced=bool(row[5])) for row in rows]
 
@@ -274,23 +328,21 @@ class Ledger:
             ) from error
 
 
-def logprobs_to_json(answer: Answer) -> str | None:
-    """The log-probabilities of an answer as JSON; None where there are none."""
-    if answer.logprobs is None and answer.prompt_logprobs is None:
-        return None
-    generated = answer.logprobs and [
-        [one.token, one.logprob, one.alternatives] for one in answer.logprobs
-    ]
-    own = answer.prompt_logprobs and [
-        [o.start, o.end, o.token, o.logprob, o.alternatives] for o in answer.prompt_logprobs
-    ]
-    return json.dumps({"generated": generated, "prompt": own})
+def key_bytes(key: str) -> bytes:
+    """The first bytes of a hash, out of its digits; of any other key, of its own hash.
+
+    >>> key_bytes("0f" * 32) == bytes([15] * 16)
+    True
+    """
+    digits = len(key) == 64 and HEX.issuperset(key)
+    whole = bytes.fromhex(key) if digits else hashlib.sha256(key.encode()).digest()
+    return whole[:KEY_BYTES]
 
 
 def logprobs_from_json(
     text: str,
 ) -> tuple[tuple[TokenLogprob, ...] | None, tuple[PromptToken, ...] | None]:
-    """Log-probabilities of the generated tokens and of the prompt's own, out of JSON.
+    """Log-probabilities of the generated tokens and of the prompt's own, out of a former ledger.
 
     A bare list holds generated ones.
     """

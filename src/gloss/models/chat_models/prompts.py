@@ -5,9 +5,9 @@ Prompts are YAML files beside the methods that speak them.
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,7 @@ from gloss.errors import BadSettings, suggestion
 from gloss.records import Reason
 
 PLAIN = "plain"
+SHORT = 32  # characters of a hole that is filled with the same again and again, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Prompt:
 
     It stops a run that is paid for in vain.
     """
+    condense: "Callable[[Answer], Answer] | None" = field(default=None, compare=False, repr=False)
+    """Leaves of an answer's log-probabilities what the method will read, before it is kept."""
 
     def __post_init__(self) -> None:
         if self.plain is None and (
@@ -66,6 +69,10 @@ class Prompt:
             raise ValueError(
                 "a plain text stands alone, and only a plain text has log-probabilities of its own"
             )
+
+    def condensed(self, answer: "Answer") -> "Answer":
+        """An answer with no other log-probabilities than those that the method will read."""
+        return answer if self.condense is None else self.condense(answer)
 
     @property
     def plain(self) -> str | None:
@@ -84,6 +91,8 @@ class TokenLogprob:
     token: str
     logprob: float
     alternatives: tuple[tuple[str, float], ...] = ()
+    # where it stands in the answer's text, in characters; None where every token is there in turn
+    start: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,7 @@ def object_schema(fields: dict[str, Any]) -> str:
     )
 
 
+@lru_cache(256)  # a few schemas serve all requests; nobody changes what comes of them
 def response_format(schema: str) -> dict[str, Any]:
     """The field of a request that holds the answer to a schema."""
     named = {"name": "answer", "schema": json.loads(schema), "strict": True}
@@ -224,7 +234,7 @@ class PromptFile:
         """
         try:
             filled = [
-                (turn.role, compile_template(turn.text).render(**holes).strip())
+                (turn.role, fill_turn(turn.text, holes))
                 for turn in self.turns
                 if not turn.when or holes[turn.when]
             ]
@@ -247,6 +257,31 @@ ENVIRONMENT = ImmutableSandboxedEnvironment(  # experiments, and their prompts, 
 def compile_template(text: str) -> Template:
     """A turn, compiled once rather than for every feature."""
     return ENVIRONMENT.from_string(text)
+
+
+def fill_turn(text: str, holes: Mapping[str, Any]) -> str:
+    """A turn with its holes filled; of one that shows no context and no explanation, as most do,
+    what it was filled with before.
+    """
+    used = tuple((name, holes.get(name)) for name in turn_holes(text))
+    if all(
+        isinstance(value, bool) or (isinstance(value, str) and len(value) < SHORT)
+        for _, value in used
+    ):
+        return fill_alike(text, used)
+    return compile_template(text).render(**holes).strip()
+
+
+@cache
+def turn_holes(text: str) -> tuple[str, ...]:
+    """What a turn is filled with."""
+    return tuple(sorted(find_undeclared_variables(ENVIRONMENT.parse(text))))
+
+
+@lru_cache(256)
+def fill_alike(text: str, used: tuple[tuple[str, Any], ...]) -> str:
+    """A turn filled with these words."""
+    return compile_template(text).render(**dict(used)).strip()
 
 
 def prompt_file(package: str, name: str, own: str = "") -> PromptFile:

@@ -12,6 +12,8 @@ from email.utils import parsedate_to_datetime
 from itertools import accumulate
 from typing import Any
 
+import orjson
+
 from gloss.errors import BadSettings, Unreachable
 from gloss.models.chat_models.manner import OUT_OF_ROOM, Refusal
 from gloss.models.chat_models.prices import Prices
@@ -165,7 +167,7 @@ def read_choice(content: bytes) -> ReplyChoice | Fault | Refusal:
             " them whole"
         )
     try:
-        reply = json.loads(content)
+        reply = parse_reply_json(content)
     except (ValueError, RecursionError) as error:
         text = content.decode(errors="replace")
         if PAGE.match(text):
@@ -181,6 +183,16 @@ def read_choice(content: bytes) -> ReplyChoice | Fault | Refusal:
     if not isinstance(choice, dict):
         return Fault(f"the reply held no answer: {shorten_reply(json.dumps(reply))}", empty=True)
     return ReplyChoice(choice, reply.get("usage"))
+
+
+def parse_reply_json(content: bytes) -> Any:
+    """What JSON holds, also where it holds what the standard does not know: numbers that are none,
+    halves of characters. Raises ValueError and RecursionError.
+    """
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        return json.loads(content)
 
 
 def read_message(reply: ReplyChoice, prices: Prices, limit: int = 0) -> Answer | Fault:
@@ -199,14 +211,13 @@ def read_message(reply: ReplyChoice, prices: Prices, limit: int = 0) -> Answer |
     spent = reply.spent(prices)
     finish = {str(choice[name]).lower() for name in FINISHES if choice.get(name)}
     cut = bool(finish & CUT) or (not finish and 0 < limit <= spent[1])
+    generated = read_logprobs(choice.get("logprobs"))
     # blanks are no thoughts
-    hidden = cut and not message.get("content") and not read_logprobs(choice.get("logprobs"))
+    hidden = cut and not message.get("content") and not generated
     thought = thought or said.thought or bool(besides) or reply.thought_tokens > 0 or hidden
 
     def answer(text: str | None, reason: Reason | None = None, detail: str = "") -> Answer:
-        logprobs = (
-            drop_thought_logprobs(text, read_logprobs(choice.get("logprobs"))) if text else None
-        )
+        logprobs = drop_thought_logprobs(text, generated) if text else None
         return Answer(text, reason, detail, logprobs, *spent, cut=cut, thought=thought)
 
     if refusal := message.get("refusal") or refusal_part(message.get("content")):
@@ -292,15 +303,19 @@ def read_logprobs(logprobs: Any) -> tuple[TokenLogprob, ...] | None:
         return None
     try:
         return tuple(
-            TokenLogprob(
-                one["token"],
-                float(one["logprob"]),
-                tuple(
-                    (other["token"], float(other["logprob"]))
-                    for other in one.get("top_logprobs") or ()
-                ),
-            )
-            for one in content
+            [
+                TokenLogprob(
+                    one["token"],
+                    float(one["logprob"]),
+                    tuple(
+                        [
+                            (other["token"], float(other["logprob"]))
+                            for other in one.get("top_logprobs") or ()
+                        ]
+                    ),
+                )
+                for one in content
+            ]
         )
     except (KeyError, TypeError, ValueError):
         return None

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -133,8 +134,10 @@ class Session:
         async with lock:
             wanted = 0 if prompt.cut_short or prompt.plain is not None else prompt.max_tokens
             if (
-                kept := self.ledger.get(key, self.room(prompt), wanted) or self.unanswered.get(key)
+                kept := self.ledger.get(key, partial(self.room, prompt), wanted)
+                or self.unanswered.get(key)
             ) is not None:
+                kept = prompt.condensed(kept)
                 self.usage = replace(self.usage, reused=self.usage.reused + 1)
                 self.count(prompt, kept)
                 return kept
@@ -144,16 +147,18 @@ class Session:
     def room(self, prompt: Prompt) -> int:
         """How many tokens the answer to a prompt is allowed at present."""
         body = self.chat.body(prompt, schemas=self.schemas, manner=self.account.manner)
-        return int(
-            next(
-                (body[name] for name in LIMITS if name in body),
-                self.chat.room(prompt, prompt.max_tokens, self.account.manner),
-            )
-        )
+        return self.room_in(body, prompt)
+
+    def room_in(self, body: Mapping[str, Any], prompt: Prompt) -> int:
+        """How many tokens this request for the answer to a prompt allows."""
+        said = next((body[name] for name in LIMITS if name in body), None)
+        if said is None:
+            return self.chat.room(prompt, prompt.max_tokens, self.account.manner)
+        return int(said)
 
     def keep(self, prompt: Prompt, key: str, room: int, answer: Answer) -> Answer:
         """Keep an answer before anything else sees it; what it is worth to the prompt."""
-        answer = self.complete(prompt, answer)
+        answer = prompt.condensed(self.complete(prompt, answer))
         if not self.ledger.keep(key, self.chat.known_as, answer, room):
             self.unanswered[key] = answer
         self.count(prompt, answer)
@@ -180,8 +185,9 @@ class Session:
         """
         answers_before, fault, attempt, empty = self.answers, Fault(""), 0, 0
         while attempt < self.chat.max_attempts:
-            manner, room = self.account.manner, self.room(prompt)
+            manner = self.account.manner
             body = self.chat.body(prompt, schemas=self.schemas, manner=manner)
+            room = self.room_in(body, prompt)
             await self.gate.admit(worst := self.worst_cost(body, room), careful=MESSAGES in body)
             money = 0.0
             try:
@@ -248,6 +254,8 @@ class Session:
         """What a request may cost at most: no token is shorter than a byte. 0 where there are no
         prices.
         """
+        if self.chat.prices.money(1, 1) is None:
+            return 0.0
         said = (
             [turn["content"] for turn in body[MESSAGES]] if MESSAGES in body else [body["prompt"]]
         )

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, cycle
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from gloss.records import Contexts
 from gloss.store.context_text import context_pieces
+from gloss.store.identity_cache import once_for_each
 from gloss.store.vocabulary import Vocabulary
 
 
@@ -46,6 +47,14 @@ class Marks:
 
     def wrap(self, pieces: Sequence[str], marked: Bool[ndarray, " position"]) -> str:
         """The text with every maximal run of marked pieces between marks."""
+        if pieces and all(pieces):
+            words, mark = [*pieces], cycle((self.open, self.close))
+            for edge in run_edges(marked):
+                # at the end, one past the last piece
+                place = min(edge, len(words) - 1)
+                said = next(mark)
+                words[place] = said + words[place] if edge < len(words) else words[place] + said
+            return "".join(words)
         parts: list[str] = []
         inside = False
         for piece, wanted in zip(pieces, marked.tolist(), strict=True):
@@ -72,7 +81,7 @@ class Marks:
     def suit(self, pieces: Sequence[str], marked: Bool[ndarray, " position"]) -> bool:
         """Whether a reader can tell these marks from the text itself."""
         text = "".join(pieces)
-        if not {*self.open, *self.close} & {*text}:
+        if not any(sign in text for sign in {*self.open, *self.close}):
             return True
         if self.open in text or self.close in text:
             return False
@@ -92,6 +101,17 @@ def suitable_marks(items: Sequence[tuple[Sequence[str], Bool[ndarray, " position
             if all(marks.suit(pieces, marked) for pieces, marked in items):
                 return marks
     raise AssertionError("numbers do not end")
+
+
+def run_edges(marked: Bool[ndarray, " position"]) -> list[int]:
+    """Where runs of marks begin and end, in turn.
+
+    >>> run_edges(np.array([True, False, False, True, True]))
+    [0, 1, 3, 5]
+    """
+    inner = (1 + np.flatnonzero(marked[1:] != marked[:-1])).tolist()
+    first, last = ([place] * bool(marked[row]) for place, row in ((0, 0), (len(marked), -1)))
+    return [*first, *inner, *last]
 
 
 def marked_stretches(
@@ -125,13 +145,14 @@ def spell_context(
     return SpelledContext(tuple(pieces), moved, counted)
 
 
-def spell_contexts(contexts: Contexts, vocabulary: Vocabulary) -> list[SpelledContext]:
+@once_for_each(32)  # of a feature, for each of its explanations and controls
+def spell_contexts(contexts: Contexts, vocabulary: Vocabulary) -> tuple[SpelledContext, ...]:
     """Each context in text."""
     rows = zip(contexts.activations, contexts.counted, strict=True)
-    return [
+    return tuple(
         spell_context(context_pieces(contexts, number, vocabulary), *row)
         for number, row in enumerate(rows)
-    ]
+    )
 
 
 def where_above(spelled: SpelledContext, threshold: float) -> Bool[ndarray, " position"]:

@@ -8,11 +8,14 @@ nobody knows which is for which.
 import math
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate
 from typing import Generic, TypeVar
 
+from gloss.models.chat_models.packed_answers import in_24_bits
 from gloss.models.chat_models.prompts import Answer, TokenLogprob
 from gloss.models.chat_models.thoughts import strip_thoughts
 
@@ -42,6 +45,15 @@ LABEL = (
     r"[^\w\n]*(?:(?:here (?:is|are) )?(?:the |my |final |so )*answers?(?: is| are)?"
     r"[ ]*[:=]?)?[^\w\n]*"
 )
+
+BIT = re.compile("[01]")
+NUMBERED_VALUE = re.compile(r'"(?P<item>[0-9]{1,4})": ?(?P<said>[01])')
+NUMBERED_JSON = re.compile(
+    rf"{{{NUMBERED_VALUE.pattern}(?:, ?{NUMBERED_VALUE.pattern})*}}".replace(
+        "?P<item>", "?:"
+    ).replace("?P<said>", "?:")
+)
+LISTED_JSON = re.compile(r'{"answers": ?\[[01](?:, ?[01])*\]}')
 
 OBJECT = re.compile(r"\{[^{}]*(?:\}|$)")
 # what may stand between objects of one answer
@@ -109,6 +121,8 @@ def parse_answers(
     `[2, 7]`, these get the answer `counts` and the others its opposite; without `counts` such a
     list says nothing.
     """
+    if (said := parse_plain_json(text, number, decide)) is not None:
+        return said
     plain = blank_matches(DRESS, normalise_signs(strip_thoughts(text).text))
     readings = [
         *object_readings(plain, number, decide),
@@ -121,6 +135,26 @@ def parse_answers(
         meant, key=lambda reading: (len(reading.places) == number, reading.end), default=None
     )
     return {} if best is None or REFUSES.search(plain[best.end :]) else best.places
+
+
+def parse_plain_json(text: str, number: int, decide: Decide[T]) -> AnswersByItem[T] | None:
+    """The same of an answer that is nothing but the JSON that was asked for, whole: most are, and
+    are read at once. None where it is anything else.
+
+        >>> parse_plain_json('{"answers": [1, 0]}', 2, yes_or_no)
+        {0: (True, 13), 1: (False, 16)}
+    """
+    if NUMBERED_JSON.fullmatch(text):
+        said = list(answered_pairs(NUMBERED_VALUE.finditer(text), decide))
+        places = answers_by_number(said, number)
+    elif LISTED_JSON.fullmatch(text):
+        words = ((found[0], found.start()) for found in BIT.finditer(text))
+        places = answers_by_order(
+            [(value, at) for word, at in words if (value := decide(word)) is not None], number
+        )
+    else:
+        return None
+    return places if len(places) == number > 1 else None
 
 
 def yes_or_no(word: str) -> bool | None:
@@ -329,20 +363,81 @@ def answers_by_order(said: list[tuple[T, int]], number: int) -> AnswersByItem[T]
     return dict(enumerate(said)) if len(said) == number else {}
 
 
-def yes_probability(answer: Answer, position: int) -> float | None:
-    """P(yes) of the value that begins at this character of the answer's text; None where it cannot
-    be had.
+@dataclass(frozen=True)
+class TokenPlaces:
+    """Where the tokens of an answer that have log-probabilities stand in its text."""
+
+    tokens: tuple[TokenLogprob, ...]
+    starts: list[int]  # of each token, in characters of the text; in front of it below 0
+
+    @staticmethod
+    def of(answer: Answer) -> "TokenPlaces | None":
+        """Of an answer; None where it has none, or they do not spell it."""
+        if answer.text is None or not answer.logprobs:
+            return None
+        tokens = answer.logprobs
+        if tokens[0].start is not None:
+            return TokenPlaces(tokens, [token.start or 0 for token in tokens])
+        words = [token.token for token in tokens]
+        offset = "".join(words).rfind(answer.text)
+        if offset < 0:
+            return None
+        starts = list(accumulate(map(len, words), initial=-offset))
+        return TokenPlaces(tokens, starts[:-1])
+
+    def at(self, position: int) -> int | None:
+        """Which token holds this character of the text; None where none does."""
+        row = bisect_right(self.starts, position) - 1
+        # tokens without text stand where the next one does
+        held = row >= 0 and position < self.starts[row] + len(self.tokens[row].token)
+        return row if held else None
+
+    def yes_probability(self, position: int) -> float | None:
+        """P(yes) of the value that begins at this character of the answer's text; None where it
+        cannot be had.
+        """
+        row = self.at(position)
+        if row is None:
+            return None
+        return token_yes_probability(self.tokens[row], position - self.starts[row])
+
+
+def keep_read_logprobs(answer: Answer, positions: Iterable[int]) -> Answer:
+    """The answer with what `TokenPlaces.yes_probability` reads at these characters of its text, in
+    24 bits a number, and without all other log-probabilities.
     """
-    if answer.text is None or not answer.logprobs:
-        return None
-    tokens = answer.logprobs
-    offset = "".join(token.token for token in tokens).rfind(answer.text)
-    if offset < 0:
-        return None
-    ends = list(accumulate(len(token.token) for token in tokens))
-    row = next(row for row, end in enumerate(ends) if end > offset + position)
-    return token_yes_probability(
-        tokens[row], offset + position - (ends[row] - len(tokens[row].token))
+    if not answer.logprobs or answer.logprobs[0].start is not None:
+        return answer
+    places = TokenPlaces.of(answer)
+    rows = (
+        {}
+        if places is None
+        else {row: None for p in positions if (row := places.at(p)) is not None}
+    )
+    if places is None or not rows:
+        return replace(answer, logprobs=None)
+    kept: list[tuple[TokenLogprob, int, list[tuple[str, float]]]] = []
+    for row in rows:
+        token = places.tokens[row]
+        said = [
+            one
+            for one in token.alternatives
+            if one[0] != token.token and answer_of_prefix(one[0]) is not None
+        ]
+        kept.append((token, places.starts[row], said))
+    values = iter(
+        in_24_bits(
+            [value for token, _, said in kept for value in (token.logprob, *(v for _, v in said))]
+        )
+    )
+    return replace(
+        answer,
+        logprobs=tuple(
+            TokenLogprob(
+                token.token, next(values), tuple((text, next(values)) for text, _ in said), start
+            )
+            for token, start, said in kept
+        ),
     )
 
 
@@ -352,7 +447,7 @@ def token_yes_probability(token: TokenLogprob, at: int) -> float | None:
 
     An alternative that is not among those that the server names has probability 0.
     """
-    if re.search(r"\w", token.token[:at]):
+    if at > 0 and re.search(r"\w", token.token[:at]):
         return None
     mass = {True: 0.0, False: 0.0}
     for text, logprob in {**dict(token.alternatives), token.token: token.logprob}.items():
@@ -361,6 +456,7 @@ def token_yes_probability(token: TokenLogprob, at: int) -> float | None:
     return mass[True] / (mass[True] + mass[False]) if mass[True] + mass[False] > 0 else None
 
 
+@lru_cache(4096)  # the same few tokens come again and again
 def answer_of_prefix(token: str) -> bool | None:
     """What a token begins to say, as the first letters of yes or false; None for anything else."""
     value = BEGINS.match(token)

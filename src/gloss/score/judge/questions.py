@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -28,10 +29,11 @@ from gloss.models.chat_models.prompts import (
 from gloss.records import Reason, Verdict
 from gloss.score.judge.answer_parsing import (
     AnswersByItem,
+    TokenPlaces,
     first_answer_word,
+    keep_read_logprobs,
     parse_answers,
     yes_or_no,
-    yes_probability,
 )
 from gloss.statistics.intervals import NORMAL_QUANTILE
 
@@ -224,9 +226,24 @@ def question_prompt(
         schema=schemas.get(form),
         cut_short=form == QuestionForm.SINGLE,
         reads=lambda text: (
-            parse_answers(text, number, yes_or_no, counts=True)
-            or (None if again else first_answer_word(text, yes_or_no))
+            read_judgement(text, number) or (None if again else first_answer_word(text, yes_or_no))
         ),
+        condense=partial(condense_judgement, number=number),
+    )
+
+
+@lru_cache(512)  # read as soon as it comes, and again when the question's round is over
+def read_judgement(text: str, number: int) -> AnswersByItem[bool]:
+    """What a judge said of each of so many items. It is shared: nobody changes it."""
+    return parse_answers(text, number, yes_or_no, counts=True)
+
+
+def condense_judgement(answer: Answer, number: int) -> Answer:
+    """The answer with the log-probabilities of its yeses and noes alone."""
+    if answer.text is None or not answer.logprobs:
+        return answer
+    return keep_read_logprobs(
+        answer, [at for _, at in read_judgement(answer.text, number).values()]
     )
 
 
@@ -238,15 +255,14 @@ def question_verdicts(
     Those whose answer cannot be had or read carry the reason.
     """
     said: AnswersByItem[bool] = (
-        {}
-        if answer.text is None
-        else parse_answers(answer.text, len(group), yes_or_no, counts=True)
+        {} if answer.text is None else read_judgement(answer.text, len(group))
     )
+    places = TokenPlaces.of(answer)
     reason = answer.reason or Reason.UNPARSABLE
     found: list[Verdict] = []
     for position, item in enumerate(group):
         yes, at = said.get(position, (None, 0))
-        likely = None if yes is None else yes_probability(answer, at)
+        likely = None if yes is None or places is None else places.yes_probability(at)
         found.append(
             Verdict(
                 item.context,
