@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 
-from gloss.explain.rule_search.conditions import own_families
+from gloss.explain.rule_search.conditions import own_sights
 from gloss.explain.rule_search.description_length import DescriptionLength
-from gloss.explain.rule_search.term_candidates import UncoveredRows, choose_sets
+from gloss.explain.rule_search.set_search import set_groups, shares_reached
+from gloss.explain.rule_search.term_candidates import (
+    TermCandidate,
+    UncoveredRows,
+    best_of_groups,
+)
 from gloss.explain.rule_search.train_windows import TrainWindows
 from gloss.rules import Passage
 
@@ -23,21 +28,23 @@ def rows(ids: np.ndarray, fires: np.ndarray, second_half: np.ndarray) -> Uncover
     )
 
 
+def sets_of_tokens(rows: UncoveredRows) -> list[TermCandidate]:
+    return best_of_groups(rows.description, list(set_groups(rows, next(own_sights(rows)))))
+
+
 def test_a_set_that_both_halves_suggest_is_confirmed_everywhere() -> None:
     ids = np.tile(np.arange(10), 40)
     both = rows(ids, ids < 3, np.arange(400) >= 200)
-    best = max(choose_sets(both, next(own_families(both))), key=lambda each: each.worth)
+    best = max(sets_of_tokens(both), key=lambda each: each.worth)
     assert (best.hits, best.false_positives) == (120.0, 0.0)
-    assert np.array_equal(best.confirmed(both), ids < 3)
+    assert np.array_equal(best.confirmed(both.train_windows), ids < 3)
 
 
 def test_strings_that_only_one_half_holds_are_worth_nothing_although_they_fit() -> None:
     ids = np.concatenate([np.arange(100), np.arange(100, 200)])
     apart = rows(ids, ids % 2 == 0, ids >= 100)
     assert all(
-        candidate.worth < 0
-        for candidate in choose_sets(apart, next(own_families(apart)))
-        if not candidate.term.negated
+        candidate.worth < 0 for candidate in sets_of_tokens(apart) if not candidate.term.negated
     )
 
 
@@ -45,8 +52,16 @@ def test_strings_that_only_one_half_holds_are_worth_nothing_although_they_fit() 
 def test_what_was_chosen_on_few_rows_is_judged_on_all_by_the_other_half(thinned: int) -> None:
     ids = np.tile(np.arange(10), 40)
     few = rows(ids, ids < 3, np.arange(400) >= 200)
-    best = max(
-        choose_sets(few.thinned(thinned), next(own_families(few.thinned(thinned)))),
-        key=lambda each: each.worth,
-    )
-    assert best.confirmed(few).sum() >= 120
+    best = max(sets_of_tokens(few.thinned(thinned)), key=lambda each: each.worth)
+    assert best.confirmed(few.train_windows).sum() >= 120
+
+
+def test_shares_are_told_as_a_search_among_the_thresholds_would(rng: np.random.Generator) -> None:
+    weights = np.where(rng.random((5, 2, 400)) < 0.7, rng.integers(0, 60, (5, 2, 400)), 0)
+    weights = weights.astype(np.float32)
+    thresholds = 1 / (1 + np.exp(-np.linspace(-6.0, 3.5, 39)))
+    shares = weights / (weights + weights[:, ::-1] + 1)
+    expected = np.searchsorted(thresholds, shares.astype(np.float64), side="right")
+    told = shares_reached(weights)
+    assert np.array_equal(told, expected)
+    assert len(np.unique(told)) > 15

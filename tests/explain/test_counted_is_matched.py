@@ -8,24 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vocabularies import BLANKS, KINDS
 
+from gloss.explain.rule_search.affixes import find_shared_affixes
 from gloss.explain.rule_search.conditions import (
     class_weights,
-    find_shared_affixes,
-    lexical_candidates,
-    nearby_families,
-    own_families,
+    lexical_groups,
+    nearby_sight,
+    own_sights,
     position_conditions,
     state_conditions,
     tokens_at_places,
 )
 from gloss.explain.rule_search.description_length import DescriptionLength
 from gloss.explain.rule_search.search import RuleSearch, best_term_candidates
-from gloss.explain.rule_search.term_candidates import SetFamily, UncoveredRows
+from gloss.explain.rule_search.set_search import SetFamily, Sight
+from gloss.explain.rule_search.term_candidates import UncoveredRows, best_of_groups
 from gloss.explain.rule_search.train_windows import TrainWindows
 from gloss.records import Contexts, Examples, Explanation, FeatureId, Reason
 from gloss.rules import execute, parse_rule
 from gloss.rules.execute import where_condition_holds
-from gloss.rules.language import Alternative, Condition, Rule, RuleTerm
+from gloss.rules.language import Alternative, Condition, OneOf, Rule, RuleTerm
 from gloss.store.vocabulary import Vocabulary
 
 WIDTH = 12
@@ -86,79 +87,103 @@ def executed(condition: Condition, rows: UncoveredRows) -> np.ndarray:
     return execute(rule, rows.train_windows.passage)[rows.indices] > 0
 
 
-def counted(family: SetFamily, item: int, number: int) -> np.ndarray:
-    held = np.zeros(number, bool)
-    held[family.rows[family.items == item]] = True
-    return held
+def sights(rows: UncoveredRows) -> list[tuple[Sight, np.ndarray]]:
+    """Each with the rows' places in it: those that see the same stand for each other."""
+    nearby = nearby_sight(rows)
+    found = [(nearby, np.arange(len(rows)))]
+    for own in own_sights(rows):
+        cells = own.seen[own.items[0]] * 4 + own.half * 2 + own.silent
+        found.append((own, np.searchsorted(cells, own.units.keys[rows.indices])))
+    return found
 
 
-def families(rows: UncoveredRows) -> list[SetFamily]:
-    return [family for family in (*own_families(rows), *nearby_families(rows)) if len(family.rows)]
+def counted(sight: Sight, family: SetFamily, item: int, places: np.ndarray) -> np.ndarray:
+    seen = sight.items[sight.begins[family.place] : family.place + 1]
+    return (seen == item).any(axis=0)[places]
+
+
+def named(sight: Sight, family: SetFamily, items: list[int]) -> Condition:
+    strings = (sight.units.string(int(sight.seen[item])) for item in items)
+    return family.condition(OneOf(sight.units.unit, tuple(dict.fromkeys(strings))))
+
+
+def assert_counted_where_it_holds(rows: UncoveredRows, number: int) -> None:
+    for sight, places in sights(rows):
+        for family in sight.families:
+            weights = sight.seen_weights[family.place].sum(axis=0)
+            items = np.flatnonzero(weights[:, :-1].sum(axis=0))
+            for item in items[:: max(1, len(items) // number)].tolist():
+                condition = named(sight, family, [item])
+                held = executed(condition, rows)
+                assert np.array_equal(counted(sight, family, item, places), held), condition
+                for kind, those in enumerate((rows.fires, ~rows.fires)):
+                    there = rows.weights[held & those].sum()
+                    assert weights[kind, item] == pytest.approx(there, rel=1e-5, abs=1e-6)
+            some = items[::2].tolist()
+            together = np.any([counted(sight, family, item, places) for item in some], axis=0)
+            if some:
+                assert np.array_equal(together, executed(named(sight, family, some), rows))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_set_is_counted_where_it_holds(kind: str) -> None:
-    rows = rows_of(KINDS[kind])
-    for family in families(rows):
-        items = np.unique(family.items)
-        for item in items[:: max(1, len(items) // 25)].tolist():
-            condition = family.condition([item])
-            assert np.array_equal(counted(family, item, len(rows)), executed(condition, rows)), (
-                condition
-            )
-        some = items[::2].tolist()
-        together = np.any([counted(family, item, len(rows)) for item in some], axis=0)
-        assert np.array_equal(together, executed(family.condition(some), rows)), family.form
+    assert_counted_where_it_holds(rows_of(KINDS[kind]), 25)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_affix_is_counted_where_it_matches(kind: str) -> None:
     lexicon = rows_of(KINDS[kind]).train_windows.passage.lexicon
     affixes = find_shared_affixes(lexicon)
-    tokens, found = affixes.of_tokens(np.arange(len(lexicon.strings)))
-    for number, (condition, _) in enumerate(affixes.conditions):
-        members = tokens[found == number]
+    tokens, found = affixes.tokens.pairs(np.arange(len(lexicon.strings)))
+    for number in range(len(affixes.texts)):
+        condition, members = affixes.condition(number), tokens[found == number]
         assert np.array_equal(np.flatnonzero(lexicon.truths(condition)), members), condition
+        assert np.array_equal(affixes.tokens.members(number), members)
 
 
 def test_affixes_of_some_tokens_are_those_of_all_that_are_theirs() -> None:
     lexicon = rows_of(KINDS[next(iter(KINDS))]).train_windows.passage.lexicon
     affixes = find_shared_affixes(lexicon)
-    tokens, found = affixes.of_tokens(np.arange(len(lexicon.strings)))
     some = np.arange(1, len(lexicon.strings), 3)
-    owners, of_some = affixes.of_tokens(some)
-    kept = np.isin(tokens, some)
-    assert np.array_equal(some[owners], tokens[kept])
-    assert np.array_equal(of_some, found[kept])
+    tokens, found = affixes.tokens.pairs(some)
+    fewer = affixes.of_tokens(some)
+    owners, of_some = fewer.tokens.pairs(np.arange(len(some)))
+    assert np.array_equal(owners, tokens)
+    assert [fewer.texts[i] for i in of_some] == [affixes.texts[i] for i in found]
+    assert [fewer.bits[i] for i in of_some] == [affixes.bits[i] for i in found]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_classes_places_and_surroundings_are_counted_where_they_hold(kind: str) -> None:
     rows = rows_of(KINDS[kind])
-    passage = rows.train_windows.passage
-    for conditions, held in (
-        f(passage, rows.indices) for f in (state_conditions, position_conditions)
-    ):
-        for (condition, _), where in zip(conditions, held, strict=True):
+    for conditions, _, held in (state_conditions(rows), position_conditions(rows)):
+        for condition, where in zip(conditions, held, strict=True):
             assert np.array_equal(where, executed(condition, rows)), condition
-    for (condition, _), (firing, inactive) in zip(
-        *class_weights(passage, tokens_at_places(rows)), strict=True
-    ):
-        where = executed(condition, rows)
-        assert firing == pytest.approx(rows.firing[where].sum(), abs=1e-6), condition
-        assert inactive == pytest.approx(rows.inactive[where].sum(), abs=1e-6), condition
+    conditions, _, sums = class_weights(rows, tokens_at_places(nearby_sight(rows)))
+    for condition, weights in zip(conditions, sums.T, strict=True):
+        assert_weighs(rows, condition, False, *weights)
+
+
+def assert_weighs(
+    rows: UncoveredRows, condition: Condition, negated: bool, hits: float, false_positives: float
+) -> None:
+    held = executed(condition, rows) ^ negated
+    firing, inactive = (rows.weights[held & those].sum() for those in (rows.fires, ~rows.fires))
+    assert hits == pytest.approx(firing, rel=1e-5, abs=1e-5), condition
+    assert false_positives == pytest.approx(inactive, rel=1e-5, abs=1e-5), condition
 
 
 def assert_weighed_where_it_holds(rows: UncoveredRows) -> None:
-    for candidate in [
-        *lexical_candidates(rows),
-        *(each for each in best_term_candidates(rows) if len(each.form) == 1),
-    ]:
-        held = executed(candidate.term.condition, rows) ^ candidate.term.negated
-        assert candidate.hits == pytest.approx(rows.firing[held].sum(), abs=1e-6), candidate.term
-        assert candidate.false_positives == pytest.approx(rows.inactive[held].sum(), abs=1e-6), (
-            candidate.term
-        )
+    lexical = best_of_groups(rows.description, list(lexical_groups(rows, nearby_sight(rows))))
+    names = {each.form[0] for each in lexical}
+    for candidate in (
+        *lexical,
+        *(each for each in best_term_candidates(rows) if each.form[0] in names),
+    ):
+        term = candidate.term
+        assert_weighs(rows, term.condition, term.negated, candidate.hits, candidate.false_positives)
+        held = executed(term.condition, rows) ^ term.negated
+        assert np.array_equal(candidate.confirmed(rows.train_windows)[rows.indices], held), term
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -182,15 +207,12 @@ def test_so_it_is_on_vocabularies_that_nobody_thought_of(strings: list[bytes], s
     affixes = find_shared_affixes(rows.train_windows.passage.lexicon)
     ids = rows.train_windows.passage.ids[rows.indices]
     seen = np.unique(ids).astype(np.int64)
-    tokens, found = affixes.of_tokens(seen)
-    for number, (condition, _) in enumerate(affixes.conditions):
+    tokens, found = affixes.tokens.pairs(seen)
+    for number in range(len(affixes.texts)):
+        condition = affixes.condition(number)
         held = np.isin(ids, seen[tokens[found == number]])
         assert np.array_equal(held, executed(condition, rows)), condition
-    for family in families(rows):
-        for item in np.unique(family.items)[:6].tolist():
-            assert np.array_equal(
-                counted(family, item, len(rows)), executed(family.condition([item]), rows)
-            )
+    assert_counted_where_it_holds(rows, 6)
     assert_weighed_where_it_holds(rows)
 
 

@@ -105,8 +105,8 @@ def parts_left_out(without: str, vocabulary: Vocabulary) -> Iterator[Vocabulary]
     if every or without == "word fields":
         for module in (conditions, simplify):
             left_out.enter_context(patch.object(module, "CLASSES", SPELLINGS))
-        conditions.class_tables.cache_clear()
-        left_out.callback(conditions.class_tables.cache_clear)
+        simplify.classes_of_most.cache_clear()
+        left_out.callback(simplify.classes_of_most.cache_clear)
     if every or without == "price":
         left_out.enter_context(patch.multiple(simplify, **dict.fromkeys(PRICES, 0.0)))
     with left_out:

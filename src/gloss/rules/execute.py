@@ -13,11 +13,10 @@ from gloss.rules.language import (
     Position,
     PositionComparison,
     Predicate,
-    PredicateUnit,
     Rule,
     TokenState,
 )
-from gloss.rules.passage import Passage
+from gloss.rules.passage import FAR, Passage
 
 COMPARISON_FUNCTIONS = {
     PositionComparison.LESS: np.less,
@@ -52,23 +51,14 @@ def where_alternative_holds(alternative: Alternative, passage: Passage) -> Bool[
 def where_condition_holds(condition: Condition, passage: Passage) -> Bool[ndarray, " token"]:
     """Where the condition holds."""
     match condition:
-        case After(nearest, farthest, predicate):
-            return any_in_range_before(
-                where_predicate_holds(predicate, passage), passage, nearest, farthest
-            )
-        case Before(nearest, farthest, predicate):
-            return any_in_range_after(
-                where_predicate_holds(predicate, passage), passage, nearest, farthest
-            )
-        case LineBegins(predicate):
-            heads = passage.line_heads
-            return where_predicate_holds(predicate, passage)[heads] & (heads >= 0)
+        case After(_, _, predicate) | Before(_, _, predicate) | LineBegins(predicate):
+            return where_found(condition, where_predicate_holds(predicate, passage), passage)
         case Position(comparison, number):
             return COMPARISON_FUNCTIONS[comparison](passage.sequence_positions, number)
         case TokenState.START_OF_LINE:
             return passage.line_starts
         case TokenState.START_OF_WORD:
-            return passage.word_starts == np.arange(len(passage))
+            return passage.starts_word
         case TokenState.IN_COMMENT:
             return passage.syntax_states.comment
         case TokenState.IN_STRING:
@@ -79,11 +69,25 @@ def where_condition_holds(condition: Condition, passage: Passage) -> Bool[ndarra
             return where_predicate_holds(condition, passage)
 
 
+def where_found(
+    condition: Condition, found: Bool[ndarray, " token"], passage: Passage
+) -> Bool[ndarray, " token"]:
+    """Where the condition holds if its predicate holds at the tokens that were found."""
+    match condition:
+        case After(nearest, farthest, _):
+            return any_in_range_before(found, passage, nearest, farthest)
+        case Before(nearest, farthest, _):
+            return any_in_range_after(found, passage, nearest, farthest)
+        case LineBegins():
+            return found[passage.line_heads] & (passage.line_heads >= 0)
+        case _:
+            return found
+
+
 def where_predicate_holds(predicate: Predicate, passage: Passage) -> Bool[ndarray, " token"]:
     """Where the predicate holds of the token, or of the word so far."""
-    if predicate.unit is PredicateUnit.WORD:
-        return passage.words.lexicon.truths(predicate)[passage.words.ids]
-    return passage.lexicon.truths(predicate)[passage.ids]
+    read = passage.read_by(predicate.unit)
+    return read.truths(predicate).take(read.ids)
 
 
 def any_in_range_before(
@@ -94,9 +98,11 @@ def any_in_range_before(
     Only tokens of the same sequence count.
     """
     if farthest - nearest < SHIFTED_AT_MOST:
-        near = np.zeros(len(found), bool)
+        near, reach = np.zeros(len(found), bool), passage.reach
+        if farthest <= FAR:
+            reach = passage.near_reach
         for distance in range(nearest, min(farthest, len(found) - 1) + 1):
-            near[distance:] |= found[:-distance] & (passage.reach[distance:] >= distance)
+            near[distance:] |= found[:-distance] & (reach[distance:] >= distance)
         return near
     indices = np.arange(len(found))
     totals = np.append(0, np.cumsum(found))
@@ -112,9 +118,11 @@ def any_in_range_after(
     Only tokens of the same sequence count.
     """
     if farthest - nearest < SHIFTED_AT_MOST:
-        near = np.zeros(len(found), bool)
+        near, following = np.zeros(len(found), bool), passage.following
+        if farthest <= FAR:
+            following = passage.near_following
         for distance in range(nearest, min(farthest, len(found) - 1) + 1):
-            near[:-distance] |= found[distance:] & (passage.following[:-distance] >= distance)
+            near[:-distance] |= found[distance:] & (following[:-distance] >= distance)
         return near
     indices = np.arange(len(found))
     totals = np.append(0, np.cumsum(found))

@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt64
+import pyarrow as pa
+from jaxtyping import Bool, Int32, Int64, UInt8, UInt64
 from numpy import ndarray
 
 from gloss.records import PADDING, Contexts
-from gloss.rules.language import Predicate, PredicateUnit
+from gloss.rules.language import IsClass, Matches, OneOf, Predicate, PredicateUnit
 from gloss.rules.lexicon import Lexicon, recent_lexicon
 from gloss.rules.occurrences import Occurrences
+from gloss.rules.patterns import match_strings
 from gloss.rules.syntax_states import SyntaxStates, syntax_states
 
 PREDICATES = 64  # of which a passage remembers where they hold
+FAR = 255  # distances up to here are counted in bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,32 +27,71 @@ class PassageStrings:
     """For every token what predicates ask of: the token itself, or the word that it belongs to, up
     to that token.
 
-    Each is an id into the strings' own lexicon.
+    Each is an id into the strings' own lexicon, which may come to know more.
     """
 
     ids: Int32[ndarray, " token"]
     lexicon: Lexicon
+    number: int  # of strings that may occur here
     # ids of what satisfies recent predicates
     held: dict[Predicate, Int64[ndarray, " id"]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def occurrences(self) -> Occurrences:
         """Where each string stands."""
-        return Occurrences.of(self.ids, len(self.lexicon.strings))
+        return Occurrences.of(self.ids, self.number)
+
+    @cached_property
+    def seen(self) -> Int64[ndarray, " id"]:
+        """The strings that occur."""
+        return np.flatnonzero(np.bincount(self.ids))
 
     def held_ids(self, predicate: Predicate) -> Int64[ndarray, " id"]:
-        """The strings of which the predicate holds."""
+        """The strings of which the predicate holds; of a pattern those that occur."""
         if predicate not in self.held:
             if len(self.held) >= PREDICATES:
                 self.held.clear()
-            self.held[predicate] = np.flatnonzero(self.lexicon.truths(predicate))
+            self.held[predicate] = self.find_held_ids(predicate)
         return self.held[predicate]
+
+    def find_held_ids(self, predicate: Predicate) -> Int64[ndarray, " id"]:
+        """The same, looked up."""
+        match predicate:
+            case OneOf(_, strings):
+                ids = (i for string in strings for i in self.lexicon.ids_of.get(string, ()))
+                return np.array(sorted({i for i in ids if i < self.number}), np.int64)
+            case Matches(_, pattern):
+                strings = [self.lexicon.strings[int(i)] for i in self.seen]
+                return self.seen[match_strings(pattern, strings)]
+            case IsClass(_, name):
+                return np.flatnonzero(self.lexicon.class_table(name)[: self.number])
 
     def truths(self, predicate: Predicate) -> Bool[ndarray, " id"]:
         """Whether the predicate holds of each string."""
-        table = np.zeros(len(self.lexicon.strings), bool)
+        if isinstance(predicate, IsClass):
+            return self.lexicon.class_table(predicate.name)
+        table = np.zeros(self.number, bool)
         table[self.held_ids(predicate)] = True
         return table
+
+
+@dataclass(frozen=True, eq=False)
+class PassageWords(PassageStrings):
+    """For every token the word that it belongs to, up to that token.
+
+    However a word is cut into pieces, it is one word.
+    """
+
+    # which of the passage's sequences of pieces each word is, and the word that each spells
+    cuts: Int32[ndarray, " token"] = field(kw_only=True)
+    by_cut: Int64[ndarray, " cut"] = field(kw_only=True)
+
+    @property
+    def first_cuts(self) -> Int64[ndarray, " token"]:
+        """The first of the passage's sequences of pieces that spell the same word."""
+        first = np.zeros(self.number, np.int64)
+        first[self.by_cut[::-1]] = np.arange(len(self.by_cut))[::-1]
+        return first.take(self.by_cut).take(self.cuts)
 
 
 @dataclass(frozen=True)
@@ -89,7 +131,7 @@ class Passage:
     @cached_property
     def tokens(self) -> PassageStrings:
         """Every token by itself."""
-        return PassageStrings(self.ids, self.lexicon)
+        return PassageStrings(self.ids, self.lexicon, len(self.strings))
 
     def read_by(self, unit: PredicateUnit) -> PassageStrings:
         """What predicates of this unit look at."""
@@ -109,6 +151,16 @@ class Passage:
         ) - self.reach
 
     @cached_property
+    def near_reach(self) -> UInt8[ndarray, " token"]:
+        """The same up to FAR, in a byte."""
+        return np.minimum(self.reach, FAR).astype(np.uint8)
+
+    @cached_property
+    def near_following(self) -> UInt8[ndarray, " token"]:
+        """How many follow, up to FAR, in a byte."""
+        return np.minimum(self.following, FAR).astype(np.uint8)
+
+    @cached_property
     def sequence_positions(self) -> Int64[ndarray, " token"]:
         """Each token's position in the sequence that the subject read, from 0."""
         if self.firsts is None:
@@ -119,7 +171,7 @@ class Passage:
     def line_starts(self) -> Bool[ndarray, " token"]:
         """Whether a line, or the sequence, begins with this token."""
         starts = self.reach == 0
-        starts[1:] |= self.lexicon.class_table("newline")[self.ids[:-1]]
+        starts[1:] |= self.lexicon.class_table("newline").take(self.ids[:-1])
         return starts
 
     @cached_property
@@ -138,11 +190,12 @@ class Passage:
         It is this token or one before; -1 otherwise.
         """
         lines = np.cumsum(self.line_starts)
-        spoken = np.flatnonzero(~self.lexicon.all_space[self.ids])
-        numbers, first = np.unique(lines[spoken], return_index=True)
+        spoken = np.flatnonzero(~self.lexicon.all_space.take(self.ids))
+        numbers = lines.take(spoken)
+        first = np.flatnonzero(np.diff(numbers, prepend=0))
         heads = np.full(lines[-1] + 1 if len(lines) else 1, -1, np.int64)
-        heads[numbers] = spoken[first]
-        found = heads[lines]
+        heads[numbers.take(first)] = spoken.take(first)
+        found = heads.take(lines)
         return np.where(found <= np.arange(len(self)), found, -1)
 
     @cached_property
@@ -151,14 +204,24 @@ class Passage:
         return syntax_states(self.ids, self.offsets, self.strings, self.lexicon.states)
 
     @cached_property
+    def starts_word(self) -> Bool[ndarray, " token"]:
+        """Whether a word begins with this token."""
+        starts = self.reach == 0
+        starts[1:] |= ~(
+            self.lexicon.ends_word.take(self.ids[:-1]) & self.lexicon.begins_word.take(self.ids[1:])
+        )
+        return starts
+
+    @cached_property
     def word_starts(self) -> Int64[ndarray, " token"]:
         """Index of the token with which each token's word begins."""
-        starts = np.ones(len(self), bool)
-        starts[1:] = ~(
-            self.lexicon.ends_word[self.ids[:-1]] & self.lexicon.begins_word[self.ids[1:]]
-        )
-        starts |= self.reach == 0
-        return np.maximum.accumulate(np.where(starts, np.arange(len(self)), 0))
+        return np.maximum.accumulate(np.where(self.starts_word, np.arange(len(self)), 0))
+
+    def word_start(self, position: int) -> int:
+        """The same of one token, where few are asked for."""
+        while not self.starts_word[position]:
+            position -= 1
+        return position
 
     @cached_property
     def word_hashes(self) -> UInt64[ndarray, " token"]:
@@ -166,8 +229,8 @@ class Passage:
 
         What surrounds the first piece's letters does not count.
         """
-        hashes = self.lexicon.cores[self.ids].astype(np.uint64)
-        continuing = np.append(self.word_starts != np.arange(len(self)), False)
+        hashes = self.lexicon.cores.take(self.ids).astype(np.uint64)
+        continuing = np.append(~self.starts_word, False)
         frontier = np.flatnonzero(~continuing[:-1] & continuing[1:]) + 1
         factor = np.uint64(0x9E3779B97F4A7C15)
         while len(frontier):
@@ -181,13 +244,43 @@ class Passage:
         return hashes
 
     @cached_property
-    def words(self) -> PassageStrings:
+    def words(self) -> PassageWords:
         """The word of each token as far as it has been read."""
-        _, first, ids = np.unique(self.word_hashes, return_index=True, return_inverse=True)
-        return PassageStrings(
-            ids.astype(np.int32), Lexicon(tuple(self.word_at(int(position)) for position in first))
+        # most are of one piece, and their hashes are small numbers, which need no sorting
+        single, several = np.flatnonzero(self.starts_word), np.flatnonzero(~self.starts_word)
+        cores = self.lexicon.cores.take(self.ids)
+        stands = np.full(len(self.strings), -1, np.int64)
+        stands[cores[single]] = single
+        seen = np.flatnonzero(stands >= 0)
+        numbers = np.zeros(len(self.strings), np.int64)
+        numbers[seen] = np.arange(len(seen))
+        cuts = numbers.take(cores)
+        hashes, first, those = distinct_values(self.word_hashes.take(several))
+        cuts[several] = those + len(seen)
+        places = np.append(stands[seen], several.take(first)).tolist()
+        words = self.lexicon.words
+        by_cut = words.ids_by_hash(
+            [*seen.tolist(), *hashes.tolist()], lambda cut: self.word_at(places[cut])
         )
+        ids = by_cut.astype(np.int32).take(cuts)
+        number = len(words.strings)
+        return PassageWords(ids, words, number, cuts=cuts.astype(np.int32), by_cut=by_cut)
 
     def word_at(self, position: int) -> str:
         """The word that the token at this position belongs to, up to the token."""
-        return self.lexicon.word(self.ids[self.word_starts[position] : position + 1].tolist())
+        return self.lexicon.word(self.ids[self.word_start(position) : position + 1].tolist())
+
+
+def distinct_values(
+    values: UInt64[ndarray, " value"],
+) -> tuple[UInt64[ndarray, " distinct"], Int64[ndarray, " distinct"], Int64[ndarray, " value"]]:
+    """The different values in order, where each stands first, and which of them each value is: as
+    `numpy.unique` says it, by hashing where that sorts.
+    """
+    encoded = pa.array(values).dictionary_encode()
+    found, codes = encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
+    order = np.argsort(found)
+    rank, first = np.empty(len(found), np.int64), np.empty(len(found), np.int64)
+    rank[order] = np.arange(len(found))
+    first[codes[::-1]] = np.arange(len(values))[::-1]
+    return found[order], first[order], rank[codes]

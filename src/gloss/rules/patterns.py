@@ -6,6 +6,7 @@ all of Unicode, and `.` is any character, line breaks included.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,7 @@ OUTSIDE = {name: f"[{spelled}]" for name, spelled in INSIDE.items()} | {
     "W": r"[^\p{L}\p{N}_]",
     "Z": r"\z",
 }
+ESCAPED = str.maketrans({letter: rf"\{letter}" for letter in r"\.^$*+?{}[]|()"})
 UNKNOWN = "CQEpP"  # escapes of RE2 that are none of `re`
 # a surrogate: a character of which the other half is missing
 HALF_CHARACTER = re.compile("[\ud800-\udfff]")
@@ -34,6 +36,7 @@ PIECES = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)
 def check_pattern(pattern: str) -> None:
     """Raise ValueError, with one sentence, for what is no pattern that can be run."""
     if len(pattern) > LONGEST:
@@ -112,4 +115,4 @@ def re2_pattern(pattern: str) -> str:
 
 def literal_pattern(text: str) -> str:
     """The pattern that matches just this text."""
-    return "".join(rf"\{letter}" if letter in r"\.^$*+?{}[]|()" else letter for letter in text)
+    return text.translate(ESCAPED)

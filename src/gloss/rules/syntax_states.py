@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-from jaxtyping import Bool, Int64, Integer
+from jaxtyping import Bool, Int64, Integer, UInt8
 from numpy import ndarray
 
 DEPTHS = 10  # brackets deeper than this count as this deep
@@ -30,6 +30,7 @@ OPENED_BY = {
     '"""': Mode.DOUBLE_TRIPLE,
 }
 CLOSED_BY = {mode: quote for quote, mode in OPENED_BY.items()}
+STATES = len(Mode) * DEPTHS
 
 
 @dataclass(frozen=True)
@@ -45,23 +46,31 @@ def syntax_states(
     ids: Integer[ndarray, " token"],
     offsets: Int64[ndarray, " sequence_and_end"],
     strings: tuple[str, ...],
-    known: dict[tuple[int, int], int],
+    known: UInt8[ndarray, "state vocabulary"],
 ) -> SyntaxStates:
     """Read every sequence from its left edge; a sequence is taken to begin in code.
 
-    `known` remembers the state after a state and a token: pass the same one for the same strings.
+    All sequences are read side by side, a token of each at a time. `known` remembers one more than
+    the state after a state and a token, and 0 for what was never asked: pass the same table for the
+    same strings.
     """
-    states: list[int] = []
-    tokens = ids.tolist()
-    for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        state = 0
-        for token in tokens[start:end]:
-            states.append(state)
-            place = (state, token)
-            if place not in known:
-                known[place] = advance_state(state, strings[token])
-            state = known[place]
-    mode, depth = np.divmod(np.array(states, np.int64), DEPTHS)
+    lengths = np.diff(offsets)
+    longest_first = np.argsort(-lengths, kind="stable")
+    starts = offsets[:-1][longest_first]
+    # how many sequences have a token after each that was read
+    going_on = np.searchsorted(np.sort(lengths), np.arange(1, lengths.max(initial=1)), side="right")
+    states, after, size = np.zeros(len(ids), np.int64), known.reshape(-1), len(strings)
+    for read, over in enumerate(going_on.tolist()):
+        at = starts[: len(starts) - over] + read
+        places = states.take(at) * size + ids.take(at)
+        following = after.take(places)
+        if not following.all():
+            for place in np.unique(places[following == 0]).tolist():
+                state, token = divmod(place, size)
+                after[place] = advance_state(state, strings[token]) + 1
+            following = after.take(places)
+        states[at + 1] = following - np.uint8(1)
+    mode, depth = np.divmod(states, DEPTHS)
     string = (mode >= Mode.SINGLE) & (mode <= Mode.DOUBLE_TRIPLE)
     return SyntaxStates(comment=mode == Mode.COMMENT, string=string, brackets=depth > 0)
 

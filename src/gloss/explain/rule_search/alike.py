@@ -38,7 +38,7 @@ class AlikeTokens:
         if not ids:
             return ()
         members = self.around(np.array(ids, np.int64))[0, :size]
-        return tuple(self.lexicon.strings[i] for i in members.tolist() if i >= 0)
+        return tuple(self.lexicon.strings[int(i)] for i in members if i >= 0)
 
     def centre(self, strings: Sequence[str]) -> str | None:
         """The string of which these are the field; None where they are nobody's."""
@@ -63,5 +63,5 @@ class AlikeTokens:
             best = int(held[:, size - 1].argmax())
             chosen = members[best, :size]
             if held[best, size - 1] >= share * len(ids) and (chosen >= 0).all():
-                found.append(tuple(self.lexicon.strings[i] for i in chosen.tolist()))
+                found.append(tuple(self.lexicon.strings[int(i)] for i in chosen))
         return found

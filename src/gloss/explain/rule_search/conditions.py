@@ -2,8 +2,8 @@
 patterns, positions, states).
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
 import numpy as np
@@ -12,271 +12,213 @@ from numpy import ndarray
 
 from gloss.explain.rule_search.alike import SIZES
 from gloss.explain.rule_search.description_length import (
-    CHARACTER_BITS,
     CLASS_BITS,
     DISTANCE_BITS,
     FIELD_BITS,
     KIND_BITS,
     NUMBER_BITS,
 )
+from gloss.explain.rule_search.set_search import SetFamily, Sight
 from gloss.explain.rule_search.term_candidates import (
-    SetFamily,
-    TermCandidate,
+    CandidateGroup,
+    TermMaker,
     UncoveredRows,
-    best_conditions,
-    column_values,
-    term_mask,
 )
+from gloss.explain.rule_search.train_windows import TrainWindows
 from gloss.rules.language import (
     After,
     Before,
     Condition,
     IsClass,
     LineBegins,
-    Matches,
     OneOf,
     Position,
     PositionComparison,
     Predicate,
     PredicateUnit,
-    RuleTerm,
-    TokenState,
 )
 from gloss.rules.lexical_classes import CLASSES, SPELLINGS
-from gloss.rules.lexicon import Lexicon
-from gloss.rules.passage import Passage
-from gloss.rules.patterns import literal_pattern, match_strings
 
 BACK = (1, 2, 3, 4, 5, 8)  # how far back `after` is tried
 AHEAD = (1, 2, 3, 4)  # how far on `before` is tried
+LINE = 1  # where the line's first token stands among the places beside a row
 POSITIONS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 100, 128)
-LETTERS = 6  # the longest beginning or end of a token that is tried as a pattern
-NUMBER = r"\s*\d+\s*"
-SHARED_BY = 2  # a pattern that fewer strings of the vocabulary share says no more than the string
 
 
-def own_families(rows: UncoveredRows) -> Iterator[SetFamily]:
+def own_sights(rows: UncoveredRows) -> Iterator[Sight]:
     """The token itself, and its word so far."""
-    passage, every = rows.train_windows.passage, np.arange(len(rows))
-    strings = passage.strings
-    yield SetFamily(
-        every,
-        passage.ids[rows.indices].astype(np.int64),
-        len(strings),
-        KIND_BITS,
-        ("token",),
-        partial(token_set_predicate, strings),
-    )
-    items, words = rows.train_windows.words
-    universe = max(len(strings), len(words))
-    yield SetFamily(
-        every,
-        items[rows.indices],
-        universe,
-        KIND_BITS + 1,
-        ("word",),
-        partial(word_set_predicate, words),
-    )
+    windows = rows.train_windows
+    token = SetFamily(0, KIND_BITS, ("token",), own_condition)
+    yield Sight.of_rows(rows, windows.tokens, token)
+    word = SetFamily(0, KIND_BITS + 1, ("word",), own_condition)
+    yield Sight.of_rows(rows, windows.words, word)
 
 
-def nearby_families(rows: UncoveredRows) -> Iterator[SetFamily]:
-    """Tokens before and after, and the one that begins the line."""
-    passage, at = rows.train_windows.passage, rows.indices
-    strings = passage.strings
-    heads = passage.line_heads[at]
-    begun = np.flatnonzero(heads >= 0)
-    items = passage.ids[heads[begun]].astype(np.int64)
-    yield SetFamily(
-        begun,
-        items,
-        len(strings),
-        KIND_BITS,
-        ("line",),
-        lambda chosen: LineBegins(token_set_predicate(strings, chosen)),
-    )
-    for back in (-offset for offset in rows.train_windows.offsets if offset < -1):
-        near = np.flatnonzero(passage.reach[at] >= back)
-        condition = partial(token_at_distance, back, strings)
-        items = passage.ids[at[near] - back].astype(np.int64)
-        yield SetFamily(
-            near,
-            items,
-            len(strings),
-            KIND_BITS + 2 * DISTANCE_BITS,
-            ("After", back, back),
-            condition,
-        )
-    for direction, reach, farthest in ((-1, passage.reach, BACK), (1, passage.following, AHEAD)):
-        kind = After if direction < 0 else Before
-        near, items, distance = nearby_token_pairs(
-            rows, direction, reach[at].astype(np.int64), farthest[-1]
-        )
-        for far in farthest:
-            close = distance <= far
-            condition = partial(token_within_distance, kind, far, strings)
-            yield SetFamily(
-                near[close],
-                items[close],
-                len(strings),
-                KIND_BITS + DISTANCE_BITS,
-                (kind.__name__, far),
-                condition,
-            )
-
-
-def token_set_predicate(strings: tuple[str, ...], chosen: list[int]) -> Predicate:
-    """The token is one of these."""
-    return OneOf(PredicateUnit.TOKEN, tuple(dict.fromkeys(strings[i] for i in chosen)))
-
-
-def word_set_predicate(words: tuple[str, ...], chosen: list[int]) -> Predicate:
-    """The word so far is one of these."""
-    return OneOf(PredicateUnit.WORD, tuple(words[i] for i in chosen))
-
-
-def token_within_distance(
-    kind: type[After] | type[Before], far: int, strings: tuple[str, ...], chosen: list[int]
-) -> Condition:
-    """One of these tokens is at most so far away."""
-    return kind(1, far, token_set_predicate(strings, chosen))
-
-
-def token_at_distance(back: int, strings: tuple[str, ...], chosen: list[int]) -> Condition:
-    """One of these tokens is just so far back."""
-    return After(back, back, token_set_predicate(strings, chosen))
-
-
-def nearby_token_pairs(
-    rows: UncoveredRows, direction: int, reach: Int64[ndarray, " row"], far: int
-) -> tuple[Int64[ndarray, " pair"], Int64[ndarray, " pair"], Int64[ndarray, " pair"]]:
-    """Tokens up to `far` away on one side: row, token, and the distance at which that token stands
-    first; sorted by row.
+def nearby_sight(rows: UncoveredRows) -> Sight:
+    """The token itself, without a family, and tokens beside it: the one that begins the line, those
+    just so far back as may drive the feature, and those before and after.
     """
-    ids, distances = rows.train_windows.passage.ids, np.arange(1, far + 1)
-    row, distance = np.nonzero(distances[None, :] <= reach[:, None])
-    items = ids[rows.indices[row] + direction * (distance + 1)].astype(np.int64)
-    size = int(items.max(initial=0)) + 1
-    key = np.sort((row * size + items) * (far + 1) + distance)
-    pair = key // (far + 1)
-    fresh = np.flatnonzero(np.diff(pair, prepend=-1))
-    row, items = np.divmod(pair[fresh], size)
-    return row, items, key[fresh] % (far + 1) + 1
+    windows = rows.train_windows
+    back = tuple(-offset for offset in windows.offsets if offset < -1)
+    numbers, places = windows.apart
+    heads = windows.passage.line_heads.take(rows.indices)
+    beside = np.array(
+        [*(-each for each in back), *range(-1, -BACK[-1] - 1, -1), *range(1, AHEAD[-1] + 1)]
+    )
+    at = places.take(rows.indices)
+    # places of nothing surround each window, and are the first
+    line = np.where(heads >= 0, places.take(heads), 0)
+    seen = numbers.take(np.concatenate([[at, line], at + beside[:, None]]))
+    return Sight.of_places(rows, *nearby_families(back), seen)
 
 
-def lexical_candidates(rows: UncoveredRows) -> Iterator[TermCandidate]:
+@lru_cache(maxsize=64)
+def nearby_families(back: tuple[int, ...]) -> tuple[tuple[SetFamily, ...], tuple[int, ...]]:
+    """The families of what stands beside a row, where tokens just so far back are tried, and where
+    the runs of places begin.
+    """
+    families = [SetFamily(LINE, KIND_BITS, ("line",), LineBegins)]
+    for place, distance in enumerate(back, LINE + 1):
+        bits, form = KIND_BITS + 2 * DISTANCE_BITS, ("After", distance, distance)
+        families.append(SetFamily(place, bits, form, partial(After, distance, distance)))
+    begins = list(range(LINE + 1 + len(back)))
+    for kind, farthest in ((After, BACK), (Before, AHEAD)):
+        first = len(begins)
+        for far in farthest:
+            bits, form = KIND_BITS + DISTANCE_BITS, (kind.__name__, far)
+            families.append(SetFamily(first + far - 1, bits, form, partial(kind, 1, far)))
+        begins += [first] * farthest[-1]
+    return tuple(families), tuple(begins)
+
+
+def lexical_groups(rows: UncoveredRows, sight: Sight) -> Iterator[CandidateGroup]:
     """Classes of the token and of its neighbours, its beginnings and ends, its position and what
     surrounds it.
     """
-    passage, at = rows.train_windows.passage, rows.indices
-    weights = np.stack([rows.firing, rows.inactive], axis=1)
-    places = tokens_at_places(rows)
-    conditions, classes = class_weights(passage, places)
-    totals = [classes]
-    for costs, held in (state_conditions(passage, at), position_conditions(passage, at)):
-        conditions += costs
-        totals.append(held.astype(np.float64) @ weights)
-    both = np.concatenate(totals)
-    yield from best_conditions(rows, conditions, both[:, 0], both[:, 1])
-    yield from affix_candidates(rows, places[0])
-    yield from alike_candidates(rows, places)
+    weights = np.where([rows.fires, ~rows.fires], rows.weights, 0.0)
+    places = tokens_at_places(sight)
+    conditions, bits, totals = class_weights(rows, places)
+    for others, cost, held in (state_conditions(rows), position_conditions(rows)):
+        conditions = (*conditions, *others)
+        bits = np.append(bits, np.full(len(others), cost))
+        totals = np.concatenate([totals, weights @ held.T.astype(np.float64)], axis=1)
+
+    def maker(number: int, negated: bool) -> TermMaker:
+        return TermMaker.of(("lexical", number, negated), lambda: conditions[number], negated)
+
+    hits, false_positives = totals
+    yield CandidateGroup.of_conditions(rows, bits, hits, false_positives, maker)
+    yield from affix_groups(rows, places[0])
+    yield from alike_groups(rows, places)
 
 
-HeldConditions = tuple[list[tuple[Condition, float]], Bool[ndarray, "condition row"]]
+HeldConditions = tuple[Sequence[Condition], float, Bool[ndarray, "condition row"]]
 
 
 @dataclass(frozen=True)
 class TokensAtPlace:
     """Which tokens stand at a place beside each row, with the weight of the rows."""
 
+    name: str
     condition: Callable[[Predicate], Condition]  # what is said of a token there
     bits: float  # of saying where
-    ids: Int64[ndarray, " id"]  # that stand there, ascending
-    weights: Float64[ndarray, "id 2"]  # of rows where the feature fires, and where it does not
+    numbers: Int64[ndarray, " token"]  # of those that stand beside a row, ascending
+    # of rows where the feature fires, and where it does not; 0 for a token of another place
+    weights: Float64[ndarray, "2 token"]
 
 
-def tokens_at_places(rows: UncoveredRows) -> list[TokensAtPlace]:
+def tokens_at_places(sight: Sight) -> list[TokensAtPlace]:
     """The token itself, its neighbours and the line's first token."""
-    passage, at = rows.train_windows.passage, rows.indices
-    heads = passage.line_heads[at]
-    places: tuple[tuple[Callable[[Predicate], Condition], float, ndarray, ndarray], ...] = (
-        (own_condition, 0.0, np.ones(len(at), bool), at),
-        (partial(After, 1, 1), DISTANCE_BITS, passage.reach[at] > 0, at - 1),
-        (partial(Before, 1, 1), DISTANCE_BITS, passage.following[at] > 0, at + 1),
-        (LineBegins, DISTANCE_BITS, heads >= 0, heads),
-    )
-    found: list[TokensAtPlace] = []
-    for condition, bits, near, seen in places:
-        ids, inverse = np.unique(passage.ids[seen[near]], return_inverse=True)
-        weights = [
-            np.bincount(inverse, each[near], len(ids)) for each in (rows.firing, rows.inactive)
-        ]
-        both = np.stack(weights, axis=1).astype(np.float64)
-        found.append(TokensAtPlace(condition, bits, ids.astype(np.int64), both))
-    return found
+    first_back, first_ahead = sorted(set(sight.begins))[-2:]
+    weights = sight.seen_weights[[0, first_back, first_ahead, LINE], ..., :-1].astype(np.float64)
+    both = weights[:, 0] + weights[:, 1]
+    return [
+        TokensAtPlace(*beside, sight.seen, here) for beside, here in zip(BESIDE, both, strict=True)
+    ]
 
 
 def class_weights(
-    passage: Passage, places: list[TokensAtPlace]
-) -> tuple[list[tuple[Condition, float]], Float64[ndarray, "condition 2"]]:
-    """Tokens at the places by how they are spelled and by their word fields: each condition with
-    its bits, and the firing and inactive weight where it holds.
+    rows: UncoveredRows, places: list[TokensAtPlace]
+) -> tuple[tuple[Condition, ...], Float64[ndarray, " condition"], Float64[ndarray, "2 condition"]]:
+    """Tokens at the places by how they are spelled and by their word fields: each condition, its
+    bits, and the firing and inactive weight where it holds.
     """
-    table = class_tables(passage.lexicon)
-    predicates = [IsClass(PredicateUnit.TOKEN, name) for name in CLASSES]
-    bits = [KIND_BITS + (CLASS_BITS if name in SPELLINGS else FIELD_BITS) for name in CLASSES]
-    conditions = [
-        (place.condition(predicate), cost + place.bits)
-        for place in places
-        for predicate, cost in zip(predicates, bits, strict=True)
-    ]
-    return conditions, np.concatenate([table[:, place.ids] @ place.weights for place in places])
+    conditions, bits = class_conditions(tuple(CLASSES))
+    weights = np.concatenate([place.weights for place in places])
+    sums, _ = rows.train_windows.classes.weigh(places[0].numbers, weights)
+    by_place = sums[:, : len(CLASSES)].reshape(len(places), 2, -1)
+    return conditions, bits, by_place.swapaxes(0, 1).reshape(2, -1)
 
 
-def alike_candidates(rows: UncoveredRows, places: list[TokensAtPlace]) -> Iterator[TermCandidate]:
-    """The best set of a token that stands where the feature fires and those that the subject takes
-    for most like it, whether they were seen or not.
+@lru_cache(maxsize=2)
+def class_conditions(
+    names: tuple[str, ...],
+) -> tuple[tuple[Condition, ...], Float64[ndarray, " condition"]]:
+    """For every place the conditions with each of the classes, and their bits."""
+    predicates = [IsClass(PredicateUnit.TOKEN, name) for name in names]
+    costs = [KIND_BITS + (CLASS_BITS if name in SPELLINGS else FIELD_BITS) for name in names]
+    return (
+        tuple(condition(predicate) for _, condition, _ in BESIDE for predicate in predicates),
+        np.array([cost + bits for *_, bits in BESIDE for cost in costs]),
+    )
+
+
+def affix_groups(rows: UncoveredRows, tokens: TokensAtPlace) -> Iterator[CandidateGroup]:
+    """The beginnings and ends of the token that the rows show."""
+    known, there = rows.train_windows.affixes, np.flatnonzero(tokens.weights.sum(axis=0) > 0)
+    sums, affixes = known.tokens.weigh(tokens.numbers.take(there), tokens.weights[:, there])
+    seen = np.flatnonzero(np.bincount(affixes, minlength=len(known.texts)))
+    hits, false_positives = sums[:, seen]
+
+    def maker(number: int, negated: bool) -> TermMaker:
+        affix = int(seen[number])
+        made = TermMaker.of(("affix", affix, negated), lambda: known.condition(affix), negated)
+        return replace(made, confirmed=partial(where_affix, affix, negated))
+
+    yield CandidateGroup.of_conditions(rows, known.bits[seen], hits, false_positives, maker)
+
+
+def where_affix(affix: int, negated: bool, windows: TrainWindows) -> Bool[ndarray, " token"]:
+    """Where tokens have it, or have it not."""
+    table = np.full(windows.tokens.number, negated)
+    table[windows.affixes.tokens.members(affix)] = not negated
+    return table.take(windows.tokens.ids)
+
+
+def alike_groups(rows: UncoveredRows, places: list[TokensAtPlace]) -> Iterator[CandidateGroup]:
+    """Sets of a token that stands where the feature fires and those that the subject takes for most
+    like it, whether they were seen or not: of each centre one a size.
     """
-    alike = rows.train_windows.alike
+    windows, alike = rows.train_windows, rows.train_windows.alike
     if alike is None or not alike.table.shape[1]:
         return
-    strings, size = rows.train_windows.passage.strings, len(rows.train_windows.passage.strings)
-    cost = KIND_BITS + float(np.log2(size)) + float(np.log2(len(SIZES)))
+    cost = KIND_BITS + float(np.log2(windows.tokens.universe)) + float(np.log2(len(SIZES)))
     for place in places:
-        weights = np.zeros((size + 1, 2))
-        weights[place.ids] = place.weights
-        centres = place.ids[place.weights[:, 0] > 0]
-        members = alike.around(centres)
-        sums = np.cumsum(weights[members], axis=1)[:, np.minimum(SIZES, members.shape[1]) - 1]
-        hits, false_positives = sums.reshape(-1, 2).T
-        if len(centres):
-            bits = np.full(len(hits), cost + place.bits)
-            yield from best_fields(rows, place, members, strings, bits, hits, false_positives)
+        weights = np.zeros((2, windows.tokens.number + 1))
+        weights[:, place.numbers] = place.weights
+        centres = place.numbers[place.weights[0] > 0]
+        members = windows.alike_numbers[centres]
+        sums = np.cumsum(weights.take(members, axis=1), axis=2)
+        hits, false_positives = sums[..., np.minimum(SIZES, members.shape[1]) - 1].reshape(2, -1)
+        bits = np.full(len(hits), cost + place.bits)
+        maker = partial(field_of_alike, windows, place, centres)
+        yield CandidateGroup(bits, hits, false_positives, maker)
 
 
-def best_fields(
-    rows: UncoveredRows,
-    place: TokensAtPlace,
-    members: Int64[ndarray, "centre member"],
-    strings: tuple[str, ...],
-    bits: Float64[ndarray, " field"],
-    hits: Float64[ndarray, " field"],
-    false_positives: Float64[ndarray, " field"],
-) -> Iterator[TermCandidate]:
-    """The most worthy and the most saving of the fields, of each centre one a size."""
-    worth, saved = (
-        rows.description.worth(hits, false_positives) - bits,
-        rows.description.saved(hits, false_positives) - bits,
-    )
-    for best in dict.fromkeys((int(worth.argmax()), int(saved.argmax()))):
-        centre, size = divmod(best, len(SIZES))
-        chosen = members[centre, : SIZES[size]]
-        term = RuleTerm(place.condition(token_set_predicate(strings, chosen[chosen >= 0].tolist())))
-        yield TermCandidate(
-            partial(RuleTerm, term.condition),
-            partial(term_mask, term),
-            ("alike", type(term.condition).__name__),
-            *column_values(best, bits, hits, false_positives, worth, saved),
-        )
+def field_of_alike(
+    windows: TrainWindows, place: TokensAtPlace, centres: Int64[ndarray, " centre"], field: int
+) -> TermMaker:
+    """That one of those that are alike stands at the place."""
+    alike, (centre, size) = windows.alike, divmod(field, len(SIZES))
+    assert alike is not None
+
+    def condition() -> Condition:
+        members = alike.around(windows.token_ids[centres[centre : centre + 1]])[0]
+        kept = (i for i in members[: SIZES[size]].tolist() if i >= 0)
+        strings = tuple(dict.fromkeys(windows.passage.strings[i] for i in kept))
+        return place.condition(OneOf(PredicateUnit.TOKEN, strings))
+
+    return TermMaker.of(("alike", place.name), condition)
 
 
 def own_condition(predicate: Predicate) -> Condition:
@@ -284,104 +226,26 @@ def own_condition(predicate: Predicate) -> Condition:
     return predicate
 
 
-def state_conditions(passage: Passage, at: Int64[ndarray, " row"]) -> HeldConditions:
+def state_conditions(rows: UncoveredRows) -> HeldConditions:
     """What the token begins, and what it begins in."""
-    around = passage.syntax_states
-    states = (
-        (TokenState.IN_COMMENT, around.comment),
-        (TokenState.IN_STRING, around.string),
-        (TokenState.IN_BRACKETS, around.brackets),
-    )
-    places = (
-        (TokenState.START_OF_LINE, passage.line_starts),
-        (TokenState.START_OF_WORD, passage.word_starts == np.arange(len(passage))),
-    )
-    return [(state, KIND_BITS) for state, _ in (*places, *states)], np.stack(
-        [held[at] for _, held in (*places, *states)]
-    )
+    states = rows.train_windows.states
+    return list(states), KIND_BITS, np.stack([held.take(rows.indices) for held in states.values()])
 
 
-def position_conditions(passage: Passage, at: Int64[ndarray, " row"]) -> HeldConditions:
+def position_conditions(rows: UncoveredRows) -> HeldConditions:
     """The token's position in its sequence, where that is known."""
+    passage, at = rows.train_windows.passage, rows.indices
     if passage.firsts is None:
-        return [], np.empty((0, len(at)), bool)
-    places, numbers = passage.sequence_positions[at], np.array(POSITIONS)[:, None]
-    cost = KIND_BITS + NUMBER_BITS
-    conditions: list[tuple[Condition, float]] = [
-        (Position(PositionComparison.LESS, number), cost) for number in POSITIONS
-    ]
-    return conditions, places < numbers
+        return [], 0.0, np.empty((0, len(at)), bool)
+    conditions = [Position(PositionComparison.LESS, number) for number in POSITIONS]
+    held = passage.sequence_positions.take(at) < np.array(POSITIONS)[:, None]
+    return conditions, KIND_BITS + NUMBER_BITS, held
 
 
-@lru_cache(maxsize=2)
-def class_tables(lexicon: Lexicon) -> Float64[ndarray, "class vocabulary"]:
-    """1 where a string of the lexicon belongs to a lexical class, else 0."""
-    return np.stack([lexicon.class_table(name) for name in CLASSES]).astype(np.float64)
-
-
-@dataclass(frozen=True)
-class SharedAffixes:
-    """Beginnings and ends that tokens of a vocabulary share: pairs of token and affix, sorted by
-    token.
-    """
-
-    conditions: list[tuple[Condition, float]]
-    affixes: Int64[ndarray, " pair"]
-    begins: Int64[ndarray, " token_and_end"]  # each token's first pair, then the number of pairs
-
-    def of_tokens(
-        self, ids: Int64[ndarray, " id"]
-    ) -> tuple[Int64[ndarray, " pair"], Int64[ndarray, " pair"]]:
-        """The pairs of these tokens: which of them it is, and the affix."""
-        numbers = self.begins[ids + 1] - self.begins[ids]
-        owners = np.repeat(np.arange(len(ids)), numbers)
-        places = np.arange(len(owners)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
-        return owners, self.affixes[self.begins[ids[owners]] + places]
-
-
-def affix_candidates(rows: UncoveredRows, tokens: TokensAtPlace) -> Iterator[TermCandidate]:
-    """The best beginning or end of the token, of those that the rows show."""
-    known = find_shared_affixes(rows.train_windows.passage.lexicon)
-    owners, affixes = known.of_tokens(tokens.ids)
-    seen, inverse = np.unique(affixes, return_inverse=True)
-    if len(seen):
-        hits, false_positives = (
-            np.bincount(inverse, weights[owners], len(seen)) for weights in tokens.weights.T
-        )
-        conditions = [known.conditions[i] for i in seen.tolist()]
-        yield from best_conditions(rows, conditions, hits, false_positives)
-
-
-@lru_cache(maxsize=2)
-def find_shared_affixes(lexicon: Lexicon) -> SharedAffixes:
-    """What tokens of the lexicon begin and end with, up to some letters, where several tokens share
-    it.
-
-    Blanks around a token do not count, neither here nor in the patterns.
-    """
-    members: dict[str, list[int]] = {}
-    numbers = match_strings(NUMBER, lexicon.strings)
-    for i, string in enumerate(lexicon.strings):
-        core = string.strip()
-        for length in range(1, min(LETTERS, len(core)) + 1):
-            first, last = core[:length], core[-length:]
-            if not first[-1].isspace():
-                members.setdefault(rf"\s*{literal_pattern(first)}.*", []).append(i)
-            if not last[0].isspace():
-                members.setdefault(rf".*{literal_pattern(last)}\s*", []).append(i)
-        if numbers[i]:
-            for digits in range(len(core), LETTERS + 1):
-                members.setdefault(rf"\s*\d{{1,{digits}}}\s*", []).append(i)
-            members.setdefault(rf"\s*\d{{{len(core)}}}\s*", []).append(i)
-    shared = {pattern: tokens for pattern, tokens in members.items() if len(tokens) >= SHARED_BY}
-    costs = [
-        KIND_BITS + CHARACTER_BITS * (len(pattern.replace(r"\s*", "")) - 2) for pattern in shared
-    ]
-    conditions: list[tuple[Condition, float]] = [
-        (Matches(PredicateUnit.TOKEN, pattern), cost)
-        for pattern, cost in zip(shared, costs, strict=True)
-    ]
-    affixes = np.repeat(np.arange(len(shared)), [len(tokens) for tokens in shared.values()])
-    tokens = np.array([token for tokens in shared.values() for token in tokens], np.int64)
-    begins = np.append(0, np.cumsum(np.bincount(tokens, minlength=len(lexicon.strings))))
-    return SharedAffixes(conditions, affixes[np.argsort(tokens, kind="stable")], begins)
+# of tokens beside a row their name, what is said of one, and the bits of saying where
+BESIDE: tuple[tuple[str, Callable[[Predicate], Condition], float], ...] = (
+    ("own", own_condition, 0.0),
+    ("before", partial(After, 1, 1), DISTANCE_BITS),
+    ("after", partial(Before, 1, 1), DISTANCE_BITS),
+    ("line", LineBegins, DISTANCE_BITS),
+)

@@ -91,7 +91,7 @@ def entropy_bits(
     )
 
 
-def set_bits(number: Float64[ndarray, " set"], universe: int) -> Float64[ndarray, " set"]:
+def set_bits(number: Float64[ndarray, "..."], universe: int) -> Float64[ndarray, "..."]:
     """Bits to name a set of so many out of the universe: its size, then which of the sets of that
     size.
     """

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from numpy import ndarray
 
 from gloss.explain.rule_search.train_windows import TrainWindows
 from gloss.rules.english import rule_phrase
-from gloss.rules.execute import where_predicate_holds
-from gloss.rules.language import Predicate, Rule
+from gloss.rules.language import OneOf, Predicate, PredicateUnit, Rule
 from gloss.rules.string_naming import LONGEST, PieceOfWord, SeenWords
 
 NEARBY = 8  # tokens around a firing one, where the tokens of a condition are looked for
@@ -30,10 +29,10 @@ def rule_sentence(rule: Rule, train_windows: TrainWindows) -> str:
 
 @dataclass(frozen=True)
 class NearbyTokens(SeenWords):
-    """Where tokens are seen at and around firing ones."""
+    """Which words are seen at and around firing tokens."""
 
     train_windows: TrainWindows
-    nearby: Bool[ndarray, " token"]
+    nearby: Int64[ndarray, " place"]  # tokens at and around firing ones
     joined: Bool[ndarray, " token"]  # whether the token continues the word of the token before
 
     @staticmethod
@@ -46,15 +45,13 @@ class NearbyTokens(SeenWords):
             totals[np.minimum(places + NEARBY + 1, len(passage))]
             > totals[np.maximum(places - NEARBY, 0)]
         )
-        return NearbyTokens(train_windows, near, passage.word_starts != places)
+        return NearbyTokens(train_windows, np.flatnonzero(near), ~passage.starts_word)
 
     def around(self, strings: Sequence[str]) -> PieceOfWord | None:
         """The word that tokens with these strings are most often a piece of; None where they mostly
         are the whole word, or are no letters.
         """
-        lexicon = self.train_windows.passage.lexicon
-        ids = [i for string in strings for i in lexicon.ids_of.get(string, ())]
-        words = self.words_at(np.isin(self.train_windows.passage.ids, ids))
+        words = self.words_at(self.where(OneOf(PredicateUnit.TOKEN, tuple(strings))))
         total = words.total()
         cores = {string.strip().strip("_") for string in strings}
         whole = sum(words.pop(core, 0) for core in cores)
@@ -65,8 +62,7 @@ class NearbyTokens(SeenWords):
 
     def matching(self, predicate: Predicate) -> tuple[str, ...]:
         """The most frequent words at which the predicate holds, where the feature fires."""
-        held = where_predicate_holds(predicate, self.train_windows.passage)
-        found = self.words_at(held).most_common(EXAMPLES)
+        found = self.words_at(self.where(predicate)).most_common(EXAMPLES)
         return tuple(word for word, _ in found if word and len(word) <= LONGEST)
 
     def centre(self, strings: Sequence[str]) -> str | None:
@@ -74,9 +70,14 @@ class NearbyTokens(SeenWords):
         alike = self.train_windows.alike
         return None if alike is None else alike.centre(strings)
 
-    def words_at(self, held: Bool[ndarray, " token"]) -> Counter[str]:
-        """How often each word is seen at these tokens: at firing ones, or else near them."""
-        places = np.flatnonzero(held & self.nearby)
+    def where(self, predicate: Predicate) -> Bool[ndarray, " place"]:
+        """Where among the nearby places the predicate holds."""
+        read = self.train_windows.passage.read_by(predicate.unit)
+        return read.truths(predicate).take(read.ids.take(self.nearby))
+
+    def words_at(self, held: Bool[ndarray, " place"]) -> Counter[str]:
+        """How often each word is seen at these nearby places: at firing ones, or else near them."""
+        places = self.nearby[held]
         firing = places[self.train_windows.fires[places]]
         return Counter(
             word
@@ -89,7 +90,7 @@ class NearbyTokens(SeenWords):
         before the word may.
         """
         passage = self.train_windows.passage
-        first, last = int(passage.word_starts[place]), place
+        first, last = passage.word_start(place), place
         while last + 1 < len(passage) and passage.reach[last + 1] > 0 and self.joined[last + 1]:
             last += 1
         if passage.reach[first] == 0 or passage.following[last] == 0:

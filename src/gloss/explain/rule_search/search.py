@@ -13,11 +13,12 @@ from typing import ClassVar
 import numpy as np
 
 from gloss.errors import require_at_least
-from gloss.explain.rule_search.conditions import lexical_candidates, nearby_families, own_families
+from gloss.explain.rule_search.conditions import lexical_groups, nearby_sight, own_sights
 from gloss.explain.rule_search.description_length import DescriptionLength
 from gloss.explain.rule_search.rule_wording import rule_sentence
+from gloss.explain.rule_search.set_search import set_groups
 from gloss.explain.rule_search.simplify import simplify_alternatives
-from gloss.explain.rule_search.term_candidates import TermCandidate, UncoveredRows, choose_sets
+from gloss.explain.rule_search.term_candidates import TermCandidate, UncoveredRows, best_of_groups
 from gloss.explain.rule_search.train_windows import TrainWindows
 from gloss.models.chat_models.prompts import Conversation
 from gloss.records import Examples, Explanation, Failure, Needs, Reason
@@ -82,12 +83,11 @@ class RuleSearch:
         found: list[tuple[RuleTerm, ...]] = []
         while len(found) < self.max_alternatives and fires[uncovered].any():
             rows = UncoveredRows.of(train_windows, uncovered, description)
+            wanted = max(MARGIN, LEAST_SHARE * description.bits)
+            if rows.most_worth < wanted:
+                break
             grown = self.best(rows) if len(found) < THOROUGH else self.quickest(rows)
-            if (
-                grown is None
-                or min(grown.worth, grown.saved) < MARGIN
-                or grown.worth < LEAST_SHARE * description.bits
-            ):
+            if grown is None or grown.worth < wanted or grown.saved < MARGIN:
                 break
             found.append(grown.terms)
             description = description.with_covered(grown.hits, grown.false_positives)
@@ -100,7 +100,9 @@ class RuleSearch:
         for first in self.first_terms(rows):
             grown = self.grow(rows, GrownAlternative.of(first))
             if len(grown.candidates) > 1 and not grown.is_firm(rows):
-                grown = self.grow(rows, revisit_terms(rows, grown))
+                revisited = revisit_terms(rows, grown)
+                # it grew as far as it does already
+                grown = grown if revisited is grown else self.grow(rows, revisited)
             if best is None or grown.worth > best.worth:
                 best = grown
             if best.is_firm(rows):
@@ -127,14 +129,14 @@ class RuleSearch:
         """Add terms while that is worth their bits."""
         inside = grown.held_in(rows)
         while len(grown.candidates) < self.max_terms and not grown.is_precise:
+            wanted = grown.worth + grown.bits + LEAST_GAIN * rows.description.bits
+            if inside.most_worth <= wanted:
+                break
             best = max(best_term_candidates(inside), key=lambda each: each.worth, default=None)
-            if (
-                best is None
-                or best.worth - grown.bits <= grown.worth + LEAST_GAIN * rows.description.bits
-            ):
+            if best is None or best.worth <= wanted:
                 break
             grown = grown.with_term(best)
-            inside = inside.selected(best.confirmed(inside))
+            inside = inside.selected(best.confirmed(inside.train_windows))
         return grown
 
 
@@ -198,12 +200,12 @@ class GrownAlternative:
 
     def is_firm(self, rows: UncoveredRows) -> bool:
         """Whether nothing is left to find either."""
-        return self.is_precise and self.hits >= FIRM * float(rows.firing.sum())
+        return self.is_precise and self.hits >= FIRM * rows.sums[0]
 
     def held_in(self, rows: UncoveredRows) -> UncoveredRows:
         """The rows where all terms hold, as the other half of the documents predicts."""
         for candidate in self.candidates:
-            rows = rows.selected(candidate.confirmed(rows))
+            rows = rows.selected(candidate.confirmed(rows.train_windows))
         return rows
 
     def with_term(self, candidate: TermCandidate) -> "GrownAlternative":
@@ -216,13 +218,14 @@ def best_term_candidates(rows: UncoveredRows) -> list[TermCandidate]:
 
     Those about other tokens are chosen on few rows and then judged on all.
     """
-    if not rows.firing.any():
+    if not rows.fires.any():
         return []
     thinned = rows.thinned(THINNED)
-    found = [candidate for family in own_families(rows) for candidate in choose_sets(rows, family)]
-    others = list(lexical_candidates(thinned))
-    for family in nearby_families(thinned):
-        others += choose_sets(thinned, family)
+    nearby = nearby_sight(thinned)
+    own = [group for sight in own_sights(rows) for group in set_groups(rows, sight)]
+    found = best_of_groups(rows.description, own)
+    beside = [*lexical_groups(thinned, nearby), *set_groups(thinned, nearby)]
+    others = best_of_groups(rows.description, beside)
     if thinned is rows:
         return found + others
     others.sort(key=lambda each: -max(each.worth, each.saved))
@@ -231,11 +234,10 @@ def best_term_candidates(rows: UncoveredRows) -> list[TermCandidate]:
 
 def judge_on_all_rows(candidate: TermCandidate, rows: UncoveredRows) -> TermCandidate:
     """The same candidate by what it does at all rows."""
-    held = candidate.confirmed(rows)
-    hits, false_positives = (
-        rows.firing[held].sum(keepdims=True),
-        rows.inactive[held].sum(keepdims=True),
-    )
+    held = np.flatnonzero(candidate.confirmed(rows.train_windows))
+    weights, fires = rows.by_token.take(held), rows.train_windows.fires.take(held)
+    hits = weights.compress(fires).sum(keepdims=True)
+    false_positives = weights.compress(~fires).sum(keepdims=True)
     worth, saved = (
         rows.description.worth(hits, false_positives)[0],
         rows.description.saved(hits, false_positives)[0],

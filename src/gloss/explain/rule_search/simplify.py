@@ -5,9 +5,10 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64, Int32, Int64
 from numpy import ndarray
 
 from gloss.explain.rule_search.alike import AlikeTokens
@@ -96,8 +97,9 @@ class RuleDraft:
 
     def f1(self, held: Bool[ndarray, " token"]) -> float:
         """The F1 score of a rule that holds there."""
-        predicted = float(self.train_windows.weights[held].sum())
-        return 2 * float(self.firing[held].sum()) / max(predicted + self.wanted, 1e-9)
+        there = np.flatnonzero(held)  # few, most often
+        predicted = float(self.train_windows.weights.take(there).sum())
+        return 2 * float(self.firing.take(there).sum()) / max(predicted + self.wanted, 1e-9)
 
     def mask(self, term: RuleTerm) -> Bool[ndarray, " token"]:
         """Where the term holds."""
@@ -314,15 +316,18 @@ def classes_instead(term: RuleTerm, alike: AlikeTokens | None = None) -> Iterato
     if not isinstance(predicate, OneOf) or len(predicate.strings) < NAMED_FROM:
         return
     strings, unit = predicate.strings, predicate.unit
-    instead: list[Predicate] = [
-        IsClass(unit, name)
-        for name, belongs in CLASSES.items()
-        if sum(map(belongs, strings)) >= BELONGING * len(strings)
-    ]
+    instead: list[Predicate] = [IsClass(unit, name) for name in classes_of_most(strings)]
     if alike is not None and unit is PredicateUnit.TOKEN:
         instead += [OneOf(unit, field) for field in alike.covering(strings, BELONGING)]
     for each in instead:
         yield replace(term, condition=replace_condition_predicate(term.condition, each))
+
+
+@lru_cache(maxsize=64)  # a rule is asked for again after each part that it loses
+def classes_of_most(strings: tuple[str, ...]) -> tuple[str, ...]:
+    """The lexical classes that most of the strings belong to."""
+    least = BELONGING * len(strings)
+    return tuple(name for name, belongs in CLASSES.items() if sum(map(belongs, strings)) >= least)
 
 
 @dataclass(frozen=True)
@@ -332,7 +337,7 @@ class SetMembers:
     strings: tuple[str, ...]
     # of every token or word: its place among the strings; their number where it is none of them
     ranks: Int64[ndarray, " unit"]
-    ids: Int64[ndarray, " token"]  # of the token or word at every token
+    ids: Int32[ndarray, " token"]  # of the token or word at every token
     condition: Condition
     passage: Passage
 
@@ -341,13 +346,11 @@ class SetMembers:
         """The strings of the condition's set, in their order."""
         predicate = condition_predicate(condition)
         assert isinstance(predicate, OneOf)
-        is_word = predicate.unit is PredicateUnit.WORD
-        lexicon = passage.words.lexicon if is_word else passage.lexicon
-        ranks = np.full(len(lexicon.strings), len(predicate.strings), np.int64)
+        read = passage.read_by(predicate.unit)
+        ranks = np.full(len(read.lexicon.strings), len(predicate.strings), np.int64)
         for rank, string in enumerate(predicate.strings):
-            ranks[list(lexicon.ids_of.get(string, ()))] = rank
-        ids = (passage.words.ids if is_word else passage.ids).astype(np.int64)
-        return SetMembers(predicate.strings, ranks, ids, condition, passage)
+            ranks[list(read.lexicon.ids_of.get(string, ()))] = rank
+        return SetMembers(predicate.strings, ranks, read.ids, condition, passage)
 
     def ranks_seen(self, rows: Int64[ndarray, " row"]) -> Iterator[Int64[ndarray, " row"]]:
         """For every place that the condition looks at, the rank of the string that stands there."""

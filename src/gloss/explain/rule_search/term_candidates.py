@@ -1,20 +1,17 @@
 """Terms worth trying on a set of tokens, judged by what they earn after they have been paid for."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy import ndarray
 
-from gloss.explain.rule_search.description_length import DescriptionLength, set_bits
+from gloss.explain.rule_search.description_length import KIND_BITS, DescriptionLength
 from gloss.explain.rule_search.train_windows import TrainWindows
 from gloss.rules.execute import where_condition_holds
 from gloss.rules.language import Condition, RuleTerm
-
-SHRINKAGE = 1.0  # weight of the doubt in how often the feature fires on one string
-SHARES = 1 / (1 + np.exp(-np.linspace(-6.0, 3.5, 39)))  # thresholds that are tried on that share
 
 
 @dataclass(frozen=True)
@@ -22,10 +19,9 @@ class UncoveredRows:
     """The tokens that are still in question."""
 
     train_windows: TrainWindows
-    indices: Int64[ndarray, " row"]  # into the tokens of the train windows
-    firing: Float64[ndarray, " row"]  # the row's weight where the feature fires, else 0
-    inactive: Float64[ndarray, " row"]  # the row's weight where it does not, else 0
+    indices: Int64[ndarray, " row"]  # into the tokens of the train windows, ascending
     description: DescriptionLength
+    scale: float = 1.0  # of the weights of inactive rows, which may stand for others
 
     @staticmethod
     def of(
@@ -35,22 +31,49 @@ class UncoveredRows:
     ) -> "UncoveredRows":
         """All tokens that count and that no alternative covers yet."""
         indices = np.flatnonzero(uncovered & (train_windows.weights > 0))
-        weights, fires = train_windows.weights[indices], train_windows.fires[indices]
-        return UncoveredRows(train_windows, indices, weights * fires, weights * ~fires, description)
+        return UncoveredRows(train_windows, indices, description)
 
     def __len__(self) -> int:
         return len(self.indices)
 
     @cached_property
+    def fires(self) -> Bool[ndarray, " row"]:
+        """Whether the feature fires there."""
+        return self.train_windows.fires.take(self.indices)
+
+    @cached_property
+    def weights(self) -> Float64[ndarray, " row"]:
+        """The weight of each row, whether it fires or not."""
+        weights = self.train_windows.weights.take(self.indices)
+        return weights if self.scale == 1 else weights * np.where(self.fires, 1, self.scale)
+
+    @cached_property
     def sums(self) -> tuple[float, float]:
         """The weight of all firing rows, and of all inactive ones."""
-        return float(self.firing.sum()), float(self.inactive.sum())
+        return self.sums_of(self.fires), self.sums_of(~self.fires)
 
-    def selected(self, held: Bool[ndarray, " row"]) -> "UncoveredRows":
+    def sums_of(self, held: Bool[ndarray, " row"]) -> float:
+        """The weight of these rows."""
+        return float(self.weights.take(np.flatnonzero(held)).sum())
+
+    @cached_property
+    def by_token(self) -> Float64[ndarray, " token"]:
+        """The weight of every token of the windows, 0 where it is no row."""
+        weights = np.zeros(len(self.train_windows.fires))
+        weights[self.indices] = self.weights
+        return weights
+
+    @property
+    def most_worth(self) -> float:
+        """What no term can be worth more than: it would hold at all rows that fire and at no
+        other.
+        """
+        perfect = self.description.worth(np.array(self.sums[:1]), np.zeros(1))
+        return float(perfect[0]) - KIND_BITS
+
+    def selected(self, held: Bool[ndarray, " token"]) -> "UncoveredRows":
         """The rows that are held; what there is to earn stays the same."""
-        return replace(
-            self, indices=self.indices[held], firing=self.firing[held], inactive=self.inactive[held]
-        )
+        return replace(self, indices=self.indices.compress(held.take(self.indices)))
 
     def thinned(self, number: int) -> "UncoveredRows":
         """Every firing row, and about so many inactive ones, evenly spaced, that stand for all of
@@ -59,11 +82,10 @@ class UncoveredRows:
         step = max(1, len(self) // number)
         if step == 1:
             return self
-        fewer = self.selected((np.arange(len(self)) % step == 0) | (self.firing > 0))
-        return replace(
-            fewer,
-            inactive=fewer.inactive * (self.inactive.sum() / max(fewer.inactive.sum(), 1e-300)),
-        )
+        kept = self.fires.copy()
+        kept[::step] = True
+        fewer = replace(self, indices=self.indices.compress(kept))
+        return replace(fewer, scale=self.sums[1] / max(fewer.sums[1], 1e-300))
 
 
 @dataclass(frozen=True)
@@ -75,7 +97,7 @@ class TermCandidate:
 
     make: Callable[[], RuleTerm]  # terms are only made of candidates that win
     # where it holds; a set by what the other half of the documents suggests
-    confirmed: Callable[["UncoveredRows"], Bool[ndarray, " row"]]
+    confirmed: Callable[[TrainWindows], Bool[ndarray, " token"]]
     form: tuple[str | int | bool, ...]  # of the term, without its strings
     bits: float  # to write it down
     hits: float  # weight of firing tokens where it holds
@@ -89,160 +111,90 @@ class TermCandidate:
         return self.make()
 
 
+def term_mask(term: RuleTerm, windows: TrainWindows) -> Bool[ndarray, " token"]:
+    """Where the term holds."""
+    return where_condition_holds(term.condition, windows.passage) ^ term.negated
+
+
 @dataclass(frozen=True)
-class SetFamily:
-    """Conditions of one form that differ in a set of strings: pairs of row and string, sorted by
-    row.
-    """
+class TermMaker:
+    """How one candidate's term is made, and where it holds."""
 
-    rows: Int64[ndarray, " pair"]
-    items: Int64[ndarray, " pair"]
-    universe: int
-    bits: float  # of the form itself
     form: tuple[str | int | bool, ...]
-    condition: Callable[[list[int]], Condition]
+    make: Callable[[], RuleTerm]
+    confirmed: Callable[[TrainWindows], Bool[ndarray, " token"]]
+
+    @staticmethod
+    def of(
+        form: tuple[str | int | bool, ...],
+        condition: Callable[[], Condition],
+        negated: bool = False,
+    ) -> "TermMaker":
+        """This very condition or its contrary, where it holds; made when it is asked for."""
+
+        @cache
+        def make() -> RuleTerm:
+            return RuleTerm(condition(), negated)
+
+        return TermMaker(form, make, lambda windows: term_mask(make(), windows))
 
 
-def choose_sets(rows: UncoveredRows, family: SetFamily) -> Iterator[TermCandidate]:
-    """The sets of strings that are worth most, to be near or not to be near."""
-    if not len(family.rows):
-        return
-    fold = rows.train_windows.second_half[rows.indices].astype(np.int64)[family.rows]
-    size = int(family.items.max()) + 1
-    key = family.items * 2 + fold
-    firing = np.bincount(key, rows.firing[family.rows], 2 * size).reshape(size, 2)
-    inactive = np.bincount(key, rows.inactive[family.rows], 2 * size).reshape(size, 2)
-    yield from best_sets(rows, family, fold, firing, inactive, negated=False)
-    yield from best_sets(rows, family, fold, inactive, firing, negated=True)
+@dataclass(frozen=True)
+class CandidateGroup:
+    """Candidates of which the best are kept: what each costs, and what it does."""
 
+    bits: Float64[ndarray, " candidate"]
+    hits: Float64[ndarray, " candidate"]
+    false_positives: Float64[ndarray, " candidate"]
+    maker: Callable[[int], TermMaker]
 
-def best_sets(
-    rows: UncoveredRows,
-    family: SetFamily,
-    fold: Int64[ndarray, " pair"],
-    wanted: Float64[ndarray, "item half"],
-    unwanted: Float64[ndarray, "item half"],
-    *,
-    negated: bool,
-) -> Iterator[TermCandidate]:
-    """The most worthy and the most saving set of those items that are wanted: one half chooses, the
-    other judges.
-    """
-    halves = wanted / (wanted + unwanted + SHRINKAGE)
-    found, other = wanted[:, 0] + wanted[:, 1], unwanted[:, 0] + unwanted[:, 1]
-    whole = found / (found + other + SHRINKAGE)
-    predicted = strongest_by_row(halves[family.items, 1 - fold], family.rows, len(rows))
-    bins = np.searchsorted(SHARES, predicted, side="right")
-    hits, false_positives = (
-        sum_above_thresholds(bins, rows.firing),
-        sum_above_thresholds(bins, rows.inactive),
-    )
-    if negated:
-        hits, false_positives = rows.sums[0] - hits, rows.sums[1] - false_positives
-    present = whole[whole > 0]
-    numbers = sum_above_thresholds(
-        np.searchsorted(SHARES, present, side="right"), np.ones(len(present))
-    )
-    bits = set_bits(numbers, family.universe) + family.bits
-    worth, saved = (
-        rows.description.worth(hits, false_positives) - bits,
-        rows.description.saved(hits, false_positives) - bits,
-    )
-    worth[numbers == 0] = saved[numbers == 0] = -np.inf
-    for best in dict.fromkeys((int(worth.argmax()), int(saved.argmax()))):
-        if numbers[best] > 0:
-            make = partial(set_term, family, whole, float(SHARES[best]), negated)
-            confirmed = partial(cross_fit_mask, family, halves, float(SHARES[best]), negated)
-            yield TermCandidate(
-                make,
-                confirmed,
-                (*family.form, negated),
-                *column_values(best, bits, hits, false_positives, worth, saved),
-            )
-
-
-def set_term(
-    family: SetFamily, shares: Float64[ndarray, " item"], least: float, negated: bool
-) -> RuleTerm:
-    """The term whose set holds the items that reach the share."""
-    return RuleTerm(family.condition(np.flatnonzero(shares >= least).tolist()), negated)
-
-
-def cross_fit_mask(
-    family: SetFamily,
-    halves: Float64[ndarray, "item half"],
-    least: float,
-    negated: bool,
-    rows: UncoveredRows,
-) -> Bool[ndarray, " row"]:
-    """Where the term holds if each half of the documents is held against the set that the other
-    half suggests.
-    """
-    second, held = rows.train_windows.second_half[rows.indices], np.zeros(len(rows), bool)
-    for half in (0, 1):
-        items = np.flatnonzero(halves[:, half] >= least).tolist()
-        if items:
-            judged = second != (half == 1)
-            held[judged] = where_condition_holds(
-                family.condition(items), rows.train_windows.passage
-            )[rows.indices[judged]]
-    return held ^ negated
-
-
-def term_mask(term: RuleTerm, rows: UncoveredRows) -> Bool[ndarray, " row"]:
-    """Where among the rows the term holds."""
-    return (
-        where_condition_holds(term.condition, rows.train_windows.passage)[rows.indices]
-        ^ term.negated
-    )
-
-
-def column_values(index: int, *columns: Float64[ndarray, " candidate"]) -> Iterator[float]:
-    """One number of each column."""
-    return (float(column[index]) for column in columns)
-
-
-def strongest_by_row(
-    values: Float64[ndarray, " pair"], rows: Int64[ndarray, " pair"], number: int
-) -> Float64[ndarray, " row"]:
-    """Each row's largest value; 0 for a row without a pair. Pairs are sorted by row."""
-    best = np.zeros(number)
-    starts = np.flatnonzero(np.diff(rows, prepend=-1))
-    best[rows[starts]] = np.maximum.reduceat(values, starts)
-    return best
-
-
-def sum_above_thresholds(
-    bins: Int64[ndarray, " item"], weights: Float64[ndarray, " item"]
-) -> Float64[ndarray, " threshold"]:
-    """For every threshold of SHARES the weight of the items that reach it."""
-    # counts come as integers where there are none
-    sums = np.bincount(bins, weights, len(SHARES) + 1).astype(np.float64)
-    return np.cumsum(sums[::-1])[::-1][1:]
-
-
-def best_conditions(
-    rows: UncoveredRows,
-    conditions: list[tuple[Condition, float]],
-    hits: Float64[ndarray, " condition"],
-    false_positives: Float64[ndarray, " condition"],
-) -> Iterator[TermCandidate]:
-    """The best of these conditions, with the bits of each, and of their contraries, from the
-    weights where each holds.
-    """
-    bits = np.tile([cost for _, cost in conditions], 2)
-    hits = np.concatenate([hits, rows.sums[0] - hits])
-    false_positives = np.concatenate([false_positives, rows.sums[1] - false_positives])
-    worth, saved = (
-        rows.description.worth(hits, false_positives) - bits,
-        rows.description.saved(hits, false_positives) - bits,
-    )
-    for best in dict.fromkeys((int(worth.argmax()), int(saved.argmax()))):
-        term = RuleTerm(conditions[best % len(conditions)][0], best >= len(conditions))
-        make = partial(RuleTerm, term.condition, term.negated)
-        yield TermCandidate(
-            make,
-            partial(term_mask, term),
-            (str(term),),
-            *column_values(best, bits, hits, false_positives, worth, saved),
+    @staticmethod
+    def of_conditions(
+        rows: UncoveredRows,
+        bits: Float64[ndarray, " condition"],
+        hits: Float64[ndarray, " condition"],
+        false_positives: Float64[ndarray, " condition"],
+        maker: Callable[[int, bool], TermMaker],
+    ) -> "CandidateGroup":
+        """Conditions that hold where the feature fires, and the contraries of all, from the
+        weights where each condition holds.
+        """
+        some = np.flatnonzero(hits > 0)
+        return CandidateGroup(
+            np.concatenate([bits[some], bits]),
+            np.concatenate([hits[some], rows.sums[0] - hits]),
+            np.concatenate([false_positives[some], rows.sums[1] - false_positives]),
+            lambda place: (
+                maker(int(some[place]), False)
+                if place < len(some)
+                else maker(place - len(some), True)
+            ),
         )
+
+
+def best_of_groups(
+    description: DescriptionLength, groups: Sequence[CandidateGroup]
+) -> list[TermCandidate]:
+    """The most worthy and the most saving candidate of each group, once; none whose bits are
+    infinite.
+    """
+    groups = [group for group in groups if len(group.bits)]
+    if not groups:
+        return []
+    bits, hits, false_positives = (
+        np.concatenate(columns)
+        for columns in zip(*((g.bits, g.hits, g.false_positives) for g in groups), strict=True)
+    )
+    worth = description.worth(hits, false_positives) - bits
+    saved = description.saved(hits, false_positives) - bits
+    found: list[TermCandidate] = []
+    end = 0
+    for group in groups:
+        begin, end = end, end + len(group.bits)
+        for best in dict.fromkeys((worth[begin:end].argmax(), saved[begin:end].argmax())):
+            if np.isfinite(bits[begin + best]):
+                maker = group.maker(int(best))
+                columns = (bits, hits, false_positives, worth, saved)
+                values = [float(column[begin + best]) for column in columns]
+                found.append(TermCandidate(maker.make, maker.confirmed, maker.form, *values))
+    return found

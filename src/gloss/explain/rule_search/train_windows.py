@@ -2,6 +2,7 @@
 base rate.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,11 +10,29 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
 
+from gloss.explain.rule_search.affixes import SharedAffixes, TokenTraits, find_shared_affixes
 from gloss.explain.rule_search.alike import AlikeTokens
 from gloss.records import PADDING, Contexts, Examples
+from gloss.rules.execute import where_condition_holds
+from gloss.rules.language import PredicateUnit, TokenState
 from gloss.rules.lexicon import recent_lexicon
 from gloss.rules.passage import Passage
 from gloss.store.vocabulary import Vocabulary
+
+FARTHEST = 8  # from a token others are looked for, beside those that may drive the feature
+
+
+@dataclass(frozen=True)
+class Units:
+    """The tokens, or the words so far, that occur in the windows, by numbers from 0."""
+
+    unit: PredicateUnit
+    ids: Int64[ndarray, " token"]  # the number of what stands at every token
+    # four times that, 2 more in the second half of the documents, and 1 more where it does not fire
+    keys: Int64[ndarray, " token"]
+    number: int  # of those that may occur
+    universe: int  # of those that there are
+    string: Callable[[int], str]  # of each number
 
 
 @dataclass(frozen=True)
@@ -32,13 +51,91 @@ class TrainWindows:
     alike: AlikeTokens | None = None  # which tokens the subject takes for alike, where known
 
     @cached_property
-    def words(self) -> tuple[Int64[ndarray, " token"], tuple[str, ...]]:
-        """Each token's word so far, as an index into the words that occur.
+    def half(self) -> Int64[ndarray, " token"]:
+        """The half of the documents that each token belongs to: 0 or 1."""
+        return self.second_half.astype(np.int64)
 
-        However a word was cut, it is one word.
+    @cached_property
+    def token_ids(self) -> Int64[ndarray, " number"]:
+        """The tokens that occur, by their ids in the vocabulary."""
+        return np.flatnonzero(np.bincount(self.passage.ids))
+
+    @cached_property
+    def tokens(self) -> "Units":
+        """The tokens that occur."""
+        strings, ids = self.passage.strings, self.token_ids.tolist()
+        numbers = np.zeros(len(strings), np.int64)
+        numbers[self.token_ids] = np.arange(len(ids))
+        own = numbers.take(self.passage.ids)
+        return Units(
+            PredicateUnit.TOKEN,
+            own,
+            own * 4 + self.half * 2 + ~self.fires,
+            len(ids),
+            len(strings),
+            lambda number: strings[ids[number]],
+        )
+
+    @cached_property
+    def apart(self) -> tuple[Int64[ndarray, " place"], Int64[ndarray, " token"]]:
+        """The numbers of the tokens with FARTHEST places of nothing around every window, and where
+        each token stands there.
         """
+        windows = np.repeat(np.arange(1, len(self.passage.offsets)), np.diff(self.passage.offsets))
+        places = np.arange(len(windows)) + windows * self.farthest
+        numbers = np.full(
+            len(windows) + len(self.passage.offsets) * self.farthest, self.tokens.number
+        )
+        numbers[places] = self.tokens.ids
+        return numbers, places
+
+    @cached_property
+    def farthest(self) -> int:
+        """How far from a token others may be looked for."""
+        return max(FARTHEST, *(-offset for offset in self.offsets), 0)
+
+    @cached_property
+    def words(self) -> "Units":
+        """The words so far that occur. However a word was cut, it is one word."""
         words = self.passage.words
-        return words.lexicon.firsts[words.ids].astype(np.int64), words.lexicon.strings
+        strings, own, number = words.lexicon.strings, words.first_cuts, len(words.by_cut)
+        return Units(
+            PredicateUnit.WORD,
+            own,
+            own * 4 + self.half * 2 + ~self.fires,
+            number,
+            max(len(self.passage.strings), number),
+            lambda number: strings[int(words.by_cut[number])],
+        )
+
+    @cached_property
+    def classes(self) -> TokenTraits:
+        """The lexical classes of each token that occurs, by their places in CLASSES."""
+        found = self.passage.lexicon.classes(self.token_ids)
+        tokens, classes = np.nonzero(found)
+        return TokenTraits.of(tokens, classes, (len(found), found.shape[1]))
+
+    @cached_property
+    def affixes(self) -> "SharedAffixes":
+        """What the tokens that occur begin and end with, by their numbers."""
+        return find_shared_affixes(self.passage.lexicon).of_tokens(self.token_ids)
+
+    @cached_property
+    def alike_numbers(self) -> Int64[ndarray, "number member"]:
+        """Each token that occurs, then those that the subject takes for most like it; one more than
+        there are where none occurs.
+        """
+        number = self.tokens.number
+        if self.alike is None:
+            return np.arange(number)[:, None]
+        numbers = np.full(len(self.passage.strings) + 1, number, np.int64)  # and of -1
+        numbers[self.token_ids] = np.arange(number)
+        return numbers[self.alike.around(self.token_ids)]
+
+    @cached_property
+    def states(self) -> dict[TokenState, Bool[ndarray, " token"]]:
+        """What each token begins, and what it begins in."""
+        return {state: where_condition_holds(state, self.passage) for state in TokenState}
 
     @staticmethod
     def of(
@@ -86,9 +183,8 @@ def with_canonical_ids(contexts: Contexts, strings: tuple[str, ...]) -> Contexts
     does what is counted.
     """
     firsts = recent_lexicon(strings).firsts
-    return replace(
-        contexts, tokens=np.where(contexts.tokens == PADDING, PADDING, firsts[contexts.tokens])
-    )
+    tokens = np.where(contexts.tokens == PADDING, PADDING, firsts.take(contexts.tokens))
+    return replace(contexts, tokens=tokens)
 
 
 def inactive_context_shares(examples: Examples) -> Float64[ndarray, " context"]:
