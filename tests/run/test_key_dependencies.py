@@ -157,7 +157,9 @@ READERS = {
     "collect": dict.fromkeys(
         ("texts", "column", "split", "context_length", "max_tokens", "leave_out", "massive"), TEXT
     )
-    | dict.fromkeys(("batch_tokens", "shard_tokens"), ("collect",)),
+    | dict.fromkeys(("batch_tokens", "shard_tokens"), ("collect",))
+    # how much is kept of a corpus that is mined, which the one here is not
+    | {"store": TEXT, "kept": NOBODY, "strongest": NOBODY, "background": NOBODY},
     "neighbours": dict.fromkeys(("by", "most_activations"), ("neighbours",)),
     "embeddings": dict.fromkeys(("model", "base_url", "most_windows"), ("embeddings",)),
     "contexts": {
@@ -199,6 +201,7 @@ OTHER = {
     "subject.weights": "random",
     "collect.texts": ["stdlib"],
     "collect.leave_out": "none",
+    "collect.store": "mined",
     "neighbours.by": "encoder",
     "embeddings.base_url": "http://localhost:9/v1",
     "contexts.placement": "centred",
@@ -485,8 +488,9 @@ def test_a_dictionary_that_is_trained_is_read_off_the_texts_and_the_trainers_set
     for setting, value in settings_and_values(tables)["collect"].items():
         value = another(f"collect.{setting}", value)
         after = keys(with_setting(tables, "collect", setting, value))
-        texts = READERS["collect"][setting] == TEXT  # and not how much is read at a time
-        readers = ("decompose", *TEXT) if texts else ("collect",)
+        # what is kept of it is none of its business, nor how much is read at a time
+        read = READERS["collect"][setting]
+        readers = ("decompose", *read) if read == TEXT and setting != "store" else read
         assert changed(before, after) == followers(readers), setting
     (inputs / "texts" / "content").write_text("other texts")
     assert changed(before, keys(tables)) == followers(("decompose", *TEXT))

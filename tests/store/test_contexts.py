@@ -104,7 +104,7 @@ def test_fixed_windows_cover_each_token_once_and_count_from_the_start_of_its_seq
     fires = (contexts.activations > 0).any(axis=1)
     assert windows.firing(activations).tolist() == np.flatnonzero(fires).tolist()
     for split, in_split in ((Split.TRAIN, windows.in_train), (Split.HELD_OUT, ~windows.in_train)):
-        assert windows.share(np.flatnonzero(fires), split) == (fires & in_split).sum() / max(
+        assert windows.share(activations, split) == (fires & in_split).sum() / max(
             in_split.sum(), 1
         )
         drawable = windows.drawable[split]

@@ -167,7 +167,7 @@ class Run:
         explained = len({row["feature"] for row in self.explanations})
         return (
             f"<gloss run {str(self.plan.folder)!r}: {len(self)} features of"
-            f" {self.plan.dictionary_name}, {explained} explained, {len(self.plan.corpus):,}"
+            f" {self.plan.dictionary_name}, {explained} explained, {self.plan.activations.tokens:,}"
             " tokens>"
         )
 

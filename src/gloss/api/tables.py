@@ -159,7 +159,7 @@ def feature_table(run: Run) -> RunTable:
         else:
             key = (row["feature"], row["method"], row["explained_by"])
             controls[key] = max(row["value"], controls.get(key, row["value"]))
-    tokens = max(1, int(run.plan.corpus.counted.sum()))
+    tokens = run.plan.activations.counted_tokens
     counts = run.plan.activations.counts
 
     def row_of(index: int) -> Row:

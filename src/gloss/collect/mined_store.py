@@ -186,8 +186,15 @@ class MinedStore:
             "live": live,
             "left_out": len(whole["left_out"]),
             "massive": int(whole["massive"][0]),
+            "train_tokens": self.train_tokens(corpus["tokens"]),
             "background": len(self.shards.sequences.background),
         }
+
+    def train_tokens(self, total: int) -> int:
+        """Tokens of the train split, in the whole corpus."""
+        sequences = self.shards.sequences
+        lengths = np.diff(sequences.offsets, append=total)
+        return int(lengths[np.asarray(sequences.in_train)].sum())
 
     def positions(self, tokens: Int64[ndarray, " token"]) -> Int64[ndarray, " kept"]:
         """Where tokens of the whole corpus stand in the one that is kept, as far as they do."""

@@ -26,12 +26,13 @@ class SharedTokens:
 
     @staticmethod
     def of(left: Corpus, right: Corpus) -> "SharedTokens":
-        """The tokens of the shorter corpus, with which the longer one begins.
+        """The tokens of the shorter corpus, with which the longer one begins; of corpora that were
+        mined, their background.
 
         Tokens are told apart by what they say, whatever their numbers are. Raises Mismatch where
         the corpora differ before that.
         """
-        number = min(len(left), len(right))
+        number = min(left.background_tokens, right.background_tokens)
         known = {piece: i for i, piece in enumerate(dict.fromkeys(left.vocabulary.pieces))}
         for piece in right.vocabulary.pieces:
             known.setdefault(piece, len(known))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, overload
 
+from gloss.records.contexts import Split
+
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float32, Float64, Int64
     from numpy import ndarray
@@ -117,6 +119,20 @@ class SequenceWeights:
         )
         found[self.firing] = self.weights
         return found
+
+    def of_part(self, inside: Bool[ndarray, " sequence"], split: Split) -> SequenceWeights:
+        """The same of a corpus that consists of these sequences alone, all of one split."""
+        import numpy as np
+
+        kept = inside[self.firing]
+        silent = self.silent_train if split is Split.TRAIN else self.silent_held_out
+        return SequenceWeights(
+            (np.cumsum(inside) - 1)[self.firing[kept]],
+            self.weights[kept],
+            int(inside[: self.background].sum()),
+            silent,
+            silent,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,10 +84,7 @@ def random_subject_decompose(run: OpenedRun) -> SettingsTable:
         "width": activations.width,
         "k": max(
             1,
-            round(
-                activations.manifest["nonzeros"]
-                / max(1, activations.tokens - len(activations.left_out))
-            ),
+            round(activations.manifest["nonzeros"] / activations.counted_tokens),
         ),
         "tokens": run.experiment.controls.training_tokens,
     }

@@ -38,7 +38,7 @@ def subject_content(asked: SubjectSettings) -> str:
 def text_content(asked: Experiment) -> str:
     """The texts, and how they are cut."""
     sources = [source_hash(source) for source in asked.collect.texts]
-    cut = {name: value for name, value in asdict(asked.collect).items() if name not in AT_A_TIME}
+    cut = {name: value for name, value in asked.collect.reading.items() if name not in AT_A_TIME}
     return result_key(cut, sources, sys.version_info[:3])
 
 

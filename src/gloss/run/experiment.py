@@ -157,6 +157,9 @@ def subject_settings(
     )
 
 
+FULL, MINED = "full", "mined"  # ways to store activations
+
+
 @dataclass(frozen=True)
 class CollectSettings:
     """The text that the subject reads, and how it is cut."""
@@ -172,15 +175,37 @@ class CollectSettings:
     massive: float = MASSIVE_MULTIPLE
     batch_tokens: int = 2**13  # positions in one forward pass
     shard_tokens: int = 2**16  # tokens in memory at a time, and lost at most twice if killed
+    # "full" keeps every activation; "mined" keeps of each feature a sample of the sequences in
+    # which it fires, and exact counts: disk and memory do not grow with the text
+    store: str = FULL
+    # of a mined corpus: sequences of each half octave of strength and each split, drawn at random
+    kept: int = 64
+    strongest: int = 20  # of a mined corpus: sequences of each split, the strongest
+    # of a mined corpus: sequences, drawn before anything is read, of which all features are kept
+    background: int = 2048
 
     checks: ClassVar[Checks] = {"leave_out": require_leave_out}
 
     def __post_init__(self) -> None:
         require_leave_out(self.leave_out)
         require_massive_multiple(self.massive)
-        require_at_least(2, self, "context_length")
-        require_at_least(1, self, "batch_tokens", "shard_tokens")
+        require_at_least(2, self, "context_length", "kept", "background")
+        require_at_least(1, self, "batch_tokens", "shard_tokens", "strongest")
         require_at_least(0, self, "max_tokens")
+        if self.store not in (FULL, MINED):
+            raise ValueError(f"store must be {FULL!r} or {MINED!r}, got {self.store!r}")
+
+    @property
+    def mining(self) -> Mapping[str, int]:
+        """How much a mined corpus keeps; nothing where every activation is kept."""
+        own = {"kept": self.kept, "strongest": self.strongest, "background": self.background}
+        return own if self.store == MINED else {}
+
+    @property
+    def reading(self) -> Mapping[str, Any]:
+        """What is read, and how it is cut, whatever is kept of it."""
+        own = {"store", "kept", "strongest", "background"}
+        return {name: value for name, value in asdict(self).items() if name not in own}
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,9 @@ class OpenedRun(Plan):
 
     @cached_property
     def corpus(self) -> Corpus:
-        return replace(
-            Corpus.open(self.place("collect") / "corpus"), left_out=self.activations.left_out
-        )
+        """The text that the subject read; of a corpus that was mined, the part that is kept."""
+        folder = self.place("collect") / ("kept" if self.activations.is_mined else "corpus")
+        return replace(Corpus.open(folder), left_out=self.activations.left_out)
 
     @cached_property
     def activations(self) -> Activations:

@@ -13,6 +13,7 @@ from torch import Tensor
 from gloss.collect.activation_batches import ShuffleSettings, activation_batches
 from gloss.collect.collect import Collect
 from gloss.collect.left_out_tokens import find_left_out_tokens
+from gloss.collect.mined_part import Mining
 from gloss.collect.split_counts import SplitCounts
 from gloss.collect.subject_reader import SubjectReader
 from gloss.collect.tokens import read_texts
@@ -251,7 +252,7 @@ def save_random_dictionary(run: OpenedRun, folder: Path, tokens: int) -> None:
     sample: list[Tensor] = []
     while sum(map(len, sample)) < tokens and (batch := next(batches, None)) is not None:
         sample.append(batch.float().cpu())
-    rates = run.activations.counts / max(1, int(run.corpus.counted.sum()))
+    rates = run.activations.counts / run.activations.counted_tokens
     save_dictionary(random_dictionary_like(dictionary, torch.cat(sample), rates, rng), folder)
 
 
@@ -270,6 +271,7 @@ def build_collector(run: OpenedRun) -> Collect:
         massive=asked.massive,
         batch_tokens=asked.batch_tokens,
         shard_tokens=asked.shard_tokens,
+        mined=Mining(**asked.mining, seed=run.experiment.run.seed) if asked.mining else None,
     )
 
 

@@ -14,6 +14,7 @@ from gloss.records import Contexts, Examples, Failure, FeatureActivations, Featu
 from gloss.sample import Sampler
 from gloss.sample.negatives import NEGATIVES, NO_SOURCES, NegativeSources, SearchContext
 from gloss.sample.samplers import Quantiles
+from gloss.sample.weighted_choice import choose_weighted
 from gloss.sample.windows import PLACEMENTS, FiringWindows
 from gloss.store.contexts import corpus_windows, cut_contexts, is_first_of_equals
 from gloss.store.corpus import Corpus
@@ -174,7 +175,7 @@ def gather_examples(
     draws = Draws.of(rng)
     common = found.common_contexts(sampling, QUANTILES, draws)
     windows = corpus_windows(corpus, sampling.context_length)
-    firing, top_tokens = windows.firing(activations), train_top_tokens(corpus, activations)
+    top_tokens = train_top_tokens(corpus, activations)
     return Examples(
         feature,
         train=found.contexts(Split.TRAIN, sampler, sampling.train, draws.train),
@@ -182,8 +183,8 @@ def gather_examples(
         inactive_train=common.inactive_train,
         inactive_held_out=common.inactive_held_out,
         strongest=strongest_train_activation(corpus, activations),
-        share_train=windows.share(firing, Split.TRAIN),
-        share_held_out=windows.share(firing, Split.HELD_OUT),
+        share_train=windows.share(activations, Split.TRAIN),
+        share_held_out=windows.share(activations, Split.HELD_OUT),
         top_tokens=top_tokens,
         share_near=inactive_share_with_tokens(
             corpus, activations, sampling.context_length, top_tokens
@@ -213,7 +214,10 @@ def sample_firing_contexts(
     rng: np.random.Generator,
 ) -> Contexts:
     """The contexts that the sampler chooses among these rows of the windows."""
-    choice = sampler.choose(windows.maxima[rows], number, rng)
+    weights = search.corpus.weights(search.activations)
+    if weights is not None:
+        weights = weights[search.corpus.sequences_of(windows.starts[rows])]
+    choice = choose_weighted(sampler, windows.maxima[rows], weights, number, rng)
     return cut_contexts(
         search.corpus,
         search.activations,

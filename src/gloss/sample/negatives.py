@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, UInt64
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped, UInt64
 from numpy import ndarray
 
 from gloss.errors import BadInput
@@ -20,6 +20,7 @@ from gloss.store.contexts import (
 )
 from gloss.store.corpus import Corpus, token_occurrences
 from gloss.store.embeddings import Embeddings
+from gloss.store.stored_examples import train_token_counts
 
 RANDOM_LABEL, SAME_TOKEN_LABEL = int(Negative.RANDOM), int(Negative.SAME_TOKEN)
 LEAST_OVERLAP = 0.05  # of the tokens of two features, from which on they count as siblings
@@ -58,14 +59,18 @@ class SearchContext:
         """Numbers that are less than the width apart exactly where the windows overlap."""
         return overlap_keys(starts, self.corpus.sequences_of(starts), self.width)
 
-    def is_inactive(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
-        """Whether the feature is inactive in the whole window that begins there."""
+    def fires(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
+        """Whether the feature is active somewhere in the window that begins there."""
         ends = np.minimum(
             starts + self.width, self.corpus.offsets[self.corpus.sequences_of(starts) + 1]
         )
-        return np.searchsorted(self.activations.positions, starts) == np.searchsorted(
+        return np.searchsorted(self.activations.positions, starts) != np.searchsorted(
             self.activations.positions, ends
         )
+
+    def is_inactive(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
+        """Whether the feature is known to be inactive in the whole window that begins there."""
+        return ~self.fires(starts) & (starts < self.corpus.background_tokens)
 
     def fingerprints(self, starts: Int64[ndarray, " window"]) -> UInt64[ndarray, " window"]:
         """A number for what each window holds."""
@@ -119,6 +124,7 @@ class RandomNegatives:
         """
         windows, drawable = search.windows, search.windows.drawable[split]
         firing = windows.firing(search.activations)
+        firing = firing[firing < windows.known]
         fires = windows.ranks[
             firing[(windows.in_train[firing] == (split is Split.TRAIN)) & windows.distinct[firing]]
         ]
@@ -204,11 +210,9 @@ def append_disjoint_windows(
 
 def count_top_tokens(
     search: SearchContext, number: int
-) -> tuple[Int64[ndarray, " token"], Int64[ndarray, " token"]]:
+) -> tuple[Int64[ndarray, " token"], Shaped[ndarray, " token"]]:
     """The tokens at which the feature fires most often in the train split, and how often."""
-    positions = search.activations.positions
-    fired = search.corpus.tokens[positions[search.corpus.in_train[positions]]]
-    tokens, counts = np.unique(fired, return_counts=True)
+    tokens, counts = train_token_counts(search.corpus, search.activations)
     most = np.argsort(-counts, kind="stable")[:number]
     return tokens[most].astype(np.int64), counts[most]
 
@@ -220,6 +224,7 @@ def inactive_windows_around(
     `number`, or all there are.
     """
     places = token_occurrences(search.corpus).of_token(token).astype(np.int64)
+    places = places[: np.searchsorted(places, search.corpus.background_tokens)]
     of_split = search.corpus.in_train[places] == (split is Split.TRAIN)
     places = rng.permutation(places[of_split & search.corpus.counted[places]])
     found, taken, size = np.empty(0, np.int64), 0, 4 * number
@@ -254,9 +259,9 @@ class SimilarNegatives:
                 " NegativeSources one"
             )
         of_split = search.corpus.in_train[index.starts] == (split is Split.TRAIN)
-        is_inactive = search.is_inactive(index.starts)
-        drawn = rng.permutation(np.flatnonzero(of_split & ~is_inactive))[: self.firing]
-        inactive = of_split & is_inactive
+        fires = of_split & search.fires(index.starts)
+        drawn = rng.permutation(np.flatnonzero(fires))[: self.firing]
+        inactive = of_split & search.is_inactive(index.starts)
         inactive[inactive] = search.is_fresh(index.starts[inactive])
         rows = np.empty(0, np.int64)
         if number and len(drawn) and inactive.any():
@@ -365,8 +370,10 @@ def token_profile(corpus: Corpus, activations: FeatureActivations) -> Float64[nd
 
     All 0 where it never does.
     """
-    fired = corpus.tokens[activations.positions[corpus.in_train[activations.positions]]]
-    return np.bincount(fired, minlength=len(corpus.vocabulary)) / max(len(fired), 1)
+    tokens, counts = train_token_counts(corpus, activations)
+    whole = np.zeros(len(corpus.vocabulary))
+    whole[tokens] = counts
+    return whole / max(counts.sum(), 1)
 
 
 def draw_by_turn(

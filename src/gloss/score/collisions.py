@@ -26,6 +26,7 @@ from gloss.rules import parse_rule
 from gloss.score.discrimination import Discrimination
 from gloss.score.held_out_text import held_out_tokens
 from gloss.score.judge.multiple_choice import count_unanswered
+from gloss.score.weighted_sums import KnownText
 from gloss.statistics.intervals import estimate_from_draws, small_sample_tail, wilson_interval
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
@@ -128,6 +129,8 @@ class RuleClaims:
     explanation: Explanation
     claimed: TokenIndices
     fires: TokenIndices
+    # where the corpus was mined, what is known of the feature
+    known: KnownText | None = None
 
     @staticmethod
     def of(
@@ -136,7 +139,14 @@ class RuleClaims:
         """Run the rule over the held-out split. Raises BadInput for a rule that cannot be read."""
         held_out = held_out_tokens(corpus)
         claimed = held_out.predicted(parse_rule(explanation.rule or ""))
-        return RuleClaims(explanation, claimed.positions, held_out.fires(activations).positions)
+        known = KnownText.of(held_out, corpus, activations)
+        claimed = claimed if known is None else known.known(claimed)
+        fires = held_out.fires(activations).positions
+        return RuleClaims(explanation, claimed.positions, fires, known)
+
+    def weights(self, places: TokenIndices) -> Float64[ndarray, " _"] | None:
+        """What these tokens stand for; None where each does for itself."""
+        return None if self.known is None else self.known.weights_of(places)
 
 
 def compare_by_rule(
@@ -152,25 +162,29 @@ def compare_by_rule(
     inactive, they pick the one at which the rule fires, and guess where it fires at both or
     neither: they are right in 1/2 + (p - q) / 2, with p and q the shares of such tokens at which it
     fires. The mean of both directions, as far as there are such tokens, over all held-out text; the
-    interval resamples documents (Poisson bootstrap).
+    interval resamples documents (Poisson bootstrap). Of a corpus that was mined, tokens at which
+    the other alone fires are those of the background, where both are known.
     """
     features = one.explanation.feature, other.explanation.feature
+    held_out = held_out_tokens(corpus)
+    background = np.searchsorted(held_out.indices, corpus.background_tokens)
     directions = [
-        (mine, np.setdiff1d(theirs.fires, mine.fires, assume_unique=True))
+        (mine, np.setdiff1d(theirs.fires[theirs.fires < background], mine.fires, True))
         for mine, theirs in ((one, other), (other, one))
     ]
-    documents = held_out_tokens(corpus).documents
+    documents = held_out.documents
     touched, numbers = np.unique(documents[np.union1d(one.fires, other.fires)], return_inverse=True)
 
-    def counted(places: TokenIndices) -> Float64[ndarray, " document"]:
-        return np.bincount(
-            np.searchsorted(touched, documents[places]), minlength=len(touched)
-        ).astype(np.float64)
+    def counted(
+        places: TokenIndices, weights: Float64[ndarray, " _"] | None
+    ) -> Float64[ndarray, " document"]:
+        there = np.searchsorted(touched, documents[places])
+        return np.bincount(there, weights, minlength=len(touched)).astype(np.float64)
 
     sums = [
         np.stack(
             [
-                counted(each)
+                counted(each, mine.weights(each) if own is mine.fires else None)
                 for own in (mine.fires, alone)
                 for each in (np.intersect1d(own, mine.claimed, True), own)
             ]

@@ -183,8 +183,8 @@ class Discrimination:
 
 
 def sibling_only_contexts(sibling: Neighbour, evidence: Evidence) -> Contexts:
-    """Held-out windows in which the sibling fires and the feature itself is inactive, at most a few
-    hundred.
+    """Held-out windows in which the sibling fires and the feature itself is known to be inactive,
+    at most a few hundred.
     """
     width = evidence.examples.held_out.tokens.shape[1]
     windows = corpus_windows(evidence.corpus, width)
@@ -193,7 +193,7 @@ def sibling_only_contexts(sibling: Neighbour, evidence: Evidence) -> Contexts:
         windows.firing(evidence.activations),
         assume_unique=True,
     )
-    held_out = fires[~windows.in_train[fires]]
+    held_out = fires[~windows.in_train[fires] & (fires < windows.known)]
     spread = held_out[:: max(1, len(held_out) // MOST_SIBLING_CONTEXTS)]
     return cut_contexts(
         evidence.corpus,

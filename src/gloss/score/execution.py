@@ -26,6 +26,7 @@ from gloss.score.held_out_text import (
     held_out_words,
     runnable_label,
 )
+from gloss.score.weighted_sums import KnownText, unseen_sequences
 from gloss.statistics.document_draws import DocumentSizes
 from gloss.statistics.intervals import estimates_from_draws, small_sample_tail
 from gloss.store.corpus import Corpus
@@ -71,16 +72,20 @@ class Execution:
                 Reason.TOO_FEW_EXAMPLES,
                 "it fires at no held-out token",
             )
-        sums = sums_by_document(
-            held_out.predicted(label.rule), fires, held_out, evidence.examples.strongest
-        )
+        predicted, strongest = held_out.predicted(label.rule), evidence.examples.strongest
+        known = KnownText.of(held_out, evidence.corpus, evidence.activations)
+        if known is None:
+            sums = sums_by_document(predicted, fires, held_out, strongest)
+            estimates = execution_estimates(sums, held_out.sizes, self.resamples, rng)
+        else:
+            estimates = sampled_estimates(predicted, fires, known, strongest, self.resamples, rng)
         return Score(
             feature=evidence.examples.feature,
             method=METHOD,
             explained_by=explanation.method,
-            n=len(held_out),
+            n=len(held_out) if known is None else known.tokens,
             failed=0,
-            estimates=execution_estimates(sums, held_out.sizes, self.resamples, rng),
+            estimates=estimates,
             headline="f1",
             control=Control.NONE,
         )
@@ -139,11 +144,31 @@ def sums_by_document(
     """Add up each document that holds a token at which the rule says that the feature fires, or at
     which it does; other documents need no work.
     """
-    tokens = np.sort(np.concatenate([predicted.positions, fires.positions[fires.values > 0]]))
-    tokens = tokens[np.diff(tokens, prepend=-1) > 0]
-    strengths, true = (each.at(tokens).astype(np.float64) for each in (predicted, fires))
+    tokens = active_tokens(predicted, fires)
     documents, rows = np.unique(held_out.documents[tokens], return_inverse=True)
-    number = len(documents)
+    sums, _ = sums_by_row(predicted, fires, tokens, rows, strongest)
+    sums.predicted[:, -1] += held_out.sizes.sizes[documents] - sums.predicted.sum(1)
+    return DocumentSums(documents.astype(np.int64), sums)
+
+
+def active_tokens(
+    predicted: FeatureActivations, fires: FeatureActivations
+) -> Int64[ndarray, " token"]:
+    """The tokens at which the rule says that the feature fires, or at which it does."""
+    tokens = np.sort(np.concatenate([predicted.positions, fires.positions[fires.values > 0]]))
+    return tokens[np.diff(tokens, prepend=-1) > 0]
+
+
+def sums_by_row(
+    predicted: FeatureActivations,
+    fires: FeatureActivations,
+    tokens: Int64[ndarray, " token"],
+    rows: Int64[ndarray, " token"],
+    strongest: float,
+) -> tuple[TokenSums, Float64[ndarray, " level"]]:
+    """Add up these tokens by their rows, of which each has one; and the strengths of the levels."""
+    strengths, true = (each.at(tokens).astype(np.float64) for each in (predicted, fires))
+    number = int(rows.max(initial=-1)) + 1
     levels, level = np.unique(np.append(-strengths, 0.0), return_inverse=True)
     cell = rows * len(levels) + level[:-1]
 
@@ -156,17 +181,52 @@ def sums_by_document(
             [np.bincount(rows, value, number).astype(np.float64) for value in values], axis=1
         )
 
-    counts = counted()
-    counts[:, -1] += held_out.sizes.sizes[documents] - counts.sum(1)
     strong = [(true > share * strongest).astype(np.float64) for share in STRONG_SHARES.values()]
     sums = TokenSums(
-        counts,
+        counted(),
         counted((true > 0).astype(np.float64)),
         summed(*strong),
         summed(*(each * (strengths > 0) for each in strong)),
         summed(strengths, true, strengths**2, true**2, strengths * true),
     )
-    return DocumentSums(documents.astype(np.int64), sums)
+    return sums, -levels
+
+
+def sampled_estimates(
+    predicted: FeatureActivations,
+    fires: FeatureActivations,
+    known: KnownText,
+    strongest: float,
+    resamples: int,
+    rng: np.random.Generator,
+) -> dict[str, Estimate]:
+    """Every metric of all held-out text, from the part of it in which the feature is known, with
+    its interval: documents drawn with replacement, and what no sequence of the background shows.
+    """
+    predicted, fires = known.known(predicted), known.known(fires)
+    tokens = active_tokens(predicted, fires)
+    units, rows = known.units(tokens, fires)
+    sums, levels = sums_by_row(predicted, fires, tokens, rows, strongest)
+    columns = sums.columns
+    whole = (units.weights @ columns)[None]
+    draws = units.resampled(columns, resamples, rng)
+    if len(levels) > 1:
+        # tokens of the weakest strength, in silent sequences that nobody looked at
+        false = sums.predicted[~units.fires, :-1].sum() / max(units.sizes[~units.fires].sum(), 1)
+        unseen = unseen_sequences(known.silent, resamples, rng) * max(false, 1.0)
+        draws[:, len(levels) - 2] += unseen
+        draws[:, -5] += unseen * levels[-2]
+        draws[:, -3] += unseen * levels[-2] ** 2
+
+    def metrics(found: Float64[ndarray, "row column"]) -> dict[str, Float64[ndarray, " row"]]:
+        silent = np.maximum(known.total - found[:, : len(levels)].sum(1), 0)
+        return execution_metrics(TokenSums.of(found, silent))
+
+    values = {name: float(value[0]) for name, value in metrics(whole).items()}
+    if units.all_documents < 2:
+        return {name: Estimate(value, np.nan, np.nan) for name, value in values.items()}
+    outside = small_sample_tail(units.all_documents)
+    return estimates_from_draws(values, metrics(draws), outside=outside)
 
 
 def execution_estimates(
@@ -232,7 +292,8 @@ class RuleMistakes:
     false_positives: Int64[ndarray, " false_positive"]
     # where the feature fires and it predicts nothing
     false_negatives: Int64[ndarray, " false_negative"]
-    all_false_positives: int  # how many there are in all
+    # how many there are in all; estimated where the corpus was mined
+    all_false_positives: int
     all_false_negatives: int
     predicted: FeatureActivations  # where it predicts the feature, and how strongly
 
@@ -244,9 +305,13 @@ def find_rule_mistakes(
     number: int,
     by_words: bool = False,
 ) -> RuleMistakes:
-    """Up to `number` of each kind of mistake; by whole words, each stands for its last token."""
+    """Up to `number` of each kind of mistake, among those tokens of which it is known whether the
+    feature fires; by whole words, each stands for its last token.
+    """
     held_out = held_out_words(corpus) if by_words else held_out_tokens(corpus)
-    predicted, fires = held_out.predicted(rule), held_out.fires(activations)
+    said, fires = held_out.predicted(rule), held_out.fires(activations)
+    known = KnownText.of(held_out, corpus, activations)
+    predicted = said if known is None else known.known(said)
 
     def worst(
         found: FeatureActivations, is_wrong: Bool[ndarray, " found"]
@@ -257,12 +322,18 @@ def find_rule_mistakes(
 
     is_false_positive = fires.at(predicted.positions) == 0
     is_false_negative = (predicted.at(fires.positions) == 0) & (fires.values > 0)
+
+    def every(found: FeatureActivations, is_wrong: Bool[ndarray, " found"]) -> int:
+        if known is None:
+            return int(is_wrong.sum())
+        return round(known.counted(found.positions[is_wrong]))
+
     return RuleMistakes(
         worst(predicted, is_false_positive),
         worst(fires, is_false_negative),
-        int(is_false_positive.sum()),
-        int(is_false_negative.sum()),
-        FeatureActivations(held_out.indices[predicted.positions], predicted.values),
+        every(predicted, is_false_positive),
+        every(fires, is_false_negative),
+        FeatureActivations(held_out.indices[said.positions], said.values),
     )
 
 

@@ -23,6 +23,7 @@ from gloss.rules.language import PredicateUnit
 from gloss.rules.reading import QUOTED, Reading
 from gloss.score.embedding import ABOVE_RIVALS
 from gloss.score.held_out_text import RunnableLabel, runnable_label
+from gloss.score.weighted_sums import KnownText
 from gloss.statistics.intervals import wilson_interval
 from gloss.store.corpus import Corpus
 
@@ -148,7 +149,8 @@ def label_evidence(
     beaten = (each.estimates[compared].high for each in controls if compared in each.estimates)
     highest = max(filter(math.isfinite, beaten), default=math.nan)
     if name == EXACT and (label := runnable_label(explanation, fires[0])):
-        return executed_evidence(label, score, highest, fires[1])
+        known = KnownText.of(label.text, *fires)
+        return executed_evidence(label, score, highest, fires[1], known)
     if AT_BASE_RATE not in stated:
         return None
     precision, recall, silent = stated[AT_BASE_RATE], stated["recall"], None
@@ -161,14 +163,20 @@ def label_evidence(
 
 
 def executed_evidence(
-    label: RunnableLabel, score: Score, highest: float, activations: FeatureActivations
+    label: RunnableLabel,
+    score: Score,
+    highest: float,
+    activations: FeatureActivations,
+    known: KnownText | None = None,
 ) -> LabelEvidence:
     """Precision and recall of what was run, with intervals not narrower than Wilson's for so many
     documents; and the share of tokens, or words, at which the feature fires.
     """
     stated, text = score.estimates, label.text
     firing = text.fires(activations)
-    holds, fires = text.predicted(label.rule).positions, firing.positions[firing.values > 0]
+    said = text.predicted(label.rule)
+    said = said if known is None else known.known(said)
+    holds, fires = said.positions, firing.positions[firing.values > 0]
     widened: list[Estimate] = []
     for name, where in (("precision", holds), ("recall", fires)):
         documents = len(np.unique(text.documents[where]))
@@ -179,8 +187,11 @@ def executed_evidence(
         bound = wilson_interval(round(found.value * documents), documents)
         low, high = np.nanmin([found.low, bound.low]), np.nanmax([found.high, bound.high])
         widened.append(Estimate(found.value, float(low), float(high)))
-    base_rate = len(fires) / len(text) if len(text) else math.nan
-    beside = label.reading is not None and fires_beside(holds, fires, len(text))
+    number = len(text) if known is None else known.tokens
+    base_rate = len(fires) / number if number else math.nan
+    if known is not None and number:
+        base_rate = known.counted(fires) / known.total
+    beside = label.reading is not None and fires_beside(holds, fires, number)
     headline, counts = stated[score.headline], (score.n, score.failed)
     found = (EXACT, widened[0], widened[1], headline, highest, base_rate, *counts)
     return LabelEvidence(*found, True, label.reading, beside)

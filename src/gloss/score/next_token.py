@@ -15,6 +15,7 @@ from gloss.models.chat_models.prompts import Conversation
 from gloss.records import Aspect, Estimate, Explanation, Failure, Needs, Reason, Score
 from gloss.score.held_out_text import HeldOutTokens, held_out_tokens
 from gloss.score.intervention_tokens import named_tokens
+from gloss.score.weighted_sums import KnownText
 from gloss.statistics.intervals import estimate_from_draws, small_sample_tail
 from gloss.store.evidence import Evidence
 
@@ -59,16 +60,24 @@ class NextToken:
                 Reason.TOO_FEW_EXAMPLES,
                 "it fires at no held-out token that another follows",
             )
+        known = KnownText.of(held_out, evidence.corpus, evidence.activations)
+        weights = (
+            np.ones(len(held_out)) if known is None else known.weights_of(np.arange(len(held_out)))
+        )
         number = len(held_out.sizes)
         columns = (fires & inside, fires & followed, inside, followed)
         sums = np.stack(
-            [np.bincount(held_out.documents[each], minlength=number) for each in columns], axis=1
+            [
+                np.bincount(held_out.documents[each], weights[each], minlength=number)
+                for each in columns
+            ],
+            axis=1,
         )
         return Score(
             feature=evidence.examples.feature,
             method=METHOD,
             explained_by=explanation.method,
-            n=int(sums[:, 0].sum()),
+            n=int(columns[0].sum()),
             failed=0,
             estimates=followed_estimates(sums.astype(np.float64), self.resamples, rng),
             headline="followed_above_chance",

@@ -83,6 +83,17 @@ class Activations:
         return Activations(folder, manifest, indptr)
 
     @property
+    def is_mined(self) -> bool:
+        """Whether a sample of the sequences in which each feature fires is kept, and not all."""
+        return self.manifest.get("store") == "mined"
+
+    @property
+    def counted_tokens(self) -> int:
+        """How many tokens of the corpus count: all that are not left out, and 1 at least."""
+        left_out = self.manifest.get("left_out", len(self.left_out))
+        return max(1, self.tokens - left_out)
+
+    @property
     def counts(self) -> Int64[ndarray, " feature"]:
         """The number of tokens at which each feature fires."""
         return np.diff(self.indptr)

@@ -163,19 +163,37 @@ class FixedWindows:
         return window_fingerprints(self.corpus, self.starts, self.width)
 
     @cached_property
-    def distinct(self) -> Bool[ndarray, " window"]:
-        """Whether each window is the first that holds its tokens: in the train split, then in what
-        is held out.
+    def known(self) -> int:
+        """So many windows, the first ones, are known of every feature: all of them, unless the
+        corpus was mined.
         """
-        order = np.argsort(~self.in_train, kind="stable")
+        return int(np.searchsorted(self.starts, self.corpus.background_tokens))
+
+    @cached_property
+    def sequences(self) -> Int64[ndarray, " window"]:
+        """The sequence of each window."""
+        return self.corpus.sequences_of(self.starts)
+
+    @cached_property
+    def distinct(self) -> Bool[ndarray, " window"]:
+        """Whether each window is the first that holds its tokens: of those that are known of every
+        feature, in the train split, then in what is held out; then of the others.
+        """
+        unknown = np.arange(len(self.starts)) >= self.known
+        order = np.argsort(~self.in_train + 2 * unknown, kind="stable")
         first = np.zeros(len(order), bool)
         first[order] = is_first_of_equals(self.fingerprints[order])
         return first
 
     @cached_property
     def drawable(self) -> dict[Split, Int64[ndarray, " window"]]:
-        """The numbers of each split's windows without copies of another, ascending."""
-        return {split: windows[self.distinct[windows]] for split, windows in self.by_split.items()}
+        """The numbers of each split's windows without copies of another, ascending, of those that
+        are known of every feature.
+        """
+        return {
+            split: windows[self.distinct[windows] & (windows < self.known)]
+            for split, windows in self.by_split.items()
+        }
 
     @cached_property
     def ranks(self) -> Int64[ndarray, " window"]:
@@ -192,10 +210,19 @@ class FixedWindows:
         held = self.windows_of(activations.positions)
         return held[np.diff(held, prepend=-1) > 0]
 
-    def share(self, firing: Int64[ndarray, " window"], split: Split) -> float:
-        """Of the split's windows, the share in which the feature fires; 0 in an empty split."""
-        fires = np.count_nonzero(self.in_train[firing] == (split is Split.TRAIN))
-        return fires / max(len(self.by_split[split]), 1)
+    def share(self, activations: FeatureActivations, split: Split) -> float:
+        """Of the split's windows, the share in which the feature fires; 0 in an empty split.
+
+        Of a corpus that was mined it is estimated: each window counts as many as its sequence
+        stands for.
+        """
+        firing = self.firing(activations)
+        fires = firing[self.in_train[firing] == (split is Split.TRAIN)]
+        weights = self.corpus.weights(activations)
+        if weights is None:
+            return len(fires) / max(len(self.by_split[split]), 1)
+        every = weights[self.sequences[self.by_split[split]]].sum()
+        return float(weights[self.sequences[fires]].sum() / every) if every else 0.0
 
 
 @lru_cache(maxsize=4)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from jaxtyping import Bool, Int32, Int64, UInt64
+from jaxtyping import Bool, Float64, Int32, Int64, UInt64
 from numpy import ndarray
 
 from gloss.errors import BadInput
-from gloss.records import Split
+from gloss.records import FeatureActivations, Split
 from gloss.rules.occurrences import Occurrences
 from gloss.rules.writing import TokenSupply
 from gloss.store.parquet import open_parquet, read_table, require_footers
@@ -82,9 +82,28 @@ class Corpus:
         return np.searchsorted(self.offsets, positions, side="right") - 1
 
     @cached_property
+    def sequences_in_train(self) -> Bool[ndarray, " sequence"]:
+        """Whether each sequence belongs to the train split."""
+        return self.documents_in_train[self.documents]
+
+    @cached_property
     def in_train(self) -> Bool[ndarray, " token"]:
         """Whether each token belongs to the train split."""
-        return np.repeat(self.documents_in_train[self.documents], np.diff(self.offsets))
+        return np.repeat(self.sequences_in_train, np.diff(self.offsets))
+
+    @cached_property
+    def background_tokens(self) -> int:
+        """So many tokens, the first ones, are known of every feature: all of them, unless the
+        corpus was mined.
+        """
+        return len(self) if self.background is None else int(self.offsets[self.background])
+
+    def weights(self, activations: FeatureActivations) -> Float64[ndarray, " sequence"] | None:
+        """What each sequence stands for when a feature is counted, 0 where nobody knows whether it
+        fires; None where all are known, and stand for themselves.
+        """
+        known = activations.known
+        return None if known is None else known.of_sequences(self.sequences_in_train)
 
     def in_split(self, split: Split) -> Bool[ndarray, " token"]:
         """Whether each token belongs to the split."""

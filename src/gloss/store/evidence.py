@@ -73,12 +73,16 @@ class TrainCorpus:
     in_train: Bool[ndarray, " token"]  # of the tokens of the whole corpus
     new_indices: Int64[ndarray, " token"]  # the new index of each token of the train split
     documents: Int64[ndarray, " document"]  # the new number of each document of the train split
+    sequences: Bool[ndarray, " sequence"]  # whether each sequence is in the train split
 
     def activations(self, activations: FeatureActivations) -> FeatureActivations:
         """Those in the train split."""
         inside = self.in_train[activations.positions]
+        known = activations.known
         return FeatureActivations(
-            self.new_indices[activations.positions[inside]], activations.values[inside]
+            self.new_indices[activations.positions[inside]],
+            activations.values[inside],
+            None if known is None else known.of_part(self.sequences, Split.TRAIN),
         )
 
     def contexts(self, contexts: Contexts) -> Contexts:
@@ -132,7 +136,6 @@ def halve_evidence(whole: Evidence) -> Evidence:
     )
     width = firing.tokens.shape[1]
     windows = corpus_windows(corpus, width)
-    fired = windows.firing(activations)
     top_tokens = train_top_tokens(corpus, activations)
     chosen = Examples(
         whole.examples.feature,
@@ -141,8 +144,8 @@ def halve_evidence(whole: Evidence) -> Evidence:
         inactive_train=inactive[inactive_in_train],
         inactive_held_out=inactive[~inactive_in_train],
         strongest=strongest_train_activation(corpus, activations),
-        share_train=windows.share(fired, Split.TRAIN),
-        share_held_out=windows.share(fired, Split.HELD_OUT),
+        share_train=windows.share(activations, Split.TRAIN),
+        share_held_out=windows.share(activations, Split.HELD_OUT),
         output_tokens=whole.examples.output_tokens,
         top_tokens=top_tokens,
         share_near=inactive_share_with_tokens(corpus, activations, width, top_tokens),
@@ -184,6 +187,7 @@ def train_corpus(corpus: Corpus) -> TrainCorpus:
     in_train, kept = corpus.in_train, corpus.documents_in_train
     sequences = kept[corpus.documents]
     documents = np.cumsum(kept) - 1
+    known = corpus.background
     alone = Corpus(
         tokens=corpus.tokens[in_train],
         offsets=np.append(0, np.cumsum(np.diff(corpus.offsets)[sequences])).astype(np.int64),
@@ -195,5 +199,7 @@ def train_corpus(corpus: Corpus) -> TrainCorpus:
         vocabulary=corpus.vocabulary,
         left_out=np.flatnonzero(~corpus.counted[in_train]),
         near_copies=documents[corpus.groups[kept]],
+        background=None if known is None else int(sequences[:known].sum()),
+        numbers=None if corpus.numbers is None else corpus.numbers[sequences],
     )
-    return TrainCorpus(alone, in_train, np.cumsum(in_train) - 1, documents)
+    return TrainCorpus(alone, in_train, np.cumsum(in_train) - 1, documents, sequences)

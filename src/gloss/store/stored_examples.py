@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int32, Shaped
+from numpy import ndarray
 
 from gloss.records import Contexts, Examples, FeatureActivations, FeatureId, Split
 from gloss.store.contexts import corpus_windows, cut_contexts
@@ -62,7 +64,6 @@ def restore_examples(
         restore_contexts(role, rows, corpus, activations, width) for role in ROLES
     )
     windows = corpus_windows(corpus, width)
-    firing = windows.firing(activations)
     top_tokens = train_top_tokens(corpus, activations)
     return Examples(
         feature,
@@ -71,8 +72,8 @@ def restore_examples(
         inactive_train,
         inactive_held_out,
         strongest=strongest_train_activation(corpus, activations),
-        share_train=windows.share(firing, Split.TRAIN),
-        share_held_out=windows.share(firing, Split.HELD_OUT),
+        share_train=windows.share(activations, Split.TRAIN),
+        share_held_out=windows.share(activations, Split.HELD_OUT),
         output_tokens=output_tokens,
         top_tokens=top_tokens,
         share_near=inactive_share_with_tokens(corpus, activations, width, top_tokens),
@@ -101,21 +102,33 @@ def train_top_tokens(
     corpus: Corpus, activations: FeatureActivations, number: int = 5
 ) -> tuple[int, ...]:
     """The tokens at which the feature fires most often in the train split."""
-    tokens, counts = np.unique(
-        corpus.tokens[activations.positions[corpus.in_train[activations.positions]]],
-        return_counts=True,
-    )
+    tokens, counts = train_token_counts(corpus, activations)
     return tuple(tokens[np.argsort(-counts, kind="stable")[:number]].tolist())
+
+
+def train_token_counts(
+    corpus: Corpus, activations: FeatureActivations
+) -> tuple[Int32[ndarray, " id"], Shaped[ndarray, " id"]]:
+    """The tokens of the train split at which the feature fires, and how often: each as often as its
+    sequence stands for, where the corpus was mined.
+    """
+    fired = activations.positions[corpus.in_train[activations.positions]]
+    weights = corpus.weights(activations)
+    if weights is None:
+        return np.unique(corpus.tokens[fired], return_counts=True)
+    tokens, where = np.unique(corpus.tokens[fired], return_inverse=True)
+    return tokens, np.bincount(where, weights[corpus.sequences_of(fired)], len(tokens))
 
 
 def inactive_share_with_tokens(
     corpus: Corpus, activations: FeatureActivations, width: int, top_tokens: tuple[int, ...]
 ) -> float:
     """Of the train split's inactive windows, the share that hold one of these tokens; 0 where none
-    is inactive.
+    is inactive. Of a corpus that was mined it is that of the background.
     """
     windows = corpus_windows(corpus, width)
     inactive = windows.in_train.copy()
+    inactive[windows.known :] = False
     inactive[windows.firing(activations)] = False
     holding = np.zeros(len(inactive), bool)
     places = token_occurrences(corpus).of_any(np.array(top_tokens, np.int64))

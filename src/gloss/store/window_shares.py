@@ -21,12 +21,15 @@ def firing_window_share(
     """Of all windows of so many tokens inside a sequence of the split, the share in which the
     feature fires; 0 where none fits.
 
-    Exact: an inactive stretch of g tokens holds g - length + 1 inactive windows.
+    Exact: an inactive stretch of g tokens holds g - length + 1 inactive windows. Of a corpus that
+    was mined it is estimated, each sequence counted as often as it stands for.
     """
     fired = activations.positions
     inside = corpus.documents_in_train[corpus.documents] == (split is Split.TRAIN)
     firsts, ends = corpus.offsets[:-1], corpus.offsets[1:]
-    windows = int(np.maximum(ends - firsts - length + 1, 0)[inside].sum())
+    weights = corpus.weights(activations)
+    weights = np.ones(len(firsts), np.int64) if weights is None else weights
+    windows = (np.maximum(ends - firsts - length + 1, 0) * weights)[inside].sum()
     if windows == 0:
         return 0.0
     borders = np.concatenate([firsts - 1, ends, fired])
@@ -36,7 +39,8 @@ def firing_window_share(
     order = np.lexsort((borders, sequences))
     borders, sequences = borders[order], sequences[order]
     within = (np.diff(sequences) == 0) & inside[sequences[1:]]
-    inactive = np.maximum(np.diff(borders) - length, 0)[within].sum()
+    held = np.maximum(np.diff(borders) - length, 0) * weights[sequences[1:]]
+    inactive = held[within].sum()
     return float(1 - inactive / windows)
 
 
@@ -46,6 +50,7 @@ class CopiedWindows:
 
     windows: int
     copied: int
+    counted: bool = True  # False: nobody counted them
 
     @property
     def share(self) -> float:
@@ -53,6 +58,8 @@ class CopiedWindows:
         return self.copied / max(1, self.windows)
 
     def __str__(self) -> str:
+        if not self.counted:
+            return "copies of held-out windows in the train split are not counted in a mined corpus"
         share = (
             f"{self.share:.1%}" if self.share >= 0.001 or not self.copied else f"{self.share:.1e}"
         )

@@ -286,7 +286,9 @@ def untold_row(run: OpenedRun, index: int, label: Label, failure: Row | None) ->
     """The row of a label whose feature could not be looked at."""
     count = int(run.activations.counts[index])
     if failure is None:
-        reason = f"the feature fires at {count:,} of {len(run.corpus):,} tokens; read more text"
+        reason = (
+            f"the feature fires at {count:,} of {run.activations.tokens:,} tokens; read more text"
+        )
     elif failure["reason"] == Reason.TOO_FEW_EXAMPLES:
         reason = f"the feature fires in too few contexts: {failure['detail']}"
     else:
@@ -343,7 +345,7 @@ def audit_page(run: OpenedRun, rows: Sequence[Row], doubts: tuple[str, ...]) -> 
         "labels": f"{len(rows):,}, from {Path(str(asked.explain[0]['path'])).name}",
         "subject": asked.subject.model,
         "dictionary": str(asked.decompose.get("dictionary")),
-        "texts": f"{', '.join(asked.collect.texts)}; {len(run.corpus):,} tokens",
+        "texts": f"{', '.join(asked.collect.texts)}; {run.activations.tokens:,} tokens",
         "read": read_words(rows) or "no label is in plain words",
         "scored by": ", ".join(str(table["method"]) for table in asked.score),
         "seed": str(asked.run.seed),

@@ -40,6 +40,8 @@ COUNTING_SECONDS = 20.0
 # what a process holds of each token after `collect`: the corpus, its windows, indices of both
 BYTES_A_TOKEN = 50
 SHARD_BYTES = 8.0  # of a non-zero, until shards are merged
+# of a sequence that is mined for a feature; and half octaves in which a feature fires
+ENTRY_BYTES, STRENGTHS = 50.0, 16
 MARGIN = 1.1  # characters counted beyond those that are wanted
 REST = "start, pages, report"
 TIME, DISK = "seconds", "disk"
@@ -226,7 +228,7 @@ def taken_by(run: OpenedRun, amounts: Amounts, seconds: float) -> Taken:
     corpus = run.corpus
     lengths = np.fromiter(map(len, corpus.vocabulary.strings), float)
     return Taken(
-        Amounts(len(corpus), len(run.features), amounts.training),
+        Amounts(run.activations.tokens, len(run.features), amounts.training),
         spent,
         disk,
         unit * (own + others * run.experiment.run.processes),
@@ -262,7 +264,7 @@ class Forecast:
             at_least,
             carry_on(asked, amounts, small, large, TIME),
             carry_on(asked, amounts, small, large, DISK),
-            SHARD_BYTES * of_token * amounts.tokens,
+            min(SHARD_BYTES * of_token * amounts.tokens, part_bytes(asked, len(large.counts))),
             large.memory + BYTES_A_TOKEN * max(0, more) * (1 + asked.run.processes),
         )
 
@@ -273,6 +275,17 @@ class Forecast:
         return sum(
             spent for step, spent in self.seconds.items() if step.partition(".")[0] in before
         )
+
+
+def part_bytes(asked: Experiment, width: int) -> float:
+    """How large the parts of a corpus that is mined become until it is read, at most; without end
+    where all is kept.
+    """
+    mining = asked.collect.mining
+    if not mining:
+        return float("inf")
+    entries = 2 * (mining["strongest"] + STRENGTHS * mining["kept"])
+    return 2.0 * ENTRY_BYTES * entries * width
 
 
 def whole_amounts(asked: Experiment, large: Taken) -> tuple[Amounts, bool]:
@@ -329,6 +342,12 @@ def print_forecast(asked: Experiment, forecast: Forecast) -> None:
         f" {bytes_text(forecast.shards)} lie on the disk while it collects.",
         highlight=False,
     )
+    if asked.collect.mining:
+        out.print(
+            "The corpus is mined: what is kept of a feature stops growing, so disk and memory are"
+            " at most these.",
+            highlight=False,
+        )
     if forecast.at_least:
         out.print(
             f"The texts were counted for {COUNTING_SECONDS:.0f} s and go on: all of this is the"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gloss.collect.split_counts import SplitCounts
 from gloss.pages.page_folder import write_feature_pages
 from gloss.pages.page_records import (
     FeaturePage,
@@ -35,6 +36,7 @@ from gloss.run.opened_run import (
     stored_examples,
 )
 from gloss.run.progress import print_notes, progress_bar
+from gloss.run.reporting.setup import mined_summary
 from gloss.run.stage import Step, run_steps
 from gloss.score.execution import find_rule_mistakes
 from gloss.store.contexts import cut_contexts
@@ -70,7 +72,7 @@ def write_run_pages(run: OpenedRun) -> Path:
 
 def compose_failure_page(run: OpenedRun, failure: Failure) -> FeaturePage:
     """A page that says why there is nothing else on it."""
-    counted = activation_statistics(run, run.activations.feature(failure.feature.index))
+    counted = activation_statistics(run, failure.feature.index)
     return FeaturePage(failure.feature, counted, failures=(failure,))
 
 
@@ -88,8 +90,8 @@ def compose_run_summary(run: OpenedRun) -> RunSummary:
         ),
         dictionary="the embedded dictionary" if given == EMBEDDED else given,
         site=run.activations.manifest["made_from"]["site"],
-        tokens=len(run.corpus),
-        documents=len(run.corpus.hashes),
+        tokens=run.activations.tokens,
+        documents=SplitCounts.of(run.place("collect") / "corpus").documents,
         width=run.activations.width,
         seeds={"run": asked.run.seed},
         facts={
@@ -97,6 +99,7 @@ def compose_run_summary(run: OpenedRun) -> RunSummary:
                 f"{len(run.live):,}, active at {asked.run.minimum_activations} tokens or more"
             ),
             "texts": ", ".join(asked.collect.texts),
+            **({"kept": mined_summary(run)} if run.activations.is_mined else {}),
             "sampler": asked.sample[0]["method"],
             "explained by": ", ".join(table["method"] for table in asked.explain),
             "scored by": ", ".join(table["method"] for table in asked.score),
@@ -156,10 +159,9 @@ def compose_feature_page(
     """What a feature's records say; nothing is worked out anew."""
     described = run.described[feature.index]
     explanations = tuple(explanation_from_row(row) for row in records["explanations"])
-    activations = run.activations.feature(feature.index)
     return FeaturePage(
         feature,
-        activation_statistics(run, activations),
+        activation_statistics(run, feature.index),
         explanations,
         tuple(
             score_from_row(row, score_verdicts(row, records["verdicts"]))
@@ -202,12 +204,20 @@ def weighted_tokens(tokens: Sequence[Row]) -> tuple[tuple[str, float], ...]:
     return tuple((entry["token"], entry["value"]) for entry in tokens)
 
 
-def activation_statistics(run: OpenedRun, activations: FeatureActivations) -> Statistics:
-    """Counts over the whole corpus, with a histogram in equal steps."""
+def activation_statistics(run: OpenedRun, index: int) -> Statistics:
+    """Counts over the whole corpus, with a histogram in equal steps, which is estimated where the
+    corpus was mined.
+    """
+    activations, number = run.activations.feature(index), int(run.activations.counts[index])
     strongest = float(activations.values.max(initial=0.0))
-    counts, edges = np.histogram(activations.values, bins=BINS, range=(0.0, strongest or 1.0))
-    share = len(activations) / max(1, int(run.corpus.counted.sum()))
-    return Statistics(len(activations), share, strongest, edges.astype(np.float64), counts)
+    weights = run.corpus.weights(activations)
+    if weights is not None:
+        weights = weights[run.corpus.sequences_of(activations.positions)]
+    reach = (0.0, strongest or 1.0)
+    counts, edges = np.histogram(activations.values, bins=BINS, range=reach, weights=weights)
+    share = number / run.activations.counted_tokens
+    heights = np.rint(counts).astype(np.int64)
+    return Statistics(number, share, strongest, edges.astype(np.float64), heights)
 
 
 def rule_mistakes(

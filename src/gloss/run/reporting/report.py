@@ -85,7 +85,8 @@ def report_summary(found: RunData) -> str:
     site = run.activations.manifest["made_from"]["site"]
     return (
         f"{len(run.features):,} of the {run.activations.width:,} features of a dictionary at"
-        f" `{site}` were read from {len(run.corpus):,} tokens; {explained:,} have an explanation."
+        f" `{site}` were read from {run.activations.tokens:,} tokens; {explained:,} have an"
+        " explanation."
         f" {setup.held_out_copies(run)}. Every number stands beside its interval, its failures and"
         " its controls."
     )

@@ -43,8 +43,13 @@ def subject_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
     )
     given = asked.decompose.get("dictionary")
     name = "the embedded dictionary" if given == EMBEDDED else given or trained
-    l0 = activations.manifest["nonzeros"] / max(1, corpus.counted.sum())
-    train = corpus.in_train.mean()
+    l0 = activations.manifest["nonzeros"] / activations.counted_tokens
+    train = (
+        activations.manifest["train_tokens"] / activations.tokens
+        if activations.is_mined
+        else corpus.in_train.mean()
+    )
+    documents = SplitCounts.of(run.place("collect") / "corpus")
     return (
         (
             "subject",
@@ -61,13 +66,14 @@ def subject_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
         (
             "corpus",
             (
-                f"{len(corpus):,} tokens of {len(corpus.hashes):,} documents, read"
+                f"{activations.tokens:,} tokens of {documents.documents:,} documents, read"
                 f" {asked.collect.context_length} at a time; {format_percent(train)} of the tokens"
                 " are the train split, the others are held out, split by document"
             ),
         ),
-        ("split", f"{SplitCounts.of(run.place('collect') / 'corpus')}; {held_out_copies(run)}"),
+        ("split", f"{documents}; {held_out_copies(run)}"),
         ("left out", left_out_summary(activations)),
+        *((("kept", mined_summary(run)),) if activations.is_mined else ()),
         (
             "features",
             (
@@ -81,8 +87,24 @@ def subject_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
 
 
 def held_out_copies(run: OpenedRun) -> CopiedWindows:
-    """The held-out windows that stand in the train split, too."""
+    """The held-out windows that stand in the train split, too. They are not counted in a corpus
+    that was mined.
+    """
+    if run.activations.is_mined:
+        return CopiedWindows(0, 0, counted=False)
     return count_copied_windows(run.corpus, run.experiment.sampling.context_length)
+
+
+def mined_summary(run: OpenedRun) -> str:
+    """What is kept of a corpus that was mined, and what follows for the numbers, in words."""
+    asked = run.experiment.collect
+    return (
+        f"the corpus was mined: of each feature and split the {asked.strongest} strongest sequences"
+        f" and up to {asked.kept} of each half octave of strength are kept, and of all features"
+        f" {run.corpus.background:,} sequences that were drawn before; counts are exact, shares,"
+        " scores of rules and mistakes are estimated from these sequences, with intervals that say"
+        " so"
+    )
 
 
 def left_out_summary(activations: Activations) -> str:
@@ -163,7 +185,7 @@ def method_with_settings(table: SettingsTable, name: str) -> str:
 def base_rates_section(found: RunData) -> Section:
     """How often the features fire, which every score must be read beside."""
     run = found.run
-    shares = run.activations.counts[run.features.indices] / max(1, run.corpus.counted.sum())
+    shares = run.activations.counts[run.features.indices] / run.activations.counted_tokens
     logs = np.log10(np.maximum(shares, 1e-12))
     low, middle, high = (
         (float(q) for q in np.quantile(shares, (0.05, 0.5, 0.95))) if len(shares) else (np.nan,) * 3

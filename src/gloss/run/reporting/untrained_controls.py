@@ -79,7 +79,7 @@ def control_row(name: str, found: RunData, scored: list[tuple[str, str]]) -> tup
         found.median(headline_values(found.scores.get(one, []), Control.NONE)) for one in scored
     ]
     nats, shares = peak_token_entropies(found)
-    l0 = run.activations.manifest["nonzeros"] / max(1, int(run.corpus.counted.sum()))
+    l0 = run.activations.manifest["nonzeros"] / run.activations.counted_tokens
     number = f"{len(run.features):,}"
     return (
         name,

@@ -16,6 +16,7 @@ from gloss.run.reporting.setup import left_out_summary
 from gloss.run.stage import Job, Step, Where, WholeStage
 from gloss.store.activations import STATISTICS
 from gloss.store.corpus_writer import DOCUMENTS, PIECES, SEQUENCES
+from gloss.store.mined import STRATA
 
 CORPUS_TABLES: Mapping[str, pa.Schema] = {
     "documents": DOCUMENTS,
@@ -28,18 +29,20 @@ class CollectStage(WholeStage):
     """The corpus, and every feature's activations on it."""
 
     name, after = "collect", ("decompose",)
-    tables = MappingProxyType({**CORPUS_TABLES, "statistics": STATISTICS})
+    tables = MappingProxyType({**CORPUS_TABLES, "statistics": STATISTICS, "strata": STRATA})
     where = Where.DEVICE
 
     def content(self, asked: Experiment, step: Step) -> Any:
         # what is read together decides how numbers are rounded
-        return text_content(asked), asked.collect.batch_tokens, asked.collect.shard_tokens
+        own = text_content(asked), asked.collect.batch_tokens, asked.collect.shard_tokens
+        mining = asked.collect.mining
+        return (*own, mining, asked.run.seed) if mining else own
 
     def work(self, job: Job, shard: int) -> None:
         collect_activations(job.run)
 
     def summary(self, run: OpenedRun, step: Step) -> str:
-        return f"{len(run.corpus):,} tokens"
+        return f"{run.activations.tokens:,} tokens"
 
     def table_files(self, run: OpenedRun, step: Step, table: str) -> Iterable[Path]:
         folder = "corpus" if table in CORPUS_TABLES else "activations"
@@ -68,4 +71,9 @@ def collect_activations(run: OpenedRun) -> None:
     if found.left_out:
         print_notes(f"  {left_out_summary(run.activations)}")
     folder = run.place("collect")
-    run.part("collect", 0).write({}, beside=[folder / "corpus", folder / "activations"])
+    run.part("collect", 0).write(
+        {},
+        beside=[
+            folder / name for name in ("corpus", "activations", "kept") if (folder / name).exists()
+        ],
+    )

@@ -62,13 +62,17 @@ class EmbeddingsStage(Stage):
             yield from super().steps(asked)
 
     def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
-        """Nothing but the texts: another dictionary leaves the windows as they are."""
+        """Nothing but the texts: another dictionary leaves the windows as they are, and the
+        background of a corpus that is mined, too.
+        """
         return ()
 
     def content(self, asked: Experiment, step: Step) -> Any:
         model = asked.settings(EmbeddingSettings).model
         weights = source_hash(model) if model else ""
         cut = (asked.sampling.context_length, asked.run.seed)
+        mining = asked.collect.mining
+        cut += (mining["background"],) if mining else ()
         return text_content(asked), subject_content(asked.subject), step.settings, weights, cut
 
     def check(self, run: OpenedRun, step: Step) -> None:
@@ -106,7 +110,8 @@ def windows_to_embed(run: OpenedRun) -> Int64[ndarray, " window"]:
         corpus_windows(run.corpus, run.experiment.sampling.context_length),
         run.experiment.settings(EmbeddingSettings).most_windows,
     )
-    held_out = fixed_windows.starts[fixed_windows.by_split[Split.HELD_OUT]]
+    held_out = fixed_windows.by_split[Split.HELD_OUT]
+    held_out = fixed_windows.starts[held_out[held_out < fixed_windows.known]]
     return (
         held_out
         if len(held_out) <= most

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
+
 from gloss.errors import BadSettings
 from gloss.records import Failure, FeatureId
 from gloss.run.dependencies import chosen_features
@@ -118,12 +120,15 @@ def search_by_encoder(run: OpenedRun) -> Search:
 
 
 def search_by_cooccurrence(run: OpenedRun) -> Search:
-    """By the tokens of the train split at which both fire."""
+    """By the tokens of the train split at which both fire; of a corpus that was mined, by those of
+    the background.
+    """
     activations, most = run.activations, run.experiment.settings(NeighbourSettings).most_activations
+    known = np.arange(len(run.corpus)) < run.corpus.background_tokens
     counted = FeaturesByToken.of(
         activations.feature,
         activations.width,
-        run.corpus.in_train,
+        run.corpus.in_train & known,
         most,
         run.generator("neighbours"),
     )
