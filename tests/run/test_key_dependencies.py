@@ -160,7 +160,8 @@ READERS = {
     | dict.fromkeys(("batch_tokens", "shard_tokens"), ("collect",))
     # how much is kept of a corpus that is mined, which the one here is not
     | {"store": TEXT, "kept": NOBODY, "strongest": NOBODY, "background": NOBODY},
-    "neighbours": dict.fromkeys(("by", "most_activations"), ("neighbours",)),
+    "neighbours": dict.fromkeys(("by", "most_activations", "recall"), ("neighbours",))
+    | {"search": ("directions", "neighbours")},
     "embeddings": dict.fromkeys(("model", "base_url", "most_windows"), ("embeddings",)),
     "contexts": {
         **{field.name: SAMPLED for field in fields(SamplingSettings)},
@@ -203,6 +204,7 @@ OTHER = {
     "collect.leave_out": "none",
     "collect.store": "mined",
     "neighbours.by": "encoder",
+    "neighbours.search": "approximate",
     "embeddings.base_url": "http://localhost:9/v1",
     "contexts.placement": "centred",
     "contexts.negatives": "random",

@@ -2,8 +2,9 @@
 them lie close together.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,9 @@ Lens = Callable[[Tensor], Tensor]
 
 These are `[direction, vocabulary]`, of directions `[direction, d_model]`.
 """
+
+NeighbourSearch = Callable[[Sequence[int], int], Iterable[tuple[tuple[int, float], ...]]]
+"""Gives for each of some features its so many neighbours and their cosines, nearest first."""
 
 CHUNK = 1024  # features that are described at a time
 READ_AT_ONCE = 128  # of these, so that directions x vocabulary stays small
@@ -38,16 +42,19 @@ def describe_directions(
     lens: Lens | None,
     number: int = 10,
     chosen: Sequence[int] | None = None,
+    search: NeighbourSearch | None = None,
 ) -> Iterator[DirectionDescription]:
-    """Describe every feature, or those that are chosen; neighbours are looked for among all.
+    """Describe every feature, or those that are chosen; neighbours are looked for among all,
+    exactly or by another search.
 
     Without a lens, where nothing reads the directions as tokens, there are none to name.
     """
     features = range(len(decoder_directions)) if chosen is None else chosen
+    search = search or partial(nearest_directions, decoder_directions)
     for begin in range(0, len(features), CHUNK):
         chunk = features[begin : begin + CHUNK]
         tokens = extreme_tokens(decoder_directions, chunk, lens, number)
-        near = nearest_directions(decoder_directions, chunk, number)
+        near = search(chunk, number)
         for feature, (promoted, suppressed), its in zip(chunk, tokens, near, strict=True):
             yield DirectionDescription(feature, promoted, suppressed, its)
 

@@ -29,7 +29,8 @@ NEGATIVE_WORDS = {
 
 def setup_section(found: RunData) -> Section:
     """Everything that somebody else would need to do the same."""
-    lines = (*subject_facts(found.run), *sampling_facts(found), *method_facts(found.run))
+    run = found.run
+    lines = (*subject_facts(run), *near_facts(run), *sampling_facts(found), *method_facts(run))
     return Section(
         "What was done", "Everything that a second run would need to be the same.", (Facts(lines),)
     )
@@ -121,6 +122,29 @@ def left_out_summary(activations: Activations) -> str:
     return (
         f"{share} of the tokens count nowhere: {special:,} by what they are (leave_out),"
         f" {massive:,} massive ({massive_rule})"
+    )
+
+
+def near_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
+    """How many of the near features were found, where they were searched approximately."""
+    found = {
+        step: note["recall"]
+        for step in ("directions", "neighbours")
+        if step in run.keys
+        for note in run.notes(step)[:1]
+        if "recall" in note
+    }
+    return tuple(
+        (
+            f"near features ({step})",
+            (
+                f"searched in {its['looked']:,} of {its['clusters']:,} clusters (faiss), which find"
+                f" {format_percent(its['value'])} [{format_percent(its['low'])},"
+                f" {format_percent(its['high'])}] of the ten nearest; n = {its['n']:,} features"
+                " drawn at random, against an exact search"
+            ),
+        )
+        for step, its in found.items()
     )
 
 

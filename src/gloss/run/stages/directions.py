@@ -11,6 +11,7 @@ from gloss.run.dependencies import chosen_features
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import OpenedRun
 from gloss.run.stage import Job, Stage, Step, Where
+from gloss.run.stages.neighbours import EXACT, NeighbourSettings, direction_search, require_search
 from gloss.store.record_rows import feature_columns
 from gloss.store.results import Row
 from gloss.store.schemas import named_tables
@@ -30,7 +31,11 @@ class DirectionsStage(Stage):
     where = Where.DEVICE
 
     def content(self, asked: Experiment, step: Step) -> Any:
-        return chosen_features(asked)
+        near = asked.settings(NeighbourSettings)
+        return chosen_features(asked), near.search, near.recall if near.search != EXACT else None
+
+    def check(self, run: OpenedRun, step: Step) -> None:
+        require_search(run, step)
 
     def worker(self, job: Job) -> Callable[[int], None]:
         return DirectionWriter(job)
@@ -50,7 +55,8 @@ class DirectionWriter:
         """Write one shard."""
         if shard not in self.waiting:
             self.waiting = self.described(self.shards_from(shard))
-        self.job.guard(shard).write({"features": self.waiting.pop(shard)})
+        _, note = self.reader
+        self.job.guard(shard).write({"features": self.waiting.pop(shard)}, note=note)
 
     def shards_from(self, first: int) -> list[int]:
         """This shard and those after it that are left to do, about AT_ONCE features in all."""
@@ -61,12 +67,13 @@ class DirectionWriter:
     def described(self, shards: Sequence[int]) -> dict[int, list[Row]]:
         """The rows of these shards."""
         features = [feature for shard in shards for feature in self.run.shard(shard)]
-        rows = self.describe(features)
+        describe, _ = self.reader
+        rows = describe(features)
         return {shard: [next(rows) for _ in self.run.shard(shard)] for shard in shards}
 
     @cached_property
-    def describe(self) -> Callable[[Sequence[FeatureId]], Iterator[Row]]:
-        """What gives the rows of features; holds the weights."""
+    def reader(self) -> tuple[Callable[[Sequence[FeatureId]], Iterator[Row]], dict[str, Any]]:
+        """What gives the rows of features and holds the weights; and what is noted of it."""
         from gloss.run.run_dictionary import load_subject_and_dictionary
 
         return direction_reader(self.run, *load_subject_and_dictionary(self.run))
@@ -74,9 +81,9 @@ class DirectionWriter:
 
 def direction_reader(
     run: OpenedRun, subject: "Subject", dictionary: "Dictionary"
-) -> Callable[[Sequence[FeatureId]], Iterator[Row]]:
+) -> tuple[Callable[[Sequence[FeatureId]], Iterator[Row]], dict[str, Any]]:
     """What says of each feature what its direction does through the final norm, where the
-    unembedding reads it, and what random ones would do.
+    unembedding reads it, and what random ones would do; and how its neighbours were searched.
     """
     from gloss.decompose.direction_description import describe_directions
     from gloss.intervene.vocabulary_projection import (
@@ -93,15 +100,15 @@ def direction_reader(
     rng = run.generator("chance logit")
     chance = chance_logit(subject, directions.shape[1], rng) if projects else None
     lens = partial(direction_logits, subject) if projects else None
+    search, note = direction_search(run, directions)
 
     def weighted(tokens: Sequence[tuple[int, float]]) -> list[Row]:
         return [{"token": strings[token], "value": value} for token, value in tokens]
 
     def describe(features: Sequence[FeatureId]) -> Iterator[Row]:
         chosen = [feature.index for feature in features]
-        for feature, found in zip(
-            features, describe_directions(directions, lens, chosen=chosen), strict=True
-        ):
+        told = describe_directions(directions, lens, chosen=chosen, search=search)
+        for feature, found in zip(features, told, strict=True):
             yield feature_columns(feature) | {
                 "promoted_tokens": weighted(found.promoted_tokens),
                 "suppressed_tokens": weighted(found.suppressed_tokens),
@@ -111,4 +118,4 @@ def direction_reader(
                 ],
             }
 
-    return describe
+    return describe, note

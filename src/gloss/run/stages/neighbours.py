@@ -3,9 +3,10 @@ or by where they fire.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,11 +21,26 @@ from gloss.store.record_rows import failure_row, feature_columns
 from gloss.store.results import Row
 from gloss.store.schemas import named_tables
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gloss.decompose.direction_description import NeighbourSearch
+
 DECODER, ENCODER, COOCCURRENCE = "decoder", "encoder", "cooccurrence"  # by what features are near
 
+EXACT, APPROXIMATE = "exact", "approximate"  # how cosines are searched
+
 Found = Iterable[tuple[int, float]]  # feature and closeness, nearest first
-# of some features, what then gives the neighbours of each
-Search = Callable[[Sequence[int]], Callable[[int], Found]]
+NUMBER = 10  # neighbours by cosine
+RECALL_NOTE = "recall"  # in the marker of a shard whose neighbours were searched approximately
+
+
+@dataclass(frozen=True)
+class Search:
+    """Gives of some features what then gives the neighbours of each, and what is noted of it."""
+
+    of: Callable[[Sequence[int]], Callable[[int], Found]]
+    note: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -38,8 +54,16 @@ class NeighbourSettings:
     by: str = DECODER
     # of the train split that co-occurrence is counted on; of more, tokens are drawn at random
     most_activations: int = 2**25
+    # of cosines: exact, or approximate, by faiss, which finds at least the share `recall` of the
+    # ten nearest; for millions of features
+    search: str = EXACT
+    recall: float = 0.95
 
     def __post_init__(self) -> None:
+        if self.search not in (EXACT, APPROXIMATE):
+            raise ValueError(f"search must be {EXACT} or {APPROXIMATE}, got {self.search!r}")
+        if not 0 < self.recall <= 1:
+            raise ValueError(f"recall must be above 0 and at most 1, got {self.recall}")
         if self.by not in (DECODER, ENCODER, COOCCURRENCE):
             raise ValueError(f"by must be {DECODER}, {ENCODER} or {COOCCURRENCE}, got {self.by!r}")
         if self.most_activations < 1:
@@ -59,8 +83,42 @@ class NeighboursStage(Stage):
     def content(self, asked: Experiment, step: Step) -> Any:
         return step.settings, chosen_features(asked)
 
+    def check(self, run: OpenedRun, step: Step) -> None:
+        require_search(run, step)
+
     def worker(self, job: Job) -> Callable[[int], None]:
         return NeighbourFinder(job)
+
+
+def require_search(run: OpenedRun, step: Step) -> None:
+    """Raise BadSettings where a search is still to be done that wants what is not installed."""
+    approximate = run.experiment.settings(NeighbourSettings).search == APPROXIMATE
+    if not approximate or find_spec("faiss") is not None:
+        return
+    if not (run.part("collect", 0).is_done and run.is_finished(step.name)):
+        raise BadSettings(
+            '[neighbours] search = "approximate" wants faiss, which is not installed; pip install'
+            " 'gloss-lm[wide]', or take search = \"exact\""
+        )
+
+
+def direction_search(
+    run: OpenedRun, directions: "Tensor"
+) -> tuple["NeighbourSearch", dict[str, Any]]:
+    """What looks for neighbours by cosine as [neighbours] says, and what is noted of how many it
+    finds.
+    """
+    from gloss.decompose.approximate_neighbours import ApproximateSearch
+    from gloss.decompose.direction_description import nearest_directions
+
+    asked = run.experiment.settings(NeighbourSettings)
+    if asked.search == EXACT:
+        return partial(nearest_directions, directions), {}
+    search = ApproximateSearch(directions, asked.recall, run.generator("neighbours"))
+    looked, clusters = search.clusters
+    return search, {
+        RECALL_NOTE: asdict(search.recall) | {"n": search.n, "looked": looked, "clusters": clusters}
+    }
 
 
 class NeighbourFinder:
@@ -72,7 +130,7 @@ class NeighbourFinder:
     def __call__(self, shard: int) -> None:
         """Write one shard."""
         guard, features = self.job.guard(shard), self.run.shard(shard)
-        near = self.search([feature.index for feature in features])
+        near = self.search.of([feature.index for feature in features])
 
         def row(feature: FeatureId) -> Row:
             found = [
@@ -87,7 +145,8 @@ class NeighbourFinder:
             {
                 "neighbours": [one for one in rows if not isinstance(one, Failure)],
                 "failures": failures,
-            }
+            },
+            note=self.search.note,
         )
 
     @cached_property
@@ -101,7 +160,6 @@ def search_by_encoder(run: OpenedRun) -> Search:
 
     Raises BadSettings where they read none.
     """
-    from gloss.decompose.direction_description import nearest_directions
     from gloss.models.dictionary import encoder_of
     from gloss.run.run_dictionary import load_run_dictionary, load_run_subject
 
@@ -111,12 +169,12 @@ def search_by_encoder(run: OpenedRun) -> Search:
             '[neighbours] by = "encoder" wants features that read along directions, not'
             f' {type(dictionary).__name__}; take by = "decoder" or by = "cooccurrence"'
         )
+    nearest, note = direction_search(run, encoder)
 
     def search(features: Sequence[int]) -> Callable[[int], Found]:
-        found = zip(features, nearest_directions(encoder, features), strict=True)
-        return dict(found).__getitem__
+        return dict(zip(features, nearest(features, NUMBER), strict=True)).__getitem__
 
-    return search
+    return Search(search, note)
 
 
 def search_by_cooccurrence(run: OpenedRun) -> Search:
@@ -132,7 +190,7 @@ def search_by_cooccurrence(run: OpenedRun) -> Search:
         most,
         run.generator("neighbours"),
     )
-    return lambda _: lambda index: counted.nearest(activations.feature(index), index)
+    return Search(lambda _: lambda index: counted.nearest(activations.feature(index), index))
 
 
 NEIGHBOUR_SEARCHES: Mapping[str, Callable[[OpenedRun], Search]] = {
