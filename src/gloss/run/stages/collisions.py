@@ -135,12 +135,22 @@ class CollisionFinder:
             for stage, found in stages.items()
         }
 
+    @cached_property
+    def first_bearers(self) -> dict[str, dict[str, FeatureId]]:
+        """Of each explainer, the first feature that bears each wording."""
+        return {explainer: first_by_wording(found) for explainer, found in self.explained.items()}
+
+    @cached_property
+    def numbers(self) -> dict[FeatureId, int]:
+        """Which of the run's features each is."""
+        return {feature: number for number, feature in enumerate(self.run.features)}
+
     def __call__(self, shard: int) -> None:
         """Write one shard: the pairs of which it holds the first feature.
 
         Shards may be under way at the same time, so each has a guard and losses of its own.
         """
-        _ = self.explained  # of all shards
+        _ = self.first_bearers, self.numbers  # of all shards
         own = copy(self)
         own.guard, own.lost = self.job.guard(shard), []
         own.write(shard)
@@ -151,9 +161,8 @@ class CollisionFinder:
         whole = self.job.reads_done
         uncompared = 0
         for explainer, found in self.explained.items():
-            same = self.for_each_feature(
-                shard, partial(self.same_words, found, first_by_wording(found))
-            )
+            first = self.first_bearers[explainer]
+            same = self.for_each_feature(shard, partial(self.same_words, found, first))
             wanted = self.for_each_feature(shard, partial(self.near, found))
             pairs = (
                 self.pairs_by_judge(found, wanted)
@@ -296,10 +305,7 @@ class CollisionFinder:
 
         Each is made once.
         """
-        size, numbers = (
-            self.run.experiment.run.features_per_shard,
-            {f: n for n, f in enumerate(self.run.features)},
-        )
+        size = self.run.experiment.run.features_per_shard
 
         def made(restore: Callable[[], Examples]) -> Evidence:
             examples = restore()
@@ -309,7 +315,7 @@ class CollisionFinder:
 
         return {
             feature: cache(partial(made, restore))
-            for shard in sorted({numbers[feature] // size for feature in wanted})
+            for shard in sorted({self.numbers[feature] // size for feature in wanted})
             for feature, restore in stored_examples(self.run, shard).items()
             if feature in wanted
         }

@@ -27,9 +27,10 @@ from gloss.records import (
 )
 from gloss.run.dependencies import method_reads, scored_explainers
 from gloss.run.experiment import Experiment, method_label
+from gloss.run.explained_features import ExplainedFeatures
 from gloss.run.judge_doubts import TALLY_NOTE, position_bias_line, yes_share_line
 from gloss.run.methods import SettingsMapping, build_method, method_needs
-from gloss.run.opened_run import OpenedRun, run_explanations, shard_effects, stored_examples
+from gloss.run.opened_run import OpenedRun, shard_effects, stored_examples
 from gloss.run.stage import Job, MethodStage, Step
 from gloss.run.stages.judge import judge_calibration
 from gloss.run.stages.packing import with_measured_packing
@@ -263,31 +264,33 @@ class ControlAssignment:
         self.run = run
         wanted = {f"explain.{name}" for name in explainers}
         self.explained = {
-            stage: list({one.feature: one for one in found}.values())
-            for stage, found in run_explanations(run).items()
+            stage: ExplainedFeatures.read(run, stage)
+            for stage in run.stages("explain")
             if stage in wanted
-        }
-        self.places = {
-            stage: {one.feature: place for place, one in enumerate(found)}
-            for stage, found in self.explained.items()
         }
         self.shuffled = {
             stage: self.derangement(stage, len(found)) for stage, found in self.explained.items()
         }
         order = run.generator("controls").permutation(len(run.features))
-        rank = {run.features[number]: place for place, number in enumerate(order)}
-        self.controlled = {
-            stage: set(sorted(places, key=lambda feature: rank[feature])[:controls])
-            for stage, places in self.places.items()
-        }
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        indices = np.array([feature.index for feature in run.features], np.int64)
+        self.controlled: dict[str, set[int] | range] = {}  # places, by stage
+        for stage, found in self.explained.items():
+            ranks = rank[np.searchsorted(indices, found.features)]
+            self.controlled[stage] = (
+                range(len(found))
+                if controls is None
+                else set(np.argsort(ranks)[:controls].tolist())
+            )
 
     def to(self, feature: FeatureId) -> Iterator[Exchanged]:
         """Each explanation to try on a feature, as if it were the feature's own."""
         for stage, found in self.explained.items():
-            if (place := self.places[stage].get(feature)) is None:
+            if (place := found.place(feature.index)) is None:
                 continue
             yield Control.NONE, found[place]
-            if len(found) == 1 or feature not in self.controlled[stage]:
+            if len(found) == 1 or place not in self.controlled[stage]:
                 continue
             rng = self.run.generator("random explanation", stage, feature.index)
             other = int(rng.integers(len(found) - 1))
@@ -295,14 +298,17 @@ class ControlAssignment:
             yield Control.RANDOM_EXPLANATION, replace(drawn, feature=feature)
             yield (
                 Control.SHUFFLED_EXPLANATION,
-                replace(found[self.shuffled[stage][place]], feature=feature),
+                replace(found[int(self.shuffled[stage][place])], feature=feature),
             )
 
     def spared(self, feature: FeatureId) -> int:
         """How many controls a feature would have had, were it one of those that get them."""
+        places = {stage: found.place(feature.index) for stage, found in self.explained.items()}
         return 2 * sum(
-            feature in places and len(places) > 1 and feature not in self.controlled[stage]
-            for stage, places in self.places.items()
+            place is not None
+            and len(self.explained[stage]) > 1
+            and place not in self.controlled[stage]
+            for stage, place in places.items()
         )
 
     def with_rivals(self, evidence: Evidence, explanation: Explanation) -> Evidence:
@@ -314,9 +320,9 @@ class ControlAssignment:
         """Of each explainer, what it says of drawn features: the same for every explanation."""
         drawn: dict[str, tuple[str, ...]] = {}
         for stage, found in self.explained.items():
-            texts = list(dict.fromkeys(each.text for each in found))
-            order = self.run.generator("rivals", stage).permutation(len(texts))[:MOST_RIVALS]
-            drawn[stage] = tuple(texts[number] for number in np.sort(order))
+            number = len(found.texts)
+            order = self.run.generator("rivals", stage).permutation(number)[:MOST_RIVALS]
+            drawn[stage] = tuple(found.texts.take(np.sort(order)).to_pylist())
         return drawn
 
     def derangement(self, stage: str, number: int) -> Int64[ndarray, " explanation"]:
