@@ -29,6 +29,7 @@ MARK = ".gloss-pages"  # tells a folder of ours from one that must not be touche
 DATA = "var glossFeatures"  # how the file that holds all features begins
 # filled in when all features are known; text is escaped, so it never holds them
 TURN, NEIGHBOURS = "<!--turn-->", "<!--neighbours-->"
+SHELL = "feature.html"  # of packed pages: shows the feature that stands behind its #
 NEAREST = 10
 GOLDEN = 0.6180339887
 
@@ -83,7 +84,7 @@ class _Paper:
             turn=TURN,
             neighbours_here=NEIGHBOURS,
         )
-        _write_text(self.folder / path, html)
+        write_page_text(self.folder / path, html)
         self.entries.rows.append(index_entry(page, path, self.vocabulary))
 
     def finish(self) -> None:
@@ -108,18 +109,23 @@ class _Paper:
                 "neighbours.html", neighbours=known, alike=alike, root="../../"
             )
             text = (self.folder / row.path).read_text(encoding="utf-8")
-            _write_text(
+            write_page_text(
                 self.folder / row.path,
                 text.replace(TURN, turn, 1).replace(NEIGHBOURS, neighbours, 1),
             )
-        _write_text(
+        write_page_text(
             self.folder / "features.js",
             f"{DATA} = {json.dumps(_index_data(self.entries), separators=(',', ':'))};\n",
         )
         html = self._render(
-            "index.html", entries=self.entries, overview=_score_overview(self.entries), root=""
+            "index.html",
+            entries=self.entries,
+            overview=score_overview(self.entries),
+            root="",
+            packed=False,
+            unlisted=0,
         )
-        _write_text(self.folder / "index.html", html)
+        write_page_text(self.folder / "index.html", html)
 
     def _render(self, template: str, **values: object) -> str:
         return self.templates.get_template(template).render(
@@ -143,12 +149,22 @@ def dictionary_folder_name(dictionary: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", dictionary).strip(".-") or "dictionary"
 
 
-def feature_page_path(dictionary: str, index: int) -> str:
-    """Where the page of a feature lies, seen from the index, among pages of one dictionary."""
-    return f"features/{dictionary_folder_name(dictionary)}/{index}.html"
+def feature_page_path(pages: Path, dictionary: str, index: int) -> str:
+    """Where the page of a feature lies, seen from the index, among pages of one dictionary; empty
+    where these have none.
+    """
+    path = f"features/{dictionary_folder_name(dictionary)}/{index}.html"
+    if (pages / SHELL).is_file():
+        return packed_path(index)
+    return path if (pages / path).is_file() else ""
 
 
-def _score_overview(entries: IndexEntries) -> list[dict[str, object]]:
+def packed_path(index: int) -> str:
+    """Where the page of a feature is among packed ones, seen from the index."""
+    return f"{SHELL}#{index}"
+
+
+def score_overview(entries: IndexEntries) -> list[dict[str, object]]:
     """For each score its median over features, and its distribution beside its controls'.
 
     Features without an explanation count as 0.
@@ -193,18 +209,22 @@ def _index_data(entries: IndexEntries) -> dict[str, object]:
     """What the index's script reads: short rows, numbers rounded, no number as null."""
     columns = entries.columns
     dictionaries = {row.feature.dictionary for row in entries.rows}
+    rows = [index_row(row, columns, named=len(dictionaries) > 1) for row in entries.rows]
+    return index_score_columns(columns) | {"rows": rows}
+
+
+def index_score_columns(columns: Sequence[ScoreColumn]) -> dict[str, object]:
+    """The scores that the index shows, for its script."""
     return {
         "columns": [
             {"label": column.label, "explainer": column.explained_by, "bounded": column.bounded}
             for column in columns
-        ],
-        "rows": [
-            _index_data_row(row, columns, named=len(dictionaries) > 1) for row in entries.rows
-        ],
+        ]
     }
 
 
-def _index_data_row(row: IndexEntry, columns: Sequence[ScoreColumn], named: bool) -> list[object]:
+def index_row(row: IndexEntry, columns: Sequence[ScoreColumn], named: bool) -> list[object]:
+    """A feature's row for the index's script."""
     scores: list[object] = []
     for column in columns:
         if column in row.scores:
@@ -247,19 +267,34 @@ def _staging_folder(folder: Path) -> Generator[Path]:
 
     It takes that one's place if all goes well, and vanishes if not.
     """
-    if folder.exists() and not is_page_folder(folder):
-        raise BadInput(f"{folder} holds something else than pages; give a new or an empty folder")
+    require_page_folder(folder)
     staging = partial_path(folder)
     try:
-        _write_text(staging / MARK, "")
-        for source in sorted((HERE / "static").iterdir()):
-            _write_text(staging / "static" / source.name, source.read_text(encoding="utf-8"))
+        copy_static_files(staging)
         yield staging
-        files = [path for path in sorted(staging.iterdir()) if path.name != MARK]
-        _write_text(staging / MARK, seal_json({FILES: record_files(staging, files)}).decode())
-        _replace_folder(folder, staging)
+        put_in_place(folder, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def require_page_folder(folder: Path) -> None:
+    """Raise BadInput where a folder holds something else than pages."""
+    if folder.exists() and not is_page_folder(folder):
+        raise BadInput(f"{folder} holds something else than pages; give a new or an empty folder")
+
+
+def copy_static_files(staging: Path) -> None:
+    """Begin a folder of pages: its mark, and what all pages need."""
+    write_page_text(staging / MARK, "")
+    for source in sorted((HERE / "static").iterdir()):
+        write_page_text(staging / "static" / source.name, source.read_text(encoding="utf-8"))
+
+
+def put_in_place(folder: Path, staging: Path) -> None:
+    """Seal what was written, and put it in the place of the older pages."""
+    files = [path for path in sorted(staging.iterdir()) if path.name != MARK]
+    write_page_text(staging / MARK, seal_json({FILES: record_files(staging, files)}).decode())
+    _replace_folder(folder, staging)
 
 
 def is_page_folder(folder: Path) -> bool:
@@ -295,7 +330,7 @@ def _replace_folder(folder: Path, staging: Path) -> None:
         ) from error
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_page_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="replace", newline="\n")

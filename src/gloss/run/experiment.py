@@ -213,9 +213,10 @@ class BrowseSettings:
     """What the pages show beyond the records."""
 
     wrong: int = 6  # held-out contexts of each kind that a rule got wrong
+    packed_above: int = 500  # features; beyond, their pages lie packed in few files
 
     def __post_init__(self) -> None:
-        require_at_least(0, self, "wrong")
+        require_at_least(0, self, "wrong", "packed_above")
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def run_all(experiment: Experiment, *, wait: bool = False) -> None:
         for name in wanted_controls(run):
             console.print(f"control: {name.replace('_', ' ')}")
             run_until(control_experiment(run, name), "score")
-        index = write_run_pages(run)
+        index = write_run_pages(run, run_executor(run.experiment.run))
         print_report(write_run_report(run))
         out.print(f"{held_out_copies(run)}", highlight=False)
     print_judge_doubts(run)
@@ -331,5 +331,5 @@ def rewrite_pages(folder: Path, *, wait: bool = False) -> None:
     """Write a run's pages again."""
     run = read_run(folder)
     with sole_writer(run.folder, wait=wait):
-        index = write_run_pages(run)
+        index = write_run_pages(run, run_executor(run.experiment.run))
     console.print(f"open [bold]{index.resolve().as_uri()}[/]", highlight=False)

@@ -8,11 +8,15 @@
     set: (id) => { try { localStorage.setItem("gloss.set", id); } catch { /* storage is off: nothing to remember */ } },
   };
 
-  const radios = [...document.querySelectorAll(".switch input")];
-  for (const radio of radios) {
-    if (radio.id === remembered.get()) radio.checked = true;
-    radio.addEventListener("change", () => remembered.set(radio.id));
-  }
+  // again where another page is shown in the place of this one
+  window.glossSet = () => {
+    const radio = document.getElementById(remembered.get() ?? "");
+    if (radio?.matches(".switch input")) radio.checked = true;
+  };
+  window.glossSet();
+  document.addEventListener("change", (event) => {
+    if (event.target.matches(".switch input")) remembered.set(event.target.id);
+  });
 
   try { document.querySelector(".mark").hash = sessionStorage.getItem("gloss.index") ?? ""; } catch { /* storage is off */ }
 
@@ -23,14 +27,14 @@
     if (event.key === "j" || (event.key === "ArrowRight" && !inSwitch)) go("a[rel=next]");
     else if (event.key === "k" || (event.key === "ArrowLeft" && !inSwitch)) go("a[rel=prev]");
     else if (event.key === "r") go("a.random");
-    else if (event.key === "f") radios.find((radio) => !radio.checked)?.click();
+    else if (event.key === "f") go(".switch input:not(:checked)");
     else if (event.key === "/") location.href = root + "index.html#search";
     else return;
     event.preventDefault();
   });
 
   // The link already leads somewhere else; with the list of all features at hand, any of them may come.
-  const random = document.querySelector("a.random");
+  const random = document.querySelector("a.random:not([href='#'])");
   random?.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();

@@ -2,11 +2,12 @@
 "use strict";
 (() => {
   const BATCH = 60;
-  const { columns, rows: raw } = window.glossFeatures;
-  const rows = raw.map(([path, label, texts, rules, peek, state, reason, share, strongest, scores], number) => {
+  const { columns, rows: raw, chunks = 0, total = raw.length } = window.glossFeatures;
+  const asRow = ([path, label, texts, rules, peek, state, reason, share, strongest, scores], number) => {
     const haystack = [label, ...Object.values(texts), rules, reason, peek.join("")].join("\n").toLowerCase();
     return { path, label, texts, peek, state, reason, share, strongest, scores, number, haystack };
-  });
+  };
+  const rows = raw.map(asRow);
 
   const $ = (selector) => document.querySelector(selector);
   const body = $("#features tbody");
@@ -52,8 +53,7 @@
     score: (row) => score(row)?.[0] ?? null,
     density: (row) => row.share,
   };
-  const compare = (a, b) => {
-    const [x, y] = [keys[wanted.sort](a), keys[wanted.sort](b)];
+  const compare = ([x, a], [y, b]) => {
     if (x === null || y === null) return (x === null) - (y === null) || a.number - b.number; // rows without a value come last, either way
     const order = x < y ? -1 : x > y ? 1 : 0;
     return (wanted.down ? -order : order) || a.number - b.number;
@@ -162,13 +162,18 @@
     history.replaceState(null, "", kept.size ? "#" + kept : location.pathname + location.search);
     try { sessionStorage.setItem("gloss.index", location.hash); } catch { /* storage is off: the way back leads to the whole list */ }
   };
+  const tell = () => {
+    const coming = rows.length < total ? `, ${(total - rows.length).toLocaleString("en")} to come` : "";
+    $("#found").textContent = `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} features${coming}`;
+  };
   const update = () => {
     const words = wanted.q.toLowerCase().split(/\s+/).filter(Boolean);
-    found = rows.filter((row) => fits(row, words)).sort(compare);
+    const key = keys[wanted.sort];
+    found = rows.filter((row) => fits(row, words)).map((row) => [key(row), row]).sort(compare).map(([, row]) => row);
     body.replaceChildren();
     shown = 0;
     selected = -1;
-    $("#found").textContent = `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} features`;
+    tell();
     $("#none").hidden = found.length > 0;
     $("#features").hidden = found.length === 0;
     $("#clear").hidden = !isFiltered();
@@ -271,4 +276,22 @@
   new IntersectionObserver(fill, { rootMargin: `${AHEAD}px` }).observe($("#end"));
   addEventListener("hashchange", restore);
   restore();
+
+  // ---- a long list comes in chunks, packed
+
+  (async () => {
+    const load = chunks && glossChunks("index", 1);
+    for (let number = 0; number < chunks; number++) {
+      const more = JSON.parse(await glossUnpack(await load(number))).map((row, i) => asRow(row, rows.length + i));
+      rows.push(...more);
+      if (isFiltered() || wanted.sort !== "number" || wanted.down) update();
+      else { // what is shown stays
+        found = rows;
+        for (const part of ["#features", "#random"]) $(part).hidden = false;
+        $("#none").hidden = true;
+        tell();
+        fill();
+      }
+    }
+  })();
 })();

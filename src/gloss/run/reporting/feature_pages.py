@@ -2,14 +2,23 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gloss.collect.split_counts import SplitCounts
-from gloss.pages.page_folder import write_feature_pages
+from gloss.installed import __version__
+from gloss.pages.packed_folder import (
+    PackedWriting,
+    PageLink,
+    chunk_record,
+    finish_packed,
+    packed_pages,
+)
+from gloss.pages.page_folder import packed_path, write_feature_pages
 from gloss.pages.page_records import (
     FeaturePage,
     MistakeKind,
@@ -27,9 +36,12 @@ from gloss.records import (
     Verdict,
 )
 from gloss.rules import parse_rule
+from gloss.run.execute.executors import Executor, SerialExecutor
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import EMBEDDED
+from gloss.run.explained_features import ExplainedFeatures
 from gloss.run.judge_doubts import judge_doubts
+from gloss.run.keys import result_key
 from gloss.run.opened_run import (
     OpenedRun,
     shard_rows,
@@ -51,10 +63,16 @@ from gloss.store.results import Row
 
 WIDTH = 32
 BINS = 24  # of a page's histogram
+CHUNK, MOST_CHUNKS = 64, 1000  # features in a file of packed pages, at least; and such files
 
 
-def write_run_pages(run: OpenedRun) -> Path:
-    """Write the pages of everything that has been sampled; gives the index."""
+def write_run_pages(run: OpenedRun, executor: Executor | None = None) -> Path:
+    """Write the pages of everything that has been sampled; gives the index.
+
+    Of more features than `[browse] packed_above`, packed, by the executor's processes.
+    """
+    if len(run.features) > run.experiment.browse.packed_above:
+        return write_packed_run_pages(run, executor or SerialExecutor())
     total = len(run.features)
     guard = FeatureGuard(run, "browse", 0, size=total)
     with progress_bar("browse", "features") as progress:
@@ -68,6 +86,108 @@ def write_run_pages(run: OpenedRun) -> Path:
         )
     print_notes(*(f"  {line}" for line in guard.summary_lines()))
     return index
+
+
+def write_packed_run_pages(run: OpenedRun, executor: Executor) -> Path:
+    """Write the pages packed, chunk by chunk; what a killed writing has left is kept, while the
+    results are the same.
+    """
+    folder, together = run.folder / "page", shards_in_chunk(run)
+    chunks = -(-run.shards // together)
+    size, total = together * run.experiment.run.features_per_shard, len(run.features)
+    with (
+        progress_bar("browse", "features") as progress,
+        packed_pages(folder, state_of_results(run)) as staging,
+    ):
+        left = [number for number in range(chunks) if not chunk_record(staging, number).exists()]
+        done = set(range(chunks)) - set(left)
+
+        def one_more(number: int) -> None:
+            done.add(number)
+            progress(min(len(done) * size, total), total)
+
+        executor.run(ChunkWriter(run, staging, together), left, one_more)
+        taken: dict[tuple[str, str], set[FeatureId]] = defaultdict(set)
+        for kind, location, indices in finish_packed(staging, compose_run_summary(run), chunks):
+            taken[kind, location] |= {FeatureId(run.dictionary_name, each) for each in indices}
+    guard = FeatureGuard(run, "browse", 0, taken=dict(taken))
+    print_notes(*(f"  {line}" for line in guard.summary_lines()))
+    return folder / "index.html"
+
+
+def shards_in_chunk(run: OpenedRun) -> int:
+    """How many shards' features lie in one file: the more there are, so that these stay few."""
+    features = max(CHUNK, len(run.features) // MOST_CHUNKS)
+    return -(-features // run.experiment.run.features_per_shard)
+
+
+@dataclass(frozen=True)
+class ChunkWriter:
+    """Writes the pages of one chunk after the other; what is the same for all is made once."""
+
+    run: OpenedRun
+    folder: Path
+    together: int  # shards in a chunk
+
+    @cached_property
+    def summary(self) -> RunSummary:
+        return compose_run_summary(self.run)
+
+    @cached_property
+    def links(self) -> "RunLinks":
+        return RunLinks(self.run)
+
+    def __call__(self, number: int) -> None:
+        run, steps = self.run, run_steps(self.run)
+        first = number * self.together
+        shards = range(first, min(run.shards, first + self.together))
+        size = sum(len(run.shard(shard)) for shard in shards)
+        guard = FeatureGuard(run, "browse", shards[0], size=size)
+
+        def instead(page: FeaturePage, problem: Exception) -> FeaturePage:
+            return compose_failure_page(run, guard.failure(page.feature, problem))
+
+        def noted() -> list[Any]:
+            return [
+                (*error, sorted(each.index for each in features))
+                for error, features in guard.taken.items()
+            ]
+
+        pages = (page for shard in shards for page in compose_shard_pages(run, guard, steps, shard))
+        writing = PackedWriting(self.folder, self.summary, run.corpus.vocabulary, self.links)
+        writing.write_chunk(number, pages, instead, noted)
+
+
+class RunLinks:
+    """What the pages of a run say of other features: their first explanation, held as columns."""
+
+    def __init__(self, run: OpenedRun) -> None:
+        self.name = run.dictionary_name
+        self.features = np.array([feature.index for feature in run.features], np.int64)
+        self.explained = [ExplainedFeatures.read(run, step) for step in run.stages("explain")]
+
+    def __call__(self, feature: FeatureId) -> PageLink | None:
+        at = int(np.searchsorted(self.features, feature.index))
+        if at == len(self.features) or self.features[at] != feature.index:
+            return None
+        for said in self.explained:
+            if (place := said.place(feature.index)) is not None:
+                return PageLink(packed_path(feature.index), said[place].text)
+        return PageLink(packed_path(feature.index), "Without an explanation.")
+
+
+def state_of_results(run: OpenedRun) -> str:
+    """A hash of which results there are, and of what is asked of the pages: while it is the same,
+    pages need not be written again.
+    """
+    made = [
+        (str(path.relative_to(run.folder)), path.stat().st_mtime_ns, path.stat().st_size)
+        for step in run.keys
+        for folder in (run.place(step), *run.place(step).glob("*/"))
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+    ]
+    return result_key(__version__, run.experiment.tables(), run.keys, made)
 
 
 def compose_failure_page(run: OpenedRun, failure: Failure) -> FeaturePage:

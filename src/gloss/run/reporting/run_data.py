@@ -136,9 +136,8 @@ class RunData:
 
     def link(self, feature: int) -> Link:
         """The feature's number, and its page if the run has pages."""
-        name = self.run.dictionary_name
-        path = f"page/{feature_page_path(name, feature)}"
-        return Link(str(feature), path if (self.run.folder / path).is_file() else "")
+        path = feature_page_path(self.run.folder / "page", self.run.dictionary_name, feature)
+        return Link(str(feature), path and f"page/{path}")
 
 
 def most_common_headline(rows: Sequence[Row]) -> str:
