@@ -34,7 +34,7 @@ def test_a_run_leaves_pages_records_and_its_resolved_settings(small_run):
 def test_controls_are_the_scores_that_other_features_explanations_get(small_run):
     plan = read_run(small_run / "out")
     explanations = run_explanations(plan)["explain.rule"]
-    scorer, given = Execution(resamples=1), set[FeatureId]()
+    scorer, given = Execution(resamples=50), set[FeatureId]()
     told = {
         (row["control"], row["feature"]): str([e["value"] for e in row["estimates"]])
         for row in read_rows(plan.places("score"), "scores")

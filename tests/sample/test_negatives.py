@@ -55,7 +55,7 @@ def test_negatives_are_inactive_apart_and_of_their_split(planted, method, placem
     for activations in planted.activations:
         search = SearchContext(planted.corpus, activations, placement, 32)
         found = method.choose(search, split, 40, rng)
-        contexts = cut_contexts(planted.corpus, activations, found.starts, 32, found.labels)
+        contexts = cut_contexts(planted.corpus, activations, found.starts, 32, found.quantiles)
         assert (contexts.activations == 0).all()
         assert (
             planted.corpus.documents_in_train[contexts.documents] == (split is Split.TRAIN)
@@ -71,11 +71,11 @@ def test_near_misses_hold_a_token_at_which_the_feature_fires(planted, placement,
     found = SameTokenNegatives().choose(
         SearchContext(planted.corpus, activations, placement, 32), Split.HELD_OUT, 30, rng
     )
-    contexts = cut_contexts(planted.corpus, activations, found.starts, 32, found.labels)
+    contexts = cut_contexts(planted.corpus, activations, found.starts, 32, found.quantiles)
     top_tokens = np.unique(planted.corpus.tokens[activations.positions])
     assert 20 < len(found.starts) <= 30  # fewer where there are no more
     assert np.isin(contexts.tokens, top_tokens).any(axis=1).all()
-    assert (found.labels == SAME_TOKEN_LABEL).all()
+    assert (found.quantiles == SAME_TOKEN_LABEL).all()
     if isinstance(placement, Centred):
         inside = contexts.sequence_positions > 0
         # the rest slid back from an edge
@@ -103,7 +103,7 @@ def test_a_feature_that_fires_at_all_its_tokens_has_no_near_miss(rng):
     search = search_context(tokens, [i for i, token in enumerate(tokens) if token])
     assert len(SameTokenNegatives().choose(search, Split.TRAIN, 10, rng).starts) == 0
     mixed = MixedNegatives().choose(search, Split.TRAIN, 10, rng)
-    assert mixed.labels.tolist() == [RANDOM_LABEL] * 10
+    assert mixed.quantiles.tolist() == [RANDOM_LABEL] * 10
 
 
 def test_the_one_inactive_occurrence_of_a_token_is_found_among_many(rng):
@@ -117,7 +117,7 @@ def test_half_of_a_mix_are_near_misses(planted, rng):
     index = next(i for i, feature in enumerate(planted.features) if feature.kind == "preceded")
     search = SearchContext(planted.corpus, planted.activations[index], Aligned(), 32)
     assert (
-        MixedNegatives().choose(search, Split.TRAIN, 40, rng).labels.tolist()
+        MixedNegatives().choose(search, Split.TRAIN, 40, rng).quantiles.tolist()
         == [SAME_TOKEN_LABEL] * 20 + [RANDOM_LABEL] * 20
     )
 

@@ -25,8 +25,9 @@ from gloss.sample.negatives import (
 from gloss.sample.samplers import Quantiles
 from gloss.sample.windows import Aligned, Centred
 from gloss.store.contexts import cut_contexts
-from gloss.store.stored_examples import contexts_by_role, reference_rows, restore_examples
+from gloss.store.stored_examples import restore_examples
 from sample.test_negatives import search_context
+from store.references import kept
 
 every_method = pytest.mark.parametrize(
     "method", [NeighbourNegatives(), SiblingNegatives(), HardNegatives()], ids=repr
@@ -57,7 +58,9 @@ def test_hard_negatives_are_inactive_apart_and_of_their_split(
             planted.corpus, planted.activations[index], placement, 32, NegativeSources(near[index])
         )
         found = method.choose(search, split, 40, rng)
-        contexts = cut_contexts(planted.corpus, search.activations, found.starts, 32, found.labels)
+        contexts = cut_contexts(
+            planted.corpus, search.activations, found.starts, 32, found.quantiles
+        )
         assert (contexts.activations == 0).all()
         assert (
             planted.corpus.documents_in_train[contexts.documents] == (split is Split.TRAIN)
@@ -137,7 +140,7 @@ def test_a_sibling_fires_at_a_token_of_the_feature(rng):
         beside(search_context(tokens, own), other), Split.TRAIN, 50, rng
     )
     assert sorted(found.starts.tolist()) == list(range(12, 200, 20))
-    assert (found.labels == Negative.SIBLINGS).all()
+    assert (found.quantiles == Negative.SIBLINGS).all()
 
 
 def test_neighbours_take_turns(rng):
@@ -166,7 +169,7 @@ def test_hard_holds_every_kind_and_is_filled_up_at_random(planted, near, rng):
     search = SearchContext(
         planted.corpus, planted.activations[index], Aligned(), 32, NegativeSources(near[index])
     )
-    labels = HardNegatives().choose(search, Split.HELD_OUT, 48, rng).labels
+    labels = HardNegatives().choose(search, Split.HELD_OUT, 48, rng).quantiles
     assert len(labels) == 48
     counts = {kind: int((labels == kind).sum()) for kind in Negative}
     assert counts[Negative.SIBLINGS] >= 4
@@ -192,8 +195,6 @@ def test_examples_say_how_each_inactive_context_was_found_and_are_restored(
     )
     assert isinstance(found, Examples), isinstance(found, Failure) and found.detail
     assert set(found.inactive_held_out.quantiles.tolist()) <= {int(kind) for kind in Negative}
-    again = restore_examples(
-        feature, reference_rows(found.feature, contexts_by_role(found)), planted.corpus, activations
-    )
+    again = restore_examples(feature, kept(found), planted.corpus, activations)
     assert again.inactive_held_out.quantiles.tolist() == found.inactive_held_out.quantiles.tolist()
     assert name in NEGATIVES

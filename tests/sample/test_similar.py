@@ -14,8 +14,9 @@ from gloss.sample.windows import Aligned
 from gloss.store.contexts import corpus_windows, cut_contexts
 from gloss.store.corpus import Corpus
 from gloss.store.embeddings import Embeddings
-from gloss.store.stored_examples import contexts_by_role, reference_rows, restore_examples
+from gloss.store.stored_examples import restore_examples
 from gloss.store.vocabulary import Vocabulary
+from store.references import kept
 
 WIDTH, LENGTH, DOCUMENTS, TOPICS, D = 8, 64, 200, 20, 128
 
@@ -71,9 +72,9 @@ def test_similar_windows_are_inactive_distinct_of_their_split_and_about_what_the
 ):
     search = search_context(2.0, rng)
     found = SimilarNegatives().choose(search, split, 10, rng)
-    contexts = cut_contexts(search.corpus, search.activations, found.starts, WIDTH, found.labels)
+    contexts = cut_contexts(search.corpus, search.activations, found.starts, WIDTH, found.quantiles)
     assert len(contexts) == 10 == len(set(found.starts.tolist()))
-    assert set(found.labels.tolist()) == {int(Negative.SIMILAR)}
+    assert set(found.quantiles.tolist()) == {int(Negative.SIMILAR)}
     assert (contexts.activations == 0).all()
     assert (search.corpus.documents_in_train[contexts.documents] == (split is Split.TRAIN)).all()
     assert (contexts.tokens[:, :-1] == 0).all()
@@ -162,7 +163,7 @@ def test_examples_hold_them_and_are_restored(rng):
     assert about(found.inactive_held_out) == {0}
     again = restore_examples(
         feature,
-        reference_rows(found.feature, contexts_by_role(found)),
+        kept(found),
         search.corpus,
         search.activations,
     )

@@ -27,10 +27,10 @@ from gloss.store.contexts import corpus_windows
 from gloss.store.corpus import Corpus
 from gloss.store.corpus_writer import CorpusWriter
 from gloss.store.evidence import Evidence, train_corpus
+from gloss.store.feature_facts import inactive_share_with_tokens, train_top_tokens
 from gloss.store.mined import MinedActivations
 from gloss.store.parquet import ROWS
 from gloss.store.sealed_json import seal_json
-from gloss.store.stored_examples import inactive_share_with_tokens, train_top_tokens
 from gloss.store.vocabulary import Vocabulary
 from gloss.store.window_shares import firing_window_share
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gloss.store.results import Row
     from gloss.store.window_shares import CopiedWindows
 
-OF_A_FEATURE = ("explanations", "scores", "verdicts", "failures", "examples")
+OF_A_FEATURE = ("explanations", "scores", "verdicts", "failures", "examples", "feature_facts")
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,12 @@ class Feature:
             >>> len(feature.examples_of("quantiles").train) == len(feature.examples.train)
             True
         """
+        import pyarrow as pa
+
         from gloss.run.opened_run import restore_feature_examples
+        from gloss.store.feature_facts import FeatureFacts
+        from gloss.store.schemas import SCHEMAS
+        from gloss.store.stored_examples import references_by_feature
 
         *_, shown = self.run.plan.experiment.sample_steps(sample)
         wanted = ("", shown.partition(".")[2])
@@ -281,7 +286,12 @@ class Feature:
             raise BadInput(
                 f"the run has no contexts of feature {self.index}; it drew some for others"
             )
-        return restore_feature_examples(self.run.plan, self.id, rows)
+        table = pa.Table.from_pylist(rows, schema=SCHEMAS["examples"])
+        facts = [FeatureFacts.of_row(row) for row in self._rows("feature_facts")]
+        references = references_by_feature(table)[self.id]
+        return restore_feature_examples(
+            self.run.plan, self.id, references, facts[0] if facts else None
+        )
 
     @property
     def evidence(self) -> Evidence:

@@ -32,10 +32,7 @@ class Occurrences:
             high = (ids // RADIX)[order]
             high = high.astype(np.uint16) if number <= RADIX**2 else high
             order = order[np.argsort(high, kind="stable")]
-        small = len(ids) <= INT32
-        return Occurrences(
-            order.astype(np.int32) if small else order, np.concatenate([[0], np.cumsum(counts)])
-        )
+        return Occurrences(compact(order, len(ids)), np.concatenate([[0], np.cumsum(counts)]))
 
     def of_token(self, token: int) -> Int[ndarray, " place"]:
         """The places at which this id stands, ascending."""
@@ -50,6 +47,11 @@ class Occurrences:
     def count(self, tokens: Int[ndarray, " id"]) -> int:
         """At how many places one of these different ids stands."""
         return int((self.offsets[tokens + 1] - self.offsets[tokens]).sum())
+
+
+def compact(places: Int64[ndarray, " place"], below: int) -> Int[ndarray, " place"]:
+    """Numbers below this one, in 4 bytes each where they fit."""
+    return places.astype(np.int32) if below <= INT32 else places
 
 
 def span_indices(

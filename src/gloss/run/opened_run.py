@@ -1,7 +1,7 @@
 """A run whose results are read: what its stages left, as records again."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -17,10 +17,15 @@ from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
 from gloss.store.embeddings import Embeddings
 from gloss.store.evidence import NewTextReader
+from gloss.store.feature_facts import FeatureFacts
 from gloss.store.feature_rows import FeatureRows, NearFeatures
-from gloss.store.record_rows import effect_from_row, explanation_from_row
+from gloss.store.record_rows import effect_from_row, explanation_from_row, feature_from_row
 from gloss.store.results import Part, Row, done_shards, read_rows
-from gloss.store.stored_examples import restore_examples
+from gloss.store.stored_examples import (
+    ContextReferences,
+    references_by_feature,
+    restore_examples,
+)
 from gloss.store.token_attributions import TokenAttribution, token_attributions_by_feature
 
 
@@ -193,35 +198,41 @@ def stored_examples(
     the sample of this name, by default the first.
     """
     common, shown = (
-        feature_rows(run.part(step, shard).rows("examples"))
+        references_by_feature(run.part(step, shard).read("examples"))
         for step in run.experiment.sample_steps(sample)
     )
+    facts = {
+        feature_from_row(row): FeatureFacts.of_row(row)
+        for row in run.part("sample", shard).rows("feature_facts")
+    }
     return {
-        feature: partial(restore_feature_examples, run, feature, rows + common[feature])
-        for feature, rows in shown.items()
+        feature: partial(
+            restore_feature_examples,
+            run,
+            feature,
+            ContextReferences.joined([references, common[feature]]),
+            facts.get(feature),
+        )
+        for feature, references in shown.items()
         if feature in common
     }
 
 
-def feature_rows(rows: Iterable[Row]) -> dict[FeatureId, list[Row]]:
-    """The rows of each feature, by its whole name."""
-    found: dict[tuple[str, int], list[Row]] = {}
-    for row in rows:
-        found.setdefault((row["dictionary"], row["feature"]), []).append(row)
-    return {FeatureId(*name): of_it for name, of_it in found.items()}
-
-
-def restore_feature_examples(run: OpenedRun, feature: FeatureId, rows: list[Row]) -> Examples:
-    """The examples that these rows refer to."""
+def restore_feature_examples(
+    run: OpenedRun,
+    feature: FeatureId,
+    references: ContextReferences,
+    facts: FeatureFacts | None,
+) -> Examples:
+    """The examples that are referred to, with the tokens that the feature raises."""
     described = run.described[feature.index]
     raised = tuple(
         entry["token"]
         for entry in described["promoted_tokens"]
         if entry["value"] > described["chance_logit"]
     )
-    return restore_examples(
-        feature, rows, run.corpus, run.activations.feature(feature.index), raised
-    )
+    activations = run.activations.feature(feature.index)
+    return restore_examples(feature, references, run.corpus, activations, raised, facts)
 
 
 def shard_effects(run: OpenedRun, shard: int) -> dict[int, tuple[Effect, ...]]:

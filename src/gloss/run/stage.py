@@ -240,6 +240,15 @@ class MethodStage(Stage):
         return where_method_runs(self.name, step.settings)
 
 
+def where_many_run(asked: Experiment, many: int) -> Where:
+    """By the executor where a run has so many features or more, or all there are; fewer are done
+    here before another process would be ready.
+    """
+    wanted = asked.run.features
+    number = len(wanted) if isinstance(wanted, tuple) else wanted
+    return Where.SERIAL if 0 < number < many else Where.PROCESSES
+
+
 def where_method_runs(verb: str, settings: SettingsMapping) -> Where:
     """Where the shards of a method run: what asks waits in this process, what computes needs
     others.

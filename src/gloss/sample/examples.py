@@ -3,7 +3,7 @@ it is inactive.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,14 +15,10 @@ from gloss.sample import Sampler
 from gloss.sample.negatives import NEGATIVES, NO_SOURCES, NegativeSources, SearchContext
 from gloss.sample.samplers import Quantiles
 from gloss.sample.weighted_choice import choose_weighted
-from gloss.sample.windows import PLACEMENTS, FiringWindows
-from gloss.store.contexts import corpus_windows, cut_contexts, is_first_of_equals
+from gloss.sample.windows import PLACEMENTS, ChosenWindows, FiringWindows
+from gloss.store.contexts import cut_contexts, is_first_of_equals
 from gloss.store.corpus import Corpus
-from gloss.store.stored_examples import (
-    inactive_share_with_tokens,
-    strongest_train_activation,
-    train_top_tokens,
-)
+from gloss.store.feature_facts import feature_facts
 
 QUANTILES = Quantiles()  # of held-out contexts
 
@@ -85,12 +81,12 @@ class Draws(NamedTuple):
         return cls(*rng.spawn(len(cls._fields)))
 
 
-class CommonContexts(NamedTuple):
-    """A feature's contexts that are the same whatever explainers are shown, by their roles."""
+class CommonWindows(NamedTuple):
+    """A feature's windows that are the same whatever explainers are shown, by their roles."""
 
-    held_out: Contexts
-    inactive_train: Contexts
-    inactive_held_out: Contexts
+    held_out: ChosenWindows
+    inactive_train: ChosenWindows
+    inactive_held_out: ChosenWindows
 
 
 @dataclass(frozen=True)
@@ -123,33 +119,41 @@ class FeatureWindows:
             return too_few_windows(
                 feature, len(fires[Split.TRAIN]), len(fires[Split.HELD_OUT]), sampling.minimum
             )
-        return cls(replace(search, taken=fingerprints), windows, fires)
+        return cls(search.besides(fingerprints), windows, fires)
 
-    def contexts(
+    def chosen(
         self, split: Split, sampler: Sampler, number: int, rng: np.random.Generator
-    ) -> Contexts:
+    ) -> ChosenWindows:
         """Those in which it fires that a sampler chooses in a split."""
-        return sample_firing_contexts(
-            self.search, self.firing, self.rows[split], sampler, number, rng
-        )
+        rows, corpus = self.rows[split], self.search.corpus
+        starts, maxima = self.firing.starts[rows], self.firing.maxima[rows]
+        weights = corpus.weights(self.search.activations)
+        if weights is not None:
+            weights = weights[corpus.sequences_of(starts)]
+        choice = choose_weighted(sampler, maxima, weights, number, rng)
+        return ChosenWindows(starts[choice.rows], choice.quantiles)
 
-    def common_contexts(
-        self, sampling: SamplingSettings, sampler: Sampler, draws: Draws
-    ) -> "CommonContexts":
+    def common(self, sampling: SamplingSettings, sampler: Sampler, draws: Draws) -> "CommonWindows":
         """What is the same whatever explainers are shown; the sampler chooses what is held out."""
-        inactive_train = sample_inactive_contexts(
-            self.search, "mix", Split.TRAIN, sampling.inactive_train, draws.inactive_train
+        inactive_train = NEGATIVES["mix"].choose(
+            self.search, Split.TRAIN, sampling.inactive_train, draws.inactive_train
         )
         taken = np.append(self.search.taken, self.search.fingerprints(inactive_train.starts))
-        inactive_held_out = sample_inactive_contexts(
-            replace(self.search, taken=taken),
-            sampling.negatives,
+        inactive_held_out = NEGATIVES[sampling.negatives].choose(
+            self.search.besides(taken),
             Split.HELD_OUT,
             sampling.inactive_held_out,
             draws.inactive_held_out,
         )
-        held_out = self.contexts(Split.HELD_OUT, sampler, sampling.held_out, draws.held_out)
-        return CommonContexts(held_out, inactive_train, inactive_held_out)
+        held_out = self.chosen(Split.HELD_OUT, sampler, sampling.held_out, draws.held_out)
+        return CommonWindows(held_out, inactive_train, inactive_held_out)
+
+    def cut(self, windows: ChosenWindows) -> Contexts:
+        """These windows with their tokens and activations."""
+        search = self.search
+        return cut_contexts(
+            search.corpus, search.activations, windows.starts, search.width, windows.quantiles
+        )
 
 
 def gather_examples(
@@ -173,22 +177,14 @@ def gather_examples(
     if isinstance(found, Failure):
         return found
     draws = Draws.of(rng)
-    common = found.common_contexts(sampling, QUANTILES, draws)
-    windows = corpus_windows(corpus, sampling.context_length)
-    top_tokens = train_top_tokens(corpus, activations)
+    common = found.common(sampling, QUANTILES, draws)
     return Examples(
         feature,
-        train=found.contexts(Split.TRAIN, sampler, sampling.train, draws.train),
-        held_out=common.held_out,
-        inactive_train=common.inactive_train,
-        inactive_held_out=common.inactive_held_out,
-        strongest=strongest_train_activation(corpus, activations),
-        share_train=windows.share(activations, Split.TRAIN),
-        share_held_out=windows.share(activations, Split.HELD_OUT),
-        top_tokens=top_tokens,
-        share_near=inactive_share_with_tokens(
-            corpus, activations, sampling.context_length, top_tokens
-        ),
+        train=found.cut(found.chosen(Split.TRAIN, sampler, sampling.train, draws.train)),
+        held_out=found.cut(common.held_out),
+        inactive_train=found.cut(common.inactive_train),
+        inactive_held_out=found.cut(common.inactive_held_out),
+        **feature_facts(corpus, activations, sampling.context_length)._asdict(),
     )
 
 
@@ -200,39 +196,11 @@ def drop_duplicate_windows(
     Of equal windows one of the train split stays, and of these the strongest.
     """
     fingerprints = search.fingerprints(windows.starts)
+    if is_first_of_equals(fingerprints).all():
+        return windows, fingerprints
     order = np.lexsort((-windows.maxima, ~search.corpus.in_train[windows.starts]))
     kept = np.sort(order[is_first_of_equals(fingerprints[order])])
     return FiringWindows(windows.starts[kept], windows.maxima[kept]), fingerprints[kept]
-
-
-def sample_firing_contexts(
-    search: SearchContext,
-    windows: FiringWindows,
-    rows: np.ndarray,
-    sampler: Sampler,
-    number: int,
-    rng: np.random.Generator,
-) -> Contexts:
-    """The contexts that the sampler chooses among these rows of the windows."""
-    weights = search.corpus.weights(search.activations)
-    if weights is not None:
-        weights = weights[search.corpus.sequences_of(windows.starts[rows])]
-    choice = choose_weighted(sampler, windows.maxima[rows], weights, number, rng)
-    return cut_contexts(
-        search.corpus,
-        search.activations,
-        windows.starts[rows[choice.rows]],
-        search.width,
-        choice.quantiles,
-    )
-
-
-def sample_inactive_contexts(
-    search: SearchContext, negatives: str, split: Split, number: int, rng: np.random.Generator
-) -> Contexts:
-    """Contexts of the split in which the feature is inactive."""
-    found = NEGATIVES[negatives].choose(search, split, number, rng)
-    return cut_contexts(search.corpus, search.activations, found.starts, search.width, found.labels)
 
 
 def too_few_windows(feature: FeatureId, train: int, held_out: int, minimum: int) -> Failure:

@@ -2,25 +2,27 @@
 whose text is similar.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, Shaped, UInt64
+from jaxtyping import Bool, Float32, Float64, Int, Int64, Shaped, UInt64
 from numpy import ndarray
 
 from gloss.errors import BadInput
 from gloss.records import FeatureActivations, Negative, Neighbour, Split
-from gloss.sample.windows import Placement, overlap_keys, select_disjoint
+from gloss.sample.windows import ChosenWindows, Placement, overlap_keys, select_disjoint
 from gloss.store.contexts import (
     FixedWindows,
     corpus_windows,
     is_first_of_equals,
     window_fingerprints,
 )
-from gloss.store.corpus import Corpus, token_occurrences
+from gloss.store.corpus import Corpus, counted_occurrences
 from gloss.store.embeddings import Embeddings
-from gloss.store.stored_examples import train_token_counts
+from gloss.store.feature_facts import train_token_counts
 
 RANDOM_LABEL, SAME_TOKEN_LABEL = int(Negative.RANDOM), int(Negative.SAME_TOKEN)
 LEAST_OVERLAP = 0.05  # of the tokens of two features, from which on they count as siblings
@@ -47,13 +49,22 @@ class SearchContext:
     placement: Placement
     width: int
     sources: NegativeSources = NO_SOURCES
-    # prints of windows that are used
+    # prints of windows that are used, ascending
     taken: UInt64[ndarray, " window"] = field(default_factory=lambda: np.empty(0, np.uint64))
 
     @property
     def windows(self) -> FixedWindows:
         """The aligned windows of the corpus."""
         return corpus_windows(self.corpus, self.width)
+
+    def besides(self, taken: UInt64[ndarray, " window"]) -> "SearchContext":
+        """The same search where windows with these prints are used."""
+        return replace(self, taken=np.sort(taken))
+
+    @cached_property
+    def fires_in(self) -> Int64[ndarray, " window"]:
+        """The numbers of the aligned windows in which the feature fires, ascending."""
+        return self.windows.firing(self.activations)
 
     def overlap_keys(self, starts: Int64[ndarray, " window"]) -> Int64[ndarray, " window"]:
         """Numbers that are less than the width apart exactly where the windows overlap."""
@@ -84,15 +95,17 @@ class SearchContext:
     def is_fresh(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
         """Whether no window of the same tokens is taken already or stands before it here."""
         found = self.fingerprints(starts)
-        return is_first_of_equals(found) & ~np.isin(found, self.taken)
+        return is_first_of_equals(found) & ~is_among(found, self.taken)
 
 
-@dataclass(frozen=True, slots=True)
-class InactiveWindows:
-    """Windows that hold no activation, and the label of how each was found, a Negative."""
-
-    starts: Int64[ndarray, " window"]
-    labels: Int64[ndarray, " window"]
+def is_among(
+    values: UInt64[ndarray, " value"], ascending: UInt64[ndarray, " known"]
+) -> Bool[ndarray, " value"]:
+    """Whether each value is one of those that ascend."""
+    if len(ascending) == 0:
+        return np.zeros(len(values), bool)
+    near = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    return ascending[near] == values
 
 
 @runtime_checkable
@@ -101,7 +114,7 @@ class NegativeFinder(Protocol):
 
     def choose(
         self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
-    ) -> InactiveWindows:
+    ) -> ChosenWindows:
         """`number` windows of the split, or as many as there are.
 
         No two overlap or hold the same tokens, none is taken.
@@ -117,25 +130,39 @@ class RandomNegatives:
 
     def choose(
         self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
-    ) -> InactiveWindows:
+    ) -> ChosenWindows:
         """`number` inactive windows, or all there are.
 
         Of windows that hold the same tokens the first stands for all.
         """
-        windows, drawable = search.windows, search.windows.drawable[split]
-        firing = windows.firing(search.activations)
-        firing = firing[firing < windows.known]
-        fires = windows.ranks[
-            firing[(windows.in_train[firing] == (split is Split.TRAIN)) & windows.distinct[firing]]
-        ]
-        inactive = len(drawable) - len(fires)
-        drawn = rng.choice(inactive, min(2 * number, inactive), replace=False)  # some may be taken
-        # The r-th inactive window stands behind as many firing ones as have at most r inactive ones
-        # before them.
-        ranks = drawn + np.searchsorted(fires - np.arange(len(fires)), drawn, side="right")
-        starts = windows.starts[drawable[ranks]]
-        starts = starts[search.is_fresh(starts)][:number]
-        return InactiveWindows(starts, np.full(len(starts), RANDOM_LABEL))
+        found = [np.empty(0, np.int64), *random_windows(search, split, number, rng, number)]
+        starts = np.concatenate(found)
+        return ChosenWindows(starts, np.full(len(starts), RANDOM_LABEL))
+
+
+def random_windows(
+    search: SearchContext, split: Split, number: int, rng: np.random.Generator, block: int
+) -> Iterator[Int64[ndarray, " window"]]:
+    """At most `number` inactive windows that are not taken, in the order in which they are drawn,
+    looked up in blocks when they are asked for.
+    """
+    windows, drawable = search.windows, search.windows.drawable[split]
+    firing = search.fires_in[: np.searchsorted(search.fires_in, windows.known)]
+    fires = windows.ranks[
+        firing[(windows.in_train[firing] == (split is Split.TRAIN)) & windows.distinct[firing]]
+    ]
+    inactive = len(drawable) - len(fires)
+    drawn = rng.choice(inactive, min(2 * number, inactive), replace=False)  # some may be taken
+    # The r-th inactive window stands behind as many firing ones as have at most r inactive ones
+    # before them.
+    before, left, first = fires - np.arange(len(fires)), number, 0
+    while left and first < len(drawn):
+        some = drawn[first : first + block]
+        numbers = drawable[some + np.searchsorted(before, some, side="right")]
+        # no two of them hold the same tokens
+        numbers = numbers[~is_among(windows.fingerprints[numbers], search.taken)][:left]
+        left, first = left - len(numbers), first + block
+        yield windows.starts[numbers]
 
 
 @dataclass(frozen=True)
@@ -150,7 +177,7 @@ class SameTokenNegatives:
 
     def choose(
         self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
-    ) -> InactiveWindows:
+    ) -> ChosenWindows:
         """`number` inactive windows that hold a top token, or as many as were found.
 
         Fewer is no error.
@@ -160,13 +187,8 @@ class SameTokenNegatives:
             found.append(inactive_windows_around(search, split, int(token), 2 * number, rng))
             # (Efraimidis & Spirakis, 2006)
             keys.append(np.log(rng.random(len(found[-1]))) * len(found[-1]) / count)
-        starts, order = np.concatenate(found), np.argsort(np.concatenate(found), kind="stable")
-        starts = starts[order]
-        kept = select_disjoint(
-            starts, search.corpus.sequences_of(starts), np.concatenate(keys)[order], search.width
-        )
-        kept = kept[search.is_fresh(starts[kept])][:number]
-        return InactiveWindows(starts[kept], np.full(len(kept), SAME_TOKEN_LABEL))
+        starts = choose_disjoint(search, np.concatenate(found), np.concatenate(keys), number)
+        return ChosenWindows(starts, np.full(len(starts), SAME_TOKEN_LABEL))
 
 
 @dataclass(frozen=True)
@@ -177,35 +199,90 @@ class MixedNegatives:
 
     def choose(
         self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
-    ) -> InactiveWindows:
+    ) -> ChosenWindows:
         """`number` inactive windows, or all there are; those with a top token come first."""
         near = SameTokenNegatives(self.top_tokens).choose(search, split, number // 2, rng)
         # Each near miss overlaps two fixed windows at most: enough remain when those are left out.
-        return append_disjoint_windows(
-            search,
-            near,
-            RandomNegatives().choose(search, split, number + len(near.starts), rng),
-            number,
+        return fill_with_random(search, split, near, number, rng)
+
+
+def choose_disjoint(
+    search: SearchContext,
+    starts: Int64[ndarray, " window"],
+    strengths: Float64[ndarray, " window"],
+    number: int,
+) -> Int64[ndarray, " chosen"]:
+    """At most `number` windows that do not overlap and hold different tokens that are not taken,
+    greedily from the strongest; weaker ones are looked at as far as they are needed.
+    """
+    looked = 2 * number
+    while True:
+        some = np.arange(len(starts))
+        if looked < len(starts):
+            least = -np.partition(-strengths, looked)[looked]
+            some = np.flatnonzero(strengths >= least)
+        some = some[np.argsort(starts[some], kind="stable")]
+        held = starts[some]
+        kept = select_disjoint(
+            held, search.corpus.sequences_of(held), strengths[some], search.width
         )
+        kept = kept[search.is_fresh(held[kept])]
+        if len(kept) >= number or len(some) == len(starts):
+            return held[kept[:number]]
+        looked *= 4
+
+
+def fill_with_random(
+    search: SearchContext,
+    split: Split,
+    first: ChosenWindows,
+    number: int,
+    rng: np.random.Generator,
+) -> ChosenWindows:
+    """The first windows, and then random ones up to `number` in all."""
+    wanted = number - len(first)
+    others = (
+        ChosenWindows(starts, np.full(len(starts), RANDOM_LABEL))
+        for starts in random_windows(
+            search, split, number + len(first), rng, wanted + wanted // 4 + 1
+        )
+    )
+    return append_disjoint_windows(search, first, others, number)
 
 
 def append_disjoint_windows(
-    search: SearchContext, first: InactiveWindows, others: InactiveWindows, number: int
-) -> InactiveWindows:
+    search: SearchContext, first: ChosenWindows, others: Iterable[ChosenWindows], number: int
+) -> ChosenWindows:
     """The first windows, and then others that overlap none of them and hold other tokens, up to
-    `number` in all.
+    `number` in all; no more of the others are asked for than it takes.
     """
-    distances = np.abs(
-        search.overlap_keys(others.starts)[:, None] - search.overlap_keys(first.starts)[None, :]
+    found, left = [first], number - len(first)
+    taken = np.sort(search.overlap_keys(first.starts))
+    prints = np.sort(search.fingerprints(first.starts))
+    for some in others if left > 0 else ():
+        far = is_apart(search.overlap_keys(some.starts), taken, search.width)
+        copies = is_among(search.fingerprints(some.starts), prints)
+        alone = np.flatnonzero(far & ~copies)[:left]
+        found.append(ChosenWindows(some.starts[alone], some.quantiles[alone]))
+        left -= len(alone)
+        if not left:
+            break
+    return ChosenWindows(
+        np.concatenate([each.starts for each in found]),
+        np.concatenate([each.quantiles for each in found]),
     )
-    copies = np.isin(search.fingerprints(others.starts), search.fingerprints(first.starts))
-    alone = np.flatnonzero((distances >= search.width).all(axis=1) & ~copies)[
-        : number - len(first.starts)
-    ]
-    return InactiveWindows(
-        np.concatenate([first.starts, others.starts[alone]]),
-        np.concatenate([first.labels, others.labels[alone]]),
-    )
+
+
+def is_apart(
+    keys: Int64[ndarray, " window"], ascending: Int64[ndarray, " known"], width: int
+) -> Bool[ndarray, " window"]:
+    """Whether each key is at least so far from all those that ascend."""
+    if len(ascending) == 0:
+        return np.ones(len(keys), bool)
+    behind = np.searchsorted(ascending, keys)
+    after = ascending[np.minimum(behind, len(ascending) - 1)]
+    before = ascending[np.maximum(behind - 1, 0)]
+    return (np.abs(after - keys) >= width) & (np.abs(keys - before) >= width)
 
 
 def count_top_tokens(
@@ -223,16 +300,37 @@ def inactive_windows_around(
     """Distinct inactive windows around random occurrences of the token that count: at least
     `number`, or all there are.
     """
-    places = token_occurrences(search.corpus).of_token(token).astype(np.int64)
-    places = places[: np.searchsorted(places, search.corpus.background_tokens)]
-    of_split = search.corpus.in_train[places] == (split is Split.TRAIN)
-    places = rng.permutation(places[of_split & search.corpus.counted[places]])
-    found, taken, size = np.empty(0, np.int64), 0, 4 * number
-    while taken < len(places) and len(found) < number:
-        starts = search.placement.around(places[taken : taken + size], search.corpus, search.width)
+    places = counted_occurrences(search.corpus, split).of_token(token)
+    found = np.empty(0, np.int64)
+    for some in shuffled_blocks(places, number, rng):
+        around = search.placement.around(some.astype(np.int64), search.corpus, search.width)
+        around = np.sort(around)
+        starts = around[np.diff(around, prepend=-1) != 0]
         found = np.union1d(found, starts[search.is_inactive(starts)])
-        taken, size = taken + size, 4 * size
+        if len(found) >= number:
+            break
     return found
+
+
+def shuffled_blocks(
+    places: Int[ndarray, " place"], number: int, rng: np.random.Generator
+) -> Iterator[Int[ndarray, " place"]]:
+    """All places in random order, in growing blocks that are drawn when they are asked for.
+
+    Few places, four times the number or less, are one block. Of more, the first block is a quarter
+    more than the number, whatever the number of places.
+    """
+    size = 4 * number
+    if len(places) <= size:
+        yield rng.permutation(places)
+        return
+    first = rng.choice(len(places), number + number // 4, replace=False)
+    yield places[first]
+    others = rng.permutation(np.delete(places, first))
+    taken = 0
+    while taken < len(others):
+        yield others[taken : taken + size]
+        taken, size = taken + size, 4 * size
 
 
 @dataclass(frozen=True)
@@ -247,7 +345,7 @@ class SimilarNegatives:
 
     def choose(
         self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
-    ) -> InactiveWindows:
+    ) -> ChosenWindows:
         """`number` inactive windows, or as many as are close; fewer is no error.
 
         Raises BadInput where nothing is embedded.
@@ -268,7 +366,7 @@ class SimilarNegatives:
             rows = nearest_by_turn(
                 index.cosines(drawn), inactive, number, index.least(int(inactive.sum()))
             )
-        return InactiveWindows(index.starts[rows], np.full(len(rows), int(Negative.SIMILAR)))
+        return ChosenWindows(index.starts[rows], np.full(len(rows), int(Negative.SIMILAR)))
 
 
 def nearest_by_turn(
@@ -302,7 +400,7 @@ class NeighbourNegatives:
 
     def choose(
         self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
-    ) -> InactiveWindows:
+    ) -> ChosenWindows:
         """`number` inactive windows of neighbours, or as many as were found; fewer is no error."""
         places = [
             neighbour.activations.positions
@@ -325,7 +423,7 @@ class SiblingNegatives:
 
     def choose(
         self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
-    ) -> InactiveWindows:
+    ) -> ChosenWindows:
         """`number` inactive windows of siblings, or as many as were found; fewer is no error."""
         own = token_profile(search.corpus, search.activations)
         found = [neighbour.activations for neighbour in search.sources.neighbours]
@@ -351,18 +449,13 @@ class HardNegatives:
 
     def choose(
         self, search: SearchContext, split: Split, number: int, rng: np.random.Generator
-    ) -> InactiveWindows:
+    ) -> ChosenWindows:
         """`number` inactive windows, or all there are; the hardest come first."""
-        found = InactiveWindows(np.empty(0, np.int64), np.empty(0, np.int64))
+        found = ChosenWindows(np.empty(0, np.int64), np.empty(0, np.int64))
         for method in (SiblingNegatives(), NeighbourNegatives(), SameTokenNegatives()):
             more = method.choose(search, split, number // 6 + 2 * len(found.starts), rng)
-            found = append_disjoint_windows(search, found, more, len(found.starts) + number // 6)
-        return append_disjoint_windows(
-            search,
-            found,
-            RandomNegatives().choose(search, split, number + len(found.starts), rng),
-            number,
-        )
+            found = append_disjoint_windows(search, found, [more], len(found) + number // 6)
+        return fill_with_random(search, split, found, number, rng)
 
 
 def token_profile(corpus: Corpus, activations: FeatureActivations) -> Float64[ndarray, " id"]:
@@ -383,7 +476,7 @@ def draw_by_turn(
     number: int,
     label: Negative,
     rng: np.random.Generator,
-) -> InactiveWindows:
+) -> ChosenWindows:
     """Inactive windows around these global token indices, drawn at random from one list after the
     other.
     """
@@ -396,16 +489,8 @@ def draw_by_turn(
         turns.append(
             np.arange(len(inactive), dtype=np.float64) + 0.5 * float(rng.random())
         )  # whose turn comes first within a round is drawn
-    found = np.concatenate(starts)
-    order = np.argsort(found, kind="stable")
-    kept = select_disjoint(
-        found[order],
-        search.corpus.sequences_of(found[order]),
-        -np.concatenate(turns)[order],
-        search.width,
-    )
-    kept = kept[search.is_fresh(found[order][kept])][:number]
-    return InactiveWindows(found[order][kept], np.full(len(kept), int(label)))
+    found = choose_disjoint(search, np.concatenate(starts), -np.concatenate(turns), number)
+    return ChosenWindows(found, np.full(len(found), int(label)))
 
 
 WANT_NEIGHBOURS = frozenset({"neighbours", "siblings", "hard"})

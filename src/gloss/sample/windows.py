@@ -8,7 +8,7 @@ from jaxtyping import Float, Float32, Int64
 from numpy import ndarray
 
 from gloss.records import FeatureActivations
-from gloss.store.contexts import corpus_windows
+from gloss.store.contexts import corpus_windows, is_first_of_equals
 from gloss.store.corpus import Corpus
 
 
@@ -21,6 +21,18 @@ class FiringWindows:
 
     starts: Int64[ndarray, " window"]  # global index of the first position
     maxima: Float32[ndarray, " window"]  # the strongest activation
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenWindows:
+    """Windows that are shown, in that order."""
+
+    starts: Int64[ndarray, " window"]
+    # 0 holds the strongest; a Negative where the feature is inactive
+    quantiles: Int64[ndarray, " window"]
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -123,6 +135,11 @@ def select_disjoint(
     Wants `starts` ascending.
     """
     keys = overlap_keys(starts, sequences, width)
+    distances = np.diff(keys)
+    if ((distances == 0) | (distances >= width)).all():  # none overlaps but with its like
+        order = np.argsort(-strengths, kind="stable")
+        places = np.cumsum(distances != 0, dtype=np.uint64)
+        return order[is_first_of_equals(np.append(np.uint64(0), places)[: len(keys)][order])]
     lows = np.searchsorted(keys, keys - width, side="right").tolist()
     highs = np.searchsorted(keys, keys + width, side="left").tolist()
     free = bytearray(b"\1" * len(keys))

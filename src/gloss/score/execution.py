@@ -28,7 +28,7 @@ from gloss.score.held_out_text import (
 )
 from gloss.score.weighted_sums import KnownText, unseen_sequences
 from gloss.statistics.document_draws import DocumentSizes
-from gloss.statistics.intervals import estimates_from_draws, small_sample_tail
+from gloss.statistics.intervals import estimate_from_draws, small_sample_tail
 from gloss.store.corpus import Corpus
 from gloss.store.evidence import Evidence
 
@@ -226,7 +226,11 @@ def sampled_estimates(
     if units.all_documents < 2:
         return {name: Estimate(value, np.nan, np.nan) for name, value in values.items()}
     outside = small_sample_tail(units.all_documents)
-    return estimates_from_draws(values, metrics(draws), outside=outside)
+    found = metrics(draws)
+    return {
+        name: estimate_from_draws(value, found[name], outside=outside)
+        for name, value in values.items()
+    }
 
 
 def execution_estimates(
@@ -241,8 +245,11 @@ def execution_estimates(
     draws = execution_metrics(
         TokenSums.of(*sizes.resampled_sums(columns, found.documents, resamples, rng))
     )
-    told = {name: float(value[0]) for name, value in values.items()}
-    return estimates_from_draws(told, draws, outside=small_sample_tail(len(sizes)))
+    outside = small_sample_tail(len(sizes))
+    return {
+        name: estimate_from_draws(float(values[name][0]), draws[name], outside=outside)
+        for name in values
+    }
 
 
 def execution_metrics(sums: TokenSums) -> dict[str, Float64[ndarray, " row"]]:

@@ -4,7 +4,7 @@ The bootstrap is the percentile one (Efron, 1979; Hesterberg, 2015).
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from statistics import NormalDist
 from typing import Any
 
@@ -133,31 +133,6 @@ def quantile_of_sorted(values: Float64[ndarray, " draw"], share: float) -> float
     along = place - below
     step = high - low
     return high - step * (1 - along) if along >= 0.5 else low + step * along
-
-
-def estimates_from_draws(
-    values: Mapping[str, float],
-    draws: Mapping[str, Float64[ndarray, " draw"]],
-    *,
-    outside: float = OUTSIDE,
-) -> dict[str, Estimate]:
-    """The estimates of several statistics of the same draws: what `estimate_from_draws` gives for
-    each, in one go for those that every draw says something of.
-    """
-    whole = [name for name in values if np.isfinite(draws[name]).all()]
-    bounds = np.empty((2, 0))
-    if whole:
-        bounds = np.quantile(
-            np.stack([draws[name] for name in whole]), (outside, 1 - outside), axis=1
-        )
-    ends = {name: tuple(bounds[:, row].tolist()) for row, name in enumerate(whole)}
-    found: dict[str, Estimate] = {}
-    for name, value in values.items():
-        if name in ends and math.isfinite(value):
-            found[name] = Estimate(value, min(ends[name][0], value), max(ends[name][1], value))
-        else:
-            found[name] = estimate_from_draws(value, draws[name], outside=outside)
-    return found
 
 
 def wilson_interval(successes: int, trials: int) -> Estimate:

@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt64
+from jaxtyping import Bool, Int, Int32, Int64, UInt64
 from numpy import ndarray
 
 from gloss.records import PADDING, Contexts, FeatureActivations, Split
+from gloss.rules.occurrences import Occurrences
 from gloss.store.context_text import character_edges
-from gloss.store.corpus import Corpus
+from gloss.store.corpus import Corpus, counted_occurrences
 
 BLOCK = 2**15  # windows that are read at a time
+# windows are marked off one by one in a list of all where some hold one in so many of them
+MARKED_OFF = 32
 
 
 def cut_contexts(
@@ -37,8 +40,9 @@ def cut_contexts(
     rows, entries = positions_in_ranges(activations.positions, lows, highs)
     values[rows, activations.positions[entries] - starts[rows]] = activations.values[entries]
     left_out = np.zeros(tokens.shape, bool)
-    rows, entries = positions_in_ranges(corpus.left_out, lows, highs)
-    left_out[rows, corpus.left_out[entries] - starts[rows]] = True
+    if len(corpus.left_out):
+        rows, entries = positions_in_ranges(corpus.left_out, lows, highs)
+        left_out[rows, corpus.left_out[entries] - starts[rows]] = True
     documents, edges = corpus.documents[sequences], character_edges(corpus, lows, highs)
     return Contexts(
         starts,
@@ -67,10 +71,17 @@ def window_tokens(
         )
     sequences = corpus.sequences_of(positions_inside)
     firsts, ends = corpus.offsets[sequences], corpus.offsets[sequences + 1]
-    indices = starts[:, None] + np.arange(width)
-    inside = (indices >= firsts[:, None]) & (indices < ends[:, None])
-    tokens = np.full(indices.shape, PADDING, np.int32)
-    tokens[inside] = corpus.tokens[indices[inside]]
+    if width > len(corpus):
+        tokens, beyond = np.empty((len(starts), width), np.int32), np.arange(len(starts))
+    else:
+        whole = np.lib.stride_tricks.sliding_window_view(corpus.tokens, width)
+        tokens = whole[np.clip(starts, 0, len(whole) - 1)]
+        beyond = np.flatnonzero((starts < firsts) | (starts + width > ends))
+    indices = starts[beyond, None] + np.arange(width)
+    inside = (indices >= firsts[beyond, None]) & (indices < ends[beyond, None])
+    cut = np.full(indices.shape, PADDING, np.int32)
+    cut[inside] = corpus.tokens[indices[inside]]
+    tokens[beyond] = cut
     return tokens, sequences
 
 
@@ -108,6 +119,9 @@ def odd_multipliers(number: int) -> UInt64[ndarray, " number"]:
 
 def is_first_of_equals(values: UInt64[ndarray, " value"]) -> Bool[ndarray, " value"]:
     """Whether no equal value stands before each one."""
+    ordered = np.sort(values)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return np.ones(len(values), bool)
     first = np.zeros(len(values), bool)
     first[np.unique(values, return_index=True)[1]] = True
     return first
@@ -121,9 +135,12 @@ def positions_in_ranges(
     """For each row those of the ascending positions that lie between its two: the row, and the
     number of the position.
     """
-    first, last = np.searchsorted(positions, lows), np.searchsorted(positions, highs)
-    counts = last - first
-    rows = np.repeat(np.arange(len(lows)), counts)
+    first, order = np.empty(len(lows), np.int64), np.argsort(lows)
+    first[order] = np.searchsorted(positions, lows[order])  # quicker where they ascend
+    held = np.flatnonzero(np.append(positions, np.iinfo(np.int64).max)[first] < highs)
+    first = first[held]
+    counts = np.searchsorted(positions, highs[held]) - first
+    rows = np.repeat(held, counts)
     return rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts - first, counts)
 
 
@@ -140,9 +157,19 @@ class FixedWindows:
     @cached_property
     def starts(self) -> Int64[ndarray, " window"]:
         """Global index of each window's first token, ascending."""
-        counts = -(-np.diff(self.corpus.offsets) // self.width)
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        counts = self.counts
+        within = np.arange(counts.sum()) - np.repeat(self.firsts, counts)
         return np.repeat(self.corpus.offsets[:-1], counts) + within * self.width
+
+    @cached_property
+    def counts(self) -> Int64[ndarray, " sequence"]:
+        """The number of windows of each sequence."""
+        return -(-np.diff(self.corpus.offsets) // self.width)
+
+    @cached_property
+    def firsts(self) -> Int64[ndarray, " sequence"]:
+        """The number of each sequence's first window."""
+        return np.cumsum(self.counts) - self.counts
 
     @cached_property
     def in_train(self) -> Bool[ndarray, " window"]:
@@ -203,12 +230,43 @@ class FixedWindows:
 
     def windows_of(self, positions: Int64[ndarray, " position"]) -> Int64[ndarray, " position"]:
         """The number of the window that each global token index lies in."""
-        return np.searchsorted(self.starts, positions, side="right") - 1
+        sequences = self.corpus.sequences_of(positions)
+        within = positions - self.corpus.offsets[sequences]
+        return self.firsts[sequences] + within // self.width
 
     def firing(self, activations: FeatureActivations) -> Int64[ndarray, " window"]:
         """The numbers of the windows in which the feature is active, ascending."""
         held = self.windows_of(activations.positions)
         return held[np.diff(held, prepend=-1) > 0]
+
+    @cached_property
+    def holders(self) -> Occurrences:
+        """The numbers of the train split's windows that hold each token of the vocabulary, at a
+        place that counts; of those that are known of every feature.
+        """
+        places = counted_occurrences(self.corpus, Split.TRAIN)
+        lengths = np.diff(np.append(self.starts, len(self.corpus)))
+        of_places = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[places.order]
+        new = np.diff(of_places, prepend=-1) != 0
+        begun = places.offsets[:-1]
+        new[begun[begun < len(new)]] = True
+        return Occurrences(of_places[new], np.append(0, np.cumsum(new))[places.offsets])
+
+    def number_holding(
+        self, tokens: Int[ndarray, " token"], without: Int64[ndarray, " window"]
+    ) -> int:
+        """How many of these windows hold one of these different tokens, besides these windows of
+        the train split.
+        """
+        held = [self.holders.of_token(token) for token in tokens.tolist()]
+        if sum(map(len, held)) * MARKED_OFF < len(self.starts):
+            union = np.unique(np.concatenate([np.empty(0, np.int32), *held]))
+            return len(union) - int(np.isin(without, union).sum())
+        marked = np.zeros(len(self.starts), bool)
+        for each in held:
+            marked[each] = True
+        marked[without] = False
+        return int(np.count_nonzero(marked))
 
     def share(self, activations: FeatureActivations, split: Split) -> float:
         """Of the split's windows, the share in which the feature fires; 0 in an empty split.

@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from gloss.errors import BadInput
 from gloss.records import FeatureActivations, Split
-from gloss.rules.occurrences import Occurrences
+from gloss.rules.occurrences import Occurrences, compact
 from gloss.rules.writing import TokenSupply
 from gloss.store.parquet import open_parquet, read_table, require_footers
 from gloss.store.sealed_json import read_sealed_json
@@ -22,6 +22,8 @@ from gloss.store.vocabulary import Vocabulary
 
 TRAIN_SHARE = 0.5  # of the documents, by hash
 GROUPS = "groups.parquet"
+MARKED = 64  # tokens, of which one is marked with its sequence
+FEW = 64  # positions that are searched for one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +80,32 @@ class Corpus:
         return counted
 
     def sequences_of(self, positions: Int64[ndarray, " position"]) -> Int64[ndarray, " position"]:
-        """The sequence that each global token index lies in."""
-        return np.searchsorted(self.offsets, positions, side="right") - 1
+        """The sequence that each global token index lies in, in time that does not grow with the
+        corpus.
+        """
+        few = len(positions) < FEW
+        if few or int(positions.min()) < 0 or int(positions.max()) >= len(self):
+            return np.searchsorted(self.offsets, positions, side="right") - 1
+        found = self.sequence_marks[positions // MARKED].astype(np.int64)
+        while (behind := self.offsets[found + 1] <= positions).any():
+            found += behind
+        return found
+
+    @cached_property
+    def sequence_marks(self) -> Int32[ndarray, " mark"]:
+        """The sequence of every 64th token."""
+        marked = np.arange(0, len(self), MARKED)
+        return (np.searchsorted(self.offsets, marked, side="right") - 1).astype(np.int32)
+
+    @cached_property
+    def document_bounds(self) -> Int64[ndarray, "sequence 2"]:
+        """For each sequence the first token of the document that it lies in, and the one behind
+        the document's last, as far as its sequences follow each other.
+        """
+        begins = np.diff(self.documents, prepend=-1) != 0
+        runs = np.cumsum(begins) - 1
+        firsts = self.offsets[:-1][begins]
+        return np.stack([firsts, np.append(firsts[1:], len(self))], axis=1)[runs]
 
     @cached_property
     def sequences_in_train(self) -> Bool[ndarray, " sequence"]:
@@ -226,3 +252,14 @@ def read_column(path: Path, name: str) -> ndarray:
 def token_occurrences(corpus: Corpus) -> Occurrences:
     """Where each token of the vocabulary stands in a corpus; worked out once for all features."""
     return Occurrences.of(corpus.tokens, len(corpus.vocabulary))
+
+
+@lru_cache(maxsize=4)
+def counted_occurrences(corpus: Corpus, split: Split) -> Occurrences:
+    """Where each token of the vocabulary stands in a split and counts, of the tokens that are known
+    of every feature; worked out once for all features.
+    """
+    counts = corpus.in_split(split) & corpus.counted
+    places = np.flatnonzero(counts[: corpus.background_tokens])
+    found = Occurrences.of(corpus.tokens[places], len(corpus.vocabulary))
+    return Occurrences(compact(places[found.order], len(corpus)), found.offsets)

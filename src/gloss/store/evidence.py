@@ -15,13 +15,8 @@ from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 
 from gloss.records import Contexts, Effect, Examples, FeatureActivations, Neighbour, Split
-from gloss.store.contexts import corpus_windows
 from gloss.store.corpus import Corpus
-from gloss.store.stored_examples import (
-    inactive_share_with_tokens,
-    strongest_train_activation,
-    train_top_tokens,
-)
+from gloss.store.feature_facts import feature_facts
 
 # of a feature that never fires
 NO_ACTIVATIONS = FeatureActivations(np.empty(0, np.int64), np.empty(0, np.float32))
@@ -134,21 +129,14 @@ def halve_evidence(whole: Evidence) -> Evidence:
     active_in_train, inactive_in_train = (
         corpus.documents_in_train[each.documents] for each in (firing, inactive)
     )
-    width = firing.tokens.shape[1]
-    windows = corpus_windows(corpus, width)
-    top_tokens = train_top_tokens(corpus, activations)
     chosen = Examples(
         whole.examples.feature,
         train=firing[active_in_train],
         held_out=firing[~active_in_train],
         inactive_train=inactive[inactive_in_train],
         inactive_held_out=inactive[~inactive_in_train],
-        strongest=strongest_train_activation(corpus, activations),
-        share_train=windows.share(activations, Split.TRAIN),
-        share_held_out=windows.share(activations, Split.HELD_OUT),
         output_tokens=whole.examples.output_tokens,
-        top_tokens=top_tokens,
-        share_near=inactive_share_with_tokens(corpus, activations, width, top_tokens),
+        **feature_facts(corpus, activations, firing.tokens.shape[1])._asdict(),
     )
     return replace(whole, examples=chosen)
 

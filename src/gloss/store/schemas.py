@@ -229,6 +229,16 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("width", pa.int64()),
         ]
     ),
+    "feature_facts": pa.schema(
+        [
+            *FEATURE,
+            ("strongest", pa.float64()),  # activation in the train split
+            ("share_train", pa.float64()),  # of the split's windows, in which it fires
+            ("share_held_out", pa.float64()),
+            ("top_tokens", pa.list_(pa.int64())),  # at which it fires most often in the train split
+            ("share_near", pa.float64()),  # of the train split's inactive windows, with one of them
+        ]
+    ),
 }
 
 

@@ -1,136 +1,151 @@
 """Examples as references into the corpus: where each context begins is kept, and the rest is read
-again.
+again, in one go for all contexts of a feature.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Int32, Shaped
+import pyarrow as pa
+from jaxtyping import Int64
 from numpy import ndarray
 
-from gloss.records import Contexts, Examples, FeatureActivations, FeatureId, Split
-from gloss.store.contexts import corpus_windows, cut_contexts
-from gloss.store.corpus import Corpus, token_occurrences
+from gloss.records import Examples, FeatureActivations, FeatureId
+from gloss.store.contexts import cut_contexts
+from gloss.store.corpus import Corpus
+from gloss.store.feature_facts import FeatureFacts, feature_facts
+from gloss.store.schemas import SCHEMAS
 
 ROLES = ("train", "held_out", "inactive_train", "inactive_held_out")
 
 
-def reference_rows(
-    feature: FeatureId, contexts: Mapping[str, Contexts], sample: str = ""
-) -> list[dict[str, Any]]:
-    """One row a context of each role, in order: its feature, role, first position, quantile, width,
+@dataclass(frozen=True, eq=False)
+class ContextReferences:
+    """Where contexts of one feature begin, in the order in which they are given, and what each is
+    for.
+    """
+
+    roles: Int64[ndarray, " context"]  # numbers of ROLES
+    starts: Int64[ndarray, " context"]  # global index of the first position
+    # 0 holds the strongest; a Negative where inactive
+    quantiles: Int64[ndarray, " context"]
+    width: int  # positions of each
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @staticmethod
+    def of(
+        chosen: Mapping[str, tuple[Int64[ndarray, " _"], Int64[ndarray, " _"]]], width: int
+    ) -> "ContextReferences":
+        """The starts and quantiles of each role, one after the other."""
+        starts, quantiles = (
+            np.concatenate([np.empty(0, np.int64), *(found[column] for found in chosen.values())])
+            for column in (0, 1)
+        )
+        roles = np.array([ROLES.index(role) for role in chosen], np.int64)
+        lengths = [len(found[0]) for found in chosen.values()]
+        return ContextReferences(np.repeat(roles, lengths), starts, quantiles, width)
+
+    @staticmethod
+    def joined(several: Sequence["ContextReferences"]) -> "ContextReferences":
+        """The contexts of all of them. Wants one width."""
+        if len(several) == 1:
+            return several[0]
+        return ContextReferences(
+            np.concatenate([each.roles for each in several]),
+            np.concatenate([each.starts for each in several]),
+            np.concatenate([each.quantiles for each in several]),
+            several[0].width,
+        )
+
+
+def reference_table(
+    references: Mapping[FeatureId, ContextReferences], sample: str = ""
+) -> pa.Table:
+    """The table `examples`, a row a context: its feature, role, first position, quantile, width,
     and the sample that it belongs to; none where it is the same for all samples.
     """
-    return [
-        {
-            "dictionary": feature.dictionary,
-            "feature": feature.index,
-            "role": role,
-            "sample": sample,
-            "context": start,
-            "quantile": quantile,
-            "width": found.tokens.shape[1],
-        }
-        for role, found in contexts.items()
-        for start, quantile in zip(*starts_and_quantiles(found), strict=True)
-    ]
+    schema, every = SCHEMAS["examples"], list(references.values())
+    rows = [len(each) for each in every]
+    none = np.empty(0, np.int64)
+
+    def spelled(codes: Int64[ndarray, " row"], words: Sequence[str]) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(codes, pa.array(words, pa.string())).cast(pa.string())
+
+    def column(name: str) -> Int64[ndarray, " row"]:
+        return np.concatenate([none, *(getattr(each, name) for each in every)])
+
+    def repeated(values: Iterable[int]) -> Int64[ndarray, " row"]:
+        return np.repeat(np.fromiter(values, np.int64, len(rows)), rows)
+
+    names = list(dict.fromkeys(feature.dictionary for feature in references))
+    columns = {
+        "dictionary": spelled(repeated(names.index(f.dictionary) for f in references), names),
+        "feature": repeated(feature.index for feature in references),
+        "role": spelled(column("roles"), ROLES),
+        "sample": spelled(np.zeros(sum(rows), np.int64), [sample]),
+        "context": column("starts"),
+        "quantile": column("quantiles"),
+        "width": repeated(each.width for each in every),
+    }
+    return pa.table(columns, schema=schema)
 
 
-def contexts_by_role(examples: Examples) -> dict[str, Contexts]:
-    """All contexts of a feature's examples."""
-    return {role: getattr(examples, role) for role in ROLES}
+def references_by_feature(table: pa.Table) -> dict[FeatureId, ContextReferences]:
+    """What the rows of a table `examples` refer to, by the feature's whole name, in their order."""
+    if table.num_rows == 0:
+        return {}
+    (dictionary, names), (roles, known) = (coded(table[each]) for each in ("dictionary", "role"))
+    roles = np.array([ROLES.index(role) for role in known], np.int64)[roles]
+    features, starts, quantiles, widths = (
+        table[name].to_numpy() for name in ("feature", "context", "quantile", "width")
+    )
+    changes = np.flatnonzero((np.diff(features) != 0) | (np.diff(dictionary) != 0)) + 1
+    bounds = [0, *changes.tolist(), table.num_rows]
+    found: dict[FeatureId, list[ContextReferences]] = {}
+    for first, end in pairwise(bounds):
+        own = slice(first, end)
+        found.setdefault(FeatureId(names[dictionary[first]], int(features[first])), []).append(
+            ContextReferences(roles[own], starts[own], quantiles[own], int(widths[first]))
+        )
+    return {feature: ContextReferences.joined(several) for feature, several in found.items()}
 
 
-def starts_and_quantiles(contexts: Contexts) -> tuple[list[int], list[int]]:
-    return contexts.starts.tolist(), contexts.quantiles.tolist()
+def coded(column: pa.ChunkedArray) -> tuple[Int64[ndarray, " row"], list[str]]:
+    """A column of words as numbers of its different words."""
+    whole = column.combine_chunks().dictionary_encode()
+    return whole.indices.to_numpy().astype(np.int64), whole.dictionary.to_pylist()
 
 
 def restore_examples(
     feature: FeatureId,
-    rows: Sequence[Mapping[str, Any]],
+    references: ContextReferences,
     corpus: Corpus,
     activations: FeatureActivations,
     output_tokens: tuple[str, ...] = (),
+    facts: FeatureFacts | None = None,
 ) -> Examples:
-    """The examples that these rows refer to, equal to those that were stored.
+    """The examples that are referred to, equal to those that were stored; `facts` are worked out
+    where none were kept.
 
-    Raises ValueError where there is no row.
+    Raises ValueError where there is no context.
     """
-    if not rows:
+    if not len(references):
         raise ValueError(f"{feature}: no contexts were stored, so its examples cannot be restored")
-    width = int(rows[0]["width"])
-    train, held_out, inactive_train, inactive_held_out = (
-        restore_contexts(role, rows, corpus, activations, width) for role in ROLES
+    order = np.argsort(references.roles, kind="stable")
+    whole = cut_contexts(
+        corpus,
+        activations,
+        references.starts[order],
+        references.width,
+        references.quantiles[order],
     )
-    windows = corpus_windows(corpus, width)
-    top_tokens = train_top_tokens(corpus, activations)
-    return Examples(
-        feature,
-        train,
-        held_out,
-        inactive_train,
-        inactive_held_out,
-        strongest=strongest_train_activation(corpus, activations),
-        share_train=windows.share(activations, Split.TRAIN),
-        share_held_out=windows.share(activations, Split.HELD_OUT),
-        output_tokens=output_tokens,
-        top_tokens=top_tokens,
-        share_near=inactive_share_with_tokens(corpus, activations, width, top_tokens),
-    )
-
-
-def restore_contexts(
-    role: str,
-    rows: Sequence[Mapping[str, Any]],
-    corpus: Corpus,
-    activations: FeatureActivations,
-    width: int,
-) -> Contexts:
-    """The contexts of one role, in the order of their rows."""
-    chosen = [(row["context"], row["quantile"]) for row in rows if row["role"] == role]
-    starts, quantiles = np.array(chosen, np.int64).reshape(-1, 2).T
-    return cut_contexts(corpus, activations, starts.copy(), width, quantiles.copy())
-
-
-def strongest_train_activation(corpus: Corpus, activations: FeatureActivations) -> float:
-    """The feature's largest activation in the train split; 0 where it has none."""
-    return float(activations.values[corpus.in_train[activations.positions]].max(initial=0.0))
-
-
-def train_top_tokens(
-    corpus: Corpus, activations: FeatureActivations, number: int = 5
-) -> tuple[int, ...]:
-    """The tokens at which the feature fires most often in the train split."""
-    tokens, counts = train_token_counts(corpus, activations)
-    return tuple(tokens[np.argsort(-counts, kind="stable")[:number]].tolist())
-
-
-def train_token_counts(
-    corpus: Corpus, activations: FeatureActivations
-) -> tuple[Int32[ndarray, " id"], Shaped[ndarray, " id"]]:
-    """The tokens of the train split at which the feature fires, and how often: each as often as its
-    sequence stands for, where the corpus was mined.
-    """
-    fired = activations.positions[corpus.in_train[activations.positions]]
-    weights = corpus.weights(activations)
-    if weights is None:
-        return np.unique(corpus.tokens[fired], return_counts=True)
-    tokens, where = np.unique(corpus.tokens[fired], return_inverse=True)
-    return tokens, np.bincount(where, weights[corpus.sequences_of(fired)], len(tokens))
-
-
-def inactive_share_with_tokens(
-    corpus: Corpus, activations: FeatureActivations, width: int, top_tokens: tuple[int, ...]
-) -> float:
-    """Of the train split's inactive windows, the share that hold one of these tokens; 0 where none
-    is inactive. Of a corpus that was mined it is that of the background.
-    """
-    windows = corpus_windows(corpus, width)
-    inactive = windows.in_train.copy()
-    inactive[windows.known :] = False
-    inactive[windows.firing(activations)] = False
-    holding = np.zeros(len(inactive), bool)
-    places = token_occurrences(corpus).of_any(np.array(top_tokens, np.int64))
-    holding[windows.windows_of(places[corpus.counted[places]])] = True
-    return float(np.count_nonzero(holding & inactive) / max(np.count_nonzero(inactive), 1))
+    bounds = np.cumsum([0, *np.bincount(references.roles, minlength=len(ROLES)).tolist()])
+    by_role = {
+        role: whole[bounds[number] : bounds[number + 1]] for number, role in enumerate(ROLES)
+    }
+    if facts is None:
+        facts = feature_facts(corpus, activations, references.width)
+    return Examples(feature, **by_role, **facts._asdict(), output_tokens=output_tokens)

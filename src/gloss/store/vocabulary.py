@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Int32
+from jaxtyping import Bool, Int32, Int64, UInt8
 from numpy import ndarray
 
 CONTINUATION = bytes(range(0x80, 0xC0))  # bytes that go on with a character
@@ -76,6 +76,16 @@ class Vocabulary:
         return parts
 
     @cached_property
+    def heads(self) -> tuple[UInt8[ndarray, "token 3"], Int64[ndarray, " token"]]:
+        """The first three bytes of every token, and how many of them there are."""
+        return outer_bytes(self.pieces, last=False)
+
+    @cached_property
+    def tails(self) -> tuple[UInt8[ndarray, "token 3"], Int64[ndarray, " token"]]:
+        """The last three bytes of every token, at the right, and how many of them there are."""
+        return outer_bytes(self.pieces, last=True)
+
+    @cached_property
     def begins_inside(self) -> Bool[ndarray, " token"]:
         """Whether each token begins inside a character."""
         return np.fromiter(
@@ -90,6 +100,18 @@ class Vocabulary:
         return np.fromiter(
             (bool(piece) and piece[-1] >= 0x80 for piece in self.pieces), bool, len(self.pieces)
         )
+
+
+def outer_bytes(
+    pieces: Sequence[bytes], *, last: bool
+) -> tuple[UInt8[ndarray, "token 3"], Int64[ndarray, " token"]]:
+    """The first three bytes of each piece, from the left, or the last three, from the right; and
+    how many there are.
+    """
+    outer = [piece[-3:] if last else piece[:3] for piece in pieces]
+    filled = [each.rjust(3, b"\0") if last else each.ljust(3, b"\0") for each in outer]
+    found = np.frombuffer(b"".join(filled), np.uint8).reshape(len(pieces), 3)
+    return found, np.fromiter(map(len, outer), np.int64, len(outer))
 
 
 def decode_whole(piece: bytes) -> str | None:

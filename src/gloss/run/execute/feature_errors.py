@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pyarrow as pa
+
 from gloss.errors import BadSettings, Busy, Damaged, Stopped, Unreachable, Unwritable
 from gloss.models.chat_models.prompts import Conversation
 from gloss.records import Failure, FeatureId, Reason
@@ -109,7 +111,7 @@ class FeatureGuard:
 
     def write(
         self,
-        records: Mapping[str, Iterable[Row]],
+        records: Mapping[str, Iterable[Row] | pa.Table],
         *,
         whole: bool = True,
         note: Mapping[str, Any] | None = None,

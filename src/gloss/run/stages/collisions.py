@@ -19,7 +19,7 @@ from gloss.run.experiment import Experiment
 from gloss.run.opened_run import OpenedRun, run_explanations, stored_examples
 from gloss.run.reporting.collisions import collisions_section
 from gloss.run.reporting.run_data import RunData
-from gloss.run.stage import Job, Stage, Step, Where
+from gloss.run.stage import Job, Stage, Step, Where, where_many_run
 from gloss.score.collisions import (
     CollisionPair,
     ExplainedFeature,
@@ -41,6 +41,7 @@ FeaturePair = tuple[FeatureId, FeatureId]
 T = TypeVar("T")
 
 
+MANY = 500  # features that are compared by rules: each takes some ten milliseconds
 RULES, JUDGE, NO_COLLISIONS = "rules", "judge", "none"  # who finds collisions
 
 
@@ -88,7 +89,7 @@ class CollisionsStage(Stage):
 
     def where_to_run(self, asked: Experiment, step: Step) -> Where:
         asks = asked.settings(CollisionSettings).by == JUDGE
-        return Where.EVENT_LOOP if asks else Where.SERIAL
+        return Where.EVENT_LOOP if asks else where_many_run(asked, MANY)
 
     def worker(self, job: Job) -> Callable[[int], None]:
         return CollisionFinder(job)
@@ -117,7 +118,9 @@ def exchangeable_features(
 
 
 class CollisionFinder:
-    """Compares the features of a shard with their neighbours; what all shards need is made once."""
+    """Compares the features of a shard with their neighbours; what all shards need is made once in
+    each process. Shards share nothing else: where a rule fires is found again, not passed on.
+    """
 
     def __init__(self, job: Job) -> None:
         self.job, self.run, self.client = job, job.run, job.client

@@ -71,7 +71,11 @@ class NeighbourSettings:
 
 
 class NeighboursStage(Stage):
-    """The features that are near each one, unless by what they write, which `directions` finds."""
+    """The features that are near each one, unless by what they write, which `directions` finds.
+
+    Done in one process: what it makes at the first shard, weights or a table of all activations by
+    token, takes longer to make and more memory than the shards, and each process would make it.
+    """
 
     name, after, settings = "neighbours", ("collect",), NeighbourSettings
     tables = named_tables("neighbours", "failures")

@@ -1,22 +1,26 @@
 """Stage `sample`: the contexts of each feature, kept as references into the corpus."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from gloss.records import Contexts, Failure, FeatureId, Negative, Reason, Split
+from gloss.records import Failure, FeatureId, Negative, Reason, Split
 from gloss.run.dependencies import chosen_features, code_and_weights
 from gloss.run.experiment import Experiment, method_label
 from gloss.run.methods import build_method
 from gloss.run.opened_run import OpenedRun
-from gloss.run.stage import Job, Stage, Step
-from gloss.sample.examples import CommonContexts, Draws, FeatureWindows
+from gloss.run.stage import Job, Stage, Step, Where, where_many_run
+from gloss.sample.examples import CommonWindows, Draws, FeatureWindows
 from gloss.sample.negatives import NO_SOURCES, WANT_EMBEDDINGS, WANT_NEIGHBOURS, NegativeSources
-from gloss.store.record_rows import failure_row
+from gloss.sample.windows import ChosenWindows
+from gloss.store.feature_facts import FeatureFacts, feature_facts
+from gloss.store.record_rows import failure_row, feature_columns
 from gloss.store.results import Row
 from gloss.store.schemas import named_tables
-from gloss.store.stored_examples import reference_rows
+from gloss.store.stored_examples import ContextReferences, reference_table
+
+MANY = 1000  # features: each takes a few milliseconds, another process a second or two
 
 
 class SampleStage(Stage):
@@ -25,12 +29,15 @@ class SampleStage(Stage):
     """
 
     name, after = "sample", ("collect", "directions", "neighbours", "embeddings")
-    tables = named_tables("examples", "failures")
+    tables = named_tables("examples", "feature_facts", "failures")
 
     def steps(self, asked: Experiment) -> Iterator[Step]:
         yield Step(self, asked.held_out_sampler)
         for settings in asked.sample:
             yield Step(self, settings, method_label(settings))
+
+    def where_to_run(self, asked: Experiment, step: Step) -> Where:
+        return where_many_run(asked, MANY)
 
     def reads(self, asked: Experiment, step: Step, before: Sequence[str]) -> Iterable[str]:
         return ["collect"] if step.label else super().reads(asked, step, before)
@@ -54,22 +61,24 @@ def sample_common_contexts(job: Job, shard: int) -> None:
 
     A feature with too few windows is a failure with that reason.
     """
-    references: list[Row] = []
+    references: dict[FeatureId, ContextReferences] = {}
+    facts: list[Row] = []
     failures: list[Row] = []
     negatives: Counter[int] = Counter()
     guard, run, sampling = job.guard(shard), job.run, job.run.experiment.sampling
     sampler = build_method("sample", job.step.settings)
 
-    def common(feature: FeatureId) -> CommonContexts | Failure:
+    def common(feature: FeatureId) -> tuple[CommonWindows, FeatureFacts] | Failure:
         near = NegativeSources(
             run.neighbours(feature.index) if sampling.negatives in WANT_NEIGHBOURS else (),
             run.embeddings if sampling.negatives in WANT_EMBEDDINGS else None,
         )
         found = feature_windows(run, feature, near)
+        if isinstance(found, Failure):
+            return found
         return (
-            found
-            if isinstance(found, Failure)
-            else found.common_contexts(sampling, sampler, feature_draws(run, feature))
+            found.common(sampling, sampler, feature_draws(run, feature)),
+            feature_facts(run.corpus, found.search.activations, sampling.context_length),
         )
 
     for feature in run.shard(shard):
@@ -77,10 +86,12 @@ def sample_common_contexts(job: Job, shard: int) -> None:
         if isinstance(found, Failure):
             failures.append(failure_row(found))
         else:
-            references += reference_rows(feature, found._asdict())
-            negatives.update(found.inactive_held_out.quantiles.tolist())
+            windows, known = found
+            references[feature] = window_references(windows._asdict(), sampling.context_length)
+            facts.append(feature_columns(feature) | known._asdict())
+            negatives.update(windows.inactive_held_out.quantiles.tolist())
     guard.write(
-        {"examples": references, "failures": failures},
+        {"examples": reference_table(references), "feature_facts": facts, "failures": failures},
         note={"negatives": negative_counts(negatives)},
     )
 
@@ -90,25 +101,32 @@ def sample_shown_contexts(job: Job, shard: int) -> None:
 
     Too few windows are told with the contexts that are the same for all samples, and only there.
     """
-    references: list[Row] = []
+    references: dict[FeatureId, ContextReferences] = {}
     failures: list[Row] = []
     guard, run, sampling = job.guard(shard), job.run, job.run.experiment.sampling
     sampler = build_method("sample", job.step.settings)
 
-    def shown(feature: FeatureId) -> Contexts | Failure:
+    def shown(feature: FeatureId) -> ChosenWindows | Failure:
         found = feature_windows(run, feature)
         if isinstance(found, Failure):
             return found
         rng = feature_draws(run, feature).train
-        return found.contexts(Split.TRAIN, sampler, sampling.train, rng)
+        return found.chosen(Split.TRAIN, sampler, sampling.train, rng)
 
     for feature in run.shard(shard):
         found = guard.attempt(feature, partial(shown, feature))
-        if isinstance(found, Contexts):
-            references += reference_rows(feature, {"train": found}, job.step.label)
+        if isinstance(found, ChosenWindows):
+            references[feature] = window_references({"train": found}, sampling.context_length)
         elif found.reason is Reason.ERROR:
             failures.append(failure_row(found))
-    guard.write({"examples": references, "failures": failures})
+    table = reference_table(references, job.step.label)
+    guard.write({"examples": table, "failures": failures})
+
+
+def window_references(windows: Mapping[str, ChosenWindows], width: int) -> ContextReferences:
+    """Where the windows of each role begin."""
+    chosen = {role: (found.starts, found.quantiles) for role, found in windows.items()}
+    return ContextReferences.of(chosen, width)
 
 
 def feature_windows(
