@@ -40,6 +40,15 @@ SPELLINGS: dict[str, Callable[[str], bool]] = {
 CLASSES = SPELLINGS | {name: field.holds for name, field in FIELDS.items()}
 
 
+def belonging(text: str) -> list[bool]:
+    """Whether the text belongs to each of the classes, in their order."""
+    core = text.strip().casefold()
+    return [
+        *(holds(text) for holds in SPELLINGS.values()),
+        *(field.holds_core(core) for field in FIELDS.values()),
+    ]
+
+
 def is_word_character(letter: str) -> bool:
     """Whether the character can be inside a word: a letter, a digit or an underscore."""
     return letter.isalnum() or letter == "_"

@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt8
+from jaxtyping import Bool, Int32, Int64, UInt8, UInt64
 from numpy import ndarray
 
 from gloss.rules.language import IsClass, Matches, Predicate
-from gloss.rules.lexical_classes import CLASSES, is_word_character, word_core
+from gloss.rules.lexical_classes import CLASSES, belonging, is_word_character, word_core
 from gloss.rules.patterns import match_strings
 from gloss.rules.syntax_states import STATES
 
 KEPT = 2  # lexicons of recent vocabularies: a run has one subject, a comparison two
+BASE = 0x9E3779B97F4A7C15  # of the hashes of words
 WORDS = 200_000  # words of a vocabulary that are remembered, before it is begun anew
 
 
@@ -39,31 +40,34 @@ class Lexicon:
 
     def class_table(self, name: str) -> Bool[ndarray, " vocabulary"]:
         """Whether each string belongs to the lexical class."""
-        table = self.tables.get(name)
-        known = 0 if table is None else len(table)
-        if table is None or known < len(self.strings):
-            others = self.strings[known:]
-            found = np.fromiter(map(CLASSES[name], others), bool, len(others))
-            table = self.tables[name] = found if table is None else np.append(table, found)
-        return table
+        if name not in self.tables:
+            self.tables[name] = self.belong(name, np.arange(len(self.strings)))
+        return self.tables[name]
 
-    def classes(self, ids: Int64[ndarray, " id"]) -> Bool[ndarray, "id class"]:
-        """Which of all lexical classes each of these strings belongs to, in the order of CLASSES.
+    def belong(self, name: str, ids: Int64[ndarray, " id"]) -> Bool[ndarray, " id"]:
+        """Whether each of these strings belongs to the lexical class.
 
         A string is looked at when it is first asked for: texts hold few of a large vocabulary.
         """
-        looked_at, found = self.class_rows
-        for i in ids[~looked_at[ids]].tolist():
-            string = self.strings[int(i)]
-            found[i] = [belongs(string) for belongs in CLASSES.values()]
-        looked_at[ids] = True
-        return found[ids]
+        belongs, found = CLASSES[name], self.looked_at[:, list(CLASSES).index(name)]
+        for i in ids[found[ids] == 0].tolist():
+            found[i] = 1 + belongs(self.strings[int(i)])
+        return found[ids] == 2
+
+    def classes(self, ids: Int64[ndarray, " id"]) -> Bool[ndarray, "id class"]:
+        """Which of all classes each of these strings belongs to, in the order of CLASSES."""
+        found = self.looked_at
+        if not found[ids].all():
+            for i in ids[(found[ids] == 0).any(axis=1)].tolist():
+                found[i] = np.add(belonging(self.strings[int(i)]), 1)
+        return found[ids] == 2
 
     @cached_property
-    def class_rows(self) -> tuple[Bool[ndarray, " vocabulary"], Bool[ndarray, "vocabulary class"]]:
-        """Which strings have been looked at, and the classes of those."""
-        number = len(self.strings)
-        return np.zeros(number, bool), np.zeros((number, len(CLASSES)), bool)
+    def looked_at(self) -> UInt8[ndarray, "vocabulary class"]:
+        """2 where a string belongs to a lexical class, 1 where it does not, 0 where nobody has
+        asked.
+        """
+        return np.zeros((len(self.strings), len(CLASSES)), np.uint8)
 
     @cached_property
     def states(self) -> UInt8[ndarray, "state vocabulary"]:
@@ -113,8 +117,44 @@ class Lexicon:
     def cores(self) -> Int32[ndarray, " vocabulary"]:
         """A number for each string that strings of the same core share."""
         numbers: dict[str, int] = {}
-        found = (numbers.setdefault(word_core(string), len(numbers)) for string in self.strings)
+        found = (numbers.setdefault(core, len(numbers)) for core in self.core_strings)
         return np.fromiter(found, np.int32, len(self.strings))
+
+    @cached_property
+    def core_hashes(self) -> UInt64[ndarray, " vocabulary"]:
+        """A hash of each string's core: that of two texts one behind the other is the first one's
+        times the second one's `core_powers`, and the second one's.
+        """
+        lengths = self.core_lengths
+        text = "".join(self.core_strings).encode("utf-32-le", "surrogatepass")
+        ends = np.cumsum(lengths)
+        behind = np.repeat(ends, lengths) - np.arange(1, ends[-1] + 1 if len(ends) else 1)
+        letters = np.frombuffer(text, np.uint32).astype(np.uint64) + np.uint64(1)
+        sums = np.append(np.uint64(0), np.cumsum(letters * self.powers.take(behind)))
+        return sums[ends] - sums[ends - lengths]
+
+    @cached_property
+    def core_powers(self) -> UInt64[ndarray, " vocabulary"]:
+        """What a hash is multiplied by, when each string's core is put behind the text."""
+        return self.powers.take(self.core_lengths)
+
+    @cached_property
+    def core_strings(self) -> list[str]:
+        """Each string without what surrounds its word characters."""
+        return [word_core(string) for string in self.strings]
+
+    @cached_property
+    def core_lengths(self) -> Int64[ndarray, " vocabulary"]:
+        """How many characters each core has."""
+        return np.array([*map(len, self.core_strings)], np.int64)
+
+    @cached_property
+    def powers(self) -> UInt64[ndarray, " length"]:
+        """The powers of the hashes' base, up to the longest string's length."""
+        longest = max(map(len, self.strings), default=0)
+        factors = np.full(longest + 1, BASE, np.uint64)
+        factors[0] = 1
+        return np.cumprod(factors)
 
     def word(self, ids: list[int]) -> str:
         """The word that these pieces spell."""
@@ -126,28 +166,39 @@ class WordLexicon(Lexicon):
     """Words by id, which grows as texts are read: most words of a text stood in texts before."""
 
     strings: list[str]
-    numbers: dict[int, int] = field(default_factory=dict, repr=False)  # id by the pieces' hash
+    numbers: dict[int, int] = field(default_factory=dict, repr=False)  # ids by the words' hashes
 
     @cached_property
     def ids_of(self) -> dict[str, tuple[int, ...]]:
         """The id of each word. It is added to, and never made anew."""
         return {}
 
-    def ids_by_hash(
-        self, hashes: list[int], spell: Callable[[int], str]
-    ) -> Int64[ndarray, " hash"]:
-        """The ids of words by the hashes of their pieces; `spell` is asked for the word at a place
-        of the list where its hash is new.
+    def class_table(self, name: str) -> Bool[ndarray, " vocabulary"]:
+        """Whether each word belongs to the lexical class: words that came since are looked at."""
+        table = self.tables.get(name, np.empty(0, bool))
+        if len(table) < len(self.strings):
+            fresh = [CLASSES[name](word) for word in self.strings[len(table) :]]
+            table = self.tables[name] = np.append(table, np.array(fresh, bool))
+        return table
+
+    def belong(self, name: str, ids: Int64[ndarray, " id"]) -> Bool[ndarray, " id"]:
+        """Whether each of these words belongs to the lexical class."""
+        return self.class_table(name)[ids]
+
+    def ids_by_key(self, keys: list[int], spell: Callable[[int], str]) -> Int32[ndarray, " key"]:
+        """The ids of words by their hashes; `spell` is asked for the word at a place of the list
+        where its hash is new.
         """
-        found: list[int | None] = list(map(self.numbers.get, hashes))
+        found: list[int | None] = list(map(self.numbers.get, keys))
         if None in found:
             for place in [place for place, number in enumerate(found) if number is None]:
-                word = spell(place)
-                if word not in self.ids_of:
+                if keys[place] not in self.numbers:
+                    word = spell(place)
+                    self.numbers[keys[place]] = len(self.strings)
                     self.ids_of[word] = (len(self.strings),)
                     self.strings.append(word)
-                found[place] = self.numbers[hashes[place]] = self.ids_of[word][0]
-        return np.array(found, np.int64)
+                found[place] = self.numbers[keys[place]]
+        return np.array(found, np.int32)
 
 
 RECENT: list[Lexicon] = []

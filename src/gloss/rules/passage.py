@@ -3,6 +3,7 @@
 Everything is worked out once.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -47,7 +48,7 @@ class PassageStrings:
         return np.flatnonzero(np.bincount(self.ids))
 
     def held_ids(self, predicate: Predicate) -> Int64[ndarray, " id"]:
-        """The strings of which the predicate holds; of a pattern those that occur."""
+        """The strings that occur of which the predicate holds; of a set perhaps others."""
         if predicate not in self.held:
             if len(self.held) >= PREDICATES:
                 self.held.clear()
@@ -64,34 +65,22 @@ class PassageStrings:
                 strings = [self.lexicon.strings[int(i)] for i in self.seen]
                 return self.seen[match_strings(pattern, strings)]
             case IsClass(_, name):
-                return np.flatnonzero(self.lexicon.class_table(name)[: self.number])
+                return self.seen[self.lexicon.belong(name, self.seen)]
 
     def truths(self, predicate: Predicate) -> Bool[ndarray, " id"]:
-        """Whether the predicate holds of each string."""
-        if isinstance(predicate, IsClass):
-            return self.lexicon.class_table(predicate.name)
+        """Whether the predicate holds of each string; of one that does not occur perhaps not."""
         table = np.zeros(self.number, bool)
         table[self.held_ids(predicate)] = True
         return table
 
 
 @dataclass(frozen=True, eq=False)
-class PassageWords(PassageStrings):
-    """For every token the word that it belongs to, up to that token.
+class WordCuts:
+    """For every token the pieces of its word up to that token: sequences of pieces by numbers."""
 
-    However a word is cut into pieces, it is one word.
-    """
-
-    # which of the passage's sequences of pieces each word is, and the word that each spells
-    cuts: Int32[ndarray, " token"] = field(kw_only=True)
-    by_cut: Int64[ndarray, " cut"] = field(kw_only=True)
-
-    @property
-    def first_cuts(self) -> Int64[ndarray, " token"]:
-        """The first of the passage's sequences of pieces that spell the same word."""
-        first = np.zeros(self.number, np.int64)
-        first[self.by_cut[::-1]] = np.arange(len(self.by_cut))[::-1]
-        return first.take(self.by_cut).take(self.cuts)
+    ids: Int32[ndarray, " token"]
+    places: Int64[ndarray, " cut"]  # a token where each stands
+    first: Int64[ndarray, " cut"]  # the first that spells the same word
 
 
 @dataclass(frozen=True)
@@ -230,57 +219,82 @@ class Passage:
         What surrounds the first piece's letters does not count.
         """
         hashes = self.lexicon.cores.take(self.ids).astype(np.uint64)
-        continuing = np.append(~self.starts_word, False)
-        frontier = np.flatnonzero(~continuing[:-1] & continuing[1:]) + 1
         factor = np.uint64(0x9E3779B97F4A7C15)
-        while len(frontier):
+        for frontier in self.continuing_places():
             mixed = (hashes[frontier - 1] + np.uint64(1)) * factor
             hashes[frontier] = (
                 (mixed ^ (mixed >> np.uint64(29)))
                 + self.ids[frontier].astype(np.uint64) * np.uint64(2)
                 + (np.uint64(1) << np.uint64(63))
             )
-            frontier = frontier[continuing[frontier + 1]] + 1
         return hashes
 
+    def continuing_places(self) -> Iterator[Int64[ndarray, " place"]]:
+        """The tokens that are second in their word, then those that are third, and so on."""
+        continuing = np.append(~self.starts_word, False)
+        frontier = np.flatnonzero(~continuing[:-1] & continuing[1:]) + 1
+        while len(frontier):
+            yield frontier
+            frontier = frontier[continuing[frontier + 1]] + 1
+
     @cached_property
-    def words(self) -> PassageWords:
-        """The word of each token as far as it has been read."""
+    def word_keys(self) -> UInt64[ndarray, " token"]:
+        """Equal where the words up to the token are equal, however they are cut."""
+        lexicon = self.lexicon
+        keys = lexicon.core_hashes.take(self.ids)
+        for places in self.continuing_places():
+            cores = self.ids.take(places)
+            keys[places] += keys[places - 1] * lexicon.core_powers.take(cores)
+        return keys
+
+    @cached_property
+    def word_cuts(self) -> WordCuts:
+        """The pieces of each token's word as far as it has been read, in the order of the pieces'
+        hashes.
+        """
         # most are of one piece, and their hashes are small numbers, which need no sorting
         single, several = np.flatnonzero(self.starts_word), np.flatnonzero(~self.starts_word)
         cores = self.lexicon.cores.take(self.ids)
         stands = np.full(len(self.strings), -1, np.int64)
         stands[cores[single]] = single
         seen = np.flatnonzero(stands >= 0)
-        numbers = np.zeros(len(self.strings), np.int64)
+        numbers = np.zeros(len(self.strings), np.int32)
         numbers[seen] = np.arange(len(seen))
         cuts = numbers.take(cores)
-        hashes, first, those = distinct_values(self.word_hashes.take(several))
-        cuts[several] = those + len(seen)
-        places = np.append(stands[seen], several.take(first)).tolist()
-        words = self.lexicon.words
-        by_cut = words.ids_by_hash(
-            [*seen.tolist(), *hashes.tolist()], lambda cut: self.word_at(places[cut])
+        hashes, codes = encode_values(self.word_hashes.take(several))
+        order = np.argsort(hashes)
+        ranks, first = np.empty(len(order), np.int32), np.empty(len(order), np.int64)
+        ranks[order] = np.arange(len(order)) + len(seen)
+        first[codes[::-1]] = several[::-1]
+        cuts[several] = ranks.take(codes)
+        places = np.append(stands[seen], first[order])
+        keys, codes = encode_values(self.word_keys.take(places))
+        same = np.empty(len(keys), np.int64)
+        same[codes[::-1]] = np.arange(len(places))[::-1]
+        return WordCuts(cuts, places, same.take(codes))
+
+    @cached_property
+    def words(self) -> PassageStrings:
+        """The word of each token as far as it has been read."""
+        words, cuts = self.lexicon.words, self.word_cuts
+        by_cut = words.ids_by_key(
+            self.word_keys.take(cuts.places).tolist(),
+            lambda cut: self.word_at(int(cuts.places[cut])),
         )
-        ids = by_cut.astype(np.int32).take(cuts)
-        number = len(words.strings)
-        return PassageWords(ids, words, number, cuts=cuts.astype(np.int32), by_cut=by_cut)
+        return PassageStrings(by_cut.take(cuts.ids), words, len(words.strings))
 
     def word_at(self, position: int) -> str:
         """The word that the token at this position belongs to, up to the token."""
         return self.lexicon.word(self.ids[self.word_start(position) : position + 1].tolist())
 
 
-def distinct_values(
+def encode_values(
     values: UInt64[ndarray, " value"],
-) -> tuple[UInt64[ndarray, " distinct"], Int64[ndarray, " distinct"], Int64[ndarray, " value"]]:
-    """The different values in order, where each stands first, and which of them each value is: as
-    `numpy.unique` says it, by hashing where that sorts.
-    """
-    encoded = pa.array(values).dictionary_encode()
-    found, codes = encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
-    order = np.argsort(found)
-    rank, first = np.empty(len(found), np.int64), np.empty(len(found), np.int64)
-    rank[order] = np.arange(len(found))
-    first[codes[::-1]] = np.arange(len(values))[::-1]
-    return found[order], first[order], rank[codes]
+) -> tuple[UInt64[ndarray, " distinct"], Int32[ndarray, " value"]]:
+    """The different values as they first appear, and which of them each value is."""
+    # by buffers: other ways in and out of Arrow import pandas where it is installed
+    given = pa.py_buffer(np.ascontiguousarray(values))
+    encoded = pa.Array.from_buffers(pa.uint64(), len(values), [None, given]).dictionary_encode()
+    found, codes = (each.buffers()[1] for each in (encoded.dictionary, encoded.indices))
+    distinct = np.frombuffer(found, np.uint64, len(encoded.dictionary))
+    return distinct, np.frombuffer(codes, np.int32, len(values))

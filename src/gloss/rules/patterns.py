@@ -73,10 +73,11 @@ def search_strings(spelled: str, strings: Sequence[str]) -> Bool[ndarray, " stri
     Raises pyarrow.ArrowInvalid for what it cannot read.
     """
     options = pc.MatchSubstringOptions(spelled)
-    return np.array(
-        pc.call_function("match_substring_regex", [pa.array(strings, pa.large_string())], options),
-        bool,
-    )
+    given = pa.array(strings, pa.large_string())
+    found = pc.call_function("match_substring_regex", [given], options)
+    # a bit a string; Arrow's own way to NumPy imports pandas where it is installed
+    bits = np.frombuffer(found.buffers()[1] or b"", np.uint8)
+    return np.unpackbits(bits, count=len(strings), bitorder="little").astype(bool)
 
 
 def full_match_pattern(spelled: str) -> str:

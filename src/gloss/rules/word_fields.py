@@ -26,7 +26,10 @@ class WordField:
 
     def holds(self, text: str) -> bool:
         """Whether the text is a member."""
-        core = text.strip().casefold()
+        return self.holds_core(text.strip().casefold())
+
+    def holds_core(self, core: str) -> bool:
+        """Whether a text is, without blanks around it and in small letters."""
         if core in self.words:
             return True
         return (

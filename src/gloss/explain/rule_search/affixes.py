@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
@@ -101,40 +103,66 @@ def find_shared_affixes(lexicon: Lexicon) -> SharedAffixes:
     vocabulary shows them: by the first token that has it, then by kind.
     """
     cores = [string.strip() for string in lexicon.strings]
-    found: list[tuple[int, int, str, float, list[int]]] = []
-    for kind in range(2 * LETTERS):
-        members: dict[str, list[int]] = {}
-        length, is_end = kind // 2 + 1, kind % 2
-        for i, core in enumerate(cores):
-            if len(core) >= length:
-                members.setdefault(core[-length:] if is_end else core[:length], []).append(i)
-        for text, tokens in members.items():
-            if len(tokens) >= SHARED_BY and not text[0 if is_end else -1].isspace():
-                found.append((tokens[0], kind, text, float(len(literal_pattern(text))), tokens))
+    kinds = [kind_of_affixes(cores, kind) for kind in range(2 * LETTERS)]
     for kind, (pattern, tokens) in enumerate(number_patterns(lexicon, cores).items()):
         if len(tokens) >= SHARED_BY:
-            letters = float(len(pattern.replace(r"\s*", "")) - 2)
-            found.append((tokens[0], 2 * LETTERS + kind, pattern, letters, tokens))
-    found.sort(key=lambda each: each[:2])
-    affixes = np.repeat(np.arange(len(found)), [len(tokens) for *_, tokens in found])
-    tokens = np.array([token for *_, tokens in found for token in tokens], np.int64)
+            letters = len(pattern.replace(r"\s*", "")) - 2
+            zeros = np.zeros(len(tokens), np.int64)
+            kinds.append(KindOfAffixes(2 * LETTERS + kind, [pattern], [letters], tokens, zeros))
+    numbers = np.cumsum([0, *(len(each.texts) for each in kinds)])
+    tokens = np.concatenate([each.tokens for each in kinds])
+    affixes = np.concatenate([each.affixes + n for each, n in zip(kinds, numbers, strict=False)])
+    first = np.full(numbers[-1], len(cores), np.int64)
+    np.minimum.at(first, affixes, tokens)
+    kind = np.repeat([each.kind for each in kinds], np.diff(numbers))
+    order = np.lexsort((kind, first))
+    ranks = np.argsort(order)[affixes]
+    texts = [text for each in kinds for text in each.texts]
+    letters = np.array([number for each in kinds for number in each.letters], np.float64)
+    by_token = np.lexsort((ranks, tokens))
     return SharedAffixes(
-        np.array([kind for _, kind, *_ in found], np.int64),
-        [text for _, _, text, *_ in found],
-        KIND_BITS + CHARACTER_BITS * np.array([letters for *_, letters, _ in found], np.float64),
-        TokenTraits.of(
-            np.sort(tokens),
-            affixes[np.argsort(tokens, kind="stable")],
-            (len(cores), len(found)),
-        ),
+        kind[order],
+        [texts[i] for i in order.tolist()],
+        KIND_BITS + CHARACTER_BITS * letters[order],
+        TokenTraits.of(tokens[by_token], ranks[by_token], (len(cores), len(order))),
     )
 
 
-def number_patterns(lexicon: Lexicon, cores: list[str]) -> dict[str, list[int]]:
+class KindOfAffixes(NamedTuple):
+    """The affixes of one kind that tokens share, and the pairs of a token and an affix."""
+
+    kind: int
+    texts: list[str]
+    letters: list[int]  # of the pattern
+    tokens: Int64[ndarray, " pair"]
+    affixes: Int64[ndarray, " pair"]
+
+
+def kind_of_affixes(cores: Sequence[str], kind: int) -> KindOfAffixes:
+    """All beginnings (an even kind) or ends of one length."""
+    length, is_end = kind // 2 + 1, kind % 2
+    owners = [i for i, core in enumerate(cores) if len(core) >= length]
+    texts = [cores[i][-length:] if is_end else cores[i][:length] for i in owners]
+    encoded = pa.array(texts, pa.string()).dictionary_encode()
+    codes = np.frombuffer(encoded.indices.buffers()[1], np.int32, len(owners))
+    shared = np.flatnonzero(np.bincount(codes, minlength=1) >= SHARED_BY)
+    known = encoded.dictionary.take(pa.array(shared.tolist(), pa.int64())).to_pylist()
+    # blanks around a token do not count
+    kept = [n for n, text in enumerate(known) if not text[0 if is_end else -1].isspace()]
+    numbers = np.full(len(encoded.dictionary) + 1, -1, np.int64)
+    numbers[shared[kept]] = np.arange(len(kept))
+    affixes = numbers[codes]
+    there = np.flatnonzero(affixes >= 0)
+    texts = [known[n] for n in kept]
+    letters = [len(literal_pattern(text)) for text in texts]
+    return KindOfAffixes(kind, texts, letters, np.array(owners, np.int64)[there], affixes[there])
+
+
+def number_patterns(lexicon: Lexicon, cores: list[str]) -> dict[str, Int64[ndarray, " token"]]:
     """The numbers of up to, and of just so many digits, by their patterns."""
     members: dict[str, list[int]] = {}
     for i in np.flatnonzero(match_strings(NUMBER, lexicon.strings)).tolist():
         for digits in range(len(cores[i]), LETTERS + 1):
             members.setdefault(rf"\s*\d{{1,{digits}}}\s*", []).append(i)
         members.setdefault(rf"\s*\d{{{len(cores[i])}}}\s*", []).append(i)
-    return members
+    return {pattern: np.array(tokens, np.int64) for pattern, tokens in members.items()}

@@ -1,7 +1,7 @@
 """Sets of tokens that the subject takes for alike: a token and those that are most alike to it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Int32, Int64
@@ -19,6 +19,8 @@ class AlikeTokens:
 
     lexicon: Lexicon
     table: Int32[ndarray, "token alike"]  # most alike first; -1 for none
+    # of sets that were asked for
+    centres: dict[tuple[str, ...], str | None] = field(default_factory=dict, repr=False)
 
     @staticmethod
     def of(vocabulary: Vocabulary) -> "AlikeTokens":
@@ -42,12 +44,12 @@ class AlikeTokens:
 
     def centre(self, strings: Sequence[str]) -> str | None:
         """The string of which these are the field; None where they are nobody's."""
-        wanted = set(strings)
-        if len(wanted) < SIZES[0]:
-            return None
-        return next(
-            (each for each in strings if set(self.field(each, len(wanted))) == wanted), None
-        )
+        strings = tuple(strings)
+        if strings not in self.centres:
+            wanted = set(strings)
+            fields = (each for each in strings if set(self.field(each, len(wanted))) == wanted)
+            self.centres[strings] = next(fields, None) if len(wanted) >= SIZES[0] else None
+        return self.centres[strings]
 
     def covering(self, strings: Sequence[str], share: float) -> list[tuple[str, ...]]:
         """Fields of one of the strings that hold at least this share of them: of each size the one

@@ -5,6 +5,7 @@ patterns, positions, states).
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -193,16 +194,26 @@ def alike_groups(rows: UncoveredRows, places: list[TokensAtPlace]) -> Iterator[C
     if alike is None or not alike.table.shape[1]:
         return
     cost = KIND_BITS + float(np.log2(windows.tokens.universe)) + float(np.log2(len(SIZES)))
-    for place in places:
-        weights = np.zeros((2, windows.tokens.number + 1))
-        weights[:, place.numbers] = place.weights
-        centres = place.numbers[place.weights[0] > 0]
-        members = windows.alike_numbers[centres]
-        sums = np.cumsum(weights.take(members, axis=1), axis=2)
-        hits, false_positives = sums[..., np.minimum(SIZES, members.shape[1]) - 1].reshape(2, -1)
-        bits = np.full(len(hits), cost + place.bits)
-        maker = partial(field_of_alike, windows, place, centres)
-        yield CandidateGroup(bits, hits, false_positives, maker)
+    size = windows.tokens.number + 1
+    weights = np.zeros((2, len(places), size))
+    for number, place in enumerate(places):
+        weights[:, number, place.numbers] = place.weights
+    # the centres of all places one after the other
+    of_place, centres = np.nonzero(weights[0] > 0)
+    members = windows.alike_numbers[centres]
+    seen = members + (of_place * size)[:, None]
+    sizes = np.minimum(SIZES, members.shape[1]) - 1
+    hits, false_positives = (
+        np.cumsum(each.reshape(-1).take(seen), axis=1).take(sizes, axis=1) for each in weights
+    )
+    ends = np.searchsorted(of_place, np.arange(len(places) + 1)).tolist()
+    for place, (begin, end) in zip(places, pairwise(ends), strict=True):
+        yield CandidateGroup(
+            np.full((end - begin) * len(SIZES), cost + place.bits),
+            hits[begin:end].reshape(-1),
+            false_positives[begin:end].reshape(-1),
+            partial(field_of_alike, windows, place, centres[begin:end]),
+        )
 
 
 def field_of_alike(

@@ -54,7 +54,7 @@ class DescriptionLength:
         covered = hits + false_positives
         before = entropy_bits(np.array([firing]), np.array([everything]))[0]
         after = entropy_bits(hits, covered) + entropy_bits(firing - hits, everything - covered)
-        return np.where(hits * everything < firing * covered, after - before, before - after)
+        return np.copysign(before - after, hits * everything - firing * covered)
 
     def worth(
         self, hits: Float64[ndarray, " rule"], false_positives: Float64[ndarray, " rule"]

@@ -7,7 +7,7 @@ rule is only given where it and its mistakes together are shorter to write down 
 alone (minimum description length: Rissanen, 1978).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -111,7 +111,7 @@ class RuleSearch:
 
     def quickest(self, rows: UncoveredRows) -> "GrownAlternative | None":
         """The alternative that grows from the first term that is worth most."""
-        first = max(best_term_candidates(rows), key=lambda each: each.worth, default=None)
+        first = worthiest_candidate(rows)
         return None if first is None else self.grow(rows, GrownAlternative.of(first))
 
     def first_terms(self, rows: UncoveredRows) -> list[TermCandidate]:
@@ -132,7 +132,7 @@ class RuleSearch:
             wanted = grown.worth + grown.bits + LEAST_GAIN * rows.description.bits
             if inside.most_worth <= wanted:
                 break
-            best = max(best_term_candidates(inside), key=lambda each: each.worth, default=None)
+            best = worthiest_candidate(inside)
             if best is None or best.worth <= wanted:
                 break
             grown = grown.with_term(best)
@@ -144,10 +144,11 @@ def revisit_terms(rows: UncoveredRows, grown: "GrownAlternative") -> "GrownAlter
     """Each term but the last chosen anew among the others, where that is worth more."""
     for place in range(len(grown.candidates) - 1):
         others = GrownAlternative.of(*grown.candidates[:place], *grown.candidates[place + 1 :])
-        best = max(
-            best_term_candidates(others.held_in(rows)), key=lambda each: each.worth, default=None
-        )
-        if best is not None and best.worth - others.bits > grown.worth + 1:
+        inside, wanted = others.held_in(rows), grown.worth + others.bits + 1
+        if inside.most_worth <= wanted:
+            continue
+        best = worthiest_candidate(inside)
+        if best is not None and best.worth > wanted:
             grown = others.with_term(best)
     return grown
 
@@ -213,8 +214,18 @@ class GrownAlternative:
         return GrownAlternative((*self.candidates, candidate))
 
 
-def best_term_candidates(rows: UncoveredRows) -> list[TermCandidate]:
-    """The best candidates of every form.
+def worthiest_candidate(rows: UncoveredRows) -> TermCandidate | None:
+    """The candidate that is worth most."""
+    found = best_term_candidates(rows, saving=False)
+    best = max(found, key=lambda each: each.worth, default=None)
+    if best is None:
+        return None
+    hits, false_positives = np.array([best.hits]), np.array([best.false_positives])
+    return best._replace(saved=float(rows.description.saved(hits, false_positives)[0]) - best.bits)
+
+
+def best_term_candidates(rows: UncoveredRows, *, saving: bool = True) -> list[TermCandidate]:
+    """The best candidates of every form; those that save most only where that is asked for.
 
     Those about other tokens are chosen on few rows and then judged on all.
     """
@@ -223,9 +234,9 @@ def best_term_candidates(rows: UncoveredRows) -> list[TermCandidate]:
     thinned = rows.thinned(THINNED)
     nearby = nearby_sight(thinned)
     own = [group for sight in own_sights(rows) for group in set_groups(rows, sight)]
-    found = best_of_groups(rows.description, own)
+    found = best_of_groups(rows.description, own, saving=saving)
     beside = [*lexical_groups(thinned, nearby), *set_groups(thinned, nearby)]
-    others = best_of_groups(rows.description, beside)
+    others = best_of_groups(rows.description, beside, saving=saving or thinned is not rows)
     if thinned is rows:
         return found + others
     others.sort(key=lambda each: -max(each.worth, each.saved))
@@ -242,8 +253,7 @@ def judge_on_all_rows(candidate: TermCandidate, rows: UncoveredRows) -> TermCand
         rows.description.worth(hits, false_positives)[0],
         rows.description.saved(hits, false_positives)[0],
     )
-    return replace(
-        candidate,
+    return candidate._replace(
         hits=float(hits[0]),
         false_positives=float(false_positives[0]),
         worth=float(worth) - candidate.bits,

@@ -4,7 +4,7 @@ is worth most.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int8, Int64
@@ -128,49 +128,53 @@ def set_groups(rows: UncoveredRows, sight: Sight) -> Iterator[CandidateGroup]:
     counts = np.bincount((whole + groups).ravel(), minlength=groups.size * (THRESHOLDS + 1))
     numbers = at_least(counts.reshape(len(whole), 2, -1).astype(np.float64))
     bits = set_bits(numbers, sight.units.universe)
+    bits += np.array([family.bits for family in sight.families])[:, None, None]
     bits[numbers == 0] = np.inf
     for number, family in enumerate(sight.families):
         for sign in (0, 1):
             hits, false_positives = sums[number, sign]
-            chosen = SetsOfFamily(
-                sight, family, sign == 1, whole[number, sign], halves[number, :, sign]
-            )
-            yield CandidateGroup(
-                family.bits + bits[number, sign], hits, false_positives, chosen.maker
-            )
+            sets = whole[number, sign], halves[number, :, sign]
+            maker = partial(set_maker, sight, family, sign == 1, *sets)
+            yield CandidateGroup(bits[number, sign], hits, false_positives, maker)
+
+
+def set_maker(
+    sight: Sight,
+    family: SetFamily,
+    negated: bool,
+    whole: Int8[ndarray, " item"],
+    halves: Int8[ndarray, "half item"],
+    threshold: int,
+) -> TermMaker:
+    """The set of the items that reach the threshold."""
+    chosen = ChosenSet(sight, family, negated, whole > threshold, halves > threshold)
+    return TermMaker((*family.form, negated), chosen.term, chosen.confirmed)
 
 
 @dataclass(frozen=True)
-class SetsOfFamily:
+class ChosenSet:
     """The items whose share reaches a threshold, as a set of a family."""
 
     sight: Sight
     family: SetFamily
     negated: bool
-    whole: Int8[ndarray, " item"]  # thresholds that the share reaches in all documents
-    halves: Int8[ndarray, "half item"]  # and in each half of them
+    whole: Bool[ndarray, " item"]  # whether the share in all documents does
+    halves: Bool[ndarray, "half item"]  # and that in each half of them
 
-    def maker(self, threshold: int) -> TermMaker:
-        """The set that reaches this threshold."""
-        form = (*self.family.form, self.negated)
-        return TermMaker(
-            form, lambda: self.term(threshold), lambda windows: self.confirmed(threshold, windows)
-        )
-
-    def term(self, threshold: int) -> RuleTerm:
+    def term(self) -> RuleTerm:
         """The term whose set all documents suggest."""
         units = self.sight.units
-        chosen = self.sight.seen[self.whole[:-1] > threshold].tolist()
+        chosen = self.sight.seen[self.whole[:-1]].tolist()
         strings = dict.fromkeys(units.string(each) for each in chosen)
         return RuleTerm(self.family.condition(OneOf(units.unit, tuple(strings))), self.negated)
 
-    def confirmed(self, threshold: int, windows: TrainWindows) -> Bool[ndarray, " token"]:
+    def confirmed(self, windows: TrainWindows) -> Bool[ndarray, " token"]:
         """Where the term holds if each half of the documents is held against the set that the
         other half suggests.
         """
         units = self.sight.units
         table = np.zeros((units.number, 2, 2), bool)
-        table[self.sight.seen] = (self.halves[::-1, :-1] > threshold).T[..., None]
+        table[self.sight.seen] = self.halves[::-1, :-1].T[..., None]
         found, condition = table.reshape(-1).take(units.keys), self.family.condition(ANYTHING)
         return where_found(condition, found, windows.passage) ^ self.negated
 

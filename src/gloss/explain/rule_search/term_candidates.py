@@ -1,8 +1,10 @@
 """Terms worth trying on a set of tokens, judged by what they earn after they have been paid for."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -12,6 +14,8 @@ from gloss.explain.rule_search.description_length import KIND_BITS, DescriptionL
 from gloss.explain.rule_search.train_windows import TrainWindows
 from gloss.rules.execute import where_condition_holds
 from gloss.rules.language import Condition, RuleTerm
+
+ROUNDED = 6  # decimals of a bit that are told apart
 
 
 @dataclass(frozen=True)
@@ -88,29 +92,6 @@ class UncoveredRows:
         return replace(fewer, scale=self.sums[1] / max(fewer.sums[1], 1e-300))
 
 
-@dataclass(frozen=True)
-class TermCandidate:
-    """A term, and what it would do.
-
-    For a set, as one half of the documents predicts it for the other.
-    """
-
-    make: Callable[[], RuleTerm]  # terms are only made of candidates that win
-    # where it holds; a set by what the other half of the documents suggests
-    confirmed: Callable[[TrainWindows], Bool[ndarray, " token"]]
-    form: tuple[str | int | bool, ...]  # of the term, without its strings
-    bits: float  # to write it down
-    hits: float  # weight of firing tokens where it holds
-    false_positives: float  # weight of inactive tokens where it holds
-    worth: float  # DescriptionLength.worth less the bits
-    saved: float  # DescriptionLength.saved less the bits
-
-    @property
-    def term(self) -> RuleTerm:
-        """The term itself."""
-        return self.make()
-
-
 def term_mask(term: RuleTerm, windows: TrainWindows) -> Bool[ndarray, " token"]:
     """Where the term holds."""
     return where_condition_holds(term.condition, windows.passage) ^ term.negated
@@ -120,8 +101,9 @@ def term_mask(term: RuleTerm, windows: TrainWindows) -> Bool[ndarray, " token"]:
 class TermMaker:
     """How one candidate's term is made, and where it holds."""
 
-    form: tuple[str | int | bool, ...]
+    form: tuple[str | int | bool, ...]  # of the term, without its strings
     make: Callable[[], RuleTerm]
+    # a set by what the other half of the documents suggests
     confirmed: Callable[[TrainWindows], Bool[ndarray, " token"]]
 
     @staticmethod
@@ -132,15 +114,13 @@ class TermMaker:
     ) -> "TermMaker":
         """This very condition or its contrary, where it holds; made when it is asked for."""
 
-        @cache
         def make() -> RuleTerm:
             return RuleTerm(condition(), negated)
 
         return TermMaker(form, make, lambda windows: term_mask(make(), windows))
 
 
-@dataclass(frozen=True)
-class CandidateGroup:
+class CandidateGroup(NamedTuple):
     """Candidates of which the best are kept: what each costs, and what it does."""
 
     bits: Float64[ndarray, " candidate"]
@@ -172,29 +152,68 @@ class CandidateGroup:
         )
 
 
+class TermCandidate(NamedTuple):
+    """A term, and what it would do.
+
+    For a set, as one half of the documents predicts it for the other.
+    """
+
+    group: CandidateGroup
+    number: int  # in the group
+    bits: float  # to write it down
+    hits: float  # weight of firing tokens where it holds
+    false_positives: float  # weight of inactive tokens where it holds
+    worth: float  # DescriptionLength.worth less the bits
+    saved: float  # DescriptionLength.saved less the bits
+
+    @property
+    def maker(self) -> TermMaker:
+        """What is only worked out of candidates that win."""
+        return self.group.maker(self.number)
+
+    @property
+    def term(self) -> RuleTerm:
+        """The term itself."""
+        return self.maker.make()
+
+    @property
+    def form(self) -> tuple[str | int | bool, ...]:
+        """The form of the term, without its strings."""
+        return self.maker.form
+
+    def confirmed(self, windows: TrainWindows) -> Bool[ndarray, " token"]:
+        """Where it holds; a set by what the other half of the documents suggests."""
+        return self.maker.confirmed(windows)
+
+
 def best_of_groups(
-    description: DescriptionLength, groups: Sequence[CandidateGroup]
+    description: DescriptionLength, groups: Sequence[CandidateGroup], *, saving: bool = True
 ) -> list[TermCandidate]:
     """The most worthy and the most saving candidate of each group, once; none whose bits are
-    infinite.
+    infinite. Or the most worthy alone, and nobody asks what they save.
     """
     groups = [group for group in groups if len(group.bits)]
     if not groups:
         return []
-    bits, hits, false_positives = (
-        np.concatenate(columns)
-        for columns in zip(*((g.bits, g.hits, g.false_positives) for g in groups), strict=True)
-    )
-    worth = description.worth(hits, false_positives) - bits
-    saved = description.saved(hits, false_positives) - bits
-    found: list[TermCandidate] = []
+    bits = np.concatenate([group.bits for group in groups])
+    hits = np.concatenate([group.hits for group in groups])
+    false_positives = np.concatenate([group.false_positives for group in groups])
+    # rounded, so that of those that hold at the same tokens the first is the best
+    worth = np.round(description.worth(hits, false_positives) - bits, ROUNDED)
+    saved = worth
+    if saving:
+        saved = np.round(description.saved(hits, false_positives) - bits, ROUNDED)
+    best: list[tuple[CandidateGroup, int]] = []
+    places: list[int] = []
     end = 0
     for group in groups:
         begin, end = end, end + len(group.bits)
-        for best in dict.fromkeys((worth[begin:end].argmax(), saved[begin:end].argmax())):
-            if np.isfinite(bits[begin + best]):
-                maker = group.maker(int(best))
-                columns = (bits, hits, false_positives, worth, saved)
-                values = [float(column[begin + best]) for column in columns]
-                found.append(TermCandidate(maker.make, maker.confirmed, maker.form, *values))
-    return found
+        for place in {int(worth[begin:end].argmax()): 0, int(saved[begin:end].argmax()): 0}:
+            best.append((group, place))
+            places.append(begin + place)
+    columns = np.stack([bits, hits, false_positives, worth, saved], axis=1)[places]
+    return [
+        TermCandidate(*found, *values)
+        for found, values in zip(best, columns.tolist(), strict=True)
+        if values[0] < math.inf
+    ]

@@ -97,15 +97,15 @@ class TrainWindows:
     @cached_property
     def words(self) -> "Units":
         """The words so far that occur. However a word was cut, it is one word."""
-        words = self.passage.words
-        strings, own, number = words.lexicon.strings, words.first_cuts, len(words.by_cut)
+        cuts, passage = self.passage.word_cuts, self.passage
+        own, number = cuts.first.take(cuts.ids), len(cuts.places)
         return Units(
             PredicateUnit.WORD,
             own,
             own * 4 + self.half * 2 + ~self.fires,
             number,
-            max(len(self.passage.strings), number),
-            lambda number: strings[int(words.by_cut[number])],
+            max(len(passage.strings), number),
+            lambda cut: passage.word_at(int(cuts.places[cut])),
         )
 
     @cached_property
