@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from small import reseal
 
@@ -14,7 +15,12 @@ from gloss.run.reporting.interventions import interventions_section
 from gloss.run.reporting.judges import judges_section
 from gloss.run.reporting.report import report_sections
 from gloss.run.reporting.run_data import RunData
-from gloss.run.reporting.scores import quantile_shares, sensitivity_section, verdict_shares
+from gloss.run.reporting.scores import (
+    quantile_shares,
+    sensitivity_section,
+    shares_of_verdicts,
+    verdict_shares,
+)
 from gloss.store.record_rows import effect_row
 from gloss.store.results import Part, read_rows
 
@@ -162,3 +168,19 @@ def made(feature: FeatureId, control: Control, rise: float) -> Effect:
         split=Split.HELD_OUT,
     )
     return replace(effect, passes=4)
+
+
+def test_shares_are_those_of_verdicts_on_contexts_that_were_drawn():
+    names = ("feature", "context", "answer")
+    said = [(9, 5, True), (9, 6, False), (2, 5, None), (2, 7, True), (9, 8, True), (2, None, True)]
+    drawn = [(9, 5, 0), (9, 6, 0), (2, 5, 0), (2, 7, 1), (4, 8, 1)]
+    rows = [dict(zip(names, row, strict=True)) for row in said]
+    asked = pa.Table.from_pylist(rows)
+    columns = map(list, zip(*drawn, strict=True))
+    known = pa.table(dict(zip(("feature", "context", "quantile"), columns, strict=True)))
+    found = shares_of_verdicts(asked, known)
+    assert {quantile: shares.tolist() for quantile, shares in found.items()} == {
+        0: [0.5, 0.0],  # of 9, which comes first, and of 2, whose answer could not be read
+        1: [1.0],
+    }
+    assert shares_of_verdicts(asked.slice(0, 0), known) == {}

@@ -121,15 +121,13 @@ class RunTable:
 
 def stored_table(run: OpenedRun, name: str) -> RunTable:
     """All rows of one kind of record in a run. Raises BadInput where there is no such table."""
-    import pyarrow as pa
 
-    from gloss.store.results import read_rows
+    from gloss.store.results import read_columns
     from gloss.store.schemas import SCHEMAS
 
     if name not in SCHEMAS:
         raise BadInput(f"a run has no table {name!r}; it has {', '.join(SCHEMAS)}")
-    rows = read_rows([run.place(stage) for stage in run.keys], name)
-    return RunTable(name, pa.Table.from_pylist(rows, schema=SCHEMAS[name]))
+    return RunTable(name, read_columns([run.place(stage) for stage in run.keys], name))
 
 
 def feature_table(run: Run) -> RunTable:

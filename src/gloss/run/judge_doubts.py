@@ -13,7 +13,7 @@ from gloss.run.opened_run import OpenedRun
 from gloss.score.judge.doubts import Tally, doubts_about_judge, sum_tallies, tallied_answers
 from gloss.score.judge.position_bias import is_noticeable, measure_position_bias
 from gloss.store.record_rows import verdict_from_row
-from gloss.store.results import read_rows
+from gloss.store.results import read_columns
 
 TALLY_NOTE = "answers"  # in the notes of a scorer's parts
 NO_BETTER_THAN_CHANCE = (
@@ -93,11 +93,9 @@ def yes_share_line(run: OpenedRun, stage: str) -> str:
 def judge_position_biases(run: OpenedRun, stage: str) -> dict[str, Estimate]:
     """Each position bias of one scorer's judge, over all features, explanations and controls."""
     scores: dict[tuple[int, str, str], list[Verdict]] = defaultdict(list)
-    for row in read_rows([run.place(stage)], "verdicts"):
-        if row["position"] is not None:
-            scores[row["feature"], row["explained_by"], row["control"]].append(
-                verdict_from_row(row)
-            )
+    rows = read_columns([run.place(stage)], "verdicts")
+    for row in rows.filter(rows["position"].is_valid()).to_pylist():
+        scores[row["feature"], row["explained_by"], row["control"]].append(verdict_from_row(row))
     return measure_position_bias(scores.values())
 
 

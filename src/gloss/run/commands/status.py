@@ -229,7 +229,8 @@ def with_pace(
 
 def failure_counts(run: OpenedRun) -> Iterator[FailureCount]:
     """Features that failed, by step and reason."""
-    failures = read_rows([run.place(stage) for stage in run.keys], "failures")
+    columns = ["feature", "stage", "reason", "detail"]
+    failures = read_rows([run.place(stage) for stage in run.keys], "failures", columns)
     reasons = Counter(
         (stage, reason)
         for stage, reason, _ in {(row["stage"], row["reason"], row["feature"]) for row in failures}

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
+from jaxtyping import Int64
+from numpy import ndarray
 
 from gloss.models.planted.judges import RuleJudge
 from gloss.pages import page_text
@@ -16,7 +19,7 @@ from gloss.run.judge_doubts import is_without_controls
 from gloss.run.opened_run import stored_examples
 from gloss.run.reporting.run_data import RunData, Scored, Values, headline_values, metric_values
 from gloss.score.metric_sanity import MetricSanity, sanity_of_metric
-from gloss.store.results import Row, read_rows
+from gloss.store.results import Row, read_columns, read_rows
 from gloss.store.vocabulary import Vocabulary
 
 ENDS = 8  # features at either end
@@ -235,31 +238,62 @@ def quantile_cells(found: RunData, columns: Iterable[Shares], quantile: int) -> 
 
 def verdict_shares(found: RunData) -> Iterator[tuple[str, Shares]]:
     """What the verdicts of each scorer say; those on multiple choices are of no single context."""
-    quantiles = {
-        (row["feature"], row["context"]): row["quantile"]
-        for row in read_rows([found.run.place("sample")], "examples")
-        if row["role"] == "held_out"
-    }
-    said: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in read_rows(found.run.places("score"), "verdicts"):
-        if row["control"] == Control.NONE and row["truth"]:
-            said[row["method"], row["explained_by"]].append(row)
-    for scored, rows in sorted(said.items()):
-        if scored in found.scores and not any(
-            each["metric"] == "chance" for each in found.scores[scored][0]["estimates"]
-        ):
-            hits: dict[tuple[int, int], list[bool]] = defaultdict(list)
-            for row in rows:
-                quantile = quantiles.get((row["feature"], row["context"]))
-                if quantile is not None:
-                    hits[quantile, row["feature"]].append(row["answer"] is True)
-            yield f"{scored[0]} of {scored[1]}", quantile_shares(hits)
+    columns = ["method", "explained_by", "control", "truth", "feature", "context", "answer"]
+    said = read_columns(found.run.places("score"), "verdicts", columns)
+    (methods, method), (explainers, explainer), (controls, control) = (
+        coded_texts(said[name]) for name in columns[:3]
+    )
+    kept = control == (controls.index(Control.NONE) if Control.NONE in controls else -1)
+    own = kept & said["truth"].fill_null(False).to_numpy()
+    examples = read_columns(
+        [found.run.place("sample")], "examples", ["feature", "context", "quantile", "role"]
+    )
+    roles, role = coded_texts(examples["role"])
+    drawn = examples.filter(role == roles.index("held_out")) if "held_out" in roles else None
+    pairs = np.unique(np.stack([method[own], explainer[own]], axis=1), axis=0)
+    for one, other in sorted((methods[m], explainers[e]) for m, e in pairs.tolist()):
+        scores = found.scores.get((one, other))
+        if drawn and scores and all(e["metric"] != "chance" for e in scores[0]["estimates"]):
+            same = (method == methods.index(one)) & (explainer == explainers.index(other))
+            yield f"{one} of {other}", shares_of_verdicts(said.filter(own & same), drawn)
+
+
+def coded_texts(column: pa.ChunkedArray) -> tuple[list[str], Int64[ndarray, " row"]]:
+    """Each text of a column once, and which of them each row has."""
+    found = column.combine_chunks().dictionary_encode()
+    return found.dictionary.to_pylist(), found.indices.to_numpy().astype(np.int64)
+
+
+def shares_of_verdicts(said: pa.Table, drawn: pa.Table) -> Shares:
+    """Each feature's share of yes by the quantile of the context, features in the order in which
+    they come first; what is said of contexts that were not drawn counts nowhere.
+    """
+    contexts = [table["context"].fill_null(-1).to_numpy() for table in (said, drawn)]
+    span = 2 + max(int(each.max(initial=0)) for each in contexts)
+    asked, known = (
+        table["feature"].to_numpy() * span + each + 1
+        for table, each in zip((said, drawn), contexts, strict=True)
+    )
+    order = np.argsort(known, kind="stable")
+    at = np.searchsorted(known, asked, side="right", sorter=order) - 1
+    place = order[np.maximum(at, 0)]
+    met = known[place] == asked
+    quantiles = drawn["quantile"].to_numpy()[place[met]]
+    features, yes = said["feature"].to_numpy()[met], said["answer"].fill_null(False).to_numpy()[met]
+    found: Shares = {}
+    for quantile in dict.fromkeys(quantiles.tolist()):
+        here = quantiles == quantile
+        _, first, own = np.unique(features[here], return_index=True, return_inverse=True)
+        shares = np.bincount(own, yes[here]) / np.bincount(own)
+        found[quantile] = shares[np.argsort(first)]
+    return found
 
 
 def rule_shares(found: RunData) -> Iterator[tuple[str, Shares]]:
     """Where the rules of explanations fire, read in each context alone as a judge would."""
     rules: dict[int, dict[str, str]] = defaultdict(dict)
-    for row in read_rows(found.run.places("explain"), "explanations"):
+    columns = ["feature", "method", "rule"]
+    for row in read_rows(found.run.places("explain"), "explanations", columns):
         if row["rule"]:
             rules[row["feature"]][row["method"]] = row["rule"]
     hits: dict[str, dict[tuple[int, int], list[bool]]] = defaultdict(lambda: defaultdict(list))

@@ -11,13 +11,15 @@ from gloss.records import Control
 from gloss.run.reporting.run_data import RunData, Values
 from gloss.store.results import Row, read_rows
 
+COLUMNS = ["feature", "method", "scorer", "headline", "value", "chosen"]
+
 
 def optimism_section(found: RunData) -> Section | None:
     """For each explainer that chooses: what its choice scored on the validation split, and what it
     scores on held-out text.
     """
     groups: dict[str, list[Row]] = defaultdict(list)
-    for row in read_rows(found.run.places("explain"), "candidates"):
+    for row in read_rows(found.run.places("explain"), "candidates", COLUMNS):
         groups[row["method"]].append(row)
     columns = (
         "explanations",

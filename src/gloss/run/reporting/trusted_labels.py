@@ -143,7 +143,8 @@ def route_rows(found: RunData) -> Iterator[tuple[Cell, ...]]:
     labels are trusted.
     """
     ways: dict[str, dict[int, str]] = defaultdict(dict)
-    for row in read_rows(found.run.places("explain"), "candidates"):
+    columns = ["feature", "method", "explained_by", "chosen"]
+    for row in read_rows(found.run.places("explain"), "candidates", columns):
         if row["chosen"]:
             ways[row["method"]][row["feature"]] = row["explained_by"]
     for failure in found.failures:
