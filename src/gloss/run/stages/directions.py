@@ -42,9 +42,9 @@ class DirectionsStage(Stage):
 
 
 class DirectionWriter:
-    """Describes the directions of a shard's features, and with them those of the shards that
-    follow, which are kept until they are asked for: comparing many with a wide dictionary takes
-    hardly longer than comparing few.
+    """Describes the directions of a shard's features, and with them those of the shards beside it,
+    which are kept until they are asked for: comparing many with a wide dictionary takes hardly
+    longer than comparing few.
     """
 
     def __init__(self, job: Job) -> None:
@@ -54,15 +54,19 @@ class DirectionWriter:
     def __call__(self, shard: int) -> None:
         """Write one shard."""
         if shard not in self.waiting:
-            self.waiting = self.described(self.shards_from(shard))
+            self.waiting = self.described(self.shards_with(shard))
         _, note = self.reader
         self.job.guard(shard).write({"features": self.waiting.pop(shard)}, note=note)
 
-    def shards_from(self, first: int) -> list[int]:
-        """This shard and those after it that are left to do, about AT_ONCE features in all."""
+    def shards_with(self, shard: int) -> range:
+        """The shards that are described together, about AT_ONCE features in all.
+
+        They are the same whichever of them are left to do, so that a run which goes on rounds as
+        one that was never killed.
+        """
         most = max(1, AT_ONCE // self.run.experiment.run.features_per_shard)
-        after = range(first + 1, min(first + most, self.run.shards))
-        return [first, *(s for s in after if not self.run.part(self.job.step.name, s).is_done)]
+        first = shard // most * most
+        return range(first, min(first + most, self.run.shards))
 
     def described(self, shards: Sequence[int]) -> dict[int, list[Row]]:
         """The rows of these shards."""
