@@ -131,10 +131,9 @@ class TokensAtPlace:
 def tokens_at_places(sight: Sight) -> list[TokensAtPlace]:
     """The token itself, its neighbours and the line's first token."""
     first_back, first_ahead = sorted(set(sight.begins))[-2:]
-    weights = sight.seen_weights[[0, first_back, first_ahead, LINE], ..., :-1].astype(np.float64)
-    both = weights[:, 0] + weights[:, 1]
     return [
-        TokensAtPlace(*beside, sight.seen, here) for beside, here in zip(BESIDE, both, strict=True)
+        TokensAtPlace(*beside, sight.seen, sight.weights_at(place))
+        for beside, place in zip(BESIDE, (0, first_back, first_ahead, LINE), strict=True)
     ]
 
 

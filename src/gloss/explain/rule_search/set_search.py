@@ -90,13 +90,25 @@ class Sight:
             rows.weights,
         )
 
-    @cached_property
+    @property
     def seen_weights(self) -> Float32[ndarray, "place half kind item"]:
         """The weight of the rows that see each item at a place, or before it in its run: of those
         that fire, and of those that do not. Nothing, which is the last item, weighs nothing.
         """
+        return self.weighed[0]
+
+    def weights_at(self, place: int) -> Float64[ndarray, "kind seen"]:
+        """The same of a place that is the first of its run, exactly, in both halves."""
+        return self.weighed[1][place]
+
+    @cached_property
+    def weighed(
+        self,
+    ) -> tuple[Float32[ndarray, "place half kind item"], dict[int, Float64[ndarray, "kind seen"]]]:
+        """Both."""
         size = len(self.seen) + 1
         found = np.empty((len(self.items), 2, 2, size), np.float32)
+        exact: dict[int, Float64[ndarray, "kind seen"]] = {}
         kinds, total = (self.half * 2 + self.silent) * size, np.zeros(0)
         # a place at a time, which is quicker than all: its table is small
         for place, first in enumerate(self.begins):
@@ -104,11 +116,13 @@ class Sight:
             if first < place:
                 again = (self.items[first:place] == items).any(axis=0)
                 items = np.where(again, size - 1, items)
-            here = np.bincount(items + kinds, self.weights, 4 * size)
+            here = np.bincount(items + kinds, self.weights, 4 * size).astype(np.float64, copy=False)
             total = here if first == place else total + here
             found[place] = total.reshape(2, 2, size)
+            if first == place:
+                exact[place] = here.reshape(2, 2, size)[..., :-1].sum(axis=0)
         found[..., -1] = 0
-        return found
+        return found, exact
 
 
 def set_groups(rows: UncoveredRows, sight: Sight) -> Iterator[CandidateGroup]:
