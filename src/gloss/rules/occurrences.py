@@ -49,6 +49,14 @@ class Occurrences:
         return int((self.offsets[tokens + 1] - self.offsets[tokens]).sum())
 
 
+def ascending(values: Int[ndarray, " value"]) -> Int[ndarray, " different"]:
+    """The different ones of these numbers, ascending: as `np.unique`, which hashes, but several
+    times as quick.
+    """
+    ordered = np.sort(values)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+
+
 def compact(places: Int64[ndarray, " place"], below: int) -> Int[ndarray, " place"]:
     """Numbers below this one, in 4 bytes each where they fit."""
     return places.astype(np.int32) if below <= INT32 else places

@@ -28,7 +28,7 @@ from gloss.rules.language import (
     Rule,
     TokenState,
 )
-from gloss.rules.occurrences import span_indices
+from gloss.rules.occurrences import ascending, span_indices
 from gloss.rules.passage import Passage
 
 Places = Int64[ndarray, " _"]  # tokens of the passage, counted from 0, ascending
@@ -175,7 +175,7 @@ def reached_places(
     sequence of each has `room`.
     """
     near = [found[room >= distance] + side * distance for distance in range(nearest, farthest + 1)]
-    return near[0] if len(near) == 1 else np.unique(np.concatenate(near))
+    return near[0] if len(near) == 1 else ascending(np.concatenate(near))
 
 
 def line_head_places(predicate: Predicate, passage: Passage) -> Places:

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from gloss.errors import BadInput
 from gloss.records import FeatureActivations, Negative, Neighbour, Split
+from gloss.rules.occurrences import ascending
 from gloss.sample.windows import ChosenWindows, Placement, overlap_keys, select_disjoint
 from gloss.store.contexts import (
     FixedWindows,
@@ -303,10 +304,10 @@ def inactive_windows_around(
     places = counted_occurrences(search.corpus, split).of_token(token)
     found = np.empty(0, np.int64)
     for some in shuffled_blocks(places, number, rng):
-        around = search.placement.around(some.astype(np.int64), search.corpus, search.width)
-        around = np.sort(around)
-        starts = around[np.diff(around, prepend=-1) != 0]
-        found = np.union1d(found, starts[search.is_inactive(starts)])
+        starts = ascending(
+            search.placement.around(some.astype(np.int64), search.corpus, search.width)
+        )
+        found = ascending(np.concatenate([found, starts[search.is_inactive(starts)]]))
         if len(found) >= number:
             break
     return found

@@ -1,6 +1,6 @@
 """Cut windows out of the corpus, with a feature's true activation at every position."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int, Int32, Int64, UInt64
 from numpy import ndarray
 
 from gloss.records import PADDING, Contexts, FeatureActivations, Split
-from gloss.rules.occurrences import Occurrences
+from gloss.rules.occurrences import Occurrences, ascending
 from gloss.store.context_text import character_edges
 from gloss.store.corpus import Corpus, counted_occurrences
 
@@ -153,6 +153,10 @@ class FixedWindows:
 
     corpus: Corpus
     width: int
+    # the feature that was last asked for, and the windows in which it fires
+    recent: list[tuple[FeatureActivations, Int64[ndarray, " window"]]] = field(
+        default_factory=list, repr=False
+    )
 
     @cached_property
     def starts(self) -> Int64[ndarray, " window"]:
@@ -236,8 +240,13 @@ class FixedWindows:
 
     def firing(self, activations: FeatureActivations) -> Int64[ndarray, " window"]:
         """The numbers of the windows in which the feature is active, ascending."""
+        for feature, found in self.recent[:1]:
+            if feature is activations:
+                return found
         held = self.windows_of(activations.positions)
-        return held[np.diff(held, prepend=-1) > 0]
+        found = held[np.diff(held, prepend=-1) > 0]
+        self.recent[:] = [(activations, found)]
+        return found
 
     @cached_property
     def holders(self) -> Occurrences:
@@ -260,7 +269,7 @@ class FixedWindows:
         """
         held = [self.holders.of_token(token) for token in tokens.tolist()]
         if sum(map(len, held)) * MARKED_OFF < len(self.starts):
-            union = np.unique(np.concatenate([np.empty(0, np.int32), *held]))
+            union = ascending(np.concatenate([np.empty(0, np.int32), *held]))
             return len(union) - int(np.isin(without, union).sum())
         marked = np.zeros(len(self.starts), bool)
         for each in held:
