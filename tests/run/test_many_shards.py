@@ -9,7 +9,14 @@ from harmed import gloss, harm
 from small import SMALL, contents, start
 
 MANY = SMALL.replace("features = 12", "features = 34").replace("shard = 3", "shard = 1")
-STEPS = ("sample", "sample/quantiles", "explain/rule", "score/execution", "collisions")
+STEPS = (
+    "directions",
+    "sample",
+    "sample/quantiles",
+    "explain/rule",
+    "score/execution",
+    "collisions",
+)
 
 
 def begun(small_run: Path, folder: Path, processes: int) -> Path:
