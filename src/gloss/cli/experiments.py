@@ -41,19 +41,58 @@ Precision = Annotated[
 ]
 
 
-def run(path: ExperimentFile, precision: Precision = None, wait: Wait = False) -> None:
+ExecutorName = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        help="What runs the shards, in the place of [run] executor: `ray`, `slurm`, `torchrun`, …",
+    ),
+]
+
+
+def run(
+    path: ExperimentFile,
+    precision: Precision = None,
+    executor: ExecutorName = "",
+    wait: Wait = False,
+) -> None:
     """Run **every stage** of an experiment; what is already done is not done again.
 
     A file with a table [vary] is several experiments, which are compared in the end.
     """
-    from gloss.run.experiment import with_precision
+    from gloss.run.experiment import with_executor, with_precision
     from gloss.run.pipeline import run_each
     from gloss.run.variants import read_variants
 
     experiments = read_variants(path)
     if precision is not None:
         experiments = [with_precision(one, precision) for one in experiments]
+    if executor:
+        experiments = [with_executor(one, executor) for one in experiments]
     run_each(experiments, wait=wait)
+
+
+def slurm(
+    path: ExperimentFile,
+    tasks: Annotated[int, typer.Option(min=1, help="Of the array.")] = 4,
+    cpus: Annotated[
+        int, typer.Option(min=0, help="Of each task; as many as [run] processes if left out.")
+    ] = 0,
+    gpus: Annotated[int, typer.Option(min=0, help="Of each task.")] = 0,
+    hours: Annotated[float, typer.Option(min=0.1, help="That a task may take.")] = 24.0,
+    sbatch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OPTION", help="More for sbatch, as in --sbatch=--partition=long."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="EXPERIMENT.sbatch if left out.")
+    ] = None,
+) -> None:
+    """Write a **batch script for Slurm** that runs an experiment as the tasks of an array."""
+    from gloss.run.commands.slurm import SlurmSettings, write_slurm_script
+
+    asked = SlurmSettings(tasks, cpus, gpus, hours, tuple(sbatch or ()))
+    write_slurm_script(path, asked, output)
 
 
 def stage_verb(name: str, what: str) -> Callable[..., None]:

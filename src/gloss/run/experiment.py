@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -575,6 +575,18 @@ def method_label(settings: SettingsMapping) -> str:
     method.
     """
     return str(settings.get("name", settings["method"]))
+
+
+def with_executor(asked: Experiment, name: str) -> Experiment:
+    """The same with this executor and its defaults, unless the file names it with its settings.
+
+    Raises BadSettings for one that is not installed.
+    """
+    given = asked.run.executor
+    if not isinstance(given, str) and given.get("method") == name:
+        return asked
+    require_executor(name)
+    return replace(asked, run=replace(asked.run, executor=name))
 
 
 def with_precision(asked: Experiment, precision: float) -> Experiment:

@@ -23,9 +23,11 @@ from gloss.run.corpus_texts import open_run_texts
 from gloss.run.damage import find_damage
 from gloss.run.execute.executors import Executor, SerialExecutor, ThreadExecutor
 from gloss.run.execute.feature_errors import feature_error_lines
+from gloss.run.execute.ranks import ALONE, RankExecutor
 from gloss.run.execute.shard_work import log_losses, shard_work
 from gloss.run.execute.stage_times import time_stage
 from gloss.run.execute.status_file import tell_step, telling_status
+from gloss.run.execute.team import NOBODY_ELSE, Team
 from gloss.run.experiment import Experiment, RunSettings, executor_method
 from gloss.run.judge_doubts import judge_doubts
 from gloss.run.keys import result_key
@@ -100,12 +102,15 @@ def run_all(experiment: Experiment, *, wait: bool = False) -> None:
     Raises Busy where another process writes into the run's folder; with `wait`, waits for it to
     end.
     """
-    begun = time.monotonic()
-    with sole_writer(experiment.folder, wait=wait), telling_status(experiment.folder):
+    begun, team = time.monotonic(), run_team(experiment, "run")
+    with team.writing(wait=wait), telling_status(experiment.folder, team.leads):
         run = run_stages(experiment, installed_stages().values())
         for name in wanted_controls(run):
             console.print(f"control: {name.replace('_', ' ')}")
             run_until(control_experiment(run, name), "score")
+        if not team.leads:
+            print_notes(f"done in {time.monotonic() - begun:.0f} s; rank 0 writes the pages")
+            return
         index = write_run_pages(run, run_executor(run.experiment.run))
         print_report(write_run_report(run))
         out.print(f"{held_out_copies(run)}", highlight=False)
@@ -138,15 +143,28 @@ def run_stages(experiment: Experiment, stages: Iterable[Stage], *, wait: bool = 
     if not run.part("collect", 0).is_done:
         check_devices(experiment)
     steps = list(planned_steps(experiment, stages))
-    with sole_writer(run.folder, wait=wait), telling_status(run.folder):
-        delete_damaged(run)
+    team = run_team(experiment, steps[-1].name)
+    with team.writing(wait=wait), telling_status(run.folder, team.leads):
+        if team.leads:
+            delete_damaged(run)
         for step in steps:
             step.stage.check(run, step)
-        write_resolved(run)
-        require_capabilities(run, [step.name for step in steps])
+        if team.leads:
+            write_resolved(run)
+            require_capabilities(run, [step.name for step in steps])
+        team.follow("begin")
         for step in steps:
-            run_step(run, step)
+            run_step(run, step, team)
+        team.leave()
     return run
+
+
+def run_team(experiment: Experiment, purpose: str) -> Team:
+    """Those who run this experiment together, where its executor is of such a kind."""
+    ranks = getattr(run_executor(experiment.run), "ranks", ALONE)
+    if ranks.world > 1:
+        ranks.take_card()
+    return Team(ranks, experiment.folder, purpose)
 
 
 def check_devices(experiment: Experiment) -> None:
@@ -187,42 +205,58 @@ def write_resolved(run: OpenedRun) -> None:
     write_bytes(run.folder / RESOLVED, seal_json(content))
 
 
-def run_step(run: OpenedRun, step: Step) -> None:
+def run_step(run: OpenedRun, step: Step, team: Team = NOBODY_ELSE) -> None:
     """Do the shards of a step that have no marker, under one bar, and say what came of it.
 
+    Of a team, each does its share of the shards where these can be spread, and the leader the rest.
     Raises Capped, with what is left, where a cap on spending was reached.
     """
     stage, where = step.stage, step.stage.where_to_run(run.experiment, step)
     asks = where is Where.EVENT_LOOP
     tell_step(step.name)
     job = Job(run, step, chat_client(run, step.settings) if asks else NoClient())
+    spread = isinstance(step_executor(job), RankExecutor)
+    if not (spread or team.leads):
+        team.follow(f"{step.name}-done")
+        return
     sizes = stage.sizes(run, step)
     done = done_shards(run.place(step.name))
     left = [shard for shard in range(len(sizes)) if shard not in done]
     if stage.unit:
-        run_shards(job, sizes, left)
+        run_shards(job, sizes, left, team)
     elif left:
         with time_stage(run, step.name):
             stage.worker(job)(0)
+    if spread:
+        team.say(step.name)
+        if not team.leads:
+            team.follow(f"{step.name}-done")
+            return
+        if left:
+            team.wait_for_all(step.name)
     stage.finish(job)
     if left:
         settle_parts(run.place(step.name), len(sizes))
     else:  # what a killed run was about to put together
         compact_parts(run.place(step.name), len(sizes))
+    team.follow(f"{step.name}-done")
     print_notes(*(f"  {line}" for line in feature_error_lines(run, step.name)))
     if asks and (left or stage.unit):
         print_client_usage(job.client)
     print_notes(*(f"  {line}" for line in stage.lines(run, step) if line))
 
 
-def run_shards(job: Job, sizes: Sequence[int], left: Sequence[int]) -> None:
-    """Do the shards that are left, and show how much of all is done."""
+def run_shards(job: Job, sizes: Sequence[int], left: Sequence[int], team: Team) -> None:
+    """Do the shards that are left, and show how much of all is done.
+
+    Of a team, who leads notes the time, and puts parts together.
+    """
     run, step = job.run, job.step
     total = sum(sizes)
     done = total - sum(sizes[shard] for shard in left)
     with (
         progress_bar(step.name, step.stage.unit) as progress,
-        time_stage(run, step.name) if left else nullcontext(),
+        time_stage(run, step.name) if left and team.leads else nullcontext(),
     ):
         progress(done, total)
         ended = count(1)
@@ -231,12 +265,12 @@ def run_shards(job: Job, sizes: Sequence[int], left: Sequence[int]) -> None:
             nonlocal done
             done += sizes[shard]
             progress(done, total)
-            if next(ended) % COMPACTED_EVERY == 0:
+            if team.leads and next(ended) % COMPACTED_EVERY == 0:
                 compact_parts(run.place(step.name), len(sizes))
 
         try:
             if left:
-                with shared_client(job.client), log_losses(job):
+                with shared_client(job.client), log_losses(job, alone=team.alone):
                     step_executor(job).run(shard_work(job), left, one_more)
         except Capped as problem:
             raise Capped(
@@ -246,12 +280,15 @@ def run_shards(job: Job, sizes: Sequence[int], left: Sequence[int]) -> None:
 
 
 def step_executor(job: Job) -> Executor:
-    """What runs the shards of a step: the experiment's executor where they need no weights, and no
-    language model, of this process.
+    """What runs the shards of a step: the experiment's executor where they need no language model
+    of this process, and no weights, unless it says what runs those that do.
     """
     asked = job.run.experiment.run
-    if job.step.stage.where_to_run(job.run.experiment, job.step) is Where.PROCESSES:
+    where = job.step.stage.where_to_run(job.run.experiment, job.step)
+    if where is Where.PROCESSES:
         return run_executor(asked)
+    if where is Where.DEVICE:
+        return getattr(run_executor(asked), "with_weights", SerialExecutor())
     if isinstance(job.client, EndpointClient):
         at_once = job.client.shards_at_once(asked.features_per_shard)
         return ThreadExecutor(at_once, job.client.cancel)

@@ -3,13 +3,16 @@ left is cleared away.
 """
 
 import errno
+import fcntl
 import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from filelock import FileLock, Timeout
 
@@ -33,10 +36,13 @@ def sole_writer(folder: Path, *, wait: bool = False, of: str = "") -> Generator[
     to end; otherwise raises Busy, which says who it is. The same thread may lock a folder again.
     Raises Unwritable.
     """
+    path = folder.absolute() / f"{LOCK}{of and f'-{of}'}"
+    if path in _joint:
+        yield
+        return
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder.absolute() / f"{LOCK}{of and f'-{of}'}"
         # The file stays: on a network file system, who waits for one that is removed may lock
         # another than who comes next.
         lock = FileLock(path, is_singleton=True, preserve_lock_file=True)
@@ -59,6 +65,68 @@ def sole_writer(folder: Path, *, wait: bool = False, of: str = "") -> Generator[
         lock.release()
         for each in made:
             remove_if_empty(each)
+
+
+_joint: set[Path] = set()  # locks that this process holds with others of its job
+
+
+@contextmanager
+def joint_writer(folder: Path, job: str, *, wait: bool = False) -> Generator[None]:
+    """Keep every writer out of the folder but the processes of one job, by its name, until the
+    block ends.
+
+    Inside, `sole_writer` of the folder has nobody to keep out. With `wait`, waits for others to
+    end; otherwise raises Busy, which says who they are. Raises Unwritable.
+    """
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    path = folder.absolute() / LOCK
+    if path in _joint:
+        yield
+        return
+    with disk_errors(path):
+        file = path.open("a+")
+    # The same kind of lock as above: `exclusive` keeps out, and is kept out by, all that share it.
+    with file:
+        while not joined(file, folder, job):
+            if not wait:
+                raise Busy(
+                    f"{describe_lock_holder(lock_holder_file(path))} works in {folder}; wait until"
+                    " it is done (--wait does), stop it, or give another folder"
+                )
+            time.sleep(POLL_SECONDS)
+        _joint.add(path)
+        try:
+            yield
+        finally:
+            _joint.discard(path)
+            with suppress(OSError):  # others are there
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_holder_file(path).unlink()
+
+
+def joined(file: TextIO, folder: Path, job: str) -> bool:
+    """Whether this process now shares the lock of the folder with its job's others.
+
+    The first of them clears away what killed writers left.
+    """
+    holder = lock_holder_file(folder.absolute() / LOCK)
+    with FileLock(folder.absolute() / f"{LOCK}-joining"):  # one after the other
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        else:
+            who = {"pid": os.getpid(), "host": socket.gethostname(), "job": job}
+            write_bytes(holder, json.dumps(who).encode())
+            remove_partial_files(folder)
+        try:
+            if json.loads(holder.read_text("utf-8")).get("job") != job:
+                return False
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # in the place of the other
+        except (BlockingIOError, OSError, ValueError):
+            return False
+    return True
 
 
 def acquire_lock(lock: FileLock, holder: Path, folder: Path, *, wait: bool) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 from gloss.errors import GlossError, Unwritable
 from gloss.run.execute.feature_errors import append_text, stage_log, this_process
 from gloss.run.execute.workers import LOST
 from gloss.run.progress import print_notes
-from gloss.run.stage import Job
+from gloss.run.stage import Job, Where
 from gloss.store.lock import remove_partial_files
 
 
@@ -25,11 +26,16 @@ class ShardWork:
     """
 
     job: Job
-    worker: Callable[[int], None]
+    worker: Callable[[int], None] | None  # None: what holds weights, and is made where it works
+
+    @cached_property
+    def made(self) -> Callable[[int], None]:
+        """The worker, once a process."""
+        return self.worker or self.job.step.stage.worker(self.job)
 
     def __call__(self, shard: int) -> None:
         try:
-            self.worker(shard)
+            self.made(shard)
         except Exception as problem:
             said = (
                 str(problem)
@@ -41,8 +47,10 @@ class ShardWork:
 
 
 def shard_work(job: Job) -> ShardWork:
-    """The work of a job, which can be pickled where it runs in processes."""
-    return ShardWork(job, job.step.stage.worker(job))
+    """The work of a job, which can be pickled where it runs in other processes."""
+    stage = job.step.stage
+    weights = stage.where_to_run(job.run.experiment, job.step) is Where.DEVICE
+    return ShardWork(job, None if weights else stage.worker(job))
 
 
 def log_line(job: Job, text: str) -> None:
@@ -54,9 +62,9 @@ def log_line(job: Job, text: str) -> None:
 
 
 @contextmanager
-def log_losses(job: Job) -> Generator[None]:
+def log_losses(job: Job, *, alone: bool = True) -> Generator[None]:
     """Print, and keep in the step's log, what executors say that they lost and do again; in the
-    end, clear away what the lost ones had begun to write.
+    end, clear away what the lost ones had begun to write, unless others write there.
     """
     handler = LossHandler(job)
     LOST.addHandler(handler)
@@ -64,7 +72,7 @@ def log_losses(job: Job) -> Generator[None]:
         yield
     finally:
         LOST.removeHandler(handler)
-        if handler.lost:
+        if handler.lost and alone:
             remove_partial_files(job.run.place(job.step.name))
 
 

@@ -74,9 +74,11 @@ def tell_step(name: str) -> None:
 
 
 @contextmanager
-def telling_status(folder: Path) -> Generator[None]:
-    """Keep `status.json` in the folder up to date while the block works, and say how it ended."""
-    if any(each.folder == folder for each in _written):  # by who called
+def telling_status(folder: Path, leads: bool = True) -> Generator[None]:
+    """Keep `status.json` in the folder up to date while the block works, and say how it ended;
+    of several that work together, who leads does.
+    """
+    if not leads or any(each.folder == folder for each in _written):  # by who called
         yield
         return
     file = StatusFile(folder)
