@@ -107,10 +107,8 @@ def test_stages_that_hold_weights_are_spread_too(cluster, small_run, tmp_path):
     assert len(made["ray"]) > 4
 
 
-LOSING = """
-import sys, time
-from pathlib import Path
-from gloss.run.execute.ray_executor import RayExecutor
+SLOW = """
+import time
 
 class Work:
     def __init__(self, folder):
@@ -119,11 +117,16 @@ class Work:
         (self.folder / f"begun-{shard}").touch()
         time.sleep(3)
         (self.folder / f"done-{shard}").touch()
+"""
+LOSING = """
+import sys
+from pathlib import Path
+from gloss.run.execute.ray_executor import RayExecutor
+from slow import Work
 
-if __name__ == "__main__":
-    told = []
-    RayExecutor(sys.argv[1]).run(Work(Path(sys.argv[2])), range(6), told.append)
-    print(sorted(told))
+told = []
+RayExecutor(sys.argv[1]).run(Work(Path(sys.argv[2])), range(6), told.append)
+print(sorted(told))
 """
 
 
@@ -131,13 +134,12 @@ if __name__ == "__main__":
 def test_a_node_that_is_lost_costs_its_shards_another_try(cluster, tmp_path):
     address, node = cluster
     (tmp_path / "losing.py").write_text(LOSING)
-    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    (tmp_path / "slow.py").write_text(SLOW)
     process = subprocess.Popen(
         [sys.executable, str(tmp_path / "losing.py"), address, str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": path},
     )
     until = time.monotonic() + 200
     while len(list(tmp_path.glob("begun-*"))) < 2:

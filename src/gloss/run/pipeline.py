@@ -21,7 +21,13 @@ from gloss.run.chat_clients import ChatClient, EndpointClient, NoClient
 from gloss.run.control_runs import control_experiment, wanted_controls
 from gloss.run.corpus_texts import open_run_texts
 from gloss.run.damage import find_damage
-from gloss.run.execute.executors import Executor, SerialExecutor, ThreadExecutor
+from gloss.run.execute.executors import (
+    Executor,
+    SerialExecutor,
+    ThreadExecutor,
+    end_kept_workers,
+    keeping_workers,
+)
 from gloss.run.execute.feature_errors import feature_error_lines
 from gloss.run.execute.ranks import ALONE, RankExecutor
 from gloss.run.execute.shard_work import log_losses, shard_work
@@ -153,8 +159,9 @@ def run_stages(experiment: Experiment, stages: Iterable[Stage], *, wait: bool = 
             write_resolved(run)
             require_capabilities(run, [step.name for step in steps])
         team.follow("begin")
-        for step in steps:
-            run_step(run, step, team)
+        with keeping_workers():
+            for step in steps:
+                run_step(run, step, team)
         team.leave()
     return run
 
@@ -222,6 +229,8 @@ def run_step(run: OpenedRun, step: Step, team: Team = NOBODY_ELSE) -> None:
     sizes = stage.sizes(run, step)
     done = done_shards(run.place(step.name))
     left = [shard for shard in range(len(sizes)) if shard not in done]
+    if left and where not in (Where.PROCESSES, Where.SERIAL):
+        end_kept_workers()  # which would hold memory for nothing
     if stage.unit:
         run_shards(job, sizes, left, team)
     elif left:
@@ -287,7 +296,7 @@ def step_executor(job: Job) -> Executor:
     where = job.step.stage.where_to_run(job.run.experiment, job.step)
     if where is Where.PROCESSES:
         return run_executor(asked)
-    if where is Where.DEVICE:
+    if where is Where.DEVICE and job.step.stage.unit:
         return getattr(run_executor(asked), "with_weights", SerialExecutor())
     if isinstance(job.client, EndpointClient):
         at_once = job.client.shards_at_once(asked.features_per_shard)

@@ -1,12 +1,14 @@
 """Runs the shards of a step that are not done: here, in a few processes or in threads."""
 
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
 from gloss.errors import Stopped
-from gloss.run.execute.workers import worker_processes
+from gloss.run.execute.workers import WorkerPool
 
 Work = Callable[[int], None]
 Done = Callable[[int], None]
@@ -48,10 +50,50 @@ class ProcessExecutor:
         number = min(self.processes, len(shards))
         if number < 2:
             return SerialExecutor().run(work, shards, done)
-        with worker_processes(number, work) as pool:
-            for place, _ in pool.results(shards, "shard {}".format):
+        with keeping_workers():
+            if _kept.pool is None:
+                _kept.pool = WorkerPool(number, work)
+            else:
+                _kept.pool.take(number, work)
+            for place, _ in _kept.pool.results(shards, "shard {}".format):
                 done(shards[place])
         return None
+
+
+class KeptWorkers(threading.local):
+    """Processes that outlive a step, with all that they have opened; each thread has its own."""
+
+    depth: int = 0  # of blocks that keep them
+    pool: WorkerPool[int, None] | None = None
+
+    def end(self, *, kill: bool = False) -> None:
+        """End them, so that they hold no memory."""
+        if self.pool is not None:
+            self.pool.end(kill=kill)
+            self.pool = None
+
+
+_kept = KeptWorkers()
+
+
+def end_kept_workers() -> None:
+    """End the processes that are kept, where others need the memory; new ones begin when wanted."""
+    _kept.end()
+
+
+@contextmanager
+def keeping_workers() -> Generator[None]:
+    """Worker processes that begin inside serve all steps of the block, and end with it."""
+    _kept.depth += 1
+    try:
+        yield
+    except BaseException:
+        _kept.end(kill=True)  # what they write is whole or not there
+        raise
+    finally:
+        _kept.depth -= 1
+        if not _kept.depth:
+            _kept.end()
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ class ActorPool:
     left: deque[int]
     doing: dict[Any, tuple[Any, int | None]] = field(default_factory=dict)  # None: it begins
     actors: list[Any] = field(default_factory=list)
+    idle: list[Any] = field(default_factory=list)
     lost: Counter[int | None] = field(default_factory=Counter)  # by shard, or in a row at first
 
     def run(self, number: int, done: Done) -> None:
@@ -144,7 +145,8 @@ class ActorPool:
         """
         for _ in range(number):
             self.start()
-        while self.doing:
+        # An actor that has not begun, for want of a place, is not waited for in the end.
+        while self.left or any(shard is not None for _, shard in self.doing.values()):
             ready, _ = self.ray.wait(list(self.doing), num_returns=1)
             for answer in ready:
                 actor, shard = self.doing.pop(answer)
@@ -158,9 +160,15 @@ class ActorPool:
                 self.lost[None] = 0
                 if shard is not None:
                     done(shard)
-                if self.left:
-                    shard = self.left.popleft()
-                    self.doing[actor.do.remote(shard)] = actor, shard
+                self.give(actor)
+
+    def give(self, actor: Any) -> None:
+        """The next shard, where one is left."""
+        if not self.left:
+            self.idle.append(actor)
+            return
+        shard = self.left.popleft()
+        self.doing[actor.do.remote(shard)] = actor, shard
 
     def start(self) -> None:
         """One more actor."""
@@ -170,7 +178,7 @@ class ActorPool:
         self.doing[actor.begin.remote()] = actor, None
 
     def replace(self, actor: Any, shard: int | None, why: Exception) -> None:
-        """Start another in the place of one that was lost. Raises Stopped, in the end."""
+        """Find another in the place of one that was lost. Raises Stopped, in the end."""
         self.actors.remove(actor)
         said = " ".join(str(why).split())
         if "creation task" in said and "Error" in said:  # as each other one would
@@ -192,7 +200,9 @@ class ActorPool:
         )
         if shard is not None:
             self.left.appendleft(shard)
-        if self.left:
+        if self.left and self.idle:  # which may hold the only place that there is
+            self.give(self.idle.pop())
+        elif self.left:
             self.start()
 
     def end(self) -> None:

@@ -28,7 +28,7 @@ R = TypeVar("R")
 SIGNAL_SECONDS = 0.5
 PR_SET_PDEATHSIG = 1
 ATTEMPTS = 5  # how often the same thing may take its worker with it
-STARTS = 20  # how many workers in a row may be lost before they begin
+STARTS = 20  # how many workers in a row may be lost while they do nothing
 ENDING_SECONDS = 5.0  # for a process whose connection is closed
 BEGUN = "begun"  # what a worker says first
 # who runs shards elsewhere says here what was lost and is tried again
@@ -41,8 +41,17 @@ class Worker:
 
     process: BaseProcess
     channel: Connection
-    doing: int | None = None  # the place of what it does
-    begun: bool = False  # whether it has been there to begin with it
+    begun: bool = False  # whether it has said that it is there
+    work: bytes = b""  # what it was given to do with each thing
+    doing: int | None = None  # the place of the thing that it does
+
+    def give(self, work: bytes, place: int, item: object) -> None:
+        """Let it do a thing. Where it has just ended, that is seen when it should answer."""
+        with suppress(OSError):
+            if work is not self.work:
+                self.channel.send((True, work))
+            self.channel.send((False, item))
+        self.work, self.doing = work, place
 
     def end(self, *, kill: bool) -> None:
         """Let it end by itself, or at once."""
@@ -70,6 +79,22 @@ class Worker:
         return f"was ended by {signal.Signals(-code).name if code else 'nobody knows whom'}"
 
 
+@dataclass
+class Losses:
+    """How many workers were lost."""
+
+    doing: Counter[int] = field(default_factory=Counter[int])  # by the place of what they did
+    idle: int = 0  # in a row, before they did anything
+
+    def count(self, place: int | None) -> int:
+        """Count one more, and give how many of its kind there are."""
+        if place is None:
+            self.idle += 1
+            return self.idle
+        self.doing[place] += 1
+        return self.doing[place]
+
+
 class WorkerPool(Generic[T, R]):
     """So many processes that do the same `work`, which travels to each of them once.
 
@@ -77,10 +102,14 @@ class WorkerPool(Generic[T, R]):
     """
 
     def __init__(self, number: int, work: Callable[[T], R]) -> None:
-        self.number, self.work = number, work
         # Spawned, not forked: a fork would inherit the threads' locks of torch and Arrow.
         self.context = multiprocessing.get_context("spawn")
         self.workers: list[Worker] = []
+        self.take(number, work)
+
+    def take(self, number: int, work: Callable[[T], R]) -> None:
+        """Do other work from now on, in so many processes."""
+        self.number, self.work = number, pickle.dumps(work)
 
     def results(
         self, items: Sequence[T], name: Callable[[T], str] = str
@@ -90,86 +119,64 @@ class WorkerPool(Generic[T, R]):
         Raises the first error of the work, and Stopped, which names the item, where one took its
         worker with it several times.
         """
-        left, undone = deque(range(len(items))), len(items)
-        lost = Losses()
+        left, undone, lost = deque(range(len(items))), len(items), Losses()
         while undone:
-            while left and (worker := self.idle(undone)) is not None:
-                worker.doing = left.popleft()
-                with suppress(OSError):  # it has just ended, which is seen below
-                    worker.channel.send(items[worker.doing])
-            ready = wait([each.channel for each in self.workers if each.doing is not None])
+            while len(self.workers) < min(self.number, undone):
+                self.start()
+            for worker in self.workers:
+                if worker.begun and worker.doing is None and left:
+                    place = left.popleft()
+                    worker.give(self.work, place, items[place])
+            ready = wait([each.channel for each in self.workers])
             for worker in [each for each in self.workers if each.channel in ready]:
                 place = worker.doing
-                assert place is not None
                 try:
                     answer = worker.channel.recv()
                 except (EOFError, OSError):
-                    self.remove(worker, lost, name(items[place]))
-                    left.appendleft(place)
+                    what = "" if place is None else name(items[place])
+                    self.remove(worker, lost.count(place), what)
+                    left.extendleft([] if place is None else [place])
                     continue
-                worker.begun, lost.starting = True, 0
-                if answer == BEGUN:
-                    continue
+                worker.begun, lost.idle = True, 0
                 if isinstance(answer, Exception):
                     raise answer
-                worker.doing, undone = None, undone - 1
-                yield place, answer[0]
+                if answer != BEGUN and place is not None:
+                    worker.doing, undone = None, undone - 1
+                    yield place, answer[0]
 
-    def idle(self, wanted: int) -> Worker | None:
-        """A worker that does nothing; a new one where there may be more."""
-        for worker in self.workers:
-            if worker.doing is None:
-                return worker
-        return self.start() if len(self.workers) < min(self.number, wanted) else None
-
-    def start(self) -> Worker:
+    def start(self) -> None:
         """One more process."""
         with block_interrupts():  # the first start begins a process of Python's own, too
             own, other = multiprocessing.Pipe()
-            process = self.context.Process(target=serve, args=(os.getpid(), other, self.work))
+            process = self.context.Process(target=serve, args=(os.getpid(), other))
             process.start()
             other.close()
         self.workers.append(Worker(process, own))
-        return self.workers[-1]
 
-    def remove(self, worker: Worker, lost: "Losses", what: str) -> None:
-        """Leave out a worker that ended, and say so. Raises Stopped, where others did before."""
+    def remove(self, worker: Worker, times: int, what: str) -> None:
+        """Leave out a worker that ended, and say so.
+
+        Raises Stopped where so many others were lost before.
+        """
         self.workers.remove(worker)
         worker.channel.close()
         how = worker.ended()
         time.sleep(SIGNAL_SECONDS)
-        times = lost.count(worker)
-        if times == (ATTEMPTS if worker.begun else STARTS):
-            when = f"at {what}" if worker.begun else "before they began"
+        when = f"at {what}" if what else "before they began"
+        if times == (ATTEMPTS if what else STARTS):
             raise Stopped(
                 f"{times} worker processes were lost {when} (the last {how}), perhaps for want of"
                 " memory; run the same command again to go on, with processes = 1 in [run] or"
                 " --jobs 1 if it happens again"
             )
-        LOST.warning("worker process %d %s at %s; it is done again", worker.process.pid, how, what)
+        again = f" at {what}; it is done again" if what else " before it began; another begins"
+        LOST.warning("worker process %d %s%s", worker.process.pid, how, again)
 
     def end(self, *, kill: bool) -> None:
         """End all processes."""
         for worker in self.workers:
             worker.end(kill=kill)
         self.workers.clear()
-
-
-@dataclass
-class Losses:
-    """How many workers were lost."""
-
-    doing: Counter[int] = field(default_factory=Counter[int])  # by the place of what they did
-    starting: int = 0  # in a row, before they began
-
-    def count(self, worker: Worker) -> int:
-        """Count one more, and give how many of its kind there are."""
-        if not worker.begun:
-            self.starting += 1
-            return self.starting
-        assert worker.doing is not None
-        self.doing[worker.doing] += 1
-        return self.doing[worker.doing]
 
 
 @contextmanager
@@ -184,17 +191,25 @@ def worker_processes(number: int, work: Callable[[T], R]) -> Generator[WorkerPoo
     pool.end(kill=False)
 
 
-def serve(parent: int, channel: Connection, work: Callable[[Any], Any]) -> None:
-    """What a worker process does: the work, on one thing after the other, until nobody asks."""
+def serve(parent: int, channel: Connection) -> None:
+    """What a worker process does: the work that it was given last, on one thing after the other,
+    until nobody asks.
+    """
     die_with_parent(parent)
     channel.send(BEGUN)
+    packed, work = b"", None
     while True:
         try:
-            item = channel.recv()
+            is_work, content = channel.recv()
         except EOFError:
             return
+        if is_work:
+            packed, work = content, None
+            continue
         try:
-            answer: Exception | tuple[Any] = (work(item),)
+            if work is None:
+                work = pickle.loads(packed)
+            answer: Exception | tuple[Any] = (work(content),)
         except Exception as problem:
             answer = portable_error(problem)
         channel.send(answer)
