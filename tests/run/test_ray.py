@@ -148,8 +148,8 @@ def test_a_node_that_is_lost_costs_its_shards_another_try(cluster, tmp_path):
         time.sleep(0.1)
     end_session(node)
     out, err = process.communicate(timeout=300)
-    assert out == "[0, 1, 2, 3, 4, 5]\n", err
-    assert "an actor of Ray's was lost at shard" in err
+    assert out.endswith("[0, 1, 2, 3, 4, 5]\n"), err  # Ray tells of the node before
+    assert "an actor of Ray's was lost" in err
     assert len(list(tmp_path.glob("done-*"))) == 6
 
 

@@ -195,9 +195,8 @@ class ActorPool:
                 f" {type(why).__name__}: {said[:200]}; see Ray's logs, perhaps give each more room"
                 " by cpus of executor, and run the same command again to go on"
             ) from why
-        LOST.warning(
-            "an actor of Ray's was lost %s (%s); it is done again", where, type(why).__name__
-        )
+        then = "another takes its place" if shard is None else "it is done again"
+        LOST.warning("an actor of Ray's was lost %s (%s); %s", where, type(why).__name__, then)
         if shard is not None:
             self.left.appendleft(shard)
         if self.left and self.idle:  # which may hold the only place that there is

@@ -1,0 +1,72 @@
+"""Two worker processes against one, for the stages that compute: by the clock, and by processor
+time, which neighbours disturb less.
+
+python benchmarks/speed/two_workers.py [--features 200] [--tokens 100000]
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import replace
+
+from gloss.run.execute.executors import keeping_workers
+from gloss.run.experiment import Experiment
+from gloss.run.pipeline import run_step, run_until
+from gloss.run.planning import plan_run
+from gloss.run.stage import planned_steps
+
+STEPS = ("explain.rule", "score.execution")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--features", type=int, default=200)
+    parser.add_argument("--tokens", type=int, default=100_000)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        experiment = Experiment.of(
+            {
+                "run": {"folder": f"{folder}/out", "features": asked.features},
+                "collect": {"max_tokens": asked.tokens},
+            }
+        )
+        run_until(experiment, "sample")
+        spent = [spend(experiment, number) for number in (1, 2, 1, 2)]
+    told = vars(asked) | {"load": os.getloadavg()[0]}
+    for kind in ("seconds", "cpu_seconds"):
+        one, two = (min(each[kind] for each in spent[first::2]) for first in (0, 1))
+        told |= {f"{kind}_of_one": round(one, 2), f"{kind}_of_two": round(two, 2)}
+    told["times_as_fast"] = round(told["seconds_of_one"] / told["seconds_of_two"], 2)
+    # what two cores would give that nobody else wants, were the work parted evenly
+    told["times_as_fast_by_cpu"] = round(
+        2 * told["cpu_seconds_of_one"] / told["cpu_seconds_of_two"], 2
+    )
+    json.dump(told, sys.stdout, indent=1)
+
+
+def spend(experiment: Experiment, processes: int) -> dict[str, float]:
+    """Seconds of the steps in so many processes, with the processes' own beginning."""
+    run = plan_run(replace(experiment, run=replace(experiment.run, processes=processes)))
+    for step in STEPS:
+        shutil.rmtree(run.place(step), ignore_errors=True)
+    begun, before = time.perf_counter(), cpu_seconds()
+    with keeping_workers():
+        for step in planned_steps(run.experiment):
+            if step.name in STEPS:
+                run_step(run, step)
+    return {"seconds": time.perf_counter() - begun, "cpu_seconds": cpu_seconds() - before}
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those that it has waited for."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in spent)
+
+
+if __name__ == "__main__":
+    main()
