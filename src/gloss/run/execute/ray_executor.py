@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import threading
 import time
 from collections import Counter, deque
@@ -25,6 +26,8 @@ from gloss.run.execute.workers import (
     STARTS,
     portable_error,
 )
+
+CONNECTING_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,9 @@ class RayExecutor:
         main = threading.current_thread() is threading.main_thread()
         told_to_stop = signal.getsignal(signal.SIGTERM)
         try:
+            host, _, port = self.address.removeprefix("ray://").rpartition(":")
+            if port.isdigit():  # Ray itself would try for minutes
+                socket.create_connection((host, int(port)), CONNECTING_SECONDS).close()
             ray.init(
                 address=self.address or None,
                 include_dashboard=False,
