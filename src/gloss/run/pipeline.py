@@ -296,7 +296,7 @@ def step_executor(job: Job) -> Executor:
     where = job.step.stage.where_to_run(job.run.experiment, job.step)
     if where is Where.PROCESSES:
         return run_executor(asked)
-    if where is Where.DEVICE and job.step.stage.unit:
+    if where is Where.DEVICE and job.step.stage.unit and job.step.stage.spreads:
         return getattr(run_executor(asked), "with_weights", SerialExecutor())
     if isinstance(job.client, EndpointClient):
         at_once = job.client.shards_at_once(asked.features_per_shard)

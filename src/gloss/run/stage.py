@@ -137,6 +137,8 @@ class Stage:
     # by name, which `gloss query` knows them by, too
     tables: ClassVar[Mapping[str, pa.Schema]] = {}
     where: ClassVar[Where] = Where.SERIAL
+    # whether processes that each hold weights may share the shards of a stage on a device
+    spreads: ClassVar[bool] = True
     unit: ClassVar[str] = "features"  # what its progress counts; empty where it shows its own
 
     def __init_subclass__(cls) -> None:

@@ -29,6 +29,7 @@ class DirectionsStage(Stage):
     name, after = "directions", ("collect",)
     tables = named_tables("features")
     where = Where.DEVICE
+    spreads = False  # several processes would each describe the same features
 
     def content(self, asked: Experiment, step: Step) -> Any:
         near = asked.settings(NeighbourSettings)
