@@ -117,7 +117,7 @@ def run_all(experiment: Experiment, *, wait: bool = False) -> None:
         if not team.leads:
             print_notes(f"done in {time.monotonic() - begun:.0f} s; rank 0 writes the pages")
             return
-        index = write_run_pages(run, run_executor(run.experiment.run))
+        index = write_run_pages(run, page_executor(run.experiment.run))
         print_report(write_run_report(run))
         out.print(f"{held_out_copies(run)}", highlight=False)
     print_judge_doubts(run)
@@ -309,6 +309,12 @@ def shared_client(client: ChatClient) -> AbstractContextManager[object]:
     return client.shared() if isinstance(client, EndpointClient) else nullcontext()
 
 
+def page_executor(asked: RunSettings) -> Executor:
+    """What writes pages: of ranks, one does."""
+    executor = run_executor(asked)
+    return executor.alone if isinstance(executor, RankExecutor) else executor
+
+
 def run_executor(asked: RunSettings) -> Executor:
     """The executor that an experiment names."""
     given = asked.executor
@@ -377,5 +383,5 @@ def rewrite_pages(folder: Path, *, wait: bool = False) -> None:
     """Write a run's pages again."""
     run = read_run(folder)
     with sole_writer(run.folder, wait=wait):
-        index = write_run_pages(run, run_executor(run.experiment.run))
+        index = write_run_pages(run, page_executor(run.experiment.run))
     console.print(f"open [bold]{index.resolve().as_uri()}[/]", highlight=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gloss.errors import BadSettings, require_at_least
-from gloss.run.execute.executors import Done, ProcessExecutor, SerialExecutor, Work
+from gloss.run.execute.executors import Done, Executor, ProcessExecutor, SerialExecutor, Work
 
 DAY = 86_400.0
 CARDS = "CUDA_VISIBLE_DEVICES"
@@ -108,10 +108,13 @@ class RankExecutor:
         """What runs the shards of steps that hold weights: the same, in this process."""
         return type(self)(1, self.timeout)
 
+    @property
+    def alone(self) -> Executor:
+        """What runs shards that no other process shares."""
+        return SerialExecutor() if self.processes == 1 else ProcessExecutor(self.processes)
+
     def run(self, work: Work, shards: Sequence[int], done: Done) -> None:
-        own = self.ranks.own(shards)
-        executor = SerialExecutor() if self.processes == 1 else ProcessExecutor(self.processes)
-        executor.run(work, own, done)
+        self.alone.run(work, self.ranks.own(shards), done)
 
 
 @dataclass(frozen=True)
