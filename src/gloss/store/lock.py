@@ -88,7 +88,7 @@ def joint_writer(folder: Path, job: str, *, wait: bool = False) -> Generator[Non
         file = path.open("a+")
     # The same kind of lock as above: `exclusive` keeps out, and is kept out by, all that share it.
     with file:
-        while not joined(file, folder, job):
+        while not join_job(file, folder, job):
             if not wait:
                 raise Busy(
                     f"{describe_lock_holder(lock_holder_file(path))} works in {folder}; wait until"
@@ -105,7 +105,7 @@ def joint_writer(folder: Path, job: str, *, wait: bool = False) -> Generator[Non
                 lock_holder_file(path).unlink()
 
 
-def joined(file: TextIO, folder: Path, job: str) -> bool:
+def join_job(file: TextIO, folder: Path, job: str) -> bool:
     """Whether this process now shares the lock of the folder with its job's others.
 
     The first of them clears away what killed writers left.
