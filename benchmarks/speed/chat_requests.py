@@ -2,6 +2,7 @@
 all, beside a bare loop of httpx that sends the same bodies.
 
     python benchmarks/speed/chat_requests.py [--requests 1000] [--rounds 5] [--in-flight 32]
+    python benchmarks/speed/chat_requests.py --memory 100000      # what a long session takes
 """
 
 import argparse
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,7 +35,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--in-flight", type=int, default=32)
     parser.add_argument("--logprobs", action="store_true", help="of the answer, five a token")
+    parser.add_argument("--memory", type=int, default=0, metavar="REQUESTS")
     chosen = parser.parse_args()
+    if chosen.memory:
+        measure_memory(chosen.memory, chosen.in_flight)
+        return
     with instant_server(logprobs=chosen.logprobs) as url:
         chat = Chat("m", url, max_concurrent_requests=chosen.in_flight)
         prompts = [
@@ -63,6 +68,31 @@ def main() -> None:
             f" ({1000 * min(seconds):.2f} to {1000 * max(seconds):.2f});"
             f" {middle / bare:.2f} of the bare loop"
         )
+
+
+def measure_memory(requests: int, in_flight: int) -> None:
+    """Print what this process holds after a tenth of so many requests, and after all."""
+
+    def talks() -> Iterator[Conversation[None]]:
+        for number in range(requests):
+            if number in (requests // 10, requests - 1):
+                held = Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0]
+                print(f"{number:9,} requests: {int(held) / 1024:.1f} MiB", flush=True)
+            yield talk(number)
+
+    def talk(number: int) -> Conversation[None]:
+        yield [Prompt((Message("user", f"{number} " + "word " * 100),), top_logprobs=0)]
+
+    with instant_server(logprobs=False) as url, tempfile.TemporaryDirectory() as folder:
+        chat = Chat("m", url, max_concurrent_requests=in_flight)
+        ledger = Path(folder) / "answers.sqlite"
+        begun = time.process_time()
+        chat.run(talks(), np.random.default_rng(0), ledger=ledger)
+        taken = time.process_time() - begun
+        size = sum(each.stat().st_size for each in Path(folder).iterdir())
+    print(
+        f"{1000 * taken / requests:.2f} ms of processor time and {size / requests:.0f} bytes each"
+    )
 
 
 def ask_chat(chat: Chat, prompts: Sequence[Prompt]) -> None:

@@ -3,7 +3,8 @@ as it is told to.
 
 `serve(...)` starts it. Its settings: `faults` (share of requests that fail at random), `kinds`
 (which faults), `script` (faults for the first requests, in order), `answer` (who replies: "echo",
-"parrot", "fixed", a judge), `seconds` (how long a reply takes).
+"parrot", "fixed", a judge), `seconds` (how long a reply takes), `allows` (how many requests at
+once; others are turned away with the fault `turns_away_with`).
 """
 
 import asyncio
@@ -177,6 +178,8 @@ class Endpoint:
 
     async def exchange(self, reader, writer) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        if head.startswith("GET"):  # is it there?
+            return await self.send(writer, 200, {}, "")
         body = json.loads(
             await reader.readexactly(int(re.search(r"(?i)content-length: (\d+)", head)[1]))
         )
@@ -188,11 +191,14 @@ class Endpoint:
             return await self.reply(writer, "ok" if prompt else "404", body, prompt)
         action = self.action()
         self.at_once += 1
+        at_once = self.at_once
+        if at_once > self.settings.get("allows", math.inf):
+            action = self.settings["turns_away_with"]
         keep = await self.reply(writer, action, body, prompt)
         record = {
             "prompt": prompt,
             "action": action,
-            "at_once": self.at_once,
+            "at_once": at_once,
             "at": time.time(),
             "body": body,
         }
@@ -202,7 +208,8 @@ class Endpoint:
         return keep
 
     async def reply(self, writer, action, body, prompt) -> bool:
-        await asyncio.sleep(self.settings.get("seconds", 0))
+        if action != self.settings.get("turns_away_with"):
+            await asyncio.sleep(self.settings.get("seconds", 0))
         if action == "hang":
             await asyncio.sleep(self.settings.get("hang_seconds", 30))
         if action == "drop":

@@ -183,7 +183,9 @@ CHAT_READERS = {
     "endpoint": {
         **{field.name: NOBODY for field in fields(Chat)},
         "weights": NOBODY,
-        **dict.fromkeys(("model", "base_url", "extra", "answer_tokens", "thinking_tokens"), ASKING),
+        **dict.fromkeys(
+            ("model", "base_url", "serve", "extra", "answer_tokens", "thinking_tokens"), ASKING
+        ),
     },
     "transformers": {
         **{field.name: NOBODY for field in fields(LocalChat)},
@@ -216,6 +218,7 @@ OTHER = {
     "chat.model": "embedded",
     "chat.base_url": "http://localhost:9/v1",
     "chat.api_key_env": "ANOTHER_KEY",
+    "chat.serve": "vllm serve m --port {port}",
     "chat.extra": {"temperature": 1},
     "chat.prices": {"prompt_per_million": 1.0, "completion_per_million": 2.0},
     "chat.device": "cpu",

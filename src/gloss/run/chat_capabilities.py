@@ -18,7 +18,7 @@ from gloss.models.chat_models.manner import Manner
 from gloss.models.local_chat import LocalChat
 from gloss.records import Ability, needs_of
 from gloss.run.chat_tables import ChatTable
-from gloss.run.dependencies import embedded_folder
+from gloss.run.dependencies import embedded_folder, served_content
 from gloss.run.experiment import EMBEDDED, Experiment, stage_name
 from gloss.run.keys import weights_hash
 from gloss.run.methods import SettingsMapping, build_method
@@ -120,7 +120,7 @@ def try_out_model(run: OpenedRun, chat: ChatTable) -> Capabilities:
     if isinstance(model, LocalChat):
         found = model.capabilities()
     else:
-        print_key_use(model.base_url, model.api_key_env)
+        announce_endpoint(model)
         weights = chat.settings.get("weights")
         forward = weights and chat_model(
             ChatTable(chat.name, {"backend": "transformers", "model": weights})
@@ -149,6 +149,20 @@ def ledger_path(folder: Path) -> Path:
     return run / LEDGER
 
 
+def announce_endpoint(chat: Chat) -> None:
+    """Say once what is asked, and with which key, or what is started to be asked."""
+    if chat.serve:
+        print_server_start(chat.serve)
+    else:
+        print_key_use(chat.base_url, chat.api_key_env)
+
+
+@cache
+def print_server_start(command: str) -> None:
+    """Say once that a server is started."""
+    print_notes(f"  starts {command}, and ends it in the end")
+
+
 @cache
 def print_key_use(base_url: str, variable: str) -> None:
     """Say once which key goes where, before it goes."""
@@ -175,18 +189,19 @@ def chat_identity(chat: SettingsMapping) -> dict[str, Any]:
         for name in files
         if chat.get(name) and os.path.exists(os.path.expanduser(chat[name]))  # noqa: PTH110, PTH111
     ]
+    served = {"serve": served_content(chat["serve"])} if chat.get("serve") else {}
     return {
         name: weights_hash(chat[name]) if name in here else chat[name]
         for name in IDENTIFYING_SETTINGS
         if name in chat
-    }
+    } | served
 
 
 def chat_label(chat: ChatTable) -> str:
     """The language model in words."""
     model = chat.build()
     return f"{model.model!r} " + (
-        f"at {model.base_url}" if isinstance(model, Chat) else "in this process"
+        f"at {model.where}" if isinstance(model, Chat) else "in this process"
     )
 
 
@@ -197,4 +212,6 @@ def chat_model(chat: ChatTable, room: SettingsMapping | None = None) -> Chat | L
     found = chat.build(room)
     if isinstance(found, LocalChat) and found.model == EMBEDDED:
         return replace(found, model=str(embedded_folder("subject")))
+    if isinstance(found, Chat) and found.serve and not found.ledger_name:
+        return replace(found, ledger_name=served_content(found.serve))
     return found

@@ -13,10 +13,10 @@ from gloss.models.chat_models.pool import ConversationPool
 from gloss.models.chat_models.prices import Usage, UsageReport
 from gloss.models.chat_models.prompts import Conversation
 from gloss.run.chat_capabilities import (
+    announce_endpoint,
     chat_model,
     known_capabilities,
     ledger_path,
-    print_key_use,
     save_capabilities,
 )
 from gloss.run.chat_tables import ChatTable
@@ -84,7 +84,7 @@ class EndpointClient:
         if not isinstance(self.chat, Chat):
             yield None
             return
-        print_key_use(self.chat.base_url, self.chat.api_key_env)
+        announce_endpoint(self.chat)
         known, account = known_capabilities(self.opened, self.table), self.account
         assert account is not None
         try:
@@ -142,4 +142,7 @@ class EndpointClient:
             if used.unread
             else ""
         )
-        return f"{asked}; {tokens}{money}{remedy}"
+        busy = (
+            f"\n  {self.account.slots}" if self.account and self.account.slots.turned_away else ""
+        )
+        return f"{asked}; {tokens}{money}{busy}{remedy}"

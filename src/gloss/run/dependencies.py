@@ -10,6 +10,7 @@ from typing import Any
 from gloss.errors import BadInput
 from gloss.installed import load_installed
 from gloss.models.chat_models.prompts import own_prompt_source, prompt_file, prompt_source
+from gloss.models.chat_models.served import xllamacpp_file
 from gloss.records import needs_of
 from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings, method_label
 from gloss.run.keys import code_hash, model_hash, result_key, source_hash, weights_hash
@@ -83,6 +84,14 @@ def method_content(asked: Experiment, verb: str, settings: SettingsMapping) -> l
     return [own, answer_dependencies(asked, verb, settings), code_and_weights(verb, settings)]
 
 
+def served_content(command: str) -> str:
+    """What the answers of a server that gloss starts depend on: its command, or the content of the
+    file that it serves.
+    """
+    file = xllamacpp_file(command)
+    return command if file is None else f"{file.name} {weights_hash(str(file))[:16]}"
+
+
 def answer_dependencies(asked: Experiment, verb: str, settings: SettingsMapping) -> list[object]:
     """What the answers of a method that asks a language model depend on besides its settings: the
     model and the prompts, its parts' included, which ask the same model.
@@ -98,6 +107,7 @@ def answer_dependencies(asked: Experiment, verb: str, settings: SettingsMapping)
     return [
         *(chat.get(setting) for setting in ("model", "revision", "base_url", "extra", "dtype")),
         *({name: chat[name]} for name in ROOM if name in chat),
+        *([served_content(chat["serve"])] if chat.get("serve") else []),
         weights,
         code_hash(point),
         asked_prompt(verb, settings),

@@ -9,6 +9,7 @@ from gloss.errors import GlossError, Stopped
 from gloss.models.chat_models.ledger import Ledger
 from gloss.models.chat_models.manner import Manner
 from gloss.models.chat_models.prompts import Answer
+from gloss.models.chat_models.request_slots import RequestSlots
 from gloss.records import Reason
 
 UNREADABLE_REMEDY = (
@@ -47,6 +48,7 @@ class EndpointAccount:
     """Shared by all conversations of a run with one endpoint."""
 
     caps: Caps
+    slots: RequestSlots
     manner: Manner = field(default_factory=Manner)
     answers: int = 0
     unread: int = 0

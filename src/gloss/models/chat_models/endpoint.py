@@ -14,6 +14,8 @@ from gloss.models.chat_models.ledger import request_key
 from gloss.models.chat_models.manner import LIMITS, MAX_TOKENS, MESSAGES, Manner
 from gloss.models.chat_models.prices import Prices
 from gloss.models.chat_models.prompts import Prompt, response_format
+from gloss.models.chat_models.request_slots import RequestSlots
+from gloss.models.chat_models.served import require_server_command, served_address
 
 ROOM_FOR_SPACE = 2  # a schema leaves white space free, which an answer may be full of
 THINKING_TOKENS = 4096  # for a model that is seen to think, where the settings do not say
@@ -44,6 +46,8 @@ class Endpoint:
     most_unreadable: float = 0.5
     # tells its answers from those of another server whose model has the same name
     ledger_name: str = ""
+    # a command that starts a server at {port}, in place of base_url; gloss ends it
+    serve: str = ""
 
     def __post_init__(self) -> None:
         if not is_http_address(self.base_url):
@@ -65,6 +69,8 @@ class Endpoint:
                 "base_url ends in /completions, which is added to it; leave /chat/completions or"
                 " /completions out"
             )
+        if self.serve:
+            require_server_command(self.serve)
         if not VARIABLE_NAME.fullmatch(self.api_key_env):
             raise BadSettings(
                 f"api_key_env is {self.api_key_env!r}, wants the name of an environment variable,"
@@ -96,9 +102,23 @@ class Endpoint:
         return f"{self.model} at {self.ledger_name}" if self.ledger_name else self.model
 
     @property
+    def where(self) -> str:
+        """The server in words, whether it runs yet or not."""
+        return f"the server of {self.serve!r}" if self.serve else self.base_url
+
+    def address(self) -> str:
+        """The address of the server, which is started where gloss does that. Raises Unreachable."""
+        if not self.serve:
+            return self.base_url
+        return served_address(self.serve) + (urlsplit(self.base_url).path or "/v1")
+
+    @property
     def account(self) -> EndpointAccount:
         """A new account of what this endpoint may be asked."""
-        return EndpointAccount(Caps(self.max_requests, self.max_cost, self.most_unreadable))
+        return EndpointAccount(
+            Caps(self.max_requests, self.max_cost, self.most_unreadable),
+            RequestSlots(self.max_concurrent_requests),
+        )
 
     def body(
         self, prompt: Prompt, *, schemas: bool = False, manner: Manner | None = None

@@ -22,6 +22,7 @@ from gloss.models.chat_models.thoughts import strip_thoughts
 from gloss.records import Reason
 
 PASSING_STATUSES = frozenset({408, 409, 425, 429})  # and 500 and above: worth another attempt
+BUSY_STATUSES = frozenset({429, 503, 529})  # fewer requests at once are worth an attempt too
 FAULTY_PROMPT_STATUSES = frozenset({400, 413, 422})
 SHOWN_OF_CUT = 80  # characters of the end of an answer that was cut off
 OUT_OF_CREDIT = ("insufficient_quota", "exceeded your current quota", "billing")
@@ -101,6 +102,7 @@ class Fault:
     empty: bool = False  # the message was there, and nothing in it
     unknown: bool = False  # whether it was paid for
     foreign: bool = False  # no reply of such an endpoint: a web page
+    busy: bool = False  # the server has too much to do, or is asked too often
 
     @property
     def lasting(self) -> bool:
@@ -358,7 +360,12 @@ def read_refusal(refusal: Refusal, *, proven: bool, where: str, key: str) -> Ans
             " gives them whole, or set what it asks for in extra"
         )
     if status in PASSING_STATUSES or status >= 500:
-        return Fault(f"status {status}: {said}", retry_after_seconds=wait, broken=status == 500)
+        return Fault(
+            f"status {status}: {said}",
+            retry_after_seconds=wait,
+            broken=status == 500,
+            busy=status in BUSY_STATUSES,
+        )
     if status in {400, 403} and any(words in lowered for words in FILTERED):
         return Answer(None, Reason.REFUSED, said)
     if status == 400 and OUT_OF_ROOM.search(refusal.text):

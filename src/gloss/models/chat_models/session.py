@@ -40,6 +40,7 @@ from gloss.models.chat_models.replies import (
     error_message,
     read_refusal,
 )
+from gloss.models.chat_models.served import served_words
 from gloss.records import Ability, Reason
 
 T = TypeVar("T")
@@ -70,13 +71,12 @@ class Session:
     ) -> None:
         self.chat, self.ledger, self.rng, self.progress = chat, ledger, rng, progress
         self.usage = Usage()
-        self.slots = asyncio.Semaphore(chat.max_concurrent_requests)
         self.asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.unanswered: dict[str, Answer] = {}
         self.lost_in_a_row = 0
         self.answers = 0  # that the endpoint gave in this session
         self.connection = Connection(
-            chat.base_url, chat.model, chat.api_key_env, chat.timeout_seconds, chat.prices
+            chat.address(), chat.model, chat.api_key_env, chat.timeout_seconds, chat.prices
         )
         self.own_text: OwnText | None = known and known.own_text  # None until it was looked at
         self.schemas = known is not None and known.json_schema
@@ -85,6 +85,7 @@ class Session:
         self.lasting = True  # whether nothing else is to be hoped for
         self.looking = asyncio.Lock()
         self.account = account or chat.account
+        self.slots = self.account.slots
         if known is not None and self.account.manner == Manner():
             self.account.manner = known.manner
         self.gate = RequestGate(self.account, ledger)
@@ -141,8 +142,7 @@ class Session:
                 self.usage = replace(self.usage, reused=self.usage.reused + 1)
                 self.count(prompt, kept)
                 return kept
-            async with self.slots:
-                return await self.ask(prompt, key)
+            return await self.ask(prompt, key)
 
     def room(self, prompt: Prompt) -> int:
         """How many tokens the answer to a prompt is allowed at present."""
@@ -185,40 +185,16 @@ class Session:
         """
         answers_before, fault, attempt, empty = self.answers, Fault(""), 0, 0
         while attempt < self.chat.max_attempts:
-            manner = self.account.manner
-            body = self.chat.body(prompt, schemas=self.schemas, manner=manner)
-            room = self.room_in(body, prompt)
-            await self.gate.admit(worst := self.worst_cost(body, room), careful=MESSAGES in body)
-            money = 0.0
-            try:
-                outcome = await self.attempt(body)
-                if isinstance(outcome, Refusal):
-                    if self.learn_from_refusal(manner, body, outcome, prompt.max_tokens):
-                        continue
-                    outcome = read_refusal(
-                        outcome,
-                        proven=self.answers > 0 or OWN_TEXT_FIELD in body,
-                        where=self.connection.endpoint,
-                        key=self.chat.api_key_env,
-                    )
-                if isinstance(outcome, Answer):
-                    money = (
-                        worst
-                        if outcome.money is None and outcome.text is not None
-                        else outcome.money or 0.0
-                    )
-                    self.usage = add_answer(self.usage, outcome, attempt)
-                    self.count_reply(outcome)
-                    if (
-                        self.learn_that_it_thinks(manner, outcome)
-                        and outcome.cut
-                        and self.room(prompt) > room
-                    ):
-                        continue
-                    return self.keep(prompt, key, room, outcome)
-                money = worst if outcome.unknown else 0.0
-            finally:
-                self.gate.settle(worst, money)
+            async with self.slots.place(again=attempt > 0) as falls:
+                outcome = await self.ask_once(prompt, key, attempt)
+                if isinstance(outcome, Fault):
+                    if outcome.busy:
+                        self.slots.turn_away(falls)
+                elif outcome is not None:
+                    self.slots.answered()
+                    return outcome
+            if outcome is None:
+                continue
             fault, attempt, empty = outcome, attempt + 1, empty + 1 if outcome.empty else 0
             gone = (fault.disconnected or fault.foreign) and self.answers == 0
             if empty >= ATTEMPTS_AT_NOTHING or (gone and attempt >= ATTEMPTS_TO_CONNECT):
@@ -232,6 +208,43 @@ class Session:
         )
         self.usage = add_answer(self.usage, answer, attempt - 1)
         return self.keep(prompt, key, 0, answer)
+
+    async def ask_once(self, prompt: Prompt, key: str, attempt: int) -> Answer | Fault | None:
+        """One attempt at a prompt: its answer, which is kept, or why there is none; None where the
+        endpoint taught how it is to be asked.
+        """
+        manner = self.account.manner
+        body = self.chat.body(prompt, schemas=self.schemas, manner=manner)
+        room = self.room_in(body, prompt)
+        await self.gate.admit(worst := self.worst_cost(body, room), careful=MESSAGES in body)
+        money = 0.0
+        try:
+            outcome = await self.attempt(body)
+            if isinstance(outcome, Refusal):
+                if self.learn_from_refusal(manner, body, outcome, prompt.max_tokens):
+                    return None
+                outcome = read_refusal(
+                    outcome,
+                    proven=self.answers > 0 or OWN_TEXT_FIELD in body,
+                    where=self.connection.endpoint,
+                    key=self.chat.api_key_env,
+                )
+            if isinstance(outcome, Fault):
+                money = worst if outcome.unknown else 0.0
+                return outcome
+            unpriced = outcome.money is None and outcome.text is not None
+            money = worst if unpriced else outcome.money or 0.0
+            self.usage = add_answer(self.usage, outcome, attempt)
+            self.count_reply(outcome)
+            if (
+                self.learn_that_it_thinks(manner, outcome)
+                and outcome.cut
+                and self.room(prompt) > room
+            ):
+                return None
+            return self.keep(prompt, key, room, outcome)
+        finally:
+            self.gate.settle(worst, money)
 
     def count_reply(self, answer: Answer) -> None:
         """Count an answer, or a prompt that was refused.
@@ -293,7 +306,7 @@ class Session:
         asked_for = fault.retry_after_seconds or 0.0
         if asked_for > LONGEST_RETRY_AFTER_SECONDS:
             raise Unreachable(
-                f"{self.chat.base_url} asks to wait for {asked_for:.0f} seconds ({fault.detail});"
+                f"{self.chat.where} asks to wait for {asked_for:.0f} seconds ({fault.detail});"
                 " start again later"
             )
         return asked_for + self.rng.uniform(
@@ -312,9 +325,11 @@ class Session:
             mend = (
                 "look at what model and extra make it say"
                 if fault.empty
+                else f"it printed last: {served_words(self.chat.serve)}"
+                if self.chat.serve
                 else "check that the server runs and that base_url is right; it often ends in /v1"
             )
-            raise Unreachable(f"{self.chat.base_url} gives no answers ({fault.detail}); {mend}")
+            raise Unreachable(f"{self.chat.where} gives no answers ({fault.detail}); {mend}")
 
     def complete(self, prompt: Prompt, answer: Answer) -> Answer:
         """The answer, if it is whole and has the log-probabilities that were asked for.

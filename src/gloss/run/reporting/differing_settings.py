@@ -21,7 +21,7 @@ APART = ("collisions", "packing")
 # of explainers and scorers, what changes no result of any explanation
 NO_RESULTS = ("chat", "of", "controls")
 # of a language model, what its answers depend on
-ANSWERS = ("backend", "model", "revision", "base_url", "extra", "dtype", "weights", *ROOM)
+ANSWERS = ("backend", "model", "revision", "base_url", "serve", "extra", "dtype", "weights", *ROOM)
 ABSENT = "–"
 
 

@@ -196,7 +196,8 @@ def method_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
 
 def language_model_words(chat: ChatTable) -> str:
     """A language model with its address, behind its name in the experiment where it has one."""
-    at = f" at {chat.settings['base_url']}" if chat.settings.get("base_url") else ""
+    server = chat.settings.get("serve") or chat.settings.get("base_url")
+    at = f" at {server}" if server else ""
     return f"{chat.name}: ".removeprefix(": ") + f"{chat.settings.get('model', '?')}{at}"
 
 
