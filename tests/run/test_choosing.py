@@ -39,8 +39,8 @@ base_url = "{url}"
 """
 
 
-def ran(folder, verb="run"):
-    process = start(folder, verb, "experiment.toml")
+def ran(folder, verb="run", *more):
+    process = start(folder, verb, "experiment.toml", *more)
     out, err = process.communicate(timeout=280)
     assert process.returncode == 0, err
     return out

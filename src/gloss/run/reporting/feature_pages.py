@@ -63,7 +63,7 @@ from gloss.store.results import Row
 
 WIDTH = 32
 BINS = 24  # of a page's histogram
-CHUNK, MOST_CHUNKS = 64, 1000  # features in a file of packed pages, at least; and such files
+CHUNK, MOST_CHUNKS = 64, 500  # features in a file of packed pages, at least; and such files
 
 
 def write_run_pages(run: OpenedRun, executor: Executor | None = None) -> Path:
