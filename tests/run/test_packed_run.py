@@ -1,6 +1,7 @@
 """The pages of a run with many features: packed, by any number of processes, gone on with."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -64,6 +65,13 @@ def test_a_killed_browse_goes_on_with_the_chunks_that_are_left(run, monkeypatch)
     written.clear()
     write_run_pages(run)
     assert written == [0, 1, 2, 3]
+
+
+def test_a_run_that_is_not_done_has_packed_pages_too(run):
+    for step in ("score.execution", "collisions"):
+        shutil.rmtree(run.place(step))
+    write_run_pages(run)
+    assert (run.folder / "page" / "feature.html").is_file()
 
 
 def test_two_processes_write_the_same_bytes_as_one(run):

@@ -183,8 +183,8 @@ def state_of_results(run: OpenedRun) -> str:
     made = [
         (str(path.relative_to(run.folder)), path.stat().st_mtime_ns, path.stat().st_size)
         for step in run.keys
-        for folder in (run.place(step), *run.place(step).glob("*/"))
-        for path in sorted(folder.iterdir())
+        for folder in (run.place(step), *sorted(run.place(step).glob("*/")))
+        for path in sorted(folder.glob("*"))
         if path.is_file()
     ]
     return result_key(__version__, run.experiment.tables(), run.keys, made)
