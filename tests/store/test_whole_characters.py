@@ -2,6 +2,8 @@
 where the text holds one.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -93,3 +95,13 @@ def test_a_page_marks_the_whole_character() -> None:
     row = paint_context(contexts, 0, Palette(BYTES, 2.0, ("a",)), False)
     assert "你" in row.before + row.after
     assert "\ufffd" not in row.before + row.after
+
+
+def test_a_character_is_not_put_together_from_sequences_that_do_not_follow_each_other() -> None:
+    # of a corpus that was mined some sequences are missing
+    text = corpus_of(["aé"], 2)
+    for numbers, shown in (([4, 5], ["aé", "é"]), ([4, 6], ["a", ""])):
+        part = replace(text, numbers=np.array(numbers))
+        starts = part.offsets[:-1]
+        contexts = cut_contexts(part, NOWHERE, starts, 2, np.zeros(2, np.int64))
+        assert list(context_texts(contexts, BYTES)) == shown

@@ -19,7 +19,8 @@ IN_TRAIN, IN_BACKGROUND = np.uint8(1), np.uint8(2)
 # a value is added up in units of its bin's octave over this, as a whole number: in any order the
 # sum is the same
 UNITS_PER_OCTAVE = 2.0**24
-LARGEST_UNITS = 2.0**57
+# of a sequence's number, beside which the features of a range have room in 64 bits
+SEQUENCE_BITS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,9 @@ class MinedPart:
         if len(parts) == 1:
             return parts[0]
         whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
-        order = np.lexsort((whole["sequences"], whole["features"]))
+        first = whole["features"].min(initial=0)
+        keys = (whole["features"] - first).astype(np.int64) << SEQUENCE_BITS
+        order = np.argsort(keys | whole["sequences"])
         starts = (np.cumsum(whole["lengths"]) - whole["lengths"])[order]
         for name in ENTRY_ARRAYS:
             whole[name] = whole[name][order]
@@ -167,14 +170,16 @@ class MinedPart:
         strongest = sizes <= mining.strongest
         rows = np.flatnonzero(~strongest)
         if len(rows):
-            ties = (self.sequences[rows], self.priorities[rows])
-            ranks = ranks_within(groups[rows], *ties, -self.peaks[rows])
+            # magnitudes, as whole numbers in their order
+            weakness = np.uint32(2**32 - 1) - self.peaks[rows].view(np.uint32)
+            keys = (groups[rows] - base) << 32 | weakness
+            ranks = ranks_within(groups[rows], keys, self.priorities[rows])
             strongest[rows] = ranks < mining.strongest
         drawn = ~strongest
         rows = np.flatnonzero(drawn & (sizes > mining.kept))
         if len(rows):
             keys = stratum_keys(self.features[rows], self.flags[rows], self.peaks[rows])
-            ranks = ranks_within(keys, self.sequences[rows], self.priorities[rows])
+            ranks = ranks_within(keys, keys, self.priorities[rows])
             drawn[rows] = ranks < mining.kept
         return strongest, drawn
 
@@ -250,9 +255,15 @@ def changes(*keys: ndarray) -> Int64[ndarray, " run"]:
     return np.flatnonzero(differs)
 
 
-def ranks_within(groups: ndarray, *keys: ndarray) -> Int64[ndarray, " row"]:
-    """Each row's rank among those of its group, by the last of the keys first."""
-    order = np.lexsort((*keys, groups))
+def ranks_within(
+    groups: Int64[ndarray, " row"],
+    keys: Int64[ndarray, " row"],
+    priorities: UInt64[ndarray, " row"],
+) -> Int64[ndarray, " row"]:
+    """Each row's rank among those of its group: by the keys, of which those of a group follow each
+    other, then by priority; equal rows keep their order.
+    """
+    order = np.lexsort((priorities, keys))
     begins = changes(groups[order])
     ranks = np.empty(len(groups), np.int64)
     sizes = np.diff(begins, append=len(groups))

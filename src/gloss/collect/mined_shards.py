@@ -19,7 +19,7 @@ from gloss.collect.sequence_table import SequenceTable, priorities
 from gloss.errors import Stopped
 
 MERGED = 8  # parts at a time
-HELD = 2**21  # entries that a range of features may have in one part
+HELD = 2**19  # entries that a range of features may have in one part
 ALL = "all.blocks"  # one part of the whole corpus
 TYPICAL_STRATA = 2**4  # of a feature and a split, where it fires at all strengths
 

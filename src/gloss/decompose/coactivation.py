@@ -32,6 +32,11 @@ class SharedTokens:
         Tokens are told apart by what they say, whatever their numbers are. Raises Mismatch where
         the corpora differ before that.
         """
+        if (left.background is None) != (right.background is None):
+            raise Mismatch(
+                "one of the runs was mined, and the other keeps all of its texts; collect both with"
+                " the same [collect] store"
+            )
         number = min(left.background_tokens, right.background_tokens)
         known = {piece: i for i, piece in enumerate(dict.fromkeys(left.vocabulary.pieces))}
         for piece in right.vocabulary.pieces:
@@ -43,7 +48,8 @@ class SharedTokens:
         if len(other := np.flatnonzero(read[0] != read[1])):
             raise Mismatch(
                 f"the runs did not read the same tokens: token {other[0]:,} of {number:,} is the"
-                " first that differs; run both on the same texts, cut into tokens alike"
+                " first that differs; run both on the same texts, cut into tokens alike, and"
+                " with the same seed where they are mined"
             )
         return SharedTokens(left.counted[:number] & right.counted[:number])
 

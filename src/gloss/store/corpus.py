@@ -103,6 +103,8 @@ class Corpus:
         the document's last, as far as its sequences follow each other.
         """
         begins = np.diff(self.documents, prepend=-1) != 0
+        if self.numbers is not None:  # not all of a document is here
+            begins |= np.diff(self.numbers, prepend=-2) != 1
         runs = np.cumsum(begins) - 1
         firsts = self.offsets[:-1][begins]
         return np.stack([firsts, np.append(firsts[1:], len(self))], axis=1)[runs]

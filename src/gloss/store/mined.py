@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from gloss.records import FeatureActivations, SequenceWeights
 from gloss.store.activations import Activations
-from gloss.store.parquet import open_parquet, parquet_errors
+from gloss.store.parquet import open_parquet, parquet_errors, read_table
 
 KEPT = pa.schema(
     [
@@ -49,7 +49,13 @@ class MinedActivations(Activations):
     @property
     def counts(self) -> Int64[ndarray, " feature"]:
         """The number of tokens of the whole corpus at which each feature fires."""
-        return self.statistics["count"].to_numpy()
+        return self.all_counts
+
+    @cached_property
+    def all_counts(self) -> Int64[ndarray, " feature"]:
+        """The same, read once, without the other columns."""
+        path = self.folder / "statistics.parquet"
+        return read_table(path, path, ["count"])["count"].to_numpy()
 
     @cached_property
     def silent(self) -> Float64[ndarray, "feature 2"]:
