@@ -181,8 +181,8 @@ def test_processes_of_torchrun_make_the_same_bytes_from_the_text_on(small_run, t
 def test_the_script_for_sbatch_runs_the_experiment_as_an_array(tmp_path):
     (tmp_path / "mine.toml").write_text(SMALL)
     options = ("--tasks", "8", "--gpus", "1", "--hours", "1.5", "--sbatch=--partition=long")
-    code, _, err = ran(tmp_path, "slurm", "mine.toml", *options)
-    assert (code, err) == (0, "sbatch mine.sbatch\n")
+    code, out, err = ran(tmp_path, "slurm", "mine.toml", *options)
+    assert (code, out) == (0, "sbatch mine.sbatch\n"), err
     script = (tmp_path / "mine.sbatch").read_text()
     asked = set(re.findall(r"^#SBATCH (.+)$", script, re.M))
     assert {"--array=0-7", "--gres=gpu:1", "--time=1:30:00", "--partition=long"} < asked

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gloss.errors import require_at_least
 from gloss.run.experiment import Experiment
-from gloss.run.progress import console
+from gloss.run.progress import out
 from gloss.store.atomic import write_bytes
 
 
@@ -35,7 +35,7 @@ def write_slurm_script(path: Path, asked: SlurmSettings, output: Path | None = N
     experiment = Experiment.read(path)
     script = output or path.with_suffix(".sbatch")
     write_bytes(script, "\n".join(script_lines(path, experiment, asked)).encode())
-    console.print(f"sbatch {shlex.quote(str(script))}", highlight=False, soft_wrap=True)
+    out.print(f"sbatch {shlex.quote(str(script))}", highlight=False, soft_wrap=True)
 
 
 def script_lines(path: Path, experiment: Experiment, asked: SlurmSettings) -> Iterator[str]:
