@@ -27,7 +27,7 @@ from gloss.rules.language import Alternative, Rule, RuleTerm
 from gloss.store.vocabulary import Vocabulary
 
 RULE_METHOD = "rule"
-THINNED = 3000  # rows on which conditions about other tokens are tried
+THINNED = 2000  # rows on which conditions about other tokens are tried
 FIRM = 0.97  # precision at which an alternative needs no more terms
 # bits that an alternative must save beyond its own: the search sees many, and chance favours some
 # of them
