@@ -266,7 +266,7 @@ def test_shards_that_another_executor_runs_are_the_same(tmp_path_factory):
     toml.write_text(re.sub(r"^executor = .*$", 'executor = "serial"', toml.read_text(), flags=re.M))
     assert place.type("gloss explain spread.toml").returncode == 0
     assert parts_of(explained) == spread
-    toml.write_text(toml.read_text().replace('"serial"', '"slurm"'))
+    toml.write_text(toml.read_text().replace('"serial"', '"nobody"'))
     refused = place.type("gloss explain spread.toml")
     assert refused.returncode == 2
     assert "one_by_one" in refused.stderr
