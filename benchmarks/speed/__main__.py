@@ -24,6 +24,12 @@ BENCHMARKS: dict[str, tuple[list[str], list[str]]] = {
     "storage": ([], ["--tokens=65536"]),
     "wide_dictionary": (["measure"], ["measure", "--widths=8192", "--rounds=2"]),
     "topk_train": ([], ["--steps=2"]),
+    "after_collect": (
+        ["--rounds=2"],
+        ["--tokens=40000", "--times=4", "--features=6", "--rounds=1"],
+    ),
+    "rule_search": (["--repeat", "1", "10"], ["--tokens=40000", "--features=5", "--repeat=1"]),
+    "two_workers": (["--features=800"], ["--features=12", "--tokens=20000"]),
     "chat_requests": ([], ["--requests=100", "--rounds=2"]),
 }
 

@@ -1,7 +1,7 @@
 """Processor time of a feature after `collect`, on a text and on one that is many times as long, at
 the same firings.
 
-    python benchmarks/speed/after_collect.py [--tokens 400000] [--times 25] [--features 24]
+    python -m benchmarks.speed.after_collect [--tokens 400000] [--times 25] [--features 24]
         [--rounds 3] [--json FILE]
 
 The text is planted, its features and their rules with it. The longer one goes on with copies of it
@@ -11,7 +11,6 @@ What is worked out once for all features is told by itself.
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.speed.rows import Row, add_json, report
 from gloss.models.planted import Planted, plant
 from gloss.records import Examples, Explanation, Failure, FeatureActivations, FeatureId, Split
 from gloss.rules import parse_rule
@@ -41,6 +41,7 @@ from gloss.store.stored_examples import (
 from gloss.store.vocabulary import Vocabulary
 
 SAMPLING, SAMPLER, WRONG = SamplingSettings(), Quantiles(), 8
+UNIT = "CPU ms a feature"
 STEPS = ("sample", "restore", "execution", "mistakes")
 
 
@@ -163,7 +164,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=25)
     parser.add_argument("--features", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="a file for the figures")
+    add_json(parser)
     asked = parser.parse_args()
     planted = plant(np.random.default_rng(0), asked.tokens, 2 * asked.features)
     more = longer(planted.corpus, asked.times, np.random.default_rng(1))
@@ -178,28 +179,19 @@ def main() -> None:
         for _ in range(asked.rounds):
             for text in texts:
                 text.round(Path(folder))
-    medians = [
-        {step: round(statistics.median(text.taken[step]), 2) for step in STEPS} for text in texts
-    ]
-    told = {
-        "tokens": [len(text.corpus) for text in texts],
-        "features": len(texts[0].features),
-        "firings": [
-            int(np.median([len(fires) for _, fires in texts[0].features.values()])),
-            int(np.mean([len(fires) for _, fires in texts[0].features.values()])),
-        ],
-        "rounds": asked.rounds,
-        "cpu_ms_a_feature": medians,
-        "first_round_cpu_s": [round(each, 1) for each in once],
-    }
-    print(f"{told['features']} features that fire {told['firings'][0]} times (median)")
-    print(f"{'CPU ms a feature':18}" + "".join(f"{len(t.corpus):>14,}" for t in texts) + "   ratio")
+    number = len(texts[0].features)
+    firings = np.median([len(fires) for _, fires in texts[0].features.values()])
+    print(f"{number} features that fire {firings:.0f} times (median)")
+    rows: list[Row] = []
     for step in STEPS:
-        one, other = (each[step] for each in medians)
-        print(f"{step:18}{one:14.2f}{other:14.2f}{other / one:8.2f}")
-    print(f"{'first round, s':18}{once[0]:14.1f}{once[1]:14.1f}")
-    if asked.json:
-        asked.json.write_text(json.dumps(told, indent=1) + "\n")
+        short, long = (statistics.median(text.taken[step]) for text in texts)
+        name = f"{step}, {len(texts[0].corpus):,} tokens"
+        rows.append(Row(name, short, UNIT, n=asked.rounds))
+        ratio = long / short
+        rows.append(Row(f"{step}, {len(more):,} tokens", long, UNIT, ratio, name))
+    for text, seconds in zip(texts, once, strict=True):
+        rows.append(Row(f"first round, {len(text.corpus):,} tokens", seconds, "CPU s"))
+    report(rows, asked.json)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """Processor time of a request to a language model that answers at once: through `Chat`, ledger and
 all, beside a bare loop of httpx that sends the same bodies.
 
-    python benchmarks/speed/chat_requests.py [--requests 1000] [--rounds 5] [--in-flight 32]
-    python benchmarks/speed/chat_requests.py --memory 100000      # what a long session takes
+    python -m benchmarks.speed.chat_requests [--requests 1000] [--rounds 5] [--in-flight 32]
+    python -m benchmarks.speed.chat_requests --memory 100000      # what a long session takes
 """
 
 import argparse
 import asyncio
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,10 +19,12 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from benchmarks.speed.rows import add_json, compared, report, take_turns
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.connection import address_below
 from gloss.models.chat_models.prompts import Answer, Conversation, Message, Prompt
 
+BARE = "a bare loop of httpx"
 ANSWER = json.dumps({"answers": [1, 0, 1, 0, 1]})
 GENERATED = 17  # tokens, each with five alternatives
 
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=32)
     parser.add_argument("--logprobs", action="store_true", help="of the answer, five a token")
     parser.add_argument("--memory", type=int, default=0, metavar="REQUESTS")
+    add_json(parser)
     chosen = parser.parse_args()
     if chosen.memory:
         measure_memory(chosen.memory, chosen.in_flight)
@@ -50,24 +52,13 @@ def main() -> None:
             for number in range(chosen.requests)
         ]
         ways: dict[str, Callable[[], object]] = {
-            "bare httpx": lambda: asyncio.run(ask_bare(chat, prompts)),
-            "Chat.run": lambda: ask_chat(chat, prompts),
+            BARE: lambda: asyncio.run(ask_bare(chat, prompts)),
+            "asking through gloss": lambda: ask_chat(chat, prompts),
         }
-        taken: dict[str, list[float]] = {name: [] for name in ways}
-        for round_number in range(chosen.rounds + 1):
-            for name, way in ways.items():
-                begun = time.process_time()
-                way()
-                if round_number:  # the first warms up
-                    taken[name].append((time.process_time() - begun) / chosen.requests)
-    bare = statistics.median(taken["bare httpx"])
-    for name, seconds in taken.items():
-        middle = statistics.median(seconds)
-        print(
-            f"{name:12} {1000 * middle:6.2f} ms of processor time a request"
-            f" ({1000 * min(seconds):.2f} to {1000 * max(seconds):.2f});"
-            f" {middle / bare:.2f} of the bare loop"
-        )
+        taken = take_turns(ways, chosen.rounds)
+    unit = "CPU ms a request"
+    rows = [compared(name, taken, BARE, 1000 / chosen.requests, unit) for name in ways]
+    report(rows, chosen.json)
 
 
 def measure_memory(requests: int, in_flight: int) -> None:

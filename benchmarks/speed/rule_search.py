@@ -1,7 +1,7 @@
 """Processor time of searching one feature's rule, by the size of the vocabulary and the length of
 the corpus: of planted features, or of a run's.
 
-    python benchmarks/speed/rule_search.py [--run runs/demo] [--features 30] [--repeat 1 10]
+    python -m benchmarks.speed.rule_search [--run runs/demo] [--features 30] [--repeat 1 10]
         [--vocabulary 0 50000] [--json FILE]
 
 A larger vocabulary has more strings that never occur, among the others by lot. A longer corpus is
@@ -11,7 +11,6 @@ feature without a rule counts as 0.
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.speed.rows import Row, add_json, report
 from gloss.explain.rule_search.search import RuleSearch
 from gloss.models.planted import plant
 from gloss.records import Examples, Explanation, FeatureActivations, FeatureId, Score
@@ -33,7 +33,6 @@ from gloss.store.vocabulary import Vocabulary
 
 SAMPLING = SamplingSettings(train=200, inactive_train=2000)  # as in the demo
 SHIFT = 11  # tokens by which each copy of a text is moved, so that its windows are others
-COLUMNS = ("tokens", "vocabulary", "n", "rules", "f1", "first_ms", "median_ms", "mean_ms", "max_ms")
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Subject:
 
 
 def main() -> None:
-    """Print one line for each vocabulary and corpus."""
+    """Measure every vocabulary and corpus."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, help="folder of a run that has collected; or planted")
     parser.add_argument("--tokens", type=int, default=400_000, help="of the planted text")
@@ -54,19 +53,22 @@ def main() -> None:
         "--vocabulary", type=int, nargs="+", default=[0, 50_000], help="0: as it is"
     )
     parser.add_argument("--repeat", type=int, nargs="+", default=[1, 10])
-    parser.add_argument("--json", type=Path)
+    add_json(parser)
     asked = parser.parse_args()
     whole = (
         of_run(asked.run, asked.features) if asked.run else planted(asked.tokens, asked.features)
     )
-    print(" ".join(f"{name:>10}" for name in COLUMNS))
-    rows = []
+    rows: list[Row] = []
     for times in asked.repeat:
         for size in asked.vocabulary:
-            rows.append(measured(with_vocabulary(repeated(whole, times), size)))
-            print(" ".join(f"{rows[-1][name]:>10}" for name in COLUMNS), flush=True)
-    if asked.json:
-        asked.json.write_text(json.dumps(rows, indent=1) + "\n")
+            found = measured(with_vocabulary(repeated(whole, times), size))
+            text = f"rule search, {found['tokens']:,} tokens, {found['vocabulary']:,} strings"
+            unit = f"CPU ms a feature (mean {found['mean_ms']}, first {found['first_ms']})"
+            of = rows[0].name if rows else ""
+            ratio = found["median_ms"] / rows[0].value if rows else None
+            rows.append(Row(text, found["median_ms"], unit, ratio, of, n=1))
+            print(f"{found['rules']} rules of {found['n']} features, mean F1 {found['f1']}")
+    report(rows, asked.json)
 
 
 def planted(tokens: int, number: int) -> Subject:
@@ -117,8 +119,8 @@ def with_vocabulary(subject: Subject, size: int) -> Subject:
     others: dict[bytes, None] = {}
     pieces = set(known.pieces)
     while len(known) + len(others) < size:
-        front, back = rng.integers(0, len(known), 2).tolist()
-        piece = known.pieces[front] + known.pieces[back].strip()
+        front, *behind = rng.integers(0, len(known), 4).tolist()
+        piece = known.pieces[front] + b"".join(known.pieces[i].strip() for i in behind)
         if piece not in pieces:
             others[piece] = None
     every = np.array([*known.pieces, *others], object)

@@ -1,19 +1,17 @@
 """Two worker processes against one, for the stages that compute: by the clock, and by processor
 time, which neighbours disturb less.
 
-python benchmarks/speed/two_workers.py [--features 200] [--tokens 100000]
+python -m benchmarks.speed.two_workers [--features 200] [--tokens 100000]
 """
 
 import argparse
-import json
-import os
 import resource
 import shutil
-import sys
 import tempfile
 import time
 from dataclasses import replace
 
+from benchmarks.speed.rows import Row, add_json, report
 from gloss.run.execute.executors import keeping_workers
 from gloss.run.experiment import Experiment
 from gloss.run.pipeline import run_step, run_until
@@ -27,6 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--features", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=100_000)
+    add_json(parser)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         experiment = Experiment.of(
@@ -37,16 +36,15 @@ def main() -> None:
         )
         run_until(experiment, "sample")
         spent = [spend(experiment, number) for number in (1, 2, 1, 2)]
-    told = vars(asked) | {"load": os.getloadavg()[0]}
-    for kind in ("seconds", "cpu_seconds"):
+    rows: list[Row] = []
+    for kind, unit in (("seconds", "s by the clock"), ("cpu_seconds", "CPU s, half of it for two")):
         one, two = (min(each[kind] for each in spent[first::2]) for first in (0, 1))
-        told |= {f"{kind}_of_one": round(one, 2), f"{kind}_of_two": round(two, 2)}
-    told["times_as_fast"] = round(told["seconds_of_one"] / told["seconds_of_two"], 2)
-    # what two cores would give that nobody else wants, were the work parted evenly
-    told["times_as_fast_by_cpu"] = round(
-        2 * told["cpu_seconds_of_one"] / told["cpu_seconds_of_two"], 2
-    )
-    json.dump(told, sys.stdout, indent=1)
+        # of processor time, what two cores would give that nobody else wants
+        two /= 2 if kind == "cpu_seconds" else 1
+        name = f"explain and score {asked.features} features, one worker"
+        rows.append(Row(name, one, unit))
+        rows.append(Row(name.replace("one worker", "two"), two, unit, two / one, name))
+    report(rows, asked.json)
 
 
 def spend(experiment: Experiment, processes: int) -> dict[str, float]:

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 import gloss
+from benchmarks.speed.rows import Row, add_json, report
 from gloss.collect.left_out_tokens import find_left_out_tokens
 from gloss.collect.site_reader import SiteReader
 from gloss.collect.texts import open_texts
@@ -37,7 +38,7 @@ from gloss.models.sparse_codes import LargestK
 from gloss.models.subject import Subject
 from gloss.store.corpus import corpus_stretches
 
-K = 32
+K, UNIT = 32, "us of CPU a token"
 SPARE = 1.5  # tokens that are read for each feature: some stand in the same words as another
 STRETCH = 2**16  # tokens that are read at a time
 
@@ -51,7 +52,7 @@ def main() -> None:
     measured.add_argument("--d", type=int, default=128)
     measured.add_argument("--rounds", type=int, default=5)
     measured.add_argument("--threads", type=int, default=1)
-    measured.add_argument("--json", type=Path)
+    add_json(measured)
     measured.add_argument("--here", type=int, help="measure this width in this process")
     made = verbs.add_parser("make")
     for name in ("subject", "site", "texts"):
@@ -65,23 +66,29 @@ def main() -> None:
     elif asked.here:
         print(json.dumps(measure(asked.here, asked)))
     else:
-        rows = [measured_apart(width, asked) for width in asked.widths]
-        if asked.json:
-            asked.json.write_text(json.dumps(rows, indent=1) + "\n")
+        report([row for width in asked.widths for row in measured_apart(width, asked)], asked.json)
 
 
-def measured_apart(width: int, asked: argparse.Namespace) -> dict[str, float]:
+def measured_apart(width: int, asked: argparse.Namespace) -> list[Row]:
+    """What encoding with this width takes, in a process of its own."""
     given = [f"--{name}={getattr(asked, name)}" for name in ("tokens", "d", "rounds", "threads")]
-    command = [sys.executable, __file__, "measure", f"--here={width}", *given]
-    row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    print(
-        f"{width:>9,} features: encode {row['encode']:,.0f} us of CPU a token, at once"
-        f" {row['at_once']:,.0f}, the product alone {row['product']:,.0f}; encode is"
-        f" {row['encode'] / row['product']:.2f} of it; peak {row['peak_mib']:,.0f} MiB, of which"
-        f" {row['weights_mib']:,.0f} are weights and {row['before_mib']:,.0f} were there before",
-        flush=True,
-    )
-    return row
+    module = ["-m", "benchmarks.speed.wide_dictionary", "measure"]
+    command = [sys.executable, *module, f"--here={width}", *given]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    product = Row(f"the product alone, {width:,} features", told["product"], UNIT)
+    others = {"encode": "encode", "at_once": "selecting from all of few tokens"}
+    rows = [
+        Row(
+            f"{name}, {width:,} features",
+            told[key],
+            UNIT,
+            told[key] / told["product"],
+            "the product",
+        )
+        for key, name in others.items()
+    ]
+    unit = f"MiB at the peak, {told['weights_mib']:,.0f} of them weights"
+    return [product, *rows, Row(f"encode, {width:,} features", told["peak_mib"], unit)]
 
 
 def measure(width: int, asked: argparse.Namespace) -> dict[str, float]:
