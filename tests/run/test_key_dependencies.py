@@ -173,7 +173,7 @@ READERS = {
     "collisions": dict.fromkeys(("by", "nearest", "trials", "contexts_each"), ("collisions",))
     | {"chat": NOBODY},
     "judge": {"calibration_items": JUDGED, "rules": JUDGED, "packing": PACKED},
-    "browse": {"wrong": NOBODY},
+    "browse": {"wrong": NOBODY, "packed_above": NOBODY},
     "controls": dict.fromkeys(
         ("random_dictionary", "random_subject", "features", "training_tokens"), NOBODY
     ),
