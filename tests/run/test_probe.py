@@ -45,7 +45,13 @@ def test_a_score_that_needs_what_lacks_is_refused_before_anything_is_done(tmp_pa
         assert "which gives no log-probabilities of a prompt's own text" in err
         assert "or a score that needs none (simulation_json" in err
         left = {path.name for path in (tmp_path / "out").iterdir()}
-        assert left == {".lock", "experiment.json", "capabilities.json", "answers.sqlite"}
+        assert left == {
+            ".lock",
+            "experiment.json",
+            "status.json",
+            "capabilities.json",
+            "answers.sqlite",
+        }
         code, told, err = ran(tmp_path, "probe", "simulation", f"{address}/both/v1")
     assert code == 0, err
     assert "of a prompt's own text yes, by prompt_logprobs score.simulation" in told

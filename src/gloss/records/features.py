@@ -157,8 +157,9 @@ class FeatureActivations:
     def at(self, positions: Int64[ndarray, "*shape"]) -> Float32[ndarray, "*shape"]:
         """The value at each of these positions; 0 where it is inactive.
 
-        >>> float(fires.at(fires.positions[:1])[0]) == float(fires.values[0])
-        True
+        >>> fires = FeatureActivations(np.array([2, 5]), np.array([1.5, 3], np.float32))
+        >>> fires.at(np.array([4, 5])).tolist()
+        [0.0, 3.0]
         """
         import numpy as np
 

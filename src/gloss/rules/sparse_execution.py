@@ -45,8 +45,10 @@ def execute_sparsely(rule: Rule, passage: Passage, rare: int = RARE) -> FeatureA
     term; with the length of the passage where no term is as rare as one token in `rare`.
 
         >>> text = Passage(np.array([0, 1, 0], np.int32), np.array([0, 3]), ("a", "b"))
-        >>> execute_sparsely(parse_rule('token in {"b"} -> 2'), text)
-        FeatureActivations(positions=array([1]), values=array([2.], dtype=float32))
+        >>> from gloss.rules.parser import parse_rule
+        >>> found = execute_sparsely(parse_rule('token in {"b"} -> 2'), text)
+        >>> found.positions.tolist(), found.values.tolist()
+        ([1], [2.0])
     """
     found = [alternative_places(each, passage, rare) for each in rule.alternatives]
     places = np.concatenate(found)
