@@ -29,7 +29,7 @@ docs: $(VENV)/installed-test
 quality: $(VENV)/installed
 	$(BIN)/python -m benchmarks.quality
 
-# Speed and memory beside the floor and beside peers, in some fifteen minutes: a table, and all of it in JSON. What delphi imports
+# Speed and memory beside the floor and beside peers: a table, and all of it in JSON; BENCH=--short is less. What delphi imports
 # and its cache does not use is not installed.
 bench: $(VENV)/installed-test .bench/delphi
 	PYTHONPATH=.bench/delphi $(BIN)/python -m benchmarks.speed --json speed.json $(BENCH)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from small import SMALL
 
 from gloss.collect.texts import measure_texts, open_texts
+from gloss.errors import Stopped
 from gloss.run.commands.forecast import (
     TIME,
     Amounts,
@@ -20,6 +21,7 @@ from gloss.run.commands.forecast import (
     pilot_tables,
     pilots,
     print_forecast,
+    run_apart,
     without_asking,
 )
 from gloss.run.experiment import Experiment
@@ -66,6 +68,28 @@ def test_a_pilot_asks_nobody():
     free = without_asking(pilot_tables(asked, "out", Amounts(100, 4)))
     assert [one["method"] for one in free["explain"]] == ["rule"]
     assert [one["method"] for one in free["score"]] == ["execution"]
+
+
+def test_a_pilot_trains_a_batch_at_least_and_needs_no_cluster(monkeypatch):
+    trained = {"method": "topk", "site": "resid_post.0", "width": 64, "k": 4}
+    tables = tomllib.loads(SMALL) | {"decompose": trained}
+    tables["run"] |= {"executor": "slurm"}
+    made = []
+    monkeypatch.setattr("gloss.run.commands.forecast.run_apart", lambda *of: made.append(of))
+    with pilots(Experiment.of(tables)) as (_, _, large):
+        assert large.run.executor == "processes"
+    assert [amounts.training for _, amounts in made] == [3000, 6000]
+    made.clear()
+    tables["collect"] = {"max_tokens": 2000}
+    with pilots(Experiment.of(tables)) as (_, _, large):
+        assert large.decompose["tokens"] == 2048
+    assert [amounts.training for _, amounts in made] == [2048, 2048]
+
+
+def test_a_pilot_that_breaks_is_not_told_to_have_been_killed(tmp_path):
+    tables = pilot_tables(FREE, str(tmp_path / "out"), Amounts(100, 4))
+    with pytest.raises(Stopped, match="ended by the error that it printed above"):
+        run_apart({"run": tables["run"]}, Amounts(100, 4))
 
 
 def test_texts_are_counted_until_it_is_enough(tmp_path):

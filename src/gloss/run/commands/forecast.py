@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,13 +19,12 @@ from rich.table import Table as Printed
 
 from gloss.collect.texts import measure_texts
 from gloss.errors import GlossError, Stopped
-from gloss.installed import load_installed
 from gloss.run.control_runs import wanted_controls
 from gloss.run.corpus_texts import open_run_texts
 from gloss.run.execute.stage_times import stage_seconds
 from gloss.run.execute.workers import block_interrupts, die_with_parent
 from gloss.run.experiment import Experiment, SettingsTable, method_label
-from gloss.run.methods import installed_methods, method_asks
+from gloss.run.methods import build_method, method_asks
 from gloss.run.opened_run import OpenedRun
 from gloss.run.pipeline import run_stages
 from gloss.run.planning import plan_run
@@ -88,8 +87,9 @@ def pilots(asked: Experiment) -> Generator[tuple[Taken, Taken, Experiment]]:
     """
     tokens = min(PILOT_TOKENS, asked.collect.max_tokens // 2 or PILOT_TOKENS)
     features, training = pilot_features(asked), trained_tokens(asked)
-    large = Amounts(tokens, features, min(training, tokens))
-    small = Amounts(tokens // 2, max(4, features // 3), min(training, tokens // 2))
+    batch = getattr(asked_trainer(asked), "batch", 0)  # at least which is trained on
+    large = Amounts(tokens, features, min(training, max(tokens, batch)))
+    small = Amounts(tokens // 2, max(4, features // 3), min(training, max(tokens // 2, batch)))
     with tempfile.TemporaryDirectory(prefix="gloss-cost-") as folder:
         taken: list[Taken] = []
         for number, amounts in enumerate((small, large), start=1):
@@ -113,11 +113,12 @@ def trained_tokens(asked: Experiment) -> int:
     """How many tokens the experiment's dictionary is trained on; 0 where it is given, or the
     trainer has no such setting.
     """
-    if "method" not in asked.decompose:
-        return 0
-    kind = load_installed(installed_methods("decompose")[asked.decompose["method"]])
-    known = {each.name: each.default for each in fields(kind)}
-    return int(asked.decompose.get("tokens", known.get("tokens", 0)))
+    return getattr(asked_trainer(asked), "tokens", 0)
+
+
+def asked_trainer(asked: Experiment) -> object:
+    """What trains the experiment's dictionary; None where it is given."""
+    return build_method("decompose", asked.trainer) if "method" in asked.decompose else None
 
 
 def pilot_tables(asked: Experiment, folder: str, amounts: Amounts) -> SettingsTable:
@@ -127,12 +128,13 @@ def pilot_tables(asked: Experiment, folder: str, amounts: Amounts) -> SettingsTa
         "folder": folder,
         "features": amounts.features,
         "features_per_shard": max(1, amounts.features // (4 * asked.run.processes)),
+        # what is foretold is this machine, whoever else would work for the run
+        "executor": "processes",
     }
     tables["collect"]["max_tokens"] = amounts.tokens
     tables["controls"] = {}
     if amounts.training:
-        batch = int(tables["decompose"].get("batch", 0))
-        tables["decompose"]["tokens"] = max(batch, amounts.training)
+        tables["decompose"]["tokens"] = amounts.training
     return tables
 
 
@@ -185,8 +187,14 @@ def run_apart(tables: SettingsTable, amounts: Amounts) -> Taken:
     try:
         found = ours.recv()
     except EOFError:
+        process.join()
+        how = (
+            "was ended from outside, perhaps for want of memory"
+            if (process.exitcode or 0) < 0
+            else "ended by the error that it printed above"
+        )
         raise Stopped(
-            "a pilot was ended from outside, perhaps for want of memory; run the command again"
+            f"a pilot {how}; gloss cost --requests counts requests without pilots"
         ) from None
     finally:
         process.kill() if sys.exc_info()[0] else process.join()
