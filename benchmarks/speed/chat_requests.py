@@ -119,7 +119,9 @@ async def ask_bare(chat: Chat, prompts: Sequence[Prompt]) -> None:
 def instant_server(*, logprobs: bool) -> Generator[str]:
     """The address of a process that says the same to everybody, at once."""
     with subprocess.Popen(
-        [sys.executable, __file__, "--serve", str(int(logprobs))], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "benchmarks.speed.chat_requests", "--serve", str(int(logprobs))],
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None

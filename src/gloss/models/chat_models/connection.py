@@ -29,6 +29,7 @@ VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NO_KEY = "none"  # a word that local servers ignore
 SHORTEST_SECRET = 6  # characters; a shorter key is a word that may stand anywhere
 HIDDEN = "[key]"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class Connection:
@@ -68,6 +69,8 @@ class Connection:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
             follow_redirects=True,
             verify=self.encryption,
+            # what the environment says of proxies is no way to a server of this machine
+            trust_env=urlsplit(self.base_url).hostname not in LOOPBACK,
             http2=find_spec("h2") is not None,
         )
         self.clients.append(client)
@@ -100,7 +103,8 @@ class Connection:
             async with self.client() as client, asyncio.timeout(self.timeout_seconds):
                 reply = await client.post(self.address(body), content=json_bytes(body))
         except (TimeoutError, httpx.TimeoutException):
-            return Fault(f"no whole reply within {self.timeout_seconds:g} seconds", unknown=True)
+            detail = f"no whole reply within {self.timeout_seconds:g} seconds"
+            return Fault(detail, unknown=True, late=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             said = self.hide(str(error) or type(error).__name__)
             return Fault(f"no connection: {said}", disconnected=True)

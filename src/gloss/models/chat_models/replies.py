@@ -103,6 +103,7 @@ class Fault:
     unknown: bool = False  # whether it was paid for
     foreign: bool = False  # no reply of such an endpoint: a web page
     busy: bool = False  # the server has too much to do, or is asked too often
+    late: bool = False  # no reply came in time
 
     @property
     def lasting(self) -> bool:

@@ -1,9 +1,10 @@
 """How many requests are in flight: as many as the settings allow, or fewer where the server turns
 some away.
 
-The number falls by a factor when a request is turned away, and at once to what the server kept; it
-rises by one for each round of answers (additive increase, multiplicative decrease: Chiu and Jain,
-1989), faster while it is far below where it was refused.
+The number falls by a factor when a request is turned away, and at once to what the server kept, or
+when one gets no answer in time, as where a slow server lets all wait. It rises by one for each
+round of answers (additive increase, multiplicative decrease: Chiu and Jain, 1989), faster while it
+is far below what it was before it fell.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ class RequestSlots:
         self.most = most
         self.limit = float(most)  # at present
         self.taken = float(most)  # by the server, over the last answers
-        self.ceiling = float(most)  # where it last turned one away
+        self.ceiling = float(most)  # the number before it last fell
         self.in_flight = 0
         self.turned_away = 0
         self.falls = 0
@@ -69,17 +70,20 @@ class RequestSlots:
         often.
         """
         self.turned_away += 1
-        others = self.in_flight - 1
+        self.kept_waiting(falls)
+        self.limit = max(1.0, min(self.limit, self.in_flight - 1.0))
+        self.taken = min(self.taken, self.limit)
+
+    def kept_waiting(self, falls: int) -> None:
+        """The request in a place got no answer in time: fewer at once wait less."""
         if falls == self.falls:
             self.falls += 1
-            self.limit *= FALLS_TO
-        self.limit = max(1.0, min(self.limit, others))
-        self.ceiling = max(1.0, float(others))
-        self.taken = min(self.taken, self.limit)
+            self.ceiling = self.limit
+            self.limit = max(1.0, self.limit * FALLS_TO)
 
     def answered(self) -> None:
         """The request in a place was answered."""
-        if not self.turned_away:
+        if not self.falls:
             return
         self.limit += 1.0 if self.limit < self.ceiling / 2 else 1 / self.limit
         self.limit = min(self.limit, float(self.most))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from gloss.errors import BadSettings, Unreachable
 
@@ -22,6 +22,7 @@ XLLAMACPP = "xllamacpp:"
 HERE = Path(__file__).parent
 LONGEST_START_SECONDS = 3600.0  # large models are read for minutes
 PAUSE_SECONDS = 0.1
+DIRECT = build_opener(ProxyHandler({}))  # past the proxies of the environment
 SHOWN_LINES = 5  # of what a server printed
 SHOWN = 600  # characters of them
 ENDING_SECONDS = 10.0
@@ -72,7 +73,7 @@ class ServedModel:
         """Whether it takes requests: some answer early that they are loading."""
         for path in ("/health", "/v1/models"):
             try:
-                with urlopen(self.address + path, timeout=5):
+                with DIRECT.open(self.address + path, timeout=5):
                     pass
             except HTTPError as problem:
                 if problem.code >= 500:
@@ -96,7 +97,11 @@ def served_address(command: str) -> str:
         if found is None or found.guard.poll() is not None:
             found = RUNNING[command] = start_server(command)
             atexit.register(found.end)
-            found.wait_until_ready(command)
+            try:
+                found.wait_until_ready(command)
+            except BaseException:  # what is not ready is not to be taken for it next time
+                found.end()
+                raise
         return found.address
 
 

@@ -190,6 +190,8 @@ class Session:
                 if isinstance(outcome, Fault):
                     if outcome.busy:
                         self.slots.turn_away(falls)
+                    elif outcome.late:
+                        self.slots.kept_waiting(falls)
                 elif outcome is not None:
                     self.slots.answered()
                     return outcome

@@ -2,6 +2,7 @@
 anything of it is done or asked.
 """
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,7 +17,11 @@ from gloss.models.chat_models.prices import CostEstimate, estimate_cost
 from gloss.models.chat_models.prompts import Conversation, Prompt
 from gloss.models.chat_models.stand_in import SENTENCE, stand_in_answer
 from gloss.records import Examples, Explanation, Failure, FeatureId, needs_of
-from gloss.run.chat_capabilities import abilities_by_chat, known_capabilities
+from gloss.run.chat_capabilities import (
+    abilities_by_chat,
+    capabilities_path,
+    known_capabilities,
+)
 from gloss.run.chat_tables import ChatTable
 from gloss.run.commands.forecast import Forecast, asking_steps, pilots, print_forecast
 from gloss.run.control_runs import wanted_controls
@@ -44,7 +49,8 @@ from gloss.score.judge.questions import MOST_CONTEXTS
 from gloss.store.evidence import Evidence
 from gloss.store.results import read_rows
 
-SAMPLED_SHARDS = 4  # enough to know the mean length of a prompt
+# enough to know the mean length of a prompt: shards, and features where shards are small
+SAMPLED_SHARDS, SAMPLED_FEATURES = 4, 32
 READY = 120.0  # seconds of local work that counting requests on real contexts is worth
 MOST_REQUESTS = 100_000  # from here on the command says what would lower them
 CostRow = list[float]
@@ -72,7 +78,11 @@ def print_cost_estimate(experiment: Experiment, *, only_requests: bool = False) 
             " --requests count them on the experiment's own.",
             highlight=False,
         )
-        return print_request_costs(plan_run(piloted), forecast.amounts.features)
+        sampled = plan_run(piloted)
+        for chat in experiment.chats.values():  # what is known of whom it asks
+            if (known := capabilities_path(plan_run(experiment), chat)).exists():
+                shutil.copy(known, capabilities_path(sampled, chat))
+        return print_request_costs(sampled, forecast.amounts.features)
 
 
 def is_sampled(experiment: Experiment) -> bool:
@@ -246,7 +256,7 @@ def collision_costs(run: OpenedRun, guard: FeatureGuard, features: int) -> dict[
     found = {feature: typical_explanation(feature) for feature in run.features}
     conversations = (
         conversation
-        for shard in range(min(SAMPLED_SHARDS, run.shards))
+        for shard in sampled_shards(run)
         for conversation in finder.foreseen(found, shard, guard)
     )
     row = scale_to_run(run, conversation_cost(run, {"chat": asked.chat}, conversations), features)
@@ -316,7 +326,7 @@ def sampled_conversations(
     # which may spare nothing
     asked = {name: value for name, value in settings.items() if name != "precision"}
     chosen = build_method(verb, with_measured_packing(run, verb, asked))
-    shards = range(min(SAMPLED_SHARDS, run.shards))
+    shards = sampled_shards(run)
     explained = [feature for shard in shards for feature in stored_examples(run, shard)]
     for shard in shards:
         if verb == "explain":
@@ -386,9 +396,15 @@ def scoring_conversations(
             yield guard.conversation(feature, partial(scorer.score, explanation, evidence, rng))
 
 
+def sampled_shards(run: OpenedRun) -> range:
+    """The shards that are looked at."""
+    enough = -(-SAMPLED_FEATURES // run.experiment.run.features_per_shard)
+    return range(min(max(SAMPLED_SHARDS, enough), run.shards))
+
+
 def scale_to_run(run: OpenedRun, cost: CostEstimate, features: int, again: float = 1.0) -> CostRow:
     """From the shards that were looked at to so many features, `again` times over."""
-    seen = sum(len(run.shard(shard)) for shard in range(min(SAMPLED_SHARDS, run.shards)))
+    seen = sum(len(run.shard(shard)) for shard in sampled_shards(run))
     factor = again * features / seen if seen else 0.0
     return [count * factor for count in cost_row(cost)]
 

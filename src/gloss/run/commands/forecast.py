@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -97,7 +97,8 @@ def pilots(asked: Experiment) -> Generator[tuple[Taken, Taken, Experiment]]:
                 f"pilot {number} of 2: {amounts.tokens:,} tokens, {amounts.features:,} features"
             )
             taken.append(run_apart(pilot_tables(asked, f"{folder}/{number}", amounts), amounts))
-        yield taken[0], taken[1], Experiment.of(pilot_tables(asked, f"{folder}/2", large))
+        piloted = Experiment.of(pilot_tables(asked, f"{folder}/2", large))
+        yield taken[0], taken[1], replace(piloted, controls=asked.controls)
 
 
 def pilot_features(asked: Experiment) -> int:
@@ -325,7 +326,9 @@ def carry_on(
     found: dict[str, float] = {}
     for step in more:
         first, last = small.amounts.of(step), large.amounts.of(step)
-        growth = max(0.0, (more[step] - less.get(step, 0.0)) / max(1, last - first))
+        grown = max(0.0, more[step] - less.get(step, 0.0))
+        # pilots of one size differ by chance alone
+        growth = grown / (last - first) if last > first else 0.0
         one = max(0.0, more[step] + growth * (amounts.of(step) - last))
         found[step] = one * (treated if by_features(step) else runs)
     return found
