@@ -10,7 +10,10 @@ from scipy.stats import ks_2samp
 
 from gloss.records import FeatureActivations
 from gloss.rules import Rule, execute
+from gloss.rules.parser import parse_rule
+from gloss.rules.passage import Passage
 from gloss.rules.reading import is_told_at_word_end
+from gloss.rules.sparse_execution import execute_sparsely
 from gloss.score.execution import (
     STRONG_SHARES,
     execution_estimates,
@@ -147,6 +150,27 @@ def test_draws_of_documents_follow_the_law_of_drawing_all_of_them(documents, cou
         assert ks_2samp(mine, theirs).pvalue > 1e-3
     assert np.allclose(np.cov(found.T), np.cov(drawn.T), rtol=0.08, atol=0.03 * drawn.var(0).max())
     assert (documents - counted > FEW) == (documents == 900 and counted == 40)
+
+
+def test_a_distance_that_no_text_has_costs_nothing():
+    """`after(999999999, …)` of a string that stands nowhere, and of one that does."""
+    text = Passage(np.array([0, 1, 0, 0], np.int32), np.array([0, 4]), ("a", "b", "c"))
+    for string, places in (("c", []), ("b", [2, 3])):
+        rule = parse_rule(f'after(999999999, token in {{"{string}"}}) -> 1')
+        assert execute_sparsely(rule, text, rare=1).positions.tolist() == places
+
+
+def test_one_large_document_among_many_is_drawn_as_it_is(rng):
+    """No normal law has the shape of a sum that one document makes up: it has steps."""
+    documents, large = 400, 17
+    sizes = DocumentSizes(np.where(np.arange(documents) == large, 1e6, 100.0))
+    rows = np.array([3, 40, 200])
+    _, silent = sizes.resampled_sums(np.ones((3, 1)), rows, 20_000, rng)
+    counts = rng.multinomial(documents, np.full(documents, 1 / documents), 20_000)
+    theirs = np.delete(counts * sizes.sizes, rows, axis=1).sum(1)
+    assert silent.min() >= 0
+    assert ks_2samp(np.round(silent, -5), np.round(theirs, -5)).pvalue > 1e-3
+    assert silent.std() == pytest.approx(theirs.std(), rel=0.05)
 
 
 def test_draws_cost_what_the_counted_documents_cost():

@@ -1,5 +1,6 @@
 """Predicates on every string of a vocabulary at once, so that a text is read by looking up."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -191,17 +192,19 @@ class WordLexicon(Lexicon):
         """
         found: list[int | None] = list(map(self.numbers.get, keys))
         if None in found:
-            for place in [place for place, number in enumerate(found) if number is None]:
-                if keys[place] not in self.numbers:
-                    word = spell(place)
-                    self.numbers[keys[place]] = len(self.strings)
-                    self.ids_of[word] = (len(self.strings),)
-                    self.strings.append(word)
-                found[place] = self.numbers[keys[place]]
+            with GROWING:
+                for place in [place for place, number in enumerate(found) if number is None]:
+                    if keys[place] not in self.numbers:
+                        word = spell(place)
+                        self.ids_of[word] = (len(self.strings),)
+                        self.strings.append(word)
+                        self.numbers[keys[place]] = len(self.strings) - 1
+                    found[place] = self.numbers[keys[place]]
         return np.array(found, np.int32)
 
 
 RECENT: list[Lexicon] = []
+GROWING = threading.Lock()  # of words: threads that ask a language model read texts side by side
 
 
 def recent_lexicon(strings: tuple[str, ...]) -> Lexicon:
@@ -212,6 +215,7 @@ def recent_lexicon(strings: tuple[str, ...]) -> Lexicon:
     for lexicon in RECENT:
         if lexicon.strings is strings:
             return lexicon
-    RECENT.insert(0, Lexicon(strings))
+    made = Lexicon(strings)
+    RECENT.insert(0, made)
     del RECENT[KEPT:]
-    return RECENT[0]
+    return made

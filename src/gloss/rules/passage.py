@@ -49,11 +49,11 @@ class PassageStrings:
 
     def held_ids(self, predicate: Predicate) -> Int64[ndarray, " id"]:
         """The strings that occur of which the predicate holds; of a set perhaps others."""
-        if predicate not in self.held:
+        if (ids := self.held.get(predicate)) is None:
             if len(self.held) >= PREDICATES:
                 self.held.clear()
-            self.held[predicate] = self.find_held_ids(predicate)
-        return self.held[predicate]
+            ids = self.held[predicate] = self.find_held_ids(predicate)
+        return ids
 
     def find_held_ids(self, predicate: Predicate) -> Int64[ndarray, " id"]:
         """The same, looked up."""

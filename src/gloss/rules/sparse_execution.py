@@ -176,8 +176,9 @@ def reached_places(
     """The tokens `nearest` to `farthest` behind the found ones or before them, as far as the
     sequence of each has `room`.
     """
+    farthest = min(farthest, int(room.max(initial=0)))
     near = [found[room >= distance] + side * distance for distance in range(nearest, farthest + 1)]
-    return near[0] if len(near) == 1 else ascending(np.concatenate(near))
+    return near[0] if len(near) == 1 else ascending(np.concatenate([found[:0], *near]))
 
 
 def line_head_places(predicate: Predicate, passage: Passage) -> Places:

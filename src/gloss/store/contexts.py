@@ -288,7 +288,8 @@ class FixedWindows:
         weights = self.corpus.weights(activations)
         if weights is None:
             return len(fires) / max(len(self.by_split[split]), 1)
-        every = weights[self.sequences[self.by_split[split]]].sum()
+        own = self.corpus.sequences_in_train == (split is Split.TRAIN)
+        every = weights[own] @ self.counts[own]
         return float(weights[self.sequences[fires]].sum() / every) if every else 0.0
 
 
