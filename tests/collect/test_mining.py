@@ -1,6 +1,7 @@
 """What mining keeps adds up in any order, says what the whole says, and does not grow with text."""
 
 import dataclasses
+import shutil
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +18,10 @@ from gloss.collect.collect import Collect
 from gloss.collect.mined_part import ARRAYS, MinedPart, Mining, rounded_to_16_bits
 from gloss.collect.mined_shards import MinedShards
 from gloss.collect.mined_store import WeighedSample
-from gloss.collect.sequence_table import SequenceTable, mixed, priorities
+from gloss.collect.part_files import BlockFile
+from gloss.collect.sequence_table import SequenceTable, copy_numbers, mixed, priorities
 from gloss.collect.texts import NamedTexts
-from gloss.errors import BadSettings, Mismatch
+from gloss.errors import BadSettings, Damaged, Mismatch
 from gloss.models.dictionary import SparseCoder
 from gloss.models.subject import Subject
 from gloss.records import FeatureActivations
@@ -314,3 +316,44 @@ def test_other_settings_are_another_store(
             other.run(subject, dictionary, texts, folder)
     with pytest.raises(BadSettings, match="kept is 1; give 2 or more"):
         Mining(kept=1)
+
+
+def test_copies_of_a_text_are_drawn_each_by_itself(
+    folder: Path, subject: Subject, dictionary: SparseCoder
+) -> None:
+    """Else a text that stands many times would be kept as if it stood once, at a wrong weight."""
+    assert copy_numbers(np.array([5, 7, 5, 5], np.uint64)).tolist() == [0, 0, 1, 2]
+    said = [text for _, text in sentences(1)] * 60 + [text for _, text in sentences(30)]
+    texts = NamedTexts(tuple((str(number), text) for number, text in enumerate(said)))
+    MINED.run(subject, dictionary, texts, folder)
+    table = SequenceTable.of(folder / "corpus", folder / "table", 16, 5)
+    assert len(np.unique(table.identities)) == len(table)
+
+
+def test_what_belongs_together_is_made_again_together(
+    folder: Path, subject: Subject, dictionary: SparseCoder
+) -> None:
+    texts = NamedTexts(tuple(sentences(60)))
+    MINED.run(subject, dictionary, texts, folder)
+    undisturbed = files(folder)
+    for lost in ("kept", "activations"):
+        shutil.rmtree(folder / lost)
+        MINED.run(subject, dictionary, texts, folder)
+        assert files(folder) == undisturbed
+
+
+def test_a_merged_part_that_is_damaged_is_read_again(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    dense, table = planted(rng, 160), sequence_table(160)
+    whole = stored(dense, table, tmp_path / "whole", 10).all(16).path.read_bytes()
+    shards = stored(dense, table, tmp_path / "damaged", 10)
+    merged = shards.path(0, 1)
+    content = bytearray(merged.read_bytes())
+    content[len(content) // 3] ^= 1
+    merged.write_bytes(content)
+    with pytest.raises(Damaged):
+        dict(enumerate(shards.merged([BlockFile.open(merged, shards.key)])))
+    again = dataclasses.replace(shards)
+    assert [again.is_whole(number) for number in range(16)] == [False] * 8 + [True] * 8
+    assert stored(dense, table, tmp_path / "damaged", 10).all(16).path.read_bytes() == whole

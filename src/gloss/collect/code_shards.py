@@ -43,6 +43,11 @@ class CodeShards:
     def path(self, number: int) -> Path:
         return self.folder / f"shard-{number:06d}.safetensors"
 
+    @property
+    def begun(self) -> bool:
+        """Whether a shard may be there."""
+        return any(self.folder.glob("shard-*"))
+
     def is_whole(self, number: int) -> bool:
         """Whether the shard is done, and holds what was written.
 

@@ -39,7 +39,7 @@ from gloss.models.model_settings import (
     require_massive_multiple,
 )
 from gloss.models.subject import Subject
-from gloss.store.atomic import disk_errors, new_folder, write_array, write_bytes
+from gloss.store.atomic import disk_errors, new_folder, remove_path, write_array, write_bytes
 from gloss.store.corpus import Stretch, corpus_stretches
 from gloss.store.digests import file_digest
 from gloss.store.lock import sole_writer
@@ -155,9 +155,12 @@ class Collect:
             "torch": torch.__version__,
         }
         work, finished = folder / "shards", folder / "activations"
+        kept = [folder / "kept"] * (self.mined is not None)
         if (finished / "manifest.json").is_file():
             require_same_source(finished, made_from)
-        else:
+        if not all((each / "manifest.json").is_file() for each in (finished, *kept)):
+            for each in (finished, *kept):  # one without the other is of another time
+                remove_path(each)
             number = self.shards(subject, dictionary, folder, made_from, progress)
             if self.mined is None:
                 merge_all_shards(folder, made_from, dictionary.width, number)
@@ -237,7 +240,8 @@ class Collect:
         progress(0, total)
         stretches = partial(corpus_stretches, folder / "corpus", self.shard_tokens)
         # looked at before any is written, which may put others together
-        whole = {each.number for each in stretches() if shards.is_whole(each.number)}
+        there = stretches() if shards.begun else ()
+        whole = {each.number for each in there if shards.is_whole(each.number)}
         number = 0
         with one_behind() as write:
             for stretch in stretches():
@@ -359,9 +363,8 @@ def write_mined(
     """
     assert isinstance(shards, MinedShards)
     store = MinedStore(shards, shards.all(number), folder / "corpus")
-    if not (folder / "kept").exists():
-        with new_folder(folder / "kept") as partial:
-            store.write_corpus(partial)
+    with new_folder(folder / "kept") as partial:
+        store.write_corpus(partial)
     with new_folder(folder / "activations") as partial:
         counts = {**store.write_activations(partial), "rows_per_group": ROWS, "store": "mined"}
         seal_activations(folder, partial, made_from, counts)

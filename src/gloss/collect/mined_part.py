@@ -124,7 +124,7 @@ class MinedPart:
         if len(parts) == 1:
             return parts[0]
         whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
-        first = whole["features"].min(initial=0)
+        first = whole["features"].min() if len(whole["features"]) else 0
         keys = (whole["features"] - first).astype(np.int64) << SEQUENCE_BITS
         order = np.argsort(keys | whole["sequences"])
         starts = (np.cumsum(whole["lengths"]) - whole["lengths"])[order]

@@ -50,10 +50,33 @@ class MinedShards:
 
         Raises Mismatch if it was made under another key.
         """
-        if BlockFile.open(self.folder / ALL, self.key) is not None:
+        if (every := BlockFile.open(self.folder / ALL, self.key)) is not None and self.holds(every):
             return True
         found = self.covering(number)
-        return found is not None and (found[0] > 0 or found[2].is_whole)
+        return found is not None and self.holds(found[2])
+
+    def holds(self, file: BlockFile) -> bool:
+        """Whether a file holds what was written, which is looked at once; it is deleted where it
+        does not, and its stretches are read again.
+        """
+        there = file.path.stat()
+        written = file.path, there.st_size, there.st_mtime_ns
+        if written not in self.whole:
+            if not file.is_whole:
+                file.path.unlink(missing_ok=True)
+                return False
+            self.whole.add(written)
+        return True
+
+    @cached_property
+    def whole(self) -> set[tuple[Path, int, int]]:
+        """The files that were held against their hashes, with their sizes and times."""
+        return set()
+
+    @property
+    def begun(self) -> bool:
+        """Whether a stretch may be there."""
+        return any(self.folder.glob("*.blocks"))
 
     def covering(self, number: int) -> tuple[int, int, BlockFile] | None:
         """The largest part that holds a stretch, with its level and its number there."""

@@ -14,6 +14,7 @@ from safetensors.numpy import load, save
 
 from gloss.errors import Mismatch
 from gloss.store.atomic import write_atomically
+from gloss.store.sealed_json import CHANGED_CONTENT, damage_error
 
 END = 8  # bytes at the end of a file: how long the list of its blocks is
 
@@ -77,8 +78,11 @@ class BlockFile:
             return file.read(size)
 
     def block(self, number: int) -> dict[str, ndarray]:
-        """The arrays of one block."""
-        return load(self.content(number))
+        """The arrays of one block. Raises Damaged where they are not what was written."""
+        content = self.content(number)
+        if hashlib.sha256(content).hexdigest() != self.places[number][2]:
+            raise damage_error(self.path, CHANGED_CONTENT)
+        return load(content)
 
     @property
     def is_whole(self) -> bool:

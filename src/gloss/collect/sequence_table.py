@@ -94,7 +94,8 @@ def write_table(corpus: Path, folder: Path, number: int, seed: int) -> None:
             name: files.enter_context(new_array(folder / f"{name}.npy", kind, total))
             for name, kind in KINDS.items()
         }
-        background = write_rows(corpus, hashes, documents_in_train, into, number, seed)
+        own = mixed(hashes ^ mixed(copy_numbers(hashes)))
+        background = write_rows(corpus, own, documents_in_train, into, number, seed)
         np.save(folder / "background.npy", background)
 
 
@@ -107,9 +108,19 @@ def new_array(path: Path, kind: np.dtype, rows: int) -> Generator[IO[bytes]]:
         yield file
 
 
+def copy_numbers(hashes: UInt64[ndarray, " document"]) -> UInt64[ndarray, " document"]:
+    """How many documents of the same text stand before each: copies are drawn each by itself."""
+    order = np.argsort(hashes, kind="stable")
+    begins = np.flatnonzero(np.append(True, hashes[order][1:] != hashes[order][:-1])[: len(order)])
+    found = np.empty(len(hashes), np.uint64)
+    lengths = np.diff(begins, append=len(order))
+    found[order] = np.arange(len(order)) - np.repeat(begins, lengths)
+    return found
+
+
 def write_rows(
     corpus: Path,
-    hashes: UInt64[ndarray, " document"],
+    own: UInt64[ndarray, " document"],
     documents_in_train: Bool[ndarray, " document"],
     into: Mapping[str, IO[bytes]],
     number: int,
@@ -119,7 +130,7 @@ def write_rows(
     chosen = {split: (np.empty(0, np.uint64), np.empty(0, np.int64)) for split in (0, 1)}
     wanted = {HELD_OUT: number // 2, TRAIN: number - number // 2}
     for first, offsets, documents, places in numbered_sequences(corpus):
-        identities = mixed(mixed(hashes[documents]) ^ places.astype(np.uint64))
+        identities = mixed(own[documents] ^ places.astype(np.uint64))
         in_train = documents_in_train[documents]
         for name, rows in (
             ("identities", identities),

@@ -12,8 +12,10 @@ from gloss.store.sealed_json import damage_error
 
 # bytes of results that are held against their hashes whenever a run goes on; of the others, sizes
 READ_AT_START = 2**28
-# folders that were written as one, and are made as one
-UNITS = frozenset({"corpus", "activations", "dictionary"})
+# folders that were written as one, each with those that are made with it
+UNITS = {name: (name,) for name in ("corpus", "dictionary")} | dict.fromkeys(
+    ("activations", "kept"), ("activations", "kept")
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class Damage:
         """
         remove_path(self.part.marker)
         first = self.path.relative_to(self.part.folder).parts[0]
-        remove_path(self.part.folder / first if first in UNITS else self.path)
+        for name in UNITS.get(first, ()):
+            remove_path(self.part.folder / name)
+        remove_path(self.path)
 
 
 def find_damage(folders: Iterable[Path], limit: int | None = READ_AT_START) -> Iterator[Damage]:

@@ -15,7 +15,11 @@ from gloss.models.chat_models.manner import LIMITS, MAX_TOKENS, MESSAGES, Manner
 from gloss.models.chat_models.prices import Prices
 from gloss.models.chat_models.prompts import Prompt, response_format
 from gloss.models.chat_models.request_slots import RequestSlots
-from gloss.models.chat_models.served import require_server_command, served_address
+from gloss.models.chat_models.served import (
+    require_server_command,
+    served_address,
+    xllamacpp_file,
+)
 
 ROOM_FOR_SPACE = 2  # a schema leaves white space free, which an answer may be full of
 THINKING_TOKENS = 4096  # for a model that is seen to think, where the settings do not say
@@ -117,7 +121,8 @@ class Endpoint:
         """A new account of what this endpoint may be asked."""
         return EndpointAccount(
             Caps(self.max_requests, self.max_cost, self.most_unreadable),
-            RequestSlots(self.max_concurrent_requests),
+            # xllamacpp answers one at a time, with the whole context: others would wait in vain
+            RequestSlots(1 if xllamacpp_file(self.serve) else self.max_concurrent_requests),
         )
 
     def body(

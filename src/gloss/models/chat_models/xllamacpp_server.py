@@ -8,8 +8,6 @@ import threading
 from importlib import import_module
 from typing import Any
 
-PARALLEL = 4
-
 
 def serve_gguf(file: str, port: int) -> None:
     """Serve the file until killed."""
@@ -20,8 +18,6 @@ def serve_gguf(file: str, port: int) -> None:
     parameters.port = port
     parameters.n_ctx = 0  # as long as the model was trained for
     parameters.warmup = False
-    # requests at a time, which share that length: one alone would let all others wait
-    parameters.n_parallel, parameters.kv_unified = PARALLEL, True
     _server = xllamacpp.Server(parameters)
     threading.Event().wait()
 
