@@ -151,6 +151,7 @@ def test_a_browser_finds_every_feature_and_turns_the_pages(packed, visitor_of):
     page.locator("#features tbody a").first.click()
     expect(page.locator("h1")).to_have_text(words)
     page = visitor.visit("feature.html#9")
+    expect(page.locator("#index")).to_have_text("9")
     for key, index in (("j", 10), ("j", 11), ("k", 10), ("k", 9), ("k", 8)):
         page.keyboard.press(key)
         expect(page.locator("#index")).to_have_text(str(index))

@@ -44,9 +44,20 @@ def test_tasks_of_srun_count_and_those_that_a_batch_script_may_start_do_not():
     batch = {"SLURM_JOB_ID": "3", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}
     assert slurm_ranks(batch) == ALONE
     step = batch | {"SLURM_STEP_ID": "0", "SLURM_PROCID": "2", "SLURM_LOCALID": "1"}
-    assert slurm_ranks(step, 5.0) == Ranks("slurm-3", 2, 4, 1, 5.0)
+    assert slurm_ranks(step, 5.0) == Ranks("slurm-3-0", 2, 4, 1, 5.0)
+    # a job that is started again, or another step of it, heeds nothing that was said before
+    again = [{"SLURM_RESTART_COUNT": "1"}, {"SLURM_STEP_ID": "1"}]
+    assert {slurm_ranks(step | each).job for each in again} == {"slurm-3-0-1", "slurm-3-1"}
     both = array(1, SLURM_STEP_ID="0", SLURM_STEP_NUM_TASKS="3", SLURM_PROCID="2")
     assert (slurm_ranks(both).rank, slurm_ranks(both).world) == (5, 6)
+
+
+def test_all_hear_of_a_failure_wherever_they_wait_and_of_whatever_kind(tmp_path):
+    one, other = (Ranks("job", rank, 2, timeout=5.0) for rank in (0, 1))
+    with pytest.raises(RuntimeError), Team(other, tmp_path, "run").writing():
+        raise RuntimeError("the card is full")
+    with pytest.raises(Stopped, match="rank 1 of 2 stopped: RuntimeError: the card is full"):
+        Team(one, tmp_path, "a step").wait("done", [1])
 
 
 def test_a_place_in_torchrun_is_read_from_the_environment():

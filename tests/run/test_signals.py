@@ -14,7 +14,7 @@ import pytest
 TRIALS = int(os.environ.get("GLOSS_TRIALS", "2"))  # of each kind; a person may want more
 SENTENCE = "gloss: stopped; the same command goes on from here\n"
 WORK = """
-import functools, sys, time
+import functools, signal, sys, time
 import numpy
 from pathlib import Path
 import typer
@@ -22,7 +22,8 @@ from gloss import cli
 from gloss.run.execute.executors import ProcessExecutor
 
 def work(folder, shard):
-    (folder / f"begun-{shard}").touch()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    (folder / f"begun-{shard}").write_text(" ".join(sorted(each.name for each in blocked)))
     until = time.monotonic() + 300
     while time.monotonic() < until:
         numpy.ones((400, 400)) @ numpy.ones((400, 400))
@@ -90,6 +91,10 @@ def none_left(session: int, seconds: float = 5.0) -> bool:
 def test_signals_end_it_with_one_sentence_and_their_own_exit_code(script, number, code, group):
     process = start(script)
     wait_for_workers(script.parent)
+    # what a terminal sends to all is for the command alone to hear
+    blocked = {each.read_text() for each in script.parent.glob("begun-*")}
+    assert blocked <= {"SIGHUP SIGINT", ""}, "a file that is not yet written says nothing"
+    assert "SIGHUP SIGINT" in blocked
     (os.killpg if group else os.kill)(process.pid, number)
     _, err = process.communicate(timeout=60)
     assert (err, process.returncode) == (SENTENCE, code)

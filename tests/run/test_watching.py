@@ -120,6 +120,9 @@ def test_a_step_whose_process_says_nothing_has_the_rate_that_was_seen():
     assert seen.seconds_left == pytest.approx(30, rel=0.05)
     assert seen.pace.startswith("40 of 100 features · 2/s · left 0:")
     assert with_pace(at, ToldStatus({}), {}).rate is None  # the first look
+    # nobody works at it any more: the process is at another step, or gone
+    for told in ({"state": "working", "step": "collisions"}, {"state": "stopped"}):
+        assert with_pace(at, ToldStatus(told), first).rate is None
 
 
 def test_on_a_terminal_the_table_is_drawn_in_place(folder, monkeypatch, capsys):

@@ -186,3 +186,18 @@ def test_what_was_put_together_while_it_was_being_read_is_still_read(tmp_path, m
 
     monkeypatch.setattr(results, "table_pieces", late)
     assert read_rows([tmp_path], "explanations") == rows
+
+
+def test_a_shard_that_is_put_together_between_two_looks_is_still_read(tmp_path, monkeypatch):
+    filled(tmp_path)
+    rows, look = Part(tmp_path, 1).rows("explanations"), results.group_of
+    assert rows
+
+    def late(folder, shard):
+        found = look(folder, shard)
+        monkeypatch.setattr(results, "group_of", look)
+        compact_parts(folder, SHARDS)  # after the first look
+        return found
+
+    monkeypatch.setattr(results, "group_of", late)
+    assert Part(tmp_path, 1).rows("explanations") == rows

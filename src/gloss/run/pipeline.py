@@ -113,7 +113,11 @@ def run_all(experiment: Experiment, *, wait: bool = False) -> None:
         run = run_stages(experiment, installed_stages().values())
         for name in wanted_controls(run):
             console.print(f"control: {name.replace('_', ' ')}")
+            if team.leads:  # its dictionary is made once, and read by all
+                control_experiment(run, name)
+            team.follow(f"control {name}")
             run_until(control_experiment(run, name), "score")
+        team.leave()
         if not team.leads:
             print_notes(f"done in {time.monotonic() - begun:.0f} s; rank 0 writes the pages")
             return
@@ -149,7 +153,8 @@ def run_stages(experiment: Experiment, stages: Iterable[Stage], *, wait: bool = 
     if not run.part("collect", 0).is_done:
         check_devices(experiment)
     steps = list(planned_steps(experiment, stages))
-    team = run_team(experiment, steps[-1].name)
+    # what was told of other results, before a job was started again, is heard by nobody
+    team = run_team(experiment, result_key(steps[-1].name, run.keys))
     with team.writing(wait=wait), telling_status(run.folder, team.leads):
         if team.leads:
             delete_damaged(run)

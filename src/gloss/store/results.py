@@ -92,11 +92,14 @@ class Part(MarkedFiles):
         if group := self.group:
             return group.read(table, columns, self.shard)
         try:
-            return self.read_file(table, columns)
+            found = self.read_file(table, columns)
         except Damaged:
-            if group := self.group:  # meanwhile
+            if group := self.group:  # it was put together between the two looks
                 return group.read(table, columns, self.shard)
             raise
+        if not found.num_rows and (group := self.group):
+            return group.read(table, columns, self.shard)
+        return found
 
     def read_file(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows in the shard's own file, which is held against the marker's hash."""

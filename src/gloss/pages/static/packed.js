@@ -28,6 +28,7 @@
     const asked = location.hash || `#${first[0]}`;
     const index = Number(asked.slice(1));
     const number = chunkOf(index);
+    for (const link of document.querySelectorAll(".turn a[rel]")) link.removeAttribute("href"); // they lead on from the page before
     let pages = {};
     try { pages = await load(number); } catch (problem) { tell(`This page cannot be read: ${problem.message}.`); return; }
     const here = Object.hasOwn(pages, index) ? await glossUnpack(pages[index]) : null;

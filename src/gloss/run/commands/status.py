@@ -212,7 +212,10 @@ def with_pace(
     """
     when, before = first.setdefault(found.step, (time.monotonic(), found.done))
     changes: dict[str, Any] = {}
-    if told.works and told.content.get("step") == found.step and "rate" in told.content:
+    at_work = not told.content or (
+        told.works and told.content.get("step", found.step) == found.step
+    )
+    if at_work and "rate" in told.content:
         said = told.content
         changes = {
             "unit": said["unit"],
@@ -221,7 +224,7 @@ def with_pace(
             "rate": said["rate"],
             "seconds_left": said["seconds_left"],
         }
-    elif found.total and before < found.done < found.total:
+    elif at_work and found.total and before < found.done < found.total:
         rate = (found.done - before) / max(1e-9, time.monotonic() - when)
         changes = {"rate": rate, "seconds_left": (found.total - found.done) / rate}
     return StepStatus(**asdict(found) | changes)

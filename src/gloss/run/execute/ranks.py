@@ -70,7 +70,9 @@ def slurm_ranks(environment: Environment, timeout: float = DAY) -> Ranks:
     task = number("PROCID", 0) if tasks > 1 else 0
     if arrays * tasks == 1:
         return ALONE
-    job = environment.get("SLURM_ARRAY_JOB_ID") or environment.get("SLURM_JOB_ID", "slurm")
+    # tasks of an array are started again one by one; steps of a job all together, under one more
+    together = map(environment.get, ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT"))
+    job = environment.get("SLURM_ARRAY_JOB_ID") or "-".join(filter(None, together)) or "slurm"
     local = number("LOCALID", 0) if tasks > 1 else 0
     return Ranks(f"slurm-{job}", array * tasks + task, arrays * tasks, local, timeout)
 

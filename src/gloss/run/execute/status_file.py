@@ -68,7 +68,7 @@ _written: list[StatusFile] = []
 
 def tell_step(name: str) -> None:
     """Say at which step the work is, before it says how far."""
-    for file in _written:
+    for file in _written[-1:]:
         file.step = {"step": name}
         file.write(WORKING)
 
@@ -82,6 +82,10 @@ def telling_status(folder: Path, leads: bool = True) -> Generator[None]:
         yield
         return
     file = StatusFile(folder)
+    for outer in _written[-1:]:  # the run of which this is a control
+        watchers.remove(outer.watch)
+        outer.step = {"step": f"control {folder.name}"}
+        outer.write(WORKING)
     _written.append(file)
     watchers.append(file.watch)
     try:
@@ -95,6 +99,7 @@ def telling_status(folder: Path, leads: bool = True) -> Generator[None]:
     finally:
         watchers.remove(file.watch)
         _written.remove(file)
+        watchers.extend(outer.watch for outer in _written[-1:])
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from gloss.store.lock import joint_writer, sole_writer
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 20.0  # before it is said whom the leader waits for
-RANKS = "ranks"
+RANKS, FAILED = "ranks", "failed"
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,15 @@ class Team:
     def say(self, what: str, text: str = "") -> None:
         """Tell the others something of this process."""
         if not self.alone:
-            path = self.place / f"{what}.{self.ranks.rank}"
+            path = self.message(what, self.ranks.rank)
             with disk_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, "utf-8")
+
+    def message(self, what: str, rank: int) -> Path:
+        """Where a process says something. That it failed is heard at whatever the others are."""
+        job = self.folder / RANKS / result_key(self.ranks.job)
+        return (job if what == FAILED else self.place) / f"{what}.{rank}"
 
     def wait_for_all(self, step: str) -> None:
         """Wait until every process has done its share of a step."""
@@ -71,8 +76,8 @@ class Team:
         missing, begun, told = set(ranks), time.monotonic(), False
         while missing := {each for each in missing if not self.heard(what, each)}:
             for other in range(self.ranks.world):
-                if self.heard("failed", other):
-                    why = (self.place / f"failed.{other}").read_text("utf-8")
+                if self.heard(FAILED, other):
+                    why = self.message(FAILED, other).read_text("utf-8")
                     raise Stopped(f"rank {other} of {self.ranks.world} stopped: {why}")
             waited = time.monotonic() - begun
             if waited > self.ranks.timeout:
@@ -88,7 +93,7 @@ class Team:
 
     def heard(self, what: str, rank: int) -> bool:
         """Whether a process has said something."""
-        return (self.place / f"{what}.{rank}").exists()
+        return self.message(what, rank).exists()
 
     def names(self, ranks: Iterable[int]) -> str:
         """As in `ranks 2, 5`."""
@@ -106,11 +111,12 @@ class Team:
                 yield
             return
         with joint_writer(self.folder, self.ranks.job, wait=wait):
-            (self.place / f"failed.{self.ranks.rank}").unlink(missing_ok=True)
+            self.message(FAILED, self.ranks.rank).unlink(missing_ok=True)
             try:
                 yield
-            except GlossError as problem:
-                self.say("failed", str(problem))
+            except Exception as problem:
+                kind = "" if isinstance(problem, GlossError) else f"{type(problem).__name__}: "
+                self.say(FAILED, f"{kind}{problem}")
                 raise
 
     def leave(self) -> None:
@@ -119,6 +125,8 @@ class Team:
         if not self.alone and all(self.heard("left", r) for r in range(self.ranks.world)):
             with suppress(OSError):  # another may be the last one, too
                 shutil.rmtree(self.place)
+                with suppress(OSError):
+                    self.message(FAILED, 0).parent.rmdir()
                 self.place.parent.rmdir()
 
 

@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
@@ -146,7 +147,9 @@ class WorkerPool(Generic[T, R]):
 
     def start(self) -> None:
         """One more process."""
-        with block_interrupts():  # the first start begins a process of Python's own, too
+        with block_interrupts():  # else the first start would begin it, and let signals through
+            resource_tracker.ensure_running()
+        with block_interrupts():
             own, other = multiprocessing.Pipe()
             process = self.context.Process(target=serve, args=(os.getpid(), other))
             process.start()
@@ -196,7 +199,10 @@ def serve(parent: int, channel: Connection) -> None:
     until nobody asks.
     """
     die_with_parent(parent)
-    channel.send(BEGUN)
+    try:
+        channel.send(BEGUN)
+    except OSError:  # nobody needs it any more
+        return
     packed, work = b"", None
     while True:
         try:
