@@ -212,9 +212,8 @@ def with_pace(
     """
     when, before = first.setdefault(found.step, (time.monotonic(), found.done))
     changes: dict[str, Any] = {}
-    at_work = not told.content or (
-        told.works and told.content.get("step", found.step) == found.step
-    )
+    said_here = told.content.get("step", found.step) == found.step
+    at_work = not told.content or (told.works and said_here)
     if at_work and "rate" in told.content:
         said = told.content
         changes = {
