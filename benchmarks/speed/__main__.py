@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, tuple[list[str], list[str]]] = {
     "collect_memory": (["--tokens=250000"], ["--tokens=20000"]),
     "storage": ([], ["--tokens=65536"]),
     "wide_dictionary": (["measure"], ["measure", "--widths=8192", "--rounds=2"]),
+    "matching": (["--wide=65536"], ["--exact=1024", "--wide=4096"]),
     "topk_train": ([], ["--steps=2"]),
     "after_collect": (
         ["--rounds=2"],

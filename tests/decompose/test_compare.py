@@ -10,9 +10,10 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from gloss.decompose.feature_matching import UnitDirections, match_features
-from gloss.decompose.partner_search import AllPairs, assign, mutual_nearest
-from gloss.errors import BadInput, BadSettings, Mismatch
+from gloss.decompose.all_pairs import AllPairs
+from gloss.decompose.feature_matching import Hungarian, UnitDirections, match_features
+from gloss.decompose.partner_search import assign, mutual_nearest
+from gloss.errors import BadSettings, Mismatch
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.formats import save_dictionary
 from gloss.models.sites import Site
@@ -88,14 +89,26 @@ def test_partners_are_one_to_one_where_the_nearest_is_wanted_twice():
     assert found.shared().tolist() == [True, False]
 
 
-def test_dictionaries_of_other_widths_of_sites_are_refused_and_so_are_too_many_features(
-    rng, monkeypatch
-):
+def test_dictionaries_of_other_widths_of_sites_are_refused(rng):
     with pytest.raises(Mismatch, match="read vectors of 32 numbers and the other's of 16"):
         match_features(UnitDirections.of(dictionary(rng)), UnitDirections.of(dictionary(rng, d=16)))
-    monkeypatch.setattr("gloss.decompose.feature_matching.MOST", 40)
-    with pytest.raises(BadInput, match="48 and 48 features cannot be assigned, 40 is the most"):
-        match_features(UnitDirections.of(dictionary(rng)), UnitDirections.of(dictionary(rng)))
+
+
+def test_features_too_many_to_hold_all_pairs_have_the_same_partners_and_a_gap_is_stated(rng):
+    one, order = dictionary(rng), rng.permutation(48)
+    noisy = rearranged(one, order, order)
+    noise = torch.from_numpy(rng.standard_normal((48, 32), dtype=np.float32))
+    noisy.weights.decoder_directions.add_(noise, alpha=0.1)
+    sides = UnitDirections.of(one), UnitDirections.of(noisy)
+    exactly = match_features(*sides)
+    found = match_features(*sides, Hungarian(exact=10))
+    assert exactly.gap == 0
+    assert 0 <= found.gap < 0.001
+    assert (found.by_writing == exactly.by_writing).all()
+    assert (found.by_reading == exactly.by_reading).all()
+    assert found.shared().all()
+    with pytest.raises(ValueError, match="gap is a share, at least 0 and below 1, got 2"):
+        Hungarian(gap=2.0)
 
 
 def test_the_report_tells_what_is_shared_beside_chance(rng, tmp_path, capsys):
@@ -120,13 +133,15 @@ def test_partners_are_the_same_however_many_pairs_are_held_at_a_time(rng, monkey
         pairs = AllPairs.of_directions(left, right)
         cosines = left @ right.T
         for at_once in (2**24, 100):
-            monkeypatch.setattr("gloss.decompose.partner_search.AT_ONCE", at_once)
+            monkeypatch.setattr("gloss.decompose.all_pairs.AT_ONCE", at_once)
             rows, columns = linear_sum_assignment(cosines, maximize=True)
-            partner, close = assign(pairs)
+            found = assign(pairs)
+            partner, close = found.of_left, found.closeness
             assert partner[rows].tolist() == columns.tolist()
             assert np.allclose(close[rows], cosines[rows, columns], atol=1e-6)
             assert (partner >= 0).sum() == 40
-            partner, close = mutual_nearest(pairs)
+            found = mutual_nearest(pairs)
+            partner, close = found.of_left, found.closeness
             nearest, back = cosines.argmax(1), cosines.argmax(0)
             mutual = back[nearest] == np.arange(len(left))
             assert partner.tolist() == np.where(mutual, nearest, -1).tolist()
@@ -136,10 +151,13 @@ def test_partners_are_the_same_however_many_pairs_are_held_at_a_time(rng, monkey
             assert np.allclose(pairs.square(rows, columns), square, atol=1e-6)
 
 
-def test_what_is_too_wide_to_be_assigned_is_matched_by_who_is_nearest_to_each_other(
-    rng, tmp_path, monkeypatch, capsys
+@pytest.mark.parametrize("matcher", ["mutual_nearest", ""])
+def test_half_of_the_features_are_shared_whoever_finds_them(
+    rng, tmp_path, monkeypatch, capsys, matcher
 ):
-    monkeypatch.setattr("gloss.decompose.partner_search.MOST", 40)
+    """By who is nearest to each other, and by an assignment of what does not fit into memory."""
+    if not matcher:
+        monkeypatch.setattr("gloss.run.alignment.build_method", lambda *_: Hungarian(exact=40))
     one, order = dictionary(rng), rng.permutation(48)
     half = np.where(np.arange(48) < 24, 1, -1)[:, None]  # the others point elsewhere
     rows = (one.weights.encoder * torch.from_numpy(half).float())[order]
@@ -148,12 +166,14 @@ def test_what_is_too_wide_to_be_assigned_is_matched_by_who_is_nearest_to_each_ot
     for name, each in {"a": same, "b": other, "c": dictionary(rng)}.items():
         save_dictionary(each, tmp_path / name)
     page = tmp_path / "page.html"
-    print_dictionary_comparison([str(tmp_path / name) for name in "abc"], "", 0, page=page)
+    print_dictionary_comparison([str(tmp_path / name) for name in "abc"], "", 0, matcher, page=page)
     told = " ".join(capsys.readouterr().out.split())
-    assert "mutual_nearest, which is usual above 16,384 features" in told
+    said = "mutual_nearest: partners are each" if matcher else "reach at least 99.9"
+    assert said in told
     (pair, *others) = json.loads(page.with_suffix(".json").read_text())
     [found] = pair["alignments"]
-    assert (found["matcher"], found["features"]) == ("mutual_nearest", 48)
+    assert (found["matcher"], found["features"]) == (matcher or "hungarian", 48)
+    assert (found["gap"] is None) == (matcher == "mutual_nearest")
     assert found["shared"]["0.9"]["value"] == 0.5
     shared = {each["left"]: each["right"] for each in found["partners"] if each["shared"]}
     assert {order[right] for left, right in shared.items()} == set(range(24)) == set(shared)

@@ -12,8 +12,8 @@ import pytest
 from scipy.sparse import csc_matrix
 from small import ran, reseal
 
+from gloss.decompose.all_pairs import AllPairs
 from gloss.decompose.coactivation import SharedTokens, activation_correlations, moved_in_time
-from gloss.decompose.partner_search import AllPairs
 from gloss.errors import BadInput, Mismatch
 from gloss.run.alignment import (
     COACTIVATION,

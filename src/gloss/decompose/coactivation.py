@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 from scipy.sparse import csc_matrix
 
-from gloss.decompose.partner_search import AllPairs
+from gloss.decompose.all_pairs import AllPairs
 from gloss.errors import BadInput, Mismatch
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus

@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from gloss.decompose.partner_search import MOST, AllPairs, Partners, assign, mutual_nearest
-from gloss.errors import BadInput, Mismatch
+from gloss.decompose.all_pairs import AllPairs, Partners
+from gloss.decompose.partner_search import GAP, MOST, ROUNDS, assign, mutual_nearest
+from gloss.errors import Mismatch
 from gloss.models.dictionary import Dictionary, encoder_of
 
 # cosine from which on partners count as the same feature, in encoder and decoder (2501.16615,
@@ -69,6 +70,9 @@ class FeaturePartners:
     # cosine with the partner by reading; not a number where there is none
     reading: Float32[ndarray, " left"]
     writing: Float32[ndarray, " left"]
+    # the share by which the cosines of the best partners can add up to more, by reading or by
+    # writing, whichever is larger; None where nobody knows
+    gap: float | None = None
 
     def shared(self, cosine: float = SHARED_COSINE) -> Bool[ndarray, " left"]:
         """Which features are in both: both assignments give them the same partner, and neither
@@ -93,19 +97,31 @@ class Matcher(Protocol):
 
 @dataclass(frozen=True)
 class Hungarian:
-    """Assigns features one to one so that the cosines add up to the most (Kuhn, 1955)."""
+    """Assigns features one to one so that the cosines add up to the most (Kuhn, 1955).
+
+    Of more features than `exact`, candidates for partners are the nearest of each, and a bound on
+    all pairs tells how much more the best partners can have; those that the bound points to become
+    candidates, too, until this is no more than the share `gap`, or all pairs were seen `rounds`
+    times.
+    """
+
+    exact: int = MOST
+    gap: float = GAP
+    rounds: int = ROUNDS
+
+    def __post_init__(self) -> None:
+        if self.exact < 0 or self.rounds < 1:
+            raise ValueError(
+                f"exact must be 0 or more and rounds 1 or more, got {self.exact} and {self.rounds}"
+            )
+        if not 0 <= self.gap < 1:
+            raise ValueError(f"gap is a share, at least 0 and below 1, got {self.gap}")
 
     def match(self, left: UnitDirections, right: UnitDirections) -> FeaturePartners:
-        """The partners by encoder, and by decoder.
-
-        Raises BadInput for more features than can be assigned.
-        """
-        if max(len(left), len(right)) > MOST:
-            raise BadInput(
-                f"dictionaries of {len(left):,} and {len(right):,} features cannot be assigned,"
-                f" {MOST:,} is the most; take the matcher mutual_nearest"
-            )
-        return partners_by_both(left, right, assign)
+        """The partners by encoder, and by decoder."""
+        return partners_by_both(
+            left, right, lambda pairs: assign(pairs, self.exact, self.gap, self.rounds)
+        )
 
 
 @dataclass(frozen=True)
@@ -120,10 +136,20 @@ class MutualNearest:
 def partners_by_both(
     left: UnitDirections, right: UnitDirections, find: Callable[[AllPairs], Partners]
 ) -> FeaturePartners:
-    """The partners by encoder, and by decoder, each found in this way."""
-    by_reading, reading = find(AllPairs.of_directions(left.reads, right.reads))
-    by_writing, writing = find(AllPairs.of_directions(left.writes, right.writes))
-    return FeaturePartners(by_reading, by_writing, reading, writing)
+    """The partners by encoder, and by decoder, each found in this way; once where both dictionaries
+    read where they write.
+    """
+    tied = [np.array_equal(side.reads, side.writes) for side in (left, right)]
+    reading = find(AllPairs.of_directions(left.reads, right.reads))
+    writing = reading if all(tied) else find(AllPairs.of_directions(left.writes, right.writes))
+    gaps = [gap for gap in (reading.gap, writing.gap) if gap is not None]
+    return FeaturePartners(
+        reading.of_left,
+        writing.of_left,
+        reading.closeness,
+        writing.closeness,
+        max(gaps) if len(gaps) == 2 else None,
+    )
 
 
 def match_features(

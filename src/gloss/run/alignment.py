@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 
+from gloss.decompose.all_pairs import AllPairs
 from gloss.decompose.coactivation import SharedTokens, activation_correlations, moved_in_time
 from gloss.decompose.feature_matching import (
     FeaturePartners,
@@ -18,7 +19,7 @@ from gloss.decompose.feature_matching import (
     match_features,
     require_same_widths,
 )
-from gloss.decompose.partner_search import FINDERS, AllPairs, usual_matcher
+from gloss.decompose.partner_search import HUNGARIAN, assign
 from gloss.errors import BadInput
 from gloss.models.embedder import Embedder
 from gloss.models.sites import Site, parse_site
@@ -105,6 +106,8 @@ class Alignment:
     agreed: Float32[ndarray, " pair"]  # the same, or -1 where encoder and decoder disagree
     by_chance: Float32[ndarray, " _"]
     agreed_by_chance: Float32[ndarray, " _"]
+    # the share by which the closeness of the best partners can add up to more; None: nobody knows
+    gap: float | None = None
 
     def __len__(self) -> int:
         return len(self.left)
@@ -207,8 +210,7 @@ def align_by_weights(
     """Partners by decoder, shared where the encoder says the same (Paulo and Belrose, 2025), found
     by the matcher of this name.
     """
-    widths = len(left.directions), len(right.directions)
-    name = name or usual_matcher(widths)
+    name = name or HUNGARIAN
     matcher: Matcher = build_method("match", {"method": name})
     found, chance = (
         match_features(left.directions, other, matcher)
@@ -224,28 +226,27 @@ def align_by_weights(
     return Alignment(
         WEIGHTS,
         name,
-        min(widths),
+        min(len(left.directions), len(right.directions)),
         np.flatnonzero(has),
         found.by_writing[has],
         found.writing[has],
         agreed(found)[has],
         chance.writing[kept],
         agreed(chance)[kept],
+        found.gap,
     )
 
 
 def align_by(way: str, measured: Measured, rng: np.random.Generator) -> Alignment:
     """Partners that are closest together by one measure."""
     closeness, chance = measured
-    name = usual_matcher(closeness.pairs.shape)
-    find = FINDERS[name]
-    partner, close = find(closeness.pairs)
-    has = partner >= 0
-    _, drawn = find(chance(rng))
+    found = assign(closeness.pairs)
+    has = found.of_left >= 0
+    drawn = assign(chance(rng)).closeness
     drawn = drawn[np.isfinite(drawn)]
-    left, right = closeness.left[has], closeness.right[partner[has]]
-    number = min(closeness.pairs.shape)
-    return Alignment(way, name, number, left, right, close[has], close[has], drawn, drawn)
+    left, right = closeness.left[has], closeness.right[found.of_left[has]]
+    near, number = found.closeness[has], min(closeness.pairs.shape)
+    return Alignment(way, HUNGARIAN, number, left, right, near, near, drawn, drawn, found.gap)
 
 
 def partner_closeness(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gloss.decompose.feature_matching import SHARED_COSINE
-from gloss.decompose.partner_search import HUNGARIAN, MOST, MUTUAL_NEAREST
+from gloss.decompose.partner_search import HUNGARIAN, MUTUAL_NEAREST
 from gloss.errors import BadInput, BadSettings, GlossError, Mismatch, suggestion
 from gloss.pages.report_sections import Cell, Grid, ReportPage, Section
 from gloss.pages.single_page import write_report_page
@@ -180,12 +180,20 @@ def shared_section(pairs: Sequence[ComparedPair]) -> Section:
     columns = ("dictionaries", "by", "closeness", "shared", "by chance", "features")
     note = "mean: closeness of partners; features: how many are shared, and of how many"
     if any(found.matcher == MUTUAL_NEAREST for pair in pairs for found in pair.alignments):
-        note += (
-            f"; {MUTUAL_NEAREST}, which is usual above {MOST:,} features: partners are each other’s"
-            " nearest, and the others have none"
-        )
-    note = ". ".join([note, *filter(None, map(explanations_words, pairs))])
+        note += f"; {MUTUAL_NEAREST}: partners are each other’s nearest, and the others have none"
+    note = ". ".join([note, *gap_words(pairs), *filter(None, map(explanations_words, pairs))])
     return Section("Features in common", lead, (Grid(columns, tuple(rows), note),), brief=True)
+
+
+def gap_words(pairs: Sequence[ComparedPair]) -> Iterator[str]:
+    """How far partners may fall short of the best, where they were not found among all pairs."""
+    for pair in pairs:
+        for found in pair.alignments:
+            if found.gap:
+                yield (
+                    f"{pair.name} by {found.way}: partners are found among the nearest of each, and"
+                    f" reach at least {1 - found.gap:.4%} of the closeness that the best can have"
+                )
 
 
 def explanations_words(pair: ComparedPair) -> str:
@@ -302,6 +310,7 @@ def comparison_record(pair: ComparedPair) -> dict[str, Any]:
                 "by": found.way,
                 "matcher": found.matcher,
                 "features": found.features,
+                "gap": found.gap,
                 "shared": {str(least): asdict(found.share(least)) for least in CLOSENESS},
                 "by_chance": {str(least): found.share_by_chance(least) for least in CLOSENESS},
                 "partners": [
