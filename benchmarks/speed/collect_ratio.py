@@ -31,10 +31,10 @@ from torch import Tensor
 import gloss
 from benchmarks.speed.rows import Row, add_json, compared, report, take_turns
 from gloss.collect.code_shards import CodeShards
-from gloss.collect.collect import encode_stretch
 from gloss.collect.left_out_tokens import find_left_out_tokens
 from gloss.collect.shard_merge import ShardMerge
 from gloss.collect.site_reader import SiteReader
+from gloss.collect.stretch_codes import encode_stretch
 from gloss.collect.texts import open_texts
 from gloss.collect.tokens import read_texts
 from gloss.models.dictionary import SparseCoder, Weights

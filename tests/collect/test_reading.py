@@ -5,8 +5,9 @@ import pytest
 from tiny import sentences, tiny_dictionary, tiny_subject
 
 from gloss.collect import subject_reader
-from gloss.collect.collect import Collect, encode_stretch
+from gloss.collect.collect import Collect
 from gloss.collect.site_reader import SiteReader
+from gloss.collect.stretch_codes import encode_stretch
 from gloss.collect.subject_reader import SubjectReader
 from gloss.collect.texts import NamedTexts
 from gloss.store.activations import Activations

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gloss.errors import BadInput, Stopped
-from gloss.run.execute.executors import ProcessExecutor, SerialExecutor
+from gloss.run.execute.executors import CARDS, ProcessExecutor, SerialExecutor
 
 
 def leave_a_mark(folder: Path, shard: int) -> None:
@@ -46,6 +46,33 @@ def test_it_is_told_which_shard_is_done():
     ProcessExecutor(2).run(first_slowly, [7, 1, 2, 3], told.append)
     assert sorted(told) == [1, 2, 3, 7]
     assert told[-1] == 7
+
+
+def tell_place(folder: Path, shard: int) -> None:
+    """Which card this process sees, and how many threads it has."""
+    import torch
+
+    time.sleep(0.3)
+    said = f"{os.environ.get(CARDS)} {torch.get_num_threads()}"
+    (folder / f"{os.getpid()}-{shard}").write_text(said)
+
+
+def test_steps_that_hold_weights_are_spread_where_that_is_asked(tmp_path, monkeypatch):
+    """No card is here: what each process would see of several is what is tested."""
+    assert ProcessExecutor(3).with_weights == SerialExecutor()
+    monkeypatch.setenv(CARDS, "4,6")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    told = []
+    executor = ProcessExecutor(2, weights=True).with_weights
+    executor.run(functools.partial(tell_place, tmp_path), range(4), told.append)
+    assert sorted(told) == [0, 1, 2, 3]
+    seen = {}
+    for path in tmp_path.iterdir():
+        seen.setdefault(path.name.partition("-")[0], set()).add(path.read_text())
+    assert all(len(said) == 1 for said in seen.values())  # a process stays where it is
+    cards, threads = zip(*(text.split() for said in seen.values() for text in said), strict=True)
+    assert sorted(cards) == ["4", "6"]
+    assert all(int(each) <= max(1, os.cpu_count() // 2) for each in threads)
 
 
 def die_once(folder: Path, shard: int) -> None:

@@ -9,18 +9,20 @@ import time
 from pathlib import Path
 
 import pytest
-from small import SMALL, Command, contents, ran, start
+from small import SMALL, Command, contents, job_of, ran, start
 
 from gloss.errors import BadSettings, Stopped
+from gloss.run.execute.executors import CARDS
 from gloss.run.execute.ranks import (
     ALONE,
-    CARDS,
     Ranks,
     SlurmExecutor,
     slurm_ranks,
     torchrun_ranks,
 )
 from gloss.run.execute.team import Team
+from gloss.run.pipeline import telling_of_all
+from gloss.run.planning import read_run
 from gloss.store.lock import joint_writer, sole_writer
 
 ARRAY = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_ARRAY_TASK_MIN": "0"}
@@ -187,6 +189,42 @@ def test_processes_of_torchrun_make_the_same_bytes_from_the_text_on(small_run, t
         _, err = each.communicate(timeout=300)
         assert each.returncode == 0, err
     assert results(tmp_path / "out") == results(small_run / "out")
+
+
+@pytest.mark.timeout(600)
+def test_tasks_share_the_stretches_of_the_text_and_one_that_is_killed_goes_on(tmp_path):
+    text = SMALL.replace(
+        "max_tokens = 12000", 'max_tokens = 9000\nshard_tokens = 700\nstore = "mined"'
+    )
+    for name in ("one", "shared"):
+        (tmp_path / name).mkdir()
+        slurm = 'processes = 1\nexecutor = "slurm"' if name == "shared" else "processes = 1"
+        (tmp_path / name / "experiment.toml").write_text(text.replace("processes = 1", slurm))
+    code, _, err = ran(tmp_path / "one", "collect", "experiment.toml")
+    assert code == 0, err
+    tasks = [task(tmp_path / "shared", "collect", array(number)) for number in range(2)]
+    until = time.monotonic() + 200
+    while not list((tmp_path / "shared" / "out").glob("collect/*/shards/part-0-000001.blocks")):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    tasks[1].kill()
+    tasks[1].communicate()
+    tasks[1] = task(tmp_path / "shared", "collect", array(1))
+    for each in tasks:
+        _, err = each.communicate(timeout=300)
+        assert each.returncode == 0, err
+    one, shared = (results(tmp_path / name / "out") for name in ("one", "shared"))
+    assert len(one) > 12
+    assert shared == one
+
+
+def test_each_process_shows_what_all_have_done(small_run):
+    run, heard = read_run(small_run / "out"), []
+    with telling_of_all(
+        job_of(run, "explain.rule"), [3, 3, 3, 3], lambda *told: heard.append(told)
+    ):
+        pass
+    assert heard[-1] == (12, 12)
 
 
 def test_the_script_for_sbatch_runs_the_experiment_as_an_array(tmp_path):

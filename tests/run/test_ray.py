@@ -98,11 +98,13 @@ def test_stages_that_hold_weights_are_spread_too(cluster, small_run, tmp_path):
     ):
         place = tmp_path / name
         shutil.copytree(small_run / "out", place / "out")
+        shutil.rmtree(place / "out" / "collect")
         text = SMALL.replace("processes = 1", executor) + INTERVENE
         (place / "experiment.toml").write_text(text)
         code, out, err = ran(place, "intervene", "experiment.toml")
         assert code == 0, err + out
         made[name] = contents(place / "out" / "intervene")
+        assert contents(place / "out" / "collect") == contents(small_run / "out" / "collect")
     assert made["serial"] == made["ray"]
     assert len(made["ray"]) > 4
 

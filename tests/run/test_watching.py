@@ -14,6 +14,7 @@ from gloss.run import progress
 from gloss.run.chat_capabilities import ledger_path
 from gloss.run.commands import status
 from gloss.run.commands.status import StepStatus, run_status, watch_run_status, with_pace
+from gloss.run.execute import status_file
 from gloss.run.execute.status_file import STATUS, ToldStatus, tell_step, telling_status
 from gloss.run.planning import read_run
 
@@ -92,6 +93,19 @@ def test_the_file_says_the_step_the_pace_and_how_it_ended(folder, monkeypatch):
     with pytest.raises(Stopped), telling_status(place):
         raise Stopped("the disk went away")
     assert ToldStatus.read(place).line() == "stopped: the disk went away"
+
+
+def test_the_file_is_written_again_while_a_step_says_nothing(folder, monkeypatch):
+    """Else another machine would take who waits long for one answer for dead."""
+    monkeypatch.setattr(status_file, "BEAT_SECONDS", 0.05)
+    place = folder / "out"
+    with telling_status(place):
+        tell_step("judge")
+        (place / STATUS).unlink()
+        wait_for(place / STATUS, 20)
+        assert ToldStatus.read(place).content["step"] == "judge"
+    time.sleep(0.2)
+    assert ToldStatus.read(place).content["state"] == "done"  # and nobody writes any more
 
 
 def test_a_folder_without_a_run_gets_no_file(tmp_path):

@@ -3,7 +3,7 @@ run need not do again.
 """
 
 import hashlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,10 +43,17 @@ class CodeShards:
     def path(self, number: int) -> Path:
         return self.folder / f"shard-{number:06d}.safetensors"
 
-    @property
-    def begun(self) -> bool:
-        """Whether a shard may be there."""
-        return any(self.folder.glob("shard-*"))
+    def whole_stretches(self, numbers: Iterable[int]) -> set[int]:
+        """Those of these shards that are done, and hold what was written.
+
+        Raises Mismatch if one was made under another key.
+        """
+        return {number for number in numbers if self.is_whole(number)}
+
+    def made_stretches(self, numbers: Iterable[int]) -> set[int]:
+        """Those of which a file is there, by the names of the files."""
+        names = (path.stem.removeprefix("shard-") for path in self.folder.glob("shard-*"))
+        return set(map(int, names)).intersection(numbers)
 
     def is_whole(self, number: int) -> bool:
         """Whether the shard is done, and holds what was written.

@@ -4,30 +4,25 @@ A killed run goes on where it was.
 """
 
 import json
-import shutil
-from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from gloss.collect.code_shards import CodeShards, CodeTriples
+from gloss.collect.code_shards import CodeShards
+from gloss.collect.collected_files import merge_all_shards, write_mined
 from gloss.collect.left_out_tokens import find_left_out_tokens
 from gloss.collect.mined_part import Mining
 from gloss.collect.mined_shards import MinedShards
-from gloss.collect.mined_store import MinedStore
 from gloss.collect.sequence_table import SequenceTable
-from gloss.collect.shard_merge import ShardMerge
 from gloss.collect.site_reader import SiteReader
+from gloss.collect.stretch_codes import do_now, encode_stretch, one_behind
 from gloss.collect.texts import Texts
 from gloss.collect.tokens import read_texts
-from gloss.errors import BadSettings, Damaged, Mismatch, Stopped
+from gloss.errors import BadSettings, Damaged, Mismatch
 from gloss.models.content_hash import content_hash
 from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.massive_tokens import MEASURED_TOKENS, NONE_MASSIVE, VectorLengths
@@ -39,11 +34,9 @@ from gloss.models.model_settings import (
     require_massive_multiple,
 )
 from gloss.models.subject import Subject
-from gloss.store.atomic import disk_errors, new_folder, remove_path, write_array, write_bytes
-from gloss.store.corpus import Stretch, corpus_stretches
-from gloss.store.digests import file_digest
+from gloss.store.atomic import remove_path, write_bytes
+from gloss.store.corpus import StretchReader, corpus_stretches, stretch_sizes
 from gloss.store.lock import sole_writer
-from gloss.store.parquet import ROWS, footer_digests
 from gloss.store.progress import Progress, ignore_progress
 from gloss.store.sealed_json import read_sealed_json, seal_json
 
@@ -114,83 +107,46 @@ class Collect:
         settings or weights; BadInput for texts; Busy where another process writes there;
         Unwritable.
         """
-        if dictionary.width == 0:
-            raise Mismatch("the dictionary has width 0; give one with features")
-        require_fit(dictionary, subject)
         with sole_writer(folder):
-            corpus = read_texts(
-                subject,
-                texts,
-                folder / "corpus",
-                self.context_length,
-                self.max_tokens,
-                self.leave_out,
-            )
-            if ready is not None:
-                ready(folder / "corpus")
-            self.write(subject, dictionary, corpus, folder, progress)
+            begun = self.begin(subject, dictionary, texts, folder, ready)
+            if not begun.is_finished:
+                begun.make_here(begun.left(range(len(begun.sizes))), progress)
+            begun.finish()
         return read_collect_report(folder)
 
-    def write(
+    def begin(
         self,
         subject: Subject,
         dictionary: Dictionary,
-        corpus: str,
+        texts: Texts,
         folder: Path,
-        progress: Progress,
-    ) -> None:
-        """Write what is not there yet, as the folder's only writer.
-
-        `corpus` is the digest of what was read.
+        ready: Callable[[Path], None] | None = None,
+    ) -> "Collecting":
+        """Write what is there before any stretch is read, as the folder's only writer: the corpus,
+        and the length of a usual vector. Raises what `run` raises.
         """
-        whole = {
-            "corpus": corpus,
-            "subject": content_hash(subject.model),
-            "dictionary": content_hash(dictionary),
-        }
-        made_from = whole | {
-            "settings": self.settings,
-            "left_out": self.tokens(subject),
-            "site": str(dictionary.reads),
-            "torch": torch.__version__,
-        }
-        work, finished = folder / "shards", folder / "activations"
-        kept = [folder / "kept"] * (self.mined is not None)
-        if (finished / "manifest.json").is_file():
-            require_same_source(finished, made_from)
-        if not all((each / "manifest.json").is_file() for each in (finished, *kept)):
-            for each in (finished, *kept):  # one without the other is of another time
-                remove_path(each)
-            number = self.shards(subject, dictionary, folder, made_from, progress)
-            if self.mined is None:
-                merge_all_shards(folder, made_from, dictionary.width, number)
-            else:
-                write_mined(
-                    folder, made_from, self.shard_folder(folder, made_from, dictionary), number
-                )
-        with disk_errors(work):
-            shutil.rmtree(work) if work.exists() else None
+        if dictionary.width == 0:
+            raise Mismatch("the dictionary has width 0; give one with features")
+        require_fit(dictionary, subject)
+        read_texts(
+            subject,
+            texts,
+            folder / "corpus",
+            self.context_length,
+            self.max_tokens,
+            self.leave_out,
+        )
+        if ready is not None:
+            ready(folder / "corpus")
+        begun = Collecting.of(self, subject, dictionary, folder)
+        begun.begin()
+        return begun
 
     @property
     def settings(self) -> dict[str, Any]:
         """The settings as they stand in a manifest."""
         whole = json.loads(json.dumps(asdict(self)))
         return whole if self.mined else {name: whole[name] for name in whole if name != "mined"}
-
-    def shard_folder(
-        self, folder: Path, made_from: dict[str, Any], dictionary: Dictionary
-    ) -> CodeShards | MinedShards:
-        """Where what is found in each stretch is kept until all of them are read."""
-        work, key = folder / "shards", content_hash(made_from)
-        if self.mined is None:
-            return CodeShards(work, key)
-        table = SequenceTable.of(
-            folder / "corpus",
-            work / f"sequences-{key[:12]}",
-            self.mined.background,
-            self.mined.seed,
-        )
-        return MinedShards(work, key, table, self.mined, dictionary.width)
 
     def tokens(self, subject: Subject) -> list[int]:
         """The numbers of the tokens that are left out."""
@@ -208,199 +164,176 @@ class Collect:
             lengths,
         )
 
-    def shards(
-        self,
-        subject: Subject,
-        dictionary: Dictionary,
-        folder: Path,
-        made_from: dict[str, Any],
-        progress: Progress,
-    ) -> int:
-        """Make every shard that is not there yet; gives how many there are then."""
-        work = folder / "shards"
+
+@dataclass(frozen=True, eq=False)
+class Collecting:
+    """Collecting that is begun in a folder. Its stretches may be read by several processes and in
+    any order: what is found in each is a file, which is there whole or not at all.
+    """
+
+    asked: Collect
+    subject: Subject
+    dictionary: Dictionary
+    folder: Path
+    made_from: dict[str, Any]
+
+    @staticmethod
+    def of(asked: Collect, subject: Subject, dictionary: Dictionary, folder: Path) -> "Collecting":
+        """What another process has begun there, or this one is about to. Wants a corpus."""
+        made_from = {
+            "corpus": read_sealed_json(folder / "corpus" / "manifest.json")["digest"],
+            "subject": content_hash(subject.model),
+            "dictionary": content_hash(dictionary),
+            "settings": asked.settings,
+            "left_out": asked.tokens(subject),
+            "site": str(dictionary.reads),
+            "torch": torch.__version__,
+        }
+        return Collecting(asked, subject, dictionary, folder, made_from)
+
+    @property
+    def work(self) -> Path:
+        """Where what is found in each stretch is kept until all of them are read."""
+        return self.folder / "shards"
+
+    @property
+    def results(self) -> list[Path]:
+        """The folders that are there in the end."""
+        return [self.folder / name for name in ("activations", *["kept"] * bool(self.asked.mined))]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all of them are there."""
+        return all((each / "manifest.json").is_file() for each in self.results)
+
+    def begin(self) -> None:
+        """Find out how long a usual vector is, unless it is known. Raises Mismatch where the folder
+        was made from something else.
+        """
+        if (self.results[0] / "manifest.json").is_file():
+            require_same_source(self.results[0], self.made_from)
+        if self.is_finished:
+            return
+        for each in self.results:  # one without the other is of another time
+            remove_path(each)
         try:
-            require_same_source(work, made_from)
+            require_same_source(self.work, self.made_from)
         except Damaged:  # or not there; shards that may be there have keys of their own
-            sample = next(corpus_stretches(folder / "corpus", MEASURED_TOKENS))
+            sample = next(corpus_stretches(self.folder / "corpus", MEASURED_TOKENS))
             found = (
-                self.forward(subject, dictionary)
-                .with_median_length(sample.tokens, sample.lengths, self.massive)
+                self.asked.forward(self.subject, self.dictionary)
+                .with_median_length(sample.tokens, sample.lengths, self.asked.massive)
                 .lengths
             )
             write_bytes(
-                work / "manifest.json",
-                seal_json({"made_from": made_from, "median_length": found.median}),
+                self.work / "manifest.json",
+                seal_json({"made_from": self.made_from, "median_length": found.median}),
             )
-        lengths = VectorLengths(
-            read_sealed_json(work / "manifest.json")["median_length"], self.massive
-        )
-        shards = self.shard_folder(folder, made_from, dictionary)
-        total: int = read_sealed_json(folder / "corpus" / "manifest.json")["tokens"]
-        forward = self.forward(subject, dictionary, lengths)
-        progress(0, total)
-        stretches = partial(corpus_stretches, folder / "corpus", self.shard_tokens)
-        # looked at before any is written, which may put others together
-        there = stretches() if shards.begun else ()
-        whole = {each.number for each in there if shards.is_whole(each.number)}
-        number = 0
+        self.shards  # noqa: B018  the table of sequences, which several read
+
+    @cached_property
+    def shards(self) -> CodeShards | MinedShards:
+        """What is found in each stretch."""
+        return stretch_files(self.folder, self.made_from, self.asked.mined, self.dictionary.width)
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """How many tokens each stretch has."""
+        return stretch_sizes(self.folder / "corpus", self.asked.shard_tokens)
+
+    @cached_property
+    def stretches(self) -> StretchReader:
+        """The text."""
+        return StretchReader(self.folder / "corpus", self.asked.shard_tokens)
+
+    @cached_property
+    def forward(self) -> SiteReader:
+        """What reads the site.
+
+        Raises Mismatch where this process has not what the collecting was begun with.
+        """
+        require_same_source(self.work, self.made_from)
+        median = read_sealed_json(self.work / "manifest.json")["median_length"]
+        lengths = VectorLengths(median, self.asked.massive)
+        return self.asked.forward(self.subject, self.dictionary, lengths)
+
+    def left(self, numbers: Sequence[int]) -> list[int]:
+        """Those of these stretches that are to be read yet, each that is there having been held
+        against its hash.
+        """
+        whole = self.shards.whole_stretches(numbers)
+        return [number for number in numbers if number not in whole]
+
+    def make(
+        self,
+        number: int,
+        progress: Callable[[int], None] = lambda done: None,
+        write: Callable[[Callable[[], object]], object] = do_now,
+    ) -> None:
+        """Read a stretch and write what is found there; `progress` hears how many of its tokens
+        have been read.
+        """
+        stretch = self.stretches.read(number)
+        codes = encode_stretch(self.forward, self.dictionary, stretch, progress)
+        own = (number, stretch.first, stretch.lengths, self.dictionary.width, codes)
+        write(partial(self.shards.write, *own))
+
+    def make_here(self, numbers: Sequence[int], progress: Progress = ignore_progress) -> None:
+        """Read these stretches one after the other, while another thread writes; `progress` counts
+        the tokens of the others of the corpus as read.
+        """
+        total = sum(self.sizes)
+        done = total - sum(self.sizes[number] for number in numbers)
+        progress(done, total)
         with one_behind() as write:
-            for stretch in stretches():
-                if stretch.number not in whole:
-                    codes = encode_stretch(
-                        forward, dictionary, stretch, lambda done: progress(done, total)
-                    )
-                    own = (stretch.number, stretch.first, stretch.lengths)
-                    write(partial(shards.write, *own, dictionary.width, codes))
-                progress(stretch.first + len(stretch.tokens), total)
-                number += 1
-        return number
+            for number in numbers:
+                self.make(number, lambda read: progress(done + read, total), write)  # noqa: B023
+                done += self.sizes[number]
+                progress(done, total)
+
+    @property
+    def made_tokens(self) -> int:
+        """How many tokens the stretches have of which files are there."""
+        made = self.shards.made_stretches(range(len(self.sizes)))
+        return sum(self.sizes[number] for number in made)
+
+    def make_missing(self, progress: Progress = ignore_progress) -> None:
+        """Read the stretches of which no file is there, though somebody said so."""
+        if not self.is_finished:
+            every = range(len(self.sizes))
+            made = self.shards.made_stretches(every)
+            self.make_here([number for number in every if number not in made], progress)
+
+    def finish(self) -> None:
+        """Put together what was found, as the folder's only writer. Raises Stopped where a part of
+        it is not there.
+        """
+        if not self.is_finished:
+            if isinstance(self.shards, MinedShards):
+                write_mined(self.folder, self.made_from, self.shards, len(self.sizes))
+            else:
+                merge_all_shards(
+                    self.folder,
+                    self.made_from,
+                    self.shards,
+                    self.dictionary.width,
+                    len(self.sizes),
+                )
+        remove_path(self.work)
 
 
-@contextmanager
-def one_behind() -> Generator[Callable[[Callable[[], object]], None]]:
-    """Gives what does a piece of work in another thread, so that the subject reads on meanwhile.
-
-    One piece at a time: the next waits for the one before, which bounds memory. What went wrong
-    with a piece is raised where the next is given, or at the end.
+def stretch_files(
+    folder: Path, made_from: dict[str, Any], mined: Mining | None, width: int
+) -> CodeShards | MinedShards:
+    """Where what is found in each stretch is kept, under a key that follows from all that it is
+    made from.
     """
-    with ThreadPoolExecutor(1, "shards") as thread:
-        before: list[Future[object]] = []
-
-        def begin(work: Callable[[], object]) -> None:
-            if before:
-                before.pop().result()
-            before.append(thread.submit(work))
-
-        yield begin
-        if before:
-            before.pop().result()
-
-
-def encode_stretch(
-    forward: SiteReader,
-    dictionary: Dictionary,
-    stretch: Stretch,
-    progress: Callable[[int], None] = lambda done: None,
-) -> CodeTriples:
-    """The codes of every token of a stretch that is not left out.
-
-    `progress` hears how far in the text the reading is, after each forward pass. Raises Mismatch
-    where one is not finite.
-    """
-    features: list[np.ndarray] = []
-    positions: list[np.ndarray] = []
-    values: list[np.ndarray] = []
-    special = np.flatnonzero(np.isin(stretch.tokens, list(forward.left_out)))
-    massive: list[np.ndarray] = []
-    done = stretch.first
-    for batch in forward.read_batches(stretch.tokens, stretch.lengths):
-        codes = dictionary.encode(batch.vectors)
-        indices, every = to_processor(codes.indices.int(), codes.values.float())
-        used = every != 0
-        token, active = used.nonzero()[0], every[used]
-        if not np.isfinite(active).all():
-            where = stretch.first + int(batch.positions[token[~np.isfinite(active)][0]])
-            raise Mismatch(
-                f"an activation at token {where} is not a finite number; load the subject in a"
-                " wider dtype"
-            )
-        features.append(indices[used])
-        positions.append(batch.positions[token].astype(np.uint32))
-        values.append(active)
-        massive.append(batch.massive)
-        progress(done := done + len(batch.positions))
-    without = np.sort(np.concatenate([special, *massive]))
-    codes = (np.concatenate(features), np.concatenate(positions), np.concatenate(values))
-    return CodeTriples(*codes, without, len(without) - len(special))
-
-
-def to_processor(*tensors: Tensor) -> list[np.ndarray]:
-    """The tensors in this processor's memory, for all of which a device is waited for once."""
-    if tensors[0].device.type != "cuda":
-        return [tensor.cpu().numpy() for tensor in tensors]
-    copies = [torch.empty_like(tensor, device="cpu", pin_memory=True) for tensor in tensors]
-    for copy, tensor in zip(copies, tensors, strict=True):
-        copy.copy_(tensor, non_blocking=True)
-    torch.cuda.current_stream(tensors[0].device).synchronize()
-    return [copy.numpy() for copy in copies]
-
-
-def merge_all_shards(folder: Path, made_from: dict[str, Any], width: int, number: int) -> None:
-    """Merge so many shards into `activations/`. Raises Stopped where one of them is not there."""
-    corpus = read_sealed_json(folder / "corpus" / "manifest.json")
-    shards = CodeShards(folder / "shards", content_hash(made_from))
-    if missing := [each for each in range(number) if not shards.path(each).exists()]:
-        raise Stopped(
-            f"{shards.path(missing[0])} went away while gloss worked, {len(missing)} of {number}"
-            " shards in all; run the same command again, which makes them again"
-        )
-    positions, massive = left_out_positions(shards, number)
-    with new_folder(folder / "activations") as partial:
-        write_array(partial / "left_out.npy", positions)
-        totals = ShardMerge(
-            shards, number, corpus["tokens"], corpus["sequences"], left_out=len(positions)
-        ).write_into(partial, ignore_progress)
-        counts = {
-            "tokens": corpus["tokens"],
-            "width": width,
-            "nonzeros": int(totals.counts.sum()),
-            "rows_per_group": ROWS,
-        }
-        counts |= {
-            "live": int((totals.counts > 0).sum()),
-            "left_out": len(positions),
-            "massive": massive,
-        }
-        seal_activations(folder, partial, made_from, counts)
-
-
-def write_mined(
-    folder: Path, made_from: dict[str, Any], shards: CodeShards | MinedShards, number: int
-) -> None:
-    """Put together what so many stretches keep: `kept/`, a corpus, and `activations/` on it.
-
-    Raises Stopped where a part of it is not there.
-    """
-    assert isinstance(shards, MinedShards)
-    store = MinedStore(shards, shards.all(number), folder / "corpus")
-    with new_folder(folder / "kept") as partial:
-        store.write_corpus(partial)
-    with new_folder(folder / "activations") as partial:
-        counts = {**store.write_activations(partial), "rows_per_group": ROWS, "store": "mined"}
-        seal_activations(folder, partial, made_from, counts)
-
-
-def seal_activations(
-    folder: Path, partial: Path, made_from: dict[str, Any], counts: dict[str, Any]
-) -> None:
-    """Write the manifest of activations that are whole: what they are made from and how many there
-    are, with hashes of their files.
-    """
-    median = read_sealed_json(folder / "shards" / "manifest.json")["median_length"]
-    with disk_errors(partial):
-        files = sorted(path.name for path in partial.iterdir())
-        tables = [name for name in files if name.endswith(".parquet")]
-        arrays = [name for name in files if name.endswith(".npy")]
-        counts = {
-            **counts,
-            "footers": footer_digests(partial, tables),
-            "arrays": {name: file_digest(partial / name) for name in arrays},
-        }
-        (partial / "manifest.json").write_bytes(
-            seal_json({"made_from": made_from, "median_length": median, **counts})
-        )
-
-
-def left_out_positions(shards: CodeShards, number: int) -> tuple[np.ndarray, int]:
-    """The global indices of all tokens at which nothing is stored, ascending, and how many of them
-    are massive.
-    """
-    positions, massive = [np.empty(0, np.int64)], 0
-    for each in range(number):
-        with shards.open_shard(each) as shard:
-            positions.append(shard.left_out)
-            massive += shard.massive
-    return np.concatenate(positions), massive
+    work, key = folder / "shards", content_hash(made_from)
+    if mined is None:
+        return CodeShards(work, key)
+    sequences = work / f"sequences-{key[:12]}"
+    table = SequenceTable.of(folder / "corpus", sequences, mined.background, mined.seed)
+    return MinedShards(work, key, table, mined, width)
 
 
 def require_same_source(folder: Path, made_from: dict[str, Any]) -> None:

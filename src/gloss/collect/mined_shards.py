@@ -2,7 +2,7 @@
 that what lies on disk goes with what is kept and not with the text.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -17,9 +17,11 @@ from gloss.collect.mined_part import MinedPart, Mining, rounded_to_16_bits
 from gloss.collect.part_files import Block, BlockFile, write_blocks
 from gloss.collect.sequence_table import SequenceTable, priorities
 from gloss.errors import Stopped
+from gloss.store.lock import one_at_a_time
 
 MERGED = 8  # parts at a time
 HELD = 2**19  # entries that a range of features may have in one part
+MERGING = "merging"  # what one process does at a time
 ALL = "all.blocks"  # one part of the whole corpus
 TYPICAL_STRATA = 2**4  # of a feature and a split, where it fires at all strengths
 
@@ -45,15 +47,33 @@ class MinedShards:
         """The file of a part: of one stretch, or of eight parts of the level below."""
         return self.folder / f"part-{level}-{number:06d}.blocks"
 
-    def is_whole(self, number: int) -> bool:
-        """Whether the stretch is in a part that holds what was written.
+    def whole_stretches(self, numbers: Iterable[int]) -> set[int]:
+        """Those of these stretches that are in a part which holds what was written.
 
-        Raises Mismatch if it was made under another key.
+        Raises Mismatch if one was made under another key.
         """
-        if (every := BlockFile.open(self.folder / ALL, self.key)) is not None and self.holds(every):
-            return True
-        found = self.covering(number)
-        return found is not None and self.holds(found[2])
+        if not self.folder.exists():
+            return set()
+        with one_at_a_time(self.folder, MERGING):
+            every = BlockFile.open(self.folder / ALL, self.key)
+            if every is not None and self.holds(every):
+                return set(numbers)
+            files = (BlockFile.open(path, self.key) for path in self.folder.glob("part-*.blocks"))
+            whole = {
+                stretch
+                for file in files
+                if file is not None and self.holds(file)
+                for stretch in stretches_of(file.path)
+            }
+        return whole.intersection(numbers)
+
+    def made_stretches(self, numbers: Iterable[int]) -> set[int]:
+        """Those that a part has, by the names of the files."""
+        if (self.folder / ALL).exists():
+            return set(numbers)
+        files = self.folder.glob("part-*.blocks")
+        made = {stretch for path in files for stretch in stretches_of(path)}
+        return made.intersection(numbers)
 
     def holds(self, file: BlockFile) -> bool:
         """Whether a file holds what was written, which is looked at once; it is deleted where it
@@ -72,11 +92,6 @@ class MinedShards:
     def whole(self) -> set[tuple[Path, int, int]]:
         """The files that were held against their hashes, with their sizes and times."""
         return set()
-
-    @property
-    def begun(self) -> bool:
-        """Whether a stretch may be there."""
-        return any(self.folder.glob("*.blocks"))
 
     def covering(self, number: int) -> tuple[int, int, BlockFile] | None:
         """The largest part that holds a stretch, with its level and its number there."""
@@ -127,15 +142,25 @@ class MinedShards:
         self.carry(number)
 
     def carry(self, number: int) -> None:
-        """Merge the parts that are complete now that this stretch is there."""
+        """Merge the parts that are complete now that this stretch is there; of several processes,
+        one at a time.
+        """
         level = 0
-        while True:
-            group = number // MERGED ** (level + 1)
-            children = [self.path(MERGED * group + each, level) for each in range(MERGED)]
-            if not all(path.exists() for path in children):
-                return
-            self.merge(children, self.path(group, level + 1))
+        while self.is_complete(number, level):
+            with one_at_a_time(self.folder, MERGING):
+                if self.is_complete(number, level):
+                    group = number // MERGED ** (level + 1)
+                    self.merge(self.children(number, level), self.path(group, level + 1))
             level += 1
+
+    def children(self, number: int, level: int) -> list[Path]:
+        """The parts that this one of a level is merged with, itself among them."""
+        first = number // MERGED ** (level + 1) * MERGED
+        return [self.path(first + each, level) for each in range(MERGED)]
+
+    def is_complete(self, number: int, level: int) -> bool:
+        """Whether all of these are there."""
+        return all(path.exists() for path in self.children(number, level))
 
     def merge(self, paths: Sequence[Path], into: Path) -> BlockFile:
         """Write one part of several, and delete these. Raises Stopped where one is not there."""
@@ -181,3 +206,10 @@ class MinedShards:
             paths.append(self.path(there, level))
             each = (there + 1) * MERGED**level
         return self.merge(paths, into)
+
+
+def stretches_of(path: Path) -> range:
+    """The stretches that a part holds, by its file's name."""
+    _, level, number = path.stem.split("-")
+    each = MERGED ** int(level)
+    return range(int(number) * each, (int(number) + 1) * each)

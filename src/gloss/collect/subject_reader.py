@@ -8,8 +8,8 @@ from jaxtyping import Float32, Int32
 from numpy import ndarray
 
 from gloss.collect.code_shards import CodeTriples
-from gloss.collect.collect import encode_stretch
 from gloss.collect.site_reader import SiteReader
+from gloss.collect.stretch_codes import encode_stretch
 from gloss.models.dictionary import Dictionary
 from gloss.store.corpus import Stretch
 

@@ -2,8 +2,8 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -41,7 +41,14 @@ from gloss.run.methods import SettingsMapping
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED
 from gloss.run.planning import plan_run, read_run, tables_of
-from gloss.run.progress import console, out, print_notes, progress_bar
+from gloss.run.progress import (
+    EVERY_WATCHED,
+    console,
+    out,
+    print_notes,
+    progress_bar,
+    repeat_in_thread,
+)
 from gloss.run.reporting.feature_pages import write_run_pages
 from gloss.run.reporting.report import REPORT, print_report, write_run_report
 from gloss.run.reporting.run_comparison import compare_runs
@@ -50,6 +57,7 @@ from gloss.run.stage import Job, Stage, Step, Where, installed_stages, planned_s
 from gloss.store.atomic import write_bytes, write_json
 from gloss.store.compaction import compact_parts, settle_parts
 from gloss.store.lock import sole_writer
+from gloss.store.progress import Progress
 from gloss.store.results import done_shards
 from gloss.store.sealed_json import seal_json
 
@@ -227,7 +235,8 @@ def run_step(run: OpenedRun, step: Step, team: Team = NOBODY_ELSE) -> None:
     asks = where is Where.EVENT_LOOP
     tell_step(step.name)
     job = Job(run, step, chat_client(run, step.settings) if asks else NoClient())
-    spread = isinstance(step_executor(job), RankExecutor)
+    executor = step_executor(job)
+    spread = isinstance(executor, RankExecutor)
     if not (spread or team.leads):
         team.follow(f"{step.name}-done")
         return
@@ -239,8 +248,8 @@ def run_step(run: OpenedRun, step: Step, team: Team = NOBODY_ELSE) -> None:
     if stage.unit:
         run_shards(job, sizes, left, team)
     elif left:
-        with time_stage(run, step.name):
-            stage.worker(job)(0)
+        with time_stage(run, step.name) if team.leads else nullcontext():
+            stage.work_together(job, team, executor)
     if spread:
         team.say(step.name)
         if not team.leads:
@@ -263,14 +272,17 @@ def run_step(run: OpenedRun, step: Step, team: Team = NOBODY_ELSE) -> None:
 def run_shards(job: Job, sizes: Sequence[int], left: Sequence[int], team: Team) -> None:
     """Do the shards that are left, and show how much of all is done.
 
-    Of a team, who leads notes the time, and puts parts together.
+    Of a team that shares them, each process shows what all have done. Who leads notes the time, and
+    puts parts together.
     """
-    run, step = job.run, job.step
+    run, step, executor = job.run, job.step, step_executor(job)
     total = sum(sizes)
     done = total - sum(sizes[shard] for shard in left)
+    shared = bool(left) and not team.alone and isinstance(executor, RankExecutor)
     with (
         progress_bar(step.name, step.stage.unit) as progress,
         time_stage(run, step.name) if left and team.leads else nullcontext(),
+        telling_of_all(job, sizes, progress) if shared else nullcontext(),
     ):
         progress(done, total)
         ended = count(1)
@@ -278,19 +290,38 @@ def run_shards(job: Job, sizes: Sequence[int], left: Sequence[int], team: Team) 
         def one_more(shard: int) -> None:
             nonlocal done
             done += sizes[shard]
-            progress(done, total)
+            if not shared:
+                progress(done, total)
             if team.leads and next(ended) % COMPACTED_EVERY == 0:
                 compact_parts(run.place(step.name), len(sizes))
 
         try:
             if left:
                 with shared_client(job.client), log_losses(job, alone=team.alone):
-                    step_executor(job).run(shard_work(job), left, one_more)
+                    executor.run(shard_work(job), left, one_more)
         except Capped as problem:
             raise Capped(
                 problem.reached,
                 f"{total - done:,} of {total:,} {step.stage.unit} of {step.name}",
             ) from problem
+        if shared:
+            team.say(step.name)
+            if team.leads:
+                team.wait_for_all(step.name)
+
+
+@contextmanager
+def telling_of_all(job: Job, sizes: Sequence[int], progress: Progress) -> Generator[None]:
+    """Count, now and then, the shards that are done, whichever process did them."""
+    folder = job.run.place(job.step.name)
+
+    def tell() -> None:
+        with suppress(GlossError, OSError):  # others write there meanwhile
+            progress(sum(sizes[shard] for shard in done_shards(folder)), sum(sizes))
+
+    with repeat_in_thread(EVERY_WATCHED, tell):
+        yield
+    tell()
 
 
 def step_executor(job: Job) -> Executor:
@@ -301,7 +332,7 @@ def step_executor(job: Job) -> Executor:
     where = job.step.stage.where_to_run(job.run.experiment, job.step)
     if where is Where.PROCESSES:
         return run_executor(asked)
-    if where is Where.DEVICE and job.step.stage.unit and job.step.stage.spreads:
+    if where is Where.DEVICE and job.step.stage.spreads:
         return getattr(run_executor(asked), "with_weights", SerialExecutor())
     if isinstance(job.client, EndpointClient):
         at_once = job.client.shards_at_once(asked.features_per_shard)

@@ -22,7 +22,9 @@ from gloss.pages.report_sections import Section
 from gloss.records import needs_of
 from gloss.run.chat_clients import ChatClient, NoClient
 from gloss.run.dependencies import method_content
+from gloss.run.execute.executors import Executor
 from gloss.run.execute.feature_errors import FeatureGuard
+from gloss.run.execute.team import Team
 from gloss.run.experiment import Experiment, method_label
 from gloss.run.keys import code_hash, result_key
 from gloss.run.methods import (
@@ -186,6 +188,13 @@ class Stage:
         """Do one shard and write its part. May be done again after a crash, with the same end."""
         raise NotImplementedError(f"{type(self).__name__} has neither `work` nor a `worker`")
 
+    def work_together(self, job: Job, team: Team, executor: Executor) -> None:
+        """Do a stage that is done as one. Of several processes that run it, who leads does it,
+        unless it has parts that `executor` can share among them.
+        """
+        if team.leads:
+            self.worker(job)(0)
+
     def finish(self, job: Job) -> None:
         """Do what wants all shards; called whenever they have been looked at."""
 
@@ -217,7 +226,7 @@ class Stage:
 class WholeStage(Stage):
     """A stage that is done as one, and not feature by feature; it shows its own progress."""
 
-    unit = ""
+    unit, spreads = "", False
 
     def sizes(self, run: OpenedRun, step: Step) -> Sequence[int]:
         return [1]

@@ -206,14 +206,52 @@ def corpus_stretches(folder: Path, tokens_each: int) -> Iterator[Stretch]:
     Memory does not grow with the corpus.
     """
     with open_parquet(folder / "tokens.parquet") as file:
-        stream, total, number = TokenStream(file), file.metadata.num_rows, 0
-        starts: list[int] = []
-        for offset in offsets_and_end(folder, total):
-            if starts and (offset - starts[0] >= tokens_each or offset == total):
-                lengths = np.diff(np.array([*starts, offset], dtype=np.int64))
-                yield Stretch(number, starts[0], stream.take(offset - starts[0]), lengths)
-                starts, number = [], number + 1
-            starts.append(offset)
+        stream = TokenStream(file)
+        bounds = stretch_bounds(folder, tokens_each, file.metadata.num_rows)
+        for number, offsets in enumerate(bounds):
+            tokens = stream.take(offsets[-1] - offsets[0])
+            yield Stretch(number, offsets[0], tokens, np.diff(np.array(offsets, np.int64)))
+
+
+def stretch_bounds(folder: Path, tokens_each: int, total: int) -> Iterator[list[int]]:
+    """Of each stretch, where its sequences begin, and where the last one ends."""
+    starts: list[int] = []
+    for offset in offsets_and_end(folder, total):
+        if starts and (offset - starts[0] >= tokens_each or offset == total):
+            yield [*starts, offset]
+            starts = []
+        starts.append(offset)
+
+
+def stretch_sizes(folder: Path, tokens_each: int) -> list[int]:
+    """How many tokens each stretch of a stored corpus has, without reading them."""
+    with open_parquet(folder / "tokens.parquet") as file:
+        total = file.metadata.num_rows
+    return [each[-1] - each[0] for each in stretch_bounds(folder, tokens_each, total)]
+
+
+class StretchReader:
+    """Any stretch of a stored corpus by its number; it is read from front to back, so that
+    ascending numbers cost nothing more.
+    """
+
+    def __init__(self, folder: Path, tokens_each: int) -> None:
+        self.folder, self.tokens_each = folder, tokens_each
+        self.begin()
+
+    def begin(self) -> None:
+        """Go to the front."""
+        self.stretches, self.next = corpus_stretches(self.folder, self.tokens_each), 0
+
+    def read(self, number: int) -> Stretch:
+        """The stretch of this number. Raises IndexError where there is none."""
+        if number < self.next:
+            self.begin()
+        for stretch in self.stretches:
+            self.next = stretch.number + 1
+            if stretch.number == number:
+                return stretch
+        raise IndexError(f"the corpus in {self.folder} has no stretch {number}")
 
 
 def offsets_and_end(folder: Path, total: int) -> Iterator[int]:

@@ -105,6 +105,13 @@ def joint_writer(folder: Path, job: str, *, wait: bool = False) -> Generator[Non
                 lock_holder_file(path).unlink()
 
 
+@contextmanager
+def one_at_a_time(folder: Path, what: str) -> Generator[None]:
+    """Wait until no other process does this in a folder that exists. Raises Unwritable."""
+    with disk_errors(folder), FileLock(folder.absolute() / f"{LOCK}-{what}"):
+        yield
+
+
 def join_job(file: TextIO, folder: Path, job: str) -> bool:
     """Whether this process now shares the lock of the folder with its job's others.
 

@@ -1,15 +1,21 @@
 """Runs the shards of a step that are not done: here, in a few processes or in threads."""
 
+import fcntl
+import os
+import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Protocol, TypeVar, runtime_checkable
 
 from gloss.errors import Stopped
-from gloss.run.execute.workers import WorkerPool
+from gloss.run.execute.workers import WorkerPool, worker_processes
 
+CARDS = "CUDA_VISIBLE_DEVICES"
 Work = Callable[[int], None]
 Done = Callable[[int], None]
 T = TypeVar("T")
@@ -45,6 +51,14 @@ class ProcessExecutor:
     """
 
     processes: int = 2
+    # whether steps that hold weights are spread, too: each process loads them, on a card of its own
+    # where there are several
+    weights: bool = False
+
+    @property
+    def with_weights(self) -> "Executor":
+        """What runs the shards of steps that hold weights."""
+        return WeightExecutor(self.processes) if self.weights else SerialExecutor()
 
     def run(self, work: Work, shards: Sequence[int], done: Done) -> None:
         number = min(self.processes, len(shards))
@@ -58,6 +72,79 @@ class ProcessExecutor:
             for place, _ in _kept.pool.results(shards, "shard {}".format):
                 done(shards[place])
         return None
+
+
+@dataclass(frozen=True)
+class WeightExecutor:
+    """Several shards at a time, each in a process that holds weights of its own and ends with the
+    step.
+    """
+
+    processes: int
+
+    def run(self, work: Work, shards: Sequence[int], done: Done) -> None:
+        number = min(self.processes, len(shards))
+        if number < 2:
+            return SerialExecutor().run(work, shards, done)
+        with tempfile.TemporaryDirectory() as places:
+            placed = PlacedWork(work, Path(places), number, tuple(seen_cards()))
+            with worker_processes(number, placed) as pool:
+                for place, _ in pool.results(shards, "shard {}".format):
+                    done(shards[place])
+        return None
+
+
+@dataclass(frozen=True)
+class PlacedWork:
+    """Work that a process does on a card of its own, or else with its share of the cores."""
+
+    work: Work
+    places: Path  # a folder with a lock for each place
+    number: int  # of processes
+    cards: tuple[str, ...]  # by their names in CUDA_VISIBLE_DEVICES
+
+    @cached_property
+    def place(self) -> int:
+        """Which of the processes this one is; it stays so until it ends."""
+        for place in range(self.number):
+            file = (self.places / str(place)).open("w")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                continue
+            _places.append(file)
+            self.settle(place)
+            return place
+        raise Stopped(f"{self.number} processes are there already; run the same command again")
+
+    def settle(self, place: int) -> None:
+        """Take a card, before torch asks for them, and a share of the threads that one process
+        would have, unless the environment says how many.
+        """
+        if len(self.cards) > 1:
+            os.environ[CARDS] = self.cards[place % len(self.cards)]
+        if "OMP_NUM_THREADS" not in os.environ:
+            import torch
+
+            torch.set_num_threads(max(1, torch.get_num_threads() // self.number))
+
+    def __call__(self, shard: int) -> None:
+        self.place  # noqa: B018
+        self.work(shard)
+
+
+_places: list[IO[str]] = []  # of this process, whose lock is held until it ends
+
+
+def seen_cards() -> list[str]:
+    """The cards that this process sees, by their names in CUDA_VISIBLE_DEVICES."""
+    shown = os.environ.get(CARDS)
+    if shown is not None:
+        return [each for each in shown.split(",") if each]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 class KeptWorkers(threading.local):

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gloss.errors import BadSettings, require_at_least
-from gloss.run.execute.executors import Done, Executor, ProcessExecutor, SerialExecutor, Work
+from gloss.run.execute.executors import CARDS, Done, Executor, ProcessExecutor, SerialExecutor, Work
 
 DAY = 86_400.0
-CARDS = "CUDA_VISIBLE_DEVICES"
 Environment = Mapping[str, str]
 
 

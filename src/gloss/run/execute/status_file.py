@@ -5,21 +5,24 @@ whoever watches: people by `gloss status --watch`, machines by the file.
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gloss.errors import GlossError
 from gloss.run.plan import RESOLVED
-from gloss.run.progress import ProgressState, watchers
+from gloss.run.progress import ProgressState, repeat_in_thread, watchers
 from gloss.store.atomic import write_json
 
 STATUS = "status.json"
 SILENT_SECONDS = 60.0  # after which who writes the file has probably ended
+BEAT_SECONDS = 15.0  # between two times at which it is written, whatever happens
 WORKING, DONE, STOPPED = "working", "done", "stopped"
 
 
@@ -30,6 +33,8 @@ class StatusFile:
     folder: Path
     begun: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     step: dict[str, Any] = field(default_factory=dict[str, Any])
+    # several threads tell of the same work
+    writing: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def watch(self, state: ProgressState) -> None:
         """Say how far the step is that is worked at."""
@@ -50,16 +55,16 @@ class StatusFile:
         """
         if not (self.folder / RESOLVED).exists():
             return
-        content = {
-            "state": state,
-            "problem": problem,
-            **self.step,
-            "process": os.getpid(),
-            "host": socket.gethostname(),
-            "begun": self.begun,
-            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        with suppress(GlossError):
+        with self.writing, suppress(GlossError):
+            content = {
+                "state": state,
+                "problem": problem,
+                **self.step,
+                "process": os.getpid(),
+                "host": socket.gethostname(),
+                "begun": self.begun,
+                "updated": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
             write_json(self.folder / STATUS, content)
 
 
@@ -89,8 +94,10 @@ def telling_status(folder: Path, leads: bool = True) -> Generator[None]:
     _written.append(file)
     watchers.append(file.watch)
     try:
-        file.write(WORKING)
-        yield
+        # a step may take long without a word, as one that waits for a single answer
+        with repeat_in_thread(BEAT_SECONDS, partial(file.write, WORKING)):
+            file.write(WORKING)
+            yield
     except BaseException as problem:
         file.write(STOPPED, str(problem) if isinstance(problem, GlossError) else "")
         raise
