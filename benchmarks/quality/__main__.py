@@ -28,6 +28,7 @@ EXPERIMENTS = {  # by number, as the literature review that they come from count
     "puzzles": "9: published puzzles",
     "modular_addition": "10: neurons of known frequency",
     "active": "11: conjunctions that text cannot tell apart",
+    "superposition": "14: more directions than dimensions, every method of decompose",
     "routes": "12: which explainer a feature wants",
 }
 

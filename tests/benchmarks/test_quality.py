@@ -23,6 +23,7 @@ ALONE = [
     "input_output",
     "active",
     "routes",
+    "superposition",
 ]
 WITH_DATA = ["modular_addition", "puzzles"]
 

@@ -17,17 +17,28 @@ from gloss.collect.activation_batches import ActivationBatches, ShuffleSettings
 from gloss.collect.site_reader import SiteReader, SiteVectors
 from gloss.collect.texts import NamedTexts
 from gloss.collect.tokens import read_texts
-from gloss.decompose import checkpoints, topk
+from gloss.decompose import checkpoints, fit
 from gloss.decompose.checkpoints import Checkpoints
-from gloss.decompose.topk import TopK, TrainingProgress
+from gloss.decompose.fit import SparseTrainer, TrainingProgress
+from gloss.decompose.topk import TopK
+from gloss.installed import installed
 from gloss.models.dictionary import SparseCoder
+from gloss.models.sparse_codes import AboveThreshold
 from gloss.models.subject import Subject
 from gloss.store.corpus import Corpus
 
 STEPS = 40
-METHOD = TopK(
-    width=24, k=3, tokens=STEPS * 128, batch=128, learning_rate=3e-3, dead_after_tokens=2000
-)
+SETTINGS = {
+    "width": 24,
+    "k": 3,
+    "tokens": STEPS * 128,
+    "batch": 128,
+    "learning_rate": 3e-3,
+    "dead_after_tokens": 2000,
+}
+METHOD = TopK(**SETTINGS)
+METHODS = {name: point.load() for name, point in installed("gloss.decompose").items()}
+RESUMING = sorted(name for name, kind in METHODS.items() if getattr(kind, "resumes", False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +74,9 @@ def train(given_text) -> Train:
     With how many batches were read.
     """
 
-    def train(path: Path | None, stops_at: int = 0) -> tuple[SparseCoder, int]:
+    def train(
+        path: Path | None, stops_at: int = 0, method: SparseTrainer = METHOD
+    ) -> tuple[SparseCoder, int]:
         rng, forward = np.random.default_rng(7), Counting(given_text[0], SITE, 128)
         batches = ActivationBatches(
             forward,
@@ -76,7 +89,7 @@ def train(given_text) -> Train:
             if told.tokens == stops_at * METHOD.batch:
                 raise Stop
 
-        return METHOD.fit(
+        return method.fit(
             batches, SITE, rng, progress, checkpoints=path and Checkpoints(path, 0.0)
         ), len(forward.read)
 
@@ -84,7 +97,8 @@ def train(given_text) -> Train:
 
 
 def bytes_of(dictionary: SparseCoder) -> list[bytes]:
-    weights = dictionary.weights
+    weights, selection = dictionary.weights, dictionary.selection
+    thresholds = [selection.thresholds] if isinstance(selection, AboveThreshold) else []
     return [
         tensor.numpy().tobytes()
         for tensor in (
@@ -92,6 +106,7 @@ def bytes_of(dictionary: SparseCoder) -> list[bytes]:
             weights.encoder_bias,
             weights.decoder_directions,
             weights.bias,
+            *thresholds,
         )
     ]
 
@@ -101,7 +116,7 @@ def one_thread_and_a_small_first_sample():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(topk, "FIRST_SAMPLE", 512)
+        patch.setattr(fit, "FIRST_SAMPLE", 512)
         patch.setattr(checkpoints, "SHARE", 0)  # one after each step
         yield
     torch.set_num_threads(before)
@@ -124,6 +139,16 @@ def test_stops_at_any_steps_leave_no_trace_in_the_bytes(
     found, read = train(path)
     assert bytes_of(found) == bytes_of(undisturbed[0])
     assert read <= undisturbed[1]
+
+
+@pytest.mark.parametrize("name", RESUMING)
+def test_every_method_that_is_killed_at_ten_moments_ends_with_the_same_bytes(name, train, tmp_path):
+    method = METHODS[name](**SETTINGS)
+    whole, _ = train(None, 0, method)
+    for stop in range(2, STEPS, STEPS // 10):
+        with pytest.raises(Stop):
+            train(tmp_path / "kept", stop, method)
+    assert bytes_of(train(tmp_path / "kept", 0, method)[0]) == bytes_of(whole)
 
 
 def test_it_goes_on_without_reading_again_what_it_has_learned_from(undisturbed, train, tmp_path):

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from gloss.decompose.topk import TopK, TrainingProgress, cut_evenly, learning_rate_share
-from gloss.decompose.training import StepSettings, TopKTraining, geometric_median
+from gloss.decompose.fit import TrainingProgress, cut_evenly, learning_rate_share
+from gloss.decompose.topk import TopK
+from gloss.decompose.training import Training, geometric_median
 from gloss.errors import BadInput, BadSettings
 from gloss.models.sites import Site
 
@@ -82,14 +83,10 @@ def test_nothing_is_recovered_from_vectors_without_structure(rng: np.random.Gene
 
 def test_gradients_equal_those_of_automatic_differentiation(rng: np.random.Generator) -> None:
     x = next(gaussian(rng, 16)) + 1
-    training = TopKTraining.begin(StepSettings(4, 8, 10**9, torch.float32, 1e-3), 40, x, rng)
-    encoder, encoder_bias, decoder_directions, bias = ours = (
-        training.encoder,
-        training.encoder_bias,
-        training.decoder_directions,
-        training.bias,
-    )
-    encoder_bias += 0.1 * torch.from_numpy(rng.standard_normal(40, dtype=np.float32))
+    method = TopK(40, 4, learning_rate=1e-3, auxiliary_k=8, dead_after_tokens=10**9)
+    training = Training.begin(method, x, rng)
+    ours = list(training.parameters.values())
+    training.encoder_bias.add_(0.1 * torch.from_numpy(rng.standard_normal(40, dtype=np.float32)))
     encoder, encoder_bias, decoder_directions, bias = theirs = [
         p.clone().requires_grad_() for p in ours
     ]
@@ -98,7 +95,9 @@ def test_gradients_equal_those_of_automatic_differentiation(rng: np.random.Gener
     output = torch.einsum("nk,nkd->nd", values.relu(), decoder_directions[indices]) + bias
     loss = (output - scaled).square().sum() / (scaled - scaled.mean(0)).square().sum()
     of_encoder, of_encoder_bias, of_decoder_directions, of_bias = torch.autograd.grad(loss, theirs)
-    assert training.step(x, rate_share=0.0) == pytest.approx(loss.item())
+    found = training.step(x, rate_share=0.0)
+    assert found is not None
+    assert found.fvu == pytest.approx(loss.item())
     kept = (
         of_decoder_directions
         - (of_decoder_directions * decoder_directions).sum(1, keepdim=True) * decoder_directions
@@ -142,8 +141,8 @@ def test_dead_features_come_back_to_life_by_the_auxiliary_loss_alone() -> None:
     def alive(auxiliary_k: int) -> int:
         rng = np.random.default_rng(3)
         _, tokens = planted(rng)
-        pace = StepSettings(ACTIVE, auxiliary_k, 5000, torch.float32, learning_rate=5e-3)
-        training = TopKTraining.begin(pace, PLANTED, next(tokens), rng)
+        method = TopK(PLANTED, ACTIVE, auxiliary_k=auxiliary_k, dead_after_tokens=5000)
+        training = Training.begin(method, next(tokens), rng)
         training.encoder_bias[:128] = -4
         for x in itertools.islice(cut_evenly(tokens, 512), 150):
             training.step(x, rate_share=1.0)

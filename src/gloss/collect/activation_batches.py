@@ -83,6 +83,11 @@ class ActivationBatches:
         self.mixed = torch.empty(0)  # vectors that wait
         self.leaving = 0  # so many of them, from the front, go out before others come in
 
+    @property
+    def device(self) -> torch.device:
+        """Where the vectors are: with the subject."""
+        return torch.device(self.forward.subject.device)
+
     def __iter__(self) -> "ActivationBatches":
         return self
 

@@ -62,6 +62,7 @@ class ProgressState:
     unit: str
     done: int = 0
     total: int | None = None
+    note: Callable[[], str] = str  # what else there is to say of it now
     before: int = 0  # done already when it began: no part of the rate
     begun: float = field(default_factory=time.monotonic)
     counting: float | None = None  # since when it is known how much there is to do
@@ -96,11 +97,12 @@ class ProgressState:
 
     @property
     def pace(self) -> str:
-        """Rate, time elapsed and time left, as far as they are known."""
+        """Rate, time elapsed and time left, as far as they are known, and the note."""
         parts = [rate_text(self.rate)] if self.rate > 0 else []
         parts.append(f"elapsed {clock_time(self.elapsed)}")
         if self.left is not None and self.done != self.total:
             parts.append(f"left {clock_time(self.left)}")
+        parts += [said] if (said := self.note()) else []
         return " · ".join(parts)
 
     @property
@@ -162,9 +164,12 @@ def quiet_for_python() -> Generator[None]:
 
 
 @contextmanager
-def progress_bar(title: str, unit: str = "") -> Generator[Report]:
-    """A line of progress; gives what to call with the number done and, if known, the total."""
-    state = ProgressState(title, unit)
+def progress_bar(title: str, unit: str = "", note: Callable[[], str] = str) -> Generator[Report]:
+    """A line of progress; gives what to call with the number done and, if known, the total.
+
+    What `note` says is shown behind it.
+    """
+    state = ProgressState(title, unit, note=note)
 
     def tell() -> None:
         for watch in watchers:
@@ -176,7 +181,8 @@ def progress_bar(title: str, unit: str = "") -> Generator[Report]:
             yield state.report
         tell()
     if not console.is_terminal:
-        console.print(f"{title}: {state.done:,} {unit} in {state.elapsed:.1f} s", highlight=False)
+        ended = f"{title}: {state.done:,} {unit} in {state.elapsed:.1f} s"
+        console.print(" · ".join(filter(None, (ended, note()))), highlight=False)
 
 
 @contextmanager

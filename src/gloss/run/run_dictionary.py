@@ -19,6 +19,7 @@ from gloss.collect.subject_reader import SubjectReader
 from gloss.collect.tokens import read_texts
 from gloss.decompose.checkpoints import Checkpoints
 from gloss.decompose.dictionary_check import measure_reconstruction
+from gloss.decompose.fit import TrainingProgress
 from gloss.decompose.random_dictionary import random_dictionary_like
 from gloss.errors import BadSettings
 from gloss.models.dictionary import Dictionary, SparseCoder, require_fit
@@ -69,8 +70,9 @@ def load_or_train_dictionary(run: OpenedRun, subject: Subject) -> Dictionary:
     part = run.part("decompose", 0)
     trains = "method" in run.experiment.decompose
     if not part.is_done and trains:
-        with progress_bar("decompose", "tokens") as progress:
-            train_dictionary(run, subject, progress)
+        told = list[str]()  # by the trainer, the latest last
+        with progress_bar("decompose", "tokens", lambda: "".join(told[-1:])) as progress:
+            train_dictionary(run, subject, progress, told)
     dictionary = load_run_dictionary(run, subject)
     require_fit(dictionary, subject)
     if not part.is_done:
@@ -129,10 +131,10 @@ def load_subject_and_dictionary(run: OpenedRun) -> tuple[Subject, Dictionary]:
     return subject, dictionary
 
 
-def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress) -> None:
+def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told: list[str]) -> None:
     """Train on the experiment's texts, read again and again as often as the trainer wants.
 
-    Not where the dictionary is there.
+    Not where the dictionary is there. What the trainer says of itself is added to `told`.
     """
     asked, site = run.experiment.collect, subject.site(run.experiment.decompose["site"])
     trainer = build_method("decompose", run.experiment.trainer)
@@ -159,13 +161,18 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress) -> No
     )
     batches = activation_batches(subject, site, corpus, rng, shuffle, left_out=special)
     batches.filling = progress
+
+    def show(step: TrainingProgress) -> None:
+        told.append(str(step))
+        progress(step.tokens, step.of_tokens)
+
     kept = Checkpoints(run.place("decompose") / "checkpoint.safetensors")
     more = {"checkpoints": kept} if getattr(trainer, "resumes", False) else {}
     dictionary = trainer.fit(
         batches,
         site,
         rng,
-        lambda step: progress(step.tokens, step.of_tokens),
+        show,
         asked.massive,
         **more,
     )

@@ -1,0 +1,127 @@
+"""Gradients that are written by hand equal those of automatic differentiation, of each loss as its
+page states it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gloss.decompose.batch_topk import BatchTopK
+from gloss.decompose.fit import SparseTrainer
+from gloss.decompose.gated import GatedAutoencoder
+from gloss.decompose.jump_relu import JumpReLU
+from gloss.decompose.matryoshka import Matryoshka
+from gloss.decompose.training import Training
+
+WIDTH, K, LENGTH = 40, 4, 16
+NEVER = {"learning_rate": 1e-3, "auxiliary_k": 8, "dead_after_tokens": 10**9}
+Parameters = dict[str, Tensor]
+
+
+def variance(x: Tensor) -> Tensor:
+    return (x - x.mean(0)).square().sum()
+
+
+def pre_activations(p: Parameters, x: Tensor) -> Tensor:
+    return (x - p["bias"]) @ p["encoder"].T + p["encoder_bias"]
+
+
+def fvu(p: Parameters, codes: Tensor, x: Tensor, first: int = WIDTH) -> Tensor:
+    output = codes[:, :first] @ p["decoder_directions"][:first] + p["bias"]
+    return (output - x).square().sum() / variance(x)
+
+
+def largest_of_all(pre: Tensor) -> Tensor:
+    least = pre.flatten().topk(K * len(pre)).values[-1]
+    return pre * (pre >= least) * (pre > 0)
+
+
+def batch_topk(p: Parameters, x: Tensor) -> Tensor:
+    return fvu(p, largest_of_all(pre_activations(p, x)), x)
+
+
+def matryoshka(p: Parameters, x: Tensor) -> Tensor:
+    codes = largest_of_all(pre_activations(p, x))
+    return torch.stack([fvu(p, codes, x, first) for first in (5, 10, 20, 40)]).mean()
+
+
+def matryoshka_by_token(p: Parameters, x: Tensor) -> Tensor:
+    pre = pre_activations(p, x)
+    codes = torch.zeros_like(pre).scatter(1, pre.topk(K).indices, pre.topk(K).values.relu())
+    return torch.stack([fvu(p, codes, x, first) for first in (5, 10, 20, 40)]).mean()
+
+
+class Step(torch.autograd.Function):
+    """1 where the first is above the second; a pulse of this width in place of its derivative by
+    the second, and none by the first.
+    """
+
+    @staticmethod
+    def forward(ctx, pre: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
+        ctx.save_for_backward(pre, threshold)
+        ctx.bandwidth = bandwidth
+        return (pre > threshold).float()
+
+    @staticmethod
+    def backward(ctx, of_step: Tensor):
+        pre, threshold = ctx.saved_tensors
+        near = ((pre - threshold).abs() < ctx.bandwidth / 2).float() / ctx.bandwidth
+        return None, -(of_step * near).sum(0), None
+
+
+def jump_relu(p: Parameters, x: Tensor) -> Tensor:
+    pre, threshold = pre_activations(p, x), p["log_threshold"].exp()
+    active = Step.apply(pre, threshold, 0.5)
+    # by the threshold, as if the value there were the threshold itself
+    at_step = Step.apply(pre.detach(), threshold, 0.5) * threshold.detach()
+    codes = pre * (pre > threshold) + at_step - at_step.detach()
+    return fvu(p, codes, x) + 0.7 * (active.sum(1).mean() / K - 1).square()
+
+
+def gated(p: Parameters, x: Tensor) -> Tensor:
+    gate = pre_activations(p, x)
+    read = (x - p["bias"]) @ p["encoder"].T * p["gain"].exp()
+    codes = (read + p["magnitude_bias"]).relu() * (gate > 0)
+    held = {name: p[name].detach() for name in ("decoder_directions", "bias")}
+    price = 0.1 * (LENGTH / K) ** 0.5 * gate.relu().sum() * 2 / variance(x)
+    return fvu(p, codes, x) + fvu(held, gate.relu(), x) + price
+
+
+LOSSES: dict[str, tuple[SparseTrainer, Callable[[Parameters, Tensor], Tensor]]] = {
+    "batch_topk": (BatchTopK(WIDTH, K, **NEVER), batch_topk),
+    "matryoshka": (
+        Matryoshka(WIDTH, K, **NEVER, nested=(0.125, 0.25, 0.5, 1.0)),
+        matryoshka,
+    ),
+    "matryoshka by token": (
+        Matryoshka(WIDTH, K, **NEVER, nested=(0.125, 0.25, 0.5, 1.0), selection_of="topk"),
+        matryoshka_by_token,
+    ),
+    "jump_relu": (JumpReLU(WIDTH, K, **NEVER, bandwidth=0.5, penalty=0.7), jump_relu),
+    "gated": (GatedAutoencoder(WIDTH, K, **NEVER), gated),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_gradients_are_those_of_the_loss(name: str, rng: np.random.Generator) -> None:
+    method, loss = LOSSES[name]
+    x = torch.from_numpy(rng.standard_normal((256, LENGTH), dtype=np.float32)) + 1
+    training = Training.begin(method, x, rng)
+    for parameter in training.parameters.values():
+        noise = rng.standard_normal(tuple(parameter.shape), dtype=np.float32)
+        parameter += 0.05 * torch.from_numpy(noise)
+    training.parameters["decoder_directions"] /= training.decoder_directions.norm(
+        dim=1, keepdim=True
+    )
+    theirs = {name: p.clone().requires_grad_() for name, p in training.parameters.items()}
+    wanted = torch.autograd.grad(loss(theirs, x * training.scale), list(theirs.values()))
+    found = training.step(x, rate_share=0.0)
+    assert found is not None
+    assert 0 < found.codes.l0 < 4 * WIDTH / 5
+    for (name, parameter), gradient in zip(theirs.items(), wanted, strict=True):
+        if name == "decoder_directions":  # what would change its norm is taken out
+            gradient = gradient - (gradient * parameter).sum(1, keepdim=True) * parameter
+        torch.testing.assert_close(training.gradient(name), gradient.detach(), rtol=1e-3, atol=1e-6)
