@@ -203,7 +203,7 @@ def test_a_package_that_cannot_be_imported_is_one_sentence_and_the_folder_anothe
         "note: npz (gloss.format) of the package npzdict cannot be imported (No mo"
     )
     assert sentence.startswith(
-        "gloss: mine holds dictionary.npz, and a dictionary is cfg.json with"
+        "gloss: mine holds dictionary.npz, which is no dictionary in the format of"
     )
 
 

@@ -372,7 +372,7 @@ def test_the_embedded_pair_is_had_by_name_and_steered():
     for wrong in ((model, "def f("), (model, dictionary, np.arange(2), "def f(")):
         with pytest.raises(BadSettings, match=f"it was given {len(wrong)} things"):
             gloss.steer(*wrong, kl=0.5)
-    with pytest.raises(BadInput, match="is no folder here"):
+    with pytest.raises(BadInput, match="is no folder or file here"):
         gloss.load_dictionary("no/such/folder")
 
 

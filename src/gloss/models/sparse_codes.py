@@ -159,7 +159,7 @@ class AboveThreshold:
 
     def select(self, pre: Float[Tensor, "token feature"]) -> Codes:
         """Those above, in the order of their indices."""
-        return _packed(pre, (pre > self.thresholds) & (pre > 0))
+        return packed_codes(pre, (pre > self.thresholds) & (pre > 0))
 
     def together(self, width: int) -> int:
         """Each feature has a threshold of its own."""
@@ -184,7 +184,7 @@ class Positive:
 
     def select(self, pre: Float[Tensor, "token feature"]) -> Codes:
         """Those above 0, in the order of their indices."""
-        return _packed(pre, pre > 0)
+        return packed_codes(pre, pre > 0)
 
     def together(self, width: int) -> int:
         """Each feature counts by itself."""
@@ -203,7 +203,69 @@ class Positive:
         return self
 
 
-def _packed(pre: Float[Tensor, "token feature"], active: Bool[Tensor, "token feature"]) -> Codes:
+@dataclass(frozen=True, slots=True)
+class PositiveTanh:
+    """`tanh` of the ReLU: every pre-activation above 0, squashed below 1."""
+
+    def select(self, pre: Float[Tensor, "token feature"]) -> Codes:
+        """Those above 0, in the order of their indices."""
+        return packed_codes(pre.tanh(), pre > 0)
+
+    def together(self, width: int) -> int:
+        """Each feature counts by itself."""
+        return 1
+
+    def select_block(self, pre: Float[Tensor, "token feature"], first: int, width: int) -> Codes:
+        """Those above 0."""
+        return self.select(pre)
+
+    def among_blocks(self, codes: Codes) -> Codes:
+        """Every block's, without gaps."""
+        return _without_gaps(codes)
+
+    def to(self, device: torch.device | str) -> "PositiveTanh":
+        """The same on another device."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """Pre-activations above 0 open a gate, and `scale * pre + offset` is what passes, as far as it
+    is positive (Rajamanoharan et al., 2024).
+
+    With the encoder's bias of the gate `b_gate`, and `r_mag` and `b_mag` of the magnitude, `scale`
+    is `exp(r_mag)` and `offset` is `b_mag - exp(r_mag) * b_gate`.
+    """
+
+    scale: Float[Tensor, " feature"]
+    offset: Float[Tensor, " feature"]
+
+    def select(self, pre: Float[Tensor, "token feature"]) -> Codes:
+        """Those that pass, in the order of their indices."""
+        passed = torch.addcmul(self.offset, self.scale, pre)
+        return packed_codes(passed, (pre > 0) & (passed > 0))
+
+    def together(self, width: int) -> int:
+        """Each feature has a gate of its own."""
+        return 1
+
+    def select_block(self, pre: Float[Tensor, "token feature"], first: int, width: int) -> Codes:
+        """Those that pass, by the block's gates."""
+        last = first + pre.shape[1]
+        return Gated(self.scale[first:last], self.offset[first:last]).select(pre)
+
+    def among_blocks(self, codes: Codes) -> Codes:
+        """Every block's, without gaps."""
+        return _without_gaps(codes)
+
+    def to(self, device: torch.device | str) -> "Gated":
+        """The same on another device."""
+        return Gated(self.scale.to(device), self.offset.to(device))
+
+
+def packed_codes(
+    pre: Float[Tensor, "token feature"], active: Bool[Tensor, "token feature"]
+) -> Codes:
     """The active entries, moved to the front of each row.
 
     Rows are as long as the fullest one, and at least 1.
@@ -220,7 +282,7 @@ def _packed(pre: Float[Tensor, "token feature"], active: Bool[Tensor, "token fea
 
 def _without_gaps(codes: Codes) -> Codes:
     """The same codes, with unused slots at the end of each row."""
-    packed = _packed(codes.values, codes.used)
+    packed = packed_codes(codes.values, codes.used)
     return Codes(codes.indices.gather(1, packed.indices) * packed.used, packed.values)
 
 

@@ -117,13 +117,13 @@ def test_errors_list_what_is_installed(install_format, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(
         BadInput,
-        match=r"holds nothing, and a dictionary is files that end in \.flat \(Flat\), cfg\.json"
-        r" with sae_weights\.safetensors \(SAELens\) or cfg\.json with sae\.safetensors",
+        match=r"holds nothing, which is no dictionary in the format of circuit-tracer, .*, Flat, .*"
+        r" SAELens or sparsify; give the folder",
     ):
         load_dictionary(tmp_path / "empty")
-    with pytest.raises(BadSettings, match="choose flat, sae_lens or sparsify"):
+    with pytest.raises(BadSettings, match=r"choose circuit_tracer, .*, flat, "):
         save_dictionary(load_dictionary(SAELENS), tmp_path / "saved", "pickle")
-    with pytest.raises(BadSettings, match="the format flat is only read; choose sae_lens or spars"):
+    with pytest.raises(BadSettings, match="flat is only read; choose circuit_tr"):
         save_dictionary(load_dictionary(SAELENS), tmp_path / "saved", "flat")
 
 

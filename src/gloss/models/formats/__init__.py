@@ -1,17 +1,16 @@
 """Dictionaries on disk, in every format that is installed: gloss' own and strangers'."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import cast
 
 import torch
 
 from gloss.errors import BadInput, BadSettings, GlossError, error_cause
 from gloss.installed import installed, is_own, listed, package_name
-from gloss.models.dictionary import HasSites, SparseCoder
+from gloss.models.dictionary import Dictionary, HasSites, SparseCoder
 from gloss.models.formats.dictionary_format import (
     GROUP,
     DictionaryFormat,
@@ -19,18 +18,10 @@ from gloss.models.formats.dictionary_format import (
     StoredDictionary,
     installed_formats,
 )
+from gloss.models.formats.refused import refusal
 from gloss.models.sites import Site
 from gloss.store.named_parts import split_part_name
 
-# By which files formats are known that cannot be read, unless somebody installs one that does.
-FOREIGN: Mapping[str, str] = MappingProxyType(
-    {
-        "ae.pt": "dictionary_learning",
-        "params.npz": "Gemma Scope",
-        "config.yaml": "circuit-tracer",
-        "hyperparams.json": "Llama Scope",
-    }
-)
 # What a stored dictionary has.
 MEMBERS = (
     *("reads", "writes", "width", "decoder_directions", "card"),
@@ -41,27 +32,26 @@ MEMBERS = (
 def load_dictionary(
     path: str | Path, site: Site | None = None, subject: HasSites | None = None
 ) -> StoredDictionary:
-    """Read a dictionary's folder, in whichever installed format it is.
+    """Read a dictionary's folder or file, in whichever installed format it is.
 
-    `site` is wanted where the folder does not say where the dictionary belongs; `subject` where it
-    does not say how long that site's vectors are. A folder of several dictionaries takes the name
-    of one behind it: `folder#name`.
+    `site` is wanted where the files do not say where the dictionary belongs; `subject` where they
+    do not say how long that site's vectors are. A folder of several dictionaries takes the name of
+    one behind it: `folder#name`.
 
-    Raises BadInput for a folder that holds no dictionary, or one of a kind that is not known, and
-    Mismatch where the folder names another site than the one given.
+    Raises BadInput for a place that holds no dictionary, or one of a kind that is not known, and
+    Mismatch where the files name another site than the one given.
     """
     named, part = split_part_name(str(path))
-    folder = Path(named)
-    if not folder.is_dir():
-        found = (
-            "is a file"
-            if folder.exists()
-            else "is no folder here, and names of the hub are not fetched"
+    place = Path(named)
+    if not place.exists():
+        raise BadInput(
+            f"{path} is no folder or file here, and names of the hub are not fetched; give the"
+            " dictionary's folder or file"
         )
-        raise BadInput(f"{folder} {found}; give the folder that holds the dictionary's files")
-    name, format_ = recognised_format(folder)
+    name, format_ = recognised_format(place)
+    folder = place if place.is_dir() else place.parent
     with naming_package(name, folder):
-        part = chosen_part(format_, folder, part)
+        part = chosen_part(format_, folder, part if place.is_dir() else place.name)
         dictionary = format_.read(DictionaryRequest(folder, site, part, subject))
     return require_stored(dictionary, name)
 
@@ -84,27 +74,28 @@ def naming_package(name: str, folder: Path) -> Generator[None]:
         ) from problem
 
 
-def recognised_format(folder: Path) -> tuple[str, DictionaryFormat]:
-    """The one format that knows the folder, with its name. Raises BadInput for none, or several."""
+def recognised_format(place: Path) -> tuple[str, DictionaryFormat]:
+    """The one format that knows the folder or file, with its name.
+
+    Raises BadInput for none, or several.
+    """
     formats = installed_formats()
-    found = [name for name, format_ in formats.items() if is_recognised(format_, folder, name)]
+    found = [name for name, format_ in formats.items() if is_recognised(format_, place, name)]
     if len(found) > 1:
         raise BadInput(
-            f"{folder} is a dictionary in {len(found)} formats, {' and '.join(found)}; take the"
+            f"{place} is a dictionary in {len(found)} formats, {' and '.join(found)}; take the"
             " files of all but one out of it"
         )
     if found:
         return found[0], formats[found[0]]
-    there = sorted(entry.name for entry in folder.iterdir())
-    if foreign := [FOREIGN[name] for name in there if name in FOREIGN]:
-        raise BadInput(
-            f"{folder} is in the format of {foreign[0]}, which gloss cannot read yet; convert it to"
-            f" the format of {listed(format_.title for format_ in formats.values())}"
-        )
-    known = listed(f"{format_.files} ({format_.title})" for format_ in formats.values())
+    if why := refusal(place):
+        raise BadInput(why)
+    known = listed(format_.title for format_ in formats.values())
+    there = "" if place.is_file() else ", ".join(sorted(each.name for each in place.iterdir())[:8])
+    held = "is a file" if place.is_file() else f"holds {there or 'nothing'}"
     raise BadInput(
-        f"{folder} holds {', '.join(there[:8]) or 'nothing'}, and a dictionary is {known}; give"
-        " that folder"
+        f"{place} {held}, which is no dictionary in the format of {known}; give the folder, or the"
+        " file, that holds one (gloss methods format lists their files)"
     )
 
 
@@ -115,14 +106,21 @@ def is_recognised(format_: DictionaryFormat, folder: Path, name: str) -> bool:
 
 
 def chosen_part(format_: DictionaryFormat, folder: Path, asked: str) -> str:
-    """Which dictionary of the folder is meant.
+    """Which dictionary of the folder is meant, by its name or, where that is a file's, without the
+    ending.
 
     Raises BadInput where it holds none of that name, or several and none is named.
     """
     parts: list[str] = list(format_.parts(folder))
-    if asked in parts or (not asked and len(parts) <= 1):
-        return asked or "".join(parts)
+    if not asked and len(parts) <= 1:
+        return "".join(parts)
+    if asked in parts:
+        return asked
+    if len(meant := [part for part in parts if part.partition(".")[0] == asked]) == 1:
+        return meant[0]
     if not parts:
+        if (folder / asked).is_file():  # one of the files that make up the only one
+            return ""
         raise BadInput(f"{folder} holds one dictionary; leave #{asked} out")
     shown = ", ".join(parts[:8]) + (", ..." if len(parts) > 8 else "")
     raise BadInput(
@@ -149,7 +147,7 @@ def require_stored(dictionary: object, name: str) -> StoredDictionary:
 
 
 def save_dictionary(
-    dictionary: SparseCoder,
+    dictionary: Dictionary,
     path: str | Path,
     format: str = "sae_lens",  # noqa: A002
     *,
@@ -169,4 +167,9 @@ def save_dictionary(
     if write is None:
         writable = listed(name for name, each in formats.items() if each.write is not None)
         raise BadSettings(f"the format {format} is only read; choose {writable}")
+    if not isinstance(dictionary, SparseCoder):
+        raise BadSettings(
+            f"a {type(dictionary).__name__} cannot be written, only dictionaries with an encoder,"
+            " which are SparseCoders"
+        )
     write(dictionary, Path(path), dtype)

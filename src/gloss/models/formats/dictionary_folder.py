@@ -1,4 +1,4 @@
-"""What the formats share: a folder with cfg.json and one file of tensors."""
+"""What the formats share: settings in a file, and a folder with cfg.json and tensors."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from gloss.errors import BadInput, Mismatch
+from gloss.errors import BadInput, Mismatch, error_cause
 from gloss.models.dictionary import Card
 from gloss.models.sites import Site, parse_site
 from gloss.store.atomic import write_atomically, write_bytes
@@ -31,9 +32,10 @@ class StatedSettings:
 
     @staticmethod
     def read(file: Path) -> "StatedSettings":
-        """The JSON object in the file. Raises BadInput where there is none."""
+        """The object in a file of JSON or YAML. Raises BadInput where there is none."""
         try:
-            read = json.loads(file.read_text("utf-8"))
+            text = file.read_text("utf-8")
+            read = yaml.safe_load(text) if file.suffix == ".yaml" else json.loads(text)
         except OSError as error:
             raise BadInput(
                 f"{file} cannot be read: {error.strerror}; check that it is a file and may be read"
@@ -42,8 +44,11 @@ class StatedSettings:
             raise BadInput(
                 f"{file} is nested too deeply for settings; fetch the dictionary again"
             ) from error
-        except ValueError as error:  # of JSON, of UTF-8, of numbers with thousands of digits
-            raise BadInput(f"{file} is not JSON ({error}); fetch the dictionary again") from error
+        except (ValueError, yaml.YAMLError) as error:  # also of UTF-8, of endless numbers
+            kind = "YAML" if file.suffix == ".yaml" else "JSON"
+            raise BadInput(
+                f"{file} is not {kind} ({error_cause(error)}); fetch the dictionary again"
+            ) from error
         if not isinstance(read, dict):
             raise BadInput(
                 f"{file} is a {type(read).__name__} and should be an object; fetch the dictionary"
@@ -90,6 +95,17 @@ class StatedSettings:
             raise self.wrong_kind(name, "text")
         return value
 
+    def require_known(self, known: Collection[str]) -> None:
+        """Raise BadInput for settings by other names: what they change would be missing from every
+        number.
+        """
+        if left := sorted(name for name in self.values if name not in known and name in self):
+            shown = ", ".join(f"{name} = {self.values[name]}"[:60] for name in left[:3])
+            raise BadInput(
+                f"{self.file} states {shown}, which gloss has no use for in a dictionary of this"
+                " kind; if it changes nothing that is computed, take it out"
+            )
+
     def inner(self, name: str) -> "StatedSettings":
         """The object of that name, empty where there is none."""
         value = self.values.get(name)
@@ -98,65 +114,18 @@ class StatedSettings:
         return StatedSettings(self.file, value or {})
 
 
-def holds_files(folder: Path, weights: str) -> bool:
-    """Whether the folder holds cfg.json and that file of tensors."""
-    return (folder / weights).is_file() and (folder / CONFIGURATION_FILE).is_file()
-
-
-def require_all_used(tensors: Mapping[str, Tensor], used: Collection[str], folder: Path) -> None:
-    """Raise BadInput for tensors that nothing would read: what they do would be missing from every
-    number.
-    """
-    if left := sorted(set(tensors) - set(used)):
-        raise BadInput(
-            f"{folder} has tensors that its cfg.json has no use for ({', '.join(left[:4])}); this"
-            " kind cannot be read"
-        )
-
-
-def require_finite(tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Raise BadInput for weights that are not numbers."""
-    for name, value in tensors.items():
-        if not bool(value.isfinite().all()):
-            raise BadInput(
-                f"{folder}: {name} holds values that are not finite; fetch the dictionary again"
-            )
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of the file, in 32 bits. Raises BadInput for a broken file."""
+def json_object(file: Path) -> Mapping[str, Any]:
+    """The JSON object in the file, empty where there is none: to recognise a format by."""
     try:
-        tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
-    except SafetensorError as error:
-        raise BadInput(
-            f"{path} is not a whole safetensors file ({error}); fetch the dictionary again"
-        ) from error
-    except OSError as error:
-        raise BadInput(
-            f"{path} cannot be read: {error.strerror}; check that it is a file and may be read"
-        ) from error
-    require_finite(tensors, path)
-    return tensors
+        return StatedSettings.read(file).values
+    except BadInput:
+        return {}
 
 
-def require_tensor(
-    tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], folder: Path
-) -> Tensor:
-    """The tensor of that name.
-
-    Raises BadInput where it is missing, or has another shape than cfg.json says.
-    """
-    if name not in tensors:
-        raise BadInput(
-            f"{folder} has no tensor {name}, only {', '.join(sorted(tensors))}; fetch the"
-            " dictionary again"
-        )
-    if tuple(tensors[name].shape) != shape:
-        raise BadInput(
-            f"{folder}: {name} has the shape {tuple(tensors[name].shape)} and cfg.json asks for"
-            f" {shape}; the two files do not belong together"
-        )
-    return tensors[name]
+def holds_files(place: Path, weights: str) -> bool:
+    """Whether the folder, or that of the file, holds cfg.json and that file of tensors."""
+    folder = place if place.is_dir() or place.name != weights else place.parent
+    return (folder / weights).is_file() and (folder / CONFIGURATION_FILE).is_file()
 
 
 def stated_k(

@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -46,6 +46,13 @@ class DictionaryRequest:
     site: Site | None = None  # where it belongs, as the caller says; None where the files must say
     part: str = ""  # which of several in the folder; "" where there is one
     subject: HasSites | None = None  # the model that it is for, where that is loaded already
+    # settings by which a registry completes the files', as that of SAELens does
+    stated: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def file(self) -> Path:
+        """The file of that part, or the folder where there is one dictionary."""
+        return self.folder / self.part if self.part else self.folder
 
     def width_at(self, site: Site) -> int:
         """The length of the subject's vectors at a site, for files that do not state it.
@@ -69,9 +76,10 @@ def one_part(_: Path) -> Sequence[str]:
 class DictionaryFormat:
     """How dictionaries of one kind lie in a folder. An entry point of `gloss.format` names one.
 
-    `recognises` looks at names of files alone, or little more: it is asked of every folder. `read`
-    raises BadInput for files that it cannot read, and Mismatch for ones that contradict the
-    request. `parts` names the dictionaries where a folder holds several.
+    `recognises` looks at names of files and of tensors, or little more: it is asked of every
+    folder, and of a single file where one is given. `read` raises BadInput for files that it cannot
+    read, and Mismatch for ones that contradict the request. `parts` names the dictionaries where a
+    folder holds several; a single file is a part by its name.
     """
 
     title: str  # what people call the format: "SAELens"
@@ -81,6 +89,9 @@ class DictionaryFormat:
     # raises BadSettings for dictionaries that the format cannot hold; None where it only reads
     write: Callable[[SparseCoder, Path, torch.dtype], None] | None = None
     parts: Callable[[Path], Sequence[str]] = one_part
+    kinds: tuple[str, ...] = ()  # what is read, for the table in the docs
+    written: tuple[str, ...] = ()  # those of them that are written, too
+    refused: tuple[str, ...] = ()  # what is known and cannot be read
 
 
 def load_format(point: EntryPoint) -> DictionaryFormat:

@@ -6,6 +6,7 @@ Versions from 6 on, and the flat cfg.json of those before.
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -20,22 +21,78 @@ from gloss.models.formats.dictionary_folder import (
     cast_tensors,
     holds_files,
     read_card,
-    read_tensors,
-    require_all_used,
-    require_tensor,
     resolve_site,
     stated_k,
     write_files,
 )
-from gloss.models.formats.dictionary_format import DictionaryFormat, DictionaryRequest
+from gloss.models.formats.dictionary_format import (
+    DictionaryFormat,
+    DictionaryRequest,
+    StoredDictionary,
+)
+from gloss.models.formats.tensor_files import StoredTensors, read_tensors
+from gloss.models.formats.weight_folding import (
+    centred,
+    padded_to_head,
+    scaled_by_decoder_norms,
+    scaled_input,
+    two_tails,
+)
+from gloss.models.matching_pursuit import MatchingPursuit
 from gloss.models.sites import TRANSFORMER_LENS, Site
-from gloss.models.sparse_codes import AboveThreshold, LargestK, Positive, Selection
+from gloss.models.sparse_codes import (
+    AboveThreshold,
+    Gated,
+    LargestK,
+    Positive,
+    PositiveTanh,
+    Selection,
+)
 
 WEIGHTS = "sae_weights.safetensors"
 LOWEST_VERSION = "6.0.0"  # that reads what is written here
 
-SAES = ("standard", "topk", "jumprelu")
-TRANSCODERS = ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
+# Each kind with the settings that it alone has.
+OF_TOPK, OF_TRANSCODERS = ("k", "rescale_acts_by_decoder_norm"), ("d_out",)
+SAES = MappingProxyType(
+    {
+        "standard": (),
+        "topk": OF_TOPK,
+        "jumprelu": (),
+        "gated": (),
+        "abstopk": OF_TOPK,
+        "batchtopk": OF_TOPK,
+        "matryoshka_batchtopk": (*OF_TOPK, "matryoshka_widths", "use_matryoshka_aux_loss"),
+        "matching_pursuit": ("residual_threshold", "max_iterations", "stop_on_duplicate_support"),
+    }
+)
+TRANSCODERS = MappingProxyType(
+    dict.fromkeys(
+        (
+            *("transcoder", "skip_transcoder"),
+            *("jumprelu_transcoder", "jumprelu_skip_transcoder"),
+        ),
+        OF_TRANSCODERS,
+    )
+)
+KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType({**SAES, **TRANSCODERS})
+REFUSED: Mapping[str, str] = MappingProxyType(
+    {"temporal": "its codes depend on the tokens before, and gloss encodes each token by itself"}
+)
+WRITTEN = (*("standard", "topk", "jumprelu", "gated"), *TRANSCODERS)
+# Settings of training that version 6 leaves in a checkpoint, and what says nothing of the codes.
+IDLE = (
+    *("dtype", "device", "aux_loss_coefficient", "decoder_init_norm", "jumprelu_bandwidth"),
+    *("jumprelu_init_threshold", "jumprelu_sparsity_loss_mode", "jumprelu_ste_to_input"),
+    *("jumprelu_tanh_scale", "l0_coefficient", "l0_warm_up_steps", "l1_coefficient"),
+    *("l1_warm_up_steps", "lp_norm", "pre_act_loss_coefficient", "target_l0"),
+    *("topk_threshold_lr", "use_sparse_activations"),
+)
+READ = (
+    *("architecture", "d_in", "d_sae", "apply_b_dec_to_input", "normalize_activations"),
+    *("reshape_activations", "metadata", "norm_scaling_factor"),
+    *("activation_fn", "activation_fn_str", "hook_head_index"),
+)
 SCALER = "activation_scaler.json"
 METADATA = (
     "model_name",
@@ -49,44 +106,44 @@ RENAMED_IN_6 = {
     "hook_point_head_index": "hook_head_index",
     "activation_fn_str": "activation_fn",
 }
+SQUASHED = "tanh-relu"
 
 
-def read_sae_lens(request: DictionaryRequest) -> SparseCoder:
+def read_sae_lens(request: DictionaryRequest) -> StoredDictionary:
     """The dictionary in the folder.
 
-    Raises BadInput for architectures other than TopK, JumpReLU and ReLU.
+    Raises BadInput for architectures that cannot be read, for settings and tensors that nothing
+    uses, and where the two contradict each other.
     """
     folder = request.folder
-    configuration = _modernised(StatedSettings.read(folder / CONFIGURATION_FILE))
-    architecture, metadata = configuration.string("architecture"), configuration.inner("metadata")
-    if architecture not in SAES + TRANSCODERS:
-        raise BadInput(
-            f"{folder} is a dictionary of SAELens' kind {architecture!r};"
-            f" {', '.join(SAES + TRANSCODERS)} can be read"
-        )
-    _require_plain(configuration, metadata)
-    d_in, width = configuration.whole_number("d_in"), configuration.whole_number("d_sae")
-    d_out = configuration.whole_number("d_out", d_in) if architecture in TRANSCODERS else d_in
-    tensors = _folded(read_tensors(folder / WEIGHTS), configuration, folder)
-    used = ["W_enc", "b_enc", "W_dec", "b_dec", *(["W_skip"] if "skip" in architecture else [])]
-    require_all_used(
-        tensors, [*used, *(["threshold"] if "jumprelu" in architecture else [])], folder
-    )
-    weights = Weights(
-        require_tensor(tensors, "W_enc", (d_in, width), folder).T.contiguous(),
-        require_tensor(tensors, "b_enc", (width,), folder),
-        require_tensor(tensors, "W_dec", (width, d_out), folder),
-        require_tensor(tensors, "b_dec", (d_out,), folder),
-        (
-            require_tensor(tensors, "W_skip", (d_out, d_in), folder)
-            if "skip" in architecture
-            else None
-        ),
-    )
-    subtracts_bias = configuration.switch("apply_b_dec_to_input", True) and architecture in SAES
-    if metadata.inner("model_from_pretrained_kwargs").switch("center_writing_weights", False):
-        weights = _centred(weights, subtracts_bias)
+    stated = StatedSettings.read(folder / CONFIGURATION_FILE)
+    configuration = _modernised(_with_registry(stated, request.stated))
+    architecture = configuration.string("architecture") or ""
+    metadata = configuration.inner("metadata")
+    _require_known_kind(architecture, configuration, folder)
+    if "metadata" in stated:  # as from version 6 on, where no settings of training stand around
+        configuration.require_known((*READ, *IDLE, *request.stated, *KINDS[architecture]))
+    stored = read_tensors(folder / WEIGHTS)
     reads = resolve_site(metadata.string("hook_name"), request.site, folder)
+    card = read_card(metadata.inner("card"), metadata.string("model_name"))
+    if architecture == "matching_pursuit":
+        return replace(_matching_pursuit(configuration, stored, reads), card=card)
+    weights = _weights(configuration, stored, architecture)
+    selection = _selection(configuration, stored, architecture, len(weights.encoder))
+    stored.require_all_taken()
+    subtracts_bias = architecture in SAES and configuration.switch("apply_b_dec_to_input", True)
+    if configuration.switch("rescale_acts_by_decoder_norm", False):
+        weights = scaled_by_decoder_norms(weights, folder)
+    if configuration.string("normalize_activations") == "expected_average_only_in":
+        weights = scaled_input(weights, _input_scale(configuration, folder))
+    if architecture == "abstopk":
+        weights = two_tails(weights)
+    if metadata.inner("model_from_pretrained_kwargs").switch("center_writing_weights", False):
+        weights = centred(weights, subtracts_bias)
+    normalisation = _normalisation(configuration, folder)
+    if (head := _head_index(configuration, metadata)) is not None:
+        plain = architecture in SAES and normalisation is Normalisation.NONE
+        weights = _of_one_head(weights, head, reads, plain, request)
     return SparseCoder(
         reads=reads,
         writes=(
@@ -95,10 +152,10 @@ def read_sae_lens(request: DictionaryRequest) -> SparseCoder:
             else reads
         ),
         weights=weights,
-        selection=_selection(configuration, tensors, width, folder),
+        selection=selection,
         subtracts_bias=subtracts_bias,
-        normalisation=_normalisation(configuration, folder),
-        card=read_card(metadata.inner("card"), metadata.string("model_name")),
+        normalisation=normalisation,
+        card=card,
     )
 
 
@@ -111,7 +168,7 @@ def write_sae_lens(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) ->
     architecture = _architecture(dictionary)
     tensors = {
         "W_enc": weights.encoder.T,
-        "b_enc": weights.encoder_bias,
+        "b_gate" if isinstance(selection, Gated) else "b_enc": weights.encoder_bias,
         "W_dec": weights.decoder_directions,
         "b_dec": weights.bias,
     }
@@ -119,6 +176,9 @@ def write_sae_lens(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) ->
         tensors["W_skip"] = weights.skip
     if isinstance(selection, AboveThreshold):
         tensors["threshold"] = selection.thresholds
+    if isinstance(selection, Gated):
+        tensors["r_mag"] = selection.scale.log()
+        tensors["b_mag"] = selection.offset + selection.scale * weights.encoder_bias
     configuration: dict[str, Any] = {
         "architecture": architecture,
         "d_in": dictionary.d_in,
@@ -135,6 +195,15 @@ def write_sae_lens(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) ->
     if architecture in TRANSCODERS:
         configuration["d_out"] = dictionary.d_out
     write_files(folder, WEIGHTS, cast_tensors(tensors, dtype), configuration)
+
+
+def _with_registry(stated: StatedSettings, registry: Mapping[str, Any]) -> StatedSettings:
+    """The settings with what a registry of dictionaries says besides."""
+    values = {**stated.values, **registry}
+    if isinstance(metadata := values.get("metadata"), dict):
+        known = {name: registry[name] for name in METADATA if name in registry}
+        values["metadata"] = {**metadata, **known}
+    return StatedSettings(stated.file, values)
 
 
 def _modernised(stated: StatedSettings) -> StatedSettings:
@@ -155,56 +224,151 @@ def _modernised(stated: StatedSettings) -> StatedSettings:
     )
 
 
-def _require_plain(configuration: StatedSettings, metadata: StatedSettings) -> None:
-    """Raise BadInput for settings that change what is computed and that are not read here."""
-    for stated in (configuration, metadata):
-        activation = stated.values.get("activation_fn", stated.values.get("activation_fn_str"))
-        if activation not in (None, "relu", "topk"):
-            raise BadInput(
-                f"{stated.file} states the activation {activation!r}; relu, topk and jumprelu can"
-                " be read"
-            )
-        if stated.values.get("hook_head_index") is not None:
-            raise BadInput(
-                f"{stated.file} states hook_head_index = {stated.values['hook_head_index']}: it"
-                " reads one head's columns of z, and dictionaries of all heads together can be"
-                " read"
-            )
-
-
-def _folded(
-    tensors: dict[str, Tensor], configuration: StatedSettings, folder: Path
-) -> dict[str, Tensor]:
-    """The tensors with decoder norms and the input's scale worked in, as SAELens does when it
-    exports a dictionary.
-    """
-    if bool((tensors.pop("scaling_factor", torch.ones(())) != 1).any()):
+def _require_known_kind(architecture: str, configuration: StatedSettings, folder: Path) -> None:
+    """Raise BadInput for architectures and activations that cannot be read."""
+    if architecture in REFUSED:
         raise BadInput(
-            f"{folder} has a fine-tuned scaling_factor, which is no longer in use; fold it into"
-            " W_dec first"
+            f"{folder} is a dictionary of SAELens' kind {architecture!r}, which cannot be read:"
+            f" {REFUSED[architecture]}"
         )
-    if "log_threshold" in tensors and "threshold" not in tensors:  # of a checkpoint of training
-        tensors["threshold"] = tensors.pop("log_threshold").exp()
-    if configuration.switch("rescale_acts_by_decoder_norm", False) and "W_dec" in tensors:
-        norms = tensors["W_dec"].norm(dim=1)
-        if tuple(norms.shape) != tuple(tensors["b_enc"].shape) or not bool((norms > 0).all()):
+    if architecture not in KINDS:
+        raise BadInput(
+            f"{folder} is a dictionary of SAELens' kind {architecture!r}; {', '.join(KINDS)} can be"
+            " read"
+        )
+    if architecture in TRANSCODERS and configuration.values.get("apply_b_dec_to_input") is True:
+        raise BadInput(
+            f"{configuration.file} states apply_b_dec_to_input = True of a transcoder, whose bias"
+            " belongs to another site than its input; the two cannot both be right"
+        )
+    metadata = configuration.inner("metadata")
+    for stated in (configuration, metadata):
+        activation = _activation(stated)
+        known = (None, "relu", *(["topk"] if architecture == "topk" else []))
+        if activation in known or (activation == SQUASHED and architecture == "standard"):
+            continue
+        raise BadInput(
+            f"{stated.file} states the activation {activation!r} of a dictionary of the kind"
+            f" {architecture!r}, which cannot be read; relu, {SQUASHED} and topk can be, of the"
+            " kinds standard and topk"
+        )
+
+
+def _activation(stated: StatedSettings) -> object:
+    """The name of the activation, where one is stated."""
+    return stated.values.get("activation_fn", stated.values.get("activation_fn_str"))
+
+
+def _weights(configuration: StatedSettings, stored: StoredTensors, architecture: str) -> Weights:
+    d_in, width = configuration.whole_number("d_in"), configuration.whole_number("d_sae")
+    d_out = configuration.whole_number("d_out", d_in) if architecture in TRANSCODERS else d_in
+    directions = stored.take("W_dec", (width, d_out))
+    return Weights(
+        stored.take("W_enc", (d_in, width)).T.contiguous(),
+        stored.take("b_gate" if architecture == "gated" else "b_enc", (width,)),
+        directions * _fine_tuned_scale(configuration, stored, width),
+        stored.take("b_dec", (d_out,)),
+        stored.take("W_skip", (d_out, d_in)) if "skip" in architecture else None,
+    )
+
+
+def _fine_tuned_scale(
+    configuration: StatedSettings, stored: StoredTensors, width: int
+) -> Tensor | float:
+    """By what versions before 6 multiplied each feature's activation on the way out."""
+    for name in ("scaling_factor", "finetuning_scaling_factor"):
+        if name not in stored:
+            continue
+        scale = stored.take(name, (width,))
+        if bool((scale == 1).all()):
+            return 1.0
+        if configuration.values.get("finetuning_scaling_factor") is not True:
             raise BadInput(
-                f"{folder} scales codes by decoder norms, and these do not fit: fetch the"
-                " dictionary again"
+                f"{stored.file} has a {name} that is not 1, and {configuration.file} does not state"
+                " finetuning_scaling_factor = true; the two files do not belong together"
             )
-        tensors |= {
-            "W_enc": tensors["W_enc"] * norms,
-            "b_enc": tensors["b_enc"] * norms,
-            "W_dec": tensors["W_dec"] / norms[:, None],
-        }
+        return scale[:, None]
+    return 1.0
+
+
+def _selection(
+    configuration: StatedSettings, stored: StoredTensors, architecture: str, width: int
+) -> Selection:
+    match architecture:
+        case "gated":
+            scale = stored.take("r_mag", (width,)).exp()
+            shift = scale * stored.take("b_gate", (width,))
+            return Gated(scale, stored.take("b_mag", (width,)) - shift)
+        case "topk" | "abstopk":
+            return LargestK(stated_k(configuration, width))
+        case "batchtopk" | "matryoshka_batchtopk":
+            return AboveThreshold(torch.full((width,), stored.scalar("topk_threshold")))
+        case "standard" if _activation(configuration) == SQUASHED:
+            return PositiveTanh()
+        case _ if "jumprelu" in architecture:
+            # checkpoints of training hold logarithms
+            if "log_threshold" in stored and "threshold" not in stored:
+                return AboveThreshold(stored.take("log_threshold", (width,)).exp())
+            return AboveThreshold(stored.take("threshold", (width,)))
+        case _:
+            return Positive()
+
+
+def _matching_pursuit(
+    configuration: StatedSettings, stored: StoredTensors, site: Site
+) -> MatchingPursuit:
+    folder = configuration.file.parent
+    d, width = configuration.whole_number("d_in"), configuration.whole_number("d_sae")
+    directions, bias = stored.take("W_dec", (width, d)), stored.take("b_dec", (d,))
+    stored.require_all_taken()
+    if _normalisation(configuration, folder) is not Normalisation.NONE:
+        raise BadInput(
+            f"{folder} normalises the input of a matching pursuit by"
+            f" {configuration.string('normalize_activations')!r}; none and expected_average_only_in"
+            " can be read"
+        )
+    enough = configuration.values.get("residual_threshold", 1e-2)
+    if not isinstance(enough, int | float) or isinstance(enough, bool) or not 0 <= enough < 1e30:
+        raise configuration.wrong_kind("residual_threshold", "a number from 0")
     if configuration.string("normalize_activations") == "expected_average_only_in":
         scale = _input_scale(configuration, folder)
-        tensors |= {
-            "W_enc": tensors["W_enc"] * scale,
-            "W_dec": tensors["W_dec"] / scale,
-            "b_dec": tensors["b_dec"] / scale,
-        }
-    return tensors
+        bias, enough = bias / scale, enough / scale
+    return MatchingPursuit(
+        site,
+        directions,
+        bias if configuration.switch("apply_b_dec_to_input", True) else torch.zeros_like(bias),
+        configuration.whole_number("max_iterations") if "max_iterations" in configuration else d,
+        float(enough),
+        configuration.switch("stop_on_duplicate_support", True),
+    )
+
+
+def _head_index(configuration: StatedSettings, metadata: StatedSettings) -> int | None:
+    for stated in (metadata, configuration):
+        value = stated.values.get("hook_head_index")
+        if value is not None:
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise stated.wrong_kind("hook_head_index", "a whole number from 0")
+            return value
+    return None
+
+
+def _of_one_head(
+    weights: Weights, head: int, reads: Site, plain: bool, request: DictionaryRequest
+) -> Weights:
+    """The same dictionary of all heads' outputs side by side, of which it reads one's."""
+    named = f"{request.folder} states hook_head_index = {head}"
+    if reads.kind != "z" or not plain:
+        raise BadInput(
+            f"{named} at {reads}; autoencoders of one head's output z that normalise no input can"
+            " be read"
+        )
+    if request.subject is None:
+        raise BadInput(
+            f"{named}: it reads one head's columns of {reads}, and how many heads there are only"
+            " the model says; open it beside its model, as gloss check and gloss run do"
+        )
+    return padded_to_head(weights, head, request.subject.width_at(reads), named)
 
 
 def _input_scale(configuration: StatedSettings, folder: Path) -> float:
@@ -223,31 +387,6 @@ def _input_scale(configuration: StatedSettings, folder: Path) -> float:
             " normalize_activations to none if it is folded into the weights"
         )
     return scale
-
-
-def _centred(weights: Weights, subtracts_bias: bool) -> Weights:
-    """The same dictionary for a residual stream whose mean over dimensions has not been taken out.
-
-    TransformerLens centres what is written to the stream (`center_writing_weights`), which takes
-    the mean out of every vector and changes nothing else that the model computes. Here the encoder
-    takes the mean out, and it goes round the features by the skip path.
-    """
-    d_in, d_out = weights.encoder.shape[1], weights.decoder_directions.shape[1]
-    encoder = weights.encoder - weights.encoder.mean(dim=1, keepdim=True)
-    shift = (weights.encoder - encoder) @ weights.bias if subtracts_bias else 0.0
-    around = torch.full((d_out, d_in), 1 / d_in) + (0.0 if weights.skip is None else weights.skip)
-    return replace(weights, encoder=encoder, encoder_bias=weights.encoder_bias - shift, skip=around)
-
-
-def _selection(
-    configuration: StatedSettings, tensors: Mapping[str, Tensor], width: int, folder: Path
-) -> Selection:
-    architecture = configuration.string("architecture") or ""
-    if "jumprelu" in architecture:
-        return AboveThreshold(require_tensor(tensors, "threshold", (width,), folder))
-    if architecture != "topk":
-        return Positive()
-    return LargestK(stated_k(configuration, width))
 
 
 def _normalisation(configuration: StatedSettings, folder: Path) -> Normalisation:
@@ -273,6 +412,7 @@ def _architecture(dictionary: SparseCoder) -> str:
         for kind, architecture in (
             (LargestK, "topk"),
             (AboveThreshold, "jumprelu"),
+            (Gated, "gated"),
             (Positive, "standard"),
         ):
             if isinstance(selection, kind):
@@ -308,4 +448,7 @@ FORMAT = DictionaryFormat(
     lambda folder: holds_files(folder, WEIGHTS),
     read_sae_lens,
     write_sae_lens,
+    kinds=(*KINDS,),
+    written=WRITTEN,
+    refused=(*REFUSED,),
 )

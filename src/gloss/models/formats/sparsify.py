@@ -14,14 +14,12 @@ from gloss.models.formats.dictionary_folder import (
     cast_tensors,
     holds_files,
     read_card,
-    read_tensors,
-    require_all_used,
-    require_tensor,
     resolve_site,
     stated_k,
     write_files,
 )
 from gloss.models.formats.dictionary_format import DictionaryFormat, DictionaryRequest
+from gloss.models.formats.tensor_files import read_tensors
 from gloss.models.sites import Site
 from gloss.models.sparse_codes import LargestK, LargestOfGroups, Selection
 
@@ -31,6 +29,10 @@ DEFAULT_K, DEFAULT_EXPANSION = 32, 32
 # A transcoder reads its module's input and writes its output; a sparse autoencoder reads and writes
 # the output.
 INPUTS = {"resid_post": "resid_pre", "mlp_raw": "mlp_in", "mlp_out": "mlp_in"}
+KNOWN = (
+    *("activation", "expansion_factor", "normalize_decoder", "num_latents", "k", "multi_topk"),
+    *("skip_connection", "transcode", "d_in", "signed", "gloss"),
+)
 OWN_ENTRY = "gloss"  # in cfg.json; sparsify drops entries that it does not know
 
 
@@ -54,23 +56,24 @@ def read_sparsify(request: DictionaryRequest) -> SparseCoder:
         if named
         else d * configuration.whole_number("expansion_factor", DEFAULT_EXPANSION)
     )
-    tensors = read_tensors(folder / WEIGHTS)
+    configuration.require_known(KNOWN)
+    stored = read_tensors(folder / WEIGHTS)
     skips = configuration.switch("skip_connection", False)
-    used = ["encoder.weight", "encoder.bias", "W_dec", "b_dec", *(["W_skip"] if skips else [])]
-    require_all_used(tensors, used, folder)
+    weights = Weights(
+        stored.take("encoder.weight", (width, d)),
+        stored.take("encoder.bias", (width,)),
+        stored.take("W_dec", (width, d)),
+        stored.take("b_dec", (d,)),
+        stored.take("W_skip", (d, d)) if skips else None,
+    )
+    stored.require_all_taken()
     own = configuration.inner(OWN_ENTRY)
     writes = _written_site(own.string("writes"), request.site, folder)
     transcodes = configuration.switch("transcode", False)
     return SparseCoder(
         reads=_read_site(writes, folder) if transcodes else writes,
         writes=writes,
-        weights=Weights(
-            require_tensor(tensors, "encoder.weight", (width, d), folder),
-            require_tensor(tensors, "encoder.bias", (width,), folder),
-            require_tensor(tensors, "W_dec", (width, d), folder),
-            require_tensor(tensors, "b_dec", (d,), folder),
-            require_tensor(tensors, "W_skip", (d, d), folder) if skips else None,
-        ),
+        weights=weights,
         selection=_selection(configuration, width, folder),
         subtracts_bias=not transcodes,
         card=read_card(own.inner("card")),
@@ -177,4 +180,6 @@ FORMAT = DictionaryFormat(
     lambda folder: holds_files(folder, WEIGHTS),
     read_sparsify,
     write_sparsify,
+    kinds=("TopK", "GroupMax", "transcoder", "transcoder, skip"),
+    written=("TopK", "GroupMax", "transcoder", "transcoder, skip"),
 )
