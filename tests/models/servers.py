@@ -178,6 +178,9 @@ class Endpoint:
 
     async def exchange(self, reader, writer) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        return await self.respond(head, reader, writer)
+
+    async def respond(self, head, reader, writer) -> bool:
         if head.startswith("GET"):  # is it there?
             return await self.send(writer, 200, {}, "")
         body = json.loads(
@@ -473,8 +476,8 @@ def waits(action) -> str:
     return ""
 
 
-async def main(log, settings):
-    endpoint = Endpoint(log, settings)
+async def main(log, settings, kind=Endpoint):
+    endpoint = kind(log, settings)
     server = await asyncio.start_server(
         endpoint.connected, "127.0.0.1", settings.get("port", 0), limit=1 << 24
     )

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from gloss.errors import BadSettings, Damaged, Mismatch
+from gloss.models.chat_models.batch_session import PLAIN_TEXT
 from gloss.models.chat_models.capabilities import Agreement, Capabilities, OwnText
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.completions import OwnTextForm
 from gloss.models.chat_models.connection import key_use_sentence
+from gloss.models.chat_models.endpoint import FILES
 from gloss.models.chat_models.manner import Manner
 from gloss.models.local_chat import LocalChat
 from gloss.records import Ability, needs_of
@@ -30,6 +32,8 @@ from gloss.store.sealed_json import read_sealed_json, seal_json
 CAPABILITIES, LEDGER = "capabilities", "answers.sqlite"
 NeededAbilities = tuple[str, tuple[Ability, ...]]  # a step, and what it needs
 CONTROL = "control.json"  # in the folder of a run that is a control of another
+# of a model that nobody can try out: what offline engines do, as far as they do not refuse
+OF_FILES = Capabilities(True, True, OwnText(None, None), json_schema=True)
 # of [chat]: what the findings are about
 IDENTIFYING_SETTINGS = ("backend", "model", "revision", "base_url", "extra", "weights")
 
@@ -52,6 +56,8 @@ def require_capabilities(run: OpenedRun, steps: Container[str]) -> None:
 def require_abilities(run: OpenedRun, chat: ChatTable, stages: Sequence[NeededAbilities]) -> None:
     """Refuse what one language model cannot do for these steps. Raises BadSettings, Mismatch."""
     found = known_capabilities(run, chat)
+    if chat.settings.get("batch") == FILES:
+        require_chats_alone(chat, stages)
     if (
         found is None
         or (found.weights and not found.weights.agrees)
@@ -61,6 +67,18 @@ def require_abilities(run: OpenedRun, chat: ChatTable, stages: Sequence[NeededAb
     if lacks := missing_abilities(found, stages):
         stage, what = lacks[0]
         raise BadSettings(f"{stage} cannot be had of {chat_label(chat)}, which {what}")
+
+
+def require_chats_alone(chat: ChatTable, stages: Iterable[NeededAbilities]) -> None:
+    """Refuse what files of chats cannot ask, or be held against. Raises BadSettings."""
+    for stage, needs in stages:
+        if Ability.OWN_TEXT in needs:
+            raise BadSettings(f"{stage} {PLAIN_TEXT}")
+    if chat.settings.get("weights"):
+        raise BadSettings(
+            f"{chat.where} has weights to be held against and is asked by files, where nothing can"
+            " be tried out; leave one of them out"
+        )
 
 
 def is_method_finished(run: OpenedRun, stage: str) -> bool:
@@ -119,6 +137,12 @@ def try_out_model(run: OpenedRun, chat: ChatTable) -> Capabilities:
     model = chat_model(chat)
     if isinstance(model, LocalChat):
         found = model.capabilities()
+    elif model.batch == FILES:
+        found = OF_FILES
+        print_notes(
+            f"  {model.model} is not tried out: it is taken to give log-probabilities and to keep"
+            " to schemas of answers; what it refuses is asked otherwise in the next round"
+        )
     else:
         announce_endpoint(model)
         weights = chat.settings.get("weights")

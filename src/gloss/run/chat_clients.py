@@ -7,11 +7,16 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from gloss.errors import BadSettings
 from gloss.models.chat_models.account import UNREADABLE_REMEDY
+from gloss.models.chat_models.batch_rounds import BatchRounds
+from gloss.models.chat_models.batch_session import batch_pool
+from gloss.models.chat_models.capabilities import Capabilities
 from gloss.models.chat_models.client import Chat
+from gloss.models.chat_models.endpoint import FILES
 from gloss.models.chat_models.manner import Manner
 from gloss.models.chat_models.pool import ConversationPool
 from gloss.models.chat_models.prices import Usage, UsageReport
 from gloss.models.chat_models.prompts import Conversation
+from gloss.run.batch_desk import BatchDesk
 from gloss.run.chat_capabilities import (
     announce_endpoint,
     chat_model,
@@ -57,8 +62,14 @@ class EndpointClient:
     Every answer is kept in the run's ledger, so that none is paid for twice.
     """
 
-    def __init__(self, run: OpenedRun, table: ChatTable, settings: SettingsMapping) -> None:
-        self.opened, self.table = run, table
+    def __init__(
+        self,
+        run: OpenedRun,
+        table: ChatTable,
+        settings: SettingsMapping,
+        desk: BatchDesk | None = None,
+    ) -> None:
+        self.opened, self.table, self.desk = run, table, desk
         self.chat = chat_model(table, {name: settings[name] for name in ROOM if name in settings})
         self.usage = Usage()  # of all conversations so far
         self.account = self.chat.account if isinstance(self.chat, Chat) else None
@@ -84,25 +95,38 @@ class EndpointClient:
         if not isinstance(self.chat, Chat):
             yield None
             return
-        announce_endpoint(self.chat)
+        if self.chat.batch != FILES:
+            announce_endpoint(self.chat)
         known, account = known_capabilities(self.opened, self.table), self.account
         assert account is not None
         try:
-            with (
-                self.counted() as count,
-                self.chat.pool(
-                    self.opened.generator("chat"),
-                    ledger_path(self.opened.folder),
-                    count,
-                    known,
-                    account,
-                ) as self.pool,
-            ):
+            with self.counted() as count, self.begin(count, known) as self.pool:
                 yield self.pool
         finally:
             self.pool = None
             if known is not None and account.manner not in (known.manner, Manner()):
                 save_capabilities(self.opened, self.table, replace(known, manner=account.manner))
+
+    def begin(self, count: UsageReport, known: Capabilities | None) -> ConversationPool:
+        """The session: with the endpoint, or with the files that its answers come in."""
+        assert isinstance(self.chat, Chat)
+        assert self.account is not None
+        rng, ledger = self.opened.generator("chat"), ledger_path(self.opened.folder)
+        if (rounds := self.rounds) is not None:
+            return batch_pool(self.chat, rng, ledger, count, known, self.account, rounds)
+        if self.chat.batch == FILES:
+            raise BadSettings(
+                f"{self.chat.model!r} is asked by files, which only a run writes and reads; leave"
+                " batch out of its [chat] to ask it at once"
+            )
+        return self.chat.pool(rng, ledger, count, known, self.account)
+
+    @property
+    def rounds(self) -> BatchRounds | None:
+        """The rounds that it asks in; None where it asks at once."""
+        if self.desk is None or not isinstance(self.chat, Chat) or not self.chat.batch:
+            return None
+        return self.desk.rounds(self.table.name, self.chat)
 
     @contextmanager
     def counted(self) -> Generator[UsageReport]:

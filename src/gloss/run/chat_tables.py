@@ -10,6 +10,7 @@ from gloss.run.methods import SettingsMapping, build_dataclass, require_kind, su
 
 if TYPE_CHECKING:
     from gloss.models.chat_models.client import Chat
+    from gloss.models.chat_models.prices import Prices
     from gloss.models.local_chat import LocalChat
 
 TABLE_SETTINGS = ("prices", "extra")  # settings of [chat] that are tables, and so no names
@@ -161,3 +162,10 @@ def chat_settings(chat: SettingsMapping, where: str = "[chat]") -> "Chat | Local
             require_kind(price, 0.0, f"{prices}.{name}")
         given["prices"] = build_dataclass(Prices, given["prices"], prices)
     return build_dataclass(backends[backend], given, where)
+
+
+def prices_of(model: "Chat | LocalChat") -> "Prices":
+    """What tokens cost as a language model is asked: in batches or one by one."""
+    from gloss.models.chat_models.client import Chat
+
+    return model.paid if isinstance(model, Chat) else model.prices

@@ -14,14 +14,17 @@ from rich.markup import escape
 from gloss.errors import BadSettings, GlossError, Stopped
 from gloss.installed import __version__
 from gloss.models.chat_models.account import Capped
+from gloss.models.chat_models.batch_session import AwaitsBatch
 from gloss.models.model_settings import AUTO
 from gloss.pages.single_page import write_report_page
+from gloss.run.batch_desk import BatchDesk
 from gloss.run.chat_capabilities import require_capabilities
 from gloss.run.chat_clients import ChatClient, EndpointClient, NoClient
 from gloss.run.control_runs import control_experiment, wanted_controls
 from gloss.run.corpus_texts import open_run_texts
 from gloss.run.damage import find_damage
 from gloss.run.execute.executors import (
+    BatchExecutor,
     Executor,
     SerialExecutor,
     ThreadExecutor,
@@ -173,10 +176,40 @@ def run_stages(experiment: Experiment, stages: Iterable[Stage], *, wait: bool = 
             require_capabilities(run, [step.name for step in steps])
         team.follow("begin")
         with keeping_workers():
-            for step in steps:
-                run_step(run, step, team)
+            run_in_rounds(run, steps, team)
         team.leave()
     return run
+
+
+def run_in_rounds(run: OpenedRun, steps: Sequence[Step], team: Team) -> None:
+    """The steps, one after the other; those that ask in batches as far as answers are there, round
+    after round.
+
+    A step that waits for answers keeps those waiting that read it, and no others.
+    """
+    asks_in_batches = any(chat.settings.get("batch") for chat in run.experiment.chats.values())
+    if asks_in_batches and not team.alone:
+        raise BadSettings(
+            "batches are asked by one process, and this job has several; run the stages that ask"
+            " without it, as the same command does outside of a job, or leave batch out of [chat]"
+        )
+    desk = BatchDesk(run.folder)
+    while steps:
+        waiting: list[Step] = []
+        names: set[str] = set()
+        for step in steps:
+            try:
+                if names.isdisjoint(each.name for each in Job(run, step).read_steps):
+                    run_step(run, step, team, desk)
+                    continue
+            except AwaitsBatch:
+                pass
+            waiting.append(step)
+            names.add(step.name)
+        if waiting:
+            desk.send()
+        steps = waiting
+    desk.close()
 
 
 def run_team(experiment: Experiment, purpose: str) -> Team:
@@ -225,16 +258,19 @@ def write_resolved(run: OpenedRun) -> None:
     write_bytes(run.folder / RESOLVED, seal_json(content))
 
 
-def run_step(run: OpenedRun, step: Step, team: Team = NOBODY_ELSE) -> None:
+def run_step(
+    run: OpenedRun, step: Step, team: Team = NOBODY_ELSE, desk: BatchDesk | None = None
+) -> None:
     """Do the shards of a step that have no marker, under one bar, and say what came of it.
 
     Of a team, each does its share of the shards where these can be spread, and the leader the rest.
-    Raises Capped, with what is left, where a cap on spending was reached.
+    Raises Capped, with what is left, where a cap on spending was reached, and AwaitsBatch where it
+    waits for answers to a batch.
     """
     stage, where = step.stage, step.stage.where_to_run(run.experiment, step)
     asks = where is Where.EVENT_LOOP
     tell_step(step.name)
-    job = Job(run, step, chat_client(run, step.settings) if asks else NoClient())
+    job = Job(run, step, chat_client(run, step.settings, desk) if asks else NoClient())
     executor = step_executor(job)
     spread = isinstance(executor, RankExecutor)
     if not (spread or team.leads):
@@ -335,6 +371,8 @@ def step_executor(job: Job) -> Executor:
     if where is Where.DEVICE and job.step.stage.spreads:
         return getattr(run_executor(asked), "with_weights", SerialExecutor())
     if isinstance(job.client, EndpointClient):
+        if job.client.rounds is not None:
+            return BatchExecutor()
         at_once = job.client.shards_at_once(asked.features_per_shard)
         return ThreadExecutor(at_once, job.client.cancel)
     return SerialExecutor()
@@ -364,12 +402,16 @@ def print_client_usage(client: ChatClient) -> None:
         print_notes(f"  {client}")
 
 
-def chat_client(run: OpenedRun, settings: SettingsMapping = MappingProxyType({})) -> ChatClient:
-    """The language model of the experiment that a method asks, with the room that it gives it;
-    nobody where there is none.
+def chat_client(
+    run: OpenedRun,
+    settings: SettingsMapping = MappingProxyType({}),
+    desk: BatchDesk | None = None,
+) -> ChatClient:
+    """The language model of the experiment that a method asks, with the room that it gives it, by
+    batches where it wants that and there is a `desk`; nobody where there is none.
     """
     chat = run.experiment.chat_of(settings)
-    return EndpointClient(run, chat, settings) if chat else NoClient()
+    return EndpointClient(run, chat, settings, desk) if chat else NoClient()
 
 
 def write_and_print_report(

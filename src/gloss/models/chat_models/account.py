@@ -137,13 +137,15 @@ class RequestGate:
                 waiter.set_result(None)
         self.waiting.clear()
 
-    def cost_cap_reached(self, worst: float) -> Capped | None:
-        """What says that a request may cost more than is left."""
+    def cost_cap_reached(self, worst: float, beside: float = 0.0) -> Capped | None:
+        """What says that a request may cost more than is left, where others that are not in flight
+        may cost so much `beside`.
+        """
         most = self.account.caps.max_cost
         if not most:
             return None
         requests, spent = self.ledger.spending()
-        if spent + self.reserved + worst <= most:
+        if spent + self.reserved + beside + worst <= most:
             return None
         return Capped(
             f"max_cost = {most:g} of [chat] is reached: {spent:.4f} spent on {requests:,} requests,"

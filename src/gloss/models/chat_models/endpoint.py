@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from gloss.errors import BadSettings
+from gloss.errors import BadSettings, require_one_of
 from gloss.models.chat_models.account import Caps, EndpointAccount
 from gloss.models.chat_models.completions import completion_body
 from gloss.models.chat_models.connection import VARIABLE_NAME
@@ -22,6 +22,7 @@ from gloss.models.chat_models.served import (
 )
 
 ROOM_FOR_SPACE = 2  # a schema leaves white space free, which an answer may be full of
+FILES, OPENAI = "files", "openai"  # how batches are answered
 THINKING_TOKENS = 4096  # for a model that is seen to think, where the settings do not say
 
 
@@ -52,6 +53,10 @@ class Endpoint:
     ledger_name: str = ""
     # a command that starts a server at {port}, in place of base_url; gloss ends it
     serve: str = ""
+    # asks in rounds that are answered as files, by anybody ("files") or by the endpoint's own batch
+    # API ("openai")
+    batch: str = ""
+    batch_requests: int = 50_000  # in one file, at most
 
     def __post_init__(self) -> None:
         if not is_http_address(self.base_url):
@@ -73,6 +78,12 @@ class Endpoint:
                 "base_url ends in /completions, which is added to it; leave /chat/completions or"
                 " /completions out"
             )
+        require_one_of(("", FILES, OPENAI), self, "batch")
+        if self.serve and self.batch:
+            raise BadSettings(
+                f"serve and batch = {self.batch!r} are both set, and who serves is asked at once;"
+                " leave one of them out"
+            )
         if self.serve:
             require_server_command(self.serve)
         if not VARIABLE_NAME.fullmatch(self.api_key_env):
@@ -80,7 +91,10 @@ class Endpoint:
                 f"api_key_env is {self.api_key_env!r}, wants the name of an environment variable,"
                 " set or not, as in GLOSS_API_KEY"
             )
-        for name in ("max_concurrent_requests", "timeout_seconds", "max_attempts"):
+        for name in (
+            *("max_concurrent_requests", "timeout_seconds", "max_attempts"),
+            "batch_requests",
+        ):
             if not 0 < getattr(self, name) < math.inf:
                 raise BadSettings(f"{name} is {getattr(self, name)}, wants more than 0")
         for name in ("answer_tokens", "max_requests", "max_cost"):
@@ -104,6 +118,11 @@ class Endpoint:
     def known_as(self) -> str:
         """What the model is called where its answers are kept."""
         return f"{self.model} at {self.ledger_name}" if self.ledger_name else self.model
+
+    @property
+    def paid(self) -> Prices:
+        """What tokens cost as they are asked for."""
+        return self.prices.in_batches if self.batch else self.prices
 
     @property
     def where(self) -> str:

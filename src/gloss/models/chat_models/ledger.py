@@ -249,14 +249,15 @@ class Ledger:
             ).fetchone()
         return self._models[name]
 
-    def request(self, most: int = 0) -> bool:
-        """Count one request that is about to be sent; False, and nothing counted, where `most` have
-        been (0 for no bound).
+    def request(self, most: int = 0, number: int = 1) -> bool:
+        """Count a number of requests that are about to be sent; False, and nothing counted, where
+        `most` have been (0 for no bound).
         """
         with self._explained():
             sent = self._connection.execute(
-                "UPDATE spending SET requests = requests + 1 WHERE requests < :most OR :most = 0",
-                {"most": most},
+                "UPDATE spending SET requests = requests + :number"
+                " WHERE requests < :most OR :most = 0",
+                {"most": most, "number": number},
             )
         return sent.rowcount == 1
 

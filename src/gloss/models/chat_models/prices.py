@@ -26,12 +26,28 @@ class Prices:
 
     prompt_per_million: float | None = None
     completion_per_million: float | None = None
+    batch: float = 1.0  # the share of both that requests in batches cost; 0.5 at OpenAI
 
     def __post_init__(self) -> None:
+        if not 0 <= self.batch <= 1:
+            raise BadSettings(f"batch of prices is {self.batch}, wants a share from 0 to 1")
         for name in ("prompt_per_million", "completion_per_million"):
             price = getattr(self, name)
             if price is not None and not 0 <= price < math.inf:
                 raise BadSettings(f"{name} is {price}, wants 0 or more")
+
+    @property
+    def in_batches(self) -> "Prices":
+        """What tokens of requests in batches cost.
+
+        >>> Prices(1.0, 4.0, batch=0.5).in_batches.money(1_000_000, 1_000_000)
+        2.5
+        """
+        prompt, completion = self.prompt_per_million, self.completion_per_million
+        return Prices(
+            None if prompt is None else prompt * self.batch,
+            None if completion is None else completion * self.batch,
+        )
 
     @property
     def free(self) -> bool:

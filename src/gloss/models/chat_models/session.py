@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -55,6 +55,19 @@ LOST_AT_FIRST, LOST_IN_A_ROW = 3, 20
 # of servers that do not know a field or a path
 UNKNOWN_STATUSES = frozenset({400, 404, 405, 415, 422, 501})
 TOKENS_A_TURN = 16  # that chat templates put around each turn, at most
+
+
+@dataclass(frozen=True, slots=True)
+class SentRequest:
+    """A prompt as it is asked: the key of its answer, the whole request, and the tokens that the
+    answer may have.
+    """
+
+    prompt: Prompt
+    key: str
+    manner: Manner
+    body: Mapping[str, Any]
+    room: int
 
 
 class Session:
@@ -215,38 +228,50 @@ class Session:
         """One attempt at a prompt: its answer, which is kept, or why there is none; None where the
         endpoint taught how it is to be asked.
         """
-        manner = self.account.manner
-        body = self.chat.body(prompt, schemas=self.schemas, manner=manner)
-        room = self.room_in(body, prompt)
-        await self.gate.admit(worst := self.worst_cost(body, room), careful=MESSAGES in body)
+        sent = self.request(prompt, key)
+        worst = self.worst_cost(sent.body, sent.room)
+        await self.gate.admit(worst, careful=MESSAGES in sent.body)
         money = 0.0
         try:
-            outcome = await self.attempt(body)
-            if isinstance(outcome, Refusal):
-                if self.learn_from_refusal(manner, body, outcome, prompt.max_tokens):
-                    return None
-                outcome = read_refusal(
-                    outcome,
-                    proven=self.answers > 0 or OWN_TEXT_FIELD in body,
-                    where=self.connection.endpoint,
-                    key=self.chat.api_key_env,
-                )
-            if isinstance(outcome, Fault):
-                money = worst if outcome.unknown else 0.0
-                return outcome
-            unpriced = outcome.money is None and outcome.text is not None
-            money = worst if unpriced else outcome.money or 0.0
-            self.usage = add_answer(self.usage, outcome, attempt)
-            self.count_reply(outcome)
-            if (
-                self.learn_that_it_thinks(manner, outcome)
-                and outcome.cut
-                and self.room(prompt) > room
-            ):
-                return None
-            return self.keep(prompt, key, room, outcome)
+            outcome, money = self.judge_reply(sent, await self.attempt(sent.body), attempt)
+            if isinstance(outcome, Answer):
+                return self.keep(prompt, key, sent.room, outcome)
+            return outcome
         finally:
             self.gate.settle(worst, money)
+
+    def request(self, prompt: Prompt, key: str) -> SentRequest:
+        """What is sent for a prompt at present."""
+        manner = self.account.manner
+        body = self.chat.body(prompt, schemas=self.schemas, manner=manner)
+        return SentRequest(prompt, key, manner, body, self.room_in(body, prompt))
+
+    def judge_reply(
+        self, sent: SentRequest, outcome: Answer | Fault | Refusal, attempt: int
+    ) -> tuple[Answer | Fault | None, float]:
+        """What came of a request, which is counted: its answer, or why there is none; None where
+        the endpoint taught how it is to be asked. And what it cost.
+        """
+        if isinstance(outcome, Refusal):
+            if self.learn_from_refusal(sent.manner, sent.body, outcome, sent.prompt.max_tokens):
+                return None, 0.0
+            outcome = read_refusal(
+                outcome,
+                proven=self.answers > 0 or OWN_TEXT_FIELD in sent.body,
+                where=self.connection.endpoint,
+                key=self.chat.api_key_env,
+            )
+        worst = self.worst_cost(sent.body, sent.room)
+        if isinstance(outcome, Fault):
+            return outcome, worst if outcome.unknown else 0.0
+        unpriced = outcome.money is None and outcome.text is not None
+        money = worst if unpriced else outcome.money or 0.0
+        self.usage = add_answer(self.usage, outcome, attempt)
+        self.count_reply(outcome)
+        thinks = self.learn_that_it_thinks(sent.manner, outcome)
+        if thinks and outcome.cut and self.room(sent.prompt) > sent.room:
+            return None, money
+        return outcome, money
 
     def count_reply(self, answer: Answer) -> None:
         """Count an answer, or a prompt that was refused.
@@ -269,7 +294,7 @@ class Session:
         """What a request may cost at most: no token is shorter than a byte. 0 where there are no
         prices.
         """
-        if self.chat.prices.money(1, 1) is None:
+        if self.chat.paid.money(1, 1) is None:
             return 0.0
         said = (
             [turn["content"] for turn in body[MESSAGES]] if MESSAGES in body else [body["prompt"]]
@@ -277,7 +302,7 @@ class Session:
         prompt_tokens = sum(
             len(text.encode("utf-8", "surrogatepass")) + TOKENS_A_TURN for text in said
         )
-        return self.chat.prices.money(prompt_tokens, room) or 0.0
+        return self.chat.paid.money(prompt_tokens, room) or 0.0
 
     def learn_from_refusal(
         self, manner: Manner, sent: Mapping[str, Any], refusal: Refusal, enough: int

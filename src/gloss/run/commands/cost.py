@@ -22,7 +22,7 @@ from gloss.run.chat_capabilities import (
     capabilities_path,
     known_capabilities,
 )
-from gloss.run.chat_tables import ChatTable
+from gloss.run.chat_tables import ChatTable, prices_of
 from gloss.run.commands.forecast import Forecast, asking_steps, pilots, print_forecast
 from gloss.run.control_runs import wanted_controls
 from gloss.run.dependencies import experiment_packings, packing_step, scored_explainers
@@ -296,7 +296,7 @@ def conversation_cost(
         return prompt.max_tokens + max(0, chat.thinking_tokens)
 
     stand_in = stand_in_answer if whole else None
-    return estimate_cost(conversations, chat.prices, room=room, stand_in=stand_in)
+    return estimate_cost(conversations, prices_of(chat), room=room, stand_in=stand_in)
 
 
 def typical_explanation(feature: FeatureId, more: str = "") -> Explanation:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Protocol, TypeVar, runtime_checkable
 
 from gloss.errors import Stopped
+from gloss.models.chat_models.batch_session import AwaitsBatch
 from gloss.run.execute.workers import WorkerPool, worker_processes
 
 CARDS = "CUDA_VISIBLE_DEVICES"
@@ -209,6 +210,23 @@ class ThreadExecutor:
                 self.cancel()
                 raise
         return None
+
+
+@dataclass(frozen=True)
+class BatchExecutor:
+    """One shard after the other in this process, each as far as answers of batches are there."""
+
+    def run(self, work: Work, shards: Sequence[int], done: Done) -> None:
+        waits: AwaitsBatch | None = None
+        for shard in shards:
+            try:
+                work(shard)
+            except AwaitsBatch as problem:
+                waits = problem
+            else:
+                done(shard)
+        if waits is not None:
+            raise waits
 
 
 def ended_futures(futures: Iterable[Future[T]]) -> Iterable[Future[T]]:

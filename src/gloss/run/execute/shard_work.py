@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from gloss.errors import GlossError, Unwritable
+from gloss.models.chat_models.batch_session import AwaitsBatch
 from gloss.run.execute.feature_errors import append_text, stage_log, this_process
 from gloss.run.execute.workers import LOST
 from gloss.run.progress import print_notes
@@ -36,6 +37,8 @@ class ShardWork:
     def __call__(self, shard: int) -> None:
         try:
             self.made(shard)
+        except AwaitsBatch:  # which is no error
+            raise
         except Exception as problem:
             said = (
                 str(problem)

@@ -8,6 +8,7 @@ import numpy as np
 from gloss.models.chat_models.prices import Prices
 from gloss.pages.report_sections import Cell, Grid, Section
 from gloss.records import NOBODY, Aspect, Control, Reason, needs_of
+from gloss.run.chat_tables import prices_of
 from gloss.run.experiment import method_label
 from gloss.run.methods import build_method
 from gloss.run.reporting.run_data import RunData, Scored
@@ -86,7 +87,7 @@ def explaining_prices(found: RunData, explained_by: str) -> Prices:
     asked = found.run.experiment
     settings = next(each for each in asked.explain if method_label(each) == explained_by)
     chat = asked.chat_of(settings)
-    return chat.build().prices if chat else UNPRICED
+    return prices_of(chat.build()) if chat else UNPRICED
 
 
 def judged_features(found: RunData, scored: Scored) -> Mapping[int, bool]:
