@@ -57,6 +57,7 @@ def load_dictionary(name: str | Path = "embedded", site: str = "") -> "Dictionar
 def open_run(folder: str | Path) -> "Run":
     """Open the run in a folder. Nothing is computed and no weights are loaded.
 
+    Of a run at a URL, as `s3://bucket/mine`, what it has made is brought to this machine first.
     Raises BadInput where there is no run, and Damaged where a file of it is not as it was written.
 
         >>> run = gloss.open("runs/demo")
@@ -64,8 +65,9 @@ def open_run(folder: str | Path) -> "Run":
         <gloss run 'runs/demo': ... features of ...>
     """
     from gloss.api.runs import Run
+    from gloss.store.remote import local_folder
 
-    return Run.open(Path(folder).expanduser())
+    return Run.open(local_folder(folder).expanduser())
 
 
 def run_experiment(

@@ -9,7 +9,18 @@ ExperimentFile = Annotated[
     Path,
     typer.Argument(metavar="EXPERIMENT.toml", help="One table per verb; see docs/experiments.md."),
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+
+
+def run_folder(name: str) -> Path:
+    """The folder of a run by what was typed; of a URL, the one that mirrors it."""
+    from gloss.store.remote import local_folder
+
+    return local_folder(name)
+
+
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="The folder of a run, or its URL.", parser=run_folder)
+]
 Wait = Annotated[
     bool,
     typer.Option("--wait", help="Where another gloss works in the folder, wait until it is done."),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gloss.cli.arguments import RunFolder, Wait
+from gloss.cli.arguments import RunFolder, Wait, run_folder
 
 
 def browse(run_folder: RunFolder, wait: Wait = False) -> None:
@@ -52,7 +52,11 @@ def verify(
 def report(
     run_folders: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN...", help="The folder of a run; several are compared."),
+        typer.Argument(
+            metavar="RUN...",
+            help="The folder of a run, or its URL; several are compared.",
+            parser=run_folder,
+        ),
     ],
     out: Annotated[
         Path | None,

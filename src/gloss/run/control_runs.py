@@ -13,6 +13,7 @@ from gloss.run.plan import recorded_dtype
 from gloss.run.sources import reads_neurons
 from gloss.run.stages.packing import with_measured_packing
 from gloss.store.atomic import write_bytes
+from gloss.store.remote import shown_name
 from gloss.store.results import Part
 from gloss.store.sealed_json import read_sealed_json, seal_json
 
@@ -37,7 +38,7 @@ def control_experiment(run: OpenedRun, name: str) -> Experiment:
     """
     tables = run.experiment.tables()
     tables["run"] |= {
-        "folder": str(control_folder(run, name)),
+        "folder": shown_name(control_folder(run, name)),
         "features": run.experiment.controls.features,
     }
     tables["controls"] = {}

@@ -38,6 +38,7 @@ from gloss.run.methods import (
     require_usable_numbers,
     suggestion,
 )
+from gloss.store.remote import is_url, local_folder
 
 if TYPE_CHECKING:
     from gloss.sample.examples import SamplingSettings
@@ -99,6 +100,9 @@ class RunSettings:
         require_at_least(1, self, "features_per_shard", "processes")
         require_at_least(0, self, "seed", "minimum_activations")
         require_features(self.features)
+        if is_url(self.folder):
+            local_folder(self.folder)
+            return
         whole = "" if "\0" in self.folder else os.path.realpath(self.folder.strip() or "/")
         home = os.path.expanduser("~")  # noqa: PTH111  Path raises where no home is known
         if whole in ("", "/", os.path.realpath(home)):
@@ -493,7 +497,8 @@ class Experiment:
 
     @property
     def folder(self) -> Path:
-        return Path(self.run.folder)
+        """Where results lie on this machine; of a URL, in the folder that mirrors it."""
+        return local_folder(self.run.folder)
 
     def tables(self) -> SettingsTable:
         """Every setting, defaults included."""

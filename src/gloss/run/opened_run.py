@@ -41,7 +41,9 @@ class OpenedRun(Plan):
 
         There, all shards share one run and what it has opened.
         """
-        return shared_run, (json.dumps(self.experiment.tables()), json.dumps(self.keys))
+        tables = self.experiment.tables()
+        tables["run"]["folder"] = str(self.folder)  # of a URL, the mirror that is here
+        return shared_run, (json.dumps(tables), json.dumps(self.keys))
 
     @cached_property
     def corpus(self) -> Corpus:

@@ -52,6 +52,7 @@ from gloss.run.progress import (
     progress_bar,
     repeat_in_thread,
 )
+from gloss.run.remote_run import fetch_results, publish_soon, publishing
 from gloss.run.reporting.feature_pages import write_run_pages
 from gloss.run.reporting.report import REPORT, print_report, write_run_report
 from gloss.run.reporting.run_comparison import compare_runs
@@ -97,7 +98,7 @@ def do_each(
         return
     failed: dict[Path, GlossError] = {}
     for number, experiment in enumerate(experiments, start=1):
-        console.rule(f"{number} of {len(experiments)}: {experiment.folder}")
+        console.rule(f"{number} of {len(experiments)}: {experiment.run.folder}")
         try:
             work(experiment)
         except GlossError as problem:
@@ -120,7 +121,11 @@ def run_all(experiment: Experiment, *, wait: bool = False) -> None:
     end.
     """
     begun, team = time.monotonic(), run_team(experiment, "run")
-    with team.writing(wait=wait), telling_status(experiment.folder, team.leads):
+    with (
+        team.writing(wait=wait),
+        publishing(experiment.folder, team.leads, wait=wait),
+        telling_status(experiment.folder, team.leads),
+    ):
         run = run_stages(experiment, installed_stages().values())
         for name in wanted_controls(run):
             console.print(f"control: {name.replace('_', ' ')}")
@@ -166,8 +171,13 @@ def run_stages(experiment: Experiment, stages: Iterable[Stage], *, wait: bool = 
     steps = list(planned_steps(experiment, stages))
     # what was told of other results, before a job was started again, is heard by nobody
     team = run_team(experiment, result_key(steps[-1].name, run.keys))
-    with team.writing(wait=wait), telling_status(run.folder, team.leads):
+    with (
+        team.writing(wait=wait),
+        publishing(run.folder, team.leads, wait=wait),
+        telling_status(run.folder, team.leads),
+    ):
         if team.leads:
+            fetch_results(run)
             delete_damaged(run)
         for step in steps:
             step.stage.check(run, step)
@@ -298,6 +308,7 @@ def run_step(
         settle_parts(run.place(step.name), len(sizes))
     else:  # what a killed run was about to put together
         compact_parts(run.place(step.name), len(sizes))
+    publish_soon()
     team.follow(f"{step.name}-done")
     print_notes(*(f"  {line}" for line in feature_error_lines(run, step.name)))
     if asks and (left or stage.unit):
@@ -328,6 +339,7 @@ def run_shards(job: Job, sizes: Sequence[int], left: Sequence[int], team: Team) 
             done += sizes[shard]
             if not shared:
                 progress(done, total)
+            publish_soon()
             if team.leads and next(ended) % COMPACTED_EVERY == 0:
                 compact_parts(run.place(step.name), len(sizes))
 
@@ -436,7 +448,7 @@ def write_and_print_report(
             " lies in its folder, so leave it out"
         )
     run = read_run(folders[0])
-    with sole_writer(run.folder, wait=wait):
+    with sole_writer(run.folder, wait=wait), publishing(run.folder, wait=wait):
         print_report(write_run_report(run))
         out.print(f"{held_out_copies(run)}", highlight=False)
     print_judge_doubts(run)
@@ -460,6 +472,6 @@ def print_judge_doubts(run: OpenedRun) -> None:
 def rewrite_pages(folder: Path, *, wait: bool = False) -> None:
     """Write a run's pages again."""
     run = read_run(folder)
-    with sole_writer(run.folder, wait=wait):
+    with sole_writer(run.folder, wait=wait), publishing(run.folder, wait=wait):
         index = write_run_pages(run, page_executor(run.experiment.run))
     console.print(f"open [bold]{index.resolve().as_uri()}[/]", highlight=False)

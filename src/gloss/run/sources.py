@@ -22,6 +22,7 @@ from gloss.run.keys import result_key, source_hash
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED, recorded_dtype
 from gloss.run.planning import read_run
+from gloss.store.remote import local_folder, url_of
 
 if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
@@ -161,8 +162,8 @@ def run_in(name: str) -> OpenedRun | None:
     """The run in the folder of this name; None where it holds none. Raises BadInput for a damaged
     or an old one.
     """
-    folder = Path(name).expanduser()
-    return read_run(folder) if (folder / RESOLVED).is_file() else None
+    folder = local_folder(name).expanduser()
+    return read_run(folder) if url_of(folder) or (folder / RESOLVED).is_file() else None
 
 
 def is_training_of_run(folder: Path) -> bool:

@@ -88,9 +88,18 @@ def cache_entry_checksum(file: list[int], found: str) -> str:
 
 def digest_cache_folder() -> Path:
     """Where hashes are kept."""
+    return cache_folder() / "digests"
+
+
+def cache_folder() -> Path:
+    """Where what can be made or fetched again is kept: `GLOSS_CACHE`, or a folder in the user's
+    cache.
+    """
+    if own := os.environ.get("GLOSS_CACHE"):
+        return Path(own).absolute()
     given = Path(os.environ.get("XDG_CACHE_HOME", ""))
     try:
         home = given if given.is_absolute() else Path.home() / ".cache"
     except RuntimeError:  # a user without a home
         home = Path("/nowhere")
-    return home / "gloss" / "digests"
+    return home / "gloss"

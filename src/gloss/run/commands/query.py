@@ -8,6 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -28,6 +29,7 @@ from gloss.run.damage import require_undamaged
 from gloss.run.opened_run import OpenedRun
 from gloss.run.planning import read_run
 from gloss.run.progress import out
+from gloss.run.remote_run import RemoteRecords
 from gloss.run.stage import installed_stages, run_steps
 
 UNSEEN = {
@@ -67,16 +69,20 @@ def print_query_answer(
         )
     if not sql.strip(" \t\n;"):
         raise BadSettings('there is no query; give one, for example "SELECT * FROM scores LIMIT 5"')
-    run = read_run(folder)
+    run = read_run(folder, whole=False)
     if form == AnswerFormat.PARQUET and sys.stdout.isatty():
         raise BadSettings(
             "Parquet is no text for a terminal; send it to a file, as in --format parquet >"
             " answer.parquet"
         )
-    require_undamaged(run.place(stage) for stage in run.keys)
+    remote = RemoteRecords.of(run)
+    if remote is None:
+        require_undamaged(run.place(stage) for stage in run.keys)
     with duckdb.connect(config={} if external else LOCKED) as connection:
-        for name, (schema, files) in run_tables(run).items():
-            connection.register(name, open_table(name, files, schema))
+        asked = tables_of_query(connection, sql)
+        for name, (schema, files) in run_tables(run, remote).items():
+            seen = files if remote is None or name in asked else []
+            connection.register(name, open_table(name, seen, schema, remote))
         connection.execute("SET lock_configuration = true")
         try:
             if form == AnswerFormat.PARQUET:
@@ -98,8 +104,19 @@ def print_query_answer(
             raise BadSettings(f"the query failed: {' '.join(message.split())}") from problem
 
 
-def run_tables(run: OpenedRun) -> dict[str, tuple[pa.Schema, list[Path]]]:
-    """Every table that a stage can make, with its columns and the files of this run."""
+def tables_of_query(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
+    """The tables that a query names; none of one that DuckDB cannot read, which it says later."""
+    with suppress(duckdb.Error):
+        return {name.rpartition(".")[2].strip('"') for name in connection.get_table_names(sql)}
+    return set()
+
+
+def run_tables(
+    run: OpenedRun, remote: RemoteRecords | None = None
+) -> dict[str, tuple[pa.Schema, list[Path]]]:
+    """Every table that a stage can make, with its columns and the files of this run, which need not
+    be on this machine where it lives at a URL.
+    """
     found: dict[str, tuple[pa.Schema, list[Path]]] = {
         table: (schema, [])
         for stage in installed_stages().values()
@@ -107,22 +124,30 @@ def run_tables(run: OpenedRun) -> dict[str, tuple[pa.Schema, list[Path]]]:
     }
     for step in run_steps(run):
         for table in step.stage.tables:
-            found[table][1].extend(step.stage.table_files(run, step, table))
+            files = (
+                step.stage.table_files(run, step, table)
+                if remote is None
+                else remote.table_files(run.place(step.name), table)
+            )
+            found[table][1].extend(files)
     return found
 
 
-def open_table(table: str, files: Sequence[Path], schema: pa.Schema) -> ds.Dataset | pa.Table:
-    """All the files as one table, also where there are none.
+def open_table(
+    table: str, files: Sequence[Path], schema: pa.Schema, remote: RemoteRecords | None = None
+) -> ds.Dataset | pa.Table:
+    """All the files as one table, also where there are none; read where they lie.
 
     A column that older parts do not have is null there.
     """
     if not files:
         return schema.empty_table()
+    system = remote.files if remote else None
+    names = [remote.path(file) if remote else str(file) for file in files]
     try:
-        whole = pa.unify_schemas(
-            [schema, *(pq.read_schema(file) for file in files[:1])], promote_options="permissive"
-        )
-        return ds.dataset([str(file) for file in files], format="parquet", schema=whole)
+        first = pq.read_schema(names[0], filesystem=system)
+        whole = pa.unify_schemas([schema, first], promote_options="permissive")
+        return ds.dataset(names, format="parquet", schema=whole, filesystem=system)
     except (OSError, pa.ArrowException) as problem:
         raise BadInput(
             f"table {table} cannot be read: {problem}; `gloss verify` says which part is damaged"

@@ -28,6 +28,7 @@ from gloss.run.planning import read_run, stage_position
 from gloss.run.progress import clock_time, out, rate_text
 from gloss.run.sources import dictionary_line
 from gloss.run.stage import Step, run_steps
+from gloss.store.remote import shown_name, url_of
 from gloss.store.results import read_rows
 
 EVERY = 2.0  # seconds between two looks
@@ -95,11 +96,13 @@ class RunStatus:
 
 def print_run_status(folder: Path, *, as_json: bool = False) -> None:
     """Print what is damaged, one line a step, then the failures by stage and reason."""
-    run = read_run(folder)
+    run = read_run(folder, whole=False)
     if as_json:
         out.print_json(json.dumps(asdict(run_status(run))))
         return
-    for found in find_damage(run.place(stage) for stage in run.keys):
+    # of a run at a URL, what is here is not all that there is
+    seen = [] if url_of(run.folder) else [run.place(stage) for stage in run.keys]
+    for found in find_damage(seen):
         line = (
             f"{found.path.relative_to(run.folder)} is damaged: {found.why}; run the experiment"
             " again"
@@ -113,7 +116,7 @@ def watch_run_status(folder: Path, *, as_json: bool = False) -> None:
     """Show the same in place, again and again, until nobody works there; on what is no terminal,
     one line for the step that is worked at, or one of JSON for all.
     """
-    run = read_run(folder)
+    run = read_run(folder, whole=False)
     first: dict[str, tuple[float, int]] = {}  # of each step, when it was seen first and how far
     seen = out.is_terminal and not as_json
     with Live(console=out, auto_refresh=False) if seen else nullcontext() as live:
@@ -138,7 +141,7 @@ def watch_run_status(folder: Path, *, as_json: bool = False) -> None:
 
 def current_run(run: OpenedRun) -> OpenedRun:
     """The run as its folder says now, which another command may have given other settings."""
-    now = read_run(run.folder)
+    now = read_run(run.folder, whole=False)
     return run if now.keys == run.keys else now
 
 
@@ -165,7 +168,7 @@ def run_status(run: OpenedRun, first: dict[str, tuple[float, int]] | None = None
         steps.append(with_pace(found, told, {} if first is None else first))
     requests, money = spending(run)
     return RunStatus(
-        str(run.folder),
+        shown_name(run.folder),
         told.content | {"works": told.works} if told.content else {},
         tuple(steps),
         tuple(failure_counts(run)),

@@ -15,8 +15,10 @@ from gloss.run.execute.stage_times import TIMES
 from gloss.run.plan import RESOLVED, SUBJECT_RECORD
 from gloss.run.planning import read_run
 from gloss.run.progress import out
+from gloss.run.remote_run import fetch_everything, publishing, withdraw_missing
 from gloss.store.atomic import remove_path
 from gloss.store.lock import sole_writer
+from gloss.store.remote import shown_name
 from gloss.store.sealed_json import CHANGED_CONTENT, FILES, changed_files, read_sealed_json
 
 PAGES = "page"
@@ -28,14 +30,15 @@ def verify_run(folder: Path, *, mend: bool = False, wait: bool = False) -> None:
 
     With `mend`, delete it, so that the same experiment makes it anew.
 
-    Raises BadInput where there is no run, Busy where it is being written, and Damaged where
-    something damaged is left.
+    Of a run at a URL, every byte is read there. Raises BadInput where there is no run, Busy where
+    it is being written, and Damaged where something damaged is left.
     """
+    fetch_everything(folder)
     if not (folder / RESOLVED).exists():
         read_run(folder)
     # Where nobody can write, as in an archive, nobody else does.
     alone = sole_writer(folder, wait=wait) if mend or os.access(folder, os.W_OK) else nullcontext()
-    with alone:
+    with alone, publishing(folder, mend, wait=wait):
         of_stages = list(find_damage({marker.parent for marker in folder.rglob("*.done")}, None))
         beside = {
             path: why
@@ -51,13 +54,15 @@ def verify_run(folder: Path, *, mend: bool = False, wait: bool = False) -> None:
                 each.delete()
             for path in beside.keys() - kept.keys():
                 remove_path(path)
+            withdraw_missing(folder)
     if kept:
         raise Damaged(
             f"{folder / LEDGER} cannot be trusted; move it away, and what it holds is asked again"
         )
     if found and not mend:
+        name = shown_name(folder)
         raise Damaged(
-            f"{len(found):,} files of {folder} are damaged; `gloss verify {folder} --mend` deletes"
+            f"{len(found):,} files of {name} are damaged; `gloss verify {name} --mend` deletes"
             " them, and the same experiment, run again, makes them anew"
         )
     said = (
