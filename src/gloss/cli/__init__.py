@@ -56,6 +56,7 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
         init.init,
         experiments.run,
         experiments.slurm,
+        experiments.merge,
         experiments.cost,
         experiments.probe,
         experiments.methods,

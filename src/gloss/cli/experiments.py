@@ -95,6 +95,26 @@ def slurm(
     write_slurm_script(path, asked, output)
 
 
+def merge(
+    run_folders: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="The folders of two runs or more.")
+    ],
+    into: Annotated[
+        Path,
+        typer.Option(
+            metavar="RUN", help="The folder of the merged run; its experiment is written beside it."
+        ),
+    ],
+    wait: Wait = False,
+) -> None:
+    """Put together what several runs have **collected**, of one subject and dictionary over
+    different texts, as one run over all of them.
+    """
+    from gloss.run.commands.merge import merge_runs
+
+    merge_runs(run_folders, into, wait=wait)
+
+
 def stage_verb(name: str, what: str) -> Callable[..., None]:
     """The verb that runs an experiment up to one stage."""
 

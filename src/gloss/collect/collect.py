@@ -360,7 +360,8 @@ def read_collect_report(folder: Path) -> CollectReport:
     corpus = read_sealed_json(folder / "corpus" / "manifest.json")
     found = read_sealed_json(folder / "activations" / "manifest.json")
     size = sum(path.stat().st_size for path in (folder / "activations").glob("*.parquet"))
-    size -= (folder / "activations" / "statistics.parquet").stat().st_size
+    counted = (folder / "activations" / name for name in ("statistics.parquet", "bins.parquet"))
+    size -= sum(path.stat().st_size for path in counted if path.exists())
     counts = (
         corpus["documents"],
         corpus["sequences"],

@@ -10,7 +10,7 @@ import numpy as np
 from gloss.collect.code_shards import CodeShards
 from gloss.collect.mined_shards import MinedShards
 from gloss.collect.mined_store import MinedStore
-from gloss.collect.shard_merge import ShardMerge
+from gloss.collect.shard_merge import ShardMerge, ShardSource
 from gloss.errors import Stopped
 from gloss.store.atomic import disk_errors, new_folder, write_array
 from gloss.store.digests import file_digest
@@ -23,12 +23,19 @@ def merge_all_shards(
     folder: Path, made_from: dict[str, Any], shards: CodeShards, width: int, number: int
 ) -> None:
     """Merge so many shards into `activations/`. Raises Stopped where one of them is not there."""
-    corpus = read_sealed_json(folder / "corpus" / "manifest.json")
     if missing := [each for each in range(number) if not shards.path(each).exists()]:
         raise Stopped(
             f"{shards.path(missing[0])} went away while gloss worked, {len(missing)} of {number}"
             " shards in all; run the same command again, which makes them again"
         )
+    write_full(folder, made_from, shards, width, number)
+
+
+def write_full(
+    folder: Path, made_from: dict[str, Any], shards: ShardSource, width: int, number: int
+) -> None:
+    """Put together so many shards that are there: `activations/`."""
+    corpus = read_sealed_json(folder / "corpus" / "manifest.json")
     positions, massive = left_out_positions(shards, number)
     with new_folder(folder / "activations") as partial:
         write_array(partial / "left_out.npy", positions)
@@ -83,7 +90,7 @@ def seal_activations(
         )
 
 
-def left_out_positions(shards: CodeShards, number: int) -> tuple[np.ndarray, int]:
+def left_out_positions(shards: ShardSource, number: int) -> tuple[np.ndarray, int]:
     """The global indices of all tokens at which nothing is stored, ascending, and how many of them
     are massive.
     """

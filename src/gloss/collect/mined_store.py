@@ -45,6 +45,8 @@ KEPT_SEQUENCES = pa.schema(
     [("offset", pa.int64()), ("document", pa.int64()), ("number", pa.int64())]
 )
 SPLITS = ("held_out", "train")
+# of each feature, sign and bin of the histogram: what another text's counts are added to
+BIN_COUNTS = pa.schema([("bin", pa.int64()), ("tokens", pa.int64()), ("sum", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,9 @@ class MinedStore:
         """Write the activations that are kept, and the statistics of all; give what there are."""
         corpus = read_sealed_json(self.corpus / "manifest.json")
         whole = self.file.block(0)
-        counted = max(1, corpus["tokens"] - len(whole["left_out"]))
+        # of a merge, those of sequences that no run has kept are only counted
+        left_out = len(whole["left_out"]) + int(sum(whole.get("elsewhere", [])))
+        counted = max(1, corpus["tokens"] - left_out)
         write_array(folder / "left_out.npy", self.positions(whole["left_out"]))
         codes, entries = [np.zeros(1, np.int64)], [np.zeros(1, np.int64)]
         silent = np.zeros((self.shards.width, 2))
@@ -156,6 +160,7 @@ class MinedStore:
             GroupWriter(folder / "kept.parquet", KEPT) as kept,
             GroupWriter(folder / "strata.parquet", STRATA_SCHEMA) as strata,
             GroupWriter(folder / "statistics.parquet", STATISTICS, rows=2**10) as statistics,
+            GroupWriter(folder / "bins.parquet", BIN_COUNTS) as bins,
         ):
             for (first, last), part in zip(self.shards.ranges, self.parts(), strict=True):
                 rows = StatisticsRange(part, first, last)
@@ -166,6 +171,7 @@ class MinedStore:
                 weighed = WeighedSample.of(part, self.shards, first, last)
                 silent[first:last] = weighed.silent
                 strata.add(**weighed.strata)
+                bins.add(bin=part.bins, tokens=part.bin_tokens, sum=part.bin_sums)
                 part, weights = self.in_place(part, weighed.weights)
                 kept.add(sequence=part.sequences, weight=weights)
                 tokens = np.repeat(self.offsets[part.sequences], part.lengths) + part.positions
@@ -184,7 +190,7 @@ class MinedStore:
             "width": self.shards.width,
             "nonzeros": nonzeros,
             "live": live,
-            "left_out": len(whole["left_out"]),
+            "left_out": left_out,
             "massive": int(whole["massive"][0]),
             "train_tokens": self.train_tokens(corpus["tokens"]),
             "background": len(self.shards.sequences.background),

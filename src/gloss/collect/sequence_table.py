@@ -128,7 +128,7 @@ def write_rows(
 ) -> Int64[ndarray, " background"]:
     """Write what is kept of every sequence, and give the numbers of those of the background."""
     chosen = {split: (np.empty(0, np.uint64), np.empty(0, np.int64)) for split in (0, 1)}
-    wanted = {HELD_OUT: number // 2, TRAIN: number - number // 2}
+    wanted = background_sizes(number)
     for first, offsets, documents, places in numbered_sequences(corpus):
         identities = mixed(own[documents] ^ places.astype(np.uint64))
         in_train = documents_in_train[documents]
@@ -138,7 +138,7 @@ def write_rows(
             ("in_train", in_train),
         ):
             into[name].write(rows.astype(KINDS[name]).tobytes())
-        drawn = mixed(identities ^ mixed(np.array([seed % 2**64], np.uint64)))
+        drawn = background_numbers(identities, seed)
         for split, (numbers, sequences) in chosen.items():
             there = np.flatnonzero(in_train == (split == TRAIN))
             numbers = np.concatenate([numbers, drawn[there]])
@@ -146,6 +146,18 @@ def write_rows(
             least = np.lexsort((sequences, numbers))[: wanted[split]]
             chosen[split] = numbers[least], sequences[least]
     return np.sort(np.concatenate([sequences for _, sequences in chosen.values()]))
+
+
+def background_sizes(number: int) -> dict[int, int]:
+    """How many sequences of each split a background of so many has, where there are enough."""
+    return {HELD_OUT: number // 2, TRAIN: number - number // 2}
+
+
+def background_numbers(
+    identities: UInt64[ndarray, " sequence"], seed: int
+) -> UInt64[ndarray, " sequence"]:
+    """A number for each sequence, as if drawn for this seed: the smallest are the background."""
+    return mixed(identities ^ mixed(np.array([seed % 2**64], np.uint64)))
 
 
 def numbered_sequences(

@@ -3,15 +3,16 @@ nor non-zeros.
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 
-from gloss.collect.code_shards import CodeShards
 from gloss.collect.feature_statistics import (
     FeatureRange,
     ValueTally,
@@ -29,6 +30,36 @@ FEATURES = 2**10  # whose histograms are in memory at a time
 ENCODINGS = {"token": "DELTA_BINARY_PACKED", "value": "BYTE_STREAM_SPLIT"}
 
 
+class StoredShard(Protocol):
+    """What was found in a stretch of the text, or in all of a text."""
+
+    @property
+    def counts(self) -> Int64[ndarray, " feature"]: ...
+
+    @property
+    def sequences(self) -> Int64[ndarray, " feature"]: ...
+
+    @property
+    def maxima(self) -> Float32[ndarray, " feature"]: ...
+
+    @property
+    def left_out(self) -> Int64[ndarray, " left_out"]: ...
+
+    @property
+    def massive(self) -> int: ...
+
+    def of_features(
+        self, first: int, last: int
+    ) -> tuple[Int64[ndarray, " feature"], ndarray, Float32[ndarray, " nonzero"]]: ...
+
+
+@runtime_checkable
+class ShardSource(Protocol):
+    """Shards by their numbers, in the order of the text."""
+
+    def open_shard(self, number: int) -> AbstractContextManager[StoredShard]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureTotals:
     """What the shards hold together, for each feature."""
@@ -42,7 +73,7 @@ class FeatureTotals:
 class ShardMerge:
     """Writes `activations.parquet`, `statistics.parquet` and `indptr.npy` from `number` shards."""
 
-    shards: CodeShards
+    shards: ShardSource
     number: int
     corpus_tokens: int
     corpus_sequences: int

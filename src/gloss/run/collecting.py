@@ -13,6 +13,7 @@ from gloss.run.execute.executors import Executor, SerialExecutor
 from gloss.run.execute.ranks import RankExecutor
 from gloss.run.execute.shard_work import ShardWork, log_losses
 from gloss.run.execute.team import Team
+from gloss.run.merged_collects import merge_finished
 from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import EVERY_WATCHED, print_notes, progress_bar, repeat_in_thread
 from gloss.run.reporting.setup import left_out_summary
@@ -34,6 +35,13 @@ def collect_activations(job: Job, team: Team, executor: Executor) -> None:
     """
     run, name = job.run, job.step.name
     folder = run.place(name)
+    if run.experiment.collect.merge:
+        if team.leads:
+            with progress_bar(name, "runs") as progress, sole_writer(folder):
+                merge_finished(run)
+                progress(number := len(run.experiment.collect.merge), number)
+            finish_collecting(run)
+        return
     writing = sole_writer(folder) if team.alone else joint_writer(folder, team.ranks.job)
     with progress_bar(name, "tokens") as progress, writing:
         begun = begin_collecting(run) if team.leads else None
@@ -49,6 +57,12 @@ def collect_activations(job: Job, team: Team, executor: Executor) -> None:
             team.wait_for_all(f"{name}-read")
         begun.make_missing(progress)
         begun.finish()
+    finish_collecting(run)
+
+
+def finish_collecting(run: OpenedRun) -> None:
+    """Say what was left out, and mark the results as whole."""
+    name, folder = "collect", run.place("collect")
     if run.activations.manifest["left_out"]:
         print_notes(f"  {left_out_summary(run.activations)}")
     made = (folder / each for each in ("corpus", "activations", "kept"))

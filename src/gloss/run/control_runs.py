@@ -42,6 +42,7 @@ def control_experiment(run: OpenedRun, name: str) -> Experiment:
         "features": run.experiment.controls.features,
     }
     tables["controls"] = {}
+    tables["collect"]["merge"] = []  # what another dictionary finds there, nobody knows yet
     tables["subject"]["dtype"] = (
         recorded_dtype(run.place("decompose")) or tables["subject"]["dtype"]
     )

@@ -38,9 +38,21 @@ def subject_content(asked: SubjectSettings) -> str:
 
 def text_content(asked: Experiment) -> str:
     """The texts, and how they are cut."""
-    sources = [source_hash(source) for source in asked.collect.texts]
+    merged = asked.collect.merge
+    sources = [*map(collected_content, merged)] or [*map(source_hash, asked.collect.texts)]
     cut = {name: value for name, value in asked.collect.reading.items() if name not in AT_A_TIME}
     return result_key(cut, sources, sys.version_info[:3])
+
+
+def collected_content(folder: str) -> str:
+    """The key of what a run has collected. Raises BadInput where there is no run."""
+    path = Path(folder).expanduser() / RESOLVED
+    if not path.is_file():
+        raise BadInput(
+            f"[collect] merge names {folder}, which holds no run; give the folder that `gloss run`"
+            " wrote to"
+        )
+    return read_sealed_json(path)["keys"]["collect"]
 
 
 def dictionary_content(asked: Experiment) -> str:

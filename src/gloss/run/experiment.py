@@ -187,6 +187,9 @@ class CollectSettings:
     strongest: int = 20  # of a mined corpus: sequences of each split, the strongest
     # of a mined corpus: sequences, drawn before anything is read, of which all features are kept
     background: int = 2048
+    # folders of finished runs: what they have collected is put together, and nothing is read again;
+    # `texts` says what they have read
+    merge: tuple[str, ...] = ()
 
     checks: ClassVar[Checks] = {"leave_out": require_leave_out}
 
@@ -196,6 +199,8 @@ class CollectSettings:
         require_at_least(2, self, "context_length", "kept", "background")
         require_at_least(1, self, "batch_tokens", "shard_tokens", "strongest")
         require_at_least(0, self, "max_tokens")
+        if len(self.merge) == 1:
+            raise ValueError("merge names one run; give two or more")
         if self.store not in (FULL, MINED):
             raise ValueError(f"store must be {FULL!r} or {MINED!r}, got {self.store!r}")
 
@@ -208,7 +213,7 @@ class CollectSettings:
     @property
     def reading(self) -> Mapping[str, Any]:
         """What is read, and how it is cut, whatever is kept of it."""
-        own = {"store", "kept", "strongest", "background"}
+        own = {"store", "kept", "strongest", "background", "merge"}
         return {name: value for name, value in asdict(self).items() if name not in own}
 
 

@@ -164,8 +164,9 @@ def run_until(experiment: Experiment, last: str, *, wait: bool = False) -> Opene
 def run_stages(experiment: Experiment, stages: Iterable[Stage], *, wait: bool = False) -> OpenedRun:
     """The steps of these stages, one after the other."""
     run = plan_run(experiment)
-    # refuses what does not exist, or has no end, before anything is loaded or written
-    open_run_texts(run)
+    if not experiment.collect.merge:
+        # refuses what does not exist, or has no end, before anything is loaded or written
+        open_run_texts(run)
     if not run.part("collect", 0).is_done:
         check_devices(experiment)
     steps = list(planned_steps(experiment, stages))

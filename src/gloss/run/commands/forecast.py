@@ -132,7 +132,7 @@ def pilot_tables(asked: Experiment, folder: str, amounts: Amounts) -> SettingsTa
         # what is foretold is this machine, whoever else would work for the run
         "executor": "processes",
     }
-    tables["collect"]["max_tokens"] = amounts.tokens
+    tables["collect"] |= {"max_tokens": amounts.tokens, "merge": []}
     tables["controls"] = {}
     if amounts.training:
         tables["decompose"]["tokens"] = amounts.training

@@ -64,6 +64,7 @@ def subject_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
         ("dictionary", f"{name}; {activations.width:,} features, L0 {l0:.1f}"),
         ("site", activations.manifest["made_from"]["site"]),
         ("texts", ", ".join(asked.collect.texts)),
+        *((("merged from", ", ".join(asked.collect.merge)),) if asked.collect.merge else ()),
         (
             "corpus",
             (

@@ -38,6 +38,12 @@ class CollectStage(WholeStage):
         mining = asked.collect.mining
         return (*own, mining, asked.run.seed) if mining else own
 
+    def check(self, run: OpenedRun, step: Step) -> None:
+        if run.experiment.collect.merge:
+            from gloss.run.merged_collects import require_mergeable
+
+            require_mergeable(run)
+
     def work_together(self, job: Job, team: Team, executor: Executor) -> None:
         from gloss.run.collecting import collect_activations
 
