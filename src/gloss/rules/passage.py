@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Int32, Int64, UInt8, UInt64
+from jaxtyping import Bool, Int, Int32, Int64, UInt8, UInt64
 from numpy import ndarray
 
 from gloss.records import PADDING, Contexts
@@ -28,12 +28,14 @@ class PassageStrings:
     """For every token what predicates ask of: the token itself, or the word that it belongs to, up
     to that token.
 
-    Each is an id into the strings' own lexicon, which may come to know more.
+    Each is a number of this passage, so that no table grows with what other passages hold.
     """
 
-    ids: Int32[ndarray, " token"]
-    lexicon: Lexicon
+    ids: Int[ndarray, " token"]
+    lexicon: Lexicon  # of the strings, which may come to know more
     number: int  # of strings that may occur here
+    # of each its id in the lexicon; None: it is the same number
+    known: Int32[ndarray, " id"] | None = None
     # ids of what satisfies recent predicates
     held: dict[Predicate, Int64[ndarray, " id"]] = field(default_factory=dict, repr=False)
 
@@ -47,6 +49,20 @@ class PassageStrings:
         """The strings that occur."""
         return np.flatnonzero(np.bincount(self.ids))
 
+    @cached_property
+    def own(self) -> dict[int, int]:
+        """The number here of each id of the lexicon that occurs."""
+        return dict(zip(self.lexicon_ids(self.seen), self.seen.tolist(), strict=True))
+
+    def lexicon_ids(self, ids: Int64[ndarray, " id"]) -> list[int]:
+        """What these strings are in the lexicon."""
+        return (ids if self.known is None else self.known.take(ids)).tolist()
+
+    def ids_of(self, string: str) -> list[int]:
+        """What this string is here; nothing where it does not occur, of a token perhaps others."""
+        ids = self.lexicon.ids_of.get(string, ())
+        return list(ids) if self.known is None else [self.own[i] for i in ids if i in self.own]
+
     def held_ids(self, predicate: Predicate) -> Int64[ndarray, " id"]:
         """The strings that occur of which the predicate holds; of a set perhaps others."""
         if (ids := self.held.get(predicate)) is None:
@@ -59,13 +75,12 @@ class PassageStrings:
         """The same, looked up."""
         match predicate:
             case OneOf(_, strings):
-                ids = (i for string in strings for i in self.lexicon.ids_of.get(string, ()))
-                return np.array(sorted({i for i in ids if i < self.number}), np.int64)
+                return np.array(sorted({i for each in strings for i in self.ids_of(each)}), np.int64)
             case Matches(_, pattern):
-                strings = [self.lexicon.strings[int(i)] for i in self.seen]
+                strings = [self.lexicon.strings[i] for i in self.lexicon_ids(self.seen)]
                 return self.seen[match_strings(pattern, strings)]
             case IsClass(_, name):
-                return self.seen[self.lexicon.belong(name, self.seen)]
+                return self.seen[self.lexicon.belong(name, np.array(self.lexicon_ids(self.seen)))]
 
     def truths(self, predicate: Predicate) -> Bool[ndarray, " id"]:
         """Whether the predicate holds of each string; of one that does not occur perhaps not."""
@@ -78,7 +93,7 @@ class PassageStrings:
 class WordCuts:
     """For every token the pieces of its word up to that token: sequences of pieces by numbers."""
 
-    ids: Int32[ndarray, " token"]
+    ids: Int[ndarray, " token"]
     places: Int64[ndarray, " cut"]  # a token where each stands
     first: Int64[ndarray, " cut"]  # the first that spells the same word
 
@@ -87,7 +102,7 @@ class WordCuts:
 class Passage:
     """Sequences of tokens, end to end; no predicate sees across a sequence's edge."""
 
-    ids: Int32[ndarray, " token"]
+    ids: Int[ndarray, " token"]
     # of each sequence's first token, then the number of tokens
     offsets: Int64[ndarray, " sequence_and_end"]
     strings: tuple[str, ...]  # of every id
@@ -110,7 +125,8 @@ class Passage:
             if contexts.sequence_positions is None
             else np.maximum(contexts.sequence_positions, 0)
         )
-        return Passage(contexts.tokens[real], offsets, strings, firsts)
+        # looked up again and again: as wide as what numpy looks up by
+        return Passage(contexts.tokens[real].astype(np.int64), offsets, strings, firsts)
 
     @property
     def lexicon(self) -> Lexicon:
@@ -258,7 +274,7 @@ class Passage:
         stands = np.full(len(self.strings), -1, np.int64)
         stands[cores[single]] = single
         seen = np.flatnonzero(stands >= 0)
-        numbers = np.zeros(len(self.strings), np.int32)
+        numbers = np.zeros(len(self.strings), self.ids.dtype)
         numbers[seen] = np.arange(len(seen))
         cuts = numbers.take(cores)
         hashes, codes = encode_values(self.word_hashes.take(several))
@@ -281,7 +297,7 @@ class Passage:
             self.word_keys.take(cuts.places).tolist(),
             lambda cut: self.word_at(int(cuts.places[cut])),
         )
-        return PassageStrings(by_cut.take(cuts.ids), words, len(words.strings))
+        return PassageStrings(cuts.first.take(cuts.ids), words, len(by_cut), by_cut)
 
     def word_at(self, position: int) -> str:
         """The word that the token at this position belongs to, up to the token."""

@@ -70,9 +70,10 @@ def syntax_states(
                 after[place] = advance_state(state, strings[token]) + 1
             following = after.take(places)
         states[at + 1] = following - np.uint8(1)
-    mode, depth = np.divmod(states, DEPTHS)
+    mode, depth = np.divmod(np.arange(STATES), DEPTHS)
     string = (mode >= Mode.SINGLE) & (mode <= Mode.DOUBLE_TRIPLE)
-    return SyntaxStates(comment=mode == Mode.COMMENT, string=string, brackets=depth > 0)
+    held = (each.take(states) for each in (mode == Mode.COMMENT, string, depth > 0))
+    return SyntaxStates(*held)
 
 
 def advance_state(state: int, text: str) -> int:

@@ -33,19 +33,17 @@ class NearbyTokens(SeenWords):
 
     train_windows: TrainWindows
     nearby: Int64[ndarray, " place"]  # tokens at and around firing ones
-    joined: Bool[ndarray, " token"]  # whether the token continues the word of the token before
+    words: Int64[ndarray, " word_and_end"]  # the first token of each word; the number of tokens
 
     @staticmethod
     def of(train_windows: TrainWindows) -> "NearbyTokens":
         """The same for all tokens of the rule."""
         passage = train_windows.passage
-        totals = np.append(0, np.cumsum(train_windows.fires))
-        places = np.arange(len(passage))
-        near = (
-            totals[np.minimum(places + NEARBY + 1, len(passage))]
-            > totals[np.maximum(places - NEARBY, 0)]
-        )
-        return NearbyTokens(train_windows, np.flatnonzero(near), ~passage.starts_word)
+        fires = np.pad(np.cumsum(train_windows.fires), (NEARBY + 1, NEARBY), mode="edge")
+        fires[: NEARBY + 1] = 0
+        near = fires[2 * NEARBY + 1 :] > fires[: len(passage)]
+        words = np.append(np.flatnonzero(passage.starts_word), len(passage))
+        return NearbyTokens(train_windows, np.flatnonzero(near), words)
 
     def around(self, strings: Sequence[str]) -> PieceOfWord | None:
         """The word that tokens with these strings are most often a piece of; None where they mostly
@@ -77,31 +75,27 @@ class NearbyTokens(SeenWords):
 
     def words_at(self, held: Bool[ndarray, " place"]) -> Counter[str]:
         """How often each word is seen at these nearby places: at firing ones, or else near them."""
-        places = self.nearby[held]
+        places, passage = self.nearby[held], self.train_windows.passage
         firing = places[self.train_windows.fires[places]]
-        return Counter(
-            word
-            for place in (firing if len(firing) else places)[:SEEN]
-            if (word := self.whole_word(int(place)))
-        )
+        places = (firing if len(firing) else places)[:SEEN]
+        words = np.searchsorted(self.words, places, side="right")
+        firsts, ends = self.words[words - 1], self.words[words]
+        # the word may go on where the context ends
+        whole = (passage.reach[firsts] > 0) & (passage.following[ends - 1] > 0)
+        bounds = np.stack([firsts, places, ends], axis=1)[whole].tolist()
+        return Counter(word for each in bounds if (word := self.whole_word(*each)))
 
-    def whole_word(self, place: int) -> str | None:
-        """The word around the token, up to underscores on both sides; None where the context ends
-        before the word may.
+    def whole_word(self, first: int, place: int, end: int) -> str | None:
+        """The word from `first` to before `end` around the token at `place`, up to underscores on
+        both sides; None where the token holds one inside.
         """
         passage = self.train_windows.passage
-        first, last = passage.word_start(place), place
-        while last + 1 < len(passage) and passage.reach[last + 1] > 0 and self.joined[last + 1]:
-            last += 1
-        if passage.reach[first] == 0 or passage.following[last] == 0:
-            return None
-        before, here, after = (
-            "".join(passage.strings[i] for i in passage.ids[part].tolist())
-            for part in (slice(first, place), slice(place, place + 1), slice(place + 1, last + 1))
-        )
+        strings = [passage.strings[i] for i in passage.ids[first:end].tolist()]
+        here = strings[place - first]
         core = here.strip()
         if "_" in core.strip("_"):
             return None
+        before, after = "".join(strings[: place - first]), "".join(strings[place - first + 1 :])
         front = "" if here[:1] in ("_", " ", "\n") else re.split(r"\W|_", before)[-1]
         back = "" if here.endswith("_") else re.split(r"\W|_", after)[0]
         return front + core.strip("_") + back

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int32, Int64
+from jaxtyping import Bool, Float64, Int, Int8, Int64
 from numpy import ndarray
 
 from gloss.explain.rule_search.alike import AlikeTokens
@@ -26,7 +26,7 @@ from gloss.rules.language import (
     PredicateUnit,
     RuleTerm,
 )
-from gloss.rules.lexical_classes import CLASSES
+from gloss.rules.lexical_classes import CLASSES, belonging
 from gloss.rules.lexicon import Lexicon
 from gloss.rules.passage import Passage
 from gloss.rules.string_naming import LISTED
@@ -326,8 +326,15 @@ def classes_instead(term: RuleTerm, alike: AlikeTokens | None = None) -> Iterato
 @lru_cache(maxsize=64)  # a rule is asked for again after each part that it loses
 def classes_of_most(strings: tuple[str, ...]) -> tuple[str, ...]:
     """The lexical classes that most of the strings belong to."""
-    least = BELONGING * len(strings)
-    return tuple(name for name, belongs in CLASSES.items() if sum(map(belongs, strings)) >= least)
+    numbers = sum(map(memberships, strings), np.zeros(len(CLASSES), np.int64))
+    most = (numbers >= BELONGING * len(strings)).tolist()
+    return tuple(name for name, belongs in zip(CLASSES, most, strict=True) if belongs)
+
+
+@lru_cache(maxsize=2**14)  # of the strings that rules are made of, in a process
+def memberships(string: str) -> Int8[ndarray, " class"]:
+    """1 for each lexical class that the string belongs to, in the order of CLASSES; 0 for others."""
+    return np.array(belonging(string), np.int8)
 
 
 @dataclass(frozen=True)
@@ -337,7 +344,7 @@ class SetMembers:
     strings: tuple[str, ...]
     # of every token or word: its place among the strings; their number where it is none of them
     ranks: Int64[ndarray, " unit"]
-    ids: Int32[ndarray, " token"]  # of the token or word at every token
+    ids: Int[ndarray, " token"]  # of the token or word at every token
     condition: Condition
     passage: Passage
 
@@ -347,9 +354,9 @@ class SetMembers:
         predicate = condition_predicate(condition)
         assert isinstance(predicate, OneOf)
         read = passage.read_by(predicate.unit)
-        ranks = np.full(len(read.lexicon.strings), len(predicate.strings), np.int64)
+        ranks = np.full(read.number, len(predicate.strings), np.int64)
         for rank, string in enumerate(predicate.strings):
-            ranks[list(read.lexicon.ids_of.get(string, ()))] = rank
+            ranks[read.ids_of(string)] = rank
         return SetMembers(predicate.strings, ranks, read.ids, condition, passage)
 
     def ranks_seen(self, rows: Int64[ndarray, " row"]) -> Iterator[Int64[ndarray, " row"]]:
