@@ -33,6 +33,7 @@ from gloss.store.feature_facts import FeatureFacts, feature_facts
 from gloss.store.record_rows import feature_columns
 from gloss.store.results import Part
 from gloss.store.stored_examples import (
+    READ,
     ContextReferences,
     reference_table,
     references_by_feature,
@@ -100,7 +101,9 @@ class Text:
 
     def restore(self, common: Part, shown: Part) -> list[Examples]:
         """Read them again."""
-        held, train = (references_by_feature(each.read("examples")) for each in (common, shown))
+        held, train = (
+            references_by_feature(each.read("examples", READ)) for each in (common, shown)
+        )
         facts = [FeatureFacts.of_row(row) for row in common.rows("feature_facts")]
         return [
             restore_examples(

@@ -169,3 +169,21 @@ def test_what_satisfies_a_predicate_is_remembered_of_a_few_alone():
     for number in range(200):
         execute_sparsely(parse_rule(f'token in {{"{number}"}}'), text)
     assert len(text.tokens.held) <= PREDICATES
+
+
+def test_tables_of_words_do_not_grow_with_the_words_of_other_passages() -> None:
+    strings = (" a", "b", "c", " ", ".")
+    rng = np.random.default_rng(0)
+    long = Passage(rng.integers(0, 5, 4000).astype(np.int32), np.array([0, 4000]), strings)
+    short = Passage(np.array([0, 1, 3, 2, 4, 0], np.int32), np.array([0, 6]), strings)
+    for passage in (short, long, Passage(short.ids, short.offsets, strings)):
+        rule = parse_rule('word in {"ab", "c", "zz"} -> 1')
+        ids = passage.ids.tolist()
+        expected, word = [], ""
+        for place, token in enumerate(ids):
+            begins = token == 0 or token > 2 or (place > 0 and ids[place - 1] > 2)
+            word = strings[token].strip() if begins else word + strings[token]
+            expected.append(float(word in ("ab", "c")))
+        assert execute(rule, passage).tolist() == expected
+        assert passage.words.number <= len(passage)
+    assert len(long.words.lexicon.strings) > 10 * len(short)

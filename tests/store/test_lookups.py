@@ -6,7 +6,15 @@ from hypothesis import strategies as st
 
 from gloss.records import FeatureActivations, Split
 from gloss.rules.occurrences import Occurrences
-from gloss.store.contexts import corpus_windows, cut_contexts, positions_in_ranges
+from gloss.store.contexts import (
+    corpus_windows,
+    cut_contexts,
+    is_among,
+    is_first_of_equals,
+    positions_in_ranges,
+    rows_of_firsts,
+    stretches,
+)
 from gloss.store.corpus import Corpus, counted_occurrences
 from gloss.store.vocabulary import Vocabulary
 
@@ -108,3 +116,34 @@ def test_an_index_of_more_ids_than_two_bytes_tell_apart(rng):
     assert np.array_equal(found.order, np.argsort(ids, kind="stable"))
     assert found.count(np.unique(ids)) == len(ids)
     assert found.of_any(np.unique(ids)).tolist() == list(range(len(ids)))
+
+
+prints = st.lists(
+    st.one_of(st.integers(0, 5), st.integers(0, 2**64 - 1), st.integers(2**64 - 5, 2**64 - 1)),
+    max_size=60,
+)
+
+
+@given(prints, prints)
+def test_prints_are_found_by_their_first_bits_or_not(values, known):
+    found = is_among(np.array(values, np.uint64), np.sort(np.array(known, np.uint64)))
+    assert found.tolist() == [each in known for each in values]
+    first = is_first_of_equals(np.array(values, np.uint64))
+    assert first.tolist() == [each not in values[:i] for i, each in enumerate(values)]
+
+
+@given(st.lists(st.integers(0, 2**40), max_size=40), st.integers(1, 4))
+def test_the_first_rows_are_those_before_which_no_equal_stands(numbers, few):
+    numbers = [each % few if each % 2 else each for each in numbers]
+    assert rows_of_firsts(np.array(numbers, np.int64)).tolist() == [
+        row for row, each in enumerate(numbers) if each not in numbers[:row]
+    ]
+
+
+@given(st.lists(st.integers(-1, 9), min_size=1, max_size=50), st.data())
+def test_stretches_are_slices(tokens, data):
+    width = data.draw(st.integers(1, len(tokens)))
+    starts = data.draw(st.lists(st.integers(0, len(tokens) - width), max_size=20))
+    found = stretches(np.array(tokens, np.int32), np.array(starts, np.int64), width)
+    assert found.tolist() == [tokens[start : start + width] for start in starts]
+    assert found.dtype == np.int32

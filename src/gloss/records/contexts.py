@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,7 @@ class Contexts:
 
     def __getitem__(self, rows: ndarray | slice) -> Contexts:
         """The contexts in these rows, in that order."""
-        columns: list[Any] = [getattr(self, each.name) for each in fields(self)]
+        columns: list[Any] = [getattr(self, name) for name in self.__slots__]
         chosen: list[Any] = [None if each is None else each[rows] for each in columns]
         return Contexts(*chosen)
 

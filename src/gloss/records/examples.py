@@ -54,9 +54,11 @@ class Examples:
     def __post_init__(self) -> None:
         import numpy as np
 
-        train = np.union1d(self.train.units, self.inactive_train.units)
-        held_out = np.union1d(self.held_out.units, self.inactive_held_out.units)
-        if len(shared := np.intersect1d(train, held_out)):
+        train = np.sort(np.append(self.train.units, self.inactive_train.units))
+        held_out = np.append(self.held_out.units, self.inactive_held_out.units)
+        near = np.searchsorted(train, held_out, side="right") - 1
+        if len(train) and (both := train[near] == held_out).any():
+            shared = np.unique(held_out[both])
             raise ValueError(
                 f"{self.feature}: documents {shared[:5].tolist()}, or near copies of them, are both"
                 " in the train split and held out; split by group first"

@@ -52,11 +52,12 @@ class PassageStrings:
     @cached_property
     def own(self) -> dict[int, int]:
         """The number here of each id of the lexicon that occurs."""
-        return dict(zip(self.lexicon_ids(self.seen), self.seen.tolist(), strict=True))
+        return dict(zip(self.seen_ids.tolist(), self.seen.tolist(), strict=True))
 
-    def lexicon_ids(self, ids: Int64[ndarray, " id"]) -> list[int]:
-        """What these strings are in the lexicon."""
-        return (ids if self.known is None else self.known.take(ids)).tolist()
+    @cached_property
+    def seen_ids(self) -> Int64[ndarray, " id"]:
+        """What the strings that occur are in the lexicon."""
+        return self.seen if self.known is None else self.known.take(self.seen).astype(np.int64)
 
     def ids_of(self, string: str) -> list[int]:
         """What this string is here; nothing where it does not occur, of a token perhaps others."""
@@ -75,12 +76,14 @@ class PassageStrings:
         """The same, looked up."""
         match predicate:
             case OneOf(_, strings):
-                return np.array(sorted({i for each in strings for i in self.ids_of(each)}), np.int64)
+                return np.array(
+                    sorted({i for each in strings for i in self.ids_of(each)}), np.int64
+                )
             case Matches(_, pattern):
-                strings = [self.lexicon.strings[i] for i in self.lexicon_ids(self.seen)]
-                return self.seen[match_strings(pattern, strings)]
+                spelled = [self.lexicon.strings[int(i)] for i in self.seen_ids]
+                return self.seen[match_strings(pattern, spelled)]
             case IsClass(_, name):
-                return self.seen[self.lexicon.belong(name, np.array(self.lexicon_ids(self.seen)))]
+                return self.seen[self.lexicon.belong(name, self.seen_ids)]
 
     def truths(self, predicate: Predicate) -> Bool[ndarray, " id"]:
         """Whether the predicate holds of each string; of one that does not occur perhaps not."""

@@ -22,6 +22,7 @@ from gloss.store.feature_rows import FeatureRows, NearFeatures
 from gloss.store.record_rows import effect_from_row, explanation_from_row, feature_from_row
 from gloss.store.results import Part, Row, done_shards, read_rows
 from gloss.store.stored_examples import (
+    READ,
     ContextReferences,
     references_by_feature,
     restore_examples,
@@ -200,7 +201,7 @@ def stored_examples(
     the sample of this name, by default the first.
     """
     common, shown = (
-        references_by_feature(run.part(step, shard).read("examples"))
+        references_by_feature(run.part(step, shard).read("examples", READ))
         for step in run.experiment.sample_steps(sample)
     )
     facts = {

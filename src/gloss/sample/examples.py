@@ -16,7 +16,7 @@ from gloss.sample.negatives import NEGATIVES, NO_SOURCES, NegativeSources, Searc
 from gloss.sample.samplers import Quantiles
 from gloss.sample.weighted_choice import choose_weighted
 from gloss.sample.windows import PLACEMENTS, ChosenWindows, FiringWindows
-from gloss.store.contexts import cut_contexts, is_first_of_equals
+from gloss.store.contexts import cut_contexts, is_among, is_first_of_equals
 from gloss.store.corpus import Corpus
 from gloss.store.feature_facts import feature_facts
 
@@ -68,17 +68,19 @@ class SamplingSettings:
 
 
 class Draws(NamedTuple):
-    """A generator for each kind of contexts, so that none depends on how the others are drawn."""
+    """A seed for each kind of contexts, so that none depends on how the others are drawn."""
 
-    train: np.random.Generator
-    held_out: np.random.Generator
-    inactive_train: np.random.Generator
-    inactive_held_out: np.random.Generator
+    train: np.random.SeedSequence
+    held_out: np.random.SeedSequence
+    inactive_train: np.random.SeedSequence
+    inactive_held_out: np.random.SeedSequence
 
     @classmethod
     def of(cls, rng: np.random.Generator) -> "Draws":
         """Those of one feature: equal for generators that are new and of one seed."""
-        return cls(*rng.spawn(len(cls._fields)))
+        seeds = rng.bit_generator.seed_seq
+        assert isinstance(seeds, np.random.SeedSequence)
+        return cls(*seeds.spawn(len(cls._fields)))
 
 
 class CommonWindows(NamedTuple):
@@ -122,9 +124,10 @@ class FeatureWindows:
         return cls(search.besides(fingerprints), windows, fires)
 
     def chosen(
-        self, split: Split, sampler: Sampler, number: int, rng: np.random.Generator
+        self, split: Split, sampler: Sampler, number: int, seed: np.random.SeedSequence
     ) -> ChosenWindows:
         """Those in which it fires that a sampler chooses in a split."""
+        rng = np.random.default_rng(seed)
         rows, corpus = self.rows[split], self.search.corpus
         starts, maxima = self.firing.starts[rows], self.firing.maxima[rows]
         weights = corpus.weights(self.search.activations)
@@ -136,14 +139,17 @@ class FeatureWindows:
     def common(self, sampling: SamplingSettings, sampler: Sampler, draws: Draws) -> "CommonWindows":
         """What is the same whatever explainers are shown; the sampler chooses what is held out."""
         inactive_train = NEGATIVES["mix"].choose(
-            self.search, Split.TRAIN, sampling.inactive_train, draws.inactive_train
+            self.search,
+            Split.TRAIN,
+            sampling.inactive_train,
+            np.random.default_rng(draws.inactive_train),
         )
         taken = np.append(self.search.taken, self.search.fingerprints(inactive_train.starts))
         inactive_held_out = NEGATIVES[sampling.negatives].choose(
             self.search.besides(taken),
             Split.HELD_OUT,
             sampling.inactive_held_out,
-            draws.inactive_held_out,
+            np.random.default_rng(draws.inactive_held_out),
         )
         held_out = self.chosen(Split.HELD_OUT, sampler, sampling.held_out, draws.held_out)
         return CommonWindows(held_out, inactive_train, inactive_held_out)
@@ -196,10 +202,16 @@ def drop_duplicate_windows(
     Of equal windows one of the train split stays, and of these the strongest.
     """
     fingerprints = search.fingerprints(windows.starts)
-    if is_first_of_equals(fingerprints).all():
+    ordered = np.sort(fingerprints)
+    several = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(several):
         return windows, fingerprints
-    order = np.lexsort((-windows.maxima, ~search.corpus.in_train[windows.starts]))
-    kept = np.sort(order[is_first_of_equals(fingerprints[order])])
+    copied = is_among(fingerprints, several)
+    rows = np.flatnonzero(copied)
+    held_out = ~search.corpus.in_train[windows.starts[rows]]
+    rows = rows[np.lexsort((-windows.maxima[rows], held_out))]
+    firsts = rows[is_first_of_equals(fingerprints[rows])]
+    kept = np.sort(np.append(np.flatnonzero(~copied), firsts))
     return FiringWindows(windows.starts[kept], windows.maxima[kept]), fingerprints[kept]
 
 

@@ -18,7 +18,9 @@ from gloss.sample.windows import ChosenWindows, Placement, overlap_keys, select_
 from gloss.store.contexts import (
     FixedWindows,
     corpus_windows,
+    is_among,
     is_first_of_equals,
+    rows_of_firsts,
     window_fingerprints,
 )
 from gloss.store.corpus import Corpus, counted_occurrences
@@ -71,8 +73,22 @@ class SearchContext:
         """Numbers that are less than the width apart exactly where the windows overlap."""
         return overlap_keys(starts, self.corpus.sequences_of(starts), self.width)
 
+    @cached_property
+    def firing_marks(self) -> Bool[ndarray, " fixed_window"]:
+        """Whether the feature fires in each of the aligned windows."""
+        marks = np.zeros(len(self.windows.starts), bool)
+        marks[self.fires_in] = True
+        return marks
+
+    def fixed_numbers(self, starts: Int64[ndarray, " window"]) -> Int64[ndarray, " window"] | None:
+        """The numbers of these windows, where all of them are aligned."""
+        held = self.windows.windows_of(starts)
+        return held if (self.windows.starts.take(held) == starts).all() else None
+
     def fires(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
         """Whether the feature is active somewhere in the window that begins there."""
+        if (numbers := self.fixed_numbers(starts)) is not None:
+            return self.firing_marks.take(numbers)
         ends = np.minimum(
             starts + self.width, self.corpus.offsets[self.corpus.sequences_of(starts) + 1]
         )
@@ -88,25 +104,28 @@ class SearchContext:
         """A number for what each window holds."""
         windows = self.windows
         held = windows.windows_of(starts)
-        own = windows.starts[held] != starts
-        found = windows.fingerprints[held]
-        found[own] = window_fingerprints(self.corpus, starts[own], self.width)
+        own = windows.starts.take(held) != starts
+        found = windows.fingerprints.take(held)
+        if own.any():
+            found[own] = window_fingerprints(self.corpus, starts[own], self.width)
         return found
+
+    def are_apart(
+        self, starts: Int64[ndarray, " window"], others: Int64[ndarray, " other"]
+    ) -> Bool[ndarray, " window"]:
+        """Whether each window overlaps none of the others."""
+        numbers, known = self.fixed_numbers(starts), self.fixed_numbers(others)
+        if numbers is None or known is None:
+            keys, taken = self.overlap_keys(starts), np.sort(self.overlap_keys(others))
+            return is_apart(keys, taken, self.width)
+        marks = np.ones(len(self.windows.starts), bool)
+        marks[known] = False
+        return marks.take(numbers)
 
     def is_fresh(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
         """Whether no window of the same tokens is taken already or stands before it here."""
         found = self.fingerprints(starts)
         return is_first_of_equals(found) & ~is_among(found, self.taken)
-
-
-def is_among(
-    values: UInt64[ndarray, " value"], ascending: UInt64[ndarray, " known"]
-) -> Bool[ndarray, " value"]:
-    """Whether each value is one of those that ascend."""
-    if len(ascending) == 0:
-        return np.zeros(len(values), bool)
-    near = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
-    return ascending[near] == values
 
 
 @runtime_checkable
@@ -222,15 +241,29 @@ def choose_disjoint(
         if looked < len(starts):
             least = -np.partition(-strengths, looked)[looked]
             some = np.flatnonzero(strengths >= least)
-        some = some[np.argsort(starts[some], kind="stable")]
-        held = starts[some]
-        kept = select_disjoint(
-            held, search.corpus.sequences_of(held), strengths[some], search.width
-        )
-        kept = kept[search.is_fresh(held[kept])]
+        held = strongest_disjoint(search, starts[some], strengths[some])
+        kept = held[search.is_fresh(held)]
         if len(kept) >= number or len(some) == len(starts):
-            return held[kept[:number]]
+            return kept[:number]
         looked *= 4
+
+
+def strongest_disjoint(
+    search: SearchContext, starts: Int64[ndarray, " window"], strengths: Float64[ndarray, " window"]
+) -> Int64[ndarray, " kept"]:
+    """The windows that overlap no stronger one, the strongest first; of equals the first in the
+    corpus.
+    """
+    order = np.argsort(-strengths)
+    falling = strengths[order]
+    if (falling[1:] == falling[:-1]).any():
+        order = np.lexsort((starts, -strengths))
+    if (numbers := search.fixed_numbers(starts[order])) is not None:
+        return starts[order[rows_of_firsts(numbers)]]
+    order = np.argsort(starts, kind="stable")
+    starts = starts[order]
+    sequences = search.corpus.sequences_of(starts)
+    return starts[select_disjoint(starts, sequences, strengths[order], search.width)]
 
 
 def fill_with_random(
@@ -258,10 +291,9 @@ def append_disjoint_windows(
     `number` in all; no more of the others are asked for than it takes.
     """
     found, left = [first], number - len(first)
-    taken = np.sort(search.overlap_keys(first.starts))
     prints = np.sort(search.fingerprints(first.starts))
     for some in others if left > 0 else ():
-        far = is_apart(search.overlap_keys(some.starts), taken, search.width)
+        far = search.are_apart(some.starts, first.starts)
         copies = is_among(search.fingerprints(some.starts), prints)
         alone = np.flatnonzero(far & ~copies)[:left]
         found.append(ChosenWindows(some.starts[alone], some.quantiles[alone]))
@@ -301,13 +333,13 @@ def inactive_windows_around(
     """Distinct inactive windows around random occurrences of the token that count: at least
     `number`, or all there are.
     """
-    places = counted_occurrences(search.corpus, split).of_token(token)
+    # shuffled as wide as they are looked up by
+    places = counted_occurrences(search.corpus, split).of_token(token).astype(np.int64)
     found = np.empty(0, np.int64)
     for some in shuffled_blocks(places, number, rng):
-        starts = ascending(
-            search.placement.around(some.astype(np.int64), search.corpus, search.width)
-        )
-        found = ascending(np.concatenate([found, starts[search.is_inactive(starts)]]))
+        starts = ascending(search.placement.around(some, search.corpus, search.width))
+        inactive = starts[search.is_inactive(starts)]
+        found = ascending(np.concatenate([found, inactive])) if len(found) else inactive
         if len(found) >= number:
             break
     return found

@@ -116,11 +116,13 @@ def draw_stratified(
     windows: int, number: int, quantiles: int, rng: np.random.Generator
 ) -> Int64[ndarray, " chosen"]:
     """`number` of the ranks below `windows`, spread evenly over equal-count slices and drawn at
-    random in each.
+    random in each; all ranks where there are no more.
     """
+    if number >= windows:
+        return np.arange(windows)
     starts = quantile_edges(windows, quantiles)
     sizes = np.diff(starts)
-    shares = even_shares(min(number, windows), sizes, rng)
+    shares = even_shares(number, sizes, rng)
     drawn = [
         rng.choice(size, share, replace=False) + start
         for size, share, start in zip(sizes, shares, starts, strict=False)

@@ -62,14 +62,13 @@ class Aligned:
     def firing(self, activations: FeatureActivations, corpus: Corpus, width: int) -> FiringWindows:
         """All windows in which the feature fires."""
         windows = corpus_windows(corpus, width)
-        held = windows.windows_of(activations.positions)
-        first = np.flatnonzero(np.diff(held, prepend=-1))
+        first, held = windows.firing_rows(activations)
         maxima = (
             np.maximum.reduceat(activations.values, first)
             if len(first)
             else np.empty(0, np.float32)
         )
-        return FiringWindows(windows.starts[held[first]], maxima)
+        return FiringWindows(windows.starts[held], maxima)
 
     def around(
         self, positions: Int64[ndarray, " position"], corpus: Corpus, width: int

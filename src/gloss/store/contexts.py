@@ -15,6 +15,7 @@ from gloss.store.corpus import Corpus, counted_occurrences
 BLOCK = 2**15  # windows that are read at a time
 # windows are marked off one by one in a list of all where some hold one in so many of them
 MARKED_OFF = 32
+MARKED_BITS = 16  # of prints, by which most that are not alike are told apart at once
 
 
 def cut_contexts(
@@ -35,7 +36,7 @@ def cut_contexts(
     positions_inside = starts if positions_inside is None else positions_inside
     tokens, sequences = window_tokens(corpus, starts, width, positions_inside)
     firsts, ends = corpus.offsets[sequences], corpus.offsets[sequences + 1]
-    lows, highs = np.clip(starts, firsts, ends), np.clip(starts + width, firsts, ends)
+    lows, highs = (np.minimum(np.maximum(each, firsts), ends) for each in (starts, starts + width))
     values = np.zeros(tokens.shape, np.float32)
     rows, entries = positions_in_ranges(activations.positions, lows, highs)
     values[rows, activations.positions[entries] - starts[rows]] = activations.values[entries]
@@ -74,8 +75,7 @@ def window_tokens(
     if width > len(corpus):
         tokens, beyond = np.empty((len(starts), width), np.int32), np.arange(len(starts))
     else:
-        whole = np.lib.stride_tricks.sliding_window_view(corpus.tokens, width)
-        tokens = whole[np.clip(starts, 0, len(whole) - 1)]
+        tokens = stretches(corpus.tokens, np.clip(starts, 0, len(corpus) - width), width)
         beyond = np.flatnonzero((starts < firsts) | (starts + width > ends))
     indices = starts[beyond, None] + np.arange(width)
     inside = (indices >= firsts[beyond, None]) & (indices < ends[beyond, None])
@@ -83,6 +83,16 @@ def window_tokens(
     cut[inside] = corpus.tokens[indices[inside]]
     tokens[beyond] = cut
     return tokens, sequences
+
+
+def stretches(
+    tokens: Int32[ndarray, " token"], starts: Int64[ndarray, " start"], width: int
+) -> Int32[ndarray, "start position"]:
+    """So many tokens from each start on, each stretch copied as one piece."""
+    piece = np.dtype((np.void, width * tokens.itemsize))
+    size, whole = len(tokens) - width + 1, np.ascontiguousarray(tokens)
+    found = np.ndarray(size, piece, whole, strides=(tokens.itemsize,))[starts]
+    return found.view(tokens.dtype).reshape(len(starts), width)
 
 
 def window_fingerprints(
@@ -120,11 +130,40 @@ def odd_multipliers(number: int) -> UInt64[ndarray, " number"]:
 def is_first_of_equals(values: UInt64[ndarray, " value"]) -> Bool[ndarray, " value"]:
     """Whether no equal value stands before each one."""
     ordered = np.sort(values)
-    if not (ordered[1:] == ordered[:-1]).any():
-        return np.ones(len(values), bool)
-    first = np.zeros(len(values), bool)
-    first[np.unique(values, return_index=True)[1]] = True
+    several = ordered[1:][ordered[1:] == ordered[:-1]]
+    first = np.ones(len(values), bool)
+    if len(several):
+        rows = np.flatnonzero(is_among(values, several))
+        first[rows] = False
+        first[rows[np.unique(values[rows], return_index=True)[1]]] = True
     return first
+
+
+def is_among(
+    values: UInt64[ndarray, " value"], ascending: UInt64[ndarray, " known"]
+) -> Bool[ndarray, " value"]:
+    """Whether each value is one of those that ascend.
+
+    Quick where they are prints, of which hardly any two begin with the same bits.
+    """
+    if len(ascending) == 0:
+        return np.zeros(len(values), bool)
+    marked = np.zeros(2**MARKED_BITS, bool)
+    shift = np.uint64(64 - MARKED_BITS)
+    marked[ascending >> shift] = True
+    found = marked[values >> shift]
+    rows = np.flatnonzero(found)
+    near = np.minimum(np.searchsorted(ascending, values[rows]), len(ascending) - 1)
+    found[rows] = ascending[near] == values[rows]
+    return found
+
+
+def rows_of_firsts(numbers: Int64[ndarray, " row"]) -> Int64[ndarray, " first"]:
+    """The rows, ascending, before which no equal number stands. Wants numbers from 0."""
+    bits = max(len(numbers) - 1, 1).bit_length()
+    ordered = np.sort((numbers << bits) | np.arange(len(numbers)))
+    first = np.diff(ordered >> bits, prepend=-1) != 0
+    return np.sort(ordered[first] & ((1 << bits) - 1))
 
 
 def positions_in_ranges(
@@ -153,10 +192,11 @@ class FixedWindows:
 
     corpus: Corpus
     width: int
-    # the feature that was last asked for, and the windows in which it fires
-    recent: list[tuple[FeatureActivations, Int64[ndarray, " window"]]] = field(
-        default_factory=list, repr=False
-    )
+    # the feature that was last asked for, which of its activations is the first of a window, and
+    # the windows in which it fires
+    recent: list[
+        tuple[FeatureActivations, Int64[ndarray, " window"], Int64[ndarray, " window"]]
+    ] = field(default_factory=list, repr=False)
 
     @cached_property
     def starts(self) -> Int64[ndarray, " window"]:
@@ -234,19 +274,30 @@ class FixedWindows:
 
     def windows_of(self, positions: Int64[ndarray, " position"]) -> Int64[ndarray, " position"]:
         """The number of the window that each global token index lies in."""
-        sequences = self.corpus.sequences_of(positions)
-        within = positions - self.corpus.offsets[sequences]
-        return self.firsts[sequences] + within // self.width
+        return self.of_tokens.take(positions).astype(np.int64)
+
+    @cached_property
+    def of_tokens(self) -> Int32[ndarray, " token"]:
+        """The number of the window that each token lies in."""
+        lengths = np.diff(np.append(self.starts, len(self.corpus)))
+        return np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
 
     def firing(self, activations: FeatureActivations) -> Int64[ndarray, " window"]:
         """The numbers of the windows in which the feature is active, ascending."""
-        for feature, found in self.recent[:1]:
+        return self.firing_rows(activations)[1]
+
+    def firing_rows(
+        self, activations: FeatureActivations
+    ) -> tuple[Int64[ndarray, " window"], Int64[ndarray, " window"]]:
+        """Of every window in which the feature is active its first activation, and its number."""
+        for feature, first, found in self.recent[:1]:
             if feature is activations:
-                return found
+                return first, found
         held = self.windows_of(activations.positions)
-        found = held[np.diff(held, prepend=-1) > 0]
-        self.recent[:] = [(activations, found)]
-        return found
+        first = np.flatnonzero(np.diff(held, prepend=-1))
+        found = held[first]
+        self.recent[:] = [(activations, first, found)]
+        return first, found
 
     @cached_property
     def holders(self) -> Occurrences:
@@ -254,8 +305,7 @@ class FixedWindows:
         place that counts; of those that are known of every feature.
         """
         places = counted_occurrences(self.corpus, Split.TRAIN)
-        lengths = np.diff(np.append(self.starts, len(self.corpus)))
-        of_places = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)[places.order]
+        of_places = self.of_tokens[places.order]
         new = np.diff(of_places, prepend=-1) != 0
         begun = places.offsets[:-1]
         new[begun[begun < len(new)]] = True
@@ -270,7 +320,8 @@ class FixedWindows:
         held = [self.holders.of_token(token) for token in tokens.tolist()]
         if sum(map(len, held)) * MARKED_OFF < len(self.starts):
             union = ascending(np.concatenate([np.empty(0, np.int32), *held]))
-            return len(union) - int(np.isin(without, union).sum())
+            near = np.searchsorted(union, without)
+            return len(union) - int((np.append(union, -1)[near] == without).sum())
         marked = np.zeros(len(self.starts), bool)
         for each in held:
             marked[each] = True

@@ -10,6 +10,7 @@ from numpy import ndarray
 from gloss.records import FeatureActivations, Split
 from gloss.store.contexts import corpus_windows
 from gloss.store.corpus import Corpus
+from gloss.store.identity_cache import once_for_each
 
 TOP_TOKENS = 5
 
@@ -74,6 +75,7 @@ def train_top_tokens(
     return tuple(tokens[np.argsort(-counts, kind="stable")[:number]].tolist())
 
 
+@once_for_each(2)  # of a feature: inactive windows are looked for around the same tokens
 def train_token_counts(
     corpus: Corpus, activations: FeatureActivations
 ) -> tuple[Int32[ndarray, " id"], Shaped[ndarray, " id"]]:

@@ -30,6 +30,7 @@ from gloss.store.sealed_json import (
 from gloss.store.shard_groups import ShardGroup, group_of
 
 Row = dict[str, Any]
+PLACES = "context"  # the column of a context's first position in the corpus
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,9 @@ class Part(MarkedFiles):
             if content.num_rows:
                 write_atomically(
                     file,
-                    lambda path, t=content: pq.write_table(t, path, write_page_checksum=True),
+                    lambda path, t=content: pq.write_table(
+                        t, path, use_dictionary=repeating(t), write_page_checksum=True
+                    ),
                     flush=flush,
                 )
                 files.append(file)
@@ -168,6 +171,14 @@ class Part(MarkedFiles):
                 ),
                 flush=flush,
             )
+
+
+def repeating(table: pa.Table) -> Any:
+    """The columns of which a dictionary of values is made: of places in the corpus, which hardly
+    repeat, it would take longer than all the rest.
+    """
+    names = table.column_names
+    return PLACES not in names or [name for name in names if name != PLACES]
 
 
 def read_rows(

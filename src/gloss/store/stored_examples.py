@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Int64
 from numpy import ndarray
 
@@ -17,6 +18,8 @@ from gloss.store.corpus import Corpus
 from gloss.store.feature_facts import FeatureFacts, feature_facts
 from gloss.store.schemas import SCHEMAS
 
+# of the table `examples`, what is read of it; which sample it is of, its reader knows
+READ = ("dictionary", "feature", "role", "context", "quantile", "width")
 ROLES = ("train", "held_out", "inactive_train", "inactive_held_out")
 
 
@@ -72,6 +75,8 @@ def reference_table(
     none = np.empty(0, np.int64)
 
     def spelled(codes: Int64[ndarray, " row"], words: Sequence[str]) -> pa.Array:
+        if len(words) == 1:
+            return pa.repeat(words[0], len(codes))
         return pa.DictionaryArray.from_arrays(codes, pa.array(words, pa.string())).cast(pa.string())
 
     def column(name: str) -> Int64[ndarray, " row"]:
@@ -114,9 +119,12 @@ def references_by_feature(table: pa.Table) -> dict[FeatureId, ContextReferences]
 
 
 def coded(column: pa.ChunkedArray) -> tuple[Int64[ndarray, " row"], list[str]]:
-    """A column of words as numbers of its different words."""
-    whole = column.combine_chunks().dictionary_encode()
-    return whole.indices.to_numpy().astype(np.int64), whole.dictionary.to_pylist()
+    """A column of words, which come in runs, as numbers of its different words."""
+    runs = pc.call_function("run_end_encode", [column.combine_chunks()])
+    words = runs.values.to_pylist()
+    known = list(dict.fromkeys(words))
+    lengths = np.diff(runs.run_ends.to_numpy(), prepend=0)
+    return np.repeat(np.array([*map(known.index, words)], np.int64), lengths), known
 
 
 def restore_examples(

@@ -333,7 +333,7 @@ def classes_of_most(strings: tuple[str, ...]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=2**14)  # of the strings that rules are made of, in a process
 def memberships(string: str) -> Int8[ndarray, " class"]:
-    """1 for each lexical class that the string belongs to, in the order of CLASSES; 0 for others."""
+    """1 for each class of CLASSES that the string belongs to, 0 for the others."""
     return np.array(belonging(string), np.int8)
 
 

@@ -110,8 +110,8 @@ def sample_shown_contexts(job: Job, shard: int) -> None:
         found = feature_windows(run, feature)
         if isinstance(found, Failure):
             return found
-        rng = feature_draws(run, feature).train
-        return found.chosen(Split.TRAIN, sampler, sampling.train, rng)
+        seed = feature_draws(run, feature).train
+        return found.chosen(Split.TRAIN, sampler, sampling.train, seed)
 
     for feature in run.shard(shard):
         found = guard.attempt(feature, partial(shown, feature))
