@@ -147,6 +147,12 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         refused(gloss(verb, tmp_path, cwd=tmp_path), "holds no run")
 
 
+def test_an_experiment_stands_for_the_run_that_it_names(tmp_path):
+    (tmp_path / "mine.toml").write_text('[run]\nfolder = "elsewhere/mine"\n')
+    for verb in ("status", "verify"):
+        refused(gloss(verb, "mine.toml", cwd=tmp_path), "elsewhere/mine holds no run")
+
+
 def test_an_interrupted_word_is_completed_by_a_suggestion(tmp_path):
     done = gloss("statsu", tmp_path, cwd=tmp_path)
     assert done.returncode == 2

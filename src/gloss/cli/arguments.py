@@ -12,14 +12,25 @@ ExperimentFile = Annotated[
 
 
 def run_folder(name: str) -> Path:
-    """The folder of a run by what was typed; of a URL, the one that mirrors it."""
+    """The folder of a run by what was typed: of an experiment's file the one that it names, of a
+    URL the one that mirrors it.
+    """
     from gloss.store.remote import local_folder
 
+    if name.endswith(".toml") and Path(name).is_file():
+        from gloss.run.experiment import Experiment
+
+        name = Experiment.read(Path(name)).run.folder
     return local_folder(name)
 
 
 RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="The folder of a run, or its URL.", parser=run_folder)
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="The folder of a run, its URL, or its EXPERIMENT.toml.",
+        parser=run_folder,
+    ),
 ]
 Wait = Annotated[
     bool,

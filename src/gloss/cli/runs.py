@@ -54,7 +54,7 @@ def report(
         list[Path],
         typer.Argument(
             metavar="RUN...",
-            help="The folder of a run, or its URL; several are compared.",
+            help="The folder of a run, its URL, or its EXPERIMENT.toml; several are compared.",
             parser=run_folder,
         ),
     ],
