@@ -170,7 +170,7 @@ def test_half_of_the_features_are_shared_whoever_finds_them(
     told = " ".join(capsys.readouterr().out.split())
     said = "mutual_nearest: partners are each" if matcher else "reach at least 99.9"
     assert said in told
-    (pair, *others) = json.loads(page.with_suffix(".json").read_text())
+    (pair, *others) = json.loads(page.with_suffix(".json").read_text())["pairs"]
     [found] = pair["alignments"]
     assert (found["matcher"], found["features"]) == (matcher or "hungarian", 48)
     assert (found["gap"] is None) == (matcher == "mutual_nearest")

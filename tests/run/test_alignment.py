@@ -91,7 +91,8 @@ def test_what_is_moved_in_time_fires_as_often_elsewhere(rng):
 
 def partners(left: np.ndarray, right: np.ndarray) -> Alignment:
     ones = np.ones(len(left), np.float32)
-    return Alignment(DECODER, "hungarian", len(left), left, right, ones, ones, ones[:0], ones[:0])
+    none = ones[:0], ones[:0], left[:0]
+    return Alignment(DECODER, "hungarian", len(left), left, right, ones, ones, *none)
 
 
 def test_matched_pairs_are_closer_than_shuffled_ones_where_they_mean_the_same(rng):
@@ -174,7 +175,7 @@ def test_the_command_compares_runs_in_every_way_and_by_distance(layers, tmp_path
     assert f"of the {explained} and {explained} that are explained" in told
     assert "(≥ 0.5) both are explained in" in told
     assert "does not tell partners from others" not in told  # they are the same
-    record = json.loads((tmp_path / "shared.json").read_text())
+    record = json.loads((tmp_path / "shared.json").read_text())["pairs"]
     assert len(record) == 3
     for pair in record:
         assert pair["impossible"] == {}

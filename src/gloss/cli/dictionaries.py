@@ -88,11 +88,15 @@ def compare(
     ] = 0,
     matcher: Annotated[
         str,
-        typer.Option(help="Who finds partners by weights; by width if left out: docs/compare.md."),
+        typer.Option(help="Who finds partners by weights: `hungarian`, or `mutual_nearest`."),
     ] = "",
 ) -> None:
     """Say which share of their **features two dictionaries have in common**, beside what chance
     would share: by weights, by where features fire on the same text, by what explanations say.
+
+    Two seeds: `gloss compare runs/seed0 runs/seed1`. Three or more also say what all of them have.
+
+    Two runs of one dictionary, on a model before and after a training: which features moved.
     """
     from gloss.run.commands.compare import print_dictionary_comparison
 

@@ -2,7 +2,11 @@
 close all pairs are.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+from jaxtyping import Float32, Int64
+from numpy import ndarray
 from scipy.optimize import linear_sum_assignment
 
 from gloss.decompose.all_pairs import AllPairs, Partners
@@ -12,6 +16,7 @@ from gloss.decompose.sparse_assignment import assign_among_nearest
 # cube
 MOST = 16_384
 GAP, ROUNDS = 0.001, 6  # of more: how much the best partners may have more, and passes over pairs
+EMPTY = np.empty(0, np.int64)
 HUNGARIAN, MUTUAL_NEAREST = "hungarian", "mutual_nearest"  # as entry points are called
 
 
@@ -50,14 +55,37 @@ def mutual_nearest(pairs: AllPairs) -> Partners:
     [0, -1]
     """
     left, right = pairs.shape
-    of_left, closest = np.zeros(left, np.int64), np.full(left, -np.inf, np.float32)
-    of_right, closest_there = np.zeros(right, np.int64), np.full(right, -np.inf, np.float32)
-    for part, values in pairs.blocks() if right else ():
-        of_left[part] = values.argmax(1)
-        closest[part] = np.take_along_axis(values, of_left[part, None], 1)[:, 0]
-        nearest = values.argmax(0)
-        best = values[nearest, np.arange(right)]
-        better = best > closest_there
-        of_right[better], closest_there[better] = nearest[better] + part.start, best[better]
-    rows = np.flatnonzero(of_right[of_left] == np.arange(left)) if right else np.empty(0, np.int64)
-    return Partners.of_some(left, rows, of_left[rows], closest[rows], None)
+    near = Nearest.of(pairs)
+    rows = np.flatnonzero(near.of_right[near.of_left] == np.arange(left)) if right else EMPTY
+    return Partners.of_some(left, rows, near.of_left[rows], near.closeness[rows], None)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Nearest:
+    """The nearest of the other side, of each feature; several may have the same."""
+
+    of_left: Int64[ndarray, " left"]
+    closeness: Float32[ndarray, " left"]
+    of_right: Int64[ndarray, " right"]
+    closeness_of_right: Float32[ndarray, " right"]
+
+    @staticmethod
+    def of(pairs: AllPairs) -> "Nearest":
+        """In one pass over all pairs, of which few are held at a time."""
+        left, right = pairs.shape
+        of_left, closest = np.zeros(left, np.int64), np.full(left, -np.inf, np.float32)
+        of_right, closest_there = np.zeros(right, np.int64), np.full(right, -np.inf, np.float32)
+        for part, values in pairs.blocks() if right else ():
+            of_left[part] = values.argmax(1)
+            closest[part] = np.take_along_axis(values, of_left[part, None], 1)[:, 0]
+            better = np.flatnonzero(values.max(0) > closest_there)
+            some = values[:, better]
+            nearest = some.argmax(0)
+            of_right[better] = nearest + part.start
+            closest_there[better] = some[nearest, np.arange(len(better))]
+        return Nearest(of_left, closest, of_right, closest_there)
+
+    def wanted_by_several(self, least: float) -> Int64[ndarray, " left"]:
+        """The left features that are the nearest of several right ones, as close as this."""
+        wanted = self.of_right[self.closeness_of_right >= least]
+        return np.flatnonzero(np.bincount(wanted, minlength=len(self.of_left)) > 1)

@@ -2,13 +2,15 @@
 on the same text, by what their explanations say; each beside chance.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, Int64
 from numpy import ndarray
+from scipy.sparse import csc_matrix
 
 from gloss.decompose.all_pairs import AllPairs
 from gloss.decompose.coactivation import SharedTokens, activation_correlations, moved_in_time
@@ -19,8 +21,8 @@ from gloss.decompose.feature_matching import (
     match_features,
     require_same_widths,
 )
-from gloss.decompose.partner_search import HUNGARIAN, assign
-from gloss.errors import BadInput
+from gloss.decompose.partner_search import HUNGARIAN, Nearest, assign
+from gloss.errors import BadInput, GlossError
 from gloss.models.embedder import Embedder
 from gloss.models.sites import Site, parse_site
 from gloss.records import Estimate
@@ -37,7 +39,7 @@ FEWEST_PAIRS = 10  # or else nothing is said of how close partners are
 MOST_PAIRS = 4096  # of more, so many are drawn to be held against shuffled ones
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Side:
     """A dictionary that is compared, and the run that it is of, where it is one's."""
 
@@ -106,6 +108,7 @@ class Alignment:
     agreed: Float32[ndarray, " pair"]  # the same, or -1 where encoder and decoder disagree
     by_chance: Float32[ndarray, " _"]
     agreed_by_chance: Float32[ndarray, " _"]
+    left_by_chance: Int64[ndarray, " _"]  # whose these are
     # the share by which the closeness of the best partners can add up to more; None: nobody knows
     gap: float | None = None
 
@@ -128,6 +131,39 @@ class PartnerCloseness:
     matched: Estimate
     shuffled: Estimate  # each with the partners of the others
     difference: Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedPair:
+    """Two dictionaries beside each other: partners in each way, and how close these are by the
+    other measures.
+    """
+
+    left: Side
+    right: Side
+    alignments: tuple[Alignment, ...]
+    # by the way that partners were found, the measure, and whether these are the shared ones alone
+    otherwise: dict[tuple[str, str, bool], PartnerCloseness]
+    impossible: dict[str, GlossError]  # ways that there are not, and why
+    # by what they write, one for several: as it is, and with random ones on the right
+    nearest: tuple[Nearest, Nearest] | None
+
+    @cached_property
+    def has_one_dictionary(self) -> bool:
+        """Whether both sides have the same features, so that what differs is the subject."""
+        mine, other = self.left.directions, self.right.directions
+        return np.array_equal(mine.writes, other.writes) and np.array_equal(mine.reads, other.reads)
+
+    @property
+    def name(self) -> str:
+        """Both, by the last parts of their folders where these differ."""
+        return " and ".join(short_names((self.left.name, self.right.name)))
+
+
+def short_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The last parts of folders, where these differ."""
+    short = [Path(name).name or name for name in names]
+    return tuple(short if len(set(short)) == len(short) else names)
 
 
 Measured = tuple[Closeness, Callable[[np.random.Generator], AllPairs]]
@@ -154,14 +190,24 @@ def by_coactivation(left: Side, right: Side) -> Measured:
 
     Raises BadInput for what is no run, and Mismatch for other tokens.
     """
-    tokens = SharedTokens.of(left.run.corpus, right.run.corpus)
-    mine, other = (tokens.matrix(side.run.activations, side.run.live) for side in (left, right))
+    mine, other = shared_firing(left, right)
 
     def chance(rng: np.random.Generator) -> AllPairs:
         return activation_correlations(mine, moved_in_time(other, rng))
 
     found = Closeness(left.run.live, right.run.live, activation_correlations(mine, other))
     return found, chance
+
+
+@lru_cache(maxsize=1)
+def shared_firing(left: Side, right: Side) -> tuple[csc_matrix, csc_matrix]:
+    """The activations of both on the tokens that both read, of the features that fire often enough.
+
+    Raises BadInput for what is no run, and Mismatch for other tokens.
+    """
+    tokens = SharedTokens.of(left.run.corpus, right.run.corpus)
+    mine, other = (tokens.matrix(side.run.activations, side.run.live) for side in (left, right))
+    return mine, other
 
 
 def by_explanations(left: Side, right: Side) -> Measured:
@@ -233,6 +279,7 @@ def align_by_weights(
         agreed(found)[has],
         chance.writing[kept],
         agreed(chance)[kept],
+        np.flatnonzero(kept),
         found.gap,
     )
 
@@ -242,11 +289,22 @@ def align_by(way: str, measured: Measured, rng: np.random.Generator) -> Alignmen
     closeness, chance = measured
     found = assign(closeness.pairs)
     has = found.of_left >= 0
-    drawn = assign(chance(rng)).closeness
-    drawn = drawn[np.isfinite(drawn)]
-    left, right = closeness.left[has], closeness.right[found.of_left[has]]
-    near, number = found.closeness[has], min(closeness.pairs.shape)
-    return Alignment(way, HUNGARIAN, number, left, right, near, near, drawn, drawn, found.gap)
+    drawn = assign(chance(rng))
+    drawn_rows = np.flatnonzero(drawn.of_left >= 0)
+    drawn_near = drawn.closeness[drawn_rows]
+    return Alignment(
+        way,
+        HUNGARIAN,
+        min(closeness.pairs.shape),
+        closeness.left[has],
+        closeness.right[found.of_left[has]],
+        found.closeness[has],
+        found.closeness[has],
+        drawn_near,
+        drawn_near,
+        closeness.left[drawn_rows],
+        found.gap,
+    )
 
 
 def partner_closeness(

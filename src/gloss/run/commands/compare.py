@@ -3,7 +3,7 @@ where they fire and by what is said of them, beside chance; and how close partne
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gloss.decompose.feature_matching import SHARED_COSINE
-from gloss.decompose.partner_search import HUNGARIAN, MUTUAL_NEAREST
+from gloss.decompose.partner_search import HUNGARIAN, MUTUAL_NEAREST, Nearest
 from gloss.errors import BadInput, BadSettings, GlossError, Mismatch, suggestion
 from gloss.pages.report_sections import Cell, Grid, ReportPage, Section
 from gloss.pages.single_page import write_report_page
@@ -26,16 +26,20 @@ from gloss.run.alignment import (
     WAYS,
     WEIGHTS,
     Alignment,
+    ComparedPair,
     Measured,
-    PartnerCloseness,
     Side,
     align_by,
     align_by_weights,
     partner_closeness,
+    short_names,
 )
 from gloss.run.methods import build_method
 from gloss.run.progress import console, print_notes
+from gloss.run.reporting.divided_features import divided_records, divided_section, divided_sides
+from gloss.run.reporting.moved_section import moved_pair, moved_records, moved_section
 from gloss.run.reporting.report import print_report
+from gloss.run.reporting.shared_by_all import universality_records, universality_section
 from gloss.run.sources import NamedDictionary, NamedModel
 from gloss.statistics.intervals import bootstrap, wilson_interval
 from gloss.store.atomic import write_json
@@ -47,27 +51,6 @@ NAMES = {
     COACTIVATION: "correlation of activations",
     EXPLANATIONS: "cosine of explanations",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class ComparedPair:
-    """Two dictionaries beside each other: partners in each way, and how close these are by the
-    other measures.
-    """
-
-    left: Side
-    right: Side
-    alignments: tuple[Alignment, ...]
-    # by the way that partners were found, the measure, and whether these are the shared ones alone
-    otherwise: dict[tuple[str, str, bool], PartnerCloseness]
-    impossible: dict[str, GlossError]  # ways that there are not, and why
-
-    @property
-    def name(self) -> str:
-        """Both, by the last parts of their folders where these differ."""
-        names = [self.left.name, self.right.name]
-        short = [Path(name).name or name for name in names]
-        return " and ".join(short if short[0] != short[1] else names)
 
 
 def print_dictionary_comparison(
@@ -100,7 +83,17 @@ def print_dictionary_comparison(
         compare_pair(one, other, ways, matcher, np.random.default_rng(seed))
         for one, other in combinations(sides, 2)
     ]
-    sections = (shared_section(pairs), otherwise_section(pairs), distance_section(pairs))
+    sides_divided = [side for pair in pairs for side in divided_sides(pair)]
+    moved = [found for found in map(moved_pair, pairs) if found]
+    sections = (
+        shared_section(pairs),
+        universality_section(pairs),
+        nearest_section(pairs),
+        divided_section(sides_divided),
+        moved_section(moved),
+        otherwise_section(pairs),
+        distance_section(pairs),
+    )
     report = ReportPage(
         "Features in common",
         f"{', '.join(folders)}: which features go together, and how close they are.",
@@ -116,7 +109,13 @@ def print_dictionary_comparison(
     )
     if page:
         write_report_page(page, report)
-        write_json(page.with_suffix(".json"), [comparison_record(pair) for pair in pairs])
+        record = {
+            "pairs": [comparison_record(pair) for pair in pairs],
+            "universality": universality_records(pairs),
+            "divided": divided_records(sides_divided),
+            "moved": moved_records(moved),
+        }
+        write_json(page.with_suffix(".json"), record)
         console.print(f"open [bold]{page.resolve().as_uri()}[/]", highlight=False)
 
 
@@ -152,7 +151,11 @@ def compare_pair(
         for measure, (closeness, _) in measured.items()
         if measure != (DECODER if found.way == WEIGHTS else found.way)
     }
-    return ComparedPair(left, right, alignments, otherwise, impossible)
+    nearest = None
+    if any(found.way == WEIGHTS for found in alignments):
+        near, drawn = measured[DECODER]
+        nearest = Nearest.of(near.pairs), Nearest.of(drawn(rng))
+    return ComparedPair(left, right, alignments, otherwise, impossible, nearest)
 
 
 def shared_section(pairs: Sequence[ComparedPair]) -> Section:
@@ -194,6 +197,47 @@ def gap_words(pairs: Sequence[ComparedPair]) -> Iterator[str]:
                     f"{pair.name} by {found.way}: partners are found among the nearest of each, and"
                     f" reach at least {1 - found.gap:.4%} of the closeness that the best can have"
                 )
+
+
+def nearest_section(pairs: Sequence[ComparedPair]) -> Section | None:
+    """How many features have a near one on the other side, whoever else has the same; None where
+    nothing was compared by weights.
+    """
+    rows: list[tuple[Cell, ...]] = []
+    for pair in pairs:
+        if pair.nearest is None:
+            continue
+        left, right = short_names((pair.left.name, pair.right.name))
+        ways = ((f"{left} in {right}", *pair.nearest), (f"{right} in {left}", *flipped(pair)))
+        for name, near, drawn in ways:
+            number = len(near.of_left)
+            rows.append((name, *nearest_cells(near), f"{number:,}"))
+            chances = (f"{cell.value:.3f}" for cell in nearest_cells(drawn))
+            rows.append(("by chance", *chances, ""))
+    if not rows:
+        return None
+    lead = (
+        f"By what features write. Near: the share of features whose nearest has a cosine of"
+        f" {SHARED_COSINE} or more, whoever else has the same one. Wanted by several: those that"
+        " are the nearest of two or more features at that cosine, so that these may be its parts."
+    )
+    columns = ("features of", "near", "wanted by several", "features")
+    return Section("Nearest features", lead, (Grid(columns, tuple(rows)),), brief=True)
+
+
+def flipped(pair: ComparedPair) -> Iterator[Nearest]:
+    """The nearest of the right side's features, and by chance."""
+    for near in pair.nearest or ():
+        yield Nearest(near.of_right, near.closeness_of_right, near.of_left, near.closeness)
+
+
+def nearest_cells(near: Nearest) -> tuple[Estimate, Estimate]:
+    number = len(near.of_left)
+    shares = (
+        int((near.closeness >= SHARED_COSINE).sum()),
+        len(near.wanted_by_several(SHARED_COSINE)),
+    )
+    return wilson_interval(shares[0], number), wilson_interval(shares[1], number)
 
 
 def explanations_words(pair: ComparedPair) -> str:
@@ -331,5 +375,12 @@ def comparison_record(pair: ComparedPair) -> dict[str, Any]:
             for (way, measure, shared), found in pair.otherwise.items()
             if found.pairs >= FEWEST_PAIRS
         ],
+        "nearest": pair.nearest
+        and {
+            "left": pair.nearest[0].of_left.tolist(),
+            "left_closeness": pair.nearest[0].closeness.tolist(),
+            "right": pair.nearest[0].of_right.tolist(),
+            "right_closeness": pair.nearest[0].closeness_of_right.tolist(),
+        },
         "impossible": {way: str(problem) for way, problem in pair.impossible.items()},
     }
