@@ -4,7 +4,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from sae_lens.saes.abstopk_sae import AbsTopKSAE, AbsTopKSAEConfig
+from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+from sae_lens.saes.gated_sae import GatedSAE, GatedSAEConfig
 from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
+from sae_lens.saes.matching_pursuit_sae import MatchingPursuitSAE, MatchingPursuitSAEConfig
 from sae_lens.saes.sae import SAEMetadata
 from sae_lens.saes.standard_sae import StandardSAE, StandardSAEConfig
 from sae_lens.saes.topk_sae import TopKSAE, TopKSAEConfig
@@ -69,11 +73,39 @@ SAE_LENS_KINDS = {
     "topk": sae(TopKSAE, TopKSAEConfig, k=4),
     "topk_rescaled": sae(TopKSAE, TopKSAEConfig, k=4, rescale_acts_by_decoder_norm=True),
     "jumprelu": sae(JumpReLUSAE, JumpReLUSAEConfig),
+    "gated": sae(GatedSAE, GatedSAEConfig),
     "transcoder": transcoder(Transcoder, TranscoderConfig),
     "skip_transcoder": transcoder(SkipTranscoder, SkipTranscoderConfig),
     "jumprelu_transcoder": transcoder(JumpReLUTranscoder, JumpReLUTranscoderConfig),
     "jumprelu_skip_transcoder": transcoder(JumpReLUSkipTranscoder, JumpReLUSkipTranscoderConfig),
 }
+
+# What is read here and cannot be written back, or only as another kind.
+READ_ALONE = {
+    "abstopk": sae(AbsTopKSAE, AbsTopKSAEConfig, k=4),
+    "abstopk_rescaled": sae(AbsTopKSAE, AbsTopKSAEConfig, k=4, rescale_acts_by_decoder_norm=True),
+    "matching_pursuit": sae(
+        MatchingPursuitSAE, MatchingPursuitSAEConfig, residual_threshold=0.5, max_iterations=5
+    ),
+    "matching_pursuit_repeats": sae(
+        MatchingPursuitSAE,
+        MatchingPursuitSAEConfig,
+        residual_threshold=0.0,
+        max_iterations=3,
+        stop_on_duplicate_support=False,
+    ),
+}
+
+
+def trained_batch_topk(generator: torch.Generator) -> Any:
+    """A checkpoint of training, whose threshold is still that of training."""
+    configuration = BatchTopKTrainingSAEConfig(
+        d_in=D_IN, d_sae=WIDTH, metadata=SAEMetadata(**SAE_SITE), k=4
+    )
+    coder = filled(BatchTopKTrainingSAE(configuration), generator)
+    coder.topk_threshold.fill_(0.7)
+    return coder
+
 
 SPARSIFY_KINDS = {
     "topk": sparse_coder(),

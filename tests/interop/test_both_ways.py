@@ -10,7 +10,13 @@ pytest.importorskip(
     "sparsify", reason="eai-sparsify is not installed; pip install 'gloss-lm[interop]'"
 )
 
-from foreign import SAE_LENS_KINDS, SPARSIFY_KINDS, expectations
+from foreign import (
+    READ_ALONE,
+    SAE_LENS_KINDS,
+    SPARSIFY_KINDS,
+    expectations,
+    trained_batch_topk,
+)
 from sae_lens import SAE
 from sparsify import SparseCoder as Sparsify
 
@@ -80,3 +86,32 @@ def test_a_topk_dictionary_goes_from_sparsify_to_sae_lens(tmp_path: Path) -> Non
         expected["reconstructed"],
         **NEAR,
     )
+
+
+@pytest.mark.parametrize("kind", READ_ALONE)
+def test_kinds_that_are_read_alone_encode_as_sae_lens_does(kind: str, tmp_path: Path) -> None:
+    coder = READ_ALONE[kind](torch.Generator().manual_seed(0))
+    with torch.no_grad():  # matching pursuit wants unit vectors
+        coder.W_dec /= coder.W_dec.norm(dim=1, keepdim=True) if "pursuit" in kind else 1
+    coder.save_model(tmp_path)
+    expected, dictionary = expectations(coder), load_dictionary(tmp_path)
+    codes = dictionary.encode(expected["x"]).dense(dictionary.width)
+    if "abs" in kind:  # two features for the two signs of one
+        codes = codes[:, ::2] - codes[:, 1::2]
+    torch.testing.assert_close(codes, expected["encoded"], **NEAR)
+    torch.testing.assert_close(
+        dictionary.reconstruct(expected["x"]), expected["reconstructed"], **NEAR
+    )
+
+
+def test_a_batch_topk_checkpoint_of_training_encodes_as_the_dictionary_made_of_it(
+    tmp_path: Path,
+) -> None:
+    coder = trained_batch_topk(torch.Generator().manual_seed(0))
+    coder.save_model(tmp_path / "training")
+    coder.save_inference_model(tmp_path / "inference")
+    expected = expectations(SAE.load_from_disk(tmp_path / "inference"))
+    for folder in ("training", "inference"):
+        dictionary = load_dictionary(tmp_path / folder)
+        codes = dictionary.encode(expected["x"]).dense(dictionary.width)
+        torch.testing.assert_close(codes, expected["encoded"], **NEAR)

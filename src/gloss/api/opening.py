@@ -38,12 +38,13 @@ def load_model(
 
 
 def load_dictionary(name: str | Path = "embedded", site: str = "") -> "Dictionary":
-    """Load a dictionary of features: a folder in a known format, that of a run by its folder, or
-    `"embedded"`.
+    """Load a dictionary of features: a folder or file in a known format, a published one by its
+    name, that of a run by its folder, or `"embedded"`.
 
-    `site` says where the dictionary belongs, as in `"resid_post.2"`, where its files do not. Raises
-    BadInput for a folder that holds no dictionary, and Mismatch where the folder names another
-    site.
+    Published names are `hf://owner/repository/path@revision`, and `release/id` of SAELens'
+    registry. `site` says where the dictionary belongs, as in `"resid_post.2"`, where its files do
+    not. Raises BadInput for a place that holds no dictionary, and Mismatch where its files name
+    another site.
 
         >>> dictionary = gloss.load_dictionary("embedded")
         >>> dictionary.width, str(dictionary.reads)

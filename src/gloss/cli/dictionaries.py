@@ -17,7 +17,10 @@ def check(
         str,
         typer.Argument(
             metavar="DICTIONARY",
-            help="A folder in a known format, `embedded`, or a RUN; left out, the model's RUN.",
+            help=(
+                "A folder or file in a known format, hf://OWNER/NAME/PATH, RELEASE/ID of SAELens,"
+                " `embedded`, or a RUN; left out, the model's RUN."
+            ),
         ),
     ] = "",
     texts: Annotated[

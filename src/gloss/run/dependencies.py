@@ -11,6 +11,8 @@ from gloss.errors import BadInput
 from gloss.installed import load_installed
 from gloss.models.chat_models.prompts import own_prompt_source, prompt_file, prompt_source
 from gloss.models.chat_models.served import xllamacpp_file
+from gloss.models.pretrained.hub_files import SETTINGS
+from gloss.models.pretrained.published import published_dictionary
 from gloss.records import needs_of
 from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings, method_label
 from gloss.run.keys import code_hash, model_hash, result_key, source_hash, weights_hash
@@ -61,7 +63,7 @@ def dictionary_content(asked: Experiment) -> str:
     if given is None:
         trainer = code_and_weights("decompose", asked.trainer)
         return result_key(text_content(asked), *trainer) if trainer else text_content(asked)
-    return given if given == NEURONS else source_hash(str(named_dictionary_folder(given)))
+    return given if given == NEURONS else dictionary_hash(named_dictionary_folder(given))
 
 
 def chosen_features(asked: Experiment) -> tuple[object, ...]:
@@ -212,8 +214,8 @@ def model_content(source: str, revision: str = "") -> str:
 
 
 def named_dictionary_folder(name: str) -> Path:
-    """The folder of a dictionary by its name, where "embedded" is one, and a run's folder stands
-    for the dictionary that it trained or was given.
+    """The place of a dictionary by its name, where "embedded" is one, and a run's folder stands for
+    the dictionary that it trained or was given; a published name stays as it is.
     """
     if name == EMBEDDED:
         return embedded_folder("dictionary")
@@ -230,6 +232,18 @@ def named_dictionary_folder(name: str) -> Path:
             f' "{NEURONS}" and its site'
         )
     return named_dictionary_folder(given)
+
+
+def dictionary_hash(place: Path) -> str:
+    """What stands behind a dictionary: the hash of its folder, or of its file and the settings
+    beside it; of a published one the commit, and what its registry states.
+    """
+    if found := published_dictionary(str(place)):
+        return found.content
+    if not place.is_file():
+        return source_hash(str(place))
+    settings = sorted(each for each in place.parent.iterdir() if each.suffix in SETTINGS)
+    return result_key(*(source_hash(str(each)) for each in (place, *settings)))
 
 
 def embedded_folder(what: str) -> Path:

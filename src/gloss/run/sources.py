@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gloss.errors import BadInput, BadSettings
-from gloss.run.dependencies import named_dictionary_folder, subject_content
+from gloss.models.pretrained.hub_files import is_hub_name
+from gloss.run.dependencies import (
+    dictionary_hash,
+    named_dictionary_folder,
+    subject_content,
+)
 from gloss.run.experiment import (
     AUTO,
     EMBEDDED,
@@ -18,7 +23,7 @@ from gloss.run.experiment import (
     SubjectSettings,
     subject_settings,
 )
-from gloss.run.keys import result_key, source_hash
+from gloss.run.keys import result_key
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED, recorded_dtype
 from gloss.run.planning import read_run
@@ -125,7 +130,7 @@ class NamedDictionary:
             return self.run.keys["decompose"]
         if self.keeps_neurons is not None:
             return result_key(self.name, self.site)
-        return result_key(source_hash(str(self.folder)), self.site)
+        return result_key(dictionary_hash(self.folder), self.site)
 
     def load(self, subject: "Subject | None" = None) -> "Dictionary":
         """The dictionary, beside the subject where one is given.
@@ -194,6 +199,9 @@ def dictionary_line(run: OpenedRun) -> str:
         asked = run.experiment.decompose
         kept = f", the {asked['keep']:,} strongest of each token" if asked.get("keep") else ""
         return f"the dictionary is the neurons of {asked.get('site')}{kept}"
+    given = run.experiment.decompose.get("dictionary", "")
+    if is_hub_name(given):
+        return f"the dictionary is {given}"
     return f"the dictionary lies in {dictionary_folder(run)}"
 
 

@@ -255,7 +255,7 @@ def test_a_sparsify_folder_of_another_name_wants_a_site(tmp_path: Path) -> None:
 
 
 def test_a_missing_or_empty_folder_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="is no folder or file here, and names of the hub are not"):
+    with pytest.raises(BadInput, match="is no folder or file here; give the dictionary's, or its"):
         load_dictionary(tmp_path / "nowhere")
     with pytest.raises(BadInput, match=r"holds nothing, which is no dictionary in the format of"):
         load_dictionary(tmp_path)

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +19,7 @@ from gloss.models.formats.dictionary_format import (
     installed_formats,
 )
 from gloss.models.formats.refused import refusal
+from gloss.models.pretrained.published import PublishedDictionary, published_dictionary
 from gloss.models.sites import Site
 from gloss.store.named_parts import split_part_name
 
@@ -32,7 +33,8 @@ MEMBERS = (
 def load_dictionary(
     path: str | Path, site: Site | None = None, subject: HasSites | None = None
 ) -> StoredDictionary:
-    """Read a dictionary's folder or file, in whichever installed format it is.
+    """Read a dictionary's folder or file, in whichever installed format it is, or what a name means
+    that is published: `hf://owner/repository/path@revision`, or `release/id` of SAELens' registry.
 
     `site` is wanted where the files do not say where the dictionary belongs; `subject` where they
     do not say how long that site's vectors are. A folder of several dictionaries takes the name of
@@ -41,19 +43,35 @@ def load_dictionary(
     Raises BadInput for a place that holds no dictionary, or one of a kind that is not known, and
     Mismatch where the files name another site than the one given.
     """
-    named, part = split_part_name(str(path))
+    found = published_dictionary(str(path))
+    named, part = (str(found.place), found.part) if found else split_part_name(str(path))
     place = Path(named)
     if not place.exists():
         raise BadInput(
-            f"{path} is no folder or file here, and names of the hub are not fetched; give the"
-            " dictionary's folder or file"
+            f"{path} is no folder or file here; give the dictionary's, or its name on the hub as"
+            " hf://owner/repository/folder, or in SAELens' registry as release/id"
         )
     name, format_ = recognised_format(place)
     folder = place if place.is_dir() else place.parent
     with naming_package(name, folder):
         part = chosen_part(format_, folder, part if place.is_dir() else place.name)
-        dictionary = format_.read(DictionaryRequest(folder, site, part, subject))
-    return require_stored(dictionary, name)
+        stated = found.stated if found else {}
+        dictionary = format_.read(DictionaryRequest(folder, site, part, subject, stated))
+    return with_registry_card(require_stored(dictionary, name), found)
+
+
+def with_registry_card(
+    dictionary: StoredDictionary, found: PublishedDictionary | None
+) -> StoredDictionary:
+    """The dictionary with what its registry says was measured of it, where its files do not."""
+    if found is None or not isinstance(dictionary, SparseCoder):
+        return dictionary
+    card = dictionary.card
+    l0 = found.l0 if card.l0 is None else card.l0
+    return replace(
+        dictionary,
+        card=replace(card, l0=l0, fvu=found.fvu if card.fvu is None else card.fvu),
+    )
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def read_gemma_scope(request: DictionaryRequest) -> SparseCoder:
     if "scaling_factor" in stored and bool((stored.take("scaling_factor") == 1).all()):
         stored.ignore("scaling_factor")
     weights, thresholds = _weights(stored)
-    path = str(file.resolve())
+    path = str(file.absolute())
     named = REPOSITORY.search(path)
     if named and named["what"].startswith("transcoder"):
         raise BadInput(
@@ -144,7 +144,7 @@ def _sites_of_second(
         writes = _site_of_hook(written, settings) if written else read
         return _site_of(read, file), resolve_site(writes, request.site, file)
     layer = _layer_in(str(file))
-    for folder in file.resolve().parts[::-1]:
+    for folder in file.absolute().parts[::-1]:
         kinds = FOLDERS.get(folder.removesuffix("_all"))
         if kinds is not None and layer is not None:
             read, writes = (f"{kind}.{layer}" for kind in kinds)

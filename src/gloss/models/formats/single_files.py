@@ -36,7 +36,7 @@ OPENAI_SITES = {
 
 def read_qwen_scope(request: DictionaryRequest) -> SparseCoder:
     """A layer's TopK dictionary, whose k stands in the repository's name alone."""
-    file, named = request.file, QWEN_NAME.search(str(request.file.resolve()))
+    file, named = request.file, QWEN_NAME.search(str(request.file.absolute()))
     if named is None:
         raise BadInput(
             f"{file} is of Qwen Scope, whose k stands in its repository's name alone; keep the file"
@@ -83,7 +83,7 @@ def read_openai_file(request: DictionaryRequest) -> SparseCoder:
     stored.require_all_taken()
     activation = stored.values.get("activation", "ReLU")
     selection, normalisation = _openai_activation(activation, stored, width)
-    place = file.resolve().parent.parent.name
+    place = file.absolute().parent.parent.name
     kind = next((OPENAI_SITES[name] for name in OPENAI_SITES if place.startswith(name)), None)
     stated = f"{kind}.{file.stem}" if kind and file.stem.isdecimal() else None
     site = resolve_site(stated, request.site, file)

@@ -24,8 +24,8 @@ from torch import Tensor
 
 from gloss.errors import BadInput, error_cause
 from gloss.models.formats import pickle_reader
+from gloss.models.pretrained.hub_files import NUMPY, PICKLES, SAFETENSORS
 
-SAFETENSORS, NUMPY, PICKLES = ".safetensors", ".npz", (".pt", ".pth", ".bin")
 HEADER = 2**27  # bytes of a file's list of names, at most
 PICKLES_OF_A_FILE = 5  # the oldest files of torch are so many pickles, one behind the other
 

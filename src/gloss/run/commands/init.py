@@ -287,7 +287,7 @@ def decompose_lines(facts: ExperimentFacts, asked: InitSettings) -> list[str]:
         f"# {', '.join(kinds[:5])},",
         f"# {', '.join(kinds[5:])}.",
         "[decompose]",
-        'method = "topk"  # or dictionary = "FOLDER" for one from SAELens or sparsify',
+        'method = "topk"  # or dictionary = "FOLDER", or a published name, for one of others',
         f"site = {toml_string(str(facts.site))}  # {numbers} numbers a token",
         f"width = {facts.width}  # features; wider dictionaries split features finer",
         f"k = {facts.k}  # features that are active at each token",

@@ -13,11 +13,15 @@ from numpy import ndarray
 from gloss.pages.page_folder import feature_page_path
 from gloss.pages.report_sections import Link
 from gloss.records import NOBODY, Control, Estimate, Reason
-from gloss.run.dependencies import named_dictionary_folder, scored_explainers
+from gloss.run.dependencies import (
+    dictionary_hash,
+    named_dictionary_folder,
+    scored_explainers,
+)
 from gloss.run.execute.feature_errors import FeatureGuard
 from gloss.run.experiment import RANDOM, method_label, stage_name
 from gloss.run.judge_doubts import doubted_scores
-from gloss.run.keys import result_key, source_hash
+from gloss.run.keys import result_key
 from gloss.run.opened_run import OpenedRun
 from gloss.statistics.intervals import bootstrap
 from gloss.store.results import Row, read_rows
@@ -118,7 +122,7 @@ class RunData:
         if "dictionary" not in asked.decompose or subject.weights == RANDOM:
             return self.run.keys["decompose"]
         given = dict(asked.decompose)
-        files = source_hash(str(named_dictionary_folder(given.pop("dictionary"))))
+        files = dictionary_hash(named_dictionary_folder(given.pop("dictionary")))
         given.pop("name", None)
         return result_key(files, given, subject.model, subject.revision, subject.adapter)
 
