@@ -223,7 +223,7 @@ def test_tensors_that_nothing_reads_are_refused(tmp_path: Path) -> None:
         ({"architecture": "unheard"}, "SAELens' kind 'unheard'"),
         (
             {"normalize_activations": "covariance_whitening"},
-            "normalises its input by 'covariance_whitening'",
+            r"whitens its inputs \(covariance_whitening\), which can be read of autoencoders with",
         ),
         ({"d_sae": 17}, r"W_dec has the shape \(16, 6\) and the settings ask for \(17, 6\)"),
         ({"metadata": {}}, "does not say where its dictionary belongs; give the site"),

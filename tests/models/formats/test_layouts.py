@@ -319,6 +319,52 @@ def test_a_fine_tuned_scale_is_worked_into_the_decoder(tmp_path):
     torch.testing.assert_close(dictionary.reconstruct(w.x), w.made(codes * w.thresholds), **NEAR)
 
 
+@pytest.mark.parametrize("subtracts", [True, False])
+def test_whitened_inputs_are_worked_into_the_weights(subtracts, tmp_path):
+    w = Drawn(5)
+    settings = {"normalize_activations": "covariance_whitening", "apply_b_dec_to_input": subtracts}
+    sae_lens_at(tmp_path, matrices(w), architecture="standard", **settings)
+    matrix, mean = w.skip + 3 * torch.eye(D), w.thresholds[:D].clone()
+    back = torch.linalg.inv(matrix)
+    white = {"mean": mean, "matrix": matrix, "inverse_matrix": back}
+    write_tensors(tmp_path / "activation_whitening.safetensors", white)
+    codes = w.pre(subtracts=subtracts, x=(w.x - mean) @ matrix).clamp_min(0)
+    dictionary = load_dictionary(tmp_path)
+    near = {"rtol": 1e-4, "atol": 1e-4}
+    torch.testing.assert_close(dictionary.encode(w.x).dense(WIDTH), codes, **near)
+    torch.testing.assert_close(dictionary.reconstruct(w.x), w.made(codes) @ back + mean, **near)
+
+
+@pytest.mark.parametrize(
+    "architecture,hook,centres",
+    [
+        ("standard", "blocks.1.attn.hook_z", False),
+        ("standard", "blocks.1.hook_mlp_out", True),
+        ("skip_transcoder", "blocks.1.ln2.hook_in", True),
+        ("skip_transcoder", "blocks.1.mlp.hook_in", False),
+    ],
+)
+def test_centring_takes_the_mean_out_of_what_is_written_to_the_stream(
+    architecture, hook, centres, tmp_path
+):
+    w, transcodes = Drawn(9), architecture != "standard"
+    metadata = {"hook_name": hook, "hook_name_out": "blocks.1.hook_mlp_out"}
+    metadata["model_from_pretrained_kwargs"] = {"center_writing_weights": True}
+    more = {"d_out": D} if transcodes else {}
+    tensors = matrices(w, **({"W_skip": w.skip} if transcodes else {}))
+    subtracts = {"apply_b_dec_to_input": not transcodes}
+    sae_lens_at(
+        tmp_path, tensors, architecture=architecture, metadata=metadata, **subtracts, **more
+    )
+    mean = w.x.mean(1, keepdim=True) * centres
+    codes = w.pre(subtracts=not transcodes, x=w.x - mean).clamp_min(0)
+    made = w.made(codes) + ((w.x - mean) @ w.skip.T if transcodes else mean)
+    dictionary = load_dictionary(tmp_path)
+    near = {"rtol": 1e-4, "atol": 1e-4}
+    torch.testing.assert_close(dictionary.encode(w.x).dense(WIDTH), codes, **near)
+    torch.testing.assert_close(dictionary.reconstruct(w.x), made, **near)
+
+
 class Heads:
     """A subject of four heads of D numbers."""
 

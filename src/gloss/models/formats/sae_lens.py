@@ -37,6 +37,7 @@ from gloss.models.formats.weight_folding import (
     scaled_by_decoder_norms,
     scaled_input,
     two_tails,
+    whitened,
 )
 from gloss.models.matching_pursuit import MatchingPursuit
 from gloss.models.sites import TRANSFORMER_LENS, Site
@@ -107,6 +108,11 @@ RENAMED_IN_6 = {
     "activation_fn_str": "activation_fn",
 }
 SQUASHED = "tanh-relu"
+WHITENING, WHITENING_FILE = "covariance_whitening", "activation_whitening.safetensors"
+# What the model writes to the residual stream, and the stream, which TransformerLens centres.
+OF_STREAM = (
+    *("resid_pre", "resid_mid", "resid_post", "mlp_out", "mlp_raw", "attn_out", "attn_raw"),
+)
 
 
 def read_sae_lens(request: DictionaryRequest) -> StoredDictionary:
@@ -136,10 +142,13 @@ def read_sae_lens(request: DictionaryRequest) -> StoredDictionary:
         weights = scaled_by_decoder_norms(weights, folder)
     if configuration.string("normalize_activations") == "expected_average_only_in":
         weights = scaled_input(weights, _input_scale(configuration, folder))
+    if configuration.string("normalize_activations") == WHITENING:
+        weights = _whitened(weights, architecture, subtracts_bias, folder)
     if architecture == "abstopk":
         weights = two_tails(weights)
-    if metadata.inner("model_from_pretrained_kwargs").switch("center_writing_weights", False):
-        weights = centred(weights, subtracts_bias)
+    centres = metadata.inner("model_from_pretrained_kwargs").switch("center_writing_weights", False)
+    if centres and reads.kind in OF_STREAM:
+        weights = centred(weights, subtracts_bias, goes_round=architecture in SAES)
     normalisation = _normalisation(configuration, folder)
     if (head := _head_index(configuration, metadata)) is not None:
         plain = architecture in SAES and normalisation is Normalisation.NONE
@@ -321,7 +330,8 @@ def _matching_pursuit(
     d, width = configuration.whole_number("d_in"), configuration.whole_number("d_sae")
     directions, bias = stored.take("W_dec", (width, d)), stored.take("b_dec", (d,))
     stored.require_all_taken()
-    if _normalisation(configuration, folder) is not Normalisation.NONE:
+    plain = _normalisation(configuration, folder) is Normalisation.NONE
+    if not plain or configuration.string("normalize_activations") == WHITENING:
         raise BadInput(
             f"{folder} normalises the input of a matching pursuit by"
             f" {configuration.string('normalize_activations')!r}; none and expected_average_only_in"
@@ -371,6 +381,15 @@ def _of_one_head(
     return padded_to_head(weights, head, request.subject.width_at(reads), named)
 
 
+def _whitened(weights: Weights, architecture: str, subtracts_bias: bool, folder: Path) -> Weights:
+    if architecture in TRANSCODERS or not (folder / WHITENING_FILE).is_file():
+        raise BadInput(
+            f"{folder} whitens its inputs ({WHITENING}), which can be read of autoencoders with"
+            f" {WHITENING_FILE} beside them; fold it with SAELens first"
+        )
+    return whitened(weights, read_tensors(folder / WHITENING_FILE), subtracts_bias)
+
+
 def _input_scale(configuration: StatedSettings, folder: Path) -> float:
     """By what inputs are multiplied to a mean norm of sqrt(d_in): from cfg.json, or from the file
     beside it.
@@ -391,7 +410,7 @@ def _input_scale(configuration: StatedSettings, folder: Path) -> float:
 
 def _normalisation(configuration: StatedSettings, folder: Path) -> Normalisation:
     stated = configuration.string("normalize_activations") or "none"
-    if stated == "expected_average_only_in":  # folded by now
+    if stated in ("expected_average_only_in", WHITENING):  # folded by now
         return Normalisation.NONE
     if stated not in list(Normalisation):
         raise BadInput(

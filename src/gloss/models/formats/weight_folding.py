@@ -7,6 +7,7 @@ import torch
 
 from gloss.errors import BadInput, Mismatch
 from gloss.models.dictionary import Weights
+from gloss.models.formats.tensor_files import StoredTensors
 
 
 def scaled_input(weights: Weights, scale: float, scale_out: float | None = None) -> Weights:
@@ -45,18 +46,42 @@ def scaled_by_decoder_norms(weights: Weights, folder: Path) -> Weights:
     )
 
 
-def centred(weights: Weights, subtracts_bias: bool) -> Weights:
+def centred(weights: Weights, subtracts_bias: bool, goes_round: bool) -> Weights:
     """The same dictionary for a residual stream whose mean over dimensions has not been taken out.
 
     TransformerLens centres what is written to the stream (`center_writing_weights`), which takes
     the mean out of every vector and changes nothing else that the model computes. Here the encoder
-    takes the mean out, and it goes round the features by the skip path.
+    takes the mean out; where the same site is reconstructed, it goes round the features by the skip
+    path.
     """
     d_in, d_out = weights.encoder.shape[1], weights.decoder_directions.shape[1]
     encoder = weights.encoder - weights.encoder.mean(dim=1, keepdim=True)
     shift = (weights.encoder - encoder) @ weights.bias if subtracts_bias else 0.0
-    around = torch.full((d_out, d_in), 1 / d_in) + (0.0 if weights.skip is None else weights.skip)
-    return replace(weights, encoder=encoder, encoder_bias=weights.encoder_bias - shift, skip=around)
+    skip = weights.skip
+    if skip is not None:
+        skip = skip - skip.mean(dim=1, keepdim=True)
+    if goes_round:
+        skip = torch.full((d_out, d_in), 1 / d_in) + (0.0 if skip is None else skip)
+    return replace(weights, encoder=encoder, encoder_bias=weights.encoder_bias - shift, skip=skip)
+
+
+def whitened(weights: Weights, stored: StoredTensors, subtracts_bias: bool) -> Weights:
+    """Of a dictionary that reads `(x - mean) @ matrix`, and whose reconstruction `inverse_matrix`
+    and the mean lead back.
+    """
+    d = weights.encoder.shape[1]
+    mean, matrix = stored.take("mean", (d,)), stored.take("matrix", (d, d))
+    back = stored.take("inverse_matrix", (d, d))
+    stored.require_all_taken()
+    encoder = weights.encoder @ matrix.T
+    shift = 0.0 if subtracts_bias else encoder @ mean
+    return replace(
+        weights,
+        encoder=encoder,
+        encoder_bias=weights.encoder_bias - shift,
+        decoder_directions=weights.decoder_directions @ back,
+        bias=weights.bias @ back + mean,
+    )
 
 
 def two_tails(weights: Weights) -> Weights:
