@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from gloss.errors import BadInput
-from gloss.models.pretrained.hub_files import HubName
+from gloss.models.pretrained.hub_files import HubName, is_hub_name
 from gloss.models.pretrained.published import (
     LIST,
     _own_registry,
@@ -251,6 +251,9 @@ def test_names_are_told_from_paths(tmp_path, monkeypatch):
         *("a/b", "c/d.pt", "refs", "part"),
     )
     assert HubName.parse(str(Path("hf://a/b/c"))) == HubName("a/b", "c")
+    assert [is_hub_name(name) for name in ("hf://a/b", "hf:/a/b", "hf://datasets/a/b", "a/b")] == [
+        *(True, True, False, False),
+    ]
 
 
 def test_the_registry_is_that_of_the_wheel_it_names():

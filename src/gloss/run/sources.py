@@ -164,9 +164,11 @@ class NamedDictionary:
 
 
 def run_in(name: str) -> OpenedRun | None:
-    """The run in the folder of this name; None where it holds none. Raises BadInput for a damaged
-    or an old one.
+    """The run in the folder of this name; None where it holds none, and for a published
+    dictionary's. Raises BadInput for a damaged or an old one.
     """
+    if is_hub_name(name):
+        return None
     folder = local_folder(name).expanduser()
     return read_run(folder) if url_of(folder) or (folder / RESOLVED).is_file() else None
 

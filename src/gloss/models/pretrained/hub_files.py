@@ -14,6 +14,7 @@ SAFETENSORS, NUMPY, PICKLES = ".safetensors", ".npz", (".pt", ".pth", ".bin")
 TENSORS, SETTINGS = (SAFETENSORS, NUMPY, *PICKLES), (".json", ".yaml")
 BELOW = ("checkpoints/final.safetensors",)  # of Llama Scope, in the folder's own folder
 MOST = 3  # files of tensors in a folder that is fetched whole
+OTHER_KINDS = ("datasets", "spaces", "buckets")  # of repositories
 # A path that has gone through pathlib has lost one of the strokes.
 NAME = re.compile(
     r"hf:/{1,2}(?P<repository>[^/@#]+/[^/@#]+)(?:/(?P<path>[^@#]*))?"
@@ -49,8 +50,9 @@ class HubName:
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether it begins as names of the hub do."""
-    return name.startswith("hf:/")
+    """Whether it begins as names of models do; `hf://datasets/...` is a place where runs live."""
+    first = re.match(r"hf:/{1,2}([^/]*)", name)
+    return bool(first and first[1] not in OTHER_KINDS)
 
 
 def fetch_from_hub(name: HubName) -> tuple[Path, str]:
