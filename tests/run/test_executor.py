@@ -5,7 +5,9 @@ worker took with it.
 import functools
 import os
 import signal
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,58 @@ def test_errors_travel_as_far_as_they_can(shards, kind, text):
     with pytest.raises(kind, match=text) as raised:
         ProcessExecutor(2).run(refuse_oddly, shards, lambda shard: None)
     assert "refuse_oddly" in raised.value.__notes__[0]
+
+
+OPENED: list[int] = []
+
+
+@dataclass(frozen=True)
+class OpeningWork:
+    """Says what was opened before its process was forked, and whose child it is."""
+
+    folder: Path
+
+    def prepare(self) -> None:
+        OPENED.append(os.getpid())
+        with (self.folder / "opened").open("a") as opened:
+            opened.write("x")
+
+    def __call__(self, shard: int) -> None:
+        time.sleep(0.3)
+        said = f"{os.getpid()} {os.getppid()} {OPENED}"
+        (self.folder / f"shard-{shard}").write_text(said)
+        if shard == 3 and not (self.folder / "died").exists():
+            (self.folder / "died").touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are taken in on Linux alone")
+def test_workers_that_begin_together_share_what_is_opened_and_are_children_of_the_run(tmp_path):
+    """One that is lost is begun by itself."""
+    told = []
+    ProcessExecutor(2).run(OpeningWork(tmp_path), range(6), told.append)
+    assert sorted(told) == [*range(6)]
+    said = [(tmp_path / f"shard-{shard}").read_text().split(" ", 2) for shard in range(6)]
+    assert {int(parent) for _, parent, _ in said} == {os.getpid()}
+    assert (tmp_path / "opened").read_text() == "x"
+    opened = {held for *_, held in said}
+    assert opened != {"[]"}  # as of one that is begun anew
+    shared = opened - {"[]"}
+    assert len(shared) == 1
+    assert str(os.getpid()) not in shared.pop()
+
+
+class NothingOpened:
+    """Work whose opening fails."""
+
+    def prepare(self) -> None:
+        raise OSError("nothing here")
+
+    def __call__(self, shard: int) -> None:
+        if shard == 1:
+            raise BadInput("nothing here")
+
+
+def test_what_cannot_be_opened_is_told_by_the_work_itself():
+    with pytest.raises(BadInput, match="nothing here"):
+        ProcessExecutor(2).run(NothingOpened(), [0, 1], lambda shard: None)

@@ -3,11 +3,13 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from gloss.errors import Damaged
 from gloss.records import Explanation, FeatureId
+from gloss.run.damage import find_damage
 from gloss.store import compaction, results, shard_groups
 from gloss.store.compaction import compact_parts, settle_parts
 from gloss.store.record_rows import explanation_row
@@ -201,3 +203,20 @@ def test_a_shard_that_is_put_together_between_two_looks_is_still_read(tmp_path, 
 
     monkeypatch.setattr(results, "group_of", late)
     assert Part(tmp_path, 1).rows("explanations") == rows
+
+
+def test_where_the_marker_of_a_group_is_damaged_parts_beside_it_are_none_the_worse(tmp_path):
+    filled(tmp_path)
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("part-*") if path.is_file()}
+    compact_parts(tmp_path, SHARDS)
+    for path, content in kept.items():  # as if it had been killed before it removed them
+        path.write_bytes(content)
+    assert not find_damage_in(tmp_path)
+    (tmp_path / "group-00000.done").write_bytes(b"?")
+    assert find_damage_in(tmp_path) == ["group-00000.done"]
+    Part(tmp_path, 3).file("explanations").write_bytes(b"?")
+    assert find_damage_in(tmp_path) == ["group-00000.done", "part-00003.parquet"]
+
+
+def find_damage_in(folder: Path) -> list[str]:
+    return sorted(found.path.name for found in find_damage([folder], None))

@@ -77,9 +77,11 @@ class Part(MarkedFiles):
 
         Markers of a time before they said so say nothing.
         """
-        return {
-            name: (size, content) for name, (size, content) in self.note().get(FILES, {}).items()
-        }
+        try:
+            said = self.note()
+        except Damaged:  # of a group, perhaps, while the part is still beside it
+            said = read_sealed_json(self.marker)
+        return {name: (size, content) for name, (size, content) in said.get(FILES, {}).items()}
 
     def file(self, table: str) -> Path:
         return self.folder / table / f"part-{self.shard:05d}.parquet"

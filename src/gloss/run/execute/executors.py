@@ -67,7 +67,7 @@ class ProcessExecutor:
             return SerialExecutor().run(work, shards, done)
         with keeping_workers():
             if _kept.pool is None:
-                _kept.pool = WorkerPool(number, work)
+                _kept.pool = WorkerPool(number, work, shares=True)
             else:
                 _kept.pool.take(number, work)
             for place, _ in _kept.pool.results(shards, "shard {}".format):

@@ -34,6 +34,11 @@ class ShardWork:
         """The worker, once a process."""
         return self.worker or self.job.step.stage.worker(self.job)
 
+    def prepare(self) -> None:
+        """Open what all shards read: processes that are forked from this one share it."""
+        run = self.job.run
+        _ = self.made, run.activations, run.corpus.vocabulary.strings
+
     def __call__(self, shard: int) -> None:
         try:
             self.made(shard)

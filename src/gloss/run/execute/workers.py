@@ -22,6 +22,12 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
 from gloss.errors import Stopped
+from gloss.run.execute.forked_workers import (
+    CAN_FORK,
+    AdoptedProcess,
+    fork_workers,
+    take_in_orphans,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -31,7 +37,6 @@ PR_SET_PDEATHSIG = 1
 ATTEMPTS = 5  # how often the same thing may take its worker with it
 STARTS = 20  # how many workers in a row may be lost while they do nothing
 ENDING_SECONDS = 5.0  # for a process whose connection is closed
-BEGUN = "begun"  # what a worker says first
 # who runs shards elsewhere says here what was lost and is tried again
 LOST = logging.getLogger("gloss.lost")
 
@@ -40,11 +45,18 @@ LOST = logging.getLogger("gloss.lost")
 class Worker:
     """A process and the way to it."""
 
-    process: BaseProcess
+    process: BaseProcess | AdoptedProcess  # or that which forks it, until it has begun
     channel: Connection
     begun: bool = False  # whether it has said that it is there
     work: bytes = b""  # what it was given to do with each thing
     doing: int | None = None  # the place of the thing that it does
+
+    def begin(self, pid: int) -> None:
+        """It is there, by this number."""
+        self.begun = True
+        if self.process.pid != pid:
+            self.process.join()
+            self.process = AdoptedProcess(pid)
 
     def give(self, work: bytes, place: int, item: object) -> None:
         """Let it do a thing. Where it has just ended, that is seen when it should answer."""
@@ -71,7 +83,7 @@ class Worker:
         if code is None:
             self.process.kill()
             self.process.join()
-        elif code >= 0:
+        elif code > 0 or (code == 0 and self.begun):
             raise Stopped(
                 f"a worker process ended by itself with exit code {code}, and what it wrote on"
                 " standard error says why; mend that, or give processes = 1 in [run] or --jobs 1,"
@@ -99,12 +111,15 @@ class Losses:
 class WorkerPool(Generic[T, R]):
     """So many processes that do the same `work`, which travels to each of them once.
 
-    One that is ended from outside loses what it did, which another does again.
+    One that is ended from outside loses what it did, which another does again. With `shares`, those
+    that begin together share what they import and open, where the system lets them: for work that
+    wants no torch.
     """
 
-    def __init__(self, number: int, work: Callable[[T], R]) -> None:
+    def __init__(self, number: int, work: Callable[[T], R], *, shares: bool = False) -> None:
         # Spawned, not forked: a fork would inherit the threads' locks of torch and Arrow.
         self.context = multiprocessing.get_context("spawn")
+        self.shares = shares and CAN_FORK
         self.workers: list[Worker] = []
         self.take(number, work)
 
@@ -122,8 +137,8 @@ class WorkerPool(Generic[T, R]):
         """
         left, undone, lost = deque(range(len(items))), len(items), Losses()
         while undone:
-            while len(self.workers) < min(self.number, undone):
-                self.start()
+            if (missing := min(self.number, undone) - len(self.workers)) > 0:
+                self.start(missing)
             for worker in self.workers:
                 if worker.begun and worker.doing is None and left:
                     place = left.popleft()
@@ -138,23 +153,36 @@ class WorkerPool(Generic[T, R]):
                     self.remove(worker, lost.count(place), what)
                     left.extendleft([] if place is None else [place])
                     continue
-                worker.begun, lost.idle = True, 0
+                lost.idle = 0
                 if isinstance(answer, Exception):
                     raise answer
-                if answer != BEGUN and place is not None:
+                if isinstance(answer, int):
+                    worker.begin(answer)
+                elif place is not None:
                     worker.doing, undone = None, undone - 1
                     yield place, answer[0]
 
-    def start(self) -> None:
-        """One more process."""
+    def start(self, number: int) -> None:
+        """So many more processes."""
         with block_interrupts():  # else the first start would begin it, and let signals through
             resource_tracker.ensure_running()
         with block_interrupts():
-            own, other = multiprocessing.Pipe()
-            process = self.context.Process(target=serve, args=(os.getpid(), other))
-            process.start()
-            other.close()
-        self.workers.append(Worker(process, own))
+            ways = [multiprocessing.Pipe() for _ in range(number)]
+            if self.shares and number > 1:
+                take_in_orphans()
+                others = [other for _, other in ways]
+                process = self.started(fork_all, self.work, others)
+                self.workers += [Worker(process, own) for own, _ in ways]
+            else:
+                self.workers += [Worker(self.started(serve, other), own) for own, other in ways]
+            for _, other in ways:
+                other.close()
+
+    def started(self, target: Callable[..., None], *given: object) -> BaseProcess:
+        """A process that does this for this one."""
+        process = self.context.Process(target=target, args=(os.getpid(), *given))
+        process.start()
+        return process
 
     def remove(self, worker: Worker, times: int, what: str) -> None:
         """Leave out a worker that ended, and say so.
@@ -194,13 +222,19 @@ def worker_processes(number: int, work: Callable[[T], R]) -> Generator[WorkerPoo
     pool.end(kill=False)
 
 
+def fork_all(parent: int, work: bytes, channels: Sequence[Connection]) -> None:
+    """What a process does that others are forked from."""
+    die_with_parent(parent)
+    fork_workers(parent, work, channels, serve)
+
+
 def serve(parent: int, channel: Connection) -> None:
     """What a worker process does: the work that it was given last, on one thing after the other,
     until nobody asks.
     """
     die_with_parent(parent)
     try:
-        channel.send(BEGUN)
+        channel.send(os.getpid())
     except OSError:  # nobody needs it any more
         return
     packed, work = b"", None
