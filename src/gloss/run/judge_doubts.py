@@ -3,16 +3,26 @@ biases.
 """
 
 import math
-from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from gloss.records import Estimate, Verdict
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int64
+from numpy import ndarray
+
+from gloss.records import Estimate
 from gloss.run.dependencies import packing_step
 from gloss.run.experiment import method_label, stage_name
 from gloss.run.methods import SettingsMapping
 from gloss.run.opened_run import OpenedRun
 from gloss.score.judge.doubts import Tally, doubts_about_judge, sum_tallies, tallied_answers
-from gloss.score.judge.position_bias import is_noticeable, measure_position_bias
-from gloss.store.record_rows import verdict_from_row
+from gloss.score.judge.position_bias import (
+    FEWEST,
+    OrderedAnswers,
+    bias_of_answers,
+    is_noticeable,
+)
 from gloss.store.results import read_columns
 
 TALLY_NOTE = "answers"  # in the notes of a scorer's parts
@@ -27,7 +37,12 @@ def stage_answer_tally(run: OpenedRun, stage: str) -> Tally:
 
     Empty for a scorer that gives no verdicts.
     """
-    return sum_tallies(note.get(TALLY_NOTE, {}) for note in run.notes(stage))
+    return noted_answers(run.notes(stage))
+
+
+def noted_answers(notes: Iterable[Mapping[str, Any]]) -> Tally:
+    """The same by the notes of its parts."""
+    return sum_tallies(note.get(TALLY_NOTE, {}) for note in notes)
 
 
 def judge_doubts(run: OpenedRun) -> tuple[str, ...]:
@@ -79,9 +94,9 @@ def judge_beats_chance(run: OpenedRun, settings: SettingsMapping) -> bool | None
     return run.part(stage, 0).note().get("tells")
 
 
-def yes_share_line(run: OpenedRun, stage: str) -> str:
+def yes_share_line(notes: Iterable[Mapping[str, Any]]) -> str:
     """The share of yes in one line; nothing where nobody was asked for yes or no."""
-    said = tallied_answers(stage_answer_tally(run, stage))
+    said = tallied_answers(noted_answers(notes))
     if not said.yes + said.no:
         return ""
     return (
@@ -92,11 +107,37 @@ def yes_share_line(run: OpenedRun, stage: str) -> str:
 
 def judge_position_biases(run: OpenedRun, stage: str) -> dict[str, Estimate]:
     """Each position bias of one scorer's judge, over all features, explanations and controls."""
-    scores: dict[tuple[int, str, str], list[Verdict]] = defaultdict(list)
-    rows = read_columns([run.place(stage)], "verdicts")
-    for row in rows.filter(rows["position"].is_valid()).to_pylist():
-        scores[row["feature"], row["explained_by"], row["control"]].append(verdict_from_row(row))
-    return measure_position_bias(scores.values())
+    columns = ("feature", "explained_by", "control", "question", "position", "answer", "truth")
+    rows = read_columns([run.place(stage)], "verdicts", columns)
+    rows = rows.filter(rows["position"].is_valid())
+    score = numbered_in_order(rows.select(columns[:3]))
+    answered = np.flatnonzero(rows["answer"].is_valid().to_numpy())
+    answered = answered[np.argsort(score[answered], kind="stable")]
+    ends = np.flatnonzero(np.diff(score[answered])) + 1
+    question, position, yes, truth = (
+        np.split(rows[name].take(answered).to_numpy(), ends) for name in columns[3:]
+    )
+    return bias_of_answers(
+        [
+            OrderedAnswers(numbers, places, said.astype(np.float64), right)
+            for numbers, places, said, right in zip(question, position, yes, truth, strict=True)
+            if len(said) >= FEWEST
+        ]
+    )
+
+
+def numbered_in_order(rows: pa.Table) -> Int64[ndarray, " row"]:
+    """A number for each row, the same for equal ones, in the order in which they first come.
+
+    >>> numbered_in_order(pa.table({"a": ["y", "y", "x", "y"], "b": [1, 2, 1, 1]})).tolist()
+    [0, 1, 2, 0]
+    """
+    whole = np.zeros(rows.num_rows, np.int64)
+    for column in rows.columns:
+        kinds = column.combine_chunks().dictionary_encode()
+        whole = whole * len(kinds.dictionary) + kinds.indices.to_numpy()
+    _, first, numbers = np.unique(whole, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[numbers]
 
 
 def position_bias_line(run: OpenedRun, stage: str) -> str:

@@ -9,6 +9,7 @@ can do no better than guess.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -50,10 +51,11 @@ def match_marks(
     patterns_in_use = {row for _, row in drawn}
     # too few inactive contexts for a turn of every pattern: any firing context may stay
     scarce = len(drawn) < len(firing)
+    fitting = {int(row) for row in np.flatnonzero(np.isfinite(likeness).any(axis=1))}
     right = [
         MarkedItem(row, True, spelled, marks)
         for row, (spelled, marks) in enumerate(firing)
-        if row in patterns_in_use or (scarce and np.isfinite(likeness[row]).any())
+        if row in patterns_in_use or (scarce and row in fitting)
     ]
     wrong = [MarkedItem(column, False, inactive[column], firing[row][1]) for column, row in drawn]
     return [*right, *wrong]
@@ -133,6 +135,7 @@ def piece_kinds(contexts: Sequence[SpelledContext]) -> PieceKinds:
     return np.where([spelled.counted for spelled in contexts], np.array(found, np.int64), NO_TEXT)
 
 
+@lru_cache(1 << 16)  # as many as a vocabulary has that is often met
 def piece_kind(piece: str) -> int:
     """A word begins with a letter or digit once its space is off; a number counts as one."""
     if not piece:

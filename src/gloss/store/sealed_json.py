@@ -34,16 +34,19 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise damage_error(path, "it is no JSON object")
     seal = content.pop(SEAL, None)
-    if seal != content_seal(content) if seal is not None else FILES in content:
+    if seal != seal_of_read(content) if seal is not None else FILES in content:
         raise damage_error(path, CHANGED_CONTENT)
     return content
 
 
 def content_seal(content: Mapping[str, Any]) -> str:
     """A hash of content as JSON holds it."""
-    return hashlib.sha256(
-        json.dumps(json.loads(json.dumps(content)), sort_keys=True).encode()
-    ).hexdigest()[:16]
+    return seal_of_read(json.loads(json.dumps(content)))
+
+
+def seal_of_read(content: Mapping[str, Any]) -> str:
+    """The same of what was read of JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def damage_error(path: Path, why: str) -> Damaged:

@@ -11,15 +11,17 @@ import re
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote, urlsplit
+from urllib.request import getproxies
 
 import orjson
 
 from gloss.errors import BadSettings
 from gloss.models.chat_models.completions import read_completion
+from gloss.models.chat_models.direct_http import BrokenReply, DirectConnection, HttpReply
 from gloss.models.chat_models.manner import LIMITS, MESSAGES, Refusal
 from gloss.models.chat_models.prices import Prices
 from gloss.models.chat_models.prompts import Answer
@@ -30,14 +32,16 @@ NO_KEY = "none"  # a word that local servers ignore
 SHORTEST_SECRET = 6  # characters; a shorter key is a word that may stand anywhere
 HIDDEN = "[key]"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Connection:
     """Clients of one endpoint, made when they are needed.
 
     A client has one connection, and those that wait for a turn are kept here: a pool of httpx looks
-    at all its connections before each request and after it. Where the endpoint speaks HTTP/2 one
-    client is enough. What a server repeats of the key is hidden here, once for all.
+    at all its connections before each request and after it. Plain HTTP/1.1 is spoken directly, and
+    httpx is asked where there may be a proxy, HTTP/2, or a redirect. Where the endpoint speaks
+    HTTP/2 one client is enough. What a server repeats of the key is hidden here, once for all.
     """
 
     def __init__(
@@ -47,9 +51,9 @@ class Connection:
         self.timeout_seconds, self.prices = timeout_seconds, prices
         self.clients: list[Any] = []  # all that were made
         self.idle: list[Any] = []
-        self.encryption: ssl.SSLContext | None = None  # one for all: it takes long to make
         self.multiplexed = False  # whether one client may hold any number of requests
-        self.key = NO_KEY
+        self.direct = is_direct(base_url)
+        self.key: str | None = None
 
     async def close(self) -> None:
         """Close what is open."""
@@ -58,21 +62,13 @@ class Connection:
 
     def new_client(self) -> Any:
         """A client of its own."""
-        import httpx  # takes a moment, which only those who ask should wait for
-
-        if self.encryption is None:
+        if self.key is None:
             self.key = read_api_key(self.api_key_env)
-            self.encryption = httpx.create_ssl_context()
-        client = httpx.AsyncClient(
-            headers=request_headers(self.key),
-            timeout=self.timeout_seconds,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-            follow_redirects=True,
-            verify=self.encryption,
-            # what the environment says of proxies is no way to a server of this machine
-            trust_env=urlsplit(self.base_url).hostname not in LOOPBACK,
-            http2=find_spec("h2") is not None,
-        )
+        if self.direct:
+            secure = self.base_url.lower().startswith("https:")
+            client = DirectConnection(self.base_url, encryption() if secure else None)
+        else:
+            client = new_httpx_client(self.base_url, self.key, self.timeout_seconds)
         self.clients.append(client)
         return client
 
@@ -82,6 +78,8 @@ class Connection:
         if self.multiplexed:
             yield self.clients[0]
             return
+        if not self.direct:  # perhaps no more
+            self.idle = [each for each in self.idle if not isinstance(each, DirectConnection)]
         client = self.idle.pop() if self.idle else self.new_client()
         try:
             yield client
@@ -97,26 +95,46 @@ class Connection:
         """One request. Raises BadSettings for a key that is none, and for an endpoint that only
         streams.
         """
-        import httpx
-
         try:
             async with self.client() as client, asyncio.timeout(self.timeout_seconds):
-                reply = await client.post(self.address(body), content=json_bytes(body))
-        except (TimeoutError, httpx.TimeoutException):
+                reply = await self.post(client, self.address(body), json_bytes(body))
+        except TimeoutError:
             detail = f"no whole reply within {self.timeout_seconds:g} seconds"
             return Fault(detail, unknown=True, late=True)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (OSError, BrokenReply) as error:
             said = self.hide(str(error) or type(error).__name__)
             return Fault(f"no connection: {said}", disconnected=True)
-        self.multiplexed |= reply.http_version == "HTTP/2"
-        if not reply.is_success:
+        if reply.status in REDIRECTS and isinstance(client, DirectConnection):
+            self.direct = False  # from now on
+            return await self.attempt(body)
+        if not 200 <= reply.status < 300:
             headers = {name: self.hide(value) for name, value in reply.headers.items()}
-            return Refusal(reply.status_code, self.hide(reply.text), headers)
+            return Refusal(reply.status, self.hide(reply.text), headers)
         content = self.hide_in_body(reply.content)
         if MESSAGES not in body:
             return read_completion(content, body, self.prices)
         limit = next((int(body[name]) for name in LIMITS if name in body), 0)
         return read_reply(content, self.prices, limit)
+
+    async def post(self, client: Any, url: str, body: bytes) -> HttpReply:
+        """A whole reply. Raises TimeoutError, OSError and BrokenReply."""
+        if isinstance(client, DirectConnection):
+            return await client.post(url, self.headers, body)
+        import httpx  # takes a moment, which only those who need it should wait for
+
+        try:
+            reply = await client.post(url, content=body)
+        except httpx.TimeoutException as problem:
+            raise TimeoutError from problem
+        except (httpx.HTTPError, httpx.InvalidURL) as problem:
+            raise BrokenReply(str(problem) or type(problem).__name__) from problem
+        self.multiplexed |= reply.http_version == "HTTP/2"
+        return HttpReply(reply.status_code, reply.headers, reply.content)
+
+    @cached_property
+    def headers(self) -> list[tuple[str, str]]:
+        """What every request says of itself."""
+        return list(request_headers(self.key or NO_KEY).items())
 
     def address(self, body: Mapping[str, Any]) -> str:
         """Where a request goes: to the chats, or to the completions of a text."""
@@ -131,13 +149,50 @@ class Connection:
 
     def hide_in_body(self, content: bytes) -> bytes:
         """A response's body without the key, whatever its encoding."""
-        if len(self.key) < SHORTEST_SECRET:
+        if self.key is None or len(self.key) < SHORTEST_SECRET:
             return content
         return self.hide(content.decode("latin-1")).encode("latin-1")
 
     def hide(self, text: str) -> str:
         """A text without the key, however it is written."""
-        return hide_key(text, self.key)
+        return hide_key(text, self.key or NO_KEY)
+
+
+def is_direct(base_url: str) -> bool:
+    """Whether plain HTTP/1.1 gets there: where nothing is said of proxies, and HTTP/2 cannot be
+    spoken.
+    """
+    parts = urlsplit(base_url)
+    plain = base_url.isascii() and base_url.isprintable() and " " not in base_url
+    if not plain or (parts.scheme == "https" and find_spec("h2") is not None):
+        return False
+    return parts.hostname in LOOPBACK or getproxies().keys().isdisjoint((parts.scheme, "all"))
+
+
+@cache
+def encryption() -> ssl.SSLContext:
+    """What certificates are held against: one for the whole process, because it takes long to
+    make.
+    """
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
+def new_httpx_client(base_url: str, key: str, timeout_seconds: float) -> Any:
+    """A client that knows proxies, redirects and HTTP/2."""
+    import httpx
+
+    return httpx.AsyncClient(
+        headers=request_headers(key),
+        timeout=timeout_seconds,
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+        follow_redirects=True,
+        verify=encryption(),
+        # what the environment says of proxies is no way to a server of this machine
+        trust_env=urlsplit(base_url).hostname not in LOOPBACK,
+        http2=find_spec("h2") is not None,
+    )
 
 
 def json_bytes(value: Any) -> bytes:

@@ -14,7 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import orjson
+
 from gloss.errors import BadInput
+from gloss.models.chat_models.manner import MESSAGES
 from gloss.models.chat_models.packed_answers import pack_answer, unpack_answer
 from gloss.models.chat_models.prompts import Answer, PromptToken, TokenLogprob
 from gloss.records import Reason
@@ -90,8 +93,23 @@ def request_key(body: Mapping[str, Any]) -> str:
     The address is not part of it, so that a server may move. Keep one ledger for one meaning of
     each model's name.
     """
-    text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(
+        b"{" + b",".join(member_json(name, body[name]) for name in sorted(body)) + b"}"
+    ).hexdigest()
+
+
+def member_json(name: str, value: Any) -> bytes:
+    """One member of an object as JSON, names in their order: the turns of a chat, which are most
+    of it, by a faster way to the same bytes.
+
+    >>> member_json("messages", [{"role": "user", "content": "Hi"}])
+    b'"messages":[{"content":"Hi","role":"user"}]'
+    """
+    if name == MESSAGES:
+        with suppress(TypeError):  # halves of characters
+            return b'"messages":' + orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    whole = json.dumps({name: value}, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return whole[1:-1].encode("utf-8", errors="surrogatepass")
 
 
 class Ledger:

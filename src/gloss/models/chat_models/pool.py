@@ -3,6 +3,7 @@ flight at once.
 """
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
@@ -30,11 +31,13 @@ class ConversationPool:
         self.thread = threading.Thread(target=self.run_loop, daemon=True)
 
     def __enter__(self) -> "ConversationPool":
+        gc.freeze()  # what is there already is not looked through again at every few answers
         self.thread.start()
         try:
             self.ledger, self.session = self.wait(self.open())
         except BaseException:
             self.end_thread()
+            gc.unfreeze()
             raise
         return self
 
@@ -49,6 +52,7 @@ class ConversationPool:
             self.wait(self.close())
         finally:
             self.end_thread()
+            gc.unfreeze()
 
     def run(self, conversations: Iterable[Conversation[T]]) -> list[T]:
         """Everything that these conversations return, in their order. Raises as `Chat.run`."""

@@ -5,7 +5,7 @@ Prompts are YAML files beside the methods that speak them.
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -131,7 +131,8 @@ class Answer:
             )
 
 
-def list_schema(number: int, allowed: Sequence[int]) -> str:
+@lru_cache(256)
+def list_schema(number: int, allowed: tuple[int, ...]) -> str:
     """The schema of `{"answers": [...]}` with so many of these numbers."""
     answers = {
         "type": "array",
@@ -142,7 +143,8 @@ def list_schema(number: int, allowed: Sequence[int]) -> str:
     return object_schema({"answers": answers})
 
 
-def numbered_schema(number: int, allowed: Sequence[int]) -> str:
+@lru_cache(256)
+def numbered_schema(number: int, allowed: tuple[int, ...]) -> str:
     """The schema of `{"1": ..., "2": ...}`, so many fields with one of these numbers each."""
     return object_schema(
         {str(field): {"type": "integer", "enum": list(allowed)} for field in range(1, number + 1)}

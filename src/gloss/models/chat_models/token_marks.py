@@ -2,11 +2,11 @@
 marks itself stays clear.
 """
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count, cycle
+from json.encoder import encode_basestring
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -166,7 +166,7 @@ def where_above(spelled: SpelledContext, threshold: float) -> Bool[ndarray, " po
 
 def json_string(text: str) -> str:
     """A text as a JSON string: on one line, whatever it holds, and read in one way only."""
-    return json.dumps(text, ensure_ascii=False)
+    return encode_basestring(text)  # as `json.dumps` does, which makes an encoder for each
 
 
 def numbered_lines(texts: Iterable[str]) -> list[str]:

@@ -69,11 +69,12 @@ class ScoreStage(MethodStage):
         ShardScorer(job)(shard)
 
     def lines(self, run: OpenedRun, step: Step) -> Iterable[str]:
+        notes = run.notes(step.name)
         return [
             nothing_scored_line(run.experiment, step.settings),
-            spared_controls_line(run, step.name),
-            spared_requests_line(run, step.name),
-            yes_share_line(run, step.name),
+            spared_controls_line(notes),
+            spared_requests_line(notes),
+            yes_share_line(notes),
             position_bias_line(run, step.name),
         ]
 
@@ -181,9 +182,8 @@ def nothing_scored_line(asked: Experiment, settings: SettingsMapping) -> str:
     )
 
 
-def spared_controls_line(run: OpenedRun, stage: str) -> str:
+def spared_controls_line(notes: Sequence[Mapping[str, Any]]) -> str:
     """How many scorings a sample of features for the controls saved, in one line."""
-    notes = run.notes(stage)
     asked, saved = (
         sum(note.get(name, 0) for note in notes) for name in ("controls", "spared_controls")
     )
@@ -194,12 +194,11 @@ def spared_controls_line(run: OpenedRun, stage: str) -> str:
     )
 
 
-def spared_requests_line(run: OpenedRun, stage: str) -> str:
+def spared_requests_line(notes: Sequence[Mapping[str, Any]]) -> str:
     """What a wanted precision saved, in one line.
 
     Nothing where none was wanted or all had to be asked.
     """
-    notes = run.notes(stage)
     asked, saved = (sum(note.get(name, 0) for note in notes) for name in ("requests", "spared"))
     every = asked + saved
     return (

@@ -36,17 +36,19 @@ def tally_scores(scores: Iterable[Score]) -> Tally:
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for score in scores:
         by_explanation[score.feature.index, score.explained_by][score.control] = score
-        for verdict in score.verdicts:
-            said = {True: "yes", False: "no", None: "failed"}[verdict.answer]
-            found[tally_key(score.explained_by, score.control, verdict.truth)][said] += 1
+        said = Counter([(verdict.truth, verdict.answer) for verdict in score.verdicts])
+        for (truth, answer), number in said.items():
+            key = tally_key(score.explained_by, score.control, truth)
+            found[key][{True: "yes", False: "no", None: "failed"}[answer]] += number
     for (_, explained_by), under in by_explanation.items():
         own = rightness_by_item(under[Control.NONE].verdicts) if Control.NONE in under else {}
         for control, score in under.items():
             exchanged = {} if control is Control.NONE else rightness_by_item(score.verdicts)
-            for item in own.keys() & exchanged.keys():
-                change = own[item] - exchanged[item]
-                found[tally_key(explained_by, control, item[1])].update(
-                    pairs=1, change=change, squares=change**2
+            changes = [(item[1], own[item] - exchanged[item]) for item in own.keys() & exchanged]
+            for truth in {side for side, _ in changes}:
+                of = [change for side, change in changes if side is truth]
+                found[tally_key(explained_by, control, truth)].update(
+                    pairs=len(of), change=sum(of), squares=sum(change**2 for change in of)
                 )
     return {key: dict(counts) for key, counts in sorted(found.items())}
 

@@ -8,6 +8,7 @@ answers is the judge's own.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -24,7 +25,7 @@ RegressionSums = tuple[float, float, float]
 FEWEST = 3  # answered contexts, or a score says nothing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class OrderedAnswers:
     """The answers of one score in the order in which they were given."""
 
@@ -33,7 +34,7 @@ class OrderedAnswers:
     yes: Float64[ndarray, " item"]
     truth: Bool[ndarray, " item"]
 
-    @property
+    @cached_property
     def along_request(self) -> Float64[ndarray, " item"]:
         """How far along its request each stands, from 0 to 1, less the mean of its side."""
         sizes = np.bincount(self.question, minlength=self.question.max() + 1)[self.question]
@@ -41,7 +42,7 @@ class OrderedAnswers:
             np.where(sizes > 1, self.position / np.maximum(sizes - 1, 1), 0.0), self.truth
         )
 
-    @property
+    @cached_property
     def residuals(self) -> Float64[ndarray, " item"]:
         """What is left of the answers when the mean of each side is taken out."""
         return centre_by_side(self.yes, self.truth)
@@ -63,7 +64,13 @@ def measure_position_bias(scores: Iterable[Sequence[Verdict]]) -> dict[str, Esti
     neighbours alike, which is no copying, and is taken out. Missing where no request holds two
     contexts.
     """
-    given = [found for verdicts in scores if (found := order_answers(verdicts)) is not None]
+    return bias_of_answers(
+        [found for verdicts in scores if (found := order_answers(verdicts)) is not None]
+    )
+
+
+def bias_of_answers(given: Sequence[OrderedAnswers]) -> dict[str, Estimate]:
+    """The same of answers in their order, a score each."""
     lean = robust_slope(*add_regression_sums(position_sums(one, one.residuals) for one in given))
     errors = robust_slope(
         *add_regression_sums(
