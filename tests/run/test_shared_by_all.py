@@ -15,7 +15,9 @@ from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.formats import save_dictionary
 from gloss.models.sites import Site
 from gloss.models.sparse_codes import LargestK
+from gloss.run.alignment import Side
 from gloss.run.commands.compare import print_dictionary_comparison
+from gloss.run.sources import NamedDictionary
 
 SITE = Site("resid_post", 0)
 WIDTH, D, COMMON = 60, 40, 24
@@ -104,3 +106,29 @@ def test_two_runs_of_one_dictionary_and_subject_show_nothing_that_moved(
         assert sum(moved["moved_by_chance"]) == 0
     fates = [each["fate"] for side in found["divided"] for each in side["features"]]
     assert set(fates) == {"one"}
+
+
+def test_two_features_stand_side_by_side_on_the_text_that_both_read(small_run, tmp_path):
+    run = "one"
+    shutil.copytree(small_run / "out", tmp_path / run)
+    one, other = Side(run, NamedDictionary.of(str(tmp_path / run))).run.live[[3, 7]].tolist()
+    names = f"{run}@{one}", f"{run}@{other}"
+    status, out, err = ran(tmp_path, "compare", names[0], names[0], "--out", "pair.html")
+    assert status == 0, err
+    told = " ".join(out.split())
+    assert "correlation of activations │ 1.000" in told
+    assert "cosine of what they write │ 1.000" in told
+    page = (tmp_path / "pair.html").read_text()
+    assert "Where both fire" in page
+    assert "fires alone" not in page  # it is the same feature
+    status, out, err = ran(tmp_path, "compare", *names, "--out", "pair.html")
+    assert status == 0, err
+    assert "correlation of activations │ 1.000" not in " ".join(out.split())
+    page = (tmp_path / "pair.html").read_text()
+    assert page.count("fires alone") == 2
+    rows = page.count('<div class="context')
+    assert rows > 4
+    assert rows % 2 == 0  # each context stands on both sides
+    status, _, err = ran(tmp_path, "compare", names[0], f"{run}@99999999")
+    assert status == 2
+    assert "is not there: the dictionary of" in err

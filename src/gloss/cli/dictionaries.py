@@ -100,7 +100,14 @@ def compare(
     Two seeds: `gloss compare runs/seed0 runs/seed1`. Three or more also say what all of them have.
 
     Two runs of one dictionary, on a model before and after a training: which features moved.
+
+    Two features side by side: `gloss compare runs/seed0@17 runs/seed1@4 --out pair.html`.
     """
     from gloss.run.commands.compare import print_dictionary_comparison
+    from gloss.run.commands.compare_features import are_features, print_feature_pair
 
-    print_dictionary_comparison(dictionaries, site, seed, matcher, tuple(by or ()), explainer, out)
+    if are_features(dictionaries):
+        return print_feature_pair(dictionaries, out)
+    return print_dictionary_comparison(
+        dictionaries, site, seed, matcher, tuple(by or ()), explainer, out
+    )

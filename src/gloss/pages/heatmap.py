@@ -47,9 +47,17 @@ class ContextRow:
 
 
 def paint_context(
-    contexts: Contexts, row: int, palette: Palette, held_out: bool, predicted: ndarray | None = None
+    contexts: Contexts,
+    row: int,
+    palette: Palette,
+    held_out: bool,
+    predicted: ndarray | None = None,
+    cut_at: int | None = None,
 ) -> ContextRow:
-    """The row's tokens as marked-up text. `predicted` (position) underlines where a rule fires."""
+    """The row's tokens as marked-up text. `predicted` (position) underlines where a rule fires.
+
+    Cut at its peak, or at this position of the context.
+    """
     inside = contexts.tokens[row] != PADDING
     ids = contexts.tokens[row][inside].tolist()
     activations = contexts.activations[row][inside]
@@ -75,7 +83,8 @@ def paint_context(
     ]
     for place in np.flatnonzero(~contexts.counted[row][inside]).tolist():
         tokens[place] = _left_out_token_html(texts[place])
-    cut = _peak_position(activations, predicted)
+    peak = _peak_position(activations, predicted)
+    cut = peak if cut_at is None else int(inside[:cut_at].sum())
     largest = float(activations[np.argmax(np.abs(activations))]) if len(ids) else 0.0
     return ContextRow(
         before=Markup("".join(tokens[:cut])),
