@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from gloss.errors import BadInput
+from gloss.models.formats import load_dictionary
 from gloss.models.pretrained.hub_files import HubName, is_hub_name
 from gloss.models.pretrained.published import (
     LIST,
@@ -241,7 +242,10 @@ def test_the_registry_says_what_the_files_do_not(hub):
 
 def test_names_are_told_from_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert published_dictionary("no/such/folder") is None
+    for name in ("no/such/folder", "long" * 2000, "nul\0", "", "~nobody/here"):
+        assert published_dictionary(name) is None
+    with pytest.raises(BadInput, match="is no folder or file here"):
+        load_dictionary("long" * 2000)
     (tmp_path / "gpt2-small-res-jb" / "mine").mkdir(parents=True)
     assert published_dictionary("gpt2-small-res-jb/mine") is None
     with pytest.raises(BadInput, match="has 13 dictionaries, and none of the name 'yours'"):

@@ -1,5 +1,6 @@
 """Dictionaries on disk, in every format that is installed: gloss' own and strangers'."""
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import is_dataclass, replace
@@ -46,7 +47,7 @@ def load_dictionary(
     found = published_dictionary(str(path))
     named, part = (str(found.place), found.part) if found else split_part_name(str(path))
     place = Path(named)
-    if not place.exists():
+    if not os.path.exists(named):  # noqa: PTH110  Path raises for some names
         raise BadInput(
             f"{path} is no folder or file here; give the dictionary's, or its name on the hub as"
             " hf://owner/repository/folder, or in SAELens' registry as release/id"

@@ -7,6 +7,7 @@ installed, where one is. Nothing of SAELens is imported.
 
 import json
 import lzma
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -58,7 +59,8 @@ def published_dictionary(name: str) -> PublishedDictionary | None:
     if is_hub_name(name):
         return _on_hub(HubName.parse(name))
     release, _, identity = name.partition("/")
-    if not release or Path(name).expanduser().exists() or (found := _release(release)) is None:
+    here = os.path.exists(os.path.expanduser(name))  # noqa: PTH110, PTH111  Path raises for some
+    if not release or here or (found := _release(release)) is None:
         return None
     listed: Mapping[str, list[Any]] = found["saes"]
     if identity not in listed:
