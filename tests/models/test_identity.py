@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from torch import nn
 
 from collect.tiny import tiny_dictionary, tiny_subject
 from gloss.models.content_hash import content_hash
@@ -12,6 +13,15 @@ from gloss.models.content_hash import content_hash
 def test_equal_subjects_and_dictionaries_have_equal_identities() -> None:
     assert content_hash(tiny_subject().model) == content_hash(tiny_subject().model)
     assert content_hash(tiny_dictionary()) == content_hash(tiny_dictionary())
+
+
+def test_the_identity_of_a_model_stays_from_version_to_version() -> None:
+    """Else what was collected with it would be refused."""
+    model = nn.Linear(2, 3)
+    with torch.no_grad():
+        model.weight.fill_(1)
+        model.bias.fill_(0.5)
+    assert content_hash(model).startswith("73e075e9a6abd767ef9860def453d303")
 
 
 def test_one_changed_weight_changes_the_identity() -> None:

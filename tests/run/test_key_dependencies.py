@@ -23,8 +23,10 @@ from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.prompts import prompt_source
 from gloss.models.local_chat import LocalChat
 from gloss.run.experiment import Experiment
+from gloss.run.plan import RESOLVED
 from gloss.run.planning import plan_run
 from gloss.sample.examples import SamplingSettings
+from gloss.store.sealed_json import seal_json
 
 EXPLAINERS = (
     "active",
@@ -152,11 +154,13 @@ READERS = {
         "features_per_shard": DRAWS_FEATURES,
     },
     "subject": dict.fromkeys(
-        ("model", "revision", "device", "dtype", "adapter", "start_token", "weights"), FIRST
+        ("model", "revision", "device", "device_map", "dtype", "adapter", "start_token", "weights"),
+        FIRST,
     ),
     "collect": dict.fromkeys(
         ("texts", "column", "split", "context_length", "max_tokens", "leave_out", "massive"), TEXT
     )
+    | {"merge": TEXT}
     | dict.fromkeys(("batch_tokens", "shard_tokens"), ("collect",))
     # how much is kept of a corpus that is mined, which the one here is not
     | {"store": TEXT, "kept": NOBODY, "strongest": NOBODY, "background": NOBODY},
@@ -198,12 +202,14 @@ OTHER = {
     "run.executor": "serial",
     "subject.model": "embedded",
     "subject.device": "cpu",
+    "subject.device_map": "auto",
     "subject.dtype": "float32",
     "subject.adapter": "",
     "subject.start_token": "none",
     "subject.weights": "random",
     "collect.texts": ["stdlib"],
     "collect.leave_out": "none",
+    "collect.merge": ["merged", "merged"],
     "collect.store": "mined",
     "neighbours.by": "encoder",
     "neighbours.search": "approximate",
@@ -219,6 +225,7 @@ OTHER = {
     "chat.base_url": "http://localhost:9/v1",
     "chat.api_key_env": "ANOTHER_KEY",
     "chat.serve": "vllm serve m --port {port}",
+    "chat.batch": "files",
     "chat.extra": {"temperature": 1},
     "chat.prices": {"prompt_per_million": 1.0, "completion_per_million": 2.0},
     "chat.device": "cpu",
@@ -269,6 +276,8 @@ def inputs(tmp_path_factory) -> Path:
     for name in INPUTS:
         (folder / name).mkdir()
         (folder / name / "content").write_text(name)
+    (folder / "merged").mkdir()
+    (folder / "merged" / RESOLVED).write_bytes(seal_json({"keys": {"collect": "a"}}))
     return folder
 
 
@@ -369,7 +378,10 @@ def test_the_tables_name_every_stage_and_every_method(inputs):
         assert ours == set(names)
 
 
-def test_every_setting_changes_the_keys_of_the_stages_that_read_it_and_of_those_after(inputs):
+def test_every_setting_changes_the_keys_of_the_stages_that_read_it_and_of_those_after(
+    inputs, monkeypatch
+):
+    monkeypatch.chdir(inputs)  # where a run lies that has collected
     tables = every_method(inputs)
     before = keys(tables)
     for table, settings in settings_and_values(tables).items():
@@ -481,7 +493,10 @@ def test_every_setting_of_a_sampler_changes_the_contexts_and_what_is_made_of_the
             )
 
 
-def test_a_dictionary_that_is_trained_is_read_off_the_texts_and_the_trainers_settings(inputs):
+def test_a_dictionary_that_is_trained_is_read_off_the_texts_and_the_trainers_settings(
+    inputs, monkeypatch
+):
+    monkeypatch.chdir(inputs)
     trained = {"method": "topk", "site": "resid_post.1"}
     tables = every_method(inputs) | {"decompose": trained}
     before = keys(tables)

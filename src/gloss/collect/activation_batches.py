@@ -157,7 +157,7 @@ class ActivationBatches:
     def state(self, kept: dict[str, Tensor]) -> None:
         self.leaving, self.epoch, self.group, self.batch = kept["place"].tolist()
         self.mixed, self.order = (
-            kept["mixed"].to(self.forward.subject.device),
+            kept["mixed"].to(self.forward.subject.device_at(self.forward.site)),
             kept["order"].numpy(),
         )
         self.incoming = self.read_on()

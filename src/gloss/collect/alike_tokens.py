@@ -8,6 +8,7 @@ from jaxtyping import Int32, Int64
 from numpy import ndarray
 from torch import nn
 
+from gloss.models.structure.placement import resting_weight
 from gloss.models.subject import Subject
 from gloss.rules.lexicon import recent_lexicon
 
@@ -25,7 +26,7 @@ def alike_tokens(
     that are most frequent by `counts` have any, and are any; of several with one string the first.
     """
     found = np.full((len(counts), ALIKE), -1, np.int32)
-    weight = subject.model.get_input_embeddings().get_parameter("weight").detach()
+    weight = resting_weight(subject.model.get_input_embeddings())
     firsts = recent_lexicon(subject.vocabulary().strings).firsts
     own = (firsts == np.arange(len(counts))) & (np.arange(len(counts)) < len(weight))
     some = np.argsort(-np.where(own, counts, 0), kind="stable")[:AMONG]

@@ -13,6 +13,8 @@ import torch
 from numpy import ndarray
 from torch import Tensor, nn
 
+from gloss.models.structure.placement import RestingWeights
+
 # Where a model was found, and what wrote it: neither changes what it computes.
 IGNORED = frozenset(
     {"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"}
@@ -44,9 +46,7 @@ def hashed_content(thing: Any) -> Iterator[bytes | memoryview]:
         case None | bool() | int() | float() | str() | Enum():
             yield repr(thing).encode()
         case Mapping():
-            for name in sorted(thing, key=str):
-                yield from hashed_content(str(name))
-                yield from hashed_content(thing[name])
+            yield from hashed_items(thing)
         case list() | tuple():
             for item in thing:
                 yield from hashed_content(item)
@@ -56,7 +56,8 @@ def hashed_content(thing: Any) -> Iterator[bytes | memoryview]:
                     name: value for name, value in config.to_dict().items() if name not in IGNORED
                 }
                 yield json.dumps(settings, sort_keys=True, default=str).encode()
-            yield from hashed_content(dict(thing.state_dict()))
+            yield b"<dict>"  # of weights, wherever they rest
+            yield from hashed_items(RestingWeights(thing))
         case _ if is_dataclass(thing):
             for field in fields(thing):
                 yield from hashed_content(field.name)
@@ -66,3 +67,10 @@ def hashed_content(thing: Any) -> Iterator[bytes | memoryview]:
                 f"a {type(thing).__name__} has no content to tell it by; make it a dataclass or a"
                 " torch module"
             )
+
+
+def hashed_items(things: Mapping[Any, Any]) -> Iterator[bytes | memoryview]:
+    """Names and what they stand for, in the order of the names."""
+    for name in sorted(things, key=str):
+        yield from hashed_content(str(name))
+        yield from hashed_content(things[name])

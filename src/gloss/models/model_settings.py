@@ -4,12 +4,14 @@ which tokens count.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gloss.errors import BadSettings
 
 AUTO = "auto"
 DEVICES = re.compile(r"auto|cpu|(cuda|mps|xpu)(:\d{1,3})?")
+DEVICE_MAPS = ("auto", "balanced", "balanced_low_0", "sequential")  # words of transformers'
+RESTING = ("cpu", "disk")  # where weights may lie beside cards
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 # in which a dictionary's encoder can be multiplied; the first is the default
 ENCODER_DTYPES = ("float32", "bfloat16", "float16")
@@ -25,6 +27,23 @@ def check_device_and_dtype(device: str, dtype: str) -> None:
     if dtype not in (AUTO, *DTYPES):
         raise ValueError(
             f"dtype must be auto, {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, got {dtype!r}"
+        )
+
+
+def check_device_map(given: object) -> None:
+    """Raise BadSettings for what is neither a word of transformers' nor a place for each part."""
+    if isinstance(given, Mapping):
+        wrong = [each for each in given.values() if not (type(each) is int or each in RESTING)]
+        if wrong or not given:
+            raise BadSettings(
+                f"device_map gives {wrong[0]!r} as a place"
+                if wrong
+                else 'device_map is empty; give each part the number of a card, "cpu" or "disk"'
+            )
+    elif given not in ("", *DEVICE_MAPS):
+        raise BadSettings(
+            f"device_map is {given!r}; give {', '.join(DEVICE_MAPS)}, or a table with a place for"
+            " each part of the model"
         )
 
 

@@ -20,6 +20,7 @@ from gloss.models.dictionary import (
 )
 from gloss.models.sites import Site
 from gloss.models.sparse_codes import Codes, LargestK, Positive, Selection
+from gloss.models.structure.placement import compute_device
 from gloss.models.subject import Subject
 
 
@@ -47,7 +48,8 @@ class Neurons:
         """
         site = Site("mlp_act", layer)
         projection = subject.anatomy.point(site).module
-        probe = next(projection.parameters())
+        weight = next(projection.parameters())
+        probe = weight.new_empty(0, device=compute_device(projection, weight.device))
         with torch.no_grad():  # by what it does, because families store its weight either way round
             bias = projection(probe.new_zeros(1, subject.width_at(site)))
             output = projection(torch.eye(subject.width_at(site)).to(probe)) - bias
@@ -116,7 +118,7 @@ def neurons_at(subject: Subject, site: Site, keep: int = 0) -> Dictionary:
     selection = LargestK(keep) if keep else Positive()
     if site.kind == "mlp_act":
         return Neurons.of(subject, site.layer, selection)
-    axes = torch.eye(width, device=subject.device)
+    axes = torch.eye(width, device=subject.device_at(site))
     both = torch.stack([axes, -axes], dim=1).flatten(0, 1)
     none = axes.new_zeros
     weights = Weights(both, none(2 * width), both, none(width))

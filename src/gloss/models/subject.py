@@ -27,6 +27,12 @@ from gloss.models.structure.discovery import discover_layout
 from gloss.models.structure.forward_pass import compute_logits, position_limit
 from gloss.models.structure.hooks import Activation, Edit, tap_sites
 from gloss.models.structure.layout import Anatomy, Layout
+from gloss.models.structure.placement import (
+    DeviceMap,
+    compute_device,
+    input_device,
+    resting_weight,
+)
 from gloss.models.structure.proof import prove_layout
 from gloss.models.structure.recording import MODEL_ERRORS, SHARED_TOKENS, probe_tokens
 from gloss.models.structure.transformers_types import (
@@ -108,14 +114,15 @@ class Subject:
         revision: str | None = None,
         *,
         dtype: torch.dtype | None = None,
-        device: str | None = None,
+        device: str | DeviceMap | None = None,
         start_token: int | Literal["bos"] | None = "bos",
         adapter: str | Path | None = None,
     ) -> "Subject":
         """Read a model's folder or GGUF file, or fetch a model by the name that it has on the hub.
 
         Anything that looks like a path is one, and is never looked for on a network. Without a
-        `device` a card is used where there is one. Without a `dtype` weights keep theirs on a card
+        `device` a card is used where there is one; a `DeviceMap` spreads a model that is larger
+        over several, and over memory and disk. Without a `dtype` weights keep theirs on a card
         and become float32 on a CPU. An `adapter` is a folder of PEFT, whose weights are added to
         the model's.
 
@@ -128,7 +135,8 @@ class Subject:
         from gloss.models.pretrained.loading import load_model, resolve_device
         from gloss.models.pretrained.quiet import silence_libraries
 
-        loaded = load_model(path_or_name, revision, dtype, resolve_device(device or AUTO), adapter)
+        place = device if isinstance(device, DeviceMap) else resolve_device(device or AUTO)
+        loaded = load_model(path_or_name, revision, dtype, place, adapter)
         rows = input_rows(loaded.model)
         if isinstance(start_token, int) and not 0 <= start_token < rows:
             raise BadSettings(
@@ -163,8 +171,18 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
-        """Where tokens are taken to and activations come from."""
-        return self.model.device
+        """Where tokens are taken to, and activations come from unless the model is spread over
+        several.
+        """
+        return input_device(self.model)
+
+    def device_at(self, site: Site) -> torch.device:
+        """Where what is at a site comes from.
+
+        >>> model.device_at(model.site("resid_post.2")) == model.device
+        True
+        """
+        return compute_device(self.anatomy.point(site).module, self.device)
 
     @cached_property
     def context(self) -> int | None:
@@ -199,7 +217,7 @@ class Subject:
         """
         head = self.model.get_output_embeddings() or self.model.get_input_embeddings()
         assert isinstance(head, nn.Module)
-        return head.get_parameter("weight").detach()
+        return resting_weight(head)
 
     def site(self, name: str | Site) -> Site:
         """A site of this model by any of its names, as `docs/sites.md` lists them.

@@ -35,7 +35,8 @@ AT_A_TIME = ("batch_tokens", "shard_tokens")  # settings of [collect] that leave
 def subject_content(asked: SubjectSettings) -> str:
     """A subject's settings and everything that its weights are read from."""
     adapter = weights_hash(asked.adapter) if asked.adapter else ""
-    return result_key(asdict(asked), model_content(asked.model, asked.revision), adapter)
+    own = {name: value for name, value in asdict(asked).items() if name != "device_map" or value}
+    return result_key(own, model_content(asked.model, asked.revision), adapter)
 
 
 def text_content(asked: Experiment) -> str:

@@ -3,6 +3,7 @@
 And the one of `gloss demo`.
 """
 
+import json
 import os
 import re
 import tomllib
@@ -20,6 +21,7 @@ from gloss.models.model_settings import (
     SPECIAL,
     LeaveOut,
     check_device_and_dtype,
+    check_device_map,
     require_leave_out,
     require_massive_multiple,
 )
@@ -133,13 +135,26 @@ class SubjectSettings:
     revision: str = ""
     device: str = AUTO  # a card where there is one
     dtype: str = AUTO  # on a card as stored, on a CPU float32
+    # of a model that is larger than a card: "auto" spreads it over cards, memory and disk, in the
+    # place of `device`; or a table, as of transformers, that says where each part lies
+    device_map: str | SettingsMapping = ""
     adapter: str = ""  # the folder of a PEFT adapter, which is added to the weights
     start_token: str | int = AUTO  # the tokenizer's own; "none", or a token's number
     weights: str = TRAINED  # or "random": drawn anew, by the run's seed, as before any training
 
-    checks: ClassVar[Checks] = {"start_token": require_start_token}
+    checks: ClassVar[Checks] = {
+        "start_token": require_start_token,
+        "device_map": check_device_map,
+    }
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(asdict(self), sort_keys=True))
 
     def __post_init__(self) -> None:
+        if self.device_map and self.device != AUTO:
+            raise ValueError(
+                f"device is {self.device!r} and device_map says where the parts lie; leave one out"
+            )
         if not self.model:
             raise ValueError(
                 'model is empty; give a folder, a GGUF file, a name on the hub, or "embedded"'

@@ -94,9 +94,8 @@ def load_run_dictionary(run: OpenedRun, subject: Subject) -> Dictionary:
             )
         return neurons_at(subject, subject.site(site), run.experiment.decompose.get("keep", 0))
     require_as_trained(run)
-    found = load_dictionary(dictionary_folder(run), parse_site(site) if site else None, subject).to(
-        subject.device
-    )
+    found = load_dictionary(dictionary_folder(run), parse_site(site) if site else None, subject)
+    found = found.to(subject.device_at(found.reads))
     dtype = run.experiment.decompose.get("dtype")
     return with_encoder_dtype(found, TORCH_DTYPES[dtype]) if dtype else found
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gloss.models.model_settings import AUTO
 from gloss.models.pretrained.loading import TORCH_DTYPES, resolve_device, resolve_dtype
+from gloss.models.structure.placement import DeviceMap
 from gloss.models.subject import Subject
 from gloss.run.dependencies import embedded_folder
 from gloss.run.experiment import EMBEDDED, NO_TOKEN, Experiment, SubjectSettings
@@ -24,7 +25,7 @@ def load_named_subject(asked: SubjectSettings) -> Subject:
         embedded_folder("subject") if asked.model == EMBEDDED else asked.model,
         asked.revision or None,
         dtype=resolve_dtype(asked.dtype),
-        device=asked.device,
+        device=DeviceMap(asked.device_map) if asked.device_map else asked.device,
         start_token=start if isinstance(start, int) else None if start == NO_TOKEN else "bos",
         adapter=asked.adapter or None,
     )

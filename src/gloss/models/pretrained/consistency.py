@@ -17,6 +17,7 @@ from torch import nn
 from gloss.errors import BadInput
 from gloss.models.pretrained.tokenizer import PlainTokenizer
 from gloss.models.structure.forward_pass import compute_logits, position_limit
+from gloss.models.structure.placement import RestingWeights, input_device
 from gloss.models.structure.transformers_types import PreTrainedConfig, PreTrainedModel
 
 # that old checkpoints keep and nothing reads
@@ -130,7 +131,10 @@ def refuse_not_finite(model: nn.Module, source: str) -> None:
 
     Quantised ones of their own class are not looked at.
     """
+    resting = RestingWeights(model)
     for name, weight in model.named_parameters():
+        if weight.is_meta:
+            weight = nn.Parameter(resting[name], requires_grad=False)
         plain = type(weight) is nn.Parameter and weight.is_floating_point() and weight.itemsize > 1
         if plain and not bool(torch.isfinite(weight).all()):
             wrong = int((~torch.isfinite(weight)).sum())
@@ -221,7 +225,9 @@ def try_on_english(model: PreTrainedModel, tokens: PlainTokenizer, source: str) 
     ] or [0]
     row = row[: min(TRIED, position_limit(model) or TRIED)]
     with torch.no_grad():
-        logits = compute_logits(model, torch.tensor([row], device=model.device))[0].float().cpu()
+        logits = (
+            compute_logits(model, torch.tensor([row], device=input_device(model)))[0].float().cpu()
+        )
     if not bool(torch.isfinite(logits).all()):
         raise BadInput(
             f"{source} gives logits that are not finite; fetch or save the model anew, or give"

@@ -30,6 +30,7 @@ from gloss.models.pretrained.hub import GGUF, hub_snapshot, is_local_path
 from gloss.models.pretrained.quiet import silence_libraries
 from gloss.models.pretrained.special_tokens import ROLES, SpecialTokens
 from gloss.models.pretrained.tokenizer import PlainTokenizer, load_tokenizer, read_json
+from gloss.models.structure.placement import DeviceMap
 from gloss.models.structure.transformers_types import PreTrainedConfig, PreTrainedModel
 
 POINTER = b"version https://git-lfs.github.com/spec/"
@@ -50,7 +51,7 @@ def load_model(
     path_or_name: str | Path,
     revision: str | None,
     dtype: torch.dtype | None,
-    device: torch.device,
+    device: torch.device | DeviceMap,
     adapter: str | Path | None = None,
 ) -> LoadedModel:
     """The model and tokenizer of a folder, of a GGUF file, or of the hub's repository of that name
@@ -70,7 +71,7 @@ def load_model(
 def load_from_source(
     source: "ModelSource",
     dtype: torch.dtype | None,
-    device: torch.device,
+    device: torch.device | DeviceMap,
     adapter: str | Path | None,
 ) -> LoadedModel:
     """The model of a place that is known; see `load_model`."""
@@ -81,9 +82,14 @@ def load_from_source(
     with silence_libraries(f"{path_or_name} cannot be made into a model"):
         if source.stored is not None:
             refuse_larger_than_its_weights(config, kind, source.stored, str(path_or_name))
-    wanted: torch.dtype | str = dtype or (
-        torch.float32 if device.type == "cpu" and not quantised else AUTO
-    )
+    spread = isinstance(device, DeviceMap)
+    if spread and adapter is not None:
+        raise BadSettings(
+            "an adapter is not merged into a model that device_map spreads; merge and save the two"
+            " first, and give what was saved"
+        )
+    on_cpu = not torch.cuda.is_available() if spread else device.type == "cpu"
+    wanted: torch.dtype | str = dtype or (torch.float32 if on_cpu and not quantised else AUTO)
     model, notes = source.loaded_model(wanted, device)
     notes = source.notes + notes
     with silence_libraries(f"{path_or_name} cannot be made into a model"):
@@ -92,11 +98,11 @@ def load_from_source(
             model, remark = merge_adapter(model, Path(adapter).expanduser(), str(path_or_name))
             notes += remark
         # any more: transformers unpacks what no kernel here computes
-        if not getattr(model, "is_quantized", False):
+        if not (spread or getattr(model, "is_quantized", False)):
             nn.Module.to(
                 model,
                 device=device,
-                dtype=torch.float32 if wanted == AUTO and device.type == "cpu" else None,
+                dtype=torch.float32 if wanted == AUTO and on_cpu else None,
             )
         refuse_not_finite(model, str(path_or_name))
         tokens, remark = EmbeddingRows(rows, str(path_or_name)).fit_tokenizer(tokens)
@@ -230,7 +236,7 @@ class ModelSource:
             )
 
     def loaded_model(
-        self, dtype: torch.dtype | str, device: torch.device
+        self, dtype: torch.dtype | str, device: torch.device | DeviceMap
     ) -> tuple[PreTrainedModel, tuple[str, ...]]:
         """The model with its weights, those of a GGUF file unpacked. Raises BadInput."""
         settings: dict[str, Any] = dict(self.in_one_file)
@@ -238,7 +244,10 @@ class ModelSource:
             from transformers import GgufConfig
 
             settings["quantization_config"] = GgufConfig(dequantize=True)
-        elif getattr(self.config, "quantization_config", None) is not None and device.type != "cpu":
+        quantised = not self.file and getattr(self.config, "quantization_config", None) is not None
+        if isinstance(device, DeviceMap):
+            settings |= device.settings
+        elif quantised and device.type != "cpu":
             settings["device_map"] = {"": device}  # quantised weights cannot be moved afterwards
         where = self.folder if self.is_here else str(self.given)
         return read_weights(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gloss.errors import BadInput
 from gloss.models.structure.layout import Layer, Layout, ModuleSide, SiteLocation
+from gloss.models.structure.placement import compute_device
 from gloss.models.structure.recording import (
     OWN_TOKENS,
     SHARED_TOKENS,
@@ -526,7 +527,8 @@ def is_affine(module: nn.Module, width: int) -> bool:
     """Whether twice the input gives twice the output, but for a constant."""
     like = next(module.parameters())
     kind = like.dtype if like.dtype.is_floating_point else torch.float32
-    x = torch.randn(1, width, generator=torch.Generator().manual_seed(0)).to(like.device, kind)
+    x = torch.randn(1, width, generator=torch.Generator().manual_seed(0))
+    x = x.to(compute_device(module, like.device), kind)
     nothing, once, twice = (module(each) for each in (torch.zeros_like(x), x, 2 * x))
     wanted = (2 * once - nothing).float()
     return bool(((twice.float() - wanted).norm() <= 0.02 * wanted.norm()).item()) or not bool(

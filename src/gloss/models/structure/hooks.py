@@ -178,9 +178,7 @@ def carry_past_the_mlp(anatomy: Anatomy, layer: int, sequences: int) -> list[Rem
 
     def sum_anew(x: Tensor) -> Tensor:
         before, stream, contribution = (
-            held.pop("before"),
-            held.pop("stream"),
-            held.pop("contribution"),
+            held.pop(name).to(x.device) for name in ("before", "stream", "contribution")
         )
         return torch.where(stream == before, x, ((stream + contribution) * carry).to(x))
 

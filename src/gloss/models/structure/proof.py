@@ -18,6 +18,7 @@ from gloss.models.sites import KINDS, Site
 from gloss.models.structure.forward_pass import compute_logits
 from gloss.models.structure.hooks import tap_sites
 from gloss.models.structure.layout import Anatomy, Layer, Layout, SiteLocation
+from gloss.models.structure.placement import compute_device, input_device
 from gloss.models.structure.recording import SHARED_TOKENS, probe_tokens
 from gloss.models.structure.transformers_types import PreTrainedModel
 
@@ -47,7 +48,7 @@ class SiteEquation:
 
     def off(self) -> float:
         """How far the sides are apart, as a share of the right one, at the worst token."""
-        left, right = self.left.float(), self.right.float()
+        left, right = self.left.float(), self.right.float().to(self.left.device)
         apart = (left - right).norm(dim=-1) / right.norm(dim=-1).clamp_min(1e-20)
         return float(apart.nan_to_num(float("inf")).max())
 
@@ -102,6 +103,9 @@ def run_edited_pass(model: PreTrainedModel, anatomy: Anatomy) -> dict[Site, Site
     tokens = probe_tokens(model)
     with tap_sites(anatomy, len(tokens), list(locations), edits, to_the_end=True) as taken:
         compute_logits(model, tokens)
+    home = input_device(model)  # a model may be spread over devices
+    for held in (before, after, taken):
+        held.update({site: x.to(home) for site, x in held.items()})
     seen = {
         site: SiteValues(before[site], after[site], not torch.equal(taken[site], after[site]))
         for site in edits
@@ -133,7 +137,10 @@ def layer_equations(
     """Those that hold in this layer by its layout."""
 
     def give(path: str | None) -> Callable[[Tensor], Tensor]:
-        return (lambda x: x) if path is None else anatomy.model.get_submodule(path)
+        if path is None:
+            return lambda x: x
+        module = anatomy.model.get_submodule(path)
+        return lambda x: module(x.to(compute_device(module, x.device))).to(x.device)
 
     at = {kind: seen.after for kind, seen in own.items()}
     given = {kind: seen.before for kind, seen in own.items()}

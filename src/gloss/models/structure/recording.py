@@ -18,6 +18,7 @@ from torch.utils.hooks import RemovableHandle
 
 from gloss.errors import BadInput
 from gloss.models.structure.forward_pass import compute_logits, first_input, first_output
+from gloss.models.structure.placement import input_device
 from gloss.models.structure.transformers_types import PreTrainedModel
 
 SHAKE = 0.3  # of the root mean square of what a module gives
@@ -95,7 +96,7 @@ def probe_tokens(model: PreTrainedModel) -> Int64[Tensor, "2 position"]:
     second = torch.where(
         torch.arange(SHARED_TOKENS + OWN_TOKENS) < SHARED_TOKENS, first, first + OWN_TOKENS + 1
     )
-    return (torch.stack([first, second]) % rows).to(embedding.weight.device)
+    return (torch.stack([first, second]) % rows).to(input_device(model))
 
 
 def record_pass(model: PreTrainedModel) -> PassRecording:
