@@ -19,7 +19,14 @@ SITE = Site("resid_post", 0)
 # the share of planted directions that a method must find, or must not; the others are stated
 WANTED = {"topk": 0.85}
 NEVER = {"frozen_decoder": 0.02, "frozen_encoder": 0.02}
-STATED = ("gated", "batch_topk", "jump_relu", "matryoshka", "soft_frozen_decoder")
+STATED = (
+    "matching_pursuit",
+    "gated",
+    "batch_topk",
+    "jump_relu",
+    "matryoshka",
+    "soft_frozen_decoder",
+)
 
 
 def run(rng: np.random.Generator, small: bool) -> list[Row]:

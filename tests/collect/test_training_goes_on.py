@@ -23,6 +23,7 @@ from gloss.decompose.fit import SparseTrainer, TrainingProgress
 from gloss.decompose.topk import TopK
 from gloss.installed import installed
 from gloss.models.dictionary import SparseCoder
+from gloss.models.matching_pursuit import MatchingPursuit
 from gloss.models.sparse_codes import AboveThreshold
 from gloss.models.subject import Subject
 from gloss.store.corpus import Corpus
@@ -76,7 +77,7 @@ def train(given_text) -> Train:
 
     def train(
         path: Path | None, stops_at: int = 0, method: SparseTrainer = METHOD
-    ) -> tuple[SparseCoder, int]:
+    ) -> tuple[SparseCoder | MatchingPursuit, int]:
         rng, forward = np.random.default_rng(7), Counting(given_text[0], SITE, 128)
         batches = ActivationBatches(
             forward,
@@ -96,7 +97,9 @@ def train(given_text) -> Train:
     return train
 
 
-def bytes_of(dictionary: SparseCoder) -> list[bytes]:
+def bytes_of(dictionary: SparseCoder | MatchingPursuit) -> list[bytes]:
+    if isinstance(dictionary, MatchingPursuit):
+        return [part.numpy().tobytes() for part in (dictionary.decoder_directions, dictionary.bias)]
     weights, selection = dictionary.weights, dictionary.selection
     thresholds = [selection.thresholds] if isinstance(selection, AboveThreshold) else []
     return [

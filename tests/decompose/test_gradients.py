@@ -13,6 +13,7 @@ from gloss.decompose.batch_topk import BatchTopK
 from gloss.decompose.fit import SparseTrainer
 from gloss.decompose.gated import GatedAutoencoder
 from gloss.decompose.jump_relu import JumpReLU
+from gloss.decompose.matching_pursuit import PursuitTrainer
 from gloss.decompose.matryoshka import Matryoshka
 from gloss.decompose.training import Training
 
@@ -90,6 +91,15 @@ def gated(p: Parameters, x: Tensor) -> Tensor:
     return fvu(p, codes, x) + fvu(held, gate.relu(), x) + price
 
 
+def matching_pursuit(p: Parameters, x: Tensor) -> Tensor:
+    left = x - p["bias"]
+    for _ in range(K):
+        values, chosen = (left @ p["decoder_directions"].T).max(1)
+        left = left - values.relu()[:, None] * p["decoder_directions"][chosen]
+    unread = 0 * (p["encoder"].sum() + p["encoder_bias"].sum())
+    return left.square().sum() / variance(x) + unread
+
+
 LOSSES: dict[str, tuple[SparseTrainer, Callable[[Parameters, Tensor], Tensor]]] = {
     "batch_topk": (BatchTopK(WIDTH, K, **NEVER), batch_topk),
     "matryoshka": (
@@ -101,6 +111,7 @@ LOSSES: dict[str, tuple[SparseTrainer, Callable[[Parameters, Tensor], Tensor]]] 
         matryoshka_by_token,
     ),
     "jump_relu": (JumpReLU(WIDTH, K, **NEVER, bandwidth=0.5, penalty=0.7), jump_relu),
+    "matching_pursuit": (PursuitTrainer(WIDTH, K, **NEVER), matching_pursuit),
     "gated": (GatedAutoencoder(WIDTH, K, **NEVER), gated),
 }
 

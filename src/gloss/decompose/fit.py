@@ -23,6 +23,7 @@ from gloss.decompose.checkpoints import (
 from gloss.decompose.training import NamedTensors, StepOutcome, Training
 from gloss.errors import BadInput, BadSettings, require_at_least
 from gloss.models.dictionary import Card, SparseCoder, Weights
+from gloss.models.formats.dictionary_format import StoredDictionary
 from gloss.models.massive_tokens import VectorLengths
 from gloss.models.model_settings import MASSIVE_MULTIPLE, require_massive_multiple
 from gloss.models.sites import Site
@@ -107,6 +108,11 @@ class SparseTrainer:
         """What was learned, in the units of the activations."""
         return training.weights, self.selection(training)
 
+    def made(self, training: Training, site: Site, card: Card) -> StoredDictionary:
+        """The trained dictionary."""
+        weights, selection = self.finished(training)
+        return SparseCoder(site, site, weights, selection, card=card)
+
     def fit(
         self,
         batches: Iterator[Float[Tensor, "_ d_model"]],
@@ -115,7 +121,7 @@ class SparseTrainer:
         progress: Callable[[TrainingProgress], None] | None = None,
         massive: float = MASSIVE_MULTIPLE,
         checkpoints: Checkpoints | None = None,
-    ) -> SparseCoder:
+    ) -> StoredDictionary:
         """Train a dictionary on activations, batches of shape (token, d_model), on their device.
 
         They should come in random order; a batch may have any length. Those that are longer than
@@ -151,9 +157,7 @@ class SparseTrainer:
                 f" the training wants {steps * self.batch:,}; give more text, repeat it, or set"
                 " `tokens` lower"
             )
-        card = Card(tokens=steps * self.batch)
-        weights, selection = self.finished(training)
-        return SparseCoder(site, site, weights, selection, card=card)
+        return self.made(training, site, Card(tokens=steps * self.batch))
 
     def told_progress(
         self, training: Training, found: StepOutcome | None, steps: int, pace: float
@@ -284,3 +288,18 @@ def threshold_at_rate(pre: Float32[Tensor, "token feature"], active: int) -> flo
     some = pre[:512]
     number = min(some.numel(), active * len(some))
     return max(1e-3, float(some.flatten().topk(number).values[-1]))
+
+
+def take_sample(
+    batches: Iterator[Float[Tensor, "_ d_model"]], tokens: int, site: Site, massive: float
+) -> Float32[Tensor, "token d_model"]:
+    """The first activations, so many or as many as there are, on the processor, without massive
+    ones: for what is computed and not trained. Raises BadInput where there are none.
+    """
+    sample: list[Tensor] = []
+    while sum(map(len, sample)) < tokens and (batch := next(batches, None)) is not None:
+        sample.append(batch.float().cpu())
+    if not sample:
+        raise BadInput(f"there are no activations of {site}; give more text")
+    x = torch.cat(sample)[:tokens]
+    return x[~VectorLengths.of(x, massive).are_massive(x)]

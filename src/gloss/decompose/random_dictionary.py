@@ -11,9 +11,9 @@ from jaxtyping import Float, Float32, Float64
 from numpy import ndarray
 from torch import Tensor
 
-from gloss.errors import BadInput, BadSettings, require_at_least
+from gloss.decompose.fit import take_sample
+from gloss.errors import BadSettings, require_at_least
 from gloss.models.dictionary import Dictionary, SparseCoder, Weights, encoder_of
-from gloss.models.massive_tokens import VectorLengths
 from gloss.models.model_settings import MASSIVE_MULTIPLE
 from gloss.models.neurons import Neurons
 from gloss.models.sites import Site
@@ -103,13 +103,7 @@ class RandomDirections:
         Vectors longer than `massive` times their median do not count; 0 counts all. Raises BadInput
         where there are none.
         """
-        sample: list[Tensor] = []
-        while sum(map(len, sample)) < self.tokens and (batch := next(batches, None)) is not None:
-            sample.append(batch.float().cpu())
-        if not sample:
-            raise BadInput(f"there are no activations of {site}; give more text")
-        x = torch.cat(sample)[: self.tokens]
-        x = x[~VectorLengths.of(x, massive).are_massive(x)]
+        x = take_sample(batches, self.tokens, site, massive)
         mean = x.mean(0)
         directions = draw_unit_directions(self.width, x.shape[1], rng)
         weights = Weights(directions, torch.zeros(self.width), directions, mean)

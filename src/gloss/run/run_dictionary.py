@@ -26,11 +26,12 @@ from gloss.models.dictionary import Dictionary, SparseCoder, require_fit
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.formats.dictionary_folder import CONFIGURATION_FILE
 from gloss.models.massive_tokens import VectorLengths
+from gloss.models.matching_pursuit import MatchingPursuit
 from gloss.models.neurons import neurons_at
 from gloss.models.pretrained.loading import TORCH_DTYPES
 from gloss.models.sites import parse_site
 from gloss.models.subject import Subject, untrained_subject
-from gloss.records import Estimate
+from gloss.records import Estimate, needs_of
 from gloss.run.commands.check import sequence_batches
 from gloss.run.corpus_texts import open_run_texts
 from gloss.run.experiment import RANDOM, TRAINED
@@ -138,6 +139,8 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
     asked, site = run.experiment.collect, subject.site(run.experiment.decompose["site"])
     trainer = build_method("decompose", run.experiment.trainer)
     require_training_memory(trainer, subject.width_at(site))
+    if needs_of(trainer).files:
+        trainer.require_files()
     folder = run.place("decompose") / "corpus"
     read_texts(
         subject,
@@ -167,6 +170,7 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
 
     kept = Checkpoints(run.place("decompose") / "checkpoint.safetensors")
     more = {"checkpoints": kept} if getattr(trainer, "resumes", False) else {}
+    more |= {"subject": subject} if getattr(trainer, "reads_subject", False) else {}
     dictionary = trainer.fit(
         batches,
         site,
@@ -184,8 +188,8 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
 
 
 def with_measured_card(
-    run: OpenedRun, subject: Subject, dictionary: SparseCoder, corpus: Corpus
-) -> SparseCoder:
+    run: OpenedRun, subject: Subject, dictionary: SparseCoder | MatchingPursuit, corpus: Corpus
+) -> SparseCoder | MatchingPursuit:
     """The dictionary with what its first text says of it on its card: how well it reconstructs, and
     which tokens are massive.
     """

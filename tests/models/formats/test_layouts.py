@@ -405,10 +405,17 @@ def test_gates_of_a_wide_dictionary_are_those_of_all_features_at_once(monkeypatc
     assert squashed.encode(x).dense(64).max() <= 1
 
 
-def test_a_matching_pursuit_cannot_be_written(tmp_path):
+def test_a_matching_pursuit_cannot_be_written_but_as_sae_lens(tmp_path):
     layout = LAYOUTS["sae_lens", "matching_pursuit"](tmp_path, Drawn(1))
-    with pytest.raises(BadSettings, match="a MatchingPursuit cannot be written"):
-        save_dictionary(read(layout), tmp_path / "saved")
+    pursuit = read(layout)
+    with pytest.raises(BadSettings, match="a MatchingPursuit cannot be written as sparsify"):
+        save_dictionary(pursuit, tmp_path / "saved", format="sparsify")
+    save_dictionary(pursuit, tmp_path / "saved")
+    again = load_dictionary(tmp_path / "saved")
+    x = torch.randn(9, pursuit.d_in)
+    assert torch.equal(again.encode(x).dense(again.width), pursuit.encode(x).dense(again.width))
+    assert (again.most, again.enough) == (pursuit.most, pursuit.enough)
+    assert again.stops_at_repeat == pursuit.stops_at_repeat
 
 
 def test_circuit_tracers_folder_holds_transcoders_of_the_same_sites(tmp_path):

@@ -186,9 +186,9 @@ def save_dictionary(
     if write is None:
         writable = listed(name for name, each in formats.items() if each.write is not None)
         raise BadSettings(f"the format {format} is only read; choose {writable}")
-    if not isinstance(dictionary, SparseCoder):
+    if not isinstance(dictionary, (SparseCoder, *formats[format].writes_also)):
         raise BadSettings(
-            f"a {type(dictionary).__name__} cannot be written, only dictionaries with an encoder,"
-            " which are SparseCoders"
+            f"a {type(dictionary).__name__} cannot be written as {format}, only dictionaries with"
+            " an encoder, which are SparseCoders, and as sae_lens matching pursuits"
         )
     write(dictionary, Path(path), dtype)

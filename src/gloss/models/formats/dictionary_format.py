@@ -13,7 +13,7 @@ import torch
 
 from gloss.errors import BadInput, BadSettings
 from gloss.installed import installed, load_installed, package_name
-from gloss.models.dictionary import Card, Dictionary, HasSites, SparseCoder
+from gloss.models.dictionary import Card, Dictionary, HasSites
 from gloss.models.sites import Site
 
 GROUP = "gloss.format"
@@ -87,11 +87,12 @@ class DictionaryFormat:
     recognises: Callable[[Path], bool]
     read: Callable[[DictionaryRequest], StoredDictionary]
     # raises BadSettings for dictionaries that the format cannot hold; None where it only reads
-    write: Callable[[SparseCoder, Path, torch.dtype], None] | None = None
+    write: Callable[[Any, Path, torch.dtype], None] | None = None
     parts: Callable[[Path], Sequence[str]] = one_part
     kinds: tuple[str, ...] = ()  # what is read, for the table in the docs
     written: tuple[str, ...] = ()  # those of them that are written, too
     refused: tuple[str, ...] = ()  # what is known and cannot be read
+    writes_also: tuple[type, ...] = ()  # of dictionaries that are no SparseCoders
 
 
 def load_format(point: EntryPoint) -> DictionaryFormat:

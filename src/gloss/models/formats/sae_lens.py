@@ -80,7 +80,7 @@ KINDS: Mapping[str, tuple[str, ...]] = MappingProxyType({**SAES, **TRANSCODERS})
 REFUSED: Mapping[str, str] = MappingProxyType(
     {"temporal": "its codes depend on the tokens before, and gloss encodes each token by itself"}
 )
-WRITTEN = (*("standard", "topk", "jumprelu", "gated"), *TRANSCODERS)
+WRITTEN = (*("standard", "topk", "jumprelu", "gated", "matching_pursuit"), *TRANSCODERS)
 # Settings of training that version 6 leaves in a checkpoint, and what says nothing of the codes.
 IDLE = (
     *("dtype", "device", "aux_loss_coefficient", "decoder_init_norm", "jumprelu_bandwidth"),
@@ -168,11 +168,16 @@ def read_sae_lens(request: DictionaryRequest) -> StoredDictionary:
     )
 
 
-def write_sae_lens(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) -> None:
+def write_sae_lens(
+    dictionary: SparseCoder | MatchingPursuit, folder: Path, dtype: torch.dtype
+) -> None:
     """Write the dictionary's two files.
 
     Raises BadSettings for what SAELens has no architecture for.
     """
+    if isinstance(dictionary, MatchingPursuit):
+        _write_matching_pursuit(dictionary, folder, dtype)
+        return
     weights, selection = dictionary.weights, dictionary.selection
     architecture = _architecture(dictionary)
     tensors = {
@@ -203,6 +208,26 @@ def write_sae_lens(dictionary: SparseCoder, folder: Path, dtype: torch.dtype) ->
         configuration |= {"k": selection.k, "rescale_acts_by_decoder_norm": False}
     if architecture in TRANSCODERS:
         configuration["d_out"] = dictionary.d_out
+    write_files(folder, WEIGHTS, cast_tensors(tensors, dtype), configuration)
+
+
+def _write_matching_pursuit(pursuit: MatchingPursuit, folder: Path, dtype: torch.dtype) -> None:
+    """Write a dictionary that is pursued, in its two files."""
+    configuration: dict[str, Any] = {
+        "architecture": "matching_pursuit",
+        "d_in": pursuit.d_in,
+        "d_sae": pursuit.width,
+        "dtype": "float32",
+        "device": "cpu",
+        "apply_b_dec_to_input": True,
+        "normalize_activations": str(Normalisation.NONE),
+        "reshape_activations": "hook_z" if pursuit.reads.kind == "z" else "none",
+        "residual_threshold": pursuit.enough,
+        "max_iterations": pursuit.most,
+        "stop_on_duplicate_support": pursuit.stops_at_repeat,
+        "metadata": _metadata(pursuit),
+    }
+    tensors = {"W_dec": pursuit.decoder_directions, "b_dec": pursuit.bias}
     write_files(folder, WEIGHTS, cast_tensors(tensors, dtype), configuration)
 
 
@@ -443,7 +468,7 @@ def _architecture(dictionary: SparseCoder) -> str:
     )
 
 
-def _metadata(dictionary: SparseCoder) -> dict[str, Any]:
+def _metadata(dictionary: SparseCoder | MatchingPursuit) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "sae_lens_version": LOWEST_VERSION,
         "hook_name": _hook_name(dictionary.reads),
@@ -470,4 +495,5 @@ FORMAT = DictionaryFormat(
     kinds=(*KINDS,),
     written=WRITTEN,
     refused=(*REFUSED,),
+    writes_also=(MatchingPursuit,),
 )
