@@ -70,8 +70,8 @@ class GatedAutoencoder(SparseTrainer):
         of_gates = (decode_active(gates, directions) - centred) * (2 / variance)
         of_gate = dot_active_rows(of_gates, directions, gates) + price * (2 / variance)
         of_reading = of_magnitude * gain[codes.indices] + of_gate
-        training.gradient("decoder_directions").add_(by_feature.gather(codes.values, of_output))
-        training.gradient("encoder").add_(by_feature.gather(of_reading, centred))
+        training.accumulate("decoder_directions", by_feature.gather(codes.values, of_output))
+        training.accumulate("encoder", by_feature.gather(of_reading, centred))
         add_by_feature(training.gradient("encoder_bias"), codes, of_reading, by_feature)
         training.set_bias_gradient(of_output.sum(0))
         # the bias of the gates is none of the magnitudes'

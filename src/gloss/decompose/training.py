@@ -197,7 +197,7 @@ class Training:
         if len(x) < 2:
             self.steps += 1
             return None
-        self.optimizer.zero_grad(set_to_none=False)
+        self._forget_gradients()
         found = self.method.learn(self, x * self.scale)
         self._descend(rate_share)
         self.inactive_tokens += len(x)
@@ -231,8 +231,8 @@ class Training:
         values = codes.values
         of_values = dot_active_rows(of_output, self.decoder_directions, codes).mul_(values > 0)
         by_feature = CodesByFeature.of(codes, len(self.decoder_directions))
-        self.gradient("decoder_directions").add_(by_feature.gather(values, of_output))
-        self.gradient("encoder").add_(by_feature.gather(of_values, centred))
+        self.accumulate("decoder_directions", by_feature.gather(values, of_output))
+        self.accumulate("encoder", by_feature.gather(of_values, centred))
         add_by_feature(self.gradient("encoder_bias"), codes, of_values, by_feature)
 
     def set_bias_gradient(self, of_output: Float32[Tensor, " d_model"]) -> None:
@@ -253,10 +253,28 @@ class Training:
         self.add_gradients(centred[some], codes, left * (2 * weight / variance))
 
     def gradient(self, name: str) -> Tensor:
-        """The parameter's gradient, which is made with it."""
-        gradient = self.parameters[name].grad
-        assert gradient is not None
-        return gradient
+        """The parameter's gradient, as far as it has been added up."""
+        parameter = self.parameters[name]
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        return parameter.grad
+
+    def accumulate(self, name: str, gradient: Tensor) -> None:
+        """Add to the parameter's gradient; the first is taken as it is, because large ones cost a
+        step much of its time.
+        """
+        parameter = self.parameters[name]
+        if parameter.grad is None:
+            parameter.grad = gradient
+        else:
+            parameter.grad += gradient
+
+    def _forget_gradients(self) -> None:
+        for parameter in self.parameters.values():
+            if parameter.grad is None or parameter.dim() > 1:
+                parameter.grad = None
+            else:
+                parameter.grad.zero_()
 
     def _descend(self, rate_share: float) -> None:
         """One step of Adam; decoder directions keep the norm 1, and their gradients lose what would
