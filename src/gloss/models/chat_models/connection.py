@@ -51,7 +51,7 @@ class Connection:
         self.timeout_seconds, self.prices = timeout_seconds, prices
         self.clients: list[Any] = []  # all that were made
         self.idle: list[Any] = []
-        self.multiplexed = False  # whether one client may hold any number of requests
+        self.multiplexed: Any = None  # a client that may hold any number of requests
         self.direct = is_direct(base_url)
         self.key: str | None = None
 
@@ -75,8 +75,8 @@ class Connection:
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[Any]:
         """A client that nobody else uses meanwhile, where one can serve one request alone."""
-        if self.multiplexed:
-            yield self.clients[0]
+        if self.multiplexed is not None:
+            yield self.multiplexed
             return
         if not self.direct:  # perhaps no more
             self.idle = [each for each in self.idle if not isinstance(each, DirectConnection)]
@@ -128,7 +128,8 @@ class Connection:
             raise TimeoutError from problem
         except (httpx.HTTPError, httpx.InvalidURL) as problem:
             raise BrokenReply(str(problem) or type(problem).__name__) from problem
-        self.multiplexed |= reply.http_version == "HTTP/2"
+        if reply.http_version == "HTTP/2":
+            self.multiplexed = client
         return HttpReply(reply.status_code, reply.headers, reply.content)
 
     @cached_property
