@@ -102,10 +102,12 @@ def test_a_run_dies_on_three_machines_behind_broken_wires_and_ends_with_the_same
     assert results(folder) == results(small_run / "out")
 
     machine("fifth")  # which has nothing
-    asked = "SELECT * FROM scores ORDER BY ALL", "--format", "csv"
+    sql = "SELECT text, s.* FROM explanations JOIN Scores AS s USING (feature) ORDER BY ALL"
+    asked = sql, "--format", "csv"
     code, out, err = ran(tmp_path, "query", url, *asked)
     assert (code, err) == (0, "")
     assert out == ran(tmp_path, "query", str(small_run / "out"), *asked)[1]
+    assert len(out.splitlines()) > 10
     assert not [*local_folder(url).rglob("scores/*.parquet")]  # it is read where it lies
     code, out, err = ran(tmp_path, "status", url, "--json")
     assert code == 0, err

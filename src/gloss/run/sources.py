@@ -27,7 +27,7 @@ from gloss.run.keys import result_key
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED, recorded_dtype
 from gloss.run.planning import read_run
-from gloss.store.remote import local_folder, url_of
+from gloss.store.remote import local_folder, shown_name, url_of
 
 if TYPE_CHECKING:
     from gloss.models.dictionary import Dictionary
@@ -204,7 +204,7 @@ def dictionary_line(run: OpenedRun) -> str:
     given = run.experiment.decompose.get("dictionary", "")
     if is_hub_name(given):
         return f"the dictionary is {given}"
-    return f"the dictionary lies in {dictionary_folder(run)}"
+    return f"the dictionary lies in {shown_name(dictionary_folder(run))}"
 
 
 def model_and_dictionary(

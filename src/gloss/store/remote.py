@@ -24,6 +24,7 @@ AT_FIRST = 2  # of these, while it has never answered
 REFUSED = re.compile(
     r"ACCESS_DENIED|NO_SUCH_BUCKET|SIGNATURE|INVALID_ACCESS_KEY|INVALID_CLIENT_TOKEN"
     r"|UNRECOGNIZED_CLIENT|EXPIRED_TOKEN|NoCredentials|InvalidAccessKeyId|HTTP status 4(?!08|29)"
+    r"|\b40[134] Client Error"
 )
 AT_ONCE = 8  # transfers
 T = TypeVar("T")
@@ -140,9 +141,13 @@ class RemoteFolder:
         """Every file in the folder and below, by its name seen from it: one look at the store."""
         from pyarrow.fs import FileSelector
 
+        # pyarrow tells a bucket that is not there from an empty one for Amazon's alone
+        empty = not self.url.startswith("s3:")
+        chosen = FileSelector(self.root, recursive=True, allow_not_found=empty)
+
         def look() -> list[Any]:
             try:
-                return self.files.get_file_info(FileSelector(self.root, recursive=True))
+                return self.files.get_file_info(chosen)
             except FileNotFoundError:
                 return []
 
@@ -239,7 +244,9 @@ class RemoteFolder:
                 return found
             except FileNotFoundError:
                 raise
-            except OSError as problem:
+            except Exception as problem:
+                if not is_of_store(problem):
+                    raise
                 said = shorten_store_error(problem)
                 if isinstance(problem, PermissionError | NotADirectoryError) or REFUSED.search(
                     str(problem)
@@ -257,7 +264,13 @@ class RemoteFolder:
         raise AssertionError
 
 
-def shorten_store_error(problem: OSError) -> str:
+def is_of_store(problem: Exception) -> bool:
+    """Whether an error came from a store, or the way to it: packages for them raise their own."""
+    package = type(problem).__module__.partition(".")[0]
+    return isinstance(problem, OSError) or package not in ("builtins", "gloss")
+
+
+def shorten_store_error(problem: Exception) -> str:
     """What a store said, without what it says of itself."""
     said = re.sub(r" \(Request ID: [^)]*\)|; Details: .*", "", error_cause(problem))
     return said.rstrip(". ")
