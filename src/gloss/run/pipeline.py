@@ -52,7 +52,7 @@ from gloss.run.progress import (
     progress_bar,
     repeat_in_thread,
 )
-from gloss.run.remote_run import fetch_results, publish_soon, publishing
+from gloss.run.remote_run import fetch_results, publish_soon, publishing, put_beside
 from gloss.run.reporting.feature_pages import write_run_pages
 from gloss.run.reporting.report import REPORT, print_report, write_run_report
 from gloss.run.reporting.run_comparison import compare_runs
@@ -441,6 +441,7 @@ def write_and_print_report(
         print_notes(*(f"  left out: {each}" for each in compared.left_out))
         write_report_page(path, page)
         write_json(path.with_suffix(".json"), compared.record())
+        put_beside(path, path.with_suffix(".json"))
         console.print(f"open [bold]{path.resolve().as_uri()}[/]", highlight=False)
         return
     if out_path:

@@ -27,7 +27,7 @@ from gloss.run.plan import RESOLVED, Plan
 from gloss.run.progress import print_notes
 from gloss.store.lock import sole_writer
 from gloss.store.mirror import MARKER, Mirror, local_names
-from gloss.store.remote import url_of
+from gloss.store.remote import RemoteFolder, url_of
 
 EVERY = 10.0  # seconds between looks at what is to be put there, at most
 SPACING, SHARE = 0.5, 10  # seconds between two, at least, and how many times as long as one took
@@ -282,6 +282,14 @@ def publish_soon() -> None:
         publisher.wake.set()
         if publisher.lost is not None:
             raise publisher.lost
+
+
+def put_beside(*files: Path) -> None:
+    """Put files that compare runs where these live, if that is a URL."""
+    for file in files:
+        if url := url_of(file.parent):
+            RemoteFolder.open(url).put(file.name, file)
+            print_notes(f"  {url}/{file.name}")
 
 
 def fetch_records(folder: Path) -> None:
