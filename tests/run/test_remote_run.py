@@ -17,6 +17,10 @@ from test_asking import ASKING
 import gloss
 from gloss.errors import Busy
 from gloss.models.chat_models.ledger import Ledger
+from gloss.run import control_runs
+from gloss.run.control_runs import control_experiment, control_folder
+from gloss.run.experiment import Experiment
+from gloss.run.planning import plan_run
 from gloss.run.remote_run import LEASE, Publisher
 from gloss.store.mirror import Mirror
 from gloss.store.remote import RemoteFolder, local_folder
@@ -188,6 +192,22 @@ def test_what_cannot_be_reached_is_told_in_one_sentence(store, machine, tmp_path
     code, _, err = ran(tmp_path, "status", f"s3://{BUCKET}/mine")
     assert code == 2
     assert "goes on from here once the store answers" in err
+
+
+def test_a_control_has_the_same_keys_on_every_machine(tmp_path, monkeypatch):
+    url, name = f"file://{tmp_path}/there", control_runs.RANDOM_DICTIONARY
+    asked, seen = Experiment.of({"run": {"folder": url}}), set()
+    monkeypatch.setattr(
+        control_runs, "make_random_dictionary", lambda run: control_folder(run, name) / "dictionary"
+    )
+    for cache in ("first", "second"):
+        monkeypatch.setenv("GLOSS_CACHE", str(tmp_path / cache))
+        run = plan_run(asked)
+        made = control_experiment(run, name)
+        assert made.folder == control_folder(run, name)
+        assert made.folder.is_relative_to(tmp_path / cache)
+        seen.add((made.run.folder, made.decompose["dictionary"]))
+    assert seen == {(f"{url}/controls/{name}", f"{url}/controls/{name}/dictionary")}
 
 
 def test_a_second_writer_is_told_who_the_first_is_until_that_one_is_dead(tmp_path, monkeypatch):

@@ -49,7 +49,9 @@ def control_experiment(run: OpenedRun, name: str) -> Experiment:
     for verb in ("explain", "score"):  # the same judge: what it can bear is known
         tables[verb] = [with_measured_packing(run, verb, settings) for settings in tables[verb]]
     if name == RANDOM_DICTIONARY:
-        tables["decompose"] = {"dictionary": str(make_random_dictionary(run)), "name": name}
+        # by a name that is the same on all machines
+        folder = shown_name(make_random_dictionary(run))
+        tables["decompose"] = {"dictionary": folder, "name": name}
     else:
         tables["subject"]["weights"] = RANDOM
         tables["decompose"] = random_subject_decompose(run)

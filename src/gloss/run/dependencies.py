@@ -27,6 +27,7 @@ from gloss.run.methods import (
     wrapped_methods,
 )
 from gloss.run.plan import RESOLVED
+from gloss.store.remote import local_folder
 from gloss.store.sealed_json import read_sealed_json
 
 AT_A_TIME = ("batch_tokens", "shard_tokens")  # settings of [collect] that leave the texts alone
@@ -220,7 +221,7 @@ def named_dictionary_folder(name: str) -> Path:
     """
     if name == EMBEDDED:
         return embedded_folder("dictionary")
-    folder = Path(name).expanduser()
+    folder = local_folder(name).expanduser()
     if not (folder / RESOLVED).is_file():
         return folder
     written = read_sealed_json(folder / RESOLVED)
