@@ -140,7 +140,7 @@ def test_no_answer_that_is_at_the_url_is_paid_for_again(folder, store, machine):
         machine("first")
         shutil.copytree(folder / "out", local_folder(url))  # what asks nobody
         there = killed_when(
-            folder, url, lambda there: any(n.startswith("score/fuzzing") for n in markers(there))
+            folder, url, lambda there: any(n.startswith("explain/max_") for n in markers(there))
         )
         machine("second")
         mirror = Mirror.of(local_folder(url))
@@ -149,7 +149,7 @@ def test_no_answer_that_is_at_the_url_is_paid_for_again(folder, store, machine):
         with Ledger(local_folder(url) / "answers.sqlite") as ledger:
             paid, (requests, money) = len(ledger), ledger.spending()
         asked, tried = len(server.requests()), server.tries()
-        assert 0 < paid <= requests <= asked + tried
+        assert 0 < paid <= requests <= asked + tried + 4  # on their way when it died
         assert money > 0
         shutil.rmtree(local_folder(url))
         code, _, err = ran(folder, "run", "experiment.toml")

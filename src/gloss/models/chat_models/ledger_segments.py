@@ -52,12 +52,14 @@ CREATE TRIGGER note_changed AFTER UPDATE ON packed_answers
     BEGIN INSERT OR IGNORE INTO unsent VALUES (new.id); END;
 INSERT INTO unsent SELECT id FROM packed_answers
 """
+LATER = "{0}.asked_at, {0}.prompt_tokens, {0}.completion_tokens"
 TAKEN = (
     f"INSERT INTO packed_answers (key, model, {', '.join(COLUMNS)})"
     f" VALUES (:key, :model, {', '.join(f':{name}' for name in COLUMNS)})"
     " ON CONFLICT (key) DO UPDATE SET "
     + ", ".join(f"{name} = excluded.{name}" for name in COLUMNS)
-    + " WHERE excluded.asked_at >= packed_answers.asked_at"
+    # what an answer has cost only grows, within a second too
+    + f" WHERE ({LATER.format('excluded')}) > ({LATER.format('packed_answers')})"
 )
 # what this writer spent: what all did, less what others did
 OWN = (
