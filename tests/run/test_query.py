@@ -12,7 +12,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from gloss.errors import BadSettings
+from gloss.errors import BadInput, BadSettings
+from gloss.run.commands import query
 from gloss.run.commands.query import print_query_answer
 from gloss.run.stage import installed_stages
 
@@ -215,3 +216,26 @@ def test_a_reader_that_goes_away_is_no_fault(small_run):
 def test_files_may_be_written_where_that_is_asked_for(ask, tmp_path):
     ask(f"COPY (SELECT 1 AS one) TO '{tmp_path}/x.csv'", external=True)
     assert (tmp_path / "x.csv").read_text() == "one\n1\n"
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_parts_that_were_put_together_meanwhile_are_looked_up_again(ask, form, monkeypatch):
+    sql, looks, look = "SELECT count(*), max(value) FROM scores", [], query.run_tables
+    expected = ask(sql, form=form)
+
+    def stale(run, remote=None):
+        found = look(run, remote)
+        looks.append(form)
+        if len(looks) < stays:
+            files = found["scores"][1]
+            files[-1] = files[-1].with_name("gone.parquet")
+        return found
+
+    monkeypatch.setattr(query, "run_tables", stale)
+    stays = 2
+    assert ask(sql, form=form) == expected
+    looks.clear()
+    stays = 9
+    with pytest.raises((BadInput, BadSettings), match="gone"):
+        ask(sql, form=form)
+    assert len(looks) == 2

@@ -8,11 +8,12 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -79,28 +80,56 @@ def print_query_answer(
     if remote is None:
         require_undamaged(run.place(stage) for stage in run.keys)
     with duckdb.connect(config={} if external else LOCKED) as connection:
-        for name, (schema, files) in run_tables(run, remote).items():
-            seen = files if remote is None or is_named(name, sql) else []
-            connection.register(name, open_table(name, seen, schema, remote))
         connection.execute("SET lock_configuration = true")
+        tables = run_tables(run, remote)
         try:
-            if form == AnswerFormat.PARQUET:
-                if relation := connection.sql(sql):
-                    pq.write_table(
-                        relation.to_arrow_table().rename_columns(
-                            distinct_column_names(relation.columns)
-                        ),
-                        sys.stdout.buffer,
-                    )
-                return
-            answer = connection.execute(sql)
-            if answer and answer.description:  # a comment alone has no answer
-                write_answer(answer, [name for name, *_ in answer.description], AnswerFormat(form))
-        # the last two of dates beyond Python's
-        except (duckdb.Error, pa.ArrowException, OverflowError, ValueError) as problem:
-            # and then the query again, with a caret
-            message, _, _ = str(problem).strip().partition("\n\nLINE ")
-            raise BadSettings(f"the query failed: {' '.join(message.split())}") from problem
+            write = found_answer(connection, tables, remote, sql, AnswerFormat(form))
+        except (BadInput, BadSettings):
+            if remote or all(file.exists() for _, files in tables.values() for file in files):
+                raise
+            # parts were put together since they were looked up
+            again = run_tables(run)
+            write = found_answer(connection, again, remote, sql, AnswerFormat(form))
+        with query_errors():
+            write()
+
+
+def found_answer(
+    connection: duckdb.DuckDBPyConnection,
+    tables: Mapping[str, tuple[pa.Schema, Sequence[Path]]],
+    remote: RemoteRecords | None,
+    sql: str,
+    form: AnswerFormat,
+) -> Callable[[], None]:
+    """What writes the answer, of which all is known, or the first rows are."""
+    for name, (schema, files) in tables.items():
+        seen = files if remote is None or is_named(name, sql) else []
+        connection.register(name, open_table(name, seen, schema, remote))
+    with query_errors():
+        if form == AnswerFormat.PARQUET:
+            if not (relation := connection.sql(sql)):
+                return lambda: None
+            names = distinct_column_names(relation.columns)
+            whole = relation.to_arrow_table().rename_columns(names)
+            return lambda: pq.write_table(whole, sys.stdout.buffer)
+        answer = connection.execute(sql)
+        if not answer or not answer.description:  # a comment alone has no answer
+            return lambda: None
+        columns, rows = [name for name, *_ in answer.description], fetch_rows(answer)
+        first = [*islice(rows, 1)]
+        return lambda: write_answer(chain(first, rows), columns, form)
+
+
+@contextmanager
+def query_errors() -> Generator[None]:
+    """Raise BadSettings where DuckDB refuses a query, also while it gives rows."""
+    try:
+        yield
+    # the last two of dates beyond Python's
+    except (duckdb.Error, pa.ArrowException, OverflowError, ValueError) as problem:
+        # and then the query again, with a caret
+        message, _, _ = str(problem).strip().partition("\n\nLINE ")
+        raise BadSettings(f"the query failed: {' '.join(message.split())}") from problem
 
 
 def is_named(table: str, sql: str) -> bool:
@@ -151,22 +180,20 @@ def open_table(
         ) from problem
 
 
-def write_answer(
-    answer: duckdb.DuckDBPyConnection, columns: Sequence[str], form: AnswerFormat
-) -> None:
+def write_answer(rows: Iterator[Row], columns: Sequence[str], form: AnswerFormat) -> None:
     """The rows as a table (wrapped on a terminal, unbroken elsewhere), as CSV, or as JSON objects,
     one a line.
     """
     match form:
         case AnswerFormat.TABLE:
-            print_answer_table(columns, answer.fetchall())
+            print_answer_table(columns, [*rows])
         case AnswerFormat.CSV:
             lines = csv.writer(sys.stdout, lineterminator="\n")
             lines.writerow(distinct_column_names(columns))
-            lines.writerows([csv_cell(cell) for cell in row] for row in fetch_rows(answer))
+            lines.writerows([csv_cell(cell) for cell in row] for row in rows)
         case _:
             begun, names = False, distinct_column_names(columns)
-            for row in fetch_rows(answer):
+            for row in rows:
                 content = json.dumps(
                     dict(zip(names, map(json_value, row), strict=True)), ensure_ascii=False
                 )
