@@ -11,7 +11,7 @@ from gloss.errors import BadInput
 from gloss.installed import load_installed
 from gloss.models.chat_models.prompts import own_prompt_source, prompt_file, prompt_source
 from gloss.models.chat_models.served import xllamacpp_file
-from gloss.models.pretrained.hub_files import SETTINGS
+from gloss.models.pretrained.hub_files import SETTINGS, is_hub_name
 from gloss.models.pretrained.published import published_dictionary
 from gloss.records import needs_of
 from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings, method_label
@@ -221,6 +221,8 @@ def named_dictionary_folder(name: str) -> Path:
     """
     if name == EMBEDDED:
         return embedded_folder("dictionary")
+    if is_hub_name(name):
+        return Path(name)
     folder = local_folder(name).expanduser()
     if not (folder / RESOLVED).is_file():
         return folder
