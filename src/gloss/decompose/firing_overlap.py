@@ -50,12 +50,11 @@ def divided(left: csc_matrix, right: csc_matrix) -> Iterator[Divided]:
     Tokens count by how strongly features fire there, so that traces of activation do not hide what
     two features share.
 
-    >>> whole = csc_matrix(np.array([[1], [1], [1], [1]]))
-    >>> halves = csc_matrix(np.array([[1, 0], [1, 0], [0, 1], [0, 1]]))
-    >>> [str(each.fate) for each in divided(whole, halves)]
+    >>> whole, thirds = csc_matrix(np.ones((3, 1))), csc_matrix(np.eye(3))
+    >>> [str(each.fate) for each in divided(whole, thirds)]
     ['split']
-    >>> [str(each.fate) for each in divided(halves, whole)]
-    ['part', 'part']
+    >>> [str(each.fate) for each in divided(thirds, whole)]
+    ['part', 'part', 'part']
     """
     mine, others = (abs(csc_matrix(side, dtype=np.float64)) for side in (left, right))
     fires, others_fire = ((side != 0).astype(np.float64) for side in (mine, others))

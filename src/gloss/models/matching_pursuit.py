@@ -29,6 +29,7 @@ class MatchingPursuit:
     with `stops_at_repeat`, when the next feature is one that it has already; a feature that is
     taken twice has the sum of both. Raises BadSettings where no feature can be taken.
 
+        >>> site = Site("mlp_out", 1)
         >>> pursuit = MatchingPursuit(site, torch.eye(4), torch.zeros(4), most=2, enough=0.0)
         >>> pursuit.encode(torch.tensor([[1.0, 0.0, 3.0, 2.0]])).dense(4).tolist()
         [[0.0, 0.0, 3.0, 2.0]]

@@ -9,12 +9,12 @@ import shutil
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy import ndarray
+from typing import TYPE_CHECKING, Any
 
 from gloss.errors import Unwritable
+
+if TYPE_CHECKING:  # experiments are read without numpy
+    from numpy import ndarray
 
 PARTIAL = ".partial"  # how names end of what is being written
 
@@ -110,11 +110,13 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, text.encode("utf-8", errors="replace"))
 
 
-def write_array(path: Path, array: ndarray) -> None:
+def write_array(path: Path, array: "ndarray") -> None:
     """Write an array as .npy atomically, from memory, so that a full disk is told as such.
 
     Raises Unwritable.
     """
+    import numpy as np
+
     content = io.BytesIO()
     np.save(content, array)
     write_bytes(path, content.getbuffer())

@@ -191,7 +191,7 @@ class BatchSession(Session):
 
 
 def spelled_body(body: Mapping[str, Any]) -> bytes:
-    """A request as JSON that every reader takes: `?` for halves of characters, for which some
+    r"""A request as JSON that every reader takes: `?` for halves of characters, for which some
     refuse the whole file.
 
     >>> spelled_body({"prompt": "\ud83d"})

@@ -82,7 +82,7 @@ def choice_prompt(group: Sequence[ChoiceItem], fill: FillChoices, *, again: bool
     return Prompt(
         fill([item.candidates for item in group], again),
         max_tokens=TOKENS_AROUND + TOKENS_AN_ANSWER * len(group),
-        schema=schema(len(group), range(1, max(sizes) + 1)),
+        schema=schema(len(group), tuple(range(1, max(sizes) + 1))),
         reads=lambda text: (
             parse_picks(text, sizes)
             or (None if again else first_answer_word(text, number_up_to(max(sizes))))
