@@ -12,6 +12,7 @@ from gloss.decompose.difference_of_means import DifferenceOfMeans
 from gloss.decompose.observable import Observable
 from gloss.decompose.supervised import Supervised
 from gloss.errors import BadSettings, Mismatch
+from gloss.models.subject import Subject
 
 
 def test_an_observable_is_what_its_logits_read_after_the_norm() -> None:
@@ -39,6 +40,19 @@ def test_an_observable_is_what_its_logits_read_after_the_norm() -> None:
     many = Observable(positive=(" ".join(words),), negative=(words[0],))
     with pytest.raises(BadSettings, match="give single tokens"):
         many.fit(iter(()), site, np.random.default_rng(0), subject=subject)
+
+
+def test_a_token_is_one_where_the_tokenizer_puts_a_space_in_front_of_all_text(data_folder) -> None:
+    subject = Subject.load(data_folder / "tinystories-656k", device="cpu")
+    assert len(subject.encode("he")) == 2
+    method = Observable(positive=("he",), negative=("she",))
+    found = method.fit(
+        iter(()), subject.site("resid_post.1"), np.random.default_rng(0), subject=subject
+    )
+    assert found.width == 2
+    two = Observable(positive=(" he",), negative=("she",))
+    with pytest.raises(BadSettings, match=r"2 tokens of this model \(' ', 'he'\)"):
+        two.fit(iter(()), subject.site("resid_post.1"), np.random.default_rng(0), subject=subject)
 
 
 @pytest.mark.parametrize("kind", [DifferenceOfMeans, Supervised])

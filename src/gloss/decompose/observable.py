@@ -76,12 +76,13 @@ class Observable:
         """The token of each text."""
         if not texts:
             raise BadSettings(f'observable.{name} is empty; give tokens, as in {name} = [" she"]')
-        found = [subject.encode(text) for text in texts]
+        found = [subject.encode_behind(".", text) for text in texts]
         for text, tokens in zip(texts, found, strict=True):
             if len(tokens) != 1:
+                said = ", ".join(repr(subject.vocabulary().strings[each]) for each in tokens)
                 raise BadSettings(
-                    f"observable.{name} has {text!r}, which is {len(tokens)} tokens of this model;"
-                    " give single tokens, as they follow other text"
+                    f"observable.{name} has {text!r}, which is {len(tokens)} tokens of this model"
+                    f" ({said}); give single tokens, as they follow other text"
                 )
         return [tokens[0] for tokens in found]
 

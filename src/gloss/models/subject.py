@@ -260,6 +260,22 @@ class Subject:
         """
         return self.tokens.encode(text)
 
+    def encode_behind(self, before: str, text: str) -> list[int]:
+        """The tokens of a text that stands behind another; its own where those of the other change
+        before it.
+
+        >>> strings = model.vocabulary().strings
+        >>> [strings[token] for token in model.encode_behind("raise", " ValueError")]
+        [' ValueError']
+        """
+        first, whole = self.encode(before), self.encode(before + text)
+        if whole[: len(first)] == first:
+            return whole[len(first) :]
+        # some tokenizers put a space in front of what they encode
+        alone = [self.encode(each) for each in (text, text.removeprefix(" "))]
+        says = self.vocabulary().text
+        return next((each for each in alone if says(each) == text), alone[0])
+
     @cached_property
     def front_token(self) -> int:
         """A token that may stand in front of any text, so that no word of it stands first.

@@ -211,15 +211,7 @@ def answer_tokens(subject: Subject, text: str, prompt: str = "") -> tuple[int, .
 
     Raises BadInput where the tokenizer makes none of it.
     """
-    before, whole = subject.encode(prompt), subject.encode(prompt + text)
-    # some tokenizers put a space in front of what they encode
-    alone = [subject.encode(each) for each in (text, text.removeprefix(" "))]
-    says = subject.vocabulary().text
-    tokens = (
-        whole[len(before) :]
-        if whole[: len(before)] == before
-        else next((each for each in alone if says(each) == text), alone[0])
-    )
+    tokens = subject.encode_behind(prompt, text)
     if not tokens:
         raise BadInput(f"the model's tokenizer makes no token of the answer {text!r}; give another")
     return tuple(tokens)
