@@ -2,7 +2,8 @@
 folder, FOLDER/owner/name/FILES, by the paths of the hub's API.
 
 A repository's commits stand in FOLDER/owner/name.json, as {"main": COMMIT}. What is asked for is
-written to FOLDER/requests.txt; a path in FOLDER/cut.txt is sent half, once.
+written to FOLDER/requests.txt; a path in FOLDER/cut.txt is sent half, once;
+with a FOLDER/down.txt it answers everything with 503.
 """
 
 import hashlib
@@ -30,6 +31,9 @@ class Hub(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = unquote(self.path.partition("?")[0])
+        if (FOLDER / "down.txt").exists():
+            self.refuse("Unavailable", 503)
+            return
         for pattern, answer in ((LISTING, self.list_files), (FILE, self.send_file)):
             if (found := pattern.fullmatch(path)) and self.commit_of(**found.groupdict()):
                 answer(self.commit_of(**found.groupdict()), **found.groupdict())
@@ -41,8 +45,8 @@ class Hub(BaseHTTPRequestHandler):
         known = json.loads(stated.read_text()) if stated.is_file() else {}
         return known.get(revision or "main", revision if revision in known.values() else "")
 
-    def refuse(self, code: str) -> None:
-        self.send_response(404)
+    def refuse(self, code: str, status: int = 404) -> None:
+        self.send_response(status)
         self.send_header("X-Error-Code", code)
         self.send_header("Content-Length", "0")
         self.end_headers()

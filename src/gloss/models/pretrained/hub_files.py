@@ -13,6 +13,7 @@ from gloss.errors import BadInput, error_cause
 SAFETENSORS, NUMPY, PICKLES = ".safetensors", ".npz", (".pt", ".pth", ".bin")
 TENSORS, SETTINGS = (SAFETENSORS, NUMPY, *PICKLES), (".json", ".yaml")
 BELOW = ("checkpoints/final.safetensors",)  # of Llama Scope, in the folder's own folder
+OUT_OF_ORDER = (408, 429, *range(500, 600))  # answers of a hub that says nothing of the name
 MOST = 3  # files of tensors in a folder that is fetched whole
 OTHER_KINDS = ("datasets", "spaces", "buckets")  # of repositories
 # A path that has gone through pathlib has lost one of the strokes.
@@ -84,17 +85,23 @@ def _listed_files(name: HubName) -> tuple[str, list[str]] | None:
     Raises BadInput where it has no such repository or revision, or does not give it.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        HFValidationError,
+        HTTPError,  # pyright: ignore[reportPrivateImportUsage]  of whatever it speaks through
+    )
 
     try:
         info = HfApi().model_info(name.repository, revision=name.revision or None)
-    except (HfHubHTTPError, HFValidationError) as error:
+    except (OSError, HTTPError, HFValidationError) as error:
+        answer = error.response if isinstance(error, HfHubHTTPError) else None
+        out_of_order = answer is not None and answer.status_code in OUT_OF_ORDER
+        if not isinstance(error, HfHubHTTPError | HFValidationError) or out_of_order:
+            return None
         raise BadInput(
             f"{name} cannot be had from the hub: {error_cause(error)}; check its name, its revision"
             " and, where it is gated, your token (hf auth login)"
         ) from error
-    except Exception:
-        return None
     return str(info.sha), [each.rfilename for each in info.siblings or []]
 
 
