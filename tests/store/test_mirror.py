@@ -96,6 +96,22 @@ def test_what_one_machine_wrote_another_has(machine):
     assert all(map(again.same, again.there))
 
 
+def test_what_another_machine_has_replaced_is_not_put_back(machine):
+    first = machine("first")
+    (first.folder / "experiment.json").write_text("old")
+    first.publish([], ["experiment.json"])
+    second = machine("second")
+    second.fetch(nothing, everything)
+    (second.folder / "experiment.json").write_text("newer")
+    second.publish([], ["experiment.json"])
+    again = machine("first")
+    again.publish([], ["experiment.json"])  # untouched here since it was the same
+    assert again.remote.read("experiment.json") == b"newer"
+    (again.folder / "experiment.json").write_text("the newest")
+    again.publish([], ["experiment.json"])
+    assert again.remote.read("experiment.json") == b"the newest"
+
+
 def test_nothing_is_carried_twice(machine, monkeypatch):
     first = machine("first")
     write(first.folder / STEP, 0)

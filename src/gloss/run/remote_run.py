@@ -58,6 +58,7 @@ class Publisher:
     wake: threading.Event = field(default_factory=threading.Event)
     ended: bool = False
     lost: Busy | None = None  # another has taken the lease
+    over: threading.Event = field(default_factory=threading.Event)  # the lease is not needed more
     beat: float = 0.0
     fetched: bool = False  # whether it has brought what was there; what is here is newer since
     late: bool = False  # whether it was said that the store does not answer
@@ -177,6 +178,16 @@ class Publisher:
             self.require_lease()
             self.put_lease()
 
+    def hold_lease(self) -> None:
+        """Keep the lease until the end, also while a transfer takes long."""
+        while not self.over.wait(BEAT_SECONDS / 3) and self.lost is None:
+            try:
+                self.keep_lease()
+            except Busy as problem:
+                self.lost = problem
+            except GlossError:  # the next time
+                continue
+
     def put_lease(self) -> None:
         content = {
             "host": socket.gethostname(),
@@ -184,7 +195,8 @@ class Publisher:
             "token": self.token,
             "time": time.time(),
         }
-        self.mirror.put_bytes(LEASE, json.dumps(content).encode())
+        # by whichever thread, while another looks through what is there
+        self.mirror.remote.put(LEASE, json.dumps(content).encode())
         self.beat = time.monotonic()
 
     def require_lease(self) -> None:
@@ -239,16 +251,18 @@ def publishing(folder: Path, leads: bool = True, *, wait: bool = False) -> Gener
         return
     publisher = Publisher(mirror)
     publisher.take_lease(wait=wait)
-    mirror.look()
     _publishers[root] = publisher
     thread = threading.Thread(target=publisher.watch, daemon=True)
-    thread.start()
     try:
+        threading.Thread(target=publisher.hold_lease, daemon=True).start()
+        mirror.look()
+        thread.start()
         yield
     except Exception:
-        end_thread(publisher, thread)
-        with suppress(GlossError):
-            publisher.publish()
+        if thread.ident is not None:  # what is there was seen
+            end_thread(publisher, thread)
+            with suppress(GlossError):
+                publisher.publish()
         raise
     except BaseException:  # told to stop: what was paid for goes first, and seconds are left
         publisher.ended = True
@@ -264,9 +278,10 @@ def publishing(folder: Path, leads: bool = True, *, wait: bool = False) -> Gener
         print_notes(f"all of it is at {mirror.remote.url}")
     finally:
         del _publishers[root]
-        if publisher.lost is None:
-            with suppress(GlossError):
-                mirror.withdraw(LEASE)
+        publisher.over.set()
+        with suppress(GlossError):
+            publisher.require_lease()  # not that of another, who took over
+            mirror.withdraw(LEASE)
 
 
 def end_thread(publisher: Publisher, thread: threading.Thread) -> None:

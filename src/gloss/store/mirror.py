@@ -65,6 +65,15 @@ class Mirror:
         """The same, and that no change of it there can have been missed."""
         return self.same(name) and bool(self.index[name][4])
 
+    def is_newer_here(self, name: str) -> bool:
+        """Whether a file is not there, or was written here since it was the same: not where another
+        machine has replaced it there.
+        """
+        known = self.index.get(name)
+        return (
+            name not in self.there or known is None or known[2:4] != file_times(self.folder / name)
+        )
+
     # from there
 
     def fetch(self, wanted: Wanted, alone: Wanted, *, missing: bool = False) -> None:
@@ -100,21 +109,25 @@ class Mirror:
         ]
         for name in content:  # so that none speaks of files that are being exchanged
             remove_path(self.folder / name)
-        self.at_once(self.bring, files)
+        came = self.at_once(self.bring, files)
+        gone = {name for name, here in zip(files, came, strict=True) if not here}
         for name, said in content.items():
+            if not gone.isdisjoint(files_of_marker(name, said)):
+                continue  # it was put into a group meanwhile, which comes with the next look
             write_bytes(self.folder / name, said, flush=False)
             self.note(name, self.there[name], came=True)
         self.save_index()
 
-    def bring(self, name: str) -> None:
-        """Take one file from there."""
+    def bring(self, name: str) -> bool:
+        """Take one file from there; False where it is gone."""
         found = self.there[name]
-        if self.remote.fetch(name, self.folder / name, found.size):
+        if came := self.remote.fetch(name, self.folder / name, found.size):
             self.note(name, found, came=True)
+        return came
 
     def tables(self, place: str, table: str) -> list[str]:
-        """The files there that hold the rows of a kind in a folder, of what has a marker; the
-        markers are here.
+        """The files there that hold the rows of a kind in a folder, of what has a marker. One that
+        is not the same here is read there.
         """
         markers = [
             name
@@ -125,7 +138,12 @@ class Mirror:
             name
             for marker in markers
             if not self.is_in_group(marker)
-            for name in files_of_marker(marker, read_quietly(self.folder / marker))
+            for name in files_of_marker(
+                marker,
+                read_quietly(self.folder / marker)
+                if self.same(marker)
+                else self.remote.read(marker),
+            )
             if name in self.there
             and (
                 (f"/{table}/" in name and name.endswith(".parquet"))
@@ -141,8 +159,8 @@ class Mirror:
         They go in the order in which they were written. Parts that a group holds go away there once
         the group is whole.
         """
-        self.at_once(self.put, [name for name in alone if not self.same(name)])
-        changed = [name for name in markers if not self.same(name)]
+        self.at_once(self.put, [name for name in alone if self.is_newer_here(name)])
+        changed = [name for name in markers if self.is_newer_here(name)]
         changed.sort(key=lambda name: file_times(self.folder / name)[1])
         spoken_of = {name: self.files_here(name) for name in changed}
         ready = [name for name, files in spoken_of.items() if files is not None]
@@ -190,6 +208,7 @@ class Mirror:
             for name in sorted(self.there)
             if name.endswith(MARKER)
             and not self.is_in_group(name)
+            and not self.is_held_here(name)  # it goes once the group is there
             and not (self.folder / name).exists()
         ]
         self.at_once(self.withdraw, missing)
