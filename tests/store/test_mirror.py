@@ -98,6 +98,7 @@ def test_what_one_machine_wrote_another_has(machine):
 
 def test_what_another_machine_has_replaced_is_not_put_back(machine):
     first = machine("first")
+    first.folder.mkdir(parents=True)
     (first.folder / "experiment.json").write_text("old")
     first.publish([], ["experiment.json"])
     second = machine("second")

@@ -67,6 +67,11 @@ class Observable:
             for name, texts in (("positive", self.positive), ("negative", self.negative))
         ]
         direction = through_norm(subject, means[0] - means[1])
+        if not bool(direction.norm() > 0):
+            raise BadSettings(
+                "observable.positive and observable.negative are read along the same direction,"
+                " which leaves none between them; give other tokens"
+            )
         direction = (direction / direction.norm()).cpu()
         both = torch.stack([direction, -direction])
         weights = Weights(both, torch.zeros(2), both, torch.zeros(len(direction)))

@@ -3,11 +3,12 @@ stretches in between are shared among all processes that the run has.
 """
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 from gloss.collect.collect import Collecting
+from gloss.errors import GlossError
 from gloss.run.corpus_texts import open_run_texts, print_split_sizes
 from gloss.run.execute.executors import Executor, SerialExecutor
 from gloss.run.execute.ranks import RankExecutor
@@ -119,8 +120,9 @@ def telling_what_is_made(begun: Collecting, progress: Progress) -> Generator[Non
     total = sum(begun.sizes)
 
     def tell() -> None:
-        if not begun.is_finished:
-            progress(begun.made_tokens, total)
+        with suppress(GlossError, OSError):  # others write there meanwhile
+            if not begun.is_finished:
+                progress(begun.made_tokens, total)
 
     tell()
     with repeat_in_thread(EVERY_WATCHED, tell):

@@ -178,7 +178,7 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
         show,
         asked.massive,
         **more,
-    )
+    ).to(subject.device)  # some methods compute on the processor
     save_dictionary(
         with_measured_card(run, subject, dictionary, corpus),
         dictionary_folder(run),

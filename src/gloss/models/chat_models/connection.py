@@ -165,6 +165,7 @@ def is_direct(base_url: str) -> bool:
     """
     parts = urlsplit(base_url)
     plain = base_url.isascii() and base_url.isprintable() and " " not in base_url
+    plain = plain and "@" not in parts.netloc  # a user, of whom httpx makes a header
     if not plain or (parts.scheme == "https" and find_spec("h2") is not None):
         return False
     return parts.hostname in LOOPBACK or getproxies().keys().isdisjoint((parts.scheme, "all"))

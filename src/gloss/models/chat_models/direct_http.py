@@ -77,7 +77,7 @@ class DirectConnection:
 
     async def opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Both ends of the connection."""
-        if self.reader is not None and self.reader.at_eof():
+        if self.reader is not None and (self.reader.at_eof() or self.reader.exception()):
             await self.aclose()
         if self.reader is None or self.writer is None:
             self.state = h11.Connection(h11.CLIENT)
@@ -113,7 +113,7 @@ class DirectConnection:
         """Close it; the next request makes another."""
         writer, self.reader, self.writer = self.writer, None, None
         if writer is not None:
-            writer.close()
+            writer.transport.abort()  # what is not sent yet is for nobody
 
 
 def unpacked(headers: Mapping[str, str], content: bytes) -> bytes:

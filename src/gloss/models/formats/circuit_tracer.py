@@ -83,7 +83,7 @@ def _selection(settings: StatedSettings, stored: StoredTensors, width: int) -> S
                 f" {width} features; k stands in {settings.file} or beside the weights"
             )
         return LargestK(int(ks[0]))
-    if activation == "relu" or THRESHOLD not in stored:
+    if activation == "relu" or (activation is None and THRESHOLD not in stored):
         return Positive()
     thresholds = stored.take(THRESHOLD)
     thresholds = thresholds.expand(width) if thresholds.numel() == 1 else thresholds

@@ -201,7 +201,7 @@ def _strings_of_pickle(path: Path) -> frozenset[str]:
     """What the pickle's instructions carry, which are looked through and not followed."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            inside = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+            inside = next((name for name in archive.namelist() if name.endswith("data.pkl")), "")
             with archive.open(inside) as file:
                 instructions = BytesIO(file.read(HEADER))
     else:

@@ -115,10 +115,13 @@ def _cached(name: HubName) -> tuple[Path, str]:
             )
         )
     except Exception as error:
-        raise BadInput(
-            f"{name} was not fetched before, and the hub cannot be asked now"
-            f" ({error_cause(error)}); check the network, HF_HUB_OFFLINE and HF_ENDPOINT"
-        ) from error
+        # of a repository that was fetched in part, which is all that one dictionary needs
+        if (partial := getattr(error, "snapshot_path", None)) is None:
+            raise BadInput(
+                f"{name} was not fetched before, and the hub cannot be asked now"
+                f" ({error_cause(error)}); check the network, HF_HUB_OFFLINE and HF_ENDPOINT"
+            ) from error
+        root = Path(partial)
     if not (root / name.path).exists():
         raise BadInput(
             f"{name} was not fetched before, and the hub cannot be asked now; of its repository"

@@ -330,7 +330,7 @@ def distance_section(pairs: Sequence[ComparedPair]) -> Section | None:
 
 def distance_cells(found: Sequence[Alignment]) -> Iterator[Cell]:
     shared = sum(int((each.agreed >= SHARED_COSINE).sum()) for each in found)
-    yield wilson_interval(shared, sum(map(len, found)))
+    yield wilson_interval(shared, sum(each.features for each in found))
     yield f"{np.mean([each.share_by_chance(SHARED_COSINE) for each in found]):.3f}"
     yield f"{np.concatenate([each.closeness for each in found]).mean():.3f}"
 

@@ -194,7 +194,8 @@ class WorkerPool(Generic[T, R]):
         how = worker.ended()
         time.sleep(SIGNAL_SECONDS)
         when = f"at {what}" if what else "before they began"
-        if times == (ATTEMPTS if what else STARTS):
+        # those that one process was about to fork are lost together
+        if times == (ATTEMPTS if what else STARTS * self.number):
             raise Stopped(
                 f"{times} worker processes were lost {when} (the last {how}), perhaps for want of"
                 " memory; run the same command again to go on, with processes = 1 in [run] or"
