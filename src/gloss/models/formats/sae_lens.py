@@ -133,6 +133,13 @@ def read_sae_lens(request: DictionaryRequest) -> StoredDictionary:
     reads = resolve_site(metadata.string("hook_name"), request.site, folder)
     card = read_card(metadata.inner("card"), metadata.string("model_name"))
     if architecture == "matching_pursuit":
+        kwargs = metadata.inner("model_from_pretrained_kwargs")
+        centres = kwargs.switch("center_writing_weights", False) and reads.kind in OF_STREAM
+        if centres or _head_index(configuration, metadata) is not None:
+            raise BadInput(
+                f"{folder} is a matching pursuit of centred residuals, or of one head's output,"
+                " which cannot be read; give one of the residual stream as it is"
+            )
         return replace(_matching_pursuit(configuration, stored, reads), card=card)
     weights = _weights(configuration, stored, architecture)
     selection = _selection(configuration, stored, architecture, len(weights.encoder))
@@ -147,9 +154,14 @@ def read_sae_lens(request: DictionaryRequest) -> StoredDictionary:
     if architecture == "abstopk":
         weights = two_tails(weights)
     centres = metadata.inner("model_from_pretrained_kwargs").switch("center_writing_weights", False)
-    if centres and reads.kind in OF_STREAM:
-        weights = centred(weights, subtracts_bias, goes_round=architecture in SAES)
     normalisation = _normalisation(configuration, folder)
+    if centres and reads.kind in OF_STREAM:
+        if normalisation is not Normalisation.NONE:
+            raise BadInput(
+                f"{folder} normalises centred residuals ({normalisation}), which cannot be read;"
+                " fold the normalisation with SAELens first"
+            )
+        weights = centred(weights, subtracts_bias, goes_round=architecture in SAES)
     if (head := _head_index(configuration, metadata)) is not None:
         plain = architecture in SAES and normalisation is Normalisation.NONE
         weights = _of_one_head(weights, head, reads, plain, request)

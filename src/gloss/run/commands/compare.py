@@ -79,10 +79,8 @@ def print_dictionary_comparison(
     if matcher:
         build_method("match", {"method": matcher})
     sides = [Side(name, NamedDictionary.of(name, site), explainer) for name in folders]
-    pairs = [
-        compare_pair(one, other, ways, matcher, np.random.default_rng(seed))
-        for one, other in combinations(sides, 2)
-    ]
+    rng = np.random.default_rng(seed)  # one for all: each pair has a chance of its own
+    pairs = [compare_pair(one, other, ways, matcher, rng) for one, other in combinations(sides, 2)]
     sides_divided = [side for pair in pairs for side in divided_sides(pair)]
     moved = [found for found in map(moved_pair, pairs) if found]
     sections = (
