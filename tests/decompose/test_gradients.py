@@ -87,7 +87,7 @@ def gated(p: Parameters, x: Tensor) -> Tensor:
     read = (x - p["bias"]) @ p["encoder"].T * p["gain"].exp()
     codes = (read + p["magnitude_bias"]).relu() * (gate > 0)
     held = {name: p[name].detach() for name in ("decoder_directions", "bias")}
-    price = 0.1 * (LENGTH / K) ** 0.5 * gate.relu().sum() * 2 / variance(x)
+    price = 0.2 * (LENGTH / K) ** 0.5 * gate.relu().sum() / variance(x)
     return fvu(p, codes, x) + fvu(held, gate.relu(), x) + price
 
 
@@ -128,11 +128,37 @@ def test_gradients_are_those_of_the_loss(name: str, rng: np.random.Generator) ->
         dim=1, keepdim=True
     )
     theirs = {name: p.clone().requires_grad_() for name, p in training.parameters.items()}
-    wanted = torch.autograd.grad(loss(theirs, x * training.scale), list(theirs.values()))
+    stated = loss(theirs, x * training.scale)
+    wanted = torch.autograd.grad(stated, list(theirs.values()))
     found = training.step(x, rate_share=0.0)
     assert found is not None
     assert 0 < found.codes.l0 < 4 * WIDTH / 5
+    assert found.fvu + found.penalty == pytest.approx(float(stated.detach()), rel=1e-4)  # as progress tells
     for (name, parameter), gradient in zip(theirs.items(), wanted, strict=True):
         if name == "decoder_directions":  # what would change its norm is taken out
             gradient = gradient - (gradient * parameter).sum(1, keepdim=True) * parameter
         torch.testing.assert_close(training.gradient(name), gradient.detach(), rtol=1e-3, atol=1e-6)
+
+
+def test_the_dead_of_matching_pursuit_learn_as_what_reads_and_as_what_writes(
+    rng: np.random.Generator,
+) -> None:
+    """Their loss is 1/32 of what they leave of the residual, of every fourth token, four times."""
+    dead, x = torch.arange(8), torch.from_numpy(rng.standard_normal((256, LENGTH), np.float32))
+    training = Training.begin(PursuitTrainer(WIDTH, K, **NEVER | {"auxiliary_k": 3}), x, rng)
+    training.inactive_tokens[dead] = 2 * 10**9
+    p = {name: each.clone().requires_grad_() for name, each in training.parameters.items()}
+    scaled, directions = x * training.scale, p["decoder_directions"]
+    left = scaled - p["bias"]
+    for _ in range(K):
+        values, chosen = (left @ directions.detach().T).max(1)
+        left = left - values.relu()[:, None] * directions.detach()[chosen]
+    strongest = (left[::4].detach() @ directions[dead].T).topk(3)
+    of_dead = strongest.values.relu()[:, :, None] * directions[dead][strongest.indices]
+    revived = 4 / 32 * (left[::4].detach() - of_dead.sum(1)).square().sum() / variance(scaled)
+    stated = matching_pursuit(p, scaled) + revived
+    wanted = torch.autograd.grad(stated, directions)[0]
+    wanted = wanted - (wanted * directions).sum(1, keepdim=True) * directions
+    training.step(x, rate_share=0.0)
+    found = training.gradient("decoder_directions")
+    torch.testing.assert_close(found, wanted.detach(), rtol=1e-3, atol=1e-6)

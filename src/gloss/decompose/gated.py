@@ -49,7 +49,7 @@ class GatedAutoencoder(SparseTrainer):
         """Gain and bias of the magnitudes; the price, which is measured."""
         bias, encoder = parameters["encoder_bias"], parameters["encoder"]
         bias -= threshold_at_rate(centred[:512] @ encoder.T, BEGINNING * self.k)
-        price = 0.1 * math.sqrt(centred.shape[1] / self.k)
+        price = 0.2 * math.sqrt(centred.shape[1] / self.k)
         learned = {"gain": bias.new_zeros(bias.shape), "magnitude_bias": bias.new_zeros(bias.shape)}
         return learned, {"price": bias.new_tensor(price)}
 
@@ -67,8 +67,10 @@ class GatedAutoencoder(SparseTrainer):
         by_feature = CodesByFeature.of(codes, self.width)
         of_output = error * (2 / variance)
         of_magnitude = dot_active_rows(of_output, directions, codes).mul_(codes.values > 0)
-        of_gates = (decode_active(gates, directions) - centred) * (2 / variance)
-        of_gate = dot_active_rows(of_gates, directions, gates) + price * (2 / variance)
+        left_by_gates = decode_active(gates, directions) - centred
+        of_gate = dot_active_rows(left_by_gates * (2 / variance), directions, gates)
+        of_gate += price / variance
+        paid = left_by_gates.square().sum() + price * gates.values.sum()
         of_reading = of_magnitude * gain[codes.indices] + of_gate
         training.accumulate("decoder_directions", by_feature.gather(codes.values, of_output))
         training.accumulate("encoder", by_feature.gather(of_reading, centred))
@@ -82,7 +84,7 @@ class GatedAutoencoder(SparseTrainer):
         add_by_feature(training.gradient("magnitude_bias"), codes, of_magnitude, by_feature)
         training.revive(centred, pre, error, variance)
         price *= math.exp(PACE * max(-1.0, min(1.0, codes.l0 / self.k - 1)))
-        return StepOutcome(codes, error, variance)
+        return StepOutcome(codes, error, variance, float(paid) / variance)
 
     def finished(self, training: Training) -> tuple[Weights, AboveThreshold]:
         """One path with a threshold for each feature: where the gate is positive, because the two

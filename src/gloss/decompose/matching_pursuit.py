@@ -57,6 +57,8 @@ class PursuitTrainer(SparseTrainer):
             after = before
         training.gradient("bias").copy_(-of_left.sum(0))
         training.revive(left, left @ directions.T, error, variance)
+        if (of_reading := training.encoder.grad) is not None:  # the dead read as they write
+            of_directions += of_reading
         codes = ActiveCodes.of_rows(
             torch.stack([chosen for _, chosen in steps], dim=1),
             torch.stack([values for values, _ in steps], dim=1),
