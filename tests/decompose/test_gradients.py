@@ -133,7 +133,8 @@ def test_gradients_are_those_of_the_loss(name: str, rng: np.random.Generator) ->
     found = training.step(x, rate_share=0.0)
     assert found is not None
     assert 0 < found.codes.l0 < 4 * WIDTH / 5
-    assert found.fvu + found.penalty == pytest.approx(float(stated.detach()), rel=1e-4)  # as progress tells
+    told = found.fvu + found.penalty  # by progress
+    assert told == pytest.approx(float(stated.detach()), rel=1e-4)
     for (name, parameter), gradient in zip(theirs.items(), wanted, strict=True):
         if name == "decoder_directions":  # what would change its norm is taken out
             gradient = gradient - (gradient * parameter).sum(1, keepdim=True) * parameter
