@@ -13,6 +13,7 @@ import torch
 from planted_vectors import Planted, draw_directions, superposed, unexplained
 
 from gloss.decompose.difference_of_means import means_apart
+from gloss.decompose.local_interaction_basis import interaction_basis
 from gloss.decompose.pca import PrincipalComponents
 from gloss.decompose.semi_nmf import SemiNMF
 from gloss.decompose.supervised import Supervised, label_means
@@ -118,6 +119,21 @@ def test_pca_explains_the_most_that_so_many_directions_can(rng) -> None:
 def test_pca_finds_no_direction_of_a_superposition(rng) -> None:
     planted = superposed(rng, 64, 32, 4)
     assert planted.recovered(fitted(PrincipalComponents(32), planted)) < 0.05
+
+
+def test_a_local_interaction_basis_holds_no_more_directions_than_dimensions(rng) -> None:
+    """Also where the next module reads each of them by a neuron of its own."""
+    planted = superposed(rng, 64, 32, 4)
+    x = planted.sample().double()
+    active = (x @ planted.directions.double().T > 0.5).double().mean(0)  # of relu(d x - 1/2)
+    effects = (planted.directions.T.double() * active) @ planted.directions.double()
+    found = interaction_basis(x, effects, SITE, 64)
+    assert found.width == 2 * 32
+    assert unexplained(found, x.float()) < 1e-4
+    read = torch.nn.functional.normalize(found.encoder, dim=1)
+    assert float(((planted.directions @ read.T).amax(1) > 0.9).float().mean()) < 0.05  # 0
+    with pytest.raises(BadInput, match="has an effect"):
+        interaction_basis(x, torch.zeros_like(effects), SITE, 64)
 
 
 def groups(rng: np.random.Generator) -> Planted:

@@ -16,6 +16,7 @@ from gloss.decompose.jump_relu import JumpReLU
 from gloss.decompose.matching_pursuit import PursuitTrainer
 from gloss.decompose.matryoshka import Matryoshka
 from gloss.decompose.training import Training
+from gloss.decompose.variational import Variational
 
 WIDTH, K, LENGTH = 40, 4, 16
 NEVER = {"learning_rate": 1e-3, "auxiliary_k": 8, "dead_after_tokens": 10**9}
@@ -163,3 +164,28 @@ def test_the_dead_of_matching_pursuit_learn_as_what_reads_and_as_what_writes(
     training.step(x, rate_share=0.0)
     found = training.gradient("decoder_directions")
     torch.testing.assert_close(found, wanted.detach(), rtol=1e-3, atol=1e-6)
+
+
+def test_gradients_of_variational_are_those_of_one_draw_and_of_the_price_of_all_means(
+    rng: np.random.Generator,
+) -> None:
+    x = torch.from_numpy(rng.standard_normal((256, LENGTH), np.float32))
+    training = Training.begin(Variational(WIDTH, K, **NEVER, noise=0.5, divergence=0.3), x, rng)
+    training.steps = 10**6  # behind the rise of the price
+    drawn_by = torch.Generator().manual_seed(int(training.measured["seed"]) + training.steps)
+    noise = 0.5 * torch.randn(256, WIDTH, generator=drawn_by)
+    p = {name: each.clone().requires_grad_() for name, each in training.parameters.items()}
+    scaled = x * training.scale
+    means = pre_activations(p, scaled).relu()
+    largest = (means + noise).topk(K)
+    codes = torch.zeros_like(means).scatter(1, largest.indices, largest.values.relu())
+    stated = fvu(p, codes, scaled) + 0.3 / 2 * means.square().sum() / variance(scaled)
+    wanted = dict(zip(p, torch.autograd.grad(stated, list(p.values())), strict=True))
+    found = training.step(x, rate_share=0.0)
+    assert found is not None
+    assert found.fvu + found.penalty == pytest.approx(float(stated.detach()), rel=1e-4)
+    write = wanted["decoder_directions"]
+    along = (write * p["decoder_directions"]).sum(1, keepdim=True) * p["decoder_directions"]
+    wanted["decoder_directions"] = write - along
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(training.gradient(name), gradient.detach(), rtol=1e-3, atol=1e-6)

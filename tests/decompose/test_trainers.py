@@ -20,6 +20,7 @@ from gloss.decompose.matryoshka import Matryoshka
 from gloss.decompose.sparse_gradients import ActiveCodes, decode_active
 from gloss.decompose.topk import TopK
 from gloss.decompose.training import Training
+from gloss.decompose.variational import Variational
 from gloss.errors import BadSettings
 from gloss.models.dictionary import SparseCoder
 from gloss.models.formats import load_dictionary, save_dictionary
@@ -193,6 +194,28 @@ def test_matching_pursuit_is_greedy_where_a_direction_lies_between_two(rng) -> N
     assert pursuit.encode((one + 0.9 * other)[None]).dense(3)[0, 2] > 1.2
 
 
+def test_variational_does_worse_than_topk_by_its_noise_and_kills_by_its_price(rng) -> None:
+    planted = superposed(rng, NUMBER, LENGTH, K)
+    x = planted.sample()
+
+    def made(**own: float) -> SparseCoder:
+        return fitted(Variational(NUMBER, K, **LEARNING, **own), planted)
+
+    def dead(dictionary: SparseCoder) -> float:
+        codes = dictionary.encode(x)
+        return 1 - len(codes.indices[codes.used].unique()) / NUMBER
+
+    drawn, free, dear, quiet = made(), made(divergence=0.0), made(divergence=1.0), made(noise=0.2)
+    equal = fitted(TopK(NUMBER, K, **LEARNING), planted)
+    assert planted.recovered(drawn) < 0.2  # .03 to .08, of TopK .48 to .62
+    assert planted.recovered(equal) > 0.4
+    assert unexplained(drawn, x) > 2 * unexplained(equal, x)  # .67 to .72, of TopK .24 to .27
+    assert dead(equal) < 0.05  # 0
+    assert dead(free) < 0.3 < dead(dear) - 0.1  # .06 to .20, and .59 to .97
+    # it is the noise, whose weight goes by the scale of the inputs
+    assert planted.recovered(quiet) > 0.4  # .58 to .75
+
+
 def test_controls_recover_nothing_and_yet_explain_variance(rng) -> None:
     planted = superposed(rng, NUMBER, LENGTH, K)
     x = planted.sample()
@@ -240,6 +263,7 @@ def test_progress_tells_loss_l0_and_the_time_that_is_left(rng) -> None:
         (Matryoshka, {"width": 32}, "gives the widths"),
         (Matryoshka, {"selection_of": "token"}, '"batch_topk" or "topk"'),
         (JumpReLU, {"bandwidth": 0.0}, "bandwidth"),
+        (Variational, {"noise": -1.0}, "noise"),
         (SoftFrozenDecoder, {"within": 1.5}, "a cosine between 0 and 1"),
     ],
 )

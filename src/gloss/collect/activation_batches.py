@@ -3,11 +3,11 @@ trained on.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from numpy import ndarray
 from torch import Tensor
 
@@ -142,6 +142,26 @@ class ActivationBatches:
                     yield self.forward.batch(tokens, starts[chosen], lengths[rows][chosen]).vectors
                 self.group, self.batch = self.group + 1, 0
             self.epoch, self.group, self.order = self.epoch + 1, 0, self.order[:0]
+
+    def sequences(
+        self, positions: int
+    ) -> Iterator[tuple[Int64[Tensor, "row position"], Bool[Tensor, "row position"]]]:
+        """The sequences themselves, about so many positions at a time, in random order: what the
+        subject is given, and at which positions batches have vectors. For methods that run the
+        subject themselves.
+        """
+        lengths, front = np.diff(self.corpus.offsets), len(self.forward.front)
+        reader, order = (
+            replace(self.forward, batch_tokens=positions),
+            self.rng.permutation(len(lengths)),
+        )
+        numbers = np.cumsum(lengths[order] + front) // positions
+        for rows in np.split(order, np.flatnonzero(np.diff(numbers)) + 1):
+            for chosen in reader.batches(lengths[rows]):
+                given, kept, _ = reader.padded(
+                    self.corpus.tokens, self.corpus.offsets[rows[chosen]], lengths[rows[chosen]]
+                )
+                yield given, torch.from_numpy(np.pad(kept, ((0, 0), (front, 0))))
 
     @property
     def state(self) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32, Int64
+from jaxtyping import Bool, Float, Int32, Int64
 from numpy import ndarray
 from torch import Tensor
 
@@ -66,20 +66,35 @@ class SiteReader:
         """What stands before each sequence."""
         return [] if self.subject.start_token is None else [self.subject.start_token]
 
-    def batch(
+    def padded(
         self,
         tokens: Int32[ndarray, " token"],
         starts: Int64[ndarray, " row"],
         lengths: Int64[ndarray, " row"],
-    ) -> SiteVectors:
+    ) -> tuple[
+        Int64[Tensor, "row position"],
+        Bool[ndarray, "row real_position"],
+        Int64[ndarray, "row real_position"],
+    ]:
+        """What the subject is given, which of its positions behind the start token are read, and
+        where these stand among the tokens.
+        """
         position = np.arange(lengths.max())
         real = position < lengths[:, None]
         where = np.where(real, starts[:, None] + position, 0)
         padded = np.where(real, tokens[where], PADDING).astype(np.int64)
         front = np.tile(np.array(self.front, dtype=np.int64), (len(starts), 1))
         given = torch.from_numpy(np.concatenate([front, padded], axis=1))
+        return given, real & ~np.isin(padded, list(self.left_out)), where
+
+    def batch(
+        self,
+        tokens: Int32[ndarray, " token"],
+        starts: Int64[ndarray, " row"],
+        lengths: Int64[ndarray, " row"],
+    ) -> SiteVectors:
+        given, kept, where = self.padded(tokens, starts, lengths)
         activation = self.subject.run(given, read=[self.site]).activations[self.site]
-        kept = real & ~np.isin(padded, list(self.left_out))
         vectors = activation[:, len(self.front) :][torch.from_numpy(kept).to(activation.device)]
         positions, massive = where[kept], self.lengths.are_massive(vectors)
         is_massive = massive.cpu().numpy()

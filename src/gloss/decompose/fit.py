@@ -3,6 +3,7 @@ the learning rate, progress, and checkpoints from which a killed one goes on.
 """
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -42,13 +43,16 @@ class TrainingProgress:
 
     tokens: int
     of_tokens: int
-    fvu: float  # of the latest batch: squared error over variance
-    dead: int  # features inactive for `dead_after_tokens` or more
+    # of the latest batch: squared error over variance; nan where nothing is reconstructed yet
+    fvu: float = float("nan")
+    dead: int = 0  # features inactive for `dead_after_tokens` or more
     l0: float = float("nan")  # of the latest batch: active features a token
     loss: float = float("nan")  # FVU, and what the method's loss has besides
     seconds_left: float = float("nan")  # at the pace of this process
 
     def __str__(self) -> str:
+        if math.isnan(self.fvu):
+            return ""
         return f"FVU {self.fvu:.3f} · L0 {self.l0:.1f} · {self.dead:,} dead"
 
 
