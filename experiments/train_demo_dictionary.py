@@ -18,7 +18,7 @@ from train_demo_subject import is_held_out
 from gloss.collect.text_files import standard_library_files
 from gloss.collect.texts import open_texts
 from gloss.collect.tokens import read_texts
-from gloss.decompose.dictionary_check import check_dictionary
+from gloss.evaluate.dictionary_check import check_dictionary
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.subject import Subject
 from gloss.run.commands.check import sequence_batches

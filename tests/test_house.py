@@ -21,7 +21,7 @@ from gloss.installed import __version__
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-VERBS = ("decompose", "sample", "explain", "score", "attribute", "match")
+VERBS = ("decompose", "sample", "explain", "score", "attribute", "evaluate", "match")
 PAGES = {"match": "compare"}  # where a verb's methods are described, if not on a page of its name
 POINTS = [point for verb in VERBS for point in entry_points(group=f"gloss.{verb}")]
 
@@ -65,7 +65,7 @@ def test_files_are_as_long_as_their_concept_and_functions_can_be_held_in_mind(pa
 
 
 # of the command line, where an argument is an option
-COMMANDS = {"attribute", "audit", "check", "init", "judge", "steer"}
+COMMANDS = {"attribute", "audit", "check", "evaluate", "init", "judge", "steer"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT / "src")))

@@ -63,7 +63,13 @@ PANELS: Mapping[str, tuple[Callable[..., None], ...]] = {
     ),
     "Run an experiment up to one stage": experiments.STAGE_VERBS,
     "Read a run": (runs.status, runs.browse, runs.report, runs.query, runs.verify),
-    "Read a model": (dictionaries.check, steer.steer, attribute.attribute, dictionaries.compare),
+    "Read a model": (
+        dictionaries.check,
+        dictionaries.evaluate,
+        steer.steer,
+        attribute.attribute,
+        dictionaries.compare,
+    ),
     "Read what others published": (labels.import_labels, labels.audit, labels.judge),
 }
 NAMES: Mapping[str, str] = {"import_labels": "import"}  # of verbs that are words of Python

@@ -58,6 +58,91 @@ def check(
     print_dictionary_check(*found, read, tokens, leave_out_from_words(leave_out), massive)
 
 
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A folder, a name on the hub, `embedded`, a RUN, or its EXPERIMENT.toml.",
+        ),
+    ],
+    dictionary: Annotated[
+        str,
+        typer.Argument(
+            metavar="DICTIONARY", help="As `gloss check` takes it; left out, the model's RUN."
+        ),
+    ] = "",
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What is measured: see `gloss methods evaluate`; repeatable. `core` if left out."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="MEASURE.SETTING=VALUE of a measure; repeatable."),
+    ] = None,
+    texts: Annotated[
+        list[str] | None, typer.Option(help="Where to read text; the standard library if left out.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="How many tokens to read.")] = 50_000,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Texts with labels: a file, or a set of the wheel sae-probes; repeatable."
+        ),
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A dictionary that stands beside it: another seed, a control; repeatable."
+        ),
+    ] = None,
+    random_subject: Annotated[
+        bool,
+        typer.Option("--random-subject", help="Measure it on a subject with random weights, too."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Keep what is measured; the same command goes on there."
+        ),
+    ] = None,
+    saebench: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write SAEBench's files, too.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of what is drawn.")] = 0,
+    site: Site = "",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+) -> None:
+    """Measure a dictionary **beside a random one** and those that you name: sparsity,
+    reconstruction, what its features know of labels, what they control.
+
+    Every number stands with its n and its 95 % interval. With `--out`, a killed command goes on.
+    """
+    from gloss.cli.arguments import run_folder
+    from gloss.run.commands.evaluate import EvaluationRequest, measures_asked, print_evaluation
+    from gloss.run.sources import model_and_dictionary
+
+    named, other = (
+        str(run_folder(name)) if name.endswith(".toml") else name for name in (model, dictionary)
+    )
+    found = model_and_dictionary(named, other, site, device, dtype)
+    asked = EvaluationRequest(
+        measures_asked(measure or (), settings or ()),
+        tuple(texts or ("stdlib",)),
+        tokens,
+        tuple(labels or ()),
+        beside=tuple(beside or ()),
+        random_subject=random_subject,
+        seed=seed,
+        folder=out,
+        saebench=saebench,
+    )
+    print_evaluation(*found, asked)
+
+
 def compare(
     dictionaries: Annotated[
         list[str],

@@ -9,15 +9,15 @@ import torch
 from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
-from gloss.decompose.labelled_texts import (
+from gloss.errors import BadInput
+from gloss.models.dictionary import SparseCoder, Weights
+from gloss.models.labelled_texts import (
     LAST,
     LabelledTexts,
     require_place,
     require_subject,
     text_vectors,
 )
-from gloss.errors import BadInput
-from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.model_settings import MASSIVE_MULTIPLE
 from gloss.models.sites import Site
 from gloss.models.sparse_codes import Positive

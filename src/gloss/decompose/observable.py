@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from gloss.decompose.labelled_texts import require_subject
 from gloss.errors import BadSettings, Mismatch
 from gloss.models.dictionary import SparseCoder, Weights
+from gloss.models.labelled_texts import require_subject
 from gloss.models.model_settings import MASSIVE_MULTIPLE
 from gloss.models.sites import Site
 from gloss.models.sparse_codes import Positive

@@ -2,6 +2,7 @@
 
 from gloss.records.contexts import PADDING, Contexts, Negative, Split
 from gloss.records.effects import Completion, EditKind, Effect, RankedToken, Shift
+from gloss.records.evaluations import Evaluation, EvaluationFailure, EvaluationRow
 from gloss.records.examples import Examples
 from gloss.records.explanations import NOBODY, Explanation, ExplanationCandidate, is_text
 from gloss.records.features import (
@@ -27,6 +28,9 @@ __all__ = [
     "EditKind",
     "Effect",
     "Estimate",
+    "Evaluation",
+    "EvaluationFailure",
+    "EvaluationRow",
     "Examples",
     "Explanation",
     "ExplanationCandidate",

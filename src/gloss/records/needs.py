@@ -49,6 +49,8 @@ class Needs:
     packs: bool = False  # how many contexts a request holds may be measured
     # False: another feature's explanation would get the same, so that there are no controls
     controls: bool = True
+    corpus: bool = False  # tokens of text, where it evaluates dictionaries
+    labels: bool = False  # texts with labels, where it does
     # the settings that name files: without one there is no method, and results depend on what is
     # in them; such a method has `require_files`, which reads them and raises BadInput
     files: tuple[str, ...] = ()

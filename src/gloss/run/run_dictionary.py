@@ -18,10 +18,10 @@ from gloss.collect.split_counts import SplitCounts
 from gloss.collect.subject_reader import SubjectReader
 from gloss.collect.tokens import read_texts
 from gloss.decompose.checkpoints import Checkpoints
-from gloss.decompose.dictionary_check import measure_reconstruction
 from gloss.decompose.fit import TrainingProgress
 from gloss.decompose.random_dictionary import random_dictionary_like
 from gloss.errors import BadSettings
+from gloss.evaluate.dictionary_check import measure_reconstruction
 from gloss.models.dictionary import Dictionary, SparseCoder, require_fit
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.formats.dictionary_folder import CONFIGURATION_FILE

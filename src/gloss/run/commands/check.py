@@ -14,12 +14,14 @@ from torch import Tensor
 from gloss.collect.left_out_tokens import find_left_out_tokens
 from gloss.collect.texts import open_texts
 from gloss.collect.tokens import read_texts
-from gloss.decompose.dictionary_check import DictionaryCheck, check_dictionary, compare_with_card
 from gloss.errors import BadInput, Mismatch
+from gloss.evaluate.dictionary_check import DictionaryCheck, check_dictionary, compare_with_card
 from gloss.models.dictionary import Card
 from gloss.models.model_settings import LeaveOut
+from gloss.models.subject import Subject
 from gloss.records import PADDING, Estimate
 from gloss.run.corpus_texts import with_chat_template
+from gloss.run.experiment import SubjectSettings
 from gloss.run.progress import out
 from gloss.run.sources import NamedDictionary, NamedModel
 from gloss.store.corpus import Corpus
@@ -44,16 +46,9 @@ def print_dictionary_check(
     without = find_left_out_tokens(subject, leave_out)
     read = dictionary.load(subject)
     with tempfile.TemporaryDirectory() as scratch:
-        length = min(CONTEXT, subject.context or CONTEXT)
-        read_texts(
-            subject,
-            with_chat_template(open_texts(texts), asked),
-            Path(scratch) / "corpus",
-            length,
-            tokens,
-            leave_out,
+        corpus = read_checked_corpus(
+            subject, asked, texts, tokens, leave_out, Path(scratch) / "corpus"
         )
-        corpus = Corpus.open(Path(scratch) / "corpus")
     measured = check_dictionary(
         subject,
         read,
@@ -72,6 +67,24 @@ def print_dictionary_check(
             f" (FVU {measured.fvu_normal.value:.2f}); give the site, the model and the revision"
             " that it was trained on"
         )
+
+
+def read_checked_corpus(
+    subject: Subject,
+    asked: SubjectSettings,
+    texts: tuple[str, ...],
+    tokens: int,
+    leave_out: LeaveOut,
+    folder: Path,
+) -> Corpus:
+    """So many tokens of the texts, in sequences of CONTEXT or of what the subject takes, in a
+    folder that is not there yet.
+    """
+    length = min(CONTEXT, subject.context or CONTEXT)
+    read_texts(
+        subject, with_chat_template(open_texts(texts), asked), folder, length, tokens, leave_out
+    )
+    return Corpus.open(folder)
 
 
 def sequence_batches(
@@ -104,6 +117,7 @@ def print_check_table(measured: DictionaryCheck, card: Card, title: str) -> None
         ("cross-entropy recovered", "cross_entropy_recovered", measured.recovered),
         ("... massive tokens left as they are", "", measured.recovered_normal),
         ("... over the mean", "", measured.recovered_over_mean),
+        ("divergence recovered", "", measured.kl_recovered),
         ("cross-entropy, clean", "", measured.clean),
         ("... spliced", "", measured.spliced),
         ("... zero-ablated", "", measured.zero_ablated),

@@ -21,13 +21,15 @@ from gloss.run.methods import load_stage, suggestion
 from gloss.run.progress import out
 
 # in the order of the data; groups that are not named here come after them
-ORDER = ("decompose", "sample", "explain", "score", "attribute")
+ORDER = ("decompose", "sample", "explain", "score", "attribute", "evaluate")
 # what each thing that a method may need is called
 NEEDED: Mapping[str, str] = {
     "effects": "interventions: a table [intervene]",
     "token_attributions": "token attributions, where there is a table [attribute]",
     "neighbours": "neighbours: the evidence of near features",
     "texts": "the subject, to read texts of its own",
+    "corpus": "tokens of text",
+    "labels": "texts with labels",
 }
 
 

@@ -6,8 +6,8 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from gloss.decompose.dictionary_check import DictionaryCheck, check_dictionary, compare_with_card
 from gloss.errors import BadInput, Mismatch
+from gloss.evaluate.dictionary_check import DictionaryCheck, check_dictionary, compare_with_card
 from gloss.models.dictionary import Card, SparseCoder, Weights
 from gloss.models.neurons import Neurons
 from gloss.models.sites import Site

@@ -2,6 +2,7 @@
 it runs on reconstructions.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from gloss.models.dictionary import Card, Dictionary, require_fit
 from gloss.models.massive_tokens import MEASURED_TOKENS, VectorLengths
 from gloss.models.model_settings import MASSIVE_MULTIPLE, require_massive_multiple
 from gloss.models.sites import Site
+from gloss.models.sparse_codes import Codes
 from gloss.models.subject import Subject
 from gloss.records import PADDING, Estimate
 from gloss.statistics.intervals import ratio_with_interval
@@ -45,6 +47,10 @@ class DictionaryCheck:
     recovered: Estimate  # (zero_ablated - spliced) / (zero_ablated - clean)
     recovered_over_mean: Estimate  # the same against mean_ablated, which is the harder test
     recovered_normal: Estimate  # as `recovered`, with massive tokens left as they are
+    kl_spliced: Estimate  # Kullback-Leibler divergence from the subject as it is, in nats
+    kl_zero_ablated: Estimate
+    kl_recovered: Estimate  # 1 - kl_spliced / kl_zero_ablated
+    reconstruction: "Reconstruction"  # what these numbers are sums of
 
     @property
     def fits(self) -> bool:
@@ -97,6 +103,10 @@ def check_dictionary(
         recovered_over_mean=_share_recovered(losses, "mean_ablated", rng),
         recovered_normal=_share_recovered(others, "zero_ablated", rng),
         **{name: ratio_with_interval(loss, predicted, rng) for name, loss in losses.items()},
+        kl_recovered=ratio_with_interval(
+            losses["kl_zero_ablated"] - losses["kl_spliced"], losses["kl_zero_ablated"], rng
+        ),
+        reconstruction=found,
     )
 
 
@@ -166,6 +176,17 @@ def text_positions(
     return text
 
 
+OTHER_SUMS: Mapping[str, str] = {
+    "length_ratio": "of the reconstruction's length to the vector's; 1 where the vector is 0",
+    "cosine": "of both; 0 where either is 0",
+    "length": "of the vector",
+    "length_written": "of the reconstruction",
+    "squared_written": "the square of this",
+    "product": "of both, entry by entry",
+    "code_sum": "of the active features' codes",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ReconstructionSums:
     """What the vectors of some positions amount to, sequence by sequence."""
@@ -175,8 +196,14 @@ class ReconstructionSums:
     active: Float64[ndarray, " sequence"]  # features
     errors: Float64[ndarray, " sequence"]  # squared, of the reconstructions
     distances: Float64[ndarray, " sequence"]  # squared, from the mean
+    others: Mapping[str, Float64[ndarray, " sequence"]]  # sums over tokens, as OTHER_SUMS says
     mean: Float64[Tensor, " d_out"]
-    fired: Bool[Tensor, " feature"]
+    counts: Int64[Tensor, " feature"]  # tokens at which each is active
+
+    @property
+    def fired(self) -> Bool[Tensor, " feature"]:
+        """Which features were active at any token."""
+        return self.counts > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,36 +279,23 @@ class _BatchSums:
     """One batch's sums over some positions, sequence by sequence."""
 
     text: Bool[Tensor, "sequence position"]
-    tokens: Float64[ndarray, " sequence"]
-    active: Float64[ndarray, " sequence"]
-    errors: Float64[ndarray, " sequence"]
-    squares: Float64[ndarray, " sequence"]
+    sums: Mapping[str, Float64[ndarray, " sequence"]]
     vectors: Float64[Tensor, "sequence d_out"]
-    fired: Bool[Tensor, " feature"]
+    counts: Int64[Tensor, " feature"]
 
 
 def _join_batches(
     masks: Sequence[Bool[Tensor, "_ position"]], parts: Sequence[_BatchSums]
 ) -> ReconstructionSums:
     """All batches together; distances are from the mean of all their vectors."""
-    tokens, squares = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("tokens", "squares")
-    )
+    sums = {name: np.concatenate([part.sums[name] for part in parts]) for name in parts[0].sums}
+    tokens, squares = sums.pop("tokens"), sums.pop("squares")
     vectors = torch.cat([part.vectors for part in parts])
     mean = vectors.sum(0) / max(1.0, tokens.sum())
     distances = squares - 2 * (vectors @ mean).numpy() + tokens * float(mean.square().sum())
-    active, errors = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("active", "errors")
-    )
-    return ReconstructionSums(
-        tuple(masks),
-        tokens,
-        active,
-        errors,
-        distances,
-        mean,
-        torch.stack([part.fired for part in parts]).any(0),
-    )
+    active, errors = sums.pop("active"), sums.pop("errors")
+    counts = torch.stack([part.counts for part in parts]).sum(0)
+    return ReconstructionSums(tuple(masks), tokens, active, errors, distances, sums, mean, counts)
 
 
 @torch.no_grad()
@@ -299,39 +313,50 @@ def _sum_batch(
         for site in (dictionary.reads, dictionary.writes)
     )
     codes = dictionary.encode(inputs)
-    errors, squares = (
-        (x.square().sum(1)).double().cpu()
-        for x in (dictionary.reconstruct(inputs) - targets, targets)
-    )
+    each = {
+        name: values.double().cpu()
+        for name, values in _token_sums(codes, dictionary.reconstruct(inputs), targets).items()
+    }
     normal = ~lengths.are_massive(inputs).cpu()
     where = text.nonzero()
 
     def part(chosen: Bool[Tensor, " token"]) -> _BatchSums:
         rows = where[chosen][:, 0]
-
-        def by_sequence(values: Float[Tensor, " token"]) -> Float64[ndarray, " sequence"]:
-            return np.bincount(
-                rows.numpy(), weights=values[chosen].numpy(), minlength=len(tokens)
-            ).astype(np.float64)
-
         mask = torch.zeros_like(text)
         mask[tuple(where[chosen].T)] = True
-        fired = torch.zeros(dictionary.width, dtype=torch.bool)
-        fired[codes.indices.cpu()[chosen][codes.used.cpu()[chosen]]] = True
+        fired = codes.indices.cpu()[chosen][codes.used.cpu()[chosen]]
         vectors = torch.zeros(len(tokens), targets.shape[1], dtype=torch.float64)
         vectors.index_add_(0, rows, targets.double().cpu()[chosen])
-        active = by_sequence(codes.used.sum(1).double().cpu())
-        return _BatchSums(
-            mask,
-            mask.sum(1).double().numpy(),
-            active,
-            by_sequence(errors),
-            by_sequence(squares),
-            vectors,
-            fired,
-        )
+        sums = {
+            name: np.bincount(
+                rows.numpy(), weights=values[chosen].numpy(), minlength=len(tokens)
+            ).astype(np.float64)
+            for name, values in each.items()
+        }
+        sums["tokens"] = mask.sum(1).double().numpy()
+        return _BatchSums(mask, sums, vectors, fired.bincount(minlength=dictionary.width))
 
     return part(torch.ones_like(normal)), part(normal)
+
+
+def _token_sums(
+    codes: Codes, written: Float[Tensor, "token d_out"], targets: Float[Tensor, "token d_out"]
+) -> dict[str, Float[Tensor, " token"]]:
+    """What is summed over tokens: OTHER_SUMS, active features and squares."""
+    length, length_written = targets.norm(dim=1), written.norm(dim=1)
+    product = (written * targets).sum(1)
+    return {
+        "active": codes.used.sum(1).float(),
+        "errors": (written - targets).square().sum(1),
+        "squares": targets.square().sum(1),
+        "length_ratio": torch.where(length > 0, length_written / length, torch.ones_like(length)),
+        "cosine": (product / (length * length_written)).nan_to_num(0.0, 0.0, 0.0),
+        "length": length,
+        "length_written": length_written,
+        "squared_written": written.square().sum(1),
+        "product": product,
+        "code_sum": codes.values.sum(1),
+    }
 
 
 @torch.no_grad()
@@ -341,14 +366,12 @@ def _measure_losses(
     batches: Sequence[Int64[Tensor, "_ position"]],
     edited: ReconstructionSums,
 ) -> dict[str, Float64[ndarray, " sequence"]]:
-    """Each sequence's summed cross-entropy under each edit of these positions, and of how many
-    tokens.
+    """Each sequence's summed cross-entropy under each edit of these positions, its divergence from
+    the subject without edits, and of how many tokens.
 
     Predictions from other positions, and of tokens there, stay out.
     """
-    losses: dict[str, list[ndarray]] = {
-        name: [] for name in ("predicted", "clean", "spliced", "zero_ablated", "mean_ablated")
-    }
+    losses = defaultdict[str, list[ndarray]](list)
     for tokens, text in zip(batches, edited.masks, strict=True):
         tried = text[:, :-1] & text[:, 1:]
         edits = {
@@ -360,16 +383,37 @@ def _measure_losses(
             "mean_ablated": {dictionary.writes: _constant_edit(edited.mean, text)},
         }
         losses["predicted"].append(tried.sum(1).double().numpy())
+        clean: Tensor | None = None
         for name, edit in edits.items():
             logits = subject.run(tokens, edits=edit, logits=True).logits
             assert logits is not None
-            nats = torch.nn.functional.cross_entropy(
-                logits[:, :-1].float().transpose(1, 2).cpu(),
-                tokens[:, 1:].clamp_min(0).cpu(),
-                reduction="none",
-            )
-            losses[name].append((nats * tried).sum(1).double().numpy())
+            clean = logits if clean is None else clean
+            nats, divergence = _sum_nats(logits, clean, tokens, tried)
+            losses[name].append(nats)
+            if name in ("spliced", "zero_ablated"):
+                losses[f"kl_{name}"].append(divergence)
     return {name: np.concatenate(parts) for name, parts in losses.items()}
+
+
+def _sum_nats(
+    logits: Float[Tensor, "sequence position vocabulary"],
+    clean: Float[Tensor, "sequence position vocabulary"],
+    tokens: Int64[Tensor, "sequence position"],
+    tried: Bool[Tensor, "sequence before_last"],
+) -> tuple[Float64[ndarray, " sequence"], Float64[ndarray, " sequence"]]:
+    """Each sequence's cross-entropy, and its divergence KL(clean || these), over what is tried.
+
+    A sequence at a time, so that little is held beside both logits.
+    """
+    found: list[tuple[float, float]] = []
+    for row, each in enumerate(tried):
+        at = each.nonzero()[:, 0].to(logits.device)
+        ours, theirs = (side[row, at].float().log_softmax(1) for side in (logits, clean))
+        following = tokens[row, 1:][each].to(logits.device)
+        nats = -ours.gather(1, following[:, None]).double().sum()
+        found.append((float(nats), float((theirs.exp() * (theirs - ours)).double().sum())))
+    nats, divergence = np.array(found, dtype=np.float64).T
+    return nats, divergence
 
 
 def _constant_edit(

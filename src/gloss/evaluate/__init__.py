@@ -1,0 +1,1 @@
+"""Beside the stages: whole dictionaries are judged, each by numbers that stand beside controls."""

@@ -1,0 +1,334 @@
+"""Behind `gloss evaluate`: measures of a dictionary beside the same measures of controls, kept as
+they come.
+"""
+
+import json
+import math
+import tempfile
+import tomllib
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from gloss.collect.left_out_tokens import find_left_out_tokens
+from gloss.decompose.random_dictionary import RandomDirections, random_dictionary_like
+from gloss.errors import BadSettings, GlossError
+from gloss.evaluate.dictionary_check import text_positions
+from gloss.evaluate.measure import DictionaryMeasure, Material
+from gloss.evaluate.saebench import saebench_result
+from gloss.installed import installed
+from gloss.models.dictionary import Dictionary, require_fit
+from gloss.models.labelled_texts import LabelledTexts
+from gloss.models.model_settings import LeaveOut
+from gloss.models.subject import Subject, untrained_subject
+from gloss.records import Evaluation, EvaluationFailure, EvaluationRow, Needs, needs_of
+from gloss.run.commands.check import read_checked_corpus, sequence_batches
+from gloss.run.keys import code_hash, result_key, source_hash
+from gloss.run.methods import SettingsMapping, build_method
+from gloss.run.progress import out, print_notes, progress_bar
+from gloss.run.sources import NamedDictionary, NamedModel
+from gloss.store.atomic import write_json
+from gloss.store.corpus import Corpus
+
+SAMPLE = 2**14  # tokens that say how often the random dictionary's features fire
+RANDOM_DICTIONARY, RANDOM_SUBJECT = "random dictionary", "on a random subject"
+KEPT = "kept"  # in the folder of the results: one file for each measure and dictionary
+
+
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """What is measured, on what, and where it is kept."""
+
+    measures: tuple[SettingsMapping, ...] = ({"method": "core"},)
+    texts: tuple[str, ...] = ("stdlib",)
+    tokens: int = 50_000
+    labels: tuple[str, ...] = ()
+    leave_out: LeaveOut = "special"
+    massive: float = 10.0
+    beside: tuple[str, ...] = ()
+    random_subject: bool = False
+    seed: int = 0
+    folder: Path | None = None
+    saebench: Path | None = None
+
+    @property
+    def text_content(self) -> list[object]:
+        """What decides which tokens are read."""
+        sources = [source_hash(each) for each in self.texts]
+        return [sources, self.tokens, str(self.leave_out), self.massive]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A dictionary that is measured, the asked one or one that stands beside it."""
+
+    name: str
+    content: object  # what decides its numbers
+    load: Callable[[], Dictionary] = field(compare=False)
+    random_subject: bool = False
+
+
+def measures_asked(names: Sequence[str], settings: Sequence[str]) -> tuple[SettingsMapping, ...]:
+    """The measures of these names, each with its settings, given as MEASURE.SETTING=VALUE.
+
+    A value is as in TOML; what is none is text. Raises BadSettings for what names none of them.
+
+        >>> measures_asked(["sparse_probing"], ["sparse_probing.most=400"])
+        ({'method': 'sparse_probing', 'most': 400},)
+    """
+    asked = {name: dict[str, Any](method=name) for name in dict.fromkeys(names or ["core"])}
+    for each in settings:
+        where, equals, value = each.partition("=")
+        measure, dot, setting = where.strip().partition(".")
+        if not equals or not dot or measure not in asked:
+            raise BadSettings(
+                f"--set {each} names no setting of {', '.join(asked)}; write it as"
+                f" {min(asked)}.SETTING=VALUE"
+            )
+        try:
+            asked[measure][setting] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            asked[measure][setting] = value.strip()
+    return tuple(asked.values())
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A subject, what it reads, and the dictionaries that are measured on it; nothing is loaded
+    before it is wanted.
+    """
+
+    model: NamedModel
+    dictionary: NamedDictionary
+    asked: EvaluationRequest
+    scratch: Path
+
+    @cached_property
+    def subject(self) -> Subject:
+        return self.model.load()
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        asked = self.asked
+        return read_checked_corpus(
+            self.subject,
+            self.model.settings,
+            asked.texts,
+            asked.tokens,
+            asked.leave_out,
+            self.scratch / "corpus",
+        )
+
+    @cached_property
+    def labelled(self) -> Mapping[str, LabelledTexts]:
+        return {name: LabelledTexts.read(name) for name in self.asked.labels}
+
+    def material(self, needs: Needs, *, random_subject: bool) -> Material:
+        """What a measure with these needs is given."""
+        subject = self.untrained if random_subject else self.subject
+        return Material(
+            subject,
+            sequence_batches(self.corpus, subject.start_token) if needs.corpus else (),
+            find_left_out_tokens(subject, self.asked.leave_out),
+            self.asked.massive,
+            self.labelled if needs.labels else {},
+            self.scratch / ("untrained" if random_subject else "trained"),
+        )
+
+    @cached_property
+    def untrained(self) -> Subject:
+        return untrained_subject(self.subject, np.random.default_rng(self.asked.seed))
+
+    @cached_property
+    def main(self) -> Dictionary:
+        return self._load(self.dictionary)
+
+    def columns(self) -> Iterator[Column]:
+        """The dictionary, a random one of its width and sparsity, and those that were named."""
+        own = self.dictionary.content
+        yield Column(self.dictionary.name, own, lambda: self.main)
+        drawn = ["random", own, self.asked.seed, self.asked.text_content]
+        yield Column(RANDOM_DICTIONARY, drawn, lambda: self._random)
+        for name in self.asked.beside:
+            named = NamedDictionary.of(name, self.dictionary.site)
+            yield Column(name, named.content, lambda named=named: self._load(named))
+        if self.asked.random_subject:
+            yield Column(RANDOM_SUBJECT, own, lambda: self.main, random_subject=True)
+
+    def _load(self, named: NamedDictionary) -> Dictionary:
+        found = named.load(self.subject)
+        require_fit(found, self.subject)
+        return found
+
+    @cached_property
+    def _random(self) -> Dictionary:
+        """Random directions: as many of them a token as the dictionary has active features; for a
+        transcoder, feature by feature as often as its own fire.
+        """
+        subject, asked = self.subject, self.main
+        material = self.material(Needs(corpus=True), random_subject=False)
+        parts: list[Any] = []
+        for tokens in material.batches:
+            text = text_positions(tokens, subject.start_token, material.left_out)
+            vectors = subject.run(tokens, read=(asked.reads,)).activations[asked.reads]
+            parts.append(vectors[text.to(vectors.device)].float().cpu())
+            if sum(map(len, parts)) >= SAMPLE:
+                break
+        rng = np.random.default_rng(self.asked.seed)
+        codes = [asked.encode(each.to(subject.device_at(asked.reads))) for each in parts]
+        active = sum(int(each.used.sum()) for each in codes)
+        seen = sum(map(len, parts))
+        if asked.reads == asked.writes:
+            k = min(max(1, round(active / seen)), asked.width)
+            fitted = RandomDirections(asked.width, k, seen)
+            drawn = fitted.fit(iter(parts), asked.reads, rng, massive=self.asked.massive)
+        else:
+            import torch
+
+            counts = sum(c.indices[c.used].bincount(minlength=asked.width).cpu() for c in codes)
+            rates = np.asarray(counts, dtype=np.float64) / seen
+            drawn = random_dictionary_like(asked, torch.cat(parts), rates, rng)
+        return drawn.to(subject.device)
+
+
+def print_evaluation(
+    model: NamedModel, dictionary: NamedDictionary, asked: EvaluationRequest
+) -> None:
+    """Measure, print and keep. Raises GlossError where nothing of the dictionary was measured."""
+    measures = [(each, build_method("evaluate", each)) for each in asked.measures]
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        bench = Bench(model, dictionary, asked, scratch)
+        columns = list(bench.columns())
+        results: dict[str, list[Evaluation]] = {}
+        with progress_bar("evaluate", "numbers of dictionaries") as report:
+            for number, (settings, measure) in enumerate(measures):
+                name = str(settings["method"])
+                results[name] = []
+                for place, column in enumerate(columns):
+                    report(number * len(columns) + place, len(measures) * len(columns))
+                    results[name].append(measured(bench, column, settings, measure))
+            report(len(measures) * len(columns), len(measures) * len(columns))
+        for name, found in results.items():
+            out.print(evaluation_table(name, [column.name for column in columns], found))
+            print_failures(columns, found)
+        write_results(bench, columns, results)
+    if not any(found[0].rows for found in results.values()):
+        reasons = [each.reason for found in results.values() for each in found[0].failures]
+        raise BadSettings(f"nothing was measured: {'; '.join(reasons) or 'no rows'}")
+
+
+def measured(
+    bench: Bench, column: Column, settings: SettingsMapping, measure: DictionaryMeasure
+) -> Evaluation:
+    """What one measure says of one dictionary, as it was kept, or anew.
+
+    What cannot be measured at all is a failure, and is tried again the next time.
+    """
+    asked, needs = bench.asked, needs_of(measure)
+    name = str(settings["method"])
+    key = evaluation_key(bench, column, settings, needs)
+    file = asked.folder and asked.folder / KEPT / f"{name}-{key}.json"
+    if file and (kept := read_kept(file)):
+        return kept
+    rng = np.random.default_rng([asked.seed, zlib.crc32(name.encode())])
+    try:
+        found = measure.measure(
+            column.load(), bench.material(needs, random_subject=column.random_subject), rng
+        )
+    except GlossError as problem:
+        return Evaluation(name, (), (EvaluationFailure("", str(problem)),))
+    if file:
+        write_json(file, found.plain())
+    return found
+
+
+def evaluation_key(bench: Bench, column: Column, settings: SettingsMapping, needs: Needs) -> str:
+    """A key of everything that decides what a measure says of a dictionary."""
+    asked = bench.asked
+    return result_key(
+        dict(settings),
+        code_hash(installed("gloss.evaluate")[str(settings["method"])]),
+        bench.model.content,
+        [column.content, column.random_subject],
+        asked.text_content if needs.corpus else [asked.massive, str(asked.leave_out)],
+        [source_hash(each) for each in asked.labels] if needs.labels else "",
+        asked.seed,
+    )
+
+
+def read_kept(file: Path) -> Evaluation | None:
+    """What was measured before; None where nothing was, or where the file is damaged."""
+    try:
+        return Evaluation.from_plain(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def evaluation_table(measure: str, columns: Sequence[str], found: Sequence[Evaluation]) -> Table:
+    """A row a number, a column a dictionary, the asked one first."""
+    names = map(escape, columns)
+    table = Table("number", "n", *names, "", title=Text(measure), show_lines=True)
+    held = [{(row.of, row.name): row for row in each.rows} for each in found]
+    for place in dict.fromkeys(place for each in held for place in each):
+        row = next(each[place] for each in held if place in each)
+        name = row.name.replace("_", " ") + (f", {row.of}" if row.of else "")
+        cells = [estimate_cell(each.get(place)) for each in held]
+        table.add_row(Text(name), f"{row.n:,} {row.unit}", *cells, Text(row.note))
+    return table
+
+
+def estimate_cell(row: EvaluationRow | None) -> str:
+    """The number, and its interval below, where it has one."""
+    if row is None or math.isnan(row.estimate.value):
+        return "-"
+    value, low, high = row.estimate.value, row.estimate.low, row.estimate.high
+    return f"{value:.4g}" + ("" if math.isnan(low) else f"\n[dim]{low:.4g} to {high:.4g}[/]")
+
+
+def print_failures(columns: Sequence[Column], found: Sequence[Evaluation]) -> None:
+    """What could not be measured, and why."""
+    for column, each in zip(columns, found, strict=True):
+        for failure in each.failures:
+            about = f"{failure.of}, " if failure.of else ""
+            print_notes(f"  not measured: {each.measure} of {about}{column.name}: {failure.reason}")
+
+
+def write_results(
+    bench: Bench, columns: Sequence[Column], results: Mapping[str, Sequence[Evaluation]]
+) -> None:
+    """Write `evaluation.json`, and SAEBench's files, where they were asked for."""
+    asked = bench.asked
+    settings = {str(each["method"]): dict(each) for each in asked.measures}
+    if asked.folder:
+        content = {
+            "model": bench.model.settings.model,
+            "dictionaries": [column.name for column in columns],
+            "texts": asked.texts,
+            "tokens": asked.tokens,
+            "labels": asked.labels,
+            "seed": asked.seed,
+            "measures": [
+                {"settings": settings[name], "found": [each.plain() for each in found]}
+                for name, found in results.items()
+            ],
+        }
+        write_json(asked.folder / "evaluation.json", content)
+        out.print(f"written to {asked.folder / 'evaluation.json'}", highlight=False)
+    if asked.saebench:
+        for name, found in results.items():
+            for column, each in zip(columns, found, strict=True):
+                about = {"model_name": bench.model.settings.model, "name": column.name}
+                result = saebench_result(each, column.load(), settings[name], about)
+                if result is not None:
+                    slug = "".join(c if c.isalnum() or c in "-." else "_" for c in column.name)
+                    write_json(asked.saebench / name / f"{slug}_eval_results.json", result)

@@ -1,0 +1,163 @@
+"""`gloss evaluate` as it is typed: controls beside, what is kept, SAEBench's files."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from collect.tiny import SITE, sentences, tiny_dictionary, tiny_subject
+from gloss.errors import BadSettings
+from gloss.evaluate.core import Core
+from gloss.models.dictionary import SparseCoder, Weights
+from gloss.models.formats import save_dictionary
+from gloss.models.sparse_codes import LargestK
+from gloss.run.commands.evaluate import (
+    EvaluationRequest,
+    measures_asked,
+    print_evaluation,
+)
+from gloss.run.sources import model_and_dictionary
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny model, two dictionaries and a text."""
+    folder = tmp_path_factory.mktemp("bench")
+    subject = tiny_subject()
+    subject.model.save_pretrained(folder / "model")
+    subject.tokens.tokenizer.save(str(folder / "model" / "tokenizer.json"))
+    (folder / "model" / "tokenizer_config.json").write_text('{"bos_token": "<start>"}')
+    for seed in (1, 2):
+        save_dictionary(tiny_dictionary(seed=seed), folder / f"seed{seed}")
+    save_dictionary(tiny_dictionary(width=24, scale=2.0), folder / "wide")
+    (folder / "text.txt").write_text("\n".join(text for _, text in sentences(30)))
+    return folder
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A list to which every measuring of `core` adds the width of the dictionary."""
+    widths: list[int] = []
+    measure: Callable[..., Any] = Core.measure
+
+    def counting(self: Core, dictionary: Any, *rest: Any) -> Any:
+        widths.append(dictionary.width)
+        return measure(self, dictionary, *rest)
+
+    monkeypatch.setattr(Core, "measure", counting)
+    return widths
+
+
+def evaluate(bench: Path, folder: Path | None = None, **asked: Any) -> None:
+    texts = (str(bench / "text.txt"),)
+    given: dict[str, Any] = {"texts": texts, "tokens": 600, "folder": folder} | asked
+    named = model_and_dictionary(str(bench / "model"), str(bench / "seed1"))
+    print_evaluation(*named, EvaluationRequest(**given))
+
+
+def test_numbers_stand_beside_those_of_a_random_dictionary_and_of_others(
+    bench: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(bench, tmp_path / "out", beside=(str(bench / "seed2"),), random_subject=True)
+    assert "written to" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert [Path(name).name for name in kept["dictionaries"]] == [
+        "seed1",
+        "random dictionary",
+        "seed2",
+        "on a random subject",
+    ]
+    [core] = kept["measures"]
+    values = [
+        {row["name"]: row["estimate"]["value"] for row in found["rows"]} for found in core["found"]
+    ]
+    assert [each["l0"] for each in values] == [4, 4, 4, 4]
+    assert values[1]["fvu"] < 1  # scaled to fit, as the drawn directions of the file are not
+    assert len({each["fvu"] for each in values}) == 4
+    assert all(row["n"] > 0 for found in core["found"] for row in found["rows"])
+
+
+def test_what_was_measured_is_not_measured_again_and_another_setting_is(
+    bench: Path, tmp_path: Path, counted: list[int]
+) -> None:
+    def found(**asked: Any) -> str:
+        evaluate(bench, tmp_path, **asked)
+        return (tmp_path / "evaluation.json").read_text()
+
+    first = found()
+    assert found() == first
+    assert counted == [48, 48]
+    found(beside=(str(bench / "wide"),))
+    assert counted == [48, 48, 24]
+    found(tokens=500)
+    assert counted == [48, 48, 24, 48, 48]
+    for file in (tmp_path / "kept").glob("*.json"):
+        file.write_text(file.read_text()[:-20])  # as no writing of gloss leaves it
+    assert found() == first
+    assert counted == [48, 48, 24, 48, 48, 48, 48]
+
+
+def test_a_killed_command_goes_on_where_it_was(
+    bench: Path, tmp_path: Path, counted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Core.measure
+
+    def killed_at_the_second(self: Core, dictionary: Any, *rest: Any) -> Any:
+        if counted:
+            raise MemoryError
+        return kept(self, dictionary, *rest)
+
+    with monkeypatch.context() as during:
+        during.setattr(Core, "measure", killed_at_the_second)
+        with pytest.raises(MemoryError):
+            evaluate(bench, tmp_path)
+    assert counted == [48]
+    evaluate(bench, tmp_path)
+    assert counted == [48, 48]
+
+
+def test_saebenchs_file_has_its_names(bench: Path, tmp_path: Path) -> None:
+    evaluate(bench, saebench=tmp_path / "results")
+    files = sorted((tmp_path / "results" / "core").glob("*_eval_results.json"))
+    assert len(files) == 2
+    found = json.loads(files[-1].read_text())
+    assert found["eval_type_id"] == "core"
+    metrics = found["eval_result_metrics"]
+    assert set(metrics) == {
+        "model_behavior_preservation",
+        "model_performance_preservation",
+        "reconstruction_quality",
+        "shrinkage",
+        "sparsity",
+        "token_stats",
+        "misc_metrics",
+    }
+    assert all(isinstance(x, int | float) for each in metrics.values() for x in each.values())
+    behaviour = metrics["model_behavior_preservation"]
+    score = 1 - behaviour["kl_div_with_sae"] / behaviour["kl_div_with_ablation"]
+    assert behaviour["kl_div_score"] == pytest.approx(score)
+    assert found["sae_cfg_dict"]["d_sae"] == 48
+
+
+def test_what_names_nothing_is_refused_and_what_does_not_fit_is_said_to_fail(
+    bench: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(BadSettings, match="no method 'cores'; did you mean 'core'"):
+        evaluate(bench, measures=({"method": "cores"},))
+    with pytest.raises(BadSettings, match=r"--set core=3 names no setting"):
+        measures_asked(["core"], ["core=3"])
+    narrow = Weights(torch.eye(8), torch.zeros(8), torch.eye(8), torch.zeros(8))
+    save_dictionary(SparseCoder(SITE, SITE, narrow, LargestK(2)), tmp_path / "narrow")
+    evaluate(bench, beside=(str(tmp_path / "narrow"),))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "not measured: core of" in said
+    assert "vectors of 8 numbers" in said
+
+
+def test_settings_are_read_as_toml_and_else_as_text() -> None:
+    asked = measures_asked(["a", "b"], ["a.k=[1, 2]", "b.pool=mean", "a.most=4"])
+    assert asked == ({"method": "a", "k": [1, 2], "most": 4}, {"method": "b", "pool": "mean"})
+    assert measures_asked([], []) == ({"method": "core"},)
