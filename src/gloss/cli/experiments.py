@@ -176,8 +176,8 @@ def methods(
         typer.Argument(
             metavar="VERB",
             help=(
-                "`decompose`, `sample`, `explain`, `score`, `attribute`; `stage`, `executor`,"
-                " `format`, `labels`, `match`; all if left out."
+                "`decompose`, `sample`, `explain`, `score`, `attribute`, `evaluate`; `stage`,"
+                " `executor`, `format`, `labels`, `match`; all if left out."
             ),
         ),
     ] = "",

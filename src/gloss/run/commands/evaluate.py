@@ -282,12 +282,12 @@ def evaluation_table(measure: str, columns: Sequence[str], found: Sequence[Evalu
     for place in dict.fromkeys(place for each in held for place in each):
         row = next(each[place] for each in held if place in each)
         name = row.name.replace("_", " ") + (f", {row.of}" if row.of else "")
-        cells = [estimate_cell(each.get(place)) for each in held]
+        cells = [evaluation_cell(each.get(place)) for each in held]
         table.add_row(Text(name), f"{row.n:,} {row.unit}", *cells, Text(row.note))
     return table
 
 
-def estimate_cell(row: EvaluationRow | None) -> str:
+def evaluation_cell(row: EvaluationRow | None) -> str:
     """The number, and its interval below, where it has one."""
     if row is None or math.isnan(row.estimate.value):
         return "-"
