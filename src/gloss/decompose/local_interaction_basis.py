@@ -12,9 +12,9 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from gloss.decompose.fit import TrainingProgress, take_sample
-from gloss.decompose.labelled_texts import require_subject
 from gloss.errors import BadInput, BadSettings, Mismatch, require_at_least
 from gloss.models.dictionary import SparseCoder, Weights
+from gloss.models.labelled_texts import require_subject
 from gloss.models.massive_tokens import VectorLengths
 from gloss.models.model_settings import MASSIVE_MULTIPLE
 from gloss.models.sites import Site
