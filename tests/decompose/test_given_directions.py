@@ -176,7 +176,7 @@ def test_semi_nmf_misses_more_directions_than_dimensions(rng) -> None:
         ('{"text": "a", "label": 1}', "1 texts and 1 labels"),
         ("a, 1", "line 1 must be an object"),
         ('{"text": "a"}', "line 1 must be an object"),
-        ('{"text": "", "label": 1}', "give a text and one label"),
+        ('{"text": "", "label": 1}', "give a text, and label"),
         ('{"text": "a", "label": ["b"]}', "give a text and one label"),
     ],
 )

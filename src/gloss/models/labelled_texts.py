@@ -3,11 +3,13 @@ are told what to find.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from gloss.errors import BadInput, BadSettings
@@ -31,24 +33,8 @@ class LabelledTexts:
         Raises BadInput for a line that is none, and where there are less than two labels.
         """
         path, texts, labels = Path(file), list[str](), list[str]()
-        try:
-            lines = path.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(
-                f"{path} cannot be read ({error}); give a file of lines of JSON"
-            ) from error
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                text, label = row["text"], row["label"]
-            except (ValueError, TypeError, KeyError) as error:
-                raise BadInput(
-                    f'{path}, line {number} must be an object like {{"text": "...", "label":'
-                    f' "..."}}, and is {line[:60]!r}; write it so'
-                ) from error
-            if not isinstance(text, str) or not text or isinstance(label, dict | list | None):
+        for number, text, label in rows_of_texts(path, "label", '"..."'):
+            if isinstance(label, dict | list | None):
                 raise BadInput(
                     f"{path}, line {number} has the text {text!r:.40} and the label {label!r:.40};"
                     " give a text and one label"
@@ -72,6 +58,83 @@ class LabelledTexts:
         if label not in self.labels:
             raise BadSettings(f"no text has the label {label!r}; there are {self.names[:8]}")
         return torch.tensor([each == label for each in self.labels])
+
+
+@dataclass(frozen=True)
+class RoleTexts:
+    """Texts, and for each what fills each role, as a number among the fillers."""
+
+    texts: tuple[str, ...]
+    role_names: tuple[str, ...]
+    filler_names: tuple[str, ...]
+    filled: Int64[Tensor, "text role"]
+
+    @staticmethod
+    def read(file: str) -> "RoleTexts":
+        """A file with an object a line, {"text": ..., "roles": {"ROLE": "FILLER", ...}}; roles and
+        fillers are numbered alphabetically, and a text that comes again counts once.
+
+        Raises BadInput for a line that is none, or has other roles than the first.
+        """
+        path, texts, rows = Path(file), list[str](), list[dict[str, str]]()
+        seen: set[tuple[object, ...]] = set()
+        for number, text, given in rows_of_texts(path, "roles", '{"ROLE": "FILLER", ...}'):
+            if not isinstance(given, dict) or not given:
+                raise BadInput(
+                    f"{path}, line {number} has the roles {given!r:.40}; name one or more"
+                )
+            row = cast(dict[str, Any], given)
+            if not all(isinstance(filler, str) and filler for filler in row.values()):
+                raise BadInput(
+                    f"{path}, line {number} has the roles {given!r:.40}; give each a filler, a text"
+                )
+            if rows and set(row) != set(rows[0]):
+                raise BadInput(
+                    f"{path}, line {number} has the roles {sorted(row)}, and the first line"
+                    f" {sorted(rows[0])}; fill the same in each"
+                )
+            if (text, *sorted(row.items())) not in seen:  # what is held out is taught nowhere
+                seen.add((text, *sorted(row.items())))
+                texts.append(text)
+                rows.append(row)
+        roles = sorted(rows[0]) if rows else []
+        fillers = sorted({filler for row in rows for filler in row.values()})
+        if len(fillers) < 2:
+            raise BadInput(
+                f"{path} has {len(rows)} texts with {len(fillers)} fillers; give texts in which"
+                " roles are filled by one thing or another"
+            )
+        numbers = {filler: number for number, filler in enumerate(fillers)}
+        filled = torch.tensor([[numbers[row[role]] for role in roles] for row in rows])
+        return RoleTexts(tuple(texts), tuple(roles), tuple(fillers), filled)
+
+
+def rows_of_texts(path: Path, entry: str, shape: str) -> Iterator[tuple[int, str, Any]]:
+    """Of each line that is not empty its number, its text, and what it has besides under the entry.
+
+    Raises BadInput for a line that is no object with both, or without a text.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} cannot be read ({error}); give a file of lines of JSON") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            text, besides = row["text"], row[entry]
+        except (ValueError, TypeError, KeyError) as error:
+            raise BadInput(
+                f'{path}, line {number} must be an object like {{"text": "...", "{entry}":'
+                f" {shape}}}, and is {line[:60]!r}; write it so"
+            ) from error
+        if not isinstance(text, str) or not text:
+            raise BadInput(
+                f"{path}, line {number} has the text {text!r:.40} and the {entry} {besides!r:.40};"
+                f" give a text, and {entry}"
+            )
+        yield number, text, besides
 
 
 @torch.no_grad()

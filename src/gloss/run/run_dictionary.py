@@ -25,6 +25,7 @@ from gloss.evaluate.dictionary_check import measure_reconstruction
 from gloss.models.dictionary import Dictionary, SparseCoder, require_fit
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.formats.dictionary_folder import CONFIGURATION_FILE
+from gloss.models.hyperdimensional_probe import HyperdimensionalProbe
 from gloss.models.massive_tokens import VectorLengths
 from gloss.models.matching_pursuit import MatchingPursuit
 from gloss.models.neurons import neurons_at
@@ -46,6 +47,7 @@ from gloss.store.progress import Progress
 from gloss.store.sealed_json import damage_error
 
 CARD_TOKENS = 2**13  # of the text, by which a trained dictionary's card is measured
+TrainedDictionary = SparseCoder | MatchingPursuit | HyperdimensionalProbe
 ENDLESS = 10**6  # epochs; the trainer stops by itself
 
 
@@ -182,14 +184,14 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
     save_dictionary(
         with_measured_card(run, subject, dictionary, corpus),
         dictionary_folder(run),
-        format="sae_lens",
+        format=getattr(trainer, "saved_as", "sae_lens"),
     )
     kept.remove()
 
 
 def with_measured_card(
-    run: OpenedRun, subject: Subject, dictionary: SparseCoder | MatchingPursuit, corpus: Corpus
-) -> SparseCoder | MatchingPursuit:
+    run: OpenedRun, subject: Subject, dictionary: TrainedDictionary, corpus: Corpus
+) -> TrainedDictionary:
     """The dictionary with what its first text says of it on its card: how well it reconstructs, and
     which tokens are massive.
     """

@@ -73,7 +73,7 @@ def write_json(file: Path, content: object) -> None:
 
 def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    plain = {name: value.contiguous() for name, value in tensors.items()}
+    plain = {name: value.contiguous().clone() for name, value in tensors.items()}
     if file.suffix == ".safetensors":
         save_file(plain, file)
     elif file.suffix == ".npz":
@@ -319,6 +319,33 @@ def circuit_tracer(kind: str) -> Callable[[Path, Drawn], Layout]:
     return made
 
 
+# gloss' own
+
+
+def hyperdimensional(folder: Path, w: Drawn) -> Layout:
+    """Two roles of eight fillers, and hypervectors of 16 numbers from 16 hidden units."""
+    place, generator = folder / "probe", torch.Generator().manual_seed(3)
+    signs = torch.randn(10, WIDTH, generator=generator).sign()
+    second = torch.randn(WIDTH, WIDTH, generator=generator)
+    tensors = {"centre": w.bias, "scale": torch.tensor(2.0), "first": w.encoder}
+    tensors |= {"first_bias": w.encoder_bias, "second": second, "second_bias": w.r_mag}
+    tensors |= {"roles": signs[:2], "fillers": signs[2:]}
+    tensors |= {"decoder_directions": w.decoder, "bias": w.bias}
+    write_tensors(place / "probe.safetensors", tensors)
+    names = {"roles": ["who", "where"], "fillers": list("abcdefgh")}
+    write_json(place / "cfg.json", {"site": "resid_post.1", **names})
+    given = (w.x - w.bias) / 2 @ w.encoder.T + w.encoder_bias
+    made = torch.nn.functional.gelu(given) @ second.T + w.r_mag
+    codes = torch.zeros(TOKENS, 2, 8)
+    for role in range(2):
+        cosine = torch.nn.functional.cosine_similarity
+        likeness = cosine((made * signs[role])[:, None], signs[None, 2:], dim=2) * 2**0.5
+        best = likeness.max(1)
+        codes[torch.arange(TOKENS), role, best.indices] = best.values * (best.values > 0.5)
+    codes = codes.flatten(1)
+    return Layout(place, w.x, codes, w.made(codes), "resid_post.1", "resid_post.1")
+
+
 # Llama Scope
 
 
@@ -409,6 +436,7 @@ def kissane(folder: Path, w: Drawn) -> Layout:
 
 POST, GATE = "output", "pre_feedforward_layernorm.output"
 LAYOUTS: dict[tuple[str, str], Callable[[Path, Drawn], Layout]] = {
+    ("hyperdimensional", "MLP, roles and fillers"): hyperdimensional,
     **{
         ("sae_lens", kind): sae_lens(kind)
         for kind in (
