@@ -93,7 +93,7 @@ class Text:
         for feature, (_, activations) in self.features.items():
             found = self.windows(activations)
             assert isinstance(found, FeatureWindows)
-            rng = draws(feature).train
+            rng = draws(feature).stream("train")
             own = found.chosen(Split.TRAIN, SAMPLER, SAMPLING.train, rng)
             train[feature] = references({"train": own})
         common.write({"examples": reference_table(held), "feature_facts": facts})
@@ -134,7 +134,7 @@ class Text:
 
 
 def draws(feature: FeatureId) -> Draws:
-    return Draws.of(np.random.default_rng(feature.index))
+    return Draws(str(feature).encode())
 
 
 def references(windows: dict[str, Any]) -> ContextReferences:

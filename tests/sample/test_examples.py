@@ -53,7 +53,7 @@ def test_of_equal_windows_the_strongest_of_the_train_split_stays():
     where = np.arange(6) * 4
     activations = FeatureActivations(where, maxima)
     search = SearchContext(corpus, activations, PLACEMENTS["aligned"], 4, NO_SOURCES)
-    windows, _ = drop_duplicate_windows(search, FiringWindows(where, maxima))
+    windows = drop_duplicate_windows(search, FiringWindows(where, maxima))
     assert (windows.starts.tolist(), windows.maxima.tolist()) == ([8, 20], [3, 5])
 
 

@@ -8,13 +8,14 @@ from scipy.stats import chisquare
 
 from gloss.models.planted import plant
 from gloss.records import FeatureActivations, FeatureId, Split
+from gloss.sample import negatives
 from gloss.sample.examples import Draws, FeatureWindows, SamplingSettings, drop_duplicate_windows
 from gloss.sample.negatives import (
+    RandomNegatives,
+    SameTokenNegatives,
     SearchContext,
     choose_disjoint,
     is_apart,
-    random_windows,
-    shuffled_blocks,
     strongest_disjoint,
 )
 from gloss.sample.samplers import Quantiles, draw_stratified
@@ -44,9 +45,8 @@ def test_the_strongest_disjoint_windows_are_the_first_of_all_disjoint_ones(
     order = np.argsort(starts, kind="stable")
     kept = select_disjoint(starts[order], corpus.sequences_of(starts[order]), strengths[order], 32)
     kept = kept[search.is_fresh(starts[order][kept])]
-    assert choose_disjoint(search, starts, strengths, number).tolist() == (
-        starts[order][kept][:number].tolist()
-    )
+    chosen = choose_disjoint(search, starts, strengths, number)
+    assert starts[chosen].tolist() == starts[order][kept][:number].tolist()
 
 
 @given(
@@ -60,29 +60,78 @@ def test_what_is_apart_from_all_is_apart_from_each(keys, known, width):
     assert found.tolist() == [all(abs(key - each) >= width for each in known) for key in keys]
 
 
-@pytest.mark.parametrize("block", [1, 7, 50, 1000])
-def test_random_windows_are_the_same_in_blocks_of_every_size(corpus, block):
+@pytest.mark.parametrize("few", [1, 10**6])  # some are drawn and looked at, or all are looked at
+def test_every_free_window_is_as_likely_and_none_is_used(corpus, few, monkeypatch):
+    monkeypatch.setattr(negatives, "FEW", few)
     search = SearchContext(corpus, NOWHERE, PLACEMENTS["aligned"], 32)
-    search = search.besides(search.windows.fingerprints[search.windows.drawable[Split.TRAIN][::3]])
-    whole, some = (
-        np.concatenate([*random_windows(search, Split.TRAIN, 50, np.random.default_rng(0), each)])
-        for each in (10**6, block)
+    drawable = search.windows.drawable[Split.TRAIN]
+    search = search.besides(search.windows.starts[drawable[::3]])
+    rng, times = np.random.default_rng(4), np.zeros(len(search.windows.starts), np.int64)
+    for _ in range(1000):
+        found = RandomNegatives().choose(search, Split.TRAIN, 20, rng)
+        assert len(set(found.starts.tolist())) == 20
+        assert found.numbers is not None
+        assert found.starts.tolist() == search.windows.starts[found.numbers].tolist()
+        times[found.numbers] += 1
+    free = np.setdiff1d(drawable, drawable[::3])
+    assert times.sum() == times[free].sum() == 20_000
+    assert chisquare(times[free]).pvalue > 1e-4
+
+
+def text_of_two_tokens(rng) -> Corpus:
+    """All train split; windows of 4 tokens, of which 4,000 hold token 1 and 1,000 token 2, no two
+    of them alike.
+    """
+    number = 20_000
+    tokens = np.arange(3, 3 + number, dtype=np.int32)
+    holding = rng.permutation(number // 4)
+    tokens[4 * holding[:4000] + 1] = 1
+    tokens[4 * holding[4000:] + 2] = 2
+    vocabulary = Vocabulary(tuple(b"%d" % i for i in range(number + 3)))
+    return Corpus(
+        tokens,
+        np.array([0, number]),
+        np.array([0]),
+        np.array([0], np.uint64),
+        ("0",),
+        vocabulary,
     )
-    assert whole.tolist() == some.tolist()
-    assert len(whole) == 50
-    assert search.is_fresh(whole).all()
 
 
-@pytest.mark.parametrize("places", [30, 41, 400])
-def test_places_come_in_a_random_order_whether_all_are_shuffled_or_a_few_are_drawn(places):
-    """Every place is as likely to come first, and each comes once."""
-    rng, number = np.random.default_rng(5), 10
-    first = np.zeros(places, np.int64)
-    for _ in range(40 * places):
-        first[next(shuffled_blocks(np.arange(places), number, rng))[0]] += 1
-    assert chisquare(first).pvalue > 1e-4
-    every = np.concatenate([*shuffled_blocks(np.arange(places), number, rng)])
-    assert sorted(every.tolist()) == list(range(places))
+@pytest.mark.parametrize("placement", sorted(PLACEMENTS))
+@pytest.mark.parametrize("few", [1, 10**6])  # some places are looked at, or all
+def test_near_misses_are_in_proportion_to_the_firings_and_each_window_as_likely(
+    few, placement, monkeypatch
+):
+    """A feature that fires at token 1 three times as often as at token 2 is shown three inactive
+    windows of the one for each of the other, whichever of them are active.
+    """
+    monkeypatch.setattr(negatives, "FEW", few)
+    corpus = text_of_two_tokens(np.random.default_rng(2))
+    one, two = (np.flatnonzero(corpus.tokens == token) for token in (1, 2))
+    active = np.sort(np.concatenate([one[1::6][:600], two[1::4][:200]]))
+    fires = FeatureActivations(active, np.ones(len(active), np.float32))
+    search = SearchContext(corpus, fires, PLACEMENTS[placement], 4)
+    # where windows are centred, those beside an active one may overlap it: leave some room
+    rng, times = np.random.default_rng(7), np.zeros(len(corpus) // 4, np.int64)
+    ones = []
+    for _ in range(400):
+        found = SameTokenNegatives().choose(search, Split.TRAIN, 80, rng)
+        assert len(found) == 80
+        held = np.array([corpus.tokens[start : start + 4] for start in found.starts])
+        assert (held < 3).any(axis=1).all()
+        ones.append(int((held == 1).any(axis=1).sum()))
+        times[found.starts // 4] += 1
+    if placement == "aligned":
+        assert abs(np.mean(ones) - 60) < 1  # 5 standard errors of a binomial draw
+        every = np.arange(len(times))
+        free = every[~np.isin(every, active // 4)]
+        assert times[free].sum() == 400 * 80
+        for token in (1, 2):
+            windows = np.intersect1d(free, np.flatnonzero(corpus.tokens == token) // 4)
+            assert chisquare(times[windows]).pvalue > 1e-4
+    else:  # a window may hold both
+        assert 55 < np.mean(ones) < 75
 
 
 def small_search(lengths, fired, placement, width, rng):
@@ -131,7 +180,7 @@ def test_tables_of_windows_say_what_is_said_of_each_by_itself(
         all(ends[i] <= starts[j] or ends[j] <= starts[i] for j in range(20, 40)) for i in range(20)
     ]
     strengths = rng.integers(0, 9, 40) / 7
-    kept = strongest_disjoint(search, starts, strengths)
+    kept = starts[strongest_disjoint(search, starts, strengths)]
     left = sorted(zip(-strengths, starts.tolist(), ends.tolist(), strict=True))
     wanted = []
     for _, start, end in left:
@@ -148,15 +197,19 @@ def test_of_equal_windows_one_of_the_train_split_stays_and_of_these_the_stronges
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     search = small_search(lengths, fired, "aligned", width, rng)
     windows = search.placement.firing(search.activations, search.corpus, width)
-    kept, prints = drop_duplicate_windows(search, windows)
+    kept = drop_duplicate_windows(search, windows)
     best: dict[int, tuple[bool, float, int]] = {}
     every = search.fingerprints(windows.starts).tolist()
     for start, maximum, mark in zip(windows.starts, windows.maxima, every, strict=True):
         entry = (not search.corpus.in_train[start], -float(maximum), int(start))
         best[mark] = min(best.get(mark, entry), entry)
     assert kept.starts.tolist() == sorted(start for *_, start in best.values())
-    assert prints.tolist() == search.fingerprints(kept.starts).tolist()
+    assert kept.numbers is not None
+    assert kept.starts.tolist() == search.windows.starts[kept.numbers].tolist()
     assert isinstance(kept, FiringWindows)
+    # and of windows that are nowhere in the list of aligned ones
+    loose = drop_duplicate_windows(search, FiringWindows(windows.starts, windows.maxima))
+    assert loose.starts.tolist() == kept.starts.tolist()
 
 
 def test_where_all_are_chosen_nothing_is_drawn_and_each_kind_is_drawn_by_its_own(corpus):
@@ -165,12 +218,14 @@ def test_where_all_are_chosen_nothing_is_drawn_and_each_kind_is_drawn_by_its_own
     assert sorted(draw_stratified(7, 9, 3, rng).tolist()) == [*range(7)]
     assert rng.bit_generator.state == before
     assert sorted(draw_stratified(7, 5, 3, rng).tolist()) != [*range(7)]
-    seeds, drawn = Draws.of(np.random.default_rng(3)), np.random.default_rng(3).spawn(4)
-    for seed, generator in zip(seeds, drawn, strict=True):
-        assert np.random.default_rng(seed).random() == generator.random()
+    draws = [Draws.of(np.random.default_rng(seed)) for seed in (3, 3, 4)]
+    streams = [d.stream(kind).random() for d in draws for kind in ("train", "held_out", "train")]
+    assert len(set(streams)) == 4
+    assert streams[:3] == streams[3:6]
+    assert streams[0] == streams[2]
     at = np.arange(5, len(corpus), 37)
     fires = FeatureActivations(at, np.linspace(1, 2, len(at)).astype(np.float32))
     found = FeatureWindows.of(FeatureId("d", 0), fires, corpus, SamplingSettings(minimum=1))
     assert isinstance(found, FeatureWindows)
-    chosen = [found.chosen(Split.TRAIN, Quantiles(), 9, seeds.train) for _ in range(2)]
+    chosen = [found.chosen(Split.TRAIN, Quantiles(), 9, draws[0].stream("train")) for _ in range(2)]
     assert chosen[0].starts.tolist() == chosen[1].starts.tolist()

@@ -1,12 +1,22 @@
 """What holds of every sampler."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chisquare
 
-from gloss.sample import Sampler
-from gloss.sample.samplers import Mix, Quantiles, Random, Top
+from gloss.sample import Sampler, samplers
+from gloss.sample.samplers import (
+    Mix,
+    Quantiles,
+    Random,
+    Top,
+    draw_stratified,
+    rank_windows,
+)
 
 SAMPLERS = [Top(), Random(), Quantiles(), Quantiles(3), Mix(), Mix(top_share=0.5, quantiles=4)]
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
@@ -53,3 +63,24 @@ def test_a_sampler_is_one(sampler):
 def test_no_quantile_at_all_is_refused(kind):
     with pytest.raises(ValueError, match="at least 1 quantile, got 0"):
         kind(quantiles=0)
+
+
+@given(st.lists(st.sampled_from([-3.5, -1, -0.0, 0.0, 0.25, 1, 2, 1e30]), max_size=20))
+def test_windows_are_ranked_by_their_strength_and_equal_ones_keep_their_order(values):
+    maxima = np.array(values, np.float32)
+    assert rank_windows(maxima).tolist() == np.argsort(-maxima, kind="stable").tolist()
+
+
+@pytest.mark.parametrize("few", [1, 10**6])  # drawn one by one, or all are looked at
+def test_every_rank_of_a_slice_is_as_likely_either_way(few, monkeypatch):
+    monkeypatch.setattr(samplers, "FEW", few)
+    rng, times = np.random.default_rng(3), np.zeros(50, np.int64)
+    for _ in range(2000):
+        drawn = draw_stratified(50, 13, 5, rng)
+        assert np.bincount(drawn // 10).tolist() in permutations_of(2, 2, 3, 3, 3)
+        times[drawn] += 1
+    assert chisquare(times).pvalue > 1e-4
+
+
+def permutations_of(*shares: int) -> list[list[int]]:
+    return [list(each) for each in set(permutations(shares))]

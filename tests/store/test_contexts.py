@@ -107,9 +107,10 @@ def test_fixed_windows_cover_each_token_once_and_count_from_the_start_of_its_seq
         assert windows.share(activations, split) == (fires & in_split).sum() / max(
             in_split.sum(), 1
         )
-        drawable = windows.drawable[split]
-        assert windows.ranks[drawable].tolist() == list(range(len(drawable)))
     held = [tuple(row) for row in contexts.tokens.tolist()]
+    assert all(held[window] == held[same] for window, same in enumerate(windows.same.tolist()))
+    assert windows.copied.tolist() == [held.count(window) > 1 for window in held]
+    assert windows.holding_prints(windows.fingerprints).tolist() == windows.same.tolist()
     drawable = np.concatenate(
         [windows.drawable[Split.TRAIN], windows.drawable[Split.HELD_OUT]]
     ).tolist()

@@ -2,12 +2,13 @@
 it is inactive.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from jaxtyping import Int64, UInt64
+from jaxtyping import Int64
 from numpy import ndarray
 
 from gloss.records import Contexts, Examples, Failure, FeatureActivations, FeatureId, Reason, Split
@@ -16,7 +17,7 @@ from gloss.sample.negatives import NEGATIVES, NO_SOURCES, NegativeSources, Searc
 from gloss.sample.samplers import Quantiles
 from gloss.sample.weighted_choice import choose_weighted
 from gloss.sample.windows import PLACEMENTS, ChosenWindows, FiringWindows
-from gloss.store.contexts import cut_contexts, is_among, is_first_of_equals
+from gloss.store.contexts import cut_contexts, is_first_of_equals
 from gloss.store.corpus import Corpus
 from gloss.store.feature_facts import feature_facts
 
@@ -67,20 +68,37 @@ class SamplingSettings:
                 )
 
 
-class Draws(NamedTuple):
-    """A seed for each kind of contexts, so that none depends on how the others are drawn."""
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """A stream of random numbers for each kind of contexts, so that none depends on how the others
+    are drawn.
+    """
 
-    train: np.random.SeedSequence
-    held_out: np.random.SeedSequence
-    inactive_train: np.random.SeedSequence
-    inactive_held_out: np.random.SeedSequence
+    key: bytes  # of one feature
 
     @classmethod
     def of(cls, rng: np.random.Generator) -> "Draws":
-        """Those of one feature: equal for generators that are new and of one seed."""
-        seeds = rng.bit_generator.seed_seq
-        assert isinstance(seeds, np.random.SeedSequence)
-        return cls(*seeds.spawn(len(cls._fields)))
+        """Those of one feature: equal for generators that are in one state."""
+        return cls(rng.bytes(16))
+
+    def stream(self, kind: str) -> np.random.Generator:
+        """That of a kind of contexts, from its beginning."""
+        # numpy's stubs know of no seed sequences but its own
+        state: Any = HashedState(hashlib.sha256(self.key + kind.encode()).digest())
+        return np.random.Generator(np.random.PCG64(state))
+
+
+class HashedState(np.random.bit_generator.ISeedSequence):
+    """The state of a generator, taken from a hash as it is: a tenth of what it takes to make a seed
+    and to hash that again.
+    """
+
+    def __init__(self, digest: bytes) -> None:
+        self.digest = digest
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint64) -> ndarray:
+        """So many words of the hash. Raises ValueError where it has not so many."""
+        return np.frombuffer(self.digest, dtype, n_words)
 
 
 class CommonWindows(NamedTuple):
@@ -112,22 +130,27 @@ class FeatureWindows:
         search = SearchContext(
             corpus, activations, PLACEMENTS[sampling.placement], sampling.context_length, near
         )
-        windows, fingerprints = drop_duplicate_windows(
+        windows = drop_duplicate_windows(
             search, search.placement.firing(activations, corpus, search.width)
         )
-        in_train = corpus.in_train[windows.starts]
+        in_train = (
+            corpus.in_train[windows.starts]
+            if windows.numbers is None
+            else search.windows.in_train[windows.numbers]
+        )
         fires = {Split.TRAIN: np.flatnonzero(in_train), Split.HELD_OUT: np.flatnonzero(~in_train)}
         if min(map(len, fires.values())) < sampling.minimum:
             return too_few_windows(
                 feature, len(fires[Split.TRAIN]), len(fires[Split.HELD_OUT]), sampling.minimum
             )
-        return cls(search.besides(fingerprints), windows, fires)
+        if not search.is_aligned:  # of aligned ones it is known in which it fires
+            search = search.besides(windows.starts)
+        return cls(search, windows, fires)
 
     def chosen(
-        self, split: Split, sampler: Sampler, number: int, seed: np.random.SeedSequence
+        self, split: Split, sampler: Sampler, number: int, rng: np.random.Generator
     ) -> ChosenWindows:
         """Those in which it fires that a sampler chooses in a split."""
-        rng = np.random.default_rng(seed)
         rows, corpus = self.rows[split], self.search.corpus
         starts, maxima = self.firing.starts[rows], self.firing.maxima[rows]
         weights = corpus.weights(self.search.activations)
@@ -142,16 +165,15 @@ class FeatureWindows:
             self.search,
             Split.TRAIN,
             sampling.inactive_train,
-            np.random.default_rng(draws.inactive_train),
+            draws.stream("inactive_train"),
         )
-        taken = np.append(self.search.taken, self.search.fingerprints(inactive_train.starts))
         inactive_held_out = NEGATIVES[sampling.negatives].choose(
-            self.search.besides(taken),
+            self.search.besides(inactive_train.starts, inactive_train.numbers),
             Split.HELD_OUT,
             sampling.inactive_held_out,
-            np.random.default_rng(draws.inactive_held_out),
+            draws.stream("inactive_held_out"),
         )
-        held_out = self.chosen(Split.HELD_OUT, sampler, sampling.held_out, draws.held_out)
+        held_out = self.chosen(Split.HELD_OUT, sampler, sampling.held_out, draws.stream("held_out"))
         return CommonWindows(held_out, inactive_train, inactive_held_out)
 
     def cut(self, windows: ChosenWindows) -> Contexts:
@@ -186,7 +208,7 @@ def gather_examples(
     common = found.common(sampling, QUANTILES, draws)
     return Examples(
         feature,
-        train=found.cut(found.chosen(Split.TRAIN, sampler, sampling.train, draws.train)),
+        train=found.cut(found.chosen(Split.TRAIN, sampler, sampling.train, draws.stream("train"))),
         held_out=found.cut(common.held_out),
         inactive_train=found.cut(common.inactive_train),
         inactive_held_out=found.cut(common.inactive_held_out),
@@ -194,25 +216,24 @@ def gather_examples(
     )
 
 
-def drop_duplicate_windows(
-    search: SearchContext, windows: FiringWindows
-) -> tuple[FiringWindows, UInt64[ndarray, " window"]]:
-    """The windows without those that hold the tokens of another, and their prints.
+def drop_duplicate_windows(search: SearchContext, windows: FiringWindows) -> FiringWindows:
+    """The windows without those that hold the tokens of another.
 
     Of equal windows one of the train split stays, and of these the strongest.
     """
-    fingerprints = search.fingerprints(windows.starts)
-    ordered = np.sort(fingerprints)
-    several = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not len(several):
-        return windows, fingerprints
-    copied = is_among(fingerprints, several)
-    rows = np.flatnonzero(copied)
+    if windows.numbers is not None:
+        rows = np.flatnonzero(search.windows.copied.take(windows.numbers))
+        names = search.windows.same[windows.numbers[rows]].astype(np.uint64)
+    else:
+        rows = np.arange(len(windows))
+        names = search.fingerprints(windows.starts)
+    if not len(rows):
+        return windows
     held_out = ~search.corpus.in_train[windows.starts[rows]]
-    rows = rows[np.lexsort((-windows.maxima[rows], held_out))]
-    firsts = rows[is_first_of_equals(fingerprints[rows])]
-    kept = np.sort(np.append(np.flatnonzero(~copied), firsts))
-    return FiringWindows(windows.starts[kept], windows.maxima[kept]), fingerprints[kept]
+    order = np.lexsort((-windows.maxima[rows], held_out))
+    kept = np.ones(len(windows), bool)
+    kept[rows[order]] = is_first_of_equals(names[order])
+    return windows.take(np.flatnonzero(kept))
 
 
 def too_few_windows(feature: FeatureId, train: int, held_out: int, minimum: int) -> Failure:

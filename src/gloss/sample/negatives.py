@@ -2,10 +2,9 @@
 whose text is similar.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int, Int64, Shaped, UInt64
@@ -13,8 +12,8 @@ from numpy import ndarray
 
 from gloss.errors import BadInput
 from gloss.records import FeatureActivations, Negative, Neighbour, Split
-from gloss.rules.occurrences import ascending
-from gloss.sample.windows import ChosenWindows, Placement, overlap_keys, select_disjoint
+from gloss.rules.occurrences import Occurrences
+from gloss.sample.windows import Aligned, ChosenWindows, Placement, overlap_keys, select_disjoint
 from gloss.store.contexts import (
     FixedWindows,
     corpus_windows,
@@ -28,6 +27,11 @@ from gloss.store.embeddings import Embeddings
 from gloss.store.feature_facts import train_token_counts
 
 RANDOM_LABEL, SAME_TOKEN_LABEL = int(Negative.RANDOM), int(Negative.SAME_TOKEN)
+FEW = 8  # times as many windows as are wanted: of more, some are drawn and looked at
+TRIES = 3  # before all are looked at
+# times as many as should do are looked at, and so many more
+DRAWN, SLACK = 1.2, 16
+LEAST_INACTIVE, MOST_DRAWN = 0.1, 0.9  # shares of windows that are counted on
 LEAST_OVERLAP = 0.05  # of the tokens of two features, from which on they count as siblings
 
 
@@ -52,33 +56,62 @@ class SearchContext:
     placement: Placement
     width: int
     sources: NegativeSources = NO_SOURCES
-    # prints of windows that are used, ascending
-    taken: UInt64[ndarray, " window"] = field(default_factory=lambda: np.empty(0, np.uint64))
+    # where windows begin whose text is used
+    taken: Int64[ndarray, " window"] = field(default_factory=lambda: np.empty(0, np.int64))
 
     @property
     def windows(self) -> FixedWindows:
         """The aligned windows of the corpus."""
         return corpus_windows(self.corpus, self.width)
 
-    def besides(self, taken: UInt64[ndarray, " window"]) -> "SearchContext":
-        """The same search where windows with these prints are used."""
-        return replace(self, taken=np.sort(taken))
+    def besides(
+        self,
+        starts: Int64[ndarray, " window"],
+        numbers: Int64[ndarray, " window"] | None = None,
+    ) -> "SearchContext":
+        """The same search where the text of these windows is used, too; of aligned ones the numbers
+        may be given.
+        """
+        taken = np.append(self.taken, starts)
+        more = SearchContext(
+            self.corpus, self.activations, self.placement, self.width, self.sources, taken
+        )
+        numbers = self.fixed_numbers(starts) if numbers is None else numbers
+        if numbers is not None:
+            used = self.used.copy()
+            used[self.windows.same.take(numbers)] = True
+            vars(more)["used"] = used
+        return more
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether all windows that are looked for are among the aligned ones."""
+        return isinstance(self.placement, Aligned)
 
     @cached_property
     def fires_in(self) -> Int64[ndarray, " window"]:
         """The numbers of the aligned windows in which the feature fires, ascending."""
         return self.windows.firing(self.activations)
 
+    @cached_property
+    def used(self) -> Bool[ndarray, " fixed_window"]:
+        """Of the aligned windows that stand for all of their text, whether the feature fires in one
+        of these, or one is taken.
+        """
+        used = np.zeros(len(self.windows.starts), bool)
+        used[self.windows.same.take(self.fires_in)] = True
+        if len(self.taken):
+            used[self.windows.holding_prints(self.fingerprints(self.taken))] = True
+        return used
+
+    @cached_property
+    def taken_prints(self) -> UInt64[ndarray, " window"]:
+        """The prints of what is taken, ascending."""
+        return np.sort(self.fingerprints(self.taken))
+
     def overlap_keys(self, starts: Int64[ndarray, " window"]) -> Int64[ndarray, " window"]:
         """Numbers that are less than the width apart exactly where the windows overlap."""
         return overlap_keys(starts, self.corpus.sequences_of(starts), self.width)
-
-    @cached_property
-    def firing_marks(self) -> Bool[ndarray, " fixed_window"]:
-        """Whether the feature fires in each of the aligned windows."""
-        marks = np.zeros(len(self.windows.starts), bool)
-        marks[self.fires_in] = True
-        return marks
 
     def fixed_numbers(self, starts: Int64[ndarray, " window"]) -> Int64[ndarray, " window"] | None:
         """The numbers of these windows, where all of them are aligned."""
@@ -87,8 +120,6 @@ class SearchContext:
 
     def fires(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
         """Whether the feature is active somewhere in the window that begins there."""
-        if (numbers := self.fixed_numbers(starts)) is not None:
-            return self.firing_marks.take(numbers)
         ends = np.minimum(
             starts + self.width, self.corpus.offsets[self.corpus.sequences_of(starts) + 1]
         )
@@ -114,18 +145,40 @@ class SearchContext:
         self, starts: Int64[ndarray, " window"], others: Int64[ndarray, " other"]
     ) -> Bool[ndarray, " window"]:
         """Whether each window overlaps none of the others."""
-        numbers, known = self.fixed_numbers(starts), self.fixed_numbers(others)
-        if numbers is None or known is None:
-            keys, taken = self.overlap_keys(starts), np.sort(self.overlap_keys(others))
-            return is_apart(keys, taken, self.width)
-        marks = np.ones(len(self.windows.starts), bool)
-        marks[known] = False
-        return marks.take(numbers)
+        keys, taken = self.overlap_keys(starts), np.sort(self.overlap_keys(others))
+        return is_apart(keys, taken, self.width)
 
     def is_fresh(self, starts: Int64[ndarray, " window"]) -> Bool[ndarray, " window"]:
         """Whether no window of the same tokens is taken already or stands before it here."""
         found = self.fingerprints(starts)
-        return is_first_of_equals(found) & ~is_among(found, self.taken)
+        return is_first_of_equals(found) & ~is_among(found, self.taken_prints)
+
+    def holders(self, split: Split) -> Occurrences:
+        """Of each token of the vocabulary, where in a split it stands and counts: the places, or,
+        where windows are aligned, the numbers of the windows that hold it.
+        """
+        if self.is_aligned:
+            return self.windows.holders(split)
+        return counted_occurrences(self.corpus, split)
+
+    def free_windows(
+        self, held: Int[ndarray, " place"]
+    ) -> tuple[
+        Int64[ndarray, " window"],
+        Int64[ndarray, " window"] | None,
+        Int64[ndarray, " window"],
+    ]:
+        """The windows that hold tokens there, as `holders` tell it, of those that are not used:
+        where they begin, their numbers if they are aligned, and which of all they are.
+        """
+        if self.is_aligned:
+            free = np.flatnonzero(~self.used.take(self.windows.same.take(held)))
+            numbers = held.take(free).astype(np.int64)
+            return self.windows.starts.take(numbers), numbers, free
+        starts = self.placement.around(held.astype(np.int64), self.corpus, self.width)
+        copies = is_among(self.fingerprints(starts), self.taken_prints)
+        free = np.flatnonzero(self.is_inactive(starts) & ~copies)
+        return starts[free], None, free
 
 
 @runtime_checkable
@@ -155,34 +208,34 @@ class RandomNegatives:
 
         Of windows that hold the same tokens the first stands for all.
         """
-        found = [np.empty(0, np.int64), *random_windows(search, split, number, rng, number)]
-        starts = np.concatenate(found)
-        return ChosenWindows(starts, np.full(len(starts), RANDOM_LABEL))
+        found = random_windows(search.used, search, split, number, rng)
+        starts = search.windows.starts.take(found)
+        return ChosenWindows(starts, np.full(len(found), RANDOM_LABEL), found)
 
 
 def random_windows(
-    search: SearchContext, split: Split, number: int, rng: np.random.Generator, block: int
-) -> Iterator[Int64[ndarray, " window"]]:
-    """At most `number` inactive windows that are not taken, in the order in which they are drawn,
-    looked up in blocks when they are asked for.
+    used: Bool[ndarray, " fixed_window"],
+    search: SearchContext,
+    split: Split,
+    number: int,
+    rng: np.random.Generator,
+) -> Int64[ndarray, " window"]:
+    """The numbers of at most `number` aligned windows of a split that are not used, in random
+    order.
     """
-    windows, drawable = search.windows, search.windows.drawable[split]
-    firing = search.fires_in[: np.searchsorted(search.fires_in, windows.known)]
-    fires = windows.ranks[
-        firing[(windows.in_train[firing] == (split is Split.TRAIN)) & windows.distinct[firing]]
-    ]
-    inactive = len(drawable) - len(fires)
-    drawn = rng.choice(inactive, min(2 * number, inactive), replace=False)  # some may be taken
-    # The r-th inactive window stands behind as many firing ones as have at most r inactive ones
-    # before them.
-    before, left, first = fires - np.arange(len(fires)), number, 0
-    while left and first < len(drawn):
-        some = drawn[first : first + block]
-        numbers = drawable[some + np.searchsorted(before, some, side="right")]
-        # no two of them hold the same tokens
-        numbers = numbers[~is_among(windows.fingerprints[numbers], search.taken)][:left]
-        left, first = left - len(numbers), first + block
-        yield windows.starts[numbers]
+    drawable = search.windows.drawable[split]
+    if len(drawable) > FEW * number:
+        inactive = 1 - len(search.fires_in) / len(search.windows.starts)
+        found = np.empty(0, np.int64)
+        for _ in range(TRIES):
+            tried = int(DRAWN * number / max(inactive, LEAST_INACTIVE)) + SLACK
+            some = drawable[rng.integers(len(drawable), size=tried)]
+            found = np.append(found, some[~used.take(some)])
+            found = found[rows_of_firsts(found)]
+            if len(found) >= number:
+                return found[:number]
+    left = drawable[~used.take(drawable)]
+    return left[rng.choice(len(left), min(number, len(left)), replace=False)]
 
 
 @dataclass(frozen=True)
@@ -202,13 +255,82 @@ class SameTokenNegatives:
 
         Fewer is no error.
         """
-        found, keys = [np.empty(0, np.int64)], [np.empty(0)]
-        for token, count in zip(*count_top_tokens(search, self.top_tokens), strict=True):
-            found.append(inactive_windows_around(search, split, int(token), 2 * number, rng))
-            # (Efraimidis & Spirakis, 2006)
-            keys.append(np.log(rng.random(len(found[-1]))) * len(found[-1]) / count)
-        starts = choose_disjoint(search, np.concatenate(found), np.concatenate(keys), number)
-        return ChosenWindows(starts, np.full(len(starts), SAME_TOKEN_LABEL))
+        tokens, counts = count_top_tokens(search, self.top_tokens)
+        if not number or not len(tokens):
+            return ChosenWindows(np.empty(0, np.int64), np.empty(0, np.int64))
+        wanted = places_wanted(search, split, tokens, counts, number)
+        while True:
+            found = windows_by_turn(search, split, tokens, counts, wanted, rng)
+            rows = choose_disjoint(search, found.starts, -found.turns, number, found.numbers)
+            if len(rows) == number or found.whole:
+                numbers = None if found.numbers is None else found.numbers[rows]
+                labels = np.full(len(rows), SAME_TOKEN_LABEL)
+                return ChosenWindows(found.starts[rows], labels, numbers)
+            wanted *= max(2, 2 * number // (len(rows) + 1))
+
+
+class WindowsByTurn(NamedTuple):
+    """Windows around random places of tokens that take turns."""
+
+    starts: Int64[ndarray, " window"]
+    numbers: Int64[ndarray, " window"] | None  # of aligned ones
+    turns: Float64[ndarray, " window"]  # the least comes first
+    whole: bool  # whether there are no others
+
+
+def windows_by_turn(
+    search: SearchContext,
+    split: Split,
+    tokens: Int64[ndarray, " token"],
+    counts: Shaped[ndarray, " token"],
+    wanted: Int64[ndarray, " token"],
+    rng: np.random.Generator,
+) -> WindowsByTurn:
+    """Windows that may be used around so many random places of these tokens, each with a turn
+    between 0 and where its token's end.
+
+    A token of twice the count has a turn twice as often. Of a token that has more places some are
+    drawn, and no window comes whose turn is behind what is known.
+    """
+    held = search.holders(split)
+    begins, sizes = held.offsets[tokens], held.offsets[tokens + 1] - held.offsets[tokens]
+    lengths = np.minimum(sizes, wanted)
+    of_token = np.repeat(np.arange(len(tokens)), lengths)
+    places = np.arange(len(of_token)) + (begins - np.cumsum(lengths) + lengths)[of_token]
+    if len(some := np.flatnonzero((lengths < sizes)[of_token])):
+        drawn = (rng.random(len(some)) * sizes[of_token[some]]).astype(np.int64)
+        places[some] = begins[of_token[some]] + drawn
+    starts, numbers, free = search.free_windows(held.order[places])
+    of_token = of_token[free]
+    ends = np.bincount(of_token, minlength=len(tokens)) / counts
+    turns = rng.random(len(free)) * ends[of_token]
+    unknown = ends[lengths < sizes]
+    if not (whole := not len(unknown)):
+        known = turns < unknown.min()
+        starts, turns = starts[known], turns[known]
+        numbers = None if numbers is None else numbers[known]
+    return WindowsByTurn(starts, numbers, turns, whole)
+
+
+def places_wanted(
+    search: SearchContext,
+    split: Split,
+    tokens: Int64[ndarray, " token"],
+    counts: Shaped[ndarray, " token"],
+    number: int,
+) -> Int64[ndarray, " token"]:
+    """At how many random places of each token to look for so many different windows in all: at all
+    where these are not many; else most often at enough.
+    """
+    offsets, every = search.holders(split).offsets, len(search.windows.starts)
+    sizes = offsets[tokens + 1] - offsets[tokens]
+    if sizes.sum() <= FEW * number:
+        return sizes
+    inactive = 1 - len(search.fires_in) / every
+    others = max(inactive * every / 2, 1.0)  # of a split
+    draws = -others * np.log(1 - min(number / others, MOST_DRAWN))  # since some come twice
+    silent = np.maximum((1 - counts / np.maximum(sizes, 1)) * inactive, LEAST_INACTIVE)
+    return (DRAWN * draws * counts / counts.sum() / silent).astype(np.int64) + SLACK
 
 
 @dataclass(frozen=True)
@@ -222,7 +344,6 @@ class MixedNegatives:
     ) -> ChosenWindows:
         """`number` inactive windows, or all there are; those with a top token come first."""
         near = SameTokenNegatives(self.top_tokens).choose(search, split, number // 2, rng)
-        # Each near miss overlaps two fixed windows at most: enough remain when those are left out.
         return fill_with_random(search, split, near, number, rng)
 
 
@@ -231,18 +352,26 @@ def choose_disjoint(
     starts: Int64[ndarray, " window"],
     strengths: Float64[ndarray, " window"],
     number: int,
+    numbers: Int64[ndarray, " window"] | None = None,
 ) -> Int64[ndarray, " chosen"]:
-    """At most `number` windows that do not overlap and hold different tokens that are not taken,
-    greedily from the strongest; weaker ones are looked at as far as they are needed.
+    """The rows of at most `number` windows that do not overlap and hold different tokens that are
+    not taken, greedily from the strongest; weaker ones are looked at as far as they are needed. Of
+    aligned windows the numbers may be given.
     """
+    numbers = search.fixed_numbers(starts) if numbers is None else numbers
+    if numbers is not None:
+        order = strongest_first(starts, strengths)
+        names = search.windows.same.take(numbers[order])
+        rows = rows_of_firsts(names)
+        return order[rows[~search.used.take(names[rows])][:number]]
     looked = 2 * number
     while True:
         some = np.arange(len(starts))
         if looked < len(starts):
             least = -np.partition(-strengths, looked)[looked]
             some = np.flatnonzero(strengths >= least)
-        held = strongest_disjoint(search, starts[some], strengths[some])
-        kept = held[search.is_fresh(held)]
+        held = some[strongest_disjoint(search, starts[some], strengths[some])]
+        kept = held[search.is_fresh(starts[held])]
         if len(kept) >= number or len(some) == len(starts):
             return kept[:number]
         looked *= 4
@@ -251,19 +380,23 @@ def choose_disjoint(
 def strongest_disjoint(
     search: SearchContext, starts: Int64[ndarray, " window"], strengths: Float64[ndarray, " window"]
 ) -> Int64[ndarray, " kept"]:
-    """The windows that overlap no stronger one, the strongest first; of equals the first in the
-    corpus.
+    """The rows of the windows that overlap no stronger one, the strongest first; of equals the
+    first in the corpus.
     """
+    order = np.argsort(starts, kind="stable")
+    sequences = search.corpus.sequences_of(starts[order])
+    return order[select_disjoint(starts[order], sequences, strengths[order], search.width)]
+
+
+def strongest_first(
+    starts: Int64[ndarray, " window"], strengths: Float64[ndarray, " window"]
+) -> Int64[ndarray, " window"]:
+    """The rows from the strongest to the weakest; of equals the first in the corpus leads."""
     order = np.argsort(-strengths)
     falling = strengths[order]
     if (falling[1:] == falling[:-1]).any():
-        order = np.lexsort((starts, -strengths))
-    if (numbers := search.fixed_numbers(starts[order])) is not None:
-        return starts[order[rows_of_firsts(numbers)]]
-    order = np.argsort(starts, kind="stable")
-    starts = starts[order]
-    sequences = search.corpus.sequences_of(starts)
-    return starts[select_disjoint(starts, sequences, strengths[order], search.width)]
+        return np.lexsort((starts, -strengths))
+    return order
 
 
 def fill_with_random(
@@ -273,36 +406,37 @@ def fill_with_random(
     number: int,
     rng: np.random.Generator,
 ) -> ChosenWindows:
-    """The first windows, and then random ones up to `number` in all."""
-    wanted = number - len(first)
-    others = (
-        ChosenWindows(starts, np.full(len(starts), RANDOM_LABEL))
-        for starts in random_windows(
-            search, split, number + len(first), rng, wanted + wanted // 4 + 1
+    """The first windows, and then random ones up to `number` in all that overlap none of them."""
+    windows, used = search.windows, search.besides(first.starts, first.numbers).used
+    if not search.is_aligned:
+        ends = np.minimum(
+            first.starts + search.width,
+            search.corpus.offsets[search.corpus.sequences_of(first.starts) + 1],
         )
+        used = used.copy()
+        used[windows.windows_of(first.starts)] = True
+        used[windows.windows_of(ends - 1)] = True
+    others = random_windows(used, search, split, number - len(first), rng)
+    return ChosenWindows(
+        np.append(first.starts, windows.starts.take(others)),
+        np.append(first.quantiles, np.full(len(others), RANDOM_LABEL)),
+        None if first.numbers is None else np.append(first.numbers, others),
     )
-    return append_disjoint_windows(search, first, others, number)
 
 
 def append_disjoint_windows(
-    search: SearchContext, first: ChosenWindows, others: Iterable[ChosenWindows], number: int
+    search: SearchContext, first: ChosenWindows, others: ChosenWindows, number: int
 ) -> ChosenWindows:
     """The first windows, and then others that overlap none of them and hold other tokens, up to
-    `number` in all; no more of the others are asked for than it takes.
+    `number` in all.
     """
-    found, left = [first], number - len(first)
     prints = np.sort(search.fingerprints(first.starts))
-    for some in others if left > 0 else ():
-        far = search.are_apart(some.starts, first.starts)
-        copies = is_among(search.fingerprints(some.starts), prints)
-        alone = np.flatnonzero(far & ~copies)[:left]
-        found.append(ChosenWindows(some.starts[alone], some.quantiles[alone]))
-        left -= len(alone)
-        if not left:
-            break
+    far = search.are_apart(others.starts, first.starts)
+    copies = is_among(search.fingerprints(others.starts), prints)
+    alone = np.flatnonzero(far & ~copies)[: number - len(first)]
     return ChosenWindows(
-        np.concatenate([each.starts for each in found]),
-        np.concatenate([each.quantiles for each in found]),
+        np.append(first.starts, others.starts[alone]),
+        np.append(first.quantiles, others.quantiles[alone]),
     )
 
 
@@ -325,45 +459,6 @@ def count_top_tokens(
     tokens, counts = train_token_counts(search.corpus, search.activations)
     most = np.argsort(-counts, kind="stable")[:number]
     return tokens[most].astype(np.int64), counts[most]
-
-
-def inactive_windows_around(
-    search: SearchContext, split: Split, token: int, number: int, rng: np.random.Generator
-) -> Int64[ndarray, " window"]:
-    """Distinct inactive windows around random occurrences of the token that count: at least
-    `number`, or all there are.
-    """
-    # shuffled as wide as they are looked up by
-    places = counted_occurrences(search.corpus, split).of_token(token).astype(np.int64)
-    found = np.empty(0, np.int64)
-    for some in shuffled_blocks(places, number, rng):
-        starts = ascending(search.placement.around(some, search.corpus, search.width))
-        inactive = starts[search.is_inactive(starts)]
-        found = ascending(np.concatenate([found, inactive])) if len(found) else inactive
-        if len(found) >= number:
-            break
-    return found
-
-
-def shuffled_blocks(
-    places: Int[ndarray, " place"], number: int, rng: np.random.Generator
-) -> Iterator[Int[ndarray, " place"]]:
-    """All places in random order, in growing blocks that are drawn when they are asked for.
-
-    Few places, four times the number or less, are one block. Of more, the first block is a quarter
-    more than the number, whatever the number of places.
-    """
-    size = 4 * number
-    if len(places) <= size:
-        yield rng.permutation(places)
-        return
-    first = rng.choice(len(places), number + number // 4, replace=False)
-    yield places[first]
-    others = rng.permutation(np.delete(places, first))
-    taken = 0
-    while taken < len(others):
-        yield others[taken : taken + size]
-        taken, size = taken + size, 4 * size
 
 
 @dataclass(frozen=True)
@@ -487,7 +582,7 @@ class HardNegatives:
         found = ChosenWindows(np.empty(0, np.int64), np.empty(0, np.int64))
         for method in (SiblingNegatives(), NeighbourNegatives(), SameTokenNegatives()):
             more = method.choose(search, split, number // 6 + 2 * len(found.starts), rng)
-            found = append_disjoint_windows(search, found, [more], len(found) + number // 6)
+            found = append_disjoint_windows(search, found, more, len(found) + number // 6)
         return fill_with_random(search, split, found, number, rng)
 
 
@@ -522,7 +617,8 @@ def draw_by_turn(
         turns.append(
             np.arange(len(inactive), dtype=np.float64) + 0.5 * float(rng.random())
         )  # whose turn comes first within a round is drawn
-    found = choose_disjoint(search, np.concatenate(starts), -np.concatenate(turns), number)
+    found = np.concatenate(starts)
+    found = found[choose_disjoint(search, found, -np.concatenate(turns), number)]
     return ChosenWindows(found, np.full(len(found), int(label)))
 
 

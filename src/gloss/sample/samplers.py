@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 
+FEW = 64  # times as many windows as are drawn: of more, none is looked at that is not drawn
+
 
 @dataclass(frozen=True, slots=True)
 class WindowChoice:
@@ -23,7 +25,11 @@ class WindowChoice:
 
 def rank_windows(maxima: Float32[ndarray, " window"]) -> Int64[ndarray, " window"]:
     """The rows from the strongest to the weakest; equal ones keep their order."""
-    return np.argsort(-maxima, kind="stable")
+    # numbers that rise as the maxima fall, with the row behind: sorted in a third of the time
+    bits = (maxima + np.float32(0)).view(np.int32)
+    rising = np.where(bits < 0, bits, ~bits & 0x7FFFFFFF).view(np.uint32).astype(np.uint64)
+    ordered = np.sort((rising << np.uint64(32)) | np.arange(len(maxima), dtype=np.uint64))
+    return (ordered & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
 def label_quantiles(
@@ -123,11 +129,16 @@ def draw_stratified(
     starts = quantile_edges(windows, quantiles)
     sizes = np.diff(starts)
     shares = even_shares(number, sizes, rng)
-    drawn = [
-        rng.choice(size, share, replace=False) + start
-        for size, share, start in zip(sizes, shares, starts, strict=False)
-    ]
-    return np.concatenate(drawn)
+    if windows > FEW * number:
+        drawn = [
+            rng.choice(size, share, replace=False) + start
+            for size, share, start in zip(sizes, shares, starts, strict=False)
+        ]
+        return np.concatenate(drawn)
+    # every window has a random number, and the least of its slice are drawn
+    slices = np.repeat(np.arange(quantiles), sizes)
+    order = np.argsort(slices + rng.random(windows))
+    return order[np.arange(windows) - starts[slices] < shares[slices]]
 
 
 def even_shares(
@@ -137,14 +148,14 @@ def even_shares(
 
     Wants number <= sum(sizes).
     """
-    shares = np.zeros_like(sizes)
+    shares = np.minimum(number // len(sizes), sizes)
     while left := number - int(shares.sum()):
-        open_slices = rng.permutation(np.flatnonzero(sizes > shares))
+        open_slices = np.flatnonzero(sizes > shares)
         each = left // len(open_slices)
         if each:
             shares = np.minimum(shares + np.where(sizes > shares, each, 0), sizes)
         else:
-            shares[open_slices[:left]] += 1
+            shares[rng.permutation(open_slices)[:left]] += 1
     return shares
 
 

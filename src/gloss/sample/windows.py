@@ -21,9 +21,15 @@ class FiringWindows:
 
     starts: Int64[ndarray, " window"]  # global index of the first position
     maxima: Float32[ndarray, " window"]  # the strongest activation
+    numbers: Int64[ndarray, " window"] | None = None  # of aligned windows
 
     def __len__(self) -> int:
         return len(self.starts)
+
+    def take(self, rows: Int64[ndarray, " row"]) -> "FiringWindows":
+        """Those in these rows."""
+        numbers = None if self.numbers is None else self.numbers[rows]
+        return FiringWindows(self.starts[rows], self.maxima[rows], numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class ChosenWindows:
     starts: Int64[ndarray, " window"]
     # 0 holds the strongest; a Negative where the feature is inactive
     quantiles: Int64[ndarray, " window"]
+    numbers: Int64[ndarray, " window"] | None = None  # of aligned windows, where they are known
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -68,7 +75,7 @@ class Aligned:
             if len(first)
             else np.empty(0, np.float32)
         )
-        return FiringWindows(windows.starts[held], maxima)
+        return FiringWindows(windows.starts[held], maxima, held)
 
     def around(
         self, positions: Int64[ndarray, " position"], corpus: Corpus, width: int

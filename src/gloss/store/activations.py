@@ -20,6 +20,7 @@ from gloss.store.remote import url_of
 from gloss.store.sealed_json import CHANGED_CONTENT, damage_error, read_sealed_json
 
 ACTIVATIONS = "activations.parquet"
+KEPT_GROUPS = 64  # of rows, 800 KB each, that stay in memory
 QUANTILES = np.linspace(0.0, 1.0, 11)  # of a feature's non-zero values
 BINS_PER_OCTAVE, LOWEST_OCTAVE, OCTAVES = 4, -12, 32
 BINS = BINS_PER_OCTAVE * OCTAVES
@@ -61,7 +62,7 @@ class Activations:
         self.folder, self.manifest, self.indptr = folder, manifest, indptr
         self.width: int = manifest["width"]  # features
         self.tokens: int = manifest["tokens"]  # of the corpus
-        self.last_group: tuple[int, ndarray, ndarray] | None = None
+        self.groups: dict[int, tuple[ndarray, ndarray]] = {}  # that stay in memory
 
     @staticmethod
     def open(folder: Path) -> "Activations":
@@ -144,13 +145,17 @@ class Activations:
     def group(self, number: int) -> tuple[ndarray, ndarray]:
         """Tokens and stored values of one row group.
 
-        The last one stays in memory, because neighbours share it.
+        The first ones that are asked for stay in memory, because every step of a run reads them all
+        in the same order; of the others the last one, because neighbours share it.
         """
-        if self.last_group is None or self.last_group[0] != number:
+        if (found := self.groups.get(number)) is None:
             with parquet_errors(self.folder / ACTIVATIONS):
                 table = self.file.read_row_group(number, use_threads=False)
-            self.last_group = (number, table["token"].to_numpy(), table["value"].to_numpy())
-        return self.last_group[1:]
+            found = table["token"].to_numpy(), table["value"].to_numpy()
+            if len(self.groups) > KEPT_GROUPS:
+                self.groups.popitem()
+            self.groups[number] = found
+        return found
 
     @cached_property
     def file(self) -> pq.ParquetFile:
@@ -160,5 +165,5 @@ class Activations:
     def __getstate__(self) -> dict[str, Any]:
         """Without the open file, so that another process can have a copy."""
         return {
-            name: value for name, value in vars(self).items() if name not in ("file", "last_group")
-        } | {"last_group": None}
+            name: value for name, value in vars(self).items() if name not in ("file", "groups")
+        } | {"groups": {}}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Int, Int32, Int64, UInt64
+from jaxtyping import Bool, Int, Int32, Int64, UInt8, UInt64
 from numpy import ndarray
 
 from gloss.records import PADDING, Contexts, FeatureActivations, Split
@@ -13,8 +13,8 @@ from gloss.store.context_text import character_edges
 from gloss.store.corpus import Corpus, counted_occurrences
 
 BLOCK = 2**15  # windows that are read at a time
-# windows are marked off one by one in a list of all where some hold one in so many of them
-MARKED_OFF = 32
+MARKED_SHIFT = 4  # of 16 tokens one is marked with its window
+FREQUENT = 64  # a token that stands in one of so many windows has a bit for each of them
 MARKED_BITS = 16  # of prints, by which most that are not alike are told apart at once
 
 
@@ -158,11 +158,12 @@ def is_among(
     return found
 
 
-def rows_of_firsts(numbers: Int64[ndarray, " row"]) -> Int64[ndarray, " first"]:
+def rows_of_firsts(numbers: Int[ndarray, " row"]) -> Int64[ndarray, " first"]:
     """The rows, ascending, before which no equal number stands. Wants numbers from 0."""
     bits = max(len(numbers) - 1, 1).bit_length()
-    ordered = np.sort((numbers << bits) | np.arange(len(numbers)))
-    first = np.diff(ordered >> bits, prepend=-1) != 0
+    ordered = np.sort((numbers.astype(np.int64) << bits) | np.arange(len(numbers)))
+    held = ordered >> bits
+    first = np.append(True, held[1:] != held[:-1])[: len(held)]
     return np.sort(ordered[first] & ((1 << bits) - 1))
 
 
@@ -197,6 +198,9 @@ class FixedWindows:
     recent: list[
         tuple[FeatureActivations, Int64[ndarray, " window"], Int64[ndarray, " window"]]
     ] = field(default_factory=list, repr=False)
+    # what is worked out once it is asked for
+    held_in: dict[Split, Occurrences] = field(default_factory=dict, repr=False)
+    held_bits: dict[int, UInt8[ndarray, " byte"]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def starts(self) -> Int64[ndarray, " window"]:
@@ -246,15 +250,26 @@ class FixedWindows:
         return self.corpus.sequences_of(self.starts)
 
     @cached_property
-    def distinct(self) -> Bool[ndarray, " window"]:
-        """Whether each window is the first that holds its tokens: of those that are known of every
-        feature, in the train split, then in what is held out; then of the others.
+    def same(self) -> Int32[ndarray, " window"]:
+        """The number of the window that stands for all that hold the same tokens: the first of
+        those that are known of every feature, in the train split, then in what is held out; then
+        of the others.
         """
         unknown = np.arange(len(self.starts)) >= self.known
         order = np.argsort(~self.in_train + 2 * unknown, kind="stable")
-        first = np.zeros(len(order), bool)
-        first[order] = is_first_of_equals(self.fingerprints[order])
-        return first
+        prints = self.fingerprints[order]
+        first = is_first_of_equals(prints)
+        same = np.arange(len(order), dtype=np.int32)
+        rows = np.flatnonzero(is_among(prints, np.sort(prints[~first])))
+        firsts = rows[first[rows]]
+        known = firsts[np.argsort(prints[firsts])]
+        same[order[rows]] = order[known[np.searchsorted(prints[known], prints[rows])]]
+        return same
+
+    @cached_property
+    def copied(self) -> Bool[ndarray, " window"]:
+        """Whether another window holds the same tokens as each."""
+        return (np.bincount(self.same, minlength=len(self.same)) > 1)[self.same]
 
     @cached_property
     def drawable(self) -> dict[Split, Int64[ndarray, " window"]]:
@@ -262,25 +277,43 @@ class FixedWindows:
         are known of every feature.
         """
         return {
-            split: windows[self.distinct[windows] & (windows < self.known)]
+            split: windows[(self.same[windows] == windows) & (windows < self.known)]
             for split, windows in self.by_split.items()
         }
 
     @cached_property
-    def ranks(self) -> Int64[ndarray, " window"]:
-        """How many drawable windows of the same split stand before each window."""
-        train, held_out = (self.distinct & (self.in_train == side) for side in (True, False))
-        return np.where(self.in_train, np.cumsum(train) - train, np.cumsum(held_out) - held_out)
+    def by_print(self) -> tuple[UInt64[ndarray, " print"], Int64[ndarray, " print"]]:
+        """The prints of different windows, ascending, and the number of the window that stands for
+        each.
+        """
+        own = np.flatnonzero(self.same == np.arange(len(self.same)))
+        order = own[np.argsort(self.fingerprints[own])]
+        return self.fingerprints[order], order
+
+    def holding_prints(self, prints: UInt64[ndarray, " print"]) -> Int64[ndarray, " window"]:
+        """The numbers of the windows that stand for those with these prints."""
+        known, numbers = self.by_print
+        near = np.minimum(np.searchsorted(known, prints), len(known) - 1)
+        return numbers[near[known[near] == prints]]
 
     def windows_of(self, positions: Int64[ndarray, " position"]) -> Int64[ndarray, " position"]:
         """The number of the window that each global token index lies in."""
-        return self.of_tokens.take(positions).astype(np.int64)
+        ends, most, marks = self.marks
+        found = marks.take(positions >> MARKED_SHIFT)
+        for _ in range(most):
+            found += ends.take(found) <= positions
+        return found
 
     @cached_property
-    def of_tokens(self) -> Int32[ndarray, " token"]:
-        """The number of the window that each token lies in."""
-        lengths = np.diff(np.append(self.starts, len(self.corpus)))
-        return np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    def marks(self) -> tuple[Int64[ndarray, " window"], int, Int64[ndarray, " mark"]]:
+        """Where each window ends, how many windows may begin between two marks, and the window of
+        every 16th token.
+        """
+        ends = np.append(self.starts[1:], len(self.corpus))
+        marked = np.arange(0, len(self.corpus), 1 << MARKED_SHIFT)
+        marked = np.searchsorted(ends, marked, side="right")
+        lasts = np.append(marked[1:], len(ends) - 1) if len(marked) else marked
+        return ends, int((lasts - marked).max(initial=0)), marked
 
     def firing(self, activations: FeatureActivations) -> Int64[ndarray, " window"]:
         """The numbers of the windows in which the feature is active, ascending."""
@@ -294,22 +327,37 @@ class FixedWindows:
             if feature is activations:
                 return first, found
         held = self.windows_of(activations.positions)
-        first = np.flatnonzero(np.diff(held, prepend=-1))
+        first = np.flatnonzero(held[1:] != held[:-1]) + 1
+        first = np.append(0, first) if len(held) else first
         found = held[first]
         self.recent[:] = [(activations, first, found)]
         return first, found
 
-    @cached_property
-    def holders(self) -> Occurrences:
-        """The numbers of the train split's windows that hold each token of the vocabulary, at a
-        place that counts; of those that are known of every feature.
+    def holders(self, split: Split) -> Occurrences:
+        """The numbers of the split's windows that hold each token of the vocabulary, at a place
+        that counts; of those that are known of every feature. Worked out once.
         """
-        places = counted_occurrences(self.corpus, Split.TRAIN)
-        of_places = self.of_tokens[places.order]
-        new = np.diff(of_places, prepend=-1) != 0
-        begun = places.offsets[:-1]
-        new[begun[begun < len(new)]] = True
-        return Occurrences(of_places[new], np.append(0, np.cumsum(new))[places.offsets])
+        if split not in self.held_in:
+            places = counted_occurrences(self.corpus, split)
+            lengths = np.diff(np.append(self.starts, len(self.corpus)))
+            of_tokens = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+            of_places = of_tokens[places.order]
+            new = np.diff(of_places, prepend=-1) != 0
+            begun = places.offsets[:-1]
+            new[begun[begun < len(new)]] = True
+            offsets = np.append(0, np.cumsum(new))[places.offsets]
+            self.held_in[split] = Occurrences(of_places[new], offsets)
+        return self.held_in[split]
+
+    def bits_of(self, token: int) -> UInt8[ndarray, " byte"]:
+        """A bit for each window, set where it is one of the train split that holds a frequent
+        token. Worked out once.
+        """
+        if token not in self.held_bits:
+            marked = np.zeros(len(self.starts), bool)
+            marked[self.holders(Split.TRAIN).of_token(token)] = True
+            self.held_bits[token] = np.packbits(marked)
+        return self.held_bits[token]
 
     def number_holding(
         self, tokens: Int[ndarray, " token"], without: Int64[ndarray, " window"]
@@ -317,14 +365,18 @@ class FixedWindows:
         """How many of these windows hold one of these different tokens, besides these windows of
         the train split.
         """
-        held = [self.holders.of_token(token) for token in tokens.tolist()]
-        if sum(map(len, held)) * MARKED_OFF < len(self.starts):
-            union = ascending(np.concatenate([np.empty(0, np.int32), *held]))
+        holders, number = self.holders(Split.TRAIN), len(self.starts)
+        offsets = holders.offsets
+        frequent = (offsets[tokens + 1] - offsets[tokens]) * FREQUENT > number
+        rare = [np.empty(0, np.int32), *map(holders.of_token, tokens[~frequent].tolist())]
+        held = np.concatenate(rare)
+        if not frequent.any():
+            union = ascending(held)
             near = np.searchsorted(union, without)
             return len(union) - int((np.append(union, -1)[near] == without).sum())
-        marked = np.zeros(len(self.starts), bool)
-        for each in held:
-            marked[each] = True
+        every = np.bitwise_or.reduce([self.bits_of(token) for token in tokens[frequent].tolist()])
+        marked = np.unpackbits(every, count=number).view(bool)
+        marked[held] = True
         marked[without] = False
         return int(np.count_nonzero(marked))
 
@@ -335,10 +387,11 @@ class FixedWindows:
         stands for.
         """
         firing = self.firing(activations)
-        fires = firing[self.in_train[firing] == (split is Split.TRAIN)]
+        inside = self.in_train.take(firing) == (split is Split.TRAIN)
         weights = self.corpus.weights(activations)
         if weights is None:
-            return len(fires) / max(len(self.by_split[split]), 1)
+            return int(np.count_nonzero(inside)) / max(len(self.by_split[split]), 1)
+        fires = firing[inside]
         own = self.corpus.sequences_in_train == (split is Split.TRAIN)
         every = weights[own] @ self.counts[own]
         return float(weights[self.sequences[fires]].sum() / every) if every else 0.0

@@ -43,9 +43,9 @@ def feature_facts(corpus: Corpus, activations: FeatureActivations, width: int) -
     windows of so many positions.
     """
     windows, top_tokens = corpus_windows(corpus, width), train_top_tokens(corpus, activations)
-    in_train = corpus.in_train[activations.positions]
+    in_train = corpus.in_train.take(activations.positions)
     return FeatureFacts(
-        strongest=float(activations.values[in_train].max(initial=0.0)),
+        strongest=float(activations.values.max(initial=0.0, where=in_train)),
         share_train=windows.share(activations, Split.TRAIN),
         share_held_out=windows.share(activations, Split.HELD_OUT),
         top_tokens=top_tokens,
@@ -82,9 +82,11 @@ def train_token_counts(
     """The tokens of the train split at which the feature fires, and how often: each as often as its
     sequence stands for, where the corpus was mined.
     """
-    fired = activations.positions[corpus.in_train[activations.positions]]
-    weights = corpus.weights(activations)
+    fired = activations.positions[corpus.in_train.take(activations.positions)]
+    there, weights = corpus.tokens.take(fired), corpus.weights(activations)
     if weights is None:
-        return np.unique(corpus.tokens[fired], return_counts=True)
-    tokens, where = np.unique(corpus.tokens[fired], return_inverse=True)
+        ordered = np.sort(there)
+        begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
+        return ordered[begins], np.diff(begins, append=len(ordered))
+    tokens, where = np.unique(there, return_inverse=True)
     return tokens, np.bincount(where, weights[corpus.sequences_of(fired)], len(tokens))

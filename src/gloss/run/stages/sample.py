@@ -8,10 +8,11 @@ from typing import Any
 from gloss.records import Failure, FeatureId, Negative, Reason, Split
 from gloss.run.dependencies import chosen_features, code_and_weights
 from gloss.run.experiment import Experiment, method_label
+from gloss.run.keys import result_key
 from gloss.run.methods import build_method
 from gloss.run.opened_run import OpenedRun
 from gloss.run.stage import Job, Stage, Step, Where, where_many_run
-from gloss.sample.examples import CommonWindows, Draws, FeatureWindows
+from gloss.sample.examples import CommonWindows, Draws, FeatureWindows, SamplingSettings
 from gloss.sample.negatives import NO_SOURCES, WANT_EMBEDDINGS, WANT_NEIGHBOURS, NegativeSources
 from gloss.sample.windows import ChosenWindows
 from gloss.store.feature_facts import FeatureFacts, feature_facts
@@ -20,6 +21,7 @@ from gloss.store.results import Row
 from gloss.store.schemas import named_tables
 from gloss.store.stored_examples import ContextReferences, reference_table
 
+DRAWS = 2  # of what is drawn at random: with another number it is drawn anew
 MANY = 1000  # features: each takes a few milliseconds, another process a second or two
 
 
@@ -47,7 +49,14 @@ class SampleStage(Stage):
         held_out = ("held_out_sample",)
         contexts = {name: value for name, value in asked.contexts.items() if name not in held_out}
         code = code_and_weights("sample", step.settings)
-        return bool(step.label), sampler, contexts, chosen_features(asked), *filter(None, code)
+        return (
+            DRAWS,
+            bool(step.label),
+            sampler,
+            contexts,
+            chosen_features(asked),
+            *filter(None, code),
+        )
 
     def work(self, job: Job, shard: int) -> None:
         if job.step.label:
@@ -73,7 +82,7 @@ def sample_common_contexts(job: Job, shard: int) -> None:
             run.neighbours(feature.index) if sampling.negatives in WANT_NEIGHBOURS else (),
             run.embeddings if sampling.negatives in WANT_EMBEDDINGS else None,
         )
-        found = feature_windows(run, feature, near)
+        found = feature_windows(run, feature, sampling, near)
         if isinstance(found, Failure):
             return found
         return (
@@ -107,11 +116,11 @@ def sample_shown_contexts(job: Job, shard: int) -> None:
     sampler = build_method("sample", job.step.settings)
 
     def shown(feature: FeatureId) -> ChosenWindows | Failure:
-        found = feature_windows(run, feature)
+        found = feature_windows(run, feature, sampling)
         if isinstance(found, Failure):
             return found
-        seed = feature_draws(run, feature).train
-        return found.chosen(Split.TRAIN, sampler, sampling.train, seed)
+        rng = feature_draws(run, feature).stream("train")
+        return found.chosen(Split.TRAIN, sampler, sampling.train, rng)
 
     for feature in run.shard(shard):
         found = guard.attempt(feature, partial(shown, feature))
@@ -130,18 +139,21 @@ def window_references(windows: Mapping[str, ChosenWindows], width: int) -> Conte
 
 
 def feature_windows(
-    run: OpenedRun, feature: FeatureId, near: NegativeSources = NO_SOURCES
+    run: OpenedRun,
+    feature: FeatureId,
+    sampling: SamplingSettings,
+    near: NegativeSources = NO_SOURCES,
 ) -> FeatureWindows | Failure:
     """The windows in which a feature fires."""
     activations = run.activations.feature(feature.index)
-    return FeatureWindows.of(feature, activations, run.corpus, run.experiment.sampling, near)
+    return FeatureWindows.of(feature, activations, run.corpus, sampling, near)
 
 
 def feature_draws(run: OpenedRun, feature: FeatureId) -> Draws:
     """What a feature's contexts are drawn by: the same for all samples, and whatever others there
     are.
     """
-    return Draws.of(run.generator("sample", feature.index))
+    return Draws(f"{run.experiment.run.seed} {result_key('sample', feature.index)}".encode())
 
 
 def negative_counts(negatives: Counter[int]) -> dict[str, int]:
