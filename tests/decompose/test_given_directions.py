@@ -184,7 +184,7 @@ def test_files_without_labelled_texts_are_refused(text: str, message: str, tmp_p
     (tmp_path / "texts.jsonl").write_text(text)
     with pytest.raises(BadInput, match=message):
         Supervised(texts=str(tmp_path / "texts.jsonl")).require_files()
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="no file here"):
         Supervised(texts=str(tmp_path / "none.jsonl")).require_files()
 
 

@@ -153,7 +153,7 @@ def test_what_names_nothing_is_refused_and_what_does_not_fit_is_said_to_fail(
     save_dictionary(SparseCoder(SITE, SITE, narrow, LargestK(2)), tmp_path / "narrow")
     evaluate(bench, beside=(str(tmp_path / "narrow"),))
     said = " ".join(capsys.readouterr().err.split())
-    assert "not measured: core of" in said
+    assert "not measured: core (" in said
     assert "vectors of 8 numbers" in said
 
 

@@ -2,9 +2,11 @@
 what reads those reads ours.
 """
 
+import math
+import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gloss.installed import __version__
@@ -59,7 +61,96 @@ def core_form(found: Evaluation) -> tuple[str, dict[str, Any], list[dict[str, An
     return "core", metrics, []
 
 
-FORMS: Mapping[str, Form] = {"core": core_form}
+def sparse_probing_form(found: Evaluation) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """SAEBench's "sparse_probing": accuracies, by set and as means over sets.
+
+    What was measured of k that it has no place for is left to the whole result.
+    """
+    details = [
+        {"dataset_name": of} | named_by(probing_name, found, of) for of in labelled_sets(found)
+    ]
+    means = mean_of(details)
+    sides = {
+        side: {n: x for n, x in means.items() if n.startswith(side)} for side in ("llm", "sae")
+    }
+    return "sparse_probing", sides, details
+
+
+def probing_name(row: str) -> str:
+    """What SAEBench calls an accuracy; nothing where it has no such number.
+
+    >>> probing_name("accuracy_of_5"), probing_name("accuracy_all_raw")
+    ('sae_top_5_test_accuracy', 'llm_test_accuracy')
+    """
+    if row == "accuracy_all_raw":
+        return "llm_test_accuracy"
+    found = re.fullmatch(r"accuracy_of_(1|2|5|10|20|50|100)(_raw)?", row)
+    return f"{'llm' if found[2] else 'sae'}_top_{found[1]}_test_accuracy" if found else ""
+
+
+def tpp_form(found: Evaluation) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """SAEBench's "tpp": the fall for the label itself, for others, and the difference."""
+    details: list[dict[str, Any]] = []
+    for of, held in found.details.items():
+        detail: dict[str, Any] = {"dataset_name": of}
+        for name, value in held.items():
+            part, _, n = name.rpartition("_")
+            if part in ("intended", "unintended"):
+                detail[f"tpp_threshold_{n}_{part}_diff_only"] = value
+            if part == "intended":
+                detail[f"tpp_threshold_{n}_total_metric"] = value - held[f"unintended_{n}"]
+        details.append(detail)
+    return "tpp", {"tpp_metrics": mean_of(details)}, details
+
+
+def scr_form(found: Evaluation) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """SAEBench's "scr": either label wanted, and the one that the mistake costs more.
+
+    Where there was nothing to remove, SAEBench counts 0.
+    """
+    details: list[dict[str, Any]] = []
+    for of, held in found.details.items():
+        detail: dict[str, Any] = {"dataset_name": of}
+        for name, value in held.items():
+            part, _, n = name.rpartition("_")
+            if part in ("dir1", "dir2"):
+                detail[f"scr_{part}_threshold_{n}"] = 0.0 if math.isnan(value) else value
+        for row in found.rows:
+            if row.of == of:
+                value = row.estimate.value
+                name = f"scr_metric_threshold_{row.name.removeprefix('scr_')}"
+                detail[name] = 0.0 if math.isnan(value) else value
+        details.append(detail)
+    return "scr", {"scr_metrics": mean_of(details)}, details
+
+
+def labelled_sets(found: Evaluation) -> list[str]:
+    """What rows are of, each once."""
+    return [of for of in dict.fromkeys(row.of for row in found.rows) if of]
+
+
+def named_by(rename: Callable[[str], str], found: Evaluation, of: str) -> dict[str, float]:
+    """The numbers of one set that have a name in SAEBench, by that."""
+    named = {rename(row.name): row.estimate.value for row in found.rows if row.of == of}
+    return {name: value for name, value in named.items() if name}
+
+
+def mean_of(details: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The mean of each number over the sets."""
+    names = dict.fromkeys(name for each in details for name in each if name != "dataset_name")
+    return {
+        name: sum(each[name] for each in details if name in each)
+        / sum(name in each for each in details)
+        for name in names
+    }
+
+
+FORMS: Mapping[str, Form] = {
+    "core": core_form,
+    "sparse_probing": sparse_probing_form,
+    "tpp": tpp_form,
+    "scr": scr_form,
+}
 
 
 def saebench_result(

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from gloss.errors import BadInput, BadSettings
+from gloss.models.labelled_sets import TABLES, labelled_file, rows_of_table
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
 
@@ -27,13 +28,21 @@ class LabelledTexts:
     labels: tuple[str, ...]
 
     @staticmethod
-    def read(file: str) -> "LabelledTexts":
-        """A file with an object a line, {"text": ..., "label": ...}.
+    def read(source: str) -> "LabelledTexts":
+        """A file with an object a line, {"text": ..., "label": ...}, or a table with a header line
+        (.csv, .tsv, packed or not); `FILE#COLUMN` names another entry than `label`. Or a set of the
+        wheel sae-probes by its name, such as "97_news_class".
 
-        Raises BadInput for a line that is none, and where there are less than two labels.
+        Raises BadInput for a row that has not both, and where there are less than two labels.
         """
-        path, texts, labels = Path(file), list[str](), list[str]()
-        for number, text, label in rows_of_texts(path, "label", '"..."'):
+        path, column = labelled_file(source)
+        texts, labels = list[str](), list[str]()
+        table = bool(TABLES & set(path.suffixes))
+        for number, text, label in (
+            rows_of_table(path, column)
+            if table
+            else rows_of_texts(path, column or "label", '"..."')
+        ):
             if isinstance(label, dict | list | None):
                 raise BadInput(
                     f"{path}, line {number} has the text {text!r:.40} and the label {label!r:.40};"

@@ -27,16 +27,17 @@ from gloss.evaluate.measure import DictionaryMeasure, Material
 from gloss.evaluate.saebench import saebench_result
 from gloss.installed import installed
 from gloss.models.dictionary import Dictionary, require_fit
+from gloss.models.labelled_sets import labelled_file
 from gloss.models.labelled_texts import LabelledTexts
 from gloss.models.model_settings import LeaveOut
 from gloss.models.subject import Subject, untrained_subject
 from gloss.records import Evaluation, EvaluationFailure, EvaluationRow, Needs, needs_of
 from gloss.run.commands.check import read_checked_corpus, sequence_batches
-from gloss.run.keys import code_hash, result_key, source_hash
+from gloss.run.keys import code_hash, fingerprint, result_key, source_hash
 from gloss.run.methods import SettingsMapping, build_method
 from gloss.run.progress import out, print_notes, progress_bar
 from gloss.run.sources import NamedDictionary, NamedModel
-from gloss.store.atomic import write_json
+from gloss.store.atomic import remove_path, write_json
 from gloss.store.corpus import Corpus
 
 SAMPLE = 2**14  # tokens that say how often the random dictionary's features fire
@@ -112,6 +113,11 @@ class Bench:
     asked: EvaluationRequest
     scratch: Path
 
+    @property
+    def vectors(self) -> Path:
+        """Where what the subject says of labelled texts lies until all is measured."""
+        return (self.asked.folder or self.scratch) / "vectors"
+
     @cached_property
     def subject(self) -> Subject:
         return self.model.load()
@@ -141,7 +147,7 @@ class Bench:
             find_left_out_tokens(subject, self.asked.leave_out),
             self.asked.massive,
             self.labelled if needs.labels else {},
-            self.scratch / ("untrained" if random_subject else "trained"),
+            self.vectors / result_key(self.model.content, random_subject and self.asked.seed),
         )
 
     @cached_property
@@ -222,6 +228,7 @@ def print_evaluation(
             out.print(evaluation_table(name, [column.name for column in columns], found))
             print_failures(columns, found)
         write_results(bench, columns, results)
+        remove_path(bench.vectors)
     if not any(found[0].rows for found in results.values()):
         reasons = [each.reason for found in results.values() for each in found[0].failures]
         raise BadSettings(f"nothing was measured: {'; '.join(reasons) or 'no rows'}")
@@ -261,9 +268,15 @@ def evaluation_key(bench: Bench, column: Column, settings: SettingsMapping, need
         bench.model.content,
         [column.content, column.random_subject],
         asked.text_content if needs.corpus else [asked.massive, str(asked.leave_out)],
-        [source_hash(each) for each in asked.labels] if needs.labels else "",
+        [labels_content(each) for each in asked.labels] if needs.labels else "",
         asked.seed,
     )
+
+
+def labels_content(source: str) -> list[str]:
+    """What stands behind the name of a labelled set. Raises BadInput where nothing does."""
+    path, column = labelled_file(source)
+    return [fingerprint(path), column]
 
 
 def read_kept(file: Path) -> Evaluation | None:
@@ -275,15 +288,20 @@ def read_kept(file: Path) -> Evaluation | None:
 
 
 def evaluation_table(measure: str, columns: Sequence[str], found: Sequence[Evaluation]) -> Table:
-    """A row a number, a column a dictionary, the asked one first."""
-    names = map(escape, columns)
-    table = Table("number", "n", *names, "", title=Text(measure), show_lines=True)
+    """A row a number, a column a dictionary, the asked one first; by what the numbers are of."""
+    table = Table("number", "n", *map(escape, columns), "", title=Text(measure))
     held = [{(row.of, row.name): row for row in each.rows} for each in found]
-    for place in dict.fromkeys(place for each in held for place in each):
-        row = next(each[place] for each in held if place in each)
-        name = row.name.replace("_", " ") + (f", {row.of}" if row.of else "")
-        cells = [evaluation_cell(each.get(place)) for each in held]
-        table.add_row(Text(name), f"{row.n:,} {row.unit}", *cells, Text(row.note))
+    places = dict.fromkeys(place for each in held for place in each)
+    for of in dict.fromkeys(of for of, _ in places):
+        if of:
+            table.add_section()
+            table.add_row(Text(of, "bold"))
+        for place in places:
+            if place[0] == of:
+                row = next(each[place] for each in held if place in each)
+                cells = [evaluation_cell(each.get(place)) for each in held]
+                name = Text(row.name.replace("_", " "))
+                table.add_row(name, f"{row.n:,} {row.unit}", *cells, Text(row.note))
     return table
 
 
@@ -292,15 +310,18 @@ def evaluation_cell(row: EvaluationRow | None) -> str:
     if row is None or math.isnan(row.estimate.value):
         return "-"
     value, low, high = row.estimate.value, row.estimate.low, row.estimate.high
-    return f"{value:.4g}" + ("" if math.isnan(low) else f"\n[dim]{low:.4g} to {high:.4g}[/]")
+    return f"{value:.4g}" + ("" if math.isnan(low) else f"\n[dim]{low:.3g} to {high:.3g}[/]")
 
 
 def print_failures(columns: Sequence[Column], found: Sequence[Evaluation]) -> None:
-    """What could not be measured, and why."""
+    """What could not be measured, and why; once, where it is the same for several."""
+    whose: dict[tuple[str, str, str], list[str]] = {}
     for column, each in zip(columns, found, strict=True):
         for failure in each.failures:
-            about = f"{failure.of}, " if failure.of else ""
-            print_notes(f"  not measured: {each.measure} of {about}{column.name}: {failure.reason}")
+            whose.setdefault((each.measure, failure.of, failure.reason), []).append(column.name)
+    for (measure, of, reason), names in whose.items():
+        where = "" if len(names) == len(columns) else f" ({', '.join(names)})"
+        print_notes(f"  not measured: {measure}{f' of {of}' if of else ''}{where}: {reason}")
 
 
 def write_results(
