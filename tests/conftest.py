@@ -13,6 +13,7 @@ from filelock import FileLock
 
 import checked_calls  # noqa: F401  # before gloss
 from gloss.installed import installed
+from plain_reports import pytest_report_to_serializable  # noqa: F401
 
 Make = Callable[[Path], None]
 

@@ -156,6 +156,7 @@ def test_parts_of_another_key_are_refused_and_cut_ones_are_made_again(
     shards = stored(dense, table, tmp_path, 20)
     assert shards.whole_stretches([0]) == {0}
     assert not shards.whole_stretches([2])
+    assert {path for path, *_ in shards.whole} == {shards.path(0)}  # held against their hashes
     with pytest.raises(Mismatch, match="made under key"):
         dataclasses.replace(shards, key="another").whole_stretches([0])
     for cut in (slice(1, None), slice(None, -1)):

@@ -100,8 +100,12 @@ def test_what_somebody_says_and_nobody_finds_is_read_by_who_leads(
 ) -> None:
     kind, wanted = by_one
     begun = KINDS[kind].begin(subject, dictionary, TEXTS, folder)
-    begun.make_here([5, 2, 9, 3])
-    assert begun.made_tokens == sum(begun.sizes[number] for number in (2, 3, 5, 9))
+    begun.make_here([5, 2, 9, 3, 11])
+    assert begun.made_tokens == sum(begun.sizes[number] for number in (2, 3, 5, 9, 11))
+    file = begun.shards.path(11)  # which is there, and will not hold what was written
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
     heard: list[int] = []
     begun.make_missing(lambda done, total: heard.append(done))
     assert heard[0] == sum(begun.sizes[number] for number in (2, 3, 5, 9))

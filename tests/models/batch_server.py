@@ -3,9 +3,9 @@
 `serve_batches(scripts=[...], **settings)` starts it: each batch is ended by the next script, those
 after the last without a fault. A script may say `end` (the status in the end), `answers` (how many
 requests are answered before), `errors` (how many get an error line, of which `status` and `said`),
-`missing` (how many get no line), `code` and `message` (why a batch is not taken), `seconds` (how
-long it is in progress). `without`: it has no such API. `python batch_server.py IN OUT SETTINGS`
-answers a file as offline engines do.
+`missing` (how many get no line), `gone` (whether the answers are deleted), `code` and `message`
+(why a batch is not taken), `seconds` (how long it is in progress). `without`: it has no such API.
+`python batch_server.py IN OUT SETTINGS` answers a file as offline engines do.
 """
 
 import json
@@ -152,6 +152,8 @@ class BatchingEndpoint(Endpoint):
         batch["status"] = script.get("end", "completed")
         batch["output_file_id"] = (output and self.add(lines_of(output))) or None
         batch["error_file_id"] = self.add(lines_of(refused)) if refused else ""
+        if script.get("gone"):
+            self.files.pop(batch["output_file_id"])
         batch["request_counts"] = {
             "total": len(asked),
             "completed": len(output),

@@ -269,6 +269,7 @@ def test_an_endpoint_answers_its_own_batches_and_files_that_wait_for_room(tmp_pa
         ),
         ({"code": "invalid_json_line", "message": "not JSON"}, "line 1: not JSON; mend that", 2),
         ({"end": "cancelled", "answers": 1}, "was cancelled; what it answered is kept", 1),
+        ({"gone": True}, "has the file file-2, .* no more .*; the same command asks", 2),
     ],
 )
 def test_a_batch_that_ends_badly_is_told_in_one_sentence_and_the_next_command_goes_on(

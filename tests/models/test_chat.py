@@ -1,11 +1,13 @@
 """Chat against a real server process that fails in every way that servers do."""
 
+import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import weakref
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
@@ -299,3 +301,19 @@ def test_a_key_with_a_line_break_in_it_is_refused(rng, monkeypatch):
 def test_a_ledger_that_cannot_be_written_is_one_sentence(rng, tmp_path):
     with pytest.raises(BadInput, match="answers cannot be kept there"):
         Chat("m").run([asking_text("x")], rng, ledger=tmp_path)
+
+
+def test_what_nobody_holds_any_more_does_not_outlive_the_beginning_of_a_pool(rng):
+    class Circle:
+        pass
+
+    circle = Circle()
+    circle.itself = circle
+    held = weakref.ref(circle)
+    gc.disable()
+    try:
+        del circle
+        with Chat("m", "http://127.0.0.1:9/v1").pool(rng):
+            assert held() is None
+    finally:
+        gc.enable()

@@ -1,5 +1,6 @@
 """HTTP as servers speak it, by the way that goes without httpx, and where that one is left."""
 
+import asyncio
 import gzip
 import json
 import os
@@ -8,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.connection import is_direct
+from gloss.models.chat_models.direct_http import DirectConnection
 from models.servers import completion
 from models.talks import asking_text
 
@@ -71,6 +74,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
+        if manner == "tired":  # of what nobody asked for, and then no more
+            self.wfile.flush()
+            time.sleep(0.1)
+            self.wfile.write(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+            self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         pass
@@ -111,6 +119,23 @@ def test_replies_come_whole_in_whatever_manner_they_are_sent(rng, manner, says, 
         found = chat.run([asking_text(str(number)) for number in range(4)], rng)
         assert [answer.text for [answer] in found] == [says] * 4
         assert len(Handler.connections) <= connections
+
+
+def test_a_connection_that_ended_meanwhile_with_a_last_word_is_made_anew():
+    """No attempt is lost on it, and its last word is taken for no reply."""
+
+    async def asked_twice(address: str) -> list[int]:
+        connection = DirectConnection(address, None)
+        headers = [("Content-Type", "application/json")]
+        found = []
+        for _ in range(3):
+            found.append((await connection.post(f"{address}/tired/v1", headers, b"{}")).status)
+            await asyncio.sleep(0.4)
+        await connection.aclose()
+        return found
+
+    with served() as address:
+        assert asyncio.run(asked_twice(address)) == [200, 200, 200]
 
 
 def test_a_server_is_asked_by_tls_whose_certificate_the_environment_names(tmp_path):

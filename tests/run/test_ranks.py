@@ -60,6 +60,10 @@ def test_all_hear_of_a_failure_wherever_they_wait_and_of_whatever_kind(tmp_path)
         raise RuntimeError("the card is full")
     with pytest.raises(Stopped, match="rank 1 of 2 stopped: RuntimeError: the card is full"):
         Team(one, tmp_path, "a step").wait("done", [1])
+    with pytest.raises(KeyboardInterrupt), Team(other, tmp_path, "run").writing():
+        raise KeyboardInterrupt
+    with pytest.raises(Stopped, match=r"rank 1 of 2 stopped: KeyboardInterrupt$"):
+        Team(one, tmp_path, "a step").wait("done", [1])
 
 
 def test_a_place_in_torchrun_is_read_from_the_environment():

@@ -297,12 +297,15 @@ class Collecting:
         made = self.shards.made_stretches(range(len(self.sizes)))
         return sum(self.sizes[number] for number in made)
 
-    def make_missing(self, progress: Progress = ignore_progress) -> None:
-        """Read the stretches of which no file is there, though somebody said so."""
+    def make_missing(self, progress: Progress = ignore_progress, *, by_others: bool = True) -> None:
+        """Read the stretches of which no file is there, though somebody said so; or, of what was
+        made `by_others`, none that holds what was written.
+        """
         if not self.is_finished:
             every = range(len(self.sizes))
-            made = self.shards.made_stretches(every)
-            self.make_here([number for number in every if number not in made], progress)
+            made = set() if by_others else self.shards.made_stretches(every)
+            missing = self.left(every) if by_others else [n for n in every if n not in made]
+            self.make_here(missing, progress)
 
     def finish(self) -> None:
         """Put together what was found, as the folder's only writer. Raises Stopped where a part of

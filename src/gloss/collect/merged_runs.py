@@ -185,6 +185,9 @@ def merge_collects(runs: Sequence[FinishedCollect], subject: Subject, folder: Pa
     """Write into the folder what one collect over the texts of all of these would, as its only
     writer.
 
+    Not so where mined runs share a document: its copies are drawn together, and of one that has a
+    near copy on the other side of the split in another run nothing is kept, only counted.
+
     What near copies are is found anew, over all texts. Raises Mismatch where the runs were not
     collected alike, BadInput, Damaged and Unwritable.
     """

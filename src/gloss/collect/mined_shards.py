@@ -55,17 +55,21 @@ class MinedShards:
         if not self.folder.exists():
             return set()
         with one_at_a_time(self.folder, MERGING):
-            every = BlockFile.open(self.folder / ALL, self.key)
+            every, wanted = BlockFile.open(self.folder / ALL, self.key), set(numbers)
             if every is not None and self.holds(every):
-                return set(numbers)
-            files = (BlockFile.open(path, self.key) for path in self.folder.glob("part-*.blocks"))
+                return wanted
+            files = (
+                BlockFile.open(path, self.key)
+                for path in self.folder.glob("part-*.blocks")
+                if not wanted.isdisjoint(stretches_of(path))
+            )
             whole = {
                 stretch
                 for file in files
                 if file is not None and self.holds(file)
                 for stretch in stretches_of(file.path)
             }
-        return whole.intersection(numbers)
+        return whole & wanted
 
     def made_stretches(self, numbers: Iterable[int]) -> set[int]:
         """Those that a part has, by the names of the files."""

@@ -56,7 +56,7 @@ def collect_activations(job: Job, team: Team, executor: Executor) -> None:
             return
         with telling_what_is_made(begun, progress):
             team.wait_for_all(f"{name}-read")
-        begun.make_missing(progress)
+        begun.make_missing(progress, by_others=not team.alone)
         begun.finish()
     finish_collecting(run)
 

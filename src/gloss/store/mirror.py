@@ -172,9 +172,8 @@ class Mirror:
         # a file that went away meanwhile was put into a group, which comes with the next look
         whole = [name for name in ready if all(self.same(each) for each in spoken_of[name] or ())]
         self.at_once(self.put, whole)
-        for name in markers:
-            if PurePosixPath(name).name.startswith(GROUP) and self.same(name):
-                self.remove_grouped(name)
+        groups = [name for name in markers if PurePosixPath(name).name.startswith(GROUP)]
+        self.remove_grouped([name for name in groups if self.same(name)])
         self.save_index()
 
     def files_here(self, marker: str) -> list[str] | None:
@@ -219,24 +218,30 @@ class Mirror:
         self.there.pop(name, None)
         self.index.pop(name, None)
 
-    def remove_grouped(self, group: str) -> None:
-        """Take away there what a group holds, now that it is there; the markers first."""
-        place, number = PurePosixPath(group).parent, shard_number(group)
-        with suppress(Damaged):
-            shards = ShardGroup(self.folder / place, number).shards
-            held = [
-                name
-                for name in sorted(self.there)
-                if name.startswith(f"{place}/")
-                and PurePosixPath(name).name.startswith(PART)
-                and shard_number(name) in shards
-                and len(PurePosixPath(name).relative_to(place).parts) <= 2
-            ]
-            markers = [name for name in held if name.endswith(MARKER)]
-            # of a store that lets nobody delete; who reads takes the group's word
-            with suppress(GlossError):
-                self.at_once(self.withdraw, markers)
-                self.at_once(self.withdraw, sorted({*held} - {*markers}))
+    def remove_grouped(self, groups: Sequence[str]) -> None:
+        """Take away there what these groups hold, now that they are there; the markers first."""
+        shards: dict[tuple[PurePosixPath, int], range] = {}
+        for group in groups:
+            place, number = PurePosixPath(group).parent, shard_number(group)
+            with suppress(Damaged):
+                shards[place, number] = ShardGroup(self.folder / place, number).shards
+        if not shards:
+            return
+
+        def is_held(name: str) -> bool:
+            path = PurePosixPath(name)
+            if not path.name.startswith(PART):
+                return False
+            shard = shard_number(name)
+            places = list(path.parents)[:2]  # of a marker, and of a file in the folder of a table
+            return any(shard in shards.get((place, shard // SHARDS), ()) for place in places)
+
+        held = sorted(filter(is_held, self.there))
+        markers = [name for name in held if name.endswith(MARKER)]
+        # of a store that lets nobody delete; who reads takes the group's word
+        with suppress(GlossError):
+            self.at_once(self.withdraw, markers)
+            self.at_once(self.withdraw, sorted({*held} - {*markers}))
 
     # both
 

@@ -19,6 +19,7 @@ from gloss.models.chat_models.batch_rounds import ADDRESS, ERRORS, OUTPUT, Batch
 from gloss.models.chat_models.connection import (
     LOOPBACK,
     address_below,
+    encryption,
     hide_key,
     read_api_key,
     request_headers,
@@ -57,6 +58,7 @@ class BatchEndpoint:
             },
             timeout=chat.timeout_seconds,
             follow_redirects=True,
+            verify=encryption(),
             trust_env=urlsplit(chat.base_url).hostname not in LOOPBACK,
         )
 
@@ -172,7 +174,15 @@ class BatchEndpoint:
             )
         for what in (ERRORS, OUTPUT):  # some send "" for a file that there is none of
             if there := found.get(f"{'error' if what == ERRORS else what}_file_id"):
-                self.download(str(there), file.beside(what))
+                try:
+                    self.download(str(there), file.beside(what))
+                except MissingThere as problem:
+                    self.forget(file)
+                    raise Stopped(
+                        f"{self.chat.base_url} has the file {there}, which holds what came of"
+                        f" {file.path}, no more ({problem}); the same command asks for what is"
+                        " missing anew"
+                    ) from problem
         file.remember(ended=status)
         if status == "cancelled":
             raise Stopped(

@@ -7,8 +7,9 @@ moves it). What it does not do goes through httpx: proxies, redirects, HTTP/2.
 import asyncio
 import ssl
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
 from urllib.parse import urlsplit
 
 import h11
@@ -37,6 +38,29 @@ class HttpReply:
         return self.content.decode(errors="replace")
 
 
+class WatchedReader(asyncio.StreamReader):
+    """What a server sends, and whether it has sent anything, or ended, since that was last asked
+    for.
+    """
+
+    news = False
+
+    def feed_data(self, data: Iterable[SupportsIndex]) -> None:
+        """Something came."""
+        self.news = True
+        super().feed_data(data)
+
+    def feed_eof(self) -> None:
+        """Nothing comes any more."""
+        self.news = True
+        super().feed_eof()
+
+    def set_exception(self, exc: Exception) -> None:
+        """The connection broke."""
+        self.news = True
+        super().set_exception(exc)
+
+
 class DirectConnection:
     """A connection to one host, made when it is needed and made again where the server has closed
     it.
@@ -47,7 +71,7 @@ class DirectConnection:
         self.host, self.port = parts.hostname or "", parts.port
         self.named = parts.netloc.rpartition("@")[2]
         self.encryption = encryption
-        self.reader: asyncio.StreamReader | None = None
+        self.reader: WatchedReader | None = None
         self.writer: asyncio.StreamWriter | None = None
         self.state = h11.Connection(h11.CLIENT)
 
@@ -69,25 +93,30 @@ class DirectConnection:
         except BaseException:  # also where time is up: what comes later belongs to nobody
             await self.aclose()
             raise
-        if self.state.our_state is h11.DONE and self.state.their_state is h11.DONE:
+        ended = self.state.our_state is h11.DONE and self.state.their_state is h11.DONE
+        if ended and not self.state.trailing_data[0]:
             self.state.start_next_cycle()
+            reader.news = False
         else:
             await self.aclose()
         return reply
 
-    async def opened(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def opened(self) -> tuple[WatchedReader, asyncio.StreamWriter]:
         """Both ends of the connection."""
-        if self.reader is not None and (self.reader.at_eof() or self.reader.exception()):
+        if self.reader is not None and self.reader.news:  # unasked: it ended, or is about to
             await self.aclose()
         if self.reader is None or self.writer is None:
-            self.state = h11.Connection(h11.CLIENT)
-            self.reader, self.writer = await asyncio.open_connection(
+            self.state, loop = h11.Connection(h11.CLIENT), asyncio.get_running_loop()
+            reader = WatchedReader(READ_BYTES, loop)
+            transport, protocol = await loop.create_connection(
+                lambda: asyncio.StreamReaderProtocol(reader, loop=loop),
                 self.host,
                 self.port or (443 if self.encryption else 80),
                 ssl=self.encryption,
-                limit=READ_BYTES,
                 happy_eyeballs_delay=SECOND_ADDRESS_SECONDS,
             )
+            self.reader = reader
+            self.writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         return self.reader, self.writer
 
     async def reply(self, reader: asyncio.StreamReader) -> HttpReply:

@@ -31,6 +31,7 @@ class ConversationPool:
         self.thread = threading.Thread(target=self.run_loop, daemon=True)
 
     def __enter__(self) -> "ConversationPool":
+        gc.collect()  # what nobody holds any more would stay as long as the pool
         gc.freeze()  # what is there already is not looked through again at every few answers
         self.thread.start()
         try:

@@ -114,9 +114,9 @@ class Team:
             self.message(FAILED, self.ranks.rank).unlink(missing_ok=True)
             try:
                 yield
-            except Exception as problem:
-                kind = "" if isinstance(problem, GlossError) else f"{type(problem).__name__}: "
-                self.say(FAILED, f"{kind}{problem}")
+            except BaseException as problem:  # also where somebody interrupts it
+                kind = "" if isinstance(problem, GlossError) else type(problem).__name__
+                self.say(FAILED, ": ".join(filter(None, (kind, str(problem)))))
                 raise
 
     def leave(self) -> None:
