@@ -78,7 +78,8 @@ def train(given_text) -> Train:
     def train(
         path: Path | None, stops_at: int = 0, method: SparseTrainer = METHOD
     ) -> tuple[SparseCoder | MatchingPursuit, int]:
-        rng, forward = np.random.default_rng(7), Counting(given_text[0], SITE, 128)
+        rng, (first, *others) = np.random.default_rng(7), method.sites(SITE)
+        forward = Counting(given_text[0], first, 128, beside=tuple(others))
         batches = ActivationBatches(
             forward,
             given_text[1],

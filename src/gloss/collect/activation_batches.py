@@ -2,7 +2,7 @@
 trained on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,7 +40,7 @@ class ShuffleSettings:
 
 def activation_batches(
     subject: Subject,
-    site: Site,
+    site: Site | Sequence[Site],
     corpus: Corpus,
     rng: np.random.Generator,
     shuffle: ShuffleSettings | None = None,
@@ -52,12 +52,13 @@ def activation_batches(
 
     Start tokens are left out, as are the tokens in `left_out` and those that are massive by
     `lengths`. Batches have `batch_size` tokens, the last one what is left. Sequences come in an
-    order drawn anew for each epoch.
+    order drawn anew for each epoch. Of several sites, read in one pass, a row has the vectors side
+    by side, as long as `widths` says, and the first site says which are massive.
     """
     shuffle = shuffle or ShuffleSettings()
-    return ActivationBatches(
-        SiteReader(subject, site, shuffle.batch_tokens, left_out, lengths), corpus, rng, shuffle
-    )
+    first, *others = [site] if isinstance(site, Site) else site
+    reader = SiteReader(subject, first, shuffle.batch_tokens, left_out, lengths, tuple(others))
+    return ActivationBatches(reader, corpus, rng, shuffle)
 
 
 class ActivationBatches:
@@ -87,6 +88,12 @@ class ActivationBatches:
     def device(self) -> torch.device:
         """Where the vectors are: with the subject."""
         return torch.device(self.forward.subject.device)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How long the vectors of each site are, which lie side by side in a row."""
+        sites = (self.forward.site, *self.forward.beside)
+        return tuple(self.forward.subject.width_at(site) for site in sites)
 
     def __iter__(self) -> "ActivationBatches":
         return self

@@ -40,6 +40,8 @@ class SiteReader:
     left_out: frozenset[int] = frozenset()  # tokens that are read, and whose vectors are not given
     # which vectors are massive, and therefore not given either
     lengths: VectorLengths = NONE_MASSIVE
+    # other sites, whose vectors come behind the site's own in each row
+    beside: tuple[Site, ...] = ()
 
     def read_batches(
         self, tokens: Int32[ndarray, " token"], lengths: Int64[ndarray, " sequence"]
@@ -94,10 +96,18 @@ class SiteReader:
         lengths: Int64[ndarray, " row"],
     ) -> SiteVectors:
         given, kept, where = self.padded(tokens, starts, lengths)
-        activation = self.subject.run(given, read=[self.site]).activations[self.site]
-        vectors = activation[:, len(self.front) :][torch.from_numpy(kept).to(activation.device)]
+        found = self.subject.run(given, read=[self.site, *self.beside]).activations
+
+        def vectors_at(site: Site) -> Float[Tensor, "token d"]:
+            activation = found[site]
+            return activation[:, len(self.front) :][torch.from_numpy(kept).to(activation.device)]
+
+        vectors = vectors_at(self.site)
         positions, massive = where[kept], self.lengths.are_massive(vectors)
         is_massive = massive.cpu().numpy()
+        if self.beside:
+            others = [vectors_at(site).to(vectors) for site in self.beside]
+            vectors = torch.cat([vectors, *others], dim=1)
         return SiteVectors(positions[~is_massive], vectors[~massive], positions[is_massive])
 
     def with_median_length(

@@ -22,7 +22,7 @@ from gloss.decompose.checkpoints import (
     prefix_state,
 )
 from gloss.decompose.training import NamedTensors, StepOutcome, Training
-from gloss.errors import BadInput, BadSettings, require_at_least
+from gloss.errors import BadInput, BadSettings, Mismatch, require_at_least
 from gloss.models.dictionary import Card, SparseCoder, Weights
 from gloss.models.formats.dictionary_format import StoredDictionary
 from gloss.models.massive_tokens import VectorLengths
@@ -91,6 +91,21 @@ class SparseTrainer:
     resumes: ClassVar[bool] = True  # `fit` takes checkpoints
     frozen: ClassVar[tuple[str, ...]] = ()  # the parameters that stay as they were drawn
 
+    def sites(self, site: Site) -> tuple[Site, ...]:
+        """The sites whose vectors a row has side by side, to train a dictionary of this one. The
+        first is read, and says which tokens are massive.
+        """
+        return (site,)
+
+    def begin(
+        self,
+        sample: Float32[Tensor, "token _"],
+        widths: tuple[int, ...],
+        rng: np.random.Generator,
+    ) -> Training:
+        """A training that has made no step, scaled by a sample of rows."""
+        return Training.begin(self, sample, rng)
+
     def own_tensors(
         self, parameters: Mapping[str, Tensor], centred: Float32[Tensor, "token d_model"]
     ) -> tuple[NamedTensors, NamedTensors]:
@@ -119,7 +134,7 @@ class SparseTrainer:
 
     def fit(
         self,
-        batches: Iterator[Float[Tensor, "_ d_model"]],
+        batches: Iterator[Float[Tensor, "_ d_row"]],
         site: Site,
         rng: np.random.Generator,
         progress: Callable[[TrainingProgress], None] | None = None,
@@ -128,16 +143,18 @@ class SparseTrainer:
     ) -> StoredDictionary:
         """Train a dictionary on activations, batches of shape (token, d_model), on their device.
 
-        They should come in random order; a batch may have any length. Those that are longer than
-        `massive` times the median of the first ones count as seen and teach nothing; 0 lets all
-        teach. The same rng, activations and number of threads give the same dictionary. With
-        `checkpoints`, and batches that can be gone on with, a training that was killed goes on
-        where the last checkpoint was and ends with the same bytes. Raises BadInput when the
-        activations end before `tokens` of them were seen: repeat them, or ask for fewer.
+        They should come in random order; a batch may have any length. A method of several `sites`
+        takes rows with the vectors of all, side by side: as long as `batches.widths` says, or
+        equally long. Those that are longer than `massive` times the median of the first ones count
+        as seen and teach nothing; 0 lets all teach. The same rng, activations and number of threads
+        give the same dictionary. With `checkpoints`, and batches that can be gone on with, a
+        training that was killed goes on where the last checkpoint was and ends with the same bytes.
+        Raises BadInput when the activations end before `tokens` of them were seen: repeat them, or
+        ask for fewer.
         """
         require_massive_multiple(massive)
         steps = self.tokens // self.batch
-        rows = cut_evenly(batches, self.batch)
+        rows = EvenBatches(batches, self.batch, len(self.sites(site)))
         saving = (
             TrainingCheckpoints(checkpoints, f"{self} {site} {massive}, tensors by name", rows, rng)
             if checkpoints and isinstance(batches, HasState)
@@ -149,7 +166,8 @@ class SparseTrainer:
         begun, before = time.monotonic(), training.steps
         for x in itertools.islice(itertools.chain(first, rows), steps - training.steps):
             step = training.steps
-            found = training.step(x[~lengths.are_massive(x)], learning_rate_share(step, steps))
+            usual = x[~lengths.are_massive(rows.read(x))]
+            found = training.step(usual, learning_rate_share(step, steps))
             if saving and training.steps >= len(first):
                 saving.save(training, lengths)
             if progress is not None and (step % max(1, steps // 100) == 0 or step + 1 == steps):
@@ -192,8 +210,10 @@ class SparseTrainer:
                 " give more text"
             )
         sample = torch.cat(first)
-        lengths = VectorLengths.of(sample, massive)
-        return Training.begin(self, sample[~lengths.are_massive(sample)], rng), lengths, first
+        read = rows.read(sample)
+        lengths = VectorLengths.of(read, massive)
+        usual = sample[~lengths.are_massive(read)]
+        return self.begin(usual, rows.widths(sample), rng), lengths, first
 
 
 @dataclass(frozen=True)
@@ -248,8 +268,10 @@ def cut_evenly(batches: Iterator[Float[Tensor, "_ d_model"]], size: int) -> "Eve
 class EvenBatches:
     """Rows that can be gone on with, if the batches can that they are cut from."""
 
-    def __init__(self, batches: Iterator[Float[Tensor, "_ d_model"]], size: int) -> None:
-        self.batches, self.size = batches, size
+    def __init__(
+        self, batches: Iterator[Float[Tensor, "_ d_row"]], size: int, sites: int = 1
+    ) -> None:
+        self.batches, self.size, self.sites = batches, size, sites
         # where the batches come from, if they say so
         self.device: torch.device | None = getattr(batches, "device", None)
         self.ready = torch.empty(0)
@@ -268,6 +290,21 @@ class EvenBatches:
         joined = torch.cat(held) if len(held) > 1 else held[0]
         row, self.ready = joined[: self.size], joined[self.size :]
         return row
+
+    def widths(self, rows: Float32[Tensor, "_ d_row"]) -> tuple[int, ...]:
+        """How long the vectors of each site are: as the batches say, or equally long."""
+        equal = (rows.shape[1] // self.sites,) * self.sites
+        found: tuple[int, ...] = getattr(self.batches, "widths", equal)
+        if len(found) != self.sites or sum(found) != rows.shape[1]:
+            raise Mismatch(
+                f"rows of {rows.shape[1]} numbers, in parts of {found}, are not those of"
+                f" {self.sites} sites side by side; read activation_batches of these sites"
+            )
+        return found
+
+    def read(self, rows: Float32[Tensor, "_ d_row"]) -> Float32[Tensor, "_ d_in"]:
+        """What is of the first site."""
+        return rows[:, : self.widths(rows)[0]]
 
     @property
     def state(self) -> TensorState:

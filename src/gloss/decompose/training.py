@@ -98,20 +98,8 @@ class Training:
         """Random unit decoder directions, an encoder equal to them, and the sample's geometric
         median as the bias.
         """
-        d_model = sample.shape[1]
-        median = geometric_median(sample)
-        spread = float((sample - median).square().sum(1).mean())
-        if spread == 0 or not np.isfinite(spread):
-            raise BadInput(
-                f"activations with a mean squared distance of {spread} from their centre teach"
-                " nothing"
-            )
-        scale = (d_model / spread) ** 0.5
-        directions = torch.from_numpy(
-            rng.standard_normal((method.width, d_model), dtype=np.float32)
-        )
-        directions /= directions.norm(dim=1, keepdim=True)
-        directions = directions.to(sample.device)
+        median, scale = centre_and_scale(sample)
+        directions = draw_unit_rows(rng, method.width, sample)
         drawn = {
             "encoder": directions.clone(),
             "encoder_bias": directions.new_zeros(method.width),
@@ -291,6 +279,31 @@ class Training:
             norms = self.decoder_directions.norm(dim=1, keepdim=True)
             self.parameters["decoder_directions"] /= norms
         self.method.constrain(self)
+
+
+def draw_unit_rows(
+    rng: np.random.Generator, number: int, like: Float32[Tensor, "token d_model"]
+) -> Float32[Tensor, "feature d_model"]:
+    """So many random directions, as long as these vectors and where they are."""
+    rows = torch.from_numpy(rng.standard_normal((number, like.shape[1]), dtype=np.float32))
+    rows /= rows.norm(dim=1, keepdim=True)
+    return rows.to(like.device)
+
+
+def centre_and_scale(
+    sample: Float32[Tensor, "token d_model"],
+) -> tuple[Float32[Tensor, " d_model"], float]:
+    """The geometric median, and what gives vectors a variance of 1 a dimension around it.
+
+    Raises BadInput where they do not vary.
+    """
+    median = geometric_median(sample)
+    spread = float((sample - median).square().sum(1).mean())
+    if spread == 0 or not np.isfinite(spread):
+        raise BadInput(
+            f"activations with a mean squared distance of {spread} from their centre teach nothing"
+        )
+    return median, (sample.shape[1] / spread) ** 0.5
 
 
 def geometric_median(

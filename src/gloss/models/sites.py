@@ -51,6 +51,10 @@ class Site:
         return f"{self.kind}.{self.layer}"
 
 
+# What the component that writes a site reads.
+INPUTS = {"resid_post": "resid_pre", "mlp_raw": "mlp_in", "mlp_out": "mlp_in"}
+
+
 def parse_site(name: str) -> Site:
     """The site that a name of any dialect means.
 

@@ -18,7 +18,7 @@ from gloss.collect.split_counts import SplitCounts
 from gloss.collect.subject_reader import SubjectReader
 from gloss.collect.tokens import read_texts
 from gloss.decompose.checkpoints import Checkpoints
-from gloss.decompose.fit import TrainingProgress
+from gloss.decompose.fit import SparseTrainer, TrainingProgress
 from gloss.decompose.random_dictionary import random_dictionary_like
 from gloss.errors import BadSettings
 from gloss.evaluate.dictionary_check import measure_reconstruction
@@ -140,7 +140,8 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
     """
     asked, site = run.experiment.collect, subject.site(run.experiment.decompose["site"])
     trainer = build_method("decompose", run.experiment.trainer)
-    require_training_memory(trainer, subject.width_at(site))
+    sites = trainer.sites(site) if isinstance(trainer, SparseTrainer) else (site,)
+    require_training_memory(trainer, max(map(subject.width_at, map(subject.site, sites))))
     if needs_of(trainer).files:
         trainer.require_files()
     folder = run.place("decompose") / "corpus"
@@ -163,7 +164,7 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
         ShuffleSettings(epochs=ENDLESS, buffer_tokens=enough),
         find_left_out_tokens(subject, asked.leave_out),
     )
-    batches = activation_batches(subject, site, corpus, rng, shuffle, left_out=special)
+    batches = activation_batches(subject, sites, corpus, rng, shuffle, left_out=special)
     batches.filling = progress
 
     def show(step: TrainingProgress) -> None:

@@ -130,7 +130,7 @@ def read_sae_lens(request: DictionaryRequest) -> StoredDictionary:
     if "metadata" in stated:  # as from version 6 on, where no settings of training stand around
         configuration.require_known((*READ, *IDLE, *request.stated, *KINDS[architecture]))
     stored = read_tensors(folder / WEIGHTS)
-    reads = resolve_site(metadata.string("hook_name"), request.site, folder)
+    reads, writes = _sites(metadata, architecture in TRANSCODERS, request)
     card = read_card(metadata.inner("card"), metadata.string("model_name"))
     if architecture == "matching_pursuit":
         kwargs = metadata.inner("model_from_pretrained_kwargs")
@@ -167,11 +167,7 @@ def read_sae_lens(request: DictionaryRequest) -> StoredDictionary:
         weights = _of_one_head(weights, head, reads, plain, request)
     return SparseCoder(
         reads=reads,
-        writes=(
-            resolve_site(metadata.string("hook_name_out"), None, folder)
-            if architecture in TRANSCODERS
-            else reads
-        ),
+        writes=writes,
         weights=weights,
         selection=selection,
         subtracts_bias=subtracts_bias,
@@ -241,6 +237,19 @@ def _write_matching_pursuit(pursuit: MatchingPursuit, folder: Path, dtype: torch
     }
     tensors = {"W_dec": pursuit.decoder_directions, "b_dec": pursuit.bias}
     write_files(folder, WEIGHTS, cast_tensors(tensors, dtype), configuration)
+
+
+def _sites(
+    metadata: StatedSettings, transcodes: bool, request: DictionaryRequest
+) -> tuple[Site, Site]:
+    """Where it reads and writes; of a transcoder either may be asked for."""
+    asked, folder = request.site, request.folder
+    if not transcodes:
+        reads = resolve_site(metadata.string("hook_name"), asked, folder)
+        return reads, reads
+    writes = resolve_site(metadata.string("hook_name_out"), None, folder)
+    asked = None if asked == writes else asked
+    return resolve_site(metadata.string("hook_name"), asked, folder), writes
 
 
 def _with_registry(stated: StatedSettings, registry: Mapping[str, Any]) -> StatedSettings:

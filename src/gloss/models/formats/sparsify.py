@@ -20,15 +20,12 @@ from gloss.models.formats.dictionary_folder import (
 )
 from gloss.models.formats.dictionary_format import DictionaryFormat, DictionaryRequest
 from gloss.models.formats.tensor_files import read_tensors
-from gloss.models.sites import Site
+from gloss.models.sites import INPUTS, Site
 from gloss.models.sparse_codes import LargestK, LargestOfGroups, Selection
 
 WEIGHTS = "sae.safetensors"
 DEFAULT_K, DEFAULT_EXPANSION = 32, 32
 
-# A transcoder reads its module's input and writes its output; a sparse autoencoder reads and writes
-# the output.
-INPUTS = {"resid_post": "resid_pre", "mlp_raw": "mlp_in", "mlp_out": "mlp_in"}
 KNOWN = (
     *("activation", "expansion_factor", "normalize_decoder", "num_latents", "k", "multi_topk"),
     *("skip_connection", "transcode", "d_in", "signed", "gloss"),
