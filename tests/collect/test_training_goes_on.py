@@ -3,7 +3,7 @@ undisturbed one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +13,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import SITE, sentences, tiny_subject
 
-from gloss.collect.activation_batches import ActivationBatches, ShuffleSettings
+from gloss.collect.activation_batches import ActivationBatches, ShuffleSettings, activation_batches
 from gloss.collect.site_reader import SiteReader, SiteVectors
 from gloss.collect.texts import NamedTexts
 from gloss.collect.tokens import read_texts
 from gloss.decompose import checkpoints, fit
 from gloss.decompose.checkpoints import Checkpoints
-from gloss.decompose.fit import SparseTrainer, TrainingProgress
+from gloss.decompose.fit import (
+    SparseTrainer,
+    Trainee,
+    TrainingProgress,
+    fit_together,
+    joint_sites,
+)
 from gloss.decompose.topk import TopK
 from gloss.installed import installed
 from gloss.models.dictionary import SparseCoder
 from gloss.models.matching_pursuit import MatchingPursuit
+from gloss.models.sites import Site
 from gloss.models.sparse_codes import AboveThreshold
 from gloss.models.subject import Subject
 from gloss.store.corpus import Corpus
@@ -38,6 +45,7 @@ SETTINGS = {
     "dead_after_tokens": 2000,
 }
 METHOD = TopK(**SETTINGS)
+SHUFFLE = ShuffleSettings(batch_size=96, buffer_tokens=300, epochs=10**6)
 METHODS = {name: point.load() for name, point in installed("gloss.decompose").items()}
 RESUMING = sorted(name for name, kind in METHODS.items() if getattr(kind, "resumes", False))
 
@@ -84,7 +92,7 @@ def train(given_text) -> Train:
             forward,
             given_text[1],
             rng,
-            ShuffleSettings(batch_size=96, buffer_tokens=300, epochs=10**6),
+            SHUFFLE,
         )
 
         def progress(told: TrainingProgress) -> None:
@@ -153,6 +161,43 @@ def test_every_method_that_is_killed_at_ten_moments_ends_with_the_same_bytes(nam
         with pytest.raises(Stop):
             train(tmp_path / "kept", stop, method)
     assert bytes_of(train(tmp_path / "kept", 0, method)[0]) == bytes_of(whole)
+
+
+def together(
+    subject: Subject, corpus: Corpus, trainees: list[Trainee], path: Path | None, stops_at: int = 0
+) -> list[list[bytes]]:
+    """The bytes of dictionaries that are trained in one pass, stopped at a step of the first."""
+    rng = np.random.default_rng(7)
+    batches = activation_batches(subject, joint_sites(trainees), corpus, rng, SHUFFLE)
+
+    def progress(told: TrainingProgress) -> None:
+        if told.tokens == stops_at * METHOD.batch:
+            raise Stop
+
+    told = [replace(trainees[0], progress=progress), *trainees[1:]]
+    made = fit_together(told, batches, rng, checkpoints=path and Checkpoints(path, 0.0))
+    return [bytes_of(dictionary) for dictionary in made]
+
+
+def test_several_are_trained_in_one_pass_as_each_would_be_alone(given_text, tmp_path) -> None:
+    other = Site("resid_post", 1)
+    skip = METHODS["skip_transcoder"](**SETTINGS)
+    trainees = [
+        Trainee(METHOD, SITE),
+        Trainee(METHOD, other),
+        Trainee(METHOD, SITE, seed=1),
+        Trainee(replace(METHOD, batch=256, width=12), SITE),
+        Trainee(skip, Site("mlp_out", 1)),
+    ]
+    whole = together(*given_text, trainees, None)
+    for number in (0, 1):
+        assert together(*given_text, [trainees[number]], None) == [whole[number]]
+    assert whole[2] != whole[0]
+    assert len(whole[3][1]) == 12 * 4
+    for stop in (5, STEPS - 5):
+        with pytest.raises(Stop):
+            together(*given_text, trainees, tmp_path / "kept", stop)
+    assert together(*given_text, trainees, tmp_path / "kept") == whole
 
 
 def test_it_goes_on_without_reading_again_what_it_has_learned_from(undisturbed, train, tmp_path):

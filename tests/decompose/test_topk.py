@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from gloss.decompose.fit import TrainingProgress, cut_evenly, learning_rate_share
+from gloss.decompose.fit import TrainingProgress, learning_rate_share
+from gloss.decompose.shared_rows import EvenRows, SharedRows
 from gloss.decompose.topk import TopK
 from gloss.decompose.training import Training, geometric_median
 from gloss.errors import BadInput, BadSettings
@@ -144,7 +145,7 @@ def test_dead_features_come_back_to_life_by_the_auxiliary_loss_alone() -> None:
         method = TopK(PLANTED, ACTIVE, auxiliary_k=auxiliary_k, dead_after_tokens=5000)
         training = Training.begin(method, next(tokens), rng)
         training.encoder_bias[:128] = -4
-        for x in itertools.islice(cut_evenly(tokens, 512), 150):
+        for x in itertools.islice(evenly(tokens, 512), 150):
             training.step(x, rate_share=1.0)
         return int((training.inactive_tokens[:128] < 5000).sum())
 
@@ -192,9 +193,13 @@ def test_settings_that_cannot_be_are_refused(settings: dict, message: str) -> No
         TopK(**settings)
 
 
+def evenly(batches: Iterator[torch.Tensor], size: int) -> EvenRows:
+    return EvenRows(SharedRows(batches, [SITE], 1), 0, [SITE], size)
+
+
 def test_rows_are_cut_evenly_in_order() -> None:
     rows = torch.arange(10.0)[:, None]
-    cut = list(cut_evenly(iter([rows[:3], rows[3:3], rows[3:9], rows[9:]]), 4))
+    cut = list(evenly(iter([rows[:3], rows[3:3], rows[3:9], rows[9:]]), 4))
     assert [part.flatten().tolist() for part in cut] == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 

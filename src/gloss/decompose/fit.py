@@ -5,9 +5,10 @@ the learning rate, progress, and checkpoints from which a killed one goes on.
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,8 +22,9 @@ from gloss.decompose.checkpoints import (
     extract_state,
     prefix_state,
 )
+from gloss.decompose.shared_rows import EvenRows, SharedRows
 from gloss.decompose.training import NamedTensors, StepOutcome, Training
-from gloss.errors import BadInput, BadSettings, Mismatch, require_at_least
+from gloss.errors import BadInput, BadSettings, require_at_least
 from gloss.models.dictionary import Card, SparseCoder, Weights
 from gloss.models.formats.dictionary_format import StoredDictionary
 from gloss.models.massive_tokens import VectorLengths
@@ -32,8 +34,6 @@ from gloss.models.sparse_codes import Selection
 
 # shares of the training in which the learning rate rises from 0, and falls to 0, linearly
 RISE, FALL = 0.02, 0.2
-# with the rows that were drawn and not learned from
-TrainingStart = tuple[Training, VectorLengths, list[Tensor]]
 FIRST_SAMPLE = 16_384  # tokens that the scale and the centre are measured on
 
 
@@ -152,171 +152,205 @@ class SparseTrainer:
         Raises BadInput when the activations end before `tokens` of them were seen: repeat them, or
         ask for fewer.
         """
-        require_massive_multiple(massive)
-        steps = self.tokens // self.batch
-        rows = EvenBatches(batches, self.batch, len(self.sites(site)))
-        saving = (
-            TrainingCheckpoints(checkpoints, f"{self} {site} {massive}, tensors by name", rows, rng)
-            if checkpoints and isinstance(batches, HasState)
-            else None
-        )
-        training, lengths, first = (
-            saving and saving.restore(self, massive)
-        ) or self.start_training(rows, site, rng, massive)
-        begun, before = time.monotonic(), training.steps
-        for x in itertools.islice(itertools.chain(first, rows), steps - training.steps):
-            step = training.steps
-            usual = x[~lengths.are_massive(rows.read(x))]
-            found = training.step(usual, learning_rate_share(step, steps))
-            if saving and training.steps >= len(first):
-                saving.save(training, lengths)
-            if progress is not None and (step % max(1, steps // 100) == 0 or step + 1 == steps):
-                pace = (time.monotonic() - begun) / (step + 1 - before)
-                progress(self.told_progress(training, found, steps, pace))
-        if training.steps < steps:
-            raise BadInput(
-                f"the activations of {site} end after {training.steps * self.batch:,} tokens, and"
-                f" the training wants {steps * self.batch:,}; give more text, repeat it, or set"
-                " `tokens` lower"
-            )
-        return self.made(training, site, Card(tokens=steps * self.batch))
+        trainee = Trainee(self, site, progress=progress)
+        return fit_together([trainee], batches, rng, massive, checkpoints)[0]
 
-    def told_progress(
-        self, training: Training, found: StepOutcome | None, steps: int, pace: float
-    ) -> TrainingProgress:
-        """What the latest step says, at a pace of so many seconds a step."""
-        of_tokens, nan = steps * self.batch, float("nan")
+
+@dataclass(frozen=True, slots=True)
+class Trainee:
+    """One of several dictionaries that are trained on the same rows."""
+
+    method: SparseTrainer
+    site: Site
+    seed: int | None = None  # of what it draws; None: what it would draw if it were alone
+    progress: Callable[[TrainingProgress], None] | None = None
+
+
+def fit_together(
+    trainees: Sequence[Trainee],
+    batches: Iterator[Float[Tensor, "_ d_row"]],
+    rng: np.random.Generator,
+    massive: float = MASSIVE_MULTIPLE,
+    checkpoints: Checkpoints | None = None,
+) -> list[StoredDictionary]:
+    """Train several dictionaries, of whatever sites and methods, in one pass over activations.
+
+    A row has the vectors of all `joint_sites` side by side. The first is what it would be alone, to
+    the byte, and so is each other of the same width and batch, with vectors of the same length.
+    `checkpoints` are of all of them. Raises as `SparseTrainer.fit` does.
+    """
+    require_massive_multiple(massive)
+    shared = SharedRows(batches, joint_sites(trainees), len(trainees))
+    courses = [Course(each, shared, taker, massive) for taker, each in enumerate(trainees)]
+    made_by = f"{[(str(each.method), str(each.site), each.seed) for each in trainees]} {massive}"
+    saving = (
+        CourseCheckpoints(checkpoints, made_by, shared, courses, rng)
+        if checkpoints and isinstance(batches, HasState)
+        else None
+    )
+    if not (saving and saving.restore()):
+        alone = None
+        for course in courses:
+            course.look()
+            alone = alone or rng.bit_generator.state
+            course.start(rng if course.taker == 0 else own_generator(course.trainee, alone))
+    while going := [course for course in courses if not course.is_done]:
+        min(going, key=lambda course: course.tokens).step()
+        if saving and not any(course.waiting for course in courses):
+            saving.save()
+    return [course.made() for course in courses]
+
+
+def joint_sites(trainees: Sequence[Trainee]) -> tuple[Site, ...]:
+    """Every site that one of them needs, once, in the order in which they first need it."""
+    return tuple(dict.fromkeys(site for each in trainees for site in each.method.sites(each.site)))
+
+
+def own_generator(trainee: Trainee, alone: Mapping[str, Any]) -> np.random.Generator:
+    """What a trainee draws by: its seed, or the state in which it would be alone."""
+    generator = np.random.default_rng(trainee.seed)
+    if trainee.seed is None:
+        generator.bit_generator.state = alone
+    return generator
+
+
+class Course:
+    """One trainee's way: its rows, how far it has come, and what it says of that."""
+
+    def __init__(self, trainee: Trainee, shared: SharedRows, taker: int, massive: float) -> None:
+        self.trainee, self.shared, self.taker = trainee, shared, taker
+        self.method = trainee.method
+        self.rows = EvenRows(shared, taker, self.method.sites(trainee.site), self.method.batch)
+        self.steps = self.method.tokens // self.method.batch
+        self.lengths = VectorLengths(multiple=massive)
+        self.waiting = deque[Tensor]()  # rows that were looked at and not learned from
+        self.training: Training | None = None
+        self.begun, self.before = time.monotonic(), 0
+
+    @property
+    def state(self) -> TensorState:
+        """All tensors that its next steps depend on."""
+        return {"ready": self.rows.ready} | prefix_state("training", self.so_far.state)
+
+    @property
+    def so_far(self) -> Training:
+        """Parameters and counts, once it has been started."""
+        assert self.training is not None
+        return self.training
+
+    @property
+    def tokens(self) -> int:
+        """How many it has learned from."""
+        return self.so_far.steps * self.method.batch
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has learned from all that it wants."""
+        return self.so_far.steps >= self.steps
+
+    def look(self) -> None:
+        """Take the rows that tell scale, centre and lengths. Raises BadInput without any."""
+        self.waiting.extend(itertools.islice(self.rows, max(1, FIRST_SAMPLE // self.method.batch)))
+        if not self.waiting:
+            raise BadInput(
+                f"the activations of {self.trainee.site} end before one batch of"
+                f" {self.method.batch} tokens is full; give more text"
+            )
+
+    def start(self, rng: np.random.Generator) -> None:
+        """Draw parameters, and find out which vectors are massive."""
+        sample = torch.cat([*self.waiting])
+        read = self.rows.read(sample)
+        self.lengths = VectorLengths.of(read, self.lengths.multiple)
+        usual = sample[~self.lengths.are_massive(read)]
+        self.training = self.method.begin(usual, self.rows.widths(sample), rng)
+
+    def restore(self, values: Mapping[str, Any], kept: TensorState) -> None:
+        """Go on from where it was."""
+        self.rows.ready = kept["ready"].to(self.shared.device)
+        device = self.shared.device or torch.device("cpu")
+        state = extract_state(kept, "training")
+        tensors = {name: tensor.to(device) for name, tensor in state.items()}
+        self.training = Training.restore(self.method, values["scale"], values["steps"], tensors)
+        self.lengths = replace(self.lengths, median=values["median"])
+        self.before = self.training.steps
+
+    def step(self) -> None:
+        """Learn from the next batch. Raises BadInput where the activations end."""
+        x = self.waiting.popleft() if self.waiting else next(self.rows, None)
+        if x is None:
+            raise BadInput(
+                f"the activations of {self.trainee.site} end after {self.tokens:,} tokens, and the"
+                f" training wants {self.steps * self.method.batch:,}; give more text, repeat it, or"
+                " set `tokens` lower"
+            )
+        step = self.so_far.steps
+        usual = x[~self.lengths.are_massive(self.rows.read(x))]
+        found = self.so_far.step(usual, learning_rate_share(step, self.steps))
+        if self.is_done:
+            self.shared.leave(self.taker)
+        if self.trainee.progress is not None and (
+            step % max(1, self.steps // 100) == 0 or self.is_done
+        ):
+            self.trainee.progress(self.told(found))
+
+    def told(self, found: StepOutcome | None) -> TrainingProgress:
+        """What the latest step says."""
+        nan, steps = float("nan"), self.so_far.steps
+        pace = (time.monotonic() - self.begun) / (steps - self.before)
         fvu, l0 = (found.fvu, found.codes.l0) if found else (nan, nan)
         return TrainingProgress(
-            training.steps * self.batch,
-            of_tokens,
+            self.tokens,
+            self.steps * self.method.batch,
             fvu,
-            len(training.dead),
+            len(self.so_far.dead),
             l0,
             fvu + found.penalty if found else nan,
-            pace * (steps - training.steps),
+            pace * (self.steps - steps),
         )
 
-    def start_training(
-        self, rows: "EvenBatches", site: Site, rng: np.random.Generator, massive: float
-    ) -> TrainingStart:
-        """A training that has made no step, which vectors are massive, and the rows that say so and
-        are to be learned from.
-        """
-        first = list(itertools.islice(rows, max(1, FIRST_SAMPLE // self.batch)))
-        if not first:
-            raise BadInput(
-                f"the activations of {site} end before one batch of {self.batch} tokens is full;"
-                " give more text"
-            )
-        sample = torch.cat(first)
-        read = rows.read(sample)
-        lengths = VectorLengths.of(read, massive)
-        usual = sample[~lengths.are_massive(read)]
-        return self.begin(usual, rows.widths(sample), rng), lengths, first
+    def made(self) -> StoredDictionary:
+        """The trained dictionary."""
+        return self.method.made(self.so_far, self.trainee.site, Card(tokens=self.tokens))
 
 
 @dataclass(frozen=True)
-class TrainingCheckpoints:
-    """Puts together what a checkpoint holds: the training, the rows that wait, the batches and the
+class CourseCheckpoints:
+    """Puts together what a checkpoint holds: every course, the rows that wait, the batches and the
     generator.
     """
 
     checkpoints: Checkpoints
-    made_by: str  # settings and site; what others left is not gone on with
-    rows: "EvenBatches"
+    made_by: str  # settings and sites; what others left is not gone on with
+    shared: SharedRows
+    courses: Sequence[Course]
     rng: np.random.Generator
 
-    def save(self, training: Training, lengths: VectorLengths) -> None:
+    def save(self) -> None:
         """Write a checkpoint if one is due."""
         if self.checkpoints.due():
-            values = {
-                "made_by": self.made_by,
-                "scale": training.scale,
-                "steps": training.steps,
-                "median": lengths.median,
-            }
-            state = prefix_state("training", training.state) | prefix_state("rows", self.rows.state)
+            own = [
+                {"scale": each.so_far.scale, "steps": each.so_far.steps}
+                | {"median": each.lengths.median}
+                for each in self.courses
+            ]
+            state = prefix_state("rows", self.shared.state)
+            for number, course in enumerate(self.courses):
+                state |= prefix_state(f"course{number}", course.state)
+            values = {"made_by": self.made_by, "courses": own}
             self.checkpoints.write(state, values | {"generator": self.rng.bit_generator.state})
 
-    def restore(self, method: SparseTrainer, massive: float) -> TrainingStart | None:
-        """The training of the last checkpoint, with rows, batches and generator as they were then;
-        None without one.
-        """
+    def restore(self) -> bool:
+        """Whether there was one, and everything is as it was then."""
         found = self.checkpoints.read()
         if found is None or found[1]["made_by"] != self.made_by:
-            return None
+            return False
         state, values = found
-        self.rows.state = extract_state(state, "rows")
+        self.shared.state = extract_state(state, "rows")
         self.rng.bit_generator.state = values["generator"]
-        device = self.rows.device or torch.device("cpu")
-        kept = {
-            name: tensor.to(device) for name, tensor in extract_state(state, "training").items()
-        }
-        training = Training.restore(method, values["scale"], values["steps"], kept)
-        return training, VectorLengths(values["median"], massive), []
-
-
-def cut_evenly(batches: Iterator[Float[Tensor, "_ d_model"]], size: int) -> "EvenBatches":
-    """The same rows, `size` at a time.
-
-    What does not fill a last batch is left out.
-    """
-    return EvenBatches(batches, size)
-
-
-class EvenBatches:
-    """Rows that can be gone on with, if the batches can that they are cut from."""
-
-    def __init__(
-        self, batches: Iterator[Float[Tensor, "_ d_row"]], size: int, sites: int = 1
-    ) -> None:
-        self.batches, self.size, self.sites = batches, size, sites
-        # where the batches come from, if they say so
-        self.device: torch.device | None = getattr(batches, "device", None)
-        self.ready = torch.empty(0)
-
-    def __iter__(self) -> "EvenBatches":
-        return self
-
-    def __next__(self) -> Float32[Tensor, "_ d_model"]:
-        held = [self.ready] if len(self.ready) else []
-        while sum(map(len, held)) < self.size:
-            try:
-                held.append(next(self.batches).to(self.device).float())
-            except StopIteration:
-                self.ready = torch.cat(held) if held else self.ready
-                raise
-        joined = torch.cat(held) if len(held) > 1 else held[0]
-        row, self.ready = joined[: self.size], joined[self.size :]
-        return row
-
-    def widths(self, rows: Float32[Tensor, "_ d_row"]) -> tuple[int, ...]:
-        """How long the vectors of each site are: as the batches say, or equally long."""
-        equal = (rows.shape[1] // self.sites,) * self.sites
-        found: tuple[int, ...] = getattr(self.batches, "widths", equal)
-        if len(found) != self.sites or sum(found) != rows.shape[1]:
-            raise Mismatch(
-                f"rows of {rows.shape[1]} numbers, in parts of {found}, are not those of"
-                f" {self.sites} sites side by side; read activation_batches of these sites"
-            )
-        return found
-
-    def read(self, rows: Float32[Tensor, "_ d_row"]) -> Float32[Tensor, "_ d_in"]:
-        """What is of the first site."""
-        return rows[:, : self.widths(rows)[0]]
-
-    @property
-    def state(self) -> TensorState:
-        """The rows that wait, and the state of the batches."""
-        assert isinstance(self.batches, HasState)
-        return {"ready": self.ready} | prefix_state("batches", self.batches.state)
-
-    @state.setter
-    def state(self, kept: TensorState) -> None:
-        assert isinstance(self.batches, HasState)
-        self.ready = kept["ready"].to(self.device)
-        self.batches.state = extract_state(kept, "batches")
+        for number, course in enumerate(self.courses):
+            course.restore(values["courses"][number], extract_state(state, f"course{number}"))
+        return True
 
 
 def learning_rate_share(step: int, steps: int) -> float:

@@ -12,6 +12,7 @@ from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import recorded_dtype
 from gloss.run.sources import reads_neurons
 from gloss.run.stages.packing import with_measured_packing
+from gloss.run.trained_beside import ALSO
 from gloss.store.atomic import write_bytes
 from gloss.store.remote import shown_name
 from gloss.store.results import Part
@@ -79,7 +80,8 @@ def random_subject_decompose(run: OpenedRun) -> SettingsTable:
     """
     asked = run.experiment.decompose
     if "method" in asked or reads_neurons(run):
-        return asked | {"name": RANDOM_SUBJECT}
+        own = {key: value for key, value in asked.items() if key != ALSO}
+        return own | {"name": RANDOM_SUBJECT}
     activations = run.activations
     return {
         "method": "topk",

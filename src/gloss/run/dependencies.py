@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gloss.errors import BadInput
-from gloss.installed import load_installed
+from gloss.installed import listed, load_installed
 from gloss.models.chat_models.prompts import own_prompt_source, prompt_file, prompt_source
 from gloss.models.chat_models.served import xllamacpp_file
 from gloss.models.pretrained.hub_files import SETTINGS, is_hub_name
@@ -27,6 +27,8 @@ from gloss.run.methods import (
     wrapped_methods,
 )
 from gloss.run.plan import RESOLVED
+from gloss.run.trained_beside import ALSO, trained_beside, trainer_settings
+from gloss.store.named_parts import split_part_name
 from gloss.store.remote import local_folder
 from gloss.store.sealed_json import read_sealed_json
 
@@ -63,7 +65,12 @@ def dictionary_content(asked: Experiment) -> str:
     """The dictionary that was given, or the texts that one is trained on."""
     given = asked.decompose.get("dictionary")
     if given is None:
-        trainer = code_and_weights("decompose", asked.trainer)
+        beside = map(trainer_settings, trained_beside(asked.decompose).values())
+        trainer = [
+            each
+            for settings in (asked.trainer, *beside)
+            for each in code_and_weights("decompose", settings)
+        ]
         return result_key(text_content(asked), *trainer) if trainer else text_content(asked)
     return given if given == NEURONS else dictionary_hash(named_dictionary_folder(given))
 
@@ -217,13 +224,17 @@ def model_content(source: str, revision: str = "") -> str:
 
 def named_dictionary_folder(name: str) -> Path:
     """The place of a dictionary by its name, where "embedded" is one, and a run's folder stands for
-    the dictionary that it trained or was given; a published name stays as it is.
+    the dictionary that it trained or was given, `RUN#NAME` for one that it trained beside; a
+    published name stays as it is.
     """
     if name == EMBEDDED:
         return embedded_folder("dictionary")
     if is_hub_name(name):
         return Path(name)
     folder = local_folder(name).expanduser()
+    path, part = split_part_name(str(folder))
+    if part and (Path(path) / RESOLVED).is_file():
+        return beside_folder(Path(path), part)
     if not (folder / RESOLVED).is_file():
         return folder
     written = read_sealed_json(folder / RESOLVED)
@@ -236,6 +247,18 @@ def named_dictionary_folder(name: str) -> Path:
             f' "{NEURONS}" and its site'
         )
     return named_dictionary_folder(given)
+
+
+def beside_folder(run: Path, name: str) -> Path:
+    """Where the run's dictionary of this name lies, trained beside its own. Raises BadInput."""
+    written = read_sealed_json(run / RESOLVED)
+    there = trained_beside(written["experiment"]["decompose"])
+    if name not in there:
+        raise BadInput(
+            f"the run in {run} trains no dictionary {name!r} beside its own; it trains"
+            f" {listed(there) if there else 'none'}"
+        )
+    return run / "decompose" / written["keys"]["decompose"] / ALSO / name
 
 
 def dictionary_hash(place: Path) -> str:

@@ -40,6 +40,7 @@ from gloss.run.methods import (
     require_usable_numbers,
     suggestion,
 )
+from gloss.run.trained_beside import ALSO, trained_beside, trainer_settings
 from gloss.store.remote import is_url, local_folder
 
 if TYPE_CHECKING:
@@ -431,7 +432,10 @@ class Experiment:
                     "[decompose] trains a dictionary, so it needs a site, for example site ="
                     ' "resid_post.2"'
                 )
-            build_method("decompose", self.trainer)
+            self.require_trained(given, "[decompose]")
+            for name, settings in trained_beside(given).items():
+                require_folder_name(name, "[decompose].also: name")
+                self.require_trained(settings, f"[decompose].also: {name}")
             return
         if "dictionary" not in given:
             raise BadSettings(
@@ -452,6 +456,23 @@ class Experiment:
             raise BadSettings(
                 f"[decompose].dtype must be {', '.join(ENCODER_DTYPES[:-1])} or"
                 f" {ENCODER_DTYPES[-1]}, in which the encoder's products are taken, got {dtype!r}"
+            )
+
+    def require_trained(self, settings: SettingsTable, where: str) -> None:
+        """Refuse a trainer that cannot be made, and what cannot be trained beside others."""
+        method = build_method("decompose", trainer_settings(settings))
+        if not isinstance(settings.get("site"), str):
+            raise BadSettings(f"{where} has the site {settings.get('site')!r}; give its name")
+        if ALSO in self.decompose and not getattr(method, "resumes", False):
+            raise BadSettings(
+                f"{where} is {settings['method']}, which is not trained step by step, and so not"
+                " beside others; run it by itself"
+            )
+        require_kind(settings.get("seed", 0), 0, f"{where}.seed")
+        if "seed" in self.decompose:
+            raise BadSettings(
+                "[decompose].seed is a setting of tables in also; the run's own dictionary goes by"
+                " [run] seed"
             )
 
     def methods(self, verb: str) -> tuple[SettingsTable, ...]:
@@ -513,7 +534,7 @@ class Experiment:
     @property
     def trainer(self) -> SettingsTable:
         """The settings of [decompose] that belong to its method."""
-        return {key: value for key, value in self.decompose.items() if key != "site"}
+        return trainer_settings(self.decompose)
 
     @property
     def folder(self) -> Path:

@@ -2,9 +2,10 @@
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,7 +19,13 @@ from gloss.collect.split_counts import SplitCounts
 from gloss.collect.subject_reader import SubjectReader
 from gloss.collect.tokens import read_texts
 from gloss.decompose.checkpoints import Checkpoints
-from gloss.decompose.fit import SparseTrainer, TrainingProgress
+from gloss.decompose.fit import (
+    SparseTrainer,
+    Trainee,
+    TrainingProgress,
+    fit_together,
+    joint_sites,
+)
 from gloss.decompose.random_dictionary import random_dictionary_like
 from gloss.errors import BadSettings
 from gloss.evaluate.dictionary_check import measure_reconstruction
@@ -30,7 +37,7 @@ from gloss.models.massive_tokens import VectorLengths
 from gloss.models.matching_pursuit import MatchingPursuit
 from gloss.models.neurons import neurons_at
 from gloss.models.pretrained.loading import TORCH_DTYPES
-from gloss.models.sites import parse_site
+from gloss.models.sites import Site, parse_site
 from gloss.models.subject import Subject, untrained_subject
 from gloss.records import Estimate, needs_of
 from gloss.run.commands.check import sequence_batches
@@ -41,6 +48,7 @@ from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import print_notes, progress_bar
 from gloss.run.sources import dictionary_folder, reads_neurons
 from gloss.run.subject_loading import load_recorded_subject
+from gloss.run.trained_beside import ALSO, trained_beside, trainer_settings
 from gloss.statistics.intervals import ratio_with_interval
 from gloss.store.corpus import Corpus
 from gloss.store.progress import Progress
@@ -79,8 +87,8 @@ def load_or_train_dictionary(run: OpenedRun, subject: Subject) -> Dictionary:
     dictionary = load_run_dictionary(run, subject)
     require_fit(dictionary, subject)
     if not part.is_done:
-        made = [part.folder / name for name in ("corpus", "dictionary")] if trains else []
-        part.write({}, beside=made)
+        made = [part.folder / name for name in ("corpus", "dictionary", ALSO)] if trains else []
+        part.write({}, beside=[folder for folder in made if folder.exists()])
     return dictionary
 
 
@@ -140,8 +148,10 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
     """
     asked, site = run.experiment.collect, subject.site(run.experiment.decompose["site"])
     trainer = build_method("decompose", run.experiment.trainer)
-    sites = trainer.sites(site) if isinstance(trainer, SparseTrainer) else (site,)
-    require_training_memory(trainer, max(map(subject.width_at, map(subject.site, sites))))
+    beside = trainees_beside(run, subject)
+    learning = [*own_trainee(trainer, site), *beside.values()]
+    sites = joint_sites(learning) or (site,)
+    require_training_memory([each.method for each in learning], widest_at(subject, sites))
     if needs_of(trainer).files:
         trainer.require_files()
     folder = run.place("decompose") / "corpus"
@@ -172,22 +182,48 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
         progress(step.tokens, step.of_tokens)
 
     kept = Checkpoints(run.place("decompose") / "checkpoint.safetensors")
-    more = {"checkpoints": kept} if getattr(trainer, "resumes", False) else {}
-    more |= {"subject": subject} if getattr(trainer, "reads_subject", False) else {}
-    dictionary = trainer.fit(
-        batches,
-        site,
-        rng,
-        show,
-        asked.massive,
-        **more,
-    ).to(subject.device)  # some methods compute on the processor
-    save_dictionary(
-        with_measured_card(run, subject, dictionary, corpus),
-        dictionary_folder(run),
-        format=getattr(trainer, "saved_as", "sae_lens"),
-    )
+    if beside:
+        longest = max(learning, key=lambda each: each.method.tokens)
+        shown = [replace(each, progress=show if each is longest else None) for each in learning]
+        made = fit_together(shown, batches, rng, asked.massive, kept)
+    else:
+        more = {"checkpoints": kept} if getattr(trainer, "resumes", False) else {}
+        more |= {"subject": subject} if getattr(trainer, "reads_subject", False) else {}
+        made = [trainer.fit(batches, site, rng, show, asked.massive, **more)]
+    # the run's own last, by which it is known that all are there
+    places = [dictionary_folder(run), *(run.place("decompose") / ALSO / name for name in beside)]
+    methods = [trainer, *(each.method for each in beside.values())]
+    for method, place, found in reversed([*zip(methods, places, made, strict=True)]):
+        # some methods compute on the processor
+        dictionary = cast(TrainedDictionary, found.to(subject.device))
+        save_dictionary(
+            with_measured_card(run, subject, dictionary, corpus),
+            place,
+            format=getattr(method, "saved_as", "sae_lens"),
+        )
     kept.remove()
+
+
+def own_trainee(trainer: object, site: Site) -> list[Trainee]:
+    """The run's own, where it learns step by step."""
+    return [Trainee(trainer, site)] if isinstance(trainer, SparseTrainer) else []
+
+
+def trainees_beside(run: OpenedRun, subject: Subject) -> dict[str, Trainee]:
+    """What is trained in the same pass, by name."""
+    return {
+        name: Trainee(
+            build_method("decompose", trainer_settings(settings)),
+            subject.site(settings["site"]),
+            settings.get("seed"),
+        )
+        for name, settings in trained_beside(run.experiment.decompose).items()
+    }
+
+
+def widest_at(subject: Subject, sites: Sequence[Site]) -> int:
+    """How long the longest vectors at these sites are. Raises Mismatch where there is no such."""
+    return max(subject.width_at(subject.site(site)) for site in sites)
 
 
 def with_measured_card(
@@ -224,20 +260,17 @@ def finite_value(estimate: Estimate) -> float | None:
     return None if math.isnan(estimate.value) else estimate.value
 
 
-def require_training_memory(trainer: object, d_model: int) -> None:
-    """Refuse a dictionary that cannot be trained in this machine's memory, where the trainer can
-    tell what it needs.
+def require_training_memory(trainers: Sequence[object], d_model: int) -> None:
+    """Refuse dictionaries that cannot be trained in this machine's memory, where the trainers can
+    tell what they need.
     """
-    if isinstance(trainer, HasMemory):
-        needed, there = (
-            trainer.memory(d_model),
-            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    needed = sum(each.memory(d_model) for each in trainers if isinstance(each, HasMemory))
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise BadSettings(
+            f"[decompose] wants {needed / 2**30:,.0f} GiB to train {d_model} numbers a token, and"
+            f" this machine has {there / 2**30:,.0f} GiB; give a smaller width or batch"
         )
-        if needed > there:
-            raise BadSettings(
-                f"[decompose] wants {needed / 2**30:,.0f} GiB to train {d_model} numbers a token,"
-                f" and this machine has {there / 2**30:,.0f} GiB; give a smaller width or batch"
-            )
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import in_notebook
 from gloss.run.sources import dictionary_line
 from gloss.run.stage import Job, Step, Where, WholeStage
+from gloss.run.trained_beside import trained_beside
 
 
 class DecomposeStage(WholeStage):
@@ -32,4 +33,9 @@ class DecomposeStage(WholeStage):
 
     def lines(self, run: OpenedRun, step: Step) -> Iterable[str]:
         # a notebook travels, so that it names no folder of one machine; `run.dictionary` is there
-        return [] if in_notebook() else [dictionary_line(run)]
+        if in_notebook():
+            return []
+        beside = trained_beside(run.experiment.decompose)
+        names = ", ".join(f"{run.folder}#{name}" for name in beside)
+        more = [f"beside it, in the same pass: {names}"] if beside else []
+        return [dictionary_line(run), *more]

@@ -1,0 +1,57 @@
+"""Dictionaries that a run trains beside its own, in one pass: the tables of [decompose] also."""
+
+import re
+from dataclasses import fields
+from typing import Any
+
+from gloss.errors import BadSettings
+from gloss.installed import load_installed
+from gloss.run.methods import SettingsMapping, installed_methods
+
+ALSO = "also"
+OF_EACH = ("site", "seed", ALSO)  # settings of [decompose] that are none of the method's
+NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def trained_beside(decompose: SettingsMapping) -> dict[str, dict[str, Any]]:
+    """The settings of each, by name: those of [decompose], with what its table in `also` says in
+    their place. Without a `name`, it is called by what differs.
+
+    Raises BadSettings for what is no table, and for two of one name.
+    """
+    own = {key: value for key, value in decompose.items() if key not in (ALSO, "name")}
+    found: dict[str, dict[str, Any]] = {}
+    given = decompose.get(ALSO, [])
+    if not isinstance(given, list | tuple):
+        raise BadSettings(
+            f"[decompose].also is {given!r}; give a list of tables of what differs, as in also ="
+            ' [{site = "resid_post.3"}, {seed = 1}]'
+        )
+    for table in given:
+        if not isinstance(table, dict) or not table:
+            raise BadSettings(
+                f"[decompose].also holds {table!r}; give tables of what differs, as in {{seed = 1}}"
+            )
+        differs = {key: value for key, value in table.items() if key != "name"}
+        said = "_".join(f"{key}-{value}" for key, value in differs.items())
+        name = table.get("name") or NOT_IN_NAMES.sub("-", said).strip("-.")
+        if name in found:
+            raise BadSettings(
+                f"[decompose].also has two that are called {name!r}; give each a name of its own"
+            )
+        found[name] = kept_by_method(own, differs) | differs
+    return found
+
+
+def kept_by_method(own: SettingsMapping, differs: SettingsMapping) -> dict[str, Any]:
+    """The settings of [decompose] that another method has, too, where another is named."""
+    name = differs.get("method", own.get("method"))
+    if name == own.get("method") or name not in (points := installed_methods("decompose")):
+        return dict(own)
+    known = {"site", "seed", *(each.name for each in fields(load_installed(points[name])))}
+    return {key: value for key, value in own.items() if key in known}
+
+
+def trainer_settings(decompose: SettingsMapping) -> dict[str, Any]:
+    """The settings that belong to the method."""
+    return {key: value for key, value in decompose.items() if key not in OF_EACH}
