@@ -4,6 +4,7 @@ what reads those reads ours.
 
 import math
 import re
+import statistics
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -124,6 +125,30 @@ def scr_form(found: Evaluation) -> tuple[str, dict[str, Any], list[dict[str, Any
     return "scr", {"scr_metrics": mean_of(details)}, details
 
 
+def absorption_form(found: Evaluation) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """SAEBench's "absorption_first_letter", of the letters that it counts."""
+    counted = {letter: held for letter, held in found.details.items() if held["counts"]}
+    numbers: dict[str, list[float]] = {
+        "absorption_fraction_score": [held["fraction"] for held in counted.values()],
+        "full_absorption_score": [held["full"] / held["words"] for held in counted.values()],
+        "num_split_features": [len(held["features"]) for held in counted.values()],
+    }
+    details = [
+        {
+            "first_letter": letter,
+            "mean_absorption_fraction": held["fraction"],
+            "full_absorption_rate": held["full"] / held["words"],
+            "num_full_absorption": held["full"],
+            "num_probe_true_positives": held["words"],
+            "num_split_features": len(held["features"]),
+        }
+        for letter, held in counted.items()
+    ]
+    mean = {f"mean_{name}": statistics.mean(each) for name, each in numbers.items()}
+    spread = {f"std_dev_{name}": statistics.stdev(each) for name, each in numbers.items()}
+    return "absorption_first_letter", {"mean": mean | spread}, details
+
+
 def labelled_sets(found: Evaluation) -> list[str]:
     """What rows are of, each once."""
     return [of for of in dict.fromkeys(row.of for row in found.rows) if of]
@@ -146,6 +171,7 @@ def mean_of(details: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 FORMS: Mapping[str, Form] = {
+    "absorption": absorption_form,
     "core": core_form,
     "sparse_probing": sparse_probing_form,
     "tpp": tpp_form,

@@ -26,6 +26,8 @@ from gloss.statistics.intervals import student_interval, wilson_interval
 from gloss.statistics.logistic import LinearProbe, fit_logistic, fit_validated
 from gloss.statistics.ranking import auroc_estimate
 
+FEWEST_SETS = 5  # over which an interval is given
+
 
 @dataclass(frozen=True)
 class SparseProbing:
@@ -158,14 +160,16 @@ def auroc_of(results: Sequence[ProbeResult], rng: np.random.Generator) -> Estima
 
 
 def means_over_sets(rows: Sequence[EvaluationRow]) -> Iterator[EvaluationRow]:
-    """The mean of each number over labelled sets, where there are several, with Student's interval
-    over sets.
+    """The mean of each number over labelled sets, where there are several; with Student's interval
+    over sets from FEWEST_SETS on, because that of two or three says nothing.
     """
     by_name: dict[str, list[float]] = {}
     for row in rows:
         by_name.setdefault(row.name, []).append(row.estimate.value)
     for name, values in by_name.items():
-        if len(values) > 1:
-            yield EvaluationRow(
-                name, student_interval(np.array(values)), len(values), "sets", "", "mean"
-            )
+        if len(values) >= FEWEST_SETS:
+            estimate = student_interval(np.array(values))
+            yield EvaluationRow(name, estimate, len(values), "sets", note="mean")
+        elif len(values) > 1:
+            mean = float(np.mean(values))
+            yield EvaluationRow.exact(name, mean, len(values), "sets", note="mean")

@@ -216,13 +216,16 @@ def print_evaluation(
         bench = Bench(model, dictionary, asked, scratch)
         columns = list(bench.columns())
         results: dict[str, list[Evaluation]] = {}
-        with progress_bar("evaluate", "numbers of dictionaries") as report:
+        doing = [""]
+        with progress_bar("evaluate", "measurements", lambda: doing[0]) as report:
             for number, (settings, measure) in enumerate(measures):
                 name = str(settings["method"])
                 results[name] = []
                 for place, column in enumerate(columns):
+                    doing[0] = f"{name} of {column.name}"
                     report(number * len(columns) + place, len(measures) * len(columns))
                     results[name].append(measured(bench, column, settings, measure))
+            doing[0] = ""
             report(len(measures) * len(columns), len(measures) * len(columns))
         for name, found in results.items():
             out.print(evaluation_table(name, [column.name for column in columns], found))
