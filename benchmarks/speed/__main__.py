@@ -24,7 +24,7 @@ BENCHMARKS: dict[str, tuple[list[str], list[str]]] = {
     "storage": ([], ["--tokens=65536"]),
     "wide_dictionary": (["measure"], ["measure", "--widths=8192", "--rounds=2"]),
     "matching": (["--wide=65536"], ["--exact=1024", "--wide=4096"]),
-    "topk_train": ([], ["--steps=2"]),
+    "topk_train": ([], ["--steps=1", "--rounds=1"]),
     "after_collect": (
         ["--rounds=2"],
         ["--tokens=40000", "--times=4", "--features=6", "--rounds=1"],

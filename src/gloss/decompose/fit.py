@@ -106,6 +106,10 @@ class SparseTrainer:
         """A training that has made no step, scaled by a sample of rows."""
         return Training.begin(self, sample, rng)
 
+    def restored(self, scale: float, steps: int, kept: NamedTensors) -> Training:
+        """The training that had this state."""
+        return Training.restore(self, scale, steps, kept)
+
     def own_tensors(
         self, parameters: Mapping[str, Tensor], centred: Float32[Tensor, "token d_model"]
     ) -> tuple[NamedTensors, NamedTensors]:
@@ -271,7 +275,7 @@ class Course:
         device = self.shared.device or torch.device("cpu")
         state = extract_state(kept, "training")
         tensors = {name: tensor.to(device) for name, tensor in state.items()}
-        self.training = Training.restore(self.method, values["scale"], values["steps"], tensors)
+        self.training = self.method.restored(values["scale"], values["steps"], tensors)
         self.lengths = replace(self.lengths, median=values["median"])
         self.before = self.training.steps
 

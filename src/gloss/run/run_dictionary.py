@@ -154,6 +154,8 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
     require_training_memory([each.method for each in learning], widest_at(subject, sites))
     if needs_of(trainer).files:
         trainer.require_files()
+    if requires := getattr(trainer, "require_library", None):
+        requires()
     folder = run.place("decompose") / "corpus"
     read_texts(
         subject,
