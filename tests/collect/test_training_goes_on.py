@@ -3,7 +3,6 @@ undisturbed one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path

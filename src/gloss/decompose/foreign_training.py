@@ -132,7 +132,7 @@ class ForeignTrainer(SparseTrainer):
         return LargestK(self.k)
 
 
-def outcome(
+def step_outcome(
     values: Tensor, indices: Tensor, output: Tensor, x: Float32[Tensor, "token d_model"]
 ) -> StepOutcome:
     """What a library's step found: as many active features for each token, and its output."""

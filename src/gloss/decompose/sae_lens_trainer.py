@@ -15,7 +15,7 @@ from gloss.decompose.foreign_training import (
     ForeignTraining,
     as_bytes,
     of_bytes,
-    outcome,
+    step_outcome,
 )
 from gloss.decompose.training import StepOutcome
 from gloss.models.dictionary import Weights
@@ -33,7 +33,7 @@ class SaeLensTraining(ForeignTraining):
         self.trainer.n_training_steps += 1
         acts = found.feature_acts.detach()
         largest = (acts.to_dense() if acts.is_sparse else acts).topk(self.coder.cfg.k, dim=1)
-        return outcome(largest.values, largest.indices, found.sae_out, x)
+        return step_outcome(largest.values, largest.indices, found.sae_out, x)
 
     def library_state(self) -> Tensor:
         """The files that it keeps of a trainer."""

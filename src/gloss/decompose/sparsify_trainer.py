@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from gloss.decompose.foreign_training import ForeignTrainer, ForeignTraining, outcome
+from gloss.decompose.foreign_training import ForeignTrainer, ForeignTraining, step_outcome
 from gloss.decompose.training import AUXILIARY_WEIGHT, StepOutcome
 from gloss.models.dictionary import Weights
 
@@ -29,7 +29,7 @@ class SparsifyTraining(ForeignTraining):
         coder.remove_gradient_parallel_to_decoder_directions()
         optimizer.step()
         optimizer.zero_grad()
-        return outcome(found.latent_acts, found.latent_indices, found.sae_out, x)
+        return step_outcome(found.latent_acts, found.latent_indices, found.sae_out, x)
 
     def learned(self) -> Weights:
         """The mean of the iterates, as its optimizer keeps it."""

@@ -5,7 +5,7 @@ What differs from one method to another is a `Learner`: which features are activ
 adds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -28,6 +28,7 @@ from gloss.models.dictionary import Weights
 AUXILIARY_WEIGHT = 1 / 32  # of the dead features' loss (Gao et al., 2024, appendix A.2)
 # one token in so many teaches the dead features: they learn from many slots a token
 AUXILIARY_SHARE = 4
+BLOCK = 2**16  # numbers of a matrix that are worked on at a time, 256 KB
 NamedTensors = dict[str, Tensor]
 
 
@@ -268,16 +269,17 @@ class Training:
         """One step of Adam; decoder directions keep the norm 1, and their gradients lose what would
         change it.
         """
-        of_decoder_directions = self.gradient("decoder_directions")
-        of_decoder_directions -= (of_decoder_directions * self.decoder_directions).sum(
-            1, keepdim=True
-        ) * self.decoder_directions
+        of_directions = self.gradient("decoder_directions")
+        for part, rows in zip(
+            in_blocks(of_directions), in_blocks(self.decoder_directions), strict=True
+        ):
+            part -= (part * rows).sum(1, keepdim=True) * rows
         for group in self.optimizer.param_groups:
             group["lr"] = self.method.learning_rate * rate_share
         self.optimizer.step()
         if "decoder_directions" not in self.method.frozen:
-            norms = self.decoder_directions.norm(dim=1, keepdim=True)
-            self.parameters["decoder_directions"] /= norms
+            for rows in in_blocks(self.decoder_directions):
+                rows /= rows.norm(dim=1, keepdim=True)
         self.method.constrain(self)
 
 
@@ -304,6 +306,13 @@ def centre_and_scale(
             f"activations with a mean squared distance of {spread} from their centre teach nothing"
         )
     return median, (sample.shape[1] / spread) ** 0.5
+
+
+def in_blocks(rows: Float32[Tensor, "feature d_model"]) -> Sequence[Float32[Tensor, "_ d_model"]]:
+    """The same rows, so many at a time as a processor's cache holds, where several things are done
+    to each; an accelerator takes all at once.
+    """
+    return rows.split(max(1, BLOCK // rows.shape[1])) if rows.device.type == "cpu" else (rows,)
 
 
 def geometric_median(

@@ -26,6 +26,7 @@ from gloss.decompose.fit import (
     fit_together,
     joint_sites,
 )
+from gloss.decompose.foreign_training import ForeignTrainer
 from gloss.decompose.random_dictionary import random_dictionary_like
 from gloss.errors import BadSettings
 from gloss.evaluate.dictionary_check import measure_reconstruction
@@ -154,8 +155,7 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
     require_training_memory([each.method for each in learning], widest_at(subject, sites))
     if needs_of(trainer).files:
         trainer.require_files()
-    if requires := getattr(trainer, "require_library", None):
-        requires()
+    require_libraries([trainer, *(each.method for each in learning)])
     folder = run.place("decompose") / "corpus"
     read_texts(
         subject,
@@ -204,6 +204,13 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
             format=getattr(method, "saved_as", "sae_lens"),
         )
     kept.remove()
+
+
+def require_libraries(trainers: Sequence[object]) -> None:
+    """Raise BadSettings where one trains with a library that is not installed."""
+    for trainer in trainers:
+        if isinstance(trainer, ForeignTrainer):
+            trainer.require_library()
 
 
 def own_trainee(trainer: object, site: Site) -> list[Trainee]:
