@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from gloss.errors import BadInput, Stopped
@@ -171,6 +172,31 @@ def test_workers_that_begin_together_share_what_is_opened_and_are_children_of_th
     shared = opened - {"[]"}
     assert len(shared) == 1
     assert str(os.getpid()) not in shared.pop()
+
+
+@dataclass(frozen=True)
+class ArrowWork:
+    """Says whether Arrow brought pandas with it, and a table of which pandas makes one of its own
+    is none the worse.
+    """
+
+    folder: Path
+
+    def prepare(self) -> None:
+        pa.array([1, None])
+
+    def __call__(self, shard: int) -> None:
+        before = "pandas" in sys.modules
+        frame = pa.table({"a": [1, 3]}).to_pandas()
+        (self.folder / f"shard-{shard}").write_text(f"{before} {frame['a'].tolist()}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others begin each by itself")
+def test_workers_do_without_pandas_until_somebody_asks_for_it(tmp_path):
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    ProcessExecutor(2).run(ArrowWork(tmp_path), range(2), lambda shard: None)
+    for shard in range(2):
+        assert (tmp_path / f"shard-{shard}").read_text() == "False [1, 3]"
 
 
 class NothingOpened:

@@ -100,12 +100,13 @@ def test_positions_in_ranges_are_those_of_each_range(positions, ranges):
     ascending = np.unique(np.array(positions, np.int64))
     lows = np.array([low for low, _ in ranges], np.int64)
     highs = lows + np.array([size for _, size in ranges], np.int64)
-    rows, entries = positions_in_ranges(ascending, lows, highs)
+    order = np.argsort(lows, kind="stable")
+    rows, entries = positions_in_ranges(ascending, lows, highs, order)
     assert list(zip(rows.tolist(), ascending[entries].tolist(), strict=True)) == [
         (row, position)
-        for row, (low, high) in enumerate(zip(lows, highs, strict=True))
+        for row in order.tolist()
         for position in ascending.tolist()
-        if low <= position < high
+        if lows[row] <= position < highs[row]
     ]
 
 

@@ -35,16 +35,19 @@ def cut_contexts(
     """
     positions_inside = starts if positions_inside is None else positions_inside
     tokens, sequences = window_tokens(corpus, starts, width, positions_inside)
-    firsts, ends = corpus.offsets[sequences], corpus.offsets[sequences + 1]
+    firsts, ends = corpus.offsets.take(sequences), corpus.offsets.take(sequences + 1)
     lows, highs = (np.minimum(np.maximum(each, firsts), ends) for each in (starts, starts + width))
-    values = np.zeros(tokens.shape, np.float32)
-    rows, entries = positions_in_ranges(activations.positions, lows, highs)
-    values[rows, activations.positions[entries] - starts[rows]] = activations.values[entries]
+    order, values = np.argsort(lows), np.zeros(tokens.shape, np.float32)
+    # where a position stands in all rows, one after the other: it is at home in the first of them
+    shifts = np.arange(len(starts)) * width - starts
+    rows, entries = positions_in_ranges(activations.positions, lows, highs, order)
+    places = activations.positions.take(entries) + shifts.take(rows)
+    values.reshape(-1)[places] = activations.values.take(entries)
     left_out = np.zeros(tokens.shape, bool)
     if len(corpus.left_out):
-        rows, entries = positions_in_ranges(corpus.left_out, lows, highs)
-        left_out[rows, corpus.left_out[entries] - starts[rows]] = True
-    documents, edges = corpus.documents[sequences], character_edges(corpus, lows, highs)
+        rows, entries = positions_in_ranges(corpus.left_out, lows, highs, order)
+        left_out.reshape(-1)[corpus.left_out.take(entries) + shifts.take(rows)] = True
+    documents, edges = corpus.documents.take(sequences), character_edges(corpus, lows, highs)
     return Contexts(
         starts,
         documents,
@@ -71,16 +74,27 @@ def window_tokens(
             f" {outside[:3].tolist()}"
         )
     sequences = corpus.sequences_of(positions_inside)
-    firsts, ends = corpus.offsets[sequences], corpus.offsets[sequences + 1]
+    firsts, ends = corpus.offsets.take(sequences), corpus.offsets.take(sequences + 1)
+    before, behind = firsts - starts, ends - starts  # where in a window its sequence stands
+    beyond = np.flatnonzero((before > 0) | (behind < width))
     if width > len(corpus):
-        tokens, beyond = np.empty((len(starts), width), np.int32), np.arange(len(starts))
+        tokens = np.empty((len(starts), width), np.int32)
+        moved = beyond
     else:
-        tokens = stretches(corpus.tokens, np.clip(starts, 0, len(corpus) - width), width)
-        beyond = np.flatnonzero((starts < firsts) | (starts + width > ends))
-    indices = starts[beyond, None] + np.arange(width)
-    inside = (indices >= firsts[beyond, None]) & (indices < ends[beyond, None])
-    cut = np.full(indices.shape, PADDING, np.int32)
-    cut[inside] = corpus.tokens[indices[inside]]
+        fitting = np.minimum(np.maximum(starts, 0), len(corpus) - width)
+        tokens = stretches(corpus.tokens, fitting, width)
+        moved = beyond[fitting.take(beyond) != starts.take(beyond)]
+    if not len(beyond):
+        return tokens, sequences
+    if len(moved):  # at the edges of the corpus
+        indices = starts[moved, None] + np.arange(width)
+        tokens[moved] = corpus.tokens.take(indices, mode="clip")
+    places = np.arange(width, dtype=np.int32)
+    outside = places >= np.minimum(behind.take(beyond), width).astype(np.int32)[:, None]
+    if (front := before.take(beyond)).max() > 0:
+        outside |= places < np.maximum(front, 0).astype(np.int32)[:, None]
+    cut = tokens[beyond]
+    cut[outside] = PADDING
     tokens[beyond] = cut
     return tokens, sequences
 
@@ -171,15 +185,18 @@ def positions_in_ranges(
     positions: Int64[ndarray, " position"],
     lows: Int64[ndarray, " context"],
     highs: Int64[ndarray, " context"],
+    order: Int64[ndarray, " context"],
 ) -> tuple[Int64[ndarray, " found"], Int64[ndarray, " found"]]:
     """For each row those of the ascending positions that lie between its two: the row, and the
-    number of the position.
+    number of the position. `order` is that in which the lower ones ascend, as what is found does.
     """
-    first, order = np.empty(len(lows), np.int64), np.argsort(lows)
-    first[order] = np.searchsorted(positions, lows[order])  # quicker where they ascend
-    held = np.flatnonzero(np.append(positions, np.iinfo(np.int64).max)[first] < highs)
-    first = first[held]
-    counts = np.searchsorted(positions, highs[held]) - first
+    if not len(positions):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    first = np.searchsorted(positions, lows.take(order))  # quicker where they ascend
+    near = positions.take(np.minimum(first, len(positions) - 1))
+    inside = (near < highs.take(order)) & (first < len(positions))
+    first, held = first[inside], order[inside]
+    counts = np.searchsorted(positions, highs.take(held)) - first
     rows = np.repeat(held, counts)
     return rows, np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts - first, counts)
 

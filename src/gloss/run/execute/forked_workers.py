@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
 from multiprocessing.connection import Connection
 from typing import NoReturn, Protocol, runtime_checkable
 
@@ -72,6 +73,7 @@ def take_in_orphans() -> None:
 def fork_workers(parent: int, work: bytes, channels: Sequence[Connection], serve: Serve) -> None:
     """What the process does that ends: fork a worker for each channel, which serves the parent."""
     with suppress(Exception):  # who does the work will say what is wrong with it
+        leave_pandas_alone()
         made = pickle.loads(work)
         if isinstance(made, PreparedWork):
             made.prepare()
@@ -82,6 +84,36 @@ def fork_workers(parent: int, work: bytes, channels: Sequence[Connection], serve
             be_worker(
                 own, parent, channel, [each for each in channels if each is not channel], serve
             )
+
+
+def leave_pandas_alone() -> None:
+    """Let Arrow look for pandas now, and find none: else it imports it, a third of a second, with
+    the first list of which it makes an array.
+
+    Who imports pandas later has it, and Arrow finds it where a table is to be one of pandas.
+    """
+    if "pandas" in sys.modules:
+        return
+    import pyarrow as pa
+
+    hidden = HiddenModule("pandas")
+    sys.meta_path.insert(0, hidden)
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(hidden)
+
+
+@dataclass(frozen=True)
+class HiddenModule(MetaPathFinder):
+    """A module that is not found, whether it is installed or not."""
+
+    name: str
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Raises ModuleNotFoundError for the module."""
+        if fullname == self.name:
+            raise ModuleNotFoundError(f"{fullname} is hidden", name=fullname)
 
 
 def be_worker(

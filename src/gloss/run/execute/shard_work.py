@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib import import_module
 
 from gloss.errors import GlossError, Unwritable
 from gloss.models.chat_models.batch_session import AwaitsBatch
@@ -35,7 +36,10 @@ class ShardWork:
         return self.worker or self.job.step.stage.worker(self.job)
 
     def prepare(self) -> None:
-        """Open what all shards read: processes that are forked from this one share it."""
+        """Open what all shards read, and import what intervals are worked out with: processes that
+        are forked from this one share it.
+        """
+        import_module("scipy.special")
         run = self.job.run
         _ = self.made, run.activations, run.corpus.vocabulary.strings
 
