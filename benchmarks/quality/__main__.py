@@ -29,6 +29,8 @@ EXPERIMENTS = {  # by number, as the literature review that they come from count
     "modular_addition": "10: neurons of known frequency",
     "active": "11: conjunctions that text cannot tell apart",
     "superposition": "14: more directions than dimensions, every method of decompose",
+    "control": "15: reconstruction is not control",
+    "known_truth": "16: planted superposition with rare features, trees and correlations",
     "routes": "12: which explainer a feature wants",
 }
 

@@ -24,6 +24,8 @@ ALONE = [
     "active",
     "routes",
     "superposition",
+    "control",
+    "known_truth",
 ]
 WITH_DATA = ["modular_addition", "puzzles"]
 

@@ -1,0 +1,123 @@
+"""Reads a subject over a task's prompts, and puts other vectors at their last tokens."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
+
+from gloss.errors import BadInput
+from gloss.evaluate.tasks import TaskPrompt
+from gloss.models.sites import Site
+from gloss.models.subject import Subject
+from gloss.records import PADDING
+
+ROWS = 64  # prompts in one forward pass
+
+
+@dataclass(frozen=True)
+class PromptVectors:
+    """What is at the last token of each prompt, and what follows."""
+
+    given: Float32[Tensor, "prompt d_in"]  # what the dictionary reads
+    written: Float32[Tensor, "prompt d_out"]  # what it stands for
+    logits: Float32[Tensor, "prompt answer"]
+
+    @property
+    def said(self) -> Int64[Tensor, " prompt"]:
+        """The likeliest answer."""
+        return self.logits.argmax(1)
+
+    def among(self, chosen: Bool[Tensor, " prompt"]) -> "PromptVectors":
+        """Of some prompts."""
+        return PromptVectors(self.given[chosen], self.written[chosen], self.logits[chosen])
+
+
+@dataclass(frozen=True)
+class PromptReader:
+    """A subject, the sites that a dictionary reads and writes, and the answers that are told
+    apart.
+    """
+
+    subject: Subject
+    reads: Site
+    writes: Site
+    answers: tuple[str, ...]
+
+    @cached_property
+    def answer_tokens(self) -> Int64[Tensor, " answer"]:
+        """The first token of each answer. Raises BadInput where two begin alike."""
+        found = [self.subject.encode_behind("to", each)[0] for each in self.answers]
+        if len(set(found)) < len(found):
+            raise BadInput(
+                "two answers of this task begin with the same token in the subject's tokenizer;"
+                " give another task"
+            )
+        return torch.tensor(found)
+
+    @torch.no_grad()
+    def read(self, prompts: Sequence[TaskPrompt]) -> PromptVectors:
+        """What is at the two sites, and the logits of all answers."""
+        sites = (self.reads, self.writes)
+        vectors = (list[Tensor](), list[Tensor]())
+        logits = list[Tensor]()
+        for tokens, last in self._batches(prompts):
+            trace = self.subject.run(tokens, read=sites, logits=True)
+            rows = torch.arange(len(tokens))
+            for site, found in zip(sites, vectors, strict=True):
+                found.append(trace.activations[site].float().cpu()[rows, last])
+            logits.append(self._of_answers(trace.logits, last))
+        given, written = (torch.cat(each) for each in vectors)
+        return PromptVectors(given, written, torch.cat(logits))
+
+    @torch.no_grad()
+    def logits_with(
+        self, prompts: Sequence[TaskPrompt], vectors: Float32[Tensor, "prompt d_out"]
+    ) -> Float32[Tensor, "prompt answer"]:
+        """The logits of all answers with these vectors in place of what is written."""
+        found = list[Tensor]()
+        for (tokens, last), put in zip(self._batches(prompts), vectors.split(ROWS), strict=True):
+
+            def exchanged(x: Tensor, put: Tensor = put, last: Tensor = last) -> Tensor:
+                x = x.clone()
+                x[torch.arange(len(x), device=x.device), last.to(x.device)] = put.to(x)
+                return x
+
+            edits = {self.writes: exchanged}
+            trace = self.subject.run(tokens, edits=edits, logits=True)
+            found.append(self._of_answers(trace.logits, last))
+        return torch.cat(found)
+
+    def right(self, read: PromptVectors, prompts: Sequence[TaskPrompt]) -> Bool[Tensor, " prompt"]:
+        """Which prompts get their answer."""
+        return read.said == torch.tensor([self.answers.index(p.answer) for p in prompts])
+
+    def difference(
+        self, logits: Float32[Tensor, "prompt answer"], prompts: Sequence[TaskPrompt]
+    ) -> Float32[Tensor, " prompt"]:
+        """The logit of the answer less that of the wrong one."""
+        answer, wrong = (
+            torch.tensor([self.answers.index(each) for each in side])
+            for side in zip(*((p.answer, p.wrong) for p in prompts), strict=True)
+        )
+        rows = torch.arange(len(logits))
+        return logits[rows, answer] - logits[rows, wrong]
+
+    def _batches(
+        self, prompts: Sequence[TaskPrompt]
+    ) -> Iterator[tuple[Int64[Tensor, "row position"], Int64[Tensor, " row"]]]:
+        """Tokens, padded at the end, and where each prompt's last one is."""
+        front = [] if self.subject.start_token is None else [self.subject.start_token]
+        for begin in range(0, len(prompts), ROWS):
+            rows = [[*front, *self.subject.encode(p.text)] for p in prompts[begin : begin + ROWS]]
+            width = max(map(len, rows))
+            padded = [[*row, *[PADDING] * (width - len(row))] for row in rows]
+            yield torch.tensor(padded), torch.tensor([len(row) - 1 for row in rows])
+
+    def _of_answers(self, logits: Tensor | None, last: Tensor) -> Float32[Tensor, "row answer"]:
+        assert logits is not None
+        last = last.to(logits.device)
+        rows = torch.arange(len(logits), device=logits.device)
+        return logits[rows, last].float().cpu()[:, self.answer_tokens]
