@@ -1,4 +1,4 @@
-"""Reads a subject over a task's prompts, and puts other vectors at their last tokens."""
+"""Reads a subject over a task's prompts, and puts other vectors at one of their tokens."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,31 +58,39 @@ class PromptReader:
         return torch.tensor(found)
 
     @torch.no_grad()
-    def read(self, prompts: Sequence[TaskPrompt]) -> PromptVectors:
-        """What is at the two sites, and the logits of all answers."""
+    def read(
+        self, prompts: Sequence[TaskPrompt], at: Int64[Tensor, " prompt"] | None = None
+    ) -> PromptVectors:
+        """What is at the two sites at a token of each prompt, the last one where none is named, and
+        the logits of all answers.
+        """
         sites = (self.reads, self.writes)
         vectors = (list[Tensor](), list[Tensor]())
         logits = list[Tensor]()
-        for tokens, last in self._batches(prompts):
+        for tokens, last, place in self._batches(prompts, at):
             trace = self.subject.run(tokens, read=sites, logits=True)
             rows = torch.arange(len(tokens))
             for site, found in zip(sites, vectors, strict=True):
-                found.append(trace.activations[site].float().cpu()[rows, last])
+                found.append(trace.activations[site].float().cpu()[rows, place])
             logits.append(self._of_answers(trace.logits, last))
         given, written = (torch.cat(each) for each in vectors)
         return PromptVectors(given, written, torch.cat(logits))
 
     @torch.no_grad()
     def logits_with(
-        self, prompts: Sequence[TaskPrompt], vectors: Float32[Tensor, "prompt d_out"]
+        self,
+        prompts: Sequence[TaskPrompt],
+        vectors: Float32[Tensor, "prompt d_out"],
+        at: Int64[Tensor, " prompt"] | None = None,
     ) -> Float32[Tensor, "prompt answer"]:
         """The logits of all answers with these vectors in place of what is written."""
         found = list[Tensor]()
-        for (tokens, last), put in zip(self._batches(prompts), vectors.split(ROWS), strict=True):
+        batches = zip(self._batches(prompts, at), vectors.split(ROWS), strict=True)
+        for (tokens, last, place), put in batches:
 
-            def exchanged(x: Tensor, put: Tensor = put, last: Tensor = last) -> Tensor:
+            def exchanged(x: Tensor, put: Tensor = put, place: Tensor = place) -> Tensor:
                 x = x.clone()
-                x[torch.arange(len(x), device=x.device), last.to(x.device)] = put.to(x)
+                x[torch.arange(len(x), device=x.device), place.to(x.device)] = put.to(x)
                 return x
 
             edits = {self.writes: exchanged}
@@ -106,15 +114,18 @@ class PromptReader:
         return logits[rows, answer] - logits[rows, wrong]
 
     def _batches(
-        self, prompts: Sequence[TaskPrompt]
-    ) -> Iterator[tuple[Int64[Tensor, "row position"], Int64[Tensor, " row"]]]:
-        """Tokens, padded at the end, and where each prompt's last one is."""
+        self, prompts: Sequence[TaskPrompt], at: Int64[Tensor, " prompt"] | None
+    ) -> Iterator[
+        tuple[Int64[Tensor, "row position"], Int64[Tensor, " row"], Int64[Tensor, " row"]]
+    ]:
+        """Tokens, padded at the end, where each prompt's last one is, and the one that is named."""
         front = [] if self.subject.start_token is None else [self.subject.start_token]
         for begin in range(0, len(prompts), ROWS):
             rows = [[*front, *self.subject.encode(p.text)] for p in prompts[begin : begin + ROWS]]
             width = max(map(len, rows))
             padded = [[*row, *[PADDING] * (width - len(row))] for row in rows]
-            yield torch.tensor(padded), torch.tensor([len(row) - 1 for row in rows])
+            last = torch.tensor([len(row) - 1 for row in rows])
+            yield torch.tensor(padded), last, last if at is None else at[begin : begin + ROWS]
 
     def _of_answers(self, logits: Tensor | None, last: Tensor) -> Float32[Tensor, "row answer"]:
         assert logits is not None

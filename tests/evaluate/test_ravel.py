@@ -1,0 +1,159 @@
+"""The measure `ravel`: features of one attribute each move that attribute alone, whole vectors move
+all of them, and random directions none.
+"""
+
+import json
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from gloss.decompose.random_dictionary import RandomDirections
+from gloss.errors import BadInput, BadSettings
+from gloss.evaluate.measure import Material
+from gloss.evaluate.ravel import EntityFacts, Ravel
+from gloss.models.dictionary import SparseCoder, Weights
+from gloss.models.sites import Site
+from gloss.models.sparse_codes import AboveThreshold
+from gloss.models.subject import Subject
+
+SITE = Site("resid_pre", 0)
+CITIES, PETS = ("Paris", "Rome", "Oslo", "Lima"), ("cat", "dog", "fish", "bird")
+PEOPLE = (
+    *("Mary", "John", "Tom", "James", "Alice", "Robert", "Anna", "Paul"),
+    *("Mark", "Peter", "David", "Sarah", "Laura", "Kate", "Simon", "Julia"),
+)
+FACTS = {
+    name: {"city": city, "pet": pet, "age": "old"}
+    for name, (city, pet) in zip(PEOPLE, product(CITIES, PETS), strict=True)
+}
+TEMPLATES = {
+    "city": ["So %s lives in", "Here %s lives in", "So %s lives {"],
+    "pet": ["So %s keeps a", "Here %s keeps a"],
+}
+
+
+def trained_subject() -> Subject:
+    """A small transformer that learned these facts, and nothing else."""
+    rows = [
+        f"{template.replace('%s', name)} {FACTS[name][attribute]}"
+        for attribute, templates in TEMPLATES.items()
+        for template in templates[:2]
+        for name in FACTS
+    ]
+    splitter = pre_tokenizers.Split(" ", "merged_with_next")
+    words = sorted({word for row in rows for word, _ in splitter.pre_tokenize_str(row)})
+    names = {name: token for token, name in enumerate(["<start>", *words])}
+    tokenizer = Tokenizer(models.WordLevel(names, unk_token="<start>"))
+    tokenizer.pre_tokenizer = splitter
+    config = LlamaConfig(
+        vocab_size=len(names),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        bos_token_id=0,
+        eos_token_id=None,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+    tokens = torch.tensor([[0, *tokenizer.encode(row).ids] for row in rows])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=0.1)
+    for _ in range(150):
+        logits = model(input_ids=tokens[:, :-1]).logits[:, -1]
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(logits, tokens[:, -1]).backward()
+        optimizer.step()
+    return Subject(model.requires_grad_(requires_grad=False), tokenizer, start_token=0)
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return trained_subject()
+
+
+@pytest.fixture
+def method(tmp_path: Path) -> Callable[..., Ravel]:
+    (tmp_path / "entities.json").write_text(json.dumps(FACTS))
+    (tmp_path / "templates.json").write_text(json.dumps(TEMPLATES))
+
+    def made(**settings) -> Ravel:
+        files = (str(tmp_path / "entities.json"), str(tmp_path / "templates.json"))
+        return Ravel(*files, **{"pairs": 48, "edited": (8,), **settings})
+
+    return made
+
+
+def vectors(subject: Subject) -> torch.Tensor:
+    """At each person's name, behind either beginning."""
+    rows = torch.tensor(
+        [[0, *subject.encode(f"{begin} {name}")] for begin in ("So", "Here") for name in PEOPLE]
+    )
+    return subject.run(rows, read=[SITE])[SITE][:, -1]
+
+
+def values_told(subject: Subject) -> SparseCoder:
+    """A feature for each city and each pet."""
+    x = vectors(subject)
+    told = torch.tensor(
+        [[*(FACTS[name]["city"] == c for c in CITIES), *(FACTS[name]["pet"] == p for p in PETS)]
+         for _ in range(2) for name in PEOPLE]
+    ).double()  # fmt: skip
+    added = torch.linalg.pinv(told - told.mean(0)) @ (x - x.mean(0)).double()
+    reads = torch.linalg.pinv(added, rtol=1e-4).T.float()
+    # a value's own reader sees 3/4 of it, because the values of an attribute add up to nothing
+    weights = Weights(reads, torch.zeros(8), added.float() / 0.75, x.mean(0))
+    return SparseCoder(SITE, SITE, weights, AboveThreshold(torch.full((8,), 0.4)))
+
+
+def test_features_of_one_attribute_move_it_alone_and_whole_vectors_move_all(
+    subject: Subject, method
+) -> None:
+    measured = method().measure(values_told(subject), Material(subject), np.random.default_rng(0))
+    for attribute in ("city", "pet"):
+        assert measured.value("cause_of_vector", attribute) > 0.9
+        assert measured.value("isolation_of_vector", attribute) < 0.1
+    # all eight features are as much as a vector: they move the other attribute, too
+    assert measured.value("isolation_of_8", "city") < 0.4
+    four = method(edited=(4,)).measure(
+        values_told(subject), Material(subject), np.random.default_rng(0)
+    )
+    for attribute in ("city", "pet"):
+        assert four.value("cause_of_4", attribute) > 0.8
+        assert four.value("isolation_of_4", attribute) > 0.8
+    assert four.value("disentanglement_of_4") > 0.8
+    assert not four.failures
+
+
+def test_random_directions_move_nothing(subject: Subject, method) -> None:
+    random = RandomDirections(32, 4).fit(iter([vectors(subject)]), SITE, np.random.default_rng(0))
+    measured = method(edited=(1,)).measure(random, Material(subject), np.random.default_rng(0))
+    assert measured.value("cause_of_1") < 0.3
+    assert measured.value("disentanglement_of_1") < 0.75
+
+
+def test_what_the_subject_does_not_know_is_a_failure(subject: Subject, method) -> None:
+    one = method(most=2).measure(values_told(subject), Material(subject), np.random.default_rng(0))
+    assert not one.rows
+    assert {each.of for each in one.failures} == {"city", "pet"}
+
+
+def test_files_that_hold_none_are_refused(tmp_path: Path, method) -> None:
+    method().require_files()
+    facts = EntityFacts.read(method().entities, method().templates)
+    assert facts.templates["city"] == ["So %s lives in", "Here %s lives in"]
+    assert facts.values["Mary"] == {"city": "Paris", "pet": "cat"}
+    other = tmp_path / "other.json"
+    for text in ("{}", "[1]", "nothing", '{"city": ["%s is"]}'):
+        other.write_text(text)
+        with pytest.raises(BadInput):
+            EntityFacts.read(method().entities, str(other))
+    with pytest.raises(BadSettings):
+        Ravel(edited=())
