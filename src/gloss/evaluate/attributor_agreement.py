@@ -18,7 +18,7 @@ from gloss.evaluate.measure import Material
 from gloss.models.dictionary import Dictionary, Scaled
 from gloss.models.subject import Subject
 from gloss.records import Estimate, Evaluation, EvaluationRow, Needs
-from gloss.statistics.intervals import ratio_with_interval, student_interval
+from gloss.statistics.intervals import bounded, ratio_with_interval, student_interval
 
 ROWS = 16  # sequences in one forward pass
 FEWEST = 3  # active features of a token, for their order to mean something
@@ -71,12 +71,12 @@ def agreement_rows(
 ) -> Iterator[EvaluationRow]:
     """Agreement and quality, over tokens."""
     n, told = len(found), [OrderAgreement.of(each.gradient, each.removal) for each in found]
-    for name, values in (
-        ("kendall_tau", [each.kendall_tau for each in told]),
-        ("top_shared", [each.top_shared for each in told]),
-        ("same_sign", [each.same_sign for each in told]),
+    for name, values, least in (
+        ("kendall_tau", [each.kendall_tau for each in told], -1.0),
+        ("top_shared", [each.top_shared for each in told], 0.0),
+        ("same_sign", [each.same_sign for each in told], 0.0),
     ):
-        yield EvaluationRow(name, student_interval(np.array(values)), n, "tokens")
+        yield EvaluationRow(name, bounded(student_interval(np.array(values)), least), n, "tokens")
     spread = np.array([np.square(each.changes - each.changes.mean()).sum() for each in found])
     for name in ("gradient", "removal"):
         errors = np.array([each.squared_error(name) for each in found])

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
+from gloss.errors import require_at_least
 from gloss.evaluate.measure import Material
 from gloss.models.dictionary import Dictionary
 from gloss.models.labelled_texts import LAST, LabelledTexts, require_place, text_vectors
@@ -37,9 +38,11 @@ class InherentInterpretability:
 
     needs: ClassVar[Needs] = Needs(labels=True)
 
+    texts: int = 1000  # of each set, at most, drawn by chance
     at: str = LAST
 
     def __post_init__(self) -> None:
+        require_at_least(2 * LEAST, self, "texts")
         require_place(self.at)
 
     def measure(
@@ -47,7 +50,8 @@ class InherentInterpretability:
     ) -> Evaluation:
         """Of each labelled set."""
         rows, failures = list[EvaluationRow](), list[EvaluationFailure]()
-        for name, given in material.labelled.items():
+        for name, whole in material.labelled.items():
+            given = whole.drawn(self.texts, rng)
             if len(given.texts) < 2 * LEAST:
                 failures.append(
                     EvaluationFailure(name, f"{len(given.texts)} texts; give {2 * LEAST} or more")

@@ -16,7 +16,12 @@ from gloss.evaluate.measure import Material
 from gloss.evaluate.planted_superposition import PlantedSuperposition
 from gloss.models.dictionary import Dictionary
 from gloss.records import Estimate, Evaluation, EvaluationRow, Needs
-from gloss.statistics.intervals import ratio_with_interval, student_interval, wilson_interval
+from gloss.statistics.intervals import (
+    bounded,
+    ratio_with_interval,
+    student_interval,
+    wilson_interval,
+)
 
 FOUND = 0.9  # the cosine from which on a feature counts as found
 LEAST_FIRINGS = 10  # of a feature, for its precision and recall to count
@@ -86,7 +91,7 @@ def found_features(
     found = wilson_interval(int((cosines >= FOUND).sum()), planted.features)
     note = f"at a cosine of {FOUND} or more"
     rows = [
-        EvaluationRow("mcc", student_interval(cosines), len(cosines), "features"),
+        EvaluationRow("mcc", bounded(student_interval(cosines), -1.0), len(cosines), "features"),
         EvaluationRow("share_found", found, planted.features, "features", note=note),
         *firing_rows(truth[:, features], fires[:, latents]),
     ]
@@ -128,5 +133,5 @@ def firing_rows(
         ("firing_f1", 2 * both, said + true),
     ):
         each = (above / np.maximum(1, below))[enough].astype(np.float64)
-        found = student_interval(each) if len(each) else Estimate.missing()
+        found = bounded(student_interval(each)) if len(each) > 1 else Estimate.missing()
         yield EvaluationRow(name, found, len(each), "features", note=note)

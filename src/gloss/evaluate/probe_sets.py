@@ -18,7 +18,7 @@ from gloss.evaluate.measure import Material
 from gloss.models.dictionary import Dictionary
 from gloss.models.labelled_texts import LAST, LabelledTexts, require_place, text_vectors
 from gloss.records import Estimate, Evaluation, EvaluationFailure, EvaluationRow, Needs
-from gloss.statistics.intervals import student_interval, wilson_interval
+from gloss.statistics.intervals import bounded, student_interval, wilson_interval
 
 LEAST = 4  # texts of a label and without it, in each half
 
@@ -39,11 +39,12 @@ class ProbeSets:
     needs: ClassVar[Needs] = Needs(labels=True)
 
     splits: int = 5  # into halves, drawn anew
+    texts: int = 1000  # of each set, at most, drawn by chance
     at: str = LAST  # the token whose vector a text has, or "mean"
     base_rate: float = 0.1  # at which precision is taken, so that rare labels compare with others
 
     def __post_init__(self) -> None:
-        require_at_least(1, self, "splits")
+        require_at_least(1, self, "splits", "texts")
         require_place(self.at)
         if not 0 < self.base_rate < 1:
             raise BadSettings(f"base_rate is {self.base_rate}; it must lie between 0 and 1")
@@ -54,7 +55,7 @@ class ProbeSets:
         """Means over labels and splits, of each labelled set and of each two that share labels."""
         rows, failures = list[EvaluationRow](), list[EvaluationFailure]()
         read = {
-            name: ReadTexts.of(given, dictionary, material, self.at)
+            name: ReadTexts.of(given.drawn(self.texts, rng), dictionary, material, self.at)
             for name, given in material.labelled.items()
         }
         for name, texts in read.items():
@@ -83,7 +84,8 @@ class ProbeSets:
             ("learnability", [pair.learnability(self.base_rate) for pair in pairs]),
         ):
             mean = Estimate(values[0], math.nan, math.nan)
-            found = student_interval(np.array(values)) if n > 1 else mean
+            least = -1.0 if name == "cosine_of_directions" else 0.0
+            found = bounded(student_interval(np.array(values)), least) if n > 1 else mean
             yield EvaluationRow(name, found, n, unit, of)
         same = wilson_interval(sum(pair.same_feature for pair in pairs), n)
         yield EvaluationRow("same_feature", same, n, unit, of)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
@@ -61,6 +62,12 @@ class LabelledTexts:
     def names(self) -> list[str]:
         """Every label, sorted."""
         return sorted(set(self.labels))
+
+    def drawn(self, most: int, rng: np.random.Generator) -> "LabelledTexts":
+        """So many of them in random order, or all where there are fewer."""
+        rows = rng.permutation(len(self.texts))[:most]
+        texts, labels = (tuple(side[row] for row in rows) for side in (self.texts, self.labels))
+        return LabelledTexts(texts, labels)
 
     def having(self, label: str) -> Bool[Tensor, " text"]:
         """Which texts have this label. Raises BadSettings for one that none has."""

@@ -187,6 +187,16 @@ def student_interval(values: Float64[ndarray, " run"]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
+def bounded(estimate: Estimate, least: float = 0.0, most: float = 1.0) -> Estimate:
+    """The same, of a number that cannot lie outside these bounds: nor can its interval.
+
+    >>> bounded(Estimate(0.9, 0.7, 1.1))
+    Estimate(value=0.9, low=0.7, high=1.0)
+    """
+    # a missing end stays one, because nothing is larger or smaller than it
+    return Estimate(estimate.value, max(estimate.low, least), min(estimate.high, most))
+
+
 def welch_interval(one: Float64[ndarray, " run"], other: Float64[ndarray, " run_"]) -> Estimate:
     """The difference of two means of independent numbers, with Welch's interval (1947); missing for
     fewer than two of either.
