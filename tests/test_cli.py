@@ -63,6 +63,7 @@ def test_help_names_every_verb(tmp_path):
         "score",
         "browse",
         "check",
+        "evaluate",
         "status",
         "query",
         "cost",

@@ -106,6 +106,16 @@ def test_taking_a_words_feature_away_hurts_its_probe_alone(material: Material) -
     assert (failure.of, "two labels" in failure.reason) == ("noise", True)
 
 
+def test_measures_learn_from_the_same_texts_which_the_subject_reads_once(
+    material: Material, tmp_path: Path
+) -> None:
+    dictionary = word_features(APART)
+    measured(SparseProbing(features=(1,), train=60, test=40), dictionary, material)
+    assert len(list(tmp_path.iterdir())) == 2  # words and noise
+    measured(TargetedPerturbation(features=(1,), train=60, test=40), dictionary, material)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_a_feature_that_holds_all_words_perturbs_none_more_than_others(material: Material) -> None:
     small = TargetedPerturbation(features=(1,), train=60, test=40)
     mixed = measured(small, word_features((("cat", "dog", "sun"),)), material)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from collect.tiny import SITE, sentences, tiny_dictionary, tiny_subject
-from gloss.errors import BadSettings
+from gloss.errors import BadInput, BadSettings
+from gloss.evaluate import text_codes
 from gloss.evaluate.core import Core
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.formats import save_dictionary
@@ -119,6 +120,43 @@ def test_a_killed_command_goes_on_where_it_was(
     assert counted == [48, 48]
 
 
+def test_what_the_subject_says_of_labelled_texts_is_read_once_for_all_and_then_removed(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two measures, two dictionaries and a file with two labels of the same texts."""
+    rows = [
+        f'"{text} {number}",{"ab"[number % 2]},{"xy"[number // 2 % 2]}'
+        for number, (_, text) in enumerate(sentences(240, seed=3))
+    ]
+    (tmp_path / "both.csv").write_text("\n".join(["text,label,kind", *rows]))
+    read: list[int] = []
+    run: Callable[..., Any] = text_codes._read_vectors
+
+    def counting(subject: Any, rows: Any, *rest: Any) -> Any:
+        read.append(len(rows))
+        return run(subject, rows, *rest)
+
+    monkeypatch.setattr(text_codes, "_read_vectors", counting)
+    small = {"train": 40, "test": 40}
+    evaluate(
+        bench,
+        tmp_path / "out",
+        measures=(
+            {"method": "sparse_probing", "features": [1], **small},
+            {"method": "scr", "features": [2], **small},
+        ),
+        labels=(str(tmp_path / "both.csv"), f"{tmp_path / 'both.csv'}#kind"),
+    )
+    assert len(read) == 3  # each set of texts once, and once those of the pair
+    assert not (tmp_path / "out" / "vectors").exists()
+    kept = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    probing, scr = (each["found"] for each in kept["measures"])
+    assert len(probing) == len(scr) == 2
+    accuracy = next(row for row in probing[0]["rows"] if row["name"] == "accuracy_of_1")
+    assert 0 <= accuracy["estimate"]["value"] <= 1
+    assert {row["name"] for row in scr[0]["rows"]} == {"scr_2"}
+
+
 def test_saebenchs_file_has_its_names(bench: Path, tmp_path: Path) -> None:
     evaluate(bench, saebench=tmp_path / "results")
     files = sorted((tmp_path / "results" / "core").glob("*_eval_results.json"))
@@ -149,6 +187,10 @@ def test_what_names_nothing_is_refused_and_what_does_not_fit_is_said_to_fail(
         evaluate(bench, measures=({"method": "cores"},))
     with pytest.raises(BadSettings, match=r"--set core=3 names no setting"):
         measures_asked(["core"], ["core=3"])
+    with pytest.raises(BadSettings, match="tpp learns from texts with labels; give --labels"):
+        evaluate(bench, measures=({"method": "tpp"},))
+    with pytest.raises(BadInput, match="no_such_set is no file here"):
+        evaluate(bench, measures=({"method": "tpp"},), labels=("no_such_set",), folder=tmp_path)
     narrow = Weights(torch.eye(8), torch.zeros(8), torch.eye(8), torch.zeros(8))
     save_dictionary(SparseCoder(SITE, SITE, narrow, LargestK(2)), tmp_path / "narrow")
     evaluate(bench, beside=(str(tmp_path / "narrow"),))

@@ -1,5 +1,6 @@
 """What a measure of dictionaries is, and what it is given."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,11 @@ class Material:
     labelled: Mapping[str, LabelledTexts] = field(default_factory=dict[str, LabelledTexts])
     # where what the subject says of it may be kept for the next dictionary; None: nowhere
     scratch: Path | None = None
+    seed: int = 0  # of what is the same for all measures
+
+    def generator(self, purpose: str) -> np.random.Generator:
+        """What draws for a purpose, alike for all measures and dictionaries."""
+        return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
 
 
 @runtime_checkable

@@ -73,7 +73,8 @@ class SparseProbing:
         material: Material,
         rng: np.random.Generator,
     ) -> Iterator[EvaluationRow]:
-        split = split_labelled(given, (self.train, self.test), self.most_labels, rng)
+        drawn_by = material.generator(f"texts of {name}")
+        split = split_labelled(given, (self.train, self.test), self.most_labels, drawn_by)
         pooled = pool_texts(dictionary, material, split.texts, self.tokens, self.pool)
         found: dict[str, list[ProbeResult]] = {}
         for label in range(len(split.names)) if len(split.names) > 2 else [1]:

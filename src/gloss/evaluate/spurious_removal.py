@@ -60,7 +60,7 @@ class SpuriousRemoval:
                 pair = LabelledPair.of(
                     (material.labelled[first], material.labelled[second]),
                     (self.train, self.test),
-                    rng,
+                    material.generator(f"texts of {name}"),
                 )
                 pooled = pool_texts(dictionary, material, pair.texts, self.tokens)
                 found, details[name] = self._of_pair(name, pair, pooled, dictionary, rng)

@@ -70,7 +70,8 @@ class TargetedPerturbation:
         material: Material,
         rng: np.random.Generator,
     ) -> tuple[list[EvaluationRow], dict[str, float]]:
-        split = split_labelled(given, (self.train, self.test), self.most_labels, rng)
+        drawn_by = material.generator(f"texts of {name}")
+        split = split_labelled(given, (self.train, self.test), self.most_labels, drawn_by)
         if len(split.names) < 3:
             raise BadInput(
                 "it has two labels, so that whatever holds one holds the other; give a set of three"

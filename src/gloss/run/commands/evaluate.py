@@ -148,6 +148,7 @@ class Bench:
             self.asked.massive,
             self.labelled if needs.labels else {},
             self.vectors / result_key(self.model.content, random_subject and self.asked.seed),
+            self.asked.seed,
         )
 
     @cached_property
@@ -211,6 +212,12 @@ def print_evaluation(
 ) -> None:
     """Measure, print and keep. Raises GlossError where nothing of the dictionary was measured."""
     measures = [(each, build_method("evaluate", each)) for each in asked.measures]
+    for settings, measure in measures:
+        if needs_of(measure).labels and not asked.labels:
+            raise BadSettings(
+                f"{settings['method']} learns from texts with labels; give --labels FILE, or a set"
+                " of the wheel sae-probes, as in --labels 97_news_class"
+            )
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         bench = Bench(model, dictionary, asked, scratch)
