@@ -1,17 +1,20 @@
 """Activations for training: every token once an epoch, the right vector, mixed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny import SITE, sentences
+from tiny import SITE, START, WORDS, sentences
 
 from gloss.collect.activation_batches import ShuffleSettings, activation_batches
+from gloss.collect.column_values import Dialogue
 from gloss.collect.site_reader import SiteReader
-from gloss.collect.texts import NamedTexts
+from gloss.collect.texts import Document, NamedTexts, TemplatedTexts
 from gloss.collect.tokens import read_texts
 from gloss.errors import BadSettings
+from gloss.models.chat_models.prompts import Message
 from gloss.models.subject import Subject
 from gloss.store.corpus import Corpus
 
@@ -107,3 +110,33 @@ def test_it_is_told_how_many_tokens_were_read_before_the_first_batch(
 def test_sizes_below_one_are_refused() -> None:
     with pytest.raises(BadSettings, match="epochs is 0"):
         ShuffleSettings(epochs=0)
+
+
+def test_dialogues_are_trained_on_each_alone_in_its_template(
+    subject: Subject, folder: Path, rng: np.random.Generator
+) -> None:
+    """Also where their template writes what ends a text in other places."""
+    said = [" ".join(rng.choice(WORDS, 4)) for _ in range(24)]
+    turns = [
+        (("user", one), ("assistant", other))
+        for one, other in zip(said[::2], said[1::2], strict=True)
+    ]
+
+    def template(messages: Sequence[Message]) -> str:
+        return "".join(f"{each.role}: {each.text}<start>" for each in messages)
+
+    dialogues = [Document(f"row {i}", iter([Dialogue(each)])) for i, each in enumerate(turns)]
+    read_texts(subject, TemplatedTexts(dialogues, lambda: template), folder, 64)
+    shuffle = ShuffleSettings(batch_size=10**6)
+    [found] = activation_batches(subject, SITE, Corpus.open(folder), rng, shuffle)
+    alone = [subject.encode(template([Message(*turn) for turn in each])) for each in turns]
+    truth = torch.cat(
+        [
+            subject.run(torch.tensor([[START, *tokens]]), read=[SITE]).activations[SITE][0, 1:]
+            for tokens in alone
+        ]
+    )
+    assert len(found) == len(truth)
+    torch.testing.assert_close(
+        found.sort(dim=0).values, truth.sort(dim=0).values, rtol=1e-3, atol=1e-4
+    )
