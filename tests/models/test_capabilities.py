@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from gloss.errors import BadSettings, Unreachable
+from gloss.models.bundled import embedded_folder
 from gloss.models.chat_models.capabilities import (
     Capabilities,
     OwnText,
@@ -21,7 +22,6 @@ from gloss.models.chat_models.prompts import Answer, Message, Prompt, PromptToke
 from gloss.models.in_process import InProcess
 from gloss.models.subject import Subject
 from gloss.records import Reason
-from gloss.run.dependencies import embedded_folder
 from models.talks import asking
 from models.text_server import serve_texts
 

@@ -37,7 +37,7 @@ def test_what_has_no_such_column_is_refused(tmp_path: Path) -> None:
 def test_a_name_that_nothing_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BadInput, match="no labelled set that is installed"):
         LabelledTexts.read("no_such_set")
-    monkeypatch.setattr("gloss.models.labelled_sets.find_spec", lambda name: None)
+    monkeypatch.setattr("gloss.store.probe_sets.PACKAGE", "no_such_package")
     with pytest.raises(BadInput, match="pip install --no-deps sae-probes"):
         LabelledTexts.read("97_news_class")
 

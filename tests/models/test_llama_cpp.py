@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from gloss.errors import BadSettings
+from gloss.models.bundled import embedded_folder
 from gloss.models.chat_models.capabilities import Capabilities
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.prompts import Message, Prompt
 from gloss.models.local_chat import LocalChat
 from gloss.models.subject import Subject
 from gloss.records import Ability
-from gloss.run.dependencies import embedded_folder
 from gloss.score.detection import Detection
 from gloss.score.fuzzing import Fuzzing
 from gloss.score.simulation import Simulation, SimulationByToken

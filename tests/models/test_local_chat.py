@@ -12,12 +12,12 @@ import pytest
 import torch
 
 from gloss.errors import BadInput, BadSettings
+from gloss.models.bundled import embedded_folder
 from gloss.models.chat_models.ledger import Ledger
 from gloss.models.chat_models.prices import Usage
 from gloss.models.chat_models.prompts import Message, Prompt
 from gloss.models.local_chat import LocalChat, load_in_process
 from gloss.records import Reason
-from gloss.run.dependencies import embedded_folder
 from models.talks import asking, question
 
 TEMPLATE = (

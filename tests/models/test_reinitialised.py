@@ -5,8 +5,8 @@ the same seed.
 import numpy as np
 import torch
 
+from gloss.models.bundled import embedded_folder
 from gloss.models.subject import Subject, untrained_subject
-from gloss.run.dependencies import embedded_folder
 
 
 def test_every_matrix_is_drawn_anew_by_the_generator_alone():

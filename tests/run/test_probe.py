@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from small import SMALL, start
 
+from gloss.models.bundled import embedded_folder
 from gloss.records import Ability, needs_of
-from gloss.run.dependencies import embedded_folder
 from gloss.run.methods import build_method
 from models.text_server import serve_texts
 

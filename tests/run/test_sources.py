@@ -12,7 +12,7 @@ from harmed import gloss as typed
 
 import gloss
 from gloss.errors import BadInput, BadSettings
-from gloss.run.dependencies import embedded_folder
+from gloss.models.bundled import embedded_folder
 from gloss.run.planning import read_run
 from gloss.run.sources import (
     NamedDictionary,

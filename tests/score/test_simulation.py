@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from gloss.errors import BadSettings
+from gloss.models.bundled import embedded_folder
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.prompts import Answer, PromptToken
 from gloss.models.chat_models.token_marks import spell_contexts
 from gloss.models.in_process import InProcess
 from gloss.models.subject import Subject
 from gloss.records import Failure, Negative, Reason, Score
-from gloss.run.dependencies import embedded_folder
 from gloss.score import Scorer
 from gloss.score.simulation import Simulation, SimulationByToken, SimulationJson
 from gloss.score.simulation_metrics import (

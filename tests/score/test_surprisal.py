@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gloss.errors import BadSettings
+from gloss.models.bundled import embedded_folder
 from gloss.models.chat_models.client import Chat
 from gloss.models.chat_models.prompts import Answer, PromptToken
 from gloss.models.in_process import InProcess
@@ -21,7 +22,6 @@ from gloss.records import (
     Reason,
     Score,
 )
-from gloss.run.dependencies import embedded_folder
 from gloss.score import Scorer
 from gloss.score.surprisal import Surprisal, saved_nats
 from gloss.store.corpus import Corpus

@@ -12,7 +12,16 @@ from gloss.cli.arguments import ExperimentFile, Wait
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the run is kept.")] = Path("runs/demo"),
+    real: Annotated[
+        bool,
+        typer.Option(
+            "--real", help="SmolLM2-135M-Instruct and English prose, which are packages to install."
+        ),
+    ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Where the run is kept: runs/demo, or runs/demo-real for --real."),
+    ] = None,
     features: Annotated[
         int,
         typer.Option(
@@ -22,12 +31,13 @@ def demo(
     wait: Wait = False,
 ) -> None:
     """Explain and score features of the **embedded language model**, offline, and write pages to
-    look at.
+    look at; of SmolLM2, with `--real`.
     """
     from gloss.run.experiment import demo_experiment
     from gloss.run.pipeline import run_all
 
-    run_all(demo_experiment(folder, features), wait=wait)
+    folder = folder or Path("runs", "demo-real" if real else "demo")
+    run_all(demo_experiment(folder, features, real=real), wait=wait)
 
 
 Precision = Annotated[

@@ -80,6 +80,10 @@ def open_source(source: str, column: str) -> "Texts":
     name, _, named = source.partition("#")
     if name == "stdlib":
         return FileTexts(tuple(standard_library_files()), Path(sysconfig.get_path("stdlib")))
+    if name.split(":")[0] == "sae-probes":
+        from gloss.collect.probe_texts import ProbeTexts  # which needs what is defined here
+
+        return ProbeTexts.named(name)
     if name.startswith("datasets:"):
         return HubDataset.named(name.removeprefix("datasets:"), named or column)
     name, named = split_part_name(source)

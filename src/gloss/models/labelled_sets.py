@@ -2,14 +2,14 @@
 sae-probes (Kantamneni et al., 2502.16681).
 """
 
-from collections.abc import Iterator
-from importlib.util import find_spec
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gloss.errors import BadInput, suggestion
 from gloss.store.labels.label_records import SkippedRow
 from gloss.store.labels.label_rows import values_of_csv
 from gloss.store.named_parts import split_part_name
+from gloss.store.probe_sets import INSTALL, installed_probe_sets
 
 TABLES = {".csv", ".tsv"}
 TEXT_COLUMNS, LABEL_COLUMNS = ("text", "prompt"), ("label", "target")
@@ -23,34 +23,24 @@ def labelled_file(source: str) -> tuple[Path, str]:
     name, column = split_part_name(source)
     if Path(name).is_file():
         return Path(name), column
-    sets = {name: file for file in installed_sets() for name in names_of_set(file)}
+    sets = sets_by_name()
     if name in sets:
         return sets[name], column
     known = (
-        suggestion(name, sets)
-        if sets
-        else "; sets by name are in the wheel sae-probes: pip install --no-deps sae-probes"
+        suggestion(name, sets) if sets else f"; sets by name are in the wheel sae-probes: {INSTALL}"
     )
     raise BadInput(f"{name} is no file here, and no labelled set that is installed{known}")
 
 
-def installed_sets() -> list[Path]:
-    """The files of the wheel sae-probes, which is never imported: it wants what is not needed."""
-    found = find_spec("sae_probes")
-    places = (found.submodule_search_locations if found else None) or []
-    return sorted(
-        file for each in places for file in Path(each).glob("data/cleaned_data/*.csv.zst")
-    )
-
-
-def names_of_set(file: Path) -> tuple[str, str]:
-    """Its file's name, and the same without the number in front.
-
-    >>> names_of_set(Path("97_news_class.csv.zst"))
-    ('97_news_class', 'news_class')
+def sets_by_name() -> Mapping[str, Path]:
+    """The sets of the wheel, each by its file's name and by the same without the number in front,
+    as `97_news_class` and `news_class`.
     """
-    name = file.name.removesuffix(".csv.zst")
-    return name, name.partition("_")[2]
+    return {
+        known: file
+        for name, file in installed_probe_sets().items()
+        for known in (name, name.partition("_")[2])
+    }
 
 
 def rows_of_table(path: Path, column: str) -> Iterator[tuple[int, str, str]]:

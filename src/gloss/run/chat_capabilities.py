@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gloss.errors import BadSettings, Damaged, Mismatch
+from gloss.models.bundled import model_place
 from gloss.models.chat_models.batch_session import PLAIN_TEXT
 from gloss.models.chat_models.capabilities import Agreement, Capabilities, OwnText
 from gloss.models.chat_models.client import Chat
@@ -20,8 +21,8 @@ from gloss.models.chat_models.manner import Manner
 from gloss.models.local_chat import LocalChat
 from gloss.records import Ability, needs_of
 from gloss.run.chat_tables import ChatTable
-from gloss.run.dependencies import embedded_folder, served_content
-from gloss.run.experiment import EMBEDDED, Experiment, stage_name
+from gloss.run.dependencies import served_content
+from gloss.run.experiment import Experiment, stage_name
 from gloss.run.keys import weights_hash
 from gloss.run.methods import SettingsMapping, build_method
 from gloss.run.opened_run import OpenedRun
@@ -230,12 +231,12 @@ def chat_label(chat: ChatTable) -> str:
 
 
 def chat_model(chat: ChatTable, room: SettingsMapping | None = None) -> Chat | LocalChat:
-    """What answers, with the folder of its weights where they are the embedded ones, and with the
+    """What answers, with the place of its weights where they have a name of their own, and with the
     `room` that a method gives its answers.
     """
     found = chat.build(room)
-    if isinstance(found, LocalChat) and found.model == EMBEDDED:
-        return replace(found, model=str(embedded_folder("subject")))
-    if isinstance(found, Chat) and found.serve and not found.ledger_name:
+    if isinstance(found, LocalChat):
+        return replace(found, model=model_place(found.model))
+    if found.serve and not found.ledger_name:
         return replace(found, ledger_name=served_content(found.serve))
     return found

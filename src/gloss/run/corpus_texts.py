@@ -5,8 +5,8 @@ from pathlib import Path
 
 from gloss.collect.split_counts import SplitCounts
 from gloss.collect.texts import DialogueTemplate, TemplatedTexts, Texts, open_texts
-from gloss.run.dependencies import embedded_folder
-from gloss.run.experiment import EMBEDDED, SubjectSettings
+from gloss.models.bundled import model_place
+from gloss.run.experiment import SubjectSettings
 from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import print_notes
 
@@ -31,8 +31,7 @@ def subject_chat_template(asked: SubjectSettings) -> DialogueTemplate | None:
     """How the subject's chats are put as text; None where its tokenizer does not say."""
     from gloss.models.pretrained.loading import load_chat_template
 
-    source = embedded_folder("subject") if asked.model == EMBEDDED else asked.model
-    return load_chat_template(source, asked.revision or None, to_answer=False)
+    return load_chat_template(model_place(asked.model), asked.revision or None, to_answer=False)
 
 
 def print_split_sizes(corpus: Path) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 from gloss.errors import BadInput
 from gloss.installed import listed, load_installed
+from gloss.models.bundled import bundled_dictionary, model_place
 from gloss.models.chat_models.prompts import own_prompt_source, prompt_file, prompt_source
 from gloss.models.chat_models.served import xllamacpp_file
 from gloss.models.pretrained.hub_files import SETTINGS, is_hub_name
 from gloss.models.pretrained.published import published_dictionary
 from gloss.records import needs_of
-from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings, method_label
+from gloss.run.experiment import NEURONS, Experiment, SubjectSettings, method_label
 from gloss.run.keys import code_hash, model_hash, result_key, source_hash, weights_hash
 from gloss.run.methods import (
     ROOM,
@@ -218,17 +219,17 @@ def packing_step(asked: Experiment, method: str, settings: SettingsMapping) -> s
 
 
 def model_content(source: str, revision: str = "") -> str:
-    """What stands behind a model's name in settings, where "embedded" is one."""
-    return model_hash(str(embedded_folder("subject")) if source == EMBEDDED else source, revision)
+    """What stands behind a model's name in settings."""
+    return model_hash(model_place(source), revision)
 
 
 def named_dictionary_folder(name: str) -> Path:
-    """The place of a dictionary by its name, where "embedded" is one, and a run's folder stands for
-    the dictionary that it trained or was given, `RUN#NAME` for one that it trained beside; a
-    published name stays as it is.
+    """The place of a dictionary by its name, where a run's folder stands for the dictionary that it
+    trained or was given, `RUN#NAME` for one that it trained beside; a published name stays as it
+    is.
     """
-    if name == EMBEDDED:
-        return embedded_folder("dictionary")
+    if found := bundled_dictionary(name):
+        return found
     if is_hub_name(name):
         return Path(name)
     folder = local_folder(name).expanduser()
@@ -271,8 +272,3 @@ def dictionary_hash(place: Path) -> str:
         return source_hash(str(place))
     settings = sorted(each for each in place.parent.iterdir() if each.suffix in SETTINGS)
     return result_key(*(source_hash(str(each)) for each in (place, *settings)))
-
-
-def embedded_folder(what: str) -> Path:
-    """The folder of the subject or the dictionary that come with gloss."""
-    return Path(str(files("gloss.models") / "embedded" / what))

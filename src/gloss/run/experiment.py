@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from gloss.errors import BadInput, BadSettings, require_at_least
 from gloss.installed import load_installed
+from gloss.models.bundled import EMBEDDED, SMOLLM2
 from gloss.models.model_settings import (
     AUTO,
     ENCODER_DTYPES,
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 TRAINED, RANDOM = "trained", "random"  # weights of a subject
 NO_TOKEN = "none"  # no token starts a sequence
 VARY = "vary"  # the table that makes several experiments of a file
-EMBEDDED = "embedded"  # the subject and the dictionary that come with gloss
 NEURONS = "neurons"  # in place of a dictionary's folder
 T = TypeVar("T")
 
@@ -656,13 +656,19 @@ def with_precision(asked: Experiment, precision: float) -> Experiment:
     return Experiment.of(asked.tables() | {"score": scores})
 
 
-def demo_experiment(folder: Path, features: int) -> Experiment:
-    """Everything embedded, nothing downloaded, no language model asked."""
+def demo_experiment(folder: Path, features: int, *, real: bool = False) -> Experiment:
+    """All that a run needs without a network and without asking a language model: the embedded
+    subject on Python's own library, or SmolLM2 on English prose that its dictionary never saw.
+    """
+    name, texts, tokens = (
+        (SMOLLM2, "sae-probes:held_out", 800_000) if real else (EMBEDDED, "stdlib", 400_000)
+    )
     return Experiment.of(
         {
             "run": {"folder": str(folder), "features": features},
-            "collect": {"texts": ["stdlib"], "max_tokens": 400_000},
-            "decompose": {"dictionary": "embedded", "name": "demo"},
+            "subject": {"model": name},
+            "collect": {"texts": [texts], "max_tokens": tokens},
+            "decompose": {"dictionary": name, "name": "smollm2" if real else "demo"},
             "sample": {"method": "quantiles"},
             "contexts": {"train": 200, "inactive_train": 2000},
             "explain": {"method": "rule"},

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gloss.errors import BadInput, BadSettings
+from gloss.models.bundled import EMBEDDED
 from gloss.models.pretrained.hub_files import is_hub_name
 from gloss.run.dependencies import (
     dictionary_hash,
@@ -17,7 +18,6 @@ from gloss.run.dependencies import (
 )
 from gloss.run.experiment import (
     AUTO,
-    EMBEDDED,
     NEURONS,
     RANDOM,
     SubjectSettings,

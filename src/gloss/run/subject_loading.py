@@ -6,12 +6,12 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from gloss.models.bundled import model_place
 from gloss.models.model_settings import AUTO
 from gloss.models.pretrained.loading import TORCH_DTYPES, resolve_device, resolve_dtype
 from gloss.models.structure.placement import DeviceMap
 from gloss.models.subject import Subject
-from gloss.run.dependencies import embedded_folder
-from gloss.run.experiment import EMBEDDED, NO_TOKEN, Experiment, SubjectSettings
+from gloss.run.experiment import NO_TOKEN, Experiment, SubjectSettings
 from gloss.run.plan import SUBJECT_RECORD, recorded_dtype
 from gloss.run.progress import print_notes
 from gloss.store.atomic import write_bytes
@@ -22,7 +22,7 @@ def load_named_subject(asked: SubjectSettings) -> Subject:
     """The subject with its trained weights. Raises BadInput and BadSettings."""
     start = asked.start_token
     subject = Subject.load(
-        embedded_folder("subject") if asked.model == EMBEDDED else asked.model,
+        model_place(asked.model),
         asked.revision or None,
         dtype=resolve_dtype(asked.dtype),
         device=DeviceMap(asked.device_map) if asked.device_map else asked.device,

@@ -14,14 +14,14 @@ import pyarrow as pa
 
 from gloss.errors import BadInput, BadSettings
 from gloss.explain.given import rule_of_label
+from gloss.models.bundled import EMBEDDED, SMOLLM2, model_place
 from gloss.models.embedder import PACKAGE
 from gloss.pages.audit_page import AuditPage, LabelCard, write_audit_page
 from gloss.pages.heatmap import Palette, paint_context
 from gloss.pages.report_sections import Grid, Section
 from gloss.records import Estimate, Reason
 from gloss.rules.reading import read_label
-from gloss.run.dependencies import embedded_folder
-from gloss.run.experiment import EMBEDDED, NEURONS, Experiment, SubjectSettings, method_label
+from gloss.run.experiment import NEURONS, Experiment, SubjectSettings, method_label
 from gloss.run.judge_doubts import judge_beats_chance, judge_doubts
 from gloss.run.opened_run import OpenedRun
 from gloss.run.pipeline import run_all, run_until
@@ -160,7 +160,7 @@ def source_tables(asked: AuditRequest) -> dict[str, dict[str, Any]]:
         decompose |= {"site": named.site} if named.site else {}
     elif run is not None:
         given = run.experiment.decompose.get("dictionary")
-        by_name = given in (EMBEDDED, NEURONS)
+        by_name = given in (EMBEDDED, SMOLLM2, NEURONS)
         decompose = {"dictionary": given if by_name else str(dictionary_folder(run))}
         site = asked.site or run.experiment.decompose.get("site", "")
         decompose |= {"site": site} if site else {}
@@ -245,7 +245,7 @@ def answers_chats(local: str) -> bool:
     """Whether a model in this process can be asked anything, by its tokenizer's chat template."""
     from gloss.models.pretrained.loading import load_chat_template
 
-    if load_chat_template(embedded_folder("subject") if local == EMBEDDED else local, None):
+    if load_chat_template(model_place(local), None):
         return True
     print_notes(
         f"{local} has no chat template: surprisal and simulation are had of it, and no verdict of a"

@@ -16,11 +16,12 @@ from gloss.collect.split_counts import SplitCounts
 from gloss.collect.texts import open_texts
 from gloss.collect.tokens import read_texts
 from gloss.errors import BadInput, Mismatch
+from gloss.models.bundled import EMBEDDED
 from gloss.models.dictionary import require_fit
 from gloss.models.model_settings import SPECIAL
 from gloss.models.sites import KINDS, Site
 from gloss.run.corpus_texts import subject_chat_template, with_chat_template
-from gloss.run.experiment import EMBEDDED, Experiment, SubjectSettings
+from gloss.run.experiment import Experiment, SubjectSettings
 from gloss.run.progress import out
 from gloss.run.sources import NamedDictionary, NamedModel
 from gloss.store.atomic import write_bytes

@@ -11,6 +11,7 @@ import numpy as np
 
 from gloss.collect.split_counts import SplitCounts
 from gloss.installed import __version__
+from gloss.models.bundled import describe_dictionary, describe_model
 from gloss.pages.packed_folder import (
     PackedWriting,
     PageLink,
@@ -38,7 +39,6 @@ from gloss.records import (
 from gloss.rules import parse_rule
 from gloss.run.execute.executors import Executor, SerialExecutor
 from gloss.run.execute.feature_errors import FeatureGuard
-from gloss.run.experiment import EMBEDDED
 from gloss.run.explained_features import ExplainedFeatures
 from gloss.run.judge_doubts import judge_doubts
 from gloss.run.keys import result_key
@@ -203,12 +203,8 @@ def compose_run_summary(run: OpenedRun) -> RunSummary:
     )
     return RunSummary(
         name=run.folder.name,
-        subject=(
-            "the embedded language model"
-            if asked.subject.model == EMBEDDED
-            else asked.subject.model
-        ),
-        dictionary="the embedded dictionary" if given == EMBEDDED else given,
+        subject=describe_model(asked.subject.model),
+        dictionary=describe_dictionary(given),
         site=run.activations.manifest["made_from"]["site"],
         tokens=run.activations.tokens,
         documents=SplitCounts.of(run.place("collect") / "corpus").documents,

@@ -8,10 +8,11 @@ from collections import Counter
 import numpy as np
 
 from gloss.collect.split_counts import SplitCounts
+from gloss.models.bundled import describe_dictionary, describe_model
 from gloss.pages.number_format import format_one_in, format_percent
 from gloss.pages.report_sections import DistributionLine, Distributions, Facts, Section
 from gloss.run.chat_tables import ChatTable
-from gloss.run.experiment import EMBEDDED, SettingsTable
+from gloss.run.experiment import SettingsTable
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED
 from gloss.run.reporting.run_data import RunData
@@ -43,7 +44,7 @@ def subject_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
         asked.decompose | {"method": f"trained here by {asked.decompose.get('method')}"}, "method"
     )
     given = asked.decompose.get("dictionary")
-    name = "the embedded dictionary" if given == EMBEDDED else given or trained
+    name = describe_dictionary(given) if given else trained
     l0 = activations.manifest["nonzeros"] / activations.counted_tokens
     train = (
         activations.manifest["train_tokens"] / activations.tokens
@@ -54,12 +55,7 @@ def subject_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
     return (
         (
             "subject",
-            (
-                "the embedded language model"
-                if asked.subject.model == EMBEDDED
-                else asked.subject.model
-            )
-            + revision,
+            describe_model(asked.subject.model) + revision,
         ),
         ("dictionary", f"{name}; {activations.width:,} features, L0 {l0:.1f}"),
         ("site", activations.manifest["made_from"]["site"]),
