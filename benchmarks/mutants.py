@@ -52,6 +52,7 @@ PLACES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "collect/near_copies.py",
             "collect/split_counts.py",
+            "rules/occurrences.py",
             "store/corpus.py",
             "store/contexts.py",
             "store/window_shares.py",

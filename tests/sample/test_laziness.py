@@ -17,6 +17,7 @@ from gloss.sample.negatives import (
     choose_disjoint,
     is_apart,
     strongest_disjoint,
+    windows_by_turn,
 )
 from gloss.sample.samplers import Quantiles, draw_stratified
 from gloss.sample.windows import PLACEMENTS, FiringWindows, select_disjoint
@@ -132,6 +133,24 @@ def test_near_misses_are_in_proportion_to_the_firings_and_each_window_as_likely(
             assert chisquare(times[windows]).pvalue > 1e-4
     else:  # a window may hold both
         assert 55 < np.mean(ones) < 75
+
+
+def test_no_turn_comes_behind_what_is_known_of_any_token():
+    """Of token 1, which has three turns for each of token 2, 48 places were looked at: no more than
+    16 windows of token 2 have their turn by then, however many places of it were.
+    """
+    corpus = text_of_two_tokens(np.random.default_rng(2))
+    search = SearchContext(corpus, NOWHERE, PLACEMENTS["aligned"], 4)
+    wanted, counts = np.array([48, 900]), np.array([3, 1])
+    found = windows_by_turn(
+        search, Split.TRAIN, np.array([1, 2]), counts, wanted, np.random.default_rng(0)
+    )
+    assert not found.whole
+    assert found.turns.max() < 16
+    held = np.array([corpus.tokens[start : start + 4] for start in found.starts])
+    ones, twos = (int((held == token).any(axis=1).sum()) for token in (1, 2))
+    assert ones == 48
+    assert 4 <= twos <= 32
 
 
 def small_search(lengths, fired, placement, width, rng):
