@@ -153,6 +153,28 @@ def test_no_turn_comes_behind_what_is_known_of_any_token():
     assert 4 <= twos <= 32
 
 
+def test_no_copy_of_a_centred_window_that_fires_is_shown_as_inactive():
+    """The last third of the text is the first one again, and there the feature is silent."""
+    rng, third = np.random.default_rng(3), 2000
+    tokens = rng.integers(5, 50, 2 * third).astype(np.int32)
+    at = np.arange(10, 2 * third, 50)
+    tokens[at] = 1
+    tokens = np.append(tokens, tokens[:third])
+    corpus = Corpus(
+        tokens,
+        np.arange(4) * third,
+        np.arange(3),
+        np.array([0, 2**64 - 1, 1], np.uint64),
+        ("a", "b", "c"),
+        Vocabulary(tuple(b"%d" % i for i in range(50))),
+    )
+    fires = FeatureActivations(at, np.ones(len(at), np.float32))
+    sampling = SamplingSettings(context_length=8, placement="centred", minimum=1)
+    found = FeatureWindows.of(FeatureId("d", 0), fires, corpus, sampling)
+    assert isinstance(found, FeatureWindows)
+    assert len(SameTokenNegatives().choose(found.search, Split.TRAIN, 20, rng)) == 0
+
+
 def small_search(lengths, fired, placement, width, rng):
     """A search of a feature that fires at these tokens of a text of few different tokens."""
     number = sum(lengths)
