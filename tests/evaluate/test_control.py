@@ -15,6 +15,7 @@ from gloss.evaluate.control import TaskControl
 from gloss.evaluate.feature_exchange import FeatureExchange, f1_of_features
 from gloss.evaluate.measure import Material
 from gloss.evaluate.prompt_reader import PromptReader, PromptVectors
+from gloss.evaluate.task_subject import train_task_subject
 from gloss.evaluate.tasks import TASKS, TaskPrompt, agreement, indirect_object
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.sites import Site
@@ -88,6 +89,17 @@ def test_a_subject_that_does_not_know_the_task_is_a_failure(subject: Subject) ->
     found = measured(names_told(subject, 1), blank)
     assert not found.rows
     assert "that knows this task" in found.failures[0].reason
+
+
+def test_a_subject_that_answers_by_chance_is_a_failure_of_either_task() -> None:
+    beginner = train_task_subject(steps=1)
+    x = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    random = RandomDirections(64, 4).fit(iter([x]), SITE, np.random.default_rng(0))
+    found = TaskControl().measure(random, Material(beginner), np.random.default_rng(0))
+    assert not found.rows
+    assert {each.of for each in found.failures} == set(TASKS)
+    [said] = [each.reason for each in found.failures if each.of == "agreement"]
+    assert "which is no more than chance among 2 answers" in said
 
 
 @pytest.mark.parametrize("given", [{"tasks": ("chess",)}, {"edited": (1,)}, {"prompts": 2}])

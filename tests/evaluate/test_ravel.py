@@ -16,7 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from gloss.decompose.random_dictionary import RandomDirections
 from gloss.errors import BadInput, BadSettings
 from gloss.evaluate.measure import Material
-from gloss.evaluate.ravel import EntityFacts, Ravel
+from gloss.evaluate.ravel import AskedFacts, EntityFacts, Ravel
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.sites import Site
 from gloss.models.sparse_codes import AboveThreshold
@@ -130,6 +130,10 @@ def test_features_of_one_attribute_move_it_alone_and_whole_vectors_move_all(
         assert four.value("isolation_of_4", attribute) > 0.8
     assert four.value("disentanglement_of_4") > 0.8
     assert not four.failures
+    # of two attributes Student's interval would reach far beyond what a share can be
+    means = [row.estimate for row in four.rows if row.unit == "attributes"]
+    assert means
+    assert all(0 <= each.low <= each.high <= 1 for each in means)
 
 
 def test_random_directions_move_nothing(subject: Subject, method) -> None:
@@ -143,6 +147,15 @@ def test_what_the_subject_does_not_know_is_a_failure(subject: Subject, method) -
     one = method(most=2).measure(values_told(subject), Material(subject), np.random.default_rng(0))
     assert not one.rows
     assert {each.of for each in one.failures} == {"city", "pet"}
+
+
+def test_who_lacks_the_attribute_that_is_exchanged_is_in_no_pair(subject: Subject) -> None:
+    values = FACTS | {"Mary": {"city": "Paris"}}
+    facts = EntityFacts(values, {name: each[:2] for name, each in TEMPLATES.items()})
+    asked = AskedFacts.of(facts, subject, values_told(subject))
+    for exchanged, there in (("city", True), ("pet", False)):
+        pairs = asked.pairs(exchanged, "city", 10**6, np.random.default_rng(0))
+        assert ("Mary" in {pair.base.entity for pair in pairs}) == there
 
 
 def test_files_that_hold_none_are_refused(tmp_path: Path, method) -> None:

@@ -3,6 +3,7 @@ which it must not.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,7 @@ from gloss.evaluate.variance_importance import VarianceImportance
 from gloss.models.compiled_subject import CompiledSide, CompiledSubject, compile_subject
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.labelled_texts import LabelledTexts
-from gloss.models.sparse_codes import LargestK, Positive
+from gloss.models.sparse_codes import AboveThreshold, LargestK, Positive
 from gloss.records import Evaluation
 
 D = 16
@@ -46,6 +47,12 @@ def signs() -> SparseCoder:
     return SparseCoder(
         SITE, SITE, Weights(both, torch.zeros(2 * D), both, torch.zeros(D)), LargestK(D)
     )
+
+
+def dead() -> SparseCoder:
+    """Features that never fire."""
+    never = AboveThreshold(torch.full((2 * D,), torch.inf))
+    return SparseCoder(SITE, SITE, signs().weights, never)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +89,14 @@ def test_equal_vectors_are_no_neighbours(rng) -> None:
         local_dimensions(x[:20], 8, 32)
 
 
+def test_reconstructions_that_are_all_alike_leave_the_dimension_of_the_vectors(material) -> None:
+    found = IntrinsicDimension(vectors=300, points=32, neighbourhood=16).measure(
+        dead(), material, np.random.default_rng(0)
+    )
+    assert [row.name for row in found.rows] == ["local_dimension"]
+    assert [each.of for each in found.failures] == ["reconstructions"]
+
+
 def test_what_reconstructs_everything_has_the_same_dimension(material) -> None:
     found = IntrinsicDimension(vectors=300, points=32, neighbourhood=16).measure(
         signs(), material, np.random.default_rng(0)
@@ -116,13 +131,24 @@ def test_labels_that_rest_on_one_concept_each_score_higher_than_turned_ones(rng)
 
 def test_the_strongest_of_those_that_are_active_are_kept() -> None:
     values = torch.tensor([[4.0, 0.0, -3.0, 2.0, 1.0, 0.0]])
-    assert strongest(values, 0.5).tolist() == [[4.0, 0.0, -3.0, 0.0, 0.0, 0.0]]
-    assert torch.equal(strongest(values, 1.0), values)
-    assert strongest(values, 0.02).tolist() == [[4.0, 0.0, 0.0, 0.0, 0.0, 0.0]]
+    half, whole, least = strongest(values, (0.5, 1.0, 0.02))
+    assert half.tolist() == [[4.0, 0.0, -3.0, 0.0, 0.0, 0.0]]
+    assert torch.equal(whole, values)
+    assert least.tolist() == [[4.0, 0.0, 0.0, 0.0, 0.0, 0.0]]
 
 
 def test_labels_that_are_chance_are_told_by_chance(material) -> None:
-    found = InherentInterpretability().measure(signs(), material, np.random.default_rng(0))
+    rng = np.random.default_rng(4)
+    words = material.subject.vocabulary().strings
+    drawn = rng.integers(1, 320, (160, 7))
+    texts = tuple("".join(words[token] for token in row) for row in drawn.tolist())
+    labels = tuple("ab"[number] for number in rng.integers(0, 2, len(texts)))
+    chance = Material(material.subject, labelled={"chance": LabelledTexts(texts, labels)})
+    found = InherentInterpretability().measure(signs(), chance, np.random.default_rng(0))
+    for row in found.rows:
+        if row.name.startswith("accuracy"):
+            assert row.n == 80
+            assert row.estimate.low < 0.5 < row.estimate.high
     assert {row.name for row in found.rows} == {
         f"{name}{kind}"
         for name in ("inherent_interpretability", "accuracy")
@@ -164,6 +190,16 @@ def test_texts_in_which_the_label_means_something_else_give_another(rng) -> None
     assert not pair.same_feature
     assert pair.f1_of_others < 0.3 < pair.f1_of_own
     assert isinstance(pair, LabelPair)
+
+
+def test_features_that_never_fire_are_not_the_same_choice(rng) -> None:
+    one, other = (
+        replace(each, fires=torch.zeros_like(each.fires))
+        for each in (read_texts(rng, 2), read_texts(rng, 2))
+    )
+    [pair] = one.labels_beside(other)
+    assert pair.f1_of_own == 0
+    assert not pair.same_feature
 
 
 def test_precision_is_that_of_the_base_rate() -> None:
@@ -214,7 +250,18 @@ def test_triplets_are_read_and_what_is_none_is_refused(tmp_path: Path, material)
     found = method.measure(signs(), material, np.random.default_rng(0))
     assert [row.n for row in found.rows] == [6, 6, 6]
     assert found.value("accuracy_of_vectors") == found.value("accuracy_of_reconstructions")
-    for line in ('{"texts": ["a", "b"], "odd": 0}', '{"texts": ["a", "b", "c"], "odd": 3}', "[]"):
+    nothing = method.measure(dead(), material, np.random.default_rng(0))
+    assert nothing.value("accuracy_of_vectors") == found.value("accuracy_of_vectors")
+    assert nothing.value("accuracy_of_codes") == 0
+    assert nothing.value("accuracy_of_reconstructions") == 0
+    for line in (
+        '{"texts": ["a", "b"], "odd": 0}',
+        '{"texts": ["a", "b", "c"], "odd": 3}',
+        '{"texts": ["a", "b", "c"], "odd": true}',
+        '{"texts": ["a", "b", 3], "odd": 0}',
+        '{"texts": "abc", "odd": 0}',
+        "[]",
+    ):
         file.write_text(line)
         with pytest.raises(BadInput, match="line 1"):
             read_triplets(str(file))
@@ -257,6 +304,18 @@ def test_where_every_feature_matters_no_variance_is_idle(compiled) -> None:
     assert found.value("variance_without_effect") < 0.01
 
 
+def test_where_nothing_matters_nothing_is_ranked(compiled) -> None:
+    idle = [n for n, side in enumerate(compiled.sides) if side is CompiledSide.INPUT] * 2
+    w = compiled.dictionary.weights
+    own = Weights(w.encoder[idle], w.encoder_bias[idle], w.decoder_directions[idle], w.bias)
+    dictionary = SparseCoder(compiled.dictionary.reads, compiled.dictionary.writes, own, Positive())
+    found = on_compiled(compiled, VarianceImportance(features=12, sequences=4), dictionary)
+    assert found.details["effects"] == [0] * 12
+    assert found.value("variance_without_effect") == 1
+    assert found.value("top_shared") == 0
+    assert np.isnan(found.value("spearman_of_variance_and_effect"))
+
+
 # agreement of attributors
 
 
@@ -287,6 +346,11 @@ def test_what_is_written_on_a_subject_that_is_all_but_linear_is_attributed_alike
     assert found.value("kendall_tau") > 0.3
 
 
+def test_the_search_for_tokens_with_features_ends(material) -> None:
+    with pytest.raises(BadInput, match="0 of 32 tokens that were tried"):
+        AttributorAgreement(tokens=2).measure(dead(), material, np.random.default_rng(0))
+
+
 # functions
 
 
@@ -305,6 +369,11 @@ def test_a_formula_of_something_else_is_wrong() -> None:
     assert judge_formula(Formula("x**2"), PlantedFunction(Formula("sin(x)"))).value("right") == 0
     assert judge_formula(Formula("log(x)"), PlantedFunction(Formula("x"))).value("right") == 0
     assert normalised_error(np.zeros(3), np.zeros(3)) == 0
+    beyond = Formula("9" * 400)  # what no float holds
+    assert np.isposinf(beyond.values(DOMAIN)).all()
+    told = judge_formula(beyond, PlantedFunction(Formula("x")))
+    assert told.value("right") == 0
+    assert told.value("normalised_error") == np.inf
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,24 @@ def test_what_names_nothing_is_refused_and_what_does_not_fit_is_said_to_fail(
     assert "vectors of 8 numbers" in said
 
 
+def test_a_file_that_a_measure_reads_is_looked_at_first_and_measured_anew_where_it_changed(
+    bench: Path, tmp_path: Path, counted: list[int]
+) -> None:
+    file = tmp_path / "triplets.jsonl"
+    asked = {"method": "odd_one_out", "triplets": str(file)}
+    with pytest.raises(BadInput, match=r"triplets\.jsonl cannot be read"):
+        evaluate(bench, measures=({"method": "core"}, asked))
+    assert counted == []
+    texts = ["red", "blue", "seven"]
+    found = set[str]()
+    for odd in (0, 1, 0):
+        file.write_text(json.dumps({"texts": texts, "odd": odd}))
+        evaluate(bench, tmp_path / "out", measures=(asked,))
+        found.add((tmp_path / "out" / "evaluation.json").read_text())
+    assert len(found) == 2
+    assert len([*(tmp_path / "out" / "kept").iterdir()]) == 2 * 2
+
+
 def test_settings_are_read_as_toml_and_else_as_text() -> None:
     asked = measures_asked(["a", "b"], ["a.k=[1, 2]", "b.pool=mean", "a.most=4"])
     assert asked == ({"method": "a", "k": [1, 2], "most": 4}, {"method": "b", "pool": "mean"})

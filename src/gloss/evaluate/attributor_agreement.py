@@ -4,6 +4,7 @@ says nothing of that (Neely et al., 2022, arXiv 2205.04559).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from gloss.statistics.intervals import bounded, ratio_with_interval, student_int
 
 ROWS = 16  # sequences in one forward pass
 FEWEST = 3  # active features of a token, for their order to mean something
+TRIES = 16  # tokens that are looked at, at most, for each that is attributed
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class AttributorAgreement:
     ) -> Evaluation:
         """Means over tokens. Raises BadInput where too few tokens have features enough."""
         found = list[TokenAttributions]()
-        for beginning, target in drawn_prefixes(material, rng):
+        drawn = [*islice(drawn_prefixes(material, rng), TRIES * self.tokens)]
+        for beginning, target in drawn:
             game = FeatureGame.of(material.subject, dictionary, beginning, target, self.most)
             if game is not None:
                 found.append(TokenAttributions.of(game, self.masks, rng))
@@ -60,8 +63,8 @@ class AttributorAgreement:
                 break
         if len(found) < 2:
             raise BadInput(
-                f"{len(found)} tokens of this text have {FEWEST} active features, and 2 are"
-                " wanted; give more text"
+                f"{len(found)} of {len(drawn)} tokens that were tried have {FEWEST} active"
+                " features, and 2 are wanted; give more text, or a dictionary with more of them"
             )
         return Evaluation("attributor_agreement", tuple(agreement_rows(found, rng)))
 

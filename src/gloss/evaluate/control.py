@@ -113,10 +113,14 @@ class ReadTask:
         taught, asked = task.prompts[:seen], task.prompts[seen:]
         read = reader.read(asked)
         known = reader.right(read, asked)
-        if int(known.sum()) < LEAST:
+        right = int(known.sum())
+        told = f"the subject answers {right} of {len(known)} prompts right"
+        if right < LEAST:
+            raise BadInput(f"{told}, and {LEAST} are wanted; give a subject that knows this task")
+        if wilson_interval(right, len(known)).low <= 1 / len(reader.answers):
             raise BadInput(
-                f"the subject answers {int(known.sum())} of {len(known)} prompts right, and {LEAST}"
-                " are wanted; give a subject that knows this task"
+                f"{told}, which is no more than chance among {len(reader.answers)} answers; give a"
+                " subject that knows this task"
             )
         twins = {each: some(task.twins[each][seen:], known) for each in task.twins}
         return ReadTask(
@@ -153,7 +157,7 @@ class ReadTask:
         dictionary, n = self.dictionary, len(x)
         made = dictionary.reconstruct(given.to(dictionary.decoder_directions.device))
         made, told = made.detach().float().cpu(), self.means.reconstruct(self.prompts)
-        active = student_interval(self._fires(self.read).sum(1).double().numpy())
+        active = student_interval(self._fires.sum(1).double().numpy())
         yield EvaluationRow("l0", active, n, "prompts", self.name)
         ablated = self._difference(self.means.centre.expand_as(x))
         clean = self.reader.difference(self.read.logits, self.prompts).double().numpy()
@@ -174,7 +178,7 @@ class ReadTask:
         """The mean over values of the F1 of the feature that told each best where it was chosen."""
         values = self.means.values[attribute]
         has = value_numbers(self.prompts, attribute, values)[:, None] == torch.arange(len(values))
-        fires = self._fires(self.read)[:, self._tells(attribute).argmax(1)]
+        fires = self._fires[:, self._tells(attribute).argmax(1)]
         n, there = len(self.prompts), has.any(0)
         found = bootstrap_f1(fires[:, there].numpy(), has[:, there].numpy(), rng)
         of, note = f"{self.name}: {attribute}", f"{int(there.sum())} values"
@@ -219,7 +223,7 @@ class ReadTask:
         """How well each feature tells each value, of the prompts that teach."""
         values = self.means.values[attribute]
         numbers = value_numbers(self.taught_prompts, attribute, values)
-        return f1_of_features(self._fires(self.taught), numbers, len(values))
+        return f1_of_features(self._taught_fires, numbers, len(values))
 
     def _tells_of(
         self, attribute: str, prompts: Sequence[TaskPrompt]
@@ -228,8 +232,13 @@ class ReadTask:
         numbers = value_numbers(prompts, attribute, self.means.values[attribute])
         return self._tells(attribute)[numbers.clamp_min(0)] * (numbers >= 0)[:, None]
 
-    def _fires(self, read: PromptVectors) -> Bool[Tensor, "prompt feature"]:
-        return amounts(self.dictionary, read.given) != 0
+    @cached_property
+    def _fires(self) -> Bool[Tensor, "prompt feature"]:
+        return amounts(self.dictionary, self.read.given) != 0
+
+    @cached_property
+    def _taught_fires(self) -> Bool[Tensor, "prompt_ feature"]:
+        return amounts(self.dictionary, self.taught.given) != 0
 
     def _difference(self, vectors: Float32[Tensor, "prompt d"]) -> Float64[ndarray, " prompt"]:
         """The logit difference with these vectors."""

@@ -7,6 +7,7 @@ A function is a feature whose inputs are numbers; a formula that is claimed is i
 import ast
 import math
 import operator
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -103,7 +104,7 @@ def _require_formula(tree: ast.AST, text: str) -> None:
 def _evaluate(tree: ast.AST, x: ndarray) -> ndarray:
     match tree:
         case ast.Constant(value=int() | float() as value):
-            return np.full_like(x, float(value))
+            return np.full_like(x, float(value) if value <= sys.float_info.max else math.inf)
         case ast.Name(id="x"):
             return x
         case ast.Name(id=name) if name in NUMBERS:

@@ -2,7 +2,7 @@
 Interpretability Score (Shen et al., 2025, arXiv 2510.24105).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from gloss.errors import require_at_least
 from gloss.evaluate.measure import Material
 from gloss.models.dictionary import Dictionary
-from gloss.models.labelled_texts import LAST, LabelledTexts, require_place, text_vectors
+from gloss.models.labelled_texts import LAST, require_place, text_vectors
 from gloss.records import Estimate, Evaluation, EvaluationFailure, EvaluationRow, Needs
 from gloss.statistics.intervals import bootstrap
 
@@ -59,22 +59,22 @@ class InherentInterpretability:
                 continue
             x = text_vectors(material.subject, dictionary.reads, given.texts, self.at)
             codes = dictionary.encode(x.to(dictionary.decoder_directions.device))
+            numbers = torch.tensor([given.names.index(label) for label in given.labels])
+            teaches = torch.from_numpy(rng.permutation(len(numbers)) < len(numbers) // 2)
             sides = (("", codes.dense(dictionary.width).cpu()), ("_of_vectors", x))
             for kind, each in sides:
-                for row in self._rows(each.detach(), given, rng):
+                for row in score_rows(right_at_sparsities(each.detach(), numbers, teaches), rng):
                     rows.append(EvaluationRow(row.name + kind, row.estimate, row.n, "texts", name))
         return Evaluation("inherent_interpretability", tuple(rows), tuple(failures))
 
-    def _rows(
-        self, values: Tensor, given: LabelledTexts, rng: np.random.Generator
-    ) -> Iterator[EvaluationRow]:
-        """The score, and the accuracy with all."""
-        numbers = torch.tensor([given.names.index(label) for label in given.labels])
-        teaches = torch.from_numpy(rng.permutation(len(numbers)) < len(numbers) // 2)
-        right = right_at_sparsities(values, numbers, teaches)
-        yield EvaluationRow("inherent_interpretability", area(right, rng), right.shape[1], "")
-        accuracy = bootstrap(lambda each: each.mean(axis=-1), right[0], rng=rng)
-        yield EvaluationRow("accuracy", accuracy, right.shape[1], "")
+
+def score_rows(
+    right: Float64[ndarray, "sparsity told"], rng: np.random.Generator
+) -> Iterator[EvaluationRow]:
+    """The score, and the accuracy with all."""
+    yield EvaluationRow("inherent_interpretability", area(right, rng), right.shape[1], "")
+    accuracy = bootstrap(lambda each: each.mean(axis=-1), right[0], rng=rng)
+    yield EvaluationRow("accuracy", accuracy, right.shape[1], "")
 
 
 def right_at_sparsities(
@@ -94,22 +94,27 @@ def right_at_sparsities(
     weights = reads.T @ torch.linalg.solve(inner, wanted - wanted.mean(0))
     told = values[~teaches]
     found: list[ndarray] = []
-    for share in TAKEN_OUT:
-        guess = (strongest(told, 1 - share) - centre) @ weights + wanted.mean(0)
+    for kept in strongest(told, [1 - share for share in TAKEN_OUT]):
+        guess = (kept - centre) @ weights + wanted.mean(0)
         found.append((guess.argmax(1) == labels[~teaches]).double().numpy())
     return np.stack(found)
 
 
-def strongest(values: Float[Tensor, "text concept"], share: float) -> Float[Tensor, "text concept"]:
-    """Of each text the share of its values that are largest by size, of those that are not 0; the
+def strongest(
+    values: Float[Tensor, "text concept"], shares: Sequence[float]
+) -> Iterator[Float[Tensor, "text concept"]]:
+    """Of each text each share of its values that are largest by size, of those that are not 0; the
     others are 0.
 
-    >>> strongest(torch.tensor([[1.0, -3.0, 0.0, 2.0]]), 0.5).tolist()
+    >>> [half] = strongest(torch.tensor([[1.0, -3.0, 0.0, 2.0]]), [0.5])
+    >>> half.tolist()
     [[0.0, -3.0, 0.0, 2.0]]
     """
-    kept = torch.ceil((values != 0).sum(1) * share - 1e-9).long()
+    active = (values != 0).sum(1)
     ranks = values.abs().argsort(dim=1, descending=True).argsort(dim=1)
-    return values * (ranks < kept[:, None])
+    for share in shares:
+        kept = torch.ceil(active * share - 1e-9).long()
+        yield values * (ranks < kept[:, None])
 
 
 def area(right: Float64[ndarray, "sparsity told"], rng: np.random.Generator) -> Estimate:

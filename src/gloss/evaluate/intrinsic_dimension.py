@@ -16,7 +16,7 @@ from gloss.errors import BadInput, BadSettings, require_at_least
 from gloss.evaluate.measure import Material
 from gloss.evaluate.token_vectors import draw_token_vectors
 from gloss.models.dictionary import Dictionary
-from gloss.records import Evaluation, EvaluationRow, Needs
+from gloss.records import Evaluation, EvaluationFailure, EvaluationRow, Needs
 from gloss.statistics.intervals import student_interval
 
 KEPT = (
@@ -51,20 +51,23 @@ class IntrinsicDimension:
     def measure(
         self, dictionary: Dictionary, material: Material, rng: np.random.Generator
     ) -> Evaluation:
-        """Means over points; what the vectors of one reading have does not depend on the
-        dictionary.
+        """Means over points, and a failure for a side with too few different vectors; what the
+        vectors of one reading have does not depend on the dictionary.
         """
         x = draw_token_vectors(material, dictionary.reads, self.vectors, rng)
         made = dictionary.reconstruct(x.to(dictionary.decoder_directions.device)).detach().cpu()
-        rows: list[EvaluationRow] = []
-        for name, each in (("", x), ("_of_reconstructions", made)):
-            found = local_dimensions(each, self.points, self.neighbourhood)
-            rows.append(
-                EvaluationRow(
-                    f"local_dimension{name}", student_interval(found), len(found), "points"
-                )
-            )
-        return Evaluation("intrinsic_dimension", tuple(rows))
+        rows, failures = list[EvaluationRow](), list[EvaluationFailure]()
+        for name, side, each in (
+            ("local_dimension", "vectors", x),
+            ("local_dimension_of_reconstructions", "reconstructions", made),
+        ):
+            try:
+                found = local_dimensions(each, self.points, self.neighbourhood)
+            except BadInput as problem:
+                failures.append(EvaluationFailure(side, str(problem)))
+            else:
+                rows.append(EvaluationRow(name, student_interval(found), len(found), "points"))
+        return Evaluation("intrinsic_dimension", tuple(rows), tuple(failures))
 
 
 def local_dimensions(

@@ -4,8 +4,9 @@ triplet task (Hebart et al., 2020).
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from gloss.models.labelled_texts import LAST, require_place, text_vectors
 from gloss.records import Evaluation, EvaluationRow, Needs
 from gloss.statistics.intervals import wilson_interval
 
+TIE = 1e-9  # between two cosines, up to which they are equal
+
 
 @dataclass(frozen=True)
 class OddOneOut:
@@ -26,7 +29,8 @@ class OddOneOut:
     vectors that the dictionary reads, by its codes, and by its reconstructions. Chance is 1/3.
 
     `triplets` is a file with an object {"texts": [..., ..., ...], "odd": 2} a line, counted from 0.
-    Texts are as near as the cosine of what they have, less the mean of all, says.
+    Texts are as near as the cosine of what they have, less the mean of all, says; where no two are
+    nearer than others, the answer is wrong.
     """
 
     needs: ClassVar[Needs] = Needs(files=("triplets",))
@@ -46,7 +50,7 @@ class OddOneOut:
     ) -> Evaluation:
         """Shares over triplets."""
         given = read_triplets(self.triplets)
-        places = {text: place for place, text in enumerate(dict.fromkeys(sum(given.texts, ())))}
+        places = {text: place for place, text in enumerate(dict.fromkeys(chain(*given.texts)))}
         x = text_vectors(material.subject, dictionary.reads, tuple(places), self.at)
         read = x.to(dictionary.decoder_directions.device)
         sides = {
@@ -87,30 +91,42 @@ def read_triplets(file: str) -> Triplets:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        try:
-            row: Any = json.loads(line)
-            three, which = tuple(map(str, row["texts"])), row["odd"]
-        except (ValueError, TypeError, KeyError) as error:
+        three, which = read_triplet(line)
+        if not three:
             raise BadInput(
                 f'{path}, line {number} must be an object like {{"texts": ["a", "b", "c"], "odd":'
-                f" 2}}, and is {line[:60]!r}; write it so"
-            ) from error
-        if len(three) != 3 or not all(three) or which not in (0, 1, 2):
-            raise BadInput(
-                f"{path}, line {number} has {len(three)} texts and the odd one {which!r:.20}; give"
-                " three texts, and 0, 1 or 2"
+                f" 2}}, with three texts and 0, 1 or 2, and is {line[:60]!r}; write it so"
             )
         texts.append(three)
-        odd.append(int(which))
+        odd.append(which)
     if not texts:
         raise BadInput(f"{path} has no triplets; give one a line")
     return Triplets(tuple(texts), tuple(odd))
 
 
+def read_triplet(line: str) -> tuple[tuple[str, ...], int]:
+    """The texts of a line, none where it is no triplet, and the place of the odd one.
+
+    >>> read_triplet('{"texts": ["a", "b", "c"], "odd": 2}')
+    (('a', 'b', 'c'), 2)
+    """
+    try:
+        row: object = json.loads(line)
+    except ValueError:
+        return (), -1
+    match row:
+        case {"texts": [str(a), str(b), str(c)], "odd": int(odd)} if (
+            a and b and c and odd in range(3) and not isinstance(odd, bool)
+        ):
+            return (a, b, c), odd
+        case _:
+            return (), -1
+
+
 def odd_one_out(
     values: Float[Tensor, "text d"], triplets: Int64[Tensor, "triplet three"]
 ) -> Int64[Tensor, " triplet"]:
-    """Of each three the place of the one outside the two that are most alike.
+    """Of each three the place of the one outside the two that are most alike; -1 for a tie.
 
     >>> values = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
     >>> odd_one_out(values, torch.tensor([[0, 1, 2], [2, 0, 1]])).tolist()
@@ -119,4 +135,5 @@ def odd_one_out(
     unit = torch.nn.functional.normalize(values.double() - values.double().mean(0), dim=1)
     one, two, three = (unit[triplets[:, place]] for place in range(3))
     alike = torch.stack([(two * three).sum(1), (one * three).sum(1), (one * two).sum(1)], dim=1)
-    return alike.argmax(1)
+    largest, second = alike.topk(2, dim=1).values.unbind(1)
+    return alike.argmax(1).masked_fill(largest - second <= TIE, -1)

@@ -6,6 +6,7 @@ that tell a label, made from one half of the texts and from the other (Ramaswamy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -144,7 +145,7 @@ class LabelPair:
                       direction(self.other.vectors, self.other_has)]  # fmt: skip
         return float(torch.nn.functional.cosine_similarity(*directions, dim=0))
 
-    @property
+    @cached_property
     def scores(self) -> Float32[Tensor, " text_"]:
         """How far the second set's texts lie along the first's direction, from its middle."""
         x, has = self.one.vectors, self.has
@@ -161,26 +162,32 @@ class LabelPair:
         """That of the second set's own, on the texts that it was made from."""
         return LabelPair(self.other, self.other, self.other_has, self.other_has).transferred
 
+    @cached_property
+    def f1(self) -> tuple[Float32[Tensor, " feature"], Float32[Tensor, " feature"]]:
+        """How well each feature tells the label in either set."""
+        return f1_by_feature(self.one.fires, self.has), f1_by_feature(
+            self.other.fires, self.other_has
+        )
+
     @property
     def features(self) -> tuple[int, int]:
         """The feature that tells the label best in either set."""
-        first = f1_by_feature(self.one.fires, self.has)
-        return int(first.argmax()), int(f1_by_feature(self.other.fires, self.other_has).argmax())
+        return int(self.f1[0].argmax()), int(self.f1[1].argmax())
 
     @property
     def same_feature(self) -> bool:
-        """Whether both choose one."""
-        return self.features[0] == self.features[1]
+        """Whether both choose one, and it tells anything: where none fires, none is chosen."""
+        return self.features[0] == self.features[1] and self.f1_of_others > 0
 
     @property
     def f1_of_others(self) -> float:
         """F1 on the second set of the feature that the first chose."""
-        return float(f1_by_feature(self.other.fires, self.other_has)[self.features[0]])
+        return float(self.f1[1][self.features[0]])
 
     @property
     def f1_of_own(self) -> float:
         """F1 on the second set of its own choice."""
-        return float(f1_by_feature(self.other.fires, self.other_has).max())
+        return float(self.f1[1].max())
 
     def learnability(self, base_rate: float) -> float:
         """Average precision at a base rate, of the first set's direction on the second."""

@@ -24,6 +24,7 @@ from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.subject import Subject
 from gloss.records import Estimate, Evaluation, EvaluationFailure, EvaluationRow, Needs
 from gloss.statistics.intervals import (
+    bounded,
     draw_rates,
     estimate_from_draws,
     student_interval,
@@ -91,7 +92,7 @@ class Ravel:
                 rows.append(EvaluationRow(name, found, n, "pairs", attribute))
                 means[name].append(found.value)
         for name, values in means.items():
-            found = student_interval(np.array(values))
+            found = bounded(student_interval(np.array(values)))
             if len(values) > 1:
                 rows.append(EvaluationRow(name, found, len(values), "attributes"))
         return Evaluation("ravel", tuple(rows), tuple(failures))
@@ -238,7 +239,13 @@ class AskedFacts:
 
     def answer(self, fact: Fact) -> int:
         """The place of what must be said."""
-        return self.reader.answers.index(self.prompts[fact.row].answer)
+        return self.answers[fact.row]
+
+    @cached_property
+    def answers(self) -> Sequence[int]:
+        """That of every prompt."""
+        places = {answer: place for place, answer in enumerate(self.reader.answers)}
+        return [places[prompt.answer] for prompt in self.prompts]
 
     @cached_property
     def amounts(self) -> Float32[Tensor, "prompt feature"]:
@@ -264,11 +271,11 @@ class AskedFacts:
         self, exchanged: str, asked: str, most: int, rng: np.random.Generator
     ) -> Sequence[FactPair]:
         """Prompts that ask for one attribute, of two entities with unequal values of it and of the
-        one that is exchanged.
+        one that is exchanged, which both have.
         """
         by_template = defaultdict[str, list[Fact]](list)
         for fact in self.known:
-            if fact.attribute == asked:
+            if fact.attribute == asked and exchanged in self.facts.values[fact.entity]:
                 by_template[fact.template].append(fact)
         found = [
             FactPair(base, source)
@@ -281,7 +288,7 @@ class AskedFacts:
         return [found[place] for place in rng.permutation(len(found))[:most]]
 
     def _value(self, fact: Fact, attribute: str) -> str:
-        return self.facts.values[fact.entity].get(attribute, "")
+        return self.facts.values[fact.entity][attribute]
 
     def said_with(
         self, pairs: Sequence[FactPair], features: Int64[Tensor, " feature"] | None

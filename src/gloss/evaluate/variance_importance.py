@@ -23,7 +23,8 @@ from gloss.statistics.correlation import correlations
 from gloss.statistics.intervals import wilson_interval
 
 LEAST = 8  # features
-WITHOUT_EFFECT = 0.01  # of the largest effect, below which a feature does nothing
+WITHOUT_EFFECT = 0.01  # of the largest effect, up to which a feature does nothing
+ROUNDING = 1e-6  # nats where a feature fires, up to which an effect is rounding, and counts as 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,10 @@ class VarianceImportance:
         order = order[counts[order] > 0]
         tokens = [firing.tokens[row] for row in order]
         lost = sum(divergence_without(feature, dictionary, material, row) for row in tokens)
-        return lost / float(counts[order].sum()) * float(counts.sum()) / firing.positions
+        where_it_fires = lost / float(counts[order].sum())
+        if where_it_fires <= ROUNDING:
+            return 0.0
+        return where_it_fires * float(counts.sum()) / firing.positions
 
     def _rows(
         self,
@@ -92,11 +96,12 @@ class VarianceImportance:
         spearman, _ = correlations(variances, effects, np.arange(n), rng)
         yield EvaluationRow("spearman_of_variance_and_effect", spearman, n, "features")
         most = max(1, round(self.top * n))
-        largest = [set(np.argsort(-each)[:most].tolist()) for each in (variances, effects)]
-        both = wilson_interval(len(largest[0] & largest[1]), most)
+        vary, matter = (set(np.argsort(-each)[:most].tolist()) for each in (variances, effects))
+        matter &= set(np.flatnonzero(effects).tolist())
+        both = wilson_interval(len(vary & matter), most)
         note = f"of the {most} that vary most, among the {most} of most effect"
         yield EvaluationRow("top_shared", both, most, "features", note=note)
-        idle = effects < WITHOUT_EFFECT * effects.max()
+        idle = effects <= WITHOUT_EFFECT * effects.max()
         share = float(variances[idle].sum() / max(variances.sum(), 1e-300))
         note = "of the variance, written by features that do next to nothing"
         yield EvaluationRow.exact("variance_without_effect", share, n, "features", "", note)

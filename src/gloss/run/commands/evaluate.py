@@ -33,6 +33,7 @@ from gloss.models.model_settings import LeaveOut
 from gloss.models.subject import Subject, untrained_subject
 from gloss.records import Evaluation, EvaluationFailure, EvaluationRow, Needs, needs_of
 from gloss.run.commands.check import read_checked_corpus, sequence_batches
+from gloss.run.dependencies import code_and_weights
 from gloss.run.keys import code_hash, fingerprint, result_key, source_hash
 from gloss.run.methods import SettingsMapping, build_method
 from gloss.run.progress import out, print_notes, progress_bar
@@ -218,6 +219,8 @@ def print_evaluation(
                 f"{settings['method']} learns from texts with labels; give --labels FILE, or a set"
                 " of the wheel sae-probes, as in --labels 97_news_class"
             )
+        if needs_of(measure).files:
+            measure.require_files()
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         bench = Bench(model, dictionary, asked, scratch)
@@ -280,6 +283,7 @@ def evaluation_key(bench: Bench, column: Column, settings: SettingsMapping, need
         asked.text_content if needs.corpus else [asked.massive, str(asked.leave_out)],
         [labels_content(each) for each in asked.labels] if needs.labels else "",
         asked.seed,
+        *([code_and_weights("evaluate", settings)] if needs.files else []),
     )
 
 
