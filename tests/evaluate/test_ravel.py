@@ -21,6 +21,7 @@ from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.sites import Site
 from gloss.models.sparse_codes import AboveThreshold
 from gloss.models.subject import Subject
+from gloss.records import Estimate
 
 SITE = Site("resid_pre", 0)
 CITIES, PETS = ("Paris", "Rome", "Oslo", "Lima"), ("cat", "dog", "fish", "bird")
@@ -130,10 +131,6 @@ def test_features_of_one_attribute_move_it_alone_and_whole_vectors_move_all(
         assert four.value("isolation_of_4", attribute) > 0.8
     assert four.value("disentanglement_of_4") > 0.8
     assert not four.failures
-    # of two attributes Student's interval would reach far beyond what a share can be
-    means = [row.estimate for row in four.rows if row.unit == "attributes"]
-    assert means
-    assert all(0 <= each.low <= each.high <= 1 for each in means)
 
 
 def test_random_directions_move_nothing(subject: Subject, method) -> None:
@@ -147,6 +144,18 @@ def test_what_the_subject_does_not_know_is_a_failure(subject: Subject, method) -
     one = method(most=2).measure(values_told(subject), Material(subject), np.random.default_rng(0))
     assert not one.rows
     assert {each.of for each in one.failures} == {"city", "pet"}
+
+
+def test_the_mean_of_two_attributes_that_differ_stays_a_share(
+    subject: Subject, method, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = {"city": Estimate(0.9, 0.8, 1.0), "pet": Estimate(0.4, 0.3, 0.5)}
+    monkeypatch.setattr(
+        Ravel, "_measured", lambda self, asked, of, *rest: [("cause_of_8", shares[of], 48)]
+    )
+    found = method().measure(values_told(subject), Material(subject), np.random.default_rng(0))
+    [mean] = [row.estimate for row in found.rows if row.unit == "attributes"]
+    assert (mean.low, mean.value, mean.high) == (0, pytest.approx(0.65), 1)
 
 
 def test_who_lacks_the_attribute_that_is_exchanged_is_in_no_pair(subject: Subject) -> None:
