@@ -2,17 +2,20 @@
 one leaves some words to features of their own.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from collect.tiny import SITE, tiny_dictionary, tiny_subject
 from gloss import load_model
-from gloss.errors import BadInput
+from gloss.errors import BadInput, BadSettings
 from gloss.evaluate.absorption import FirstLetterAbsorption, LetterAbsorption, draw_words
 from gloss.evaluate.measure import Material
 from gloss.evaluate.saebench import saebench_result
-from gloss.models.dictionary import SparseCoder, Weights
+from gloss.models.dictionary import Normalisation, SparseCoder, Weights
+from gloss.models.sites import Site
 from gloss.models.sparse_codes import AboveThreshold
 from gloss.records import Evaluation, EvaluationRow
 from gloss.statistics.logistic import fit_lasso
@@ -87,6 +90,34 @@ def test_a_subject_that_has_no_words_says_nothing() -> None:
     material, rng = Material(tiny_subject()), np.random.default_rng(0)
     with pytest.raises(BadInput, match="vocabulary is too small"):
         FirstLetterAbsorption().measure(tiny_dictionary(), material, rng)
+
+
+def test_codes_count_in_the_scale_in_which_they_are_written() -> None:
+    """Vectors ten times as long, which the dictionary normalises: absorption stays what it was."""
+    letters, _, vectors = planted()
+    named = np.array(list("abcd"))[letters]
+    method = FirstLetterAbsorption(words=WORDS, most_features=1)
+    normal = Normalisation.CONSTANT_NORM
+    normalised = replace(dictionary(absorbing=True), normalisation=normal)
+    short, long = (
+        list(method.of_vectors(normalised, by * vectors, named, ~TEST)) for by in (1.0, 10.0)
+    )
+    assert any(each.full.any() for each in short)
+    for one, other in zip(short, long, strict=True):
+        assert other.full.tolist() == one.full.tolist()
+        assert other.fractions == pytest.approx(one.fractions, abs=1e-3)
+
+
+def test_a_transcoder_is_refused() -> None:
+    transcoder = replace(tiny_dictionary(), writes=Site("resid_post", 1))
+    material, rng = Material(tiny_subject()), np.random.default_rng(0)
+    with pytest.raises(BadInput, match=r"reads resid_post\.0 and writes resid_post\.1"):
+        FirstLetterAbsorption().measure(transcoder, material, rng)
+
+
+def test_one_letter_has_no_spread() -> None:
+    with pytest.raises(BadSettings, match="least_letters is 1; give 2 or more"):
+        FirstLetterAbsorption(least_letters=1)
 
 
 def test_a_real_subject_is_asked_about_the_words_of_its_vocabulary() -> None:

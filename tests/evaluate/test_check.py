@@ -120,7 +120,7 @@ def test_the_start_tokens_place_stays_untouched(
 
 
 def test_massive_tokens_are_counted_apart_and_hide_nothing(
-    subject: Subject, batches: list, rng: np.random.Generator
+    subject: Subject, batches: list, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One word whose embedding is huge: with it the FVU looks good, without it the dictionary
     explains nothing.
@@ -133,14 +133,24 @@ def test_massive_tokens_are_counted_apart_and_hide_nothing(
         SITE, SITE, Weights(direction, torch.zeros(1), direction, torch.zeros(D_MODEL)), LargestK(1)
     )
     rows.data[7] *= 3000
+    passes: list[int] = []
+    run = Subject.run
+
+    def counting(self: Subject, *given, **asked):
+        passes.append(bool(asked.get("logits")))
+        return run(self, *given, **asked)
+
     try:
-        found = check_dictionary(subject, alone, batches, rng)
+        with monkeypatch.context() as during:
+            during.setattr(Subject, "run", counting)
+            found = check_dictionary(subject, alone, batches, rng)
         none = check_dictionary(subject, alone, batches, rng, massive=0.0)
         away = check_dictionary(subject, alone, batches, rng, left_out=frozenset({7}))
     finally:
         rows.data[7] = kept
     number = sum(int((tokens[:, 1:] == 7).sum()) for tokens in batches)
     assert (found.massive, none.massive, away.massive) == (number, 0, 0)
+    assert sum(passes) == len(batches) * (4 + 3)  # without massive tokens, no mean is put in
     assert (found.tokens, away.tokens) == (8 * 19 - 5, 8 * 19 - 5 - number)
     assert found.fvu_normal.value == pytest.approx(away.fvu.value, abs=1e-6)
     assert found.fvu.value < 0.1 < 0.8 < found.fvu_normal.value

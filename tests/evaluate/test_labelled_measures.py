@@ -2,6 +2,8 @@
 know them apart, and dictionaries that do not.
 """
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +12,19 @@ import torch
 
 from evaluate.planted_words import labelled, planted_subject, word_features
 from gloss.errors import BadInput, BadSettings
+from gloss.evaluate import text_codes
 from gloss.evaluate.measure import Material
 from gloss.evaluate.saebench import saebench_result
-from gloss.evaluate.sparse_probing import SparseProbing
+from gloss.evaluate.sparse_probing import SparseProbing, means_over_sets
 from gloss.evaluate.spurious_removal import SpuriousRemoval
-from gloss.evaluate.targeted_perturbation import TargetedPerturbation
-from gloss.evaluate.text_codes import pool_texts, split_labelled
+from gloss.evaluate.targeted_perturbation import LabelProbe, TargetedPerturbation
+from gloss.evaluate.text_codes import LabelledItems, pool_texts, split_labelled
+from gloss.models.dictionary import Normalisation
 from gloss.models.labelled_texts import LabelledTexts
+from gloss.models.sparse_codes import AboveThreshold
 from gloss.models.subject import Subject
-from gloss.records import Evaluation
+from gloss.records import Estimate, Evaluation, EvaluationRow
+from gloss.store.atomic import write_json
 
 APART = (("cat",), ("dog",), ("sun",), ("red",), ("blue",))
 ANIMALS = (("cat",), ("dog",), ("sun",))
@@ -58,6 +64,72 @@ def test_codes_are_pooled_over_the_tokens_of_each_text(subject: Subject, tmp_pat
             assert largest.codes.toarray()[row] == pytest.approx(dense.max(0), abs=1e-6)
             assert mean.vectors[row] == pytest.approx(x.mean(0).numpy(), abs=1e-6)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_texts_are_tokenised_once_where_one_site_is_read_and_written(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    tokenized = text_codes._tokenized
+
+    def counting(material, texts, most):
+        asked.append(len(texts))
+        return tokenized(material, texts, most)
+
+    monkeypatch.setattr(text_codes, "_tokenized", counting)
+    pool_texts(word_features(APART), Material(subject), ["the cat", "the dog ran"], 64)
+    assert asked == [2]
+
+
+def test_features_are_ranked_by_what_they_write(subject: Subject) -> None:
+    """Normalised, codes are alike in short and long vectors, and what they write is not."""
+    dictionary = replace(
+        word_features(APART),
+        selection=AboveThreshold(torch.zeros(len(APART))),
+        normalisation=Normalisation.CONSTANT_NORM,
+    )
+    texts = ["cat cat cat the", "the cat the", "the dog sat", "dog on the"]
+    pooled = pool_texts(dictionary, Material(subject), texts, 64)
+    items = LabelledItems(np.arange(4), np.array([True, True, False, False]))
+    directions = dictionary.decoder_directions.numpy()
+    more, _ = LabelProbe.fit(pooled, items, items).effects(pooled, directions)
+    codes, written = pooled.codes.toarray(), pooled.written.toarray()
+    assert more == pytest.approx(written[:2].mean(0) - written[2:].mean(0))
+    assert np.abs(more - (codes[:2].mean(0) - codes[2:].mean(0))).max() > 0.1
+
+
+def test_means_leave_out_sets_that_have_no_number() -> None:
+    def rows(values: list[float]) -> list[EvaluationRow]:
+        return [
+            EvaluationRow("scr_2", Estimate(x, x, x), 40, "texts", f"set {place}")
+            for place, x in enumerate(values)
+        ]
+
+    nan = float("nan")
+    [few] = means_over_sets(rows([0.2, nan, 0.4]))
+    assert (few.estimate.value, few.n) == (pytest.approx(0.3), 2)
+    assert few.note == "mean; without 1 that have none"
+    [many] = means_over_sets(rows([0.1, 0.2, nan, 0.3, 0.4, 0.5]))
+    assert (many.estimate.value, many.n) == (pytest.approx(0.3), 5)
+    assert many.estimate.low < 0.3 < many.estimate.high
+    assert [row.note for row in means_over_sets(rows([0.2, 0.4]))] == ["mean"]
+    assert list(means_over_sets(rows([nan, nan]))) == []
+
+
+def test_what_is_kept_of_no_number_is_0_in_saebenchs_file(tmp_path: Path) -> None:
+    nan = float("nan")
+    row = EvaluationRow("scr_2", Estimate.missing(), 40, "texts", "a and b")
+    found = Evaluation("scr", (row,), (), {"a and b": {"dir1_2": nan, "dir2_2": 0.5}})
+    write_json(tmp_path / "kept.json", found.plain())
+    kept = Evaluation.from_plain(json.loads((tmp_path / "kept.json").read_text()))
+    about = {"model_name": "tiny", "name": "words"}
+    for each in (found, kept):
+        result = saebench_result(each, word_features(APART), {}, about)
+        assert result["eval_result_metrics"]["scr_metrics"] == {
+            "scr_dir1_threshold_2": 0.0,
+            "scr_dir2_threshold_2": 0.5,
+            "scr_metric_threshold_2": 0.0,
+        }
 
 
 def test_taking_features_away_is_ablating_them_at_every_token(subject: Subject) -> None:

@@ -24,6 +24,15 @@ def test_a_table_has_a_text_and_the_label_that_is_named(tmp_path: Path) -> None:
         assert LabelledTexts.read(f"{name}#gender").labels == ("m", "f", "f")
 
 
+def test_the_last_ending_says_what_a_file_holds(tmp_path: Path) -> None:
+    lines = tmp_path / "bios.csv.jsonl"
+    lines.write_text('{"text": "He", "label": "a"}\n{"text": "She", "label": "b"}\n')
+    assert LabelledTexts.read(str(lines)).labels == ("a", "b")
+    table = tmp_path / "bios.v2.CSV"
+    table.write_text(TABLE)
+    assert LabelledTexts.read(str(table)).labels == ("a", "b", "a")
+
+
 def test_what_has_no_such_column_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "bios.csv"
     file.write_text(TABLE)

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from collect.tiny import SITE, sentences, tiny_dictionary, tiny_subject
-from gloss.errors import BadInput, BadSettings
+from gloss.errors import BadInput, BadSettings, Unwritable
 from gloss.evaluate import text_codes
 from gloss.evaluate.core import Core
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.formats import save_dictionary
 from gloss.models.sparse_codes import LargestK
+from gloss.run.commands import evaluate as command
 from gloss.run.commands.evaluate import (
     EvaluationRequest,
     measures_asked,
@@ -178,6 +179,28 @@ def test_saebenchs_file_has_its_names(bench: Path, tmp_path: Path) -> None:
     score = 1 - behaviour["kl_div_with_sae"] / behaviour["kl_div_with_ablation"]
     assert behaviour["kl_div_score"] == pytest.approx(score)
     assert found["sae_cfg_dict"]["d_sae"] == 48
+
+
+def test_what_cannot_be_loaded_keeps_no_other_from_saebenchs_files(
+    bench: Path, tmp_path: Path
+) -> None:
+    narrow = Weights(torch.eye(8), torch.zeros(8), torch.eye(8), torch.zeros(8))
+    save_dictionary(SparseCoder(SITE, SITE, narrow, LargestK(2)), tmp_path / "narrow")
+    evaluate(bench, saebench=tmp_path / "results", beside=(str(tmp_path / "narrow"),))
+    assert len(list((tmp_path / "results" / "core").glob("*_eval_results.json"))) == 2
+
+
+def test_vectors_are_removed_also_where_results_cannot_be_written(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any) -> None:
+        raise Unwritable("the disk is full")
+
+    monkeypatch.setattr(command, "write_results", full)
+    (tmp_path / "vectors").mkdir()
+    with pytest.raises(Unwritable):
+        evaluate(bench, tmp_path)
+    assert not (tmp_path / "vectors").exists()
 
 
 def test_what_names_nothing_is_refused_and_what_does_not_fit_is_said_to_fail(

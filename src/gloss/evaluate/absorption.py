@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from gloss.errors import BadInput, require_at_least
 from gloss.evaluate.measure import Material
-from gloss.models.dictionary import Dictionary
+from gloss.models.dictionary import Dictionary, Scaled
 from gloss.models.subject import Subject
 from gloss.records import Evaluation, EvaluationFailure, EvaluationRow, Needs
 from gloss.statistics.intervals import student_interval
@@ -56,7 +56,8 @@ class FirstLetterAbsorption:
     least_letters: int = 20  # that count, for the measure to say anything
 
     def __post_init__(self) -> None:
-        require_at_least(1, self, "most_features", "least_letters")
+        require_at_least(1, self, "most_features")
+        require_at_least(2, self, "least_letters")
         require_at_least(100, self, "words")
 
     def measure(
@@ -64,8 +65,15 @@ class FirstLetterAbsorption:
     ) -> Evaluation:
         """Means over letters with Student's interval over letters; each letter's are in details.
 
-        Raises BadInput where the vocabulary has too few words.
+        Raises BadInput where the vocabulary has too few words, and for a dictionary that writes
+        another site than it reads.
         """
+        if dictionary.reads != dictionary.writes:
+            raise BadInput(
+                f"this dictionary reads {dictionary.reads} and writes {dictionary.writes}, and"
+                " absorption compares what features write with the vector that they read; give a"
+                " dictionary that writes the site that it reads"
+            )
         subject = material.subject
         tokens, names = draw_words(subject, self.words, rng)
         prompt = letters_prompt(subject, names, self.examples, rng)
@@ -96,9 +104,13 @@ class FirstLetterAbsorption:
 
         device = dictionary.decoder_directions.device
         with torch.no_grad():
-            codes = dictionary.encode(torch.from_numpy(vectors).to(device))
+            x = torch.from_numpy(vectors).to(device)
+            codes = dictionary.encode(x)
+            amounts = codes.values.float()
+            if isinstance(dictionary, Scaled):  # directions count in the subject's units
+                amounts = amounts * dictionary.output_scale(x)
         rows, slots = np.nonzero(codes.used.cpu().numpy())
-        indices, values = codes.indices.cpu().numpy(), codes.values.float().cpu().numpy()
+        indices, values = codes.indices.cpu().numpy(), amounts.cpu().numpy()
         shape = (len(vectors), dictionary.width)
         active = csr_array((values[rows, slots], (rows, indices[rows, slots])), shape=shape)
         directions = dictionary.decoder_directions.float().cpu().numpy()

@@ -3,7 +3,7 @@ it runs on reconstructions.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ from gloss.models.subject import Subject
 from gloss.records import PADDING, Estimate
 from gloss.statistics.intervals import ratio_with_interval
 
+LOSSES_RECOVERED = ("clean", "spliced", "zero_ablated")  # what `recovered` is a ratio of
+LOSSES = (*LOSSES_RECOVERED, "mean_ablated", "kl_spliced", "kl_zero_ablated")
 CARD_TOLERANCE = 0.1  # share by which a card may differ: it was measured on other text
 
 
@@ -88,7 +90,9 @@ def check_dictionary(
     found = measure_reconstruction(subject, dictionary, batches, left_out, massive)
     every, normal = found.every, found.normal
     losses = _measure_losses(subject, dictionary, batches, every)
-    others = _measure_losses(subject, dictionary, batches, normal) if found.massive else losses
+    others = losses
+    if found.massive:
+        others = _measure_losses(subject, dictionary, batches, normal, LOSSES_RECOVERED)
     predicted = losses.pop("predicted")
     return DictionaryCheck(
         sequences=len(every.tokens),
@@ -241,14 +245,15 @@ def measure_reconstruction(
             "there is no text to check the dictionary on; give at least one sequence of two tokens"
         )
     lengths = _measure_lengths(subject, dictionary.reads, batches, texts, massive)
+    counts = torch.zeros(2, dictionary.width, dtype=torch.int64)
     parts = [
-        _sum_batch(subject, dictionary, tokens, text, lengths)
+        _sum_batch(subject, dictionary, tokens, text, lengths, counts)
         for tokens, text in zip(batches, texts, strict=True)
     ]
     every, normal = zip(*parts, strict=True)
     return Reconstruction(
-        _join_batches(texts, every),
-        _join_batches(tuple(part.text for part in normal), normal),
+        _join_batches(texts, every, counts[0]),
+        _join_batches(tuple(part.text for part in normal), normal, counts[1]),
         lengths.median,
     )
 
@@ -281,11 +286,12 @@ class _BatchSums:
     text: Bool[Tensor, "sequence position"]
     sums: Mapping[str, Float64[ndarray, " sequence"]]
     vectors: Float64[Tensor, "sequence d_out"]
-    counts: Int64[Tensor, " feature"]
 
 
 def _join_batches(
-    masks: Sequence[Bool[Tensor, "_ position"]], parts: Sequence[_BatchSums]
+    masks: Sequence[Bool[Tensor, "_ position"]],
+    parts: Sequence[_BatchSums],
+    counts: Int64[Tensor, " feature"],
 ) -> ReconstructionSums:
     """All batches together; distances are from the mean of all their vectors."""
     sums = {name: np.concatenate([part.sums[name] for part in parts]) for name in parts[0].sums}
@@ -294,7 +300,6 @@ def _join_batches(
     mean = vectors.sum(0) / max(1.0, tokens.sum())
     distances = squares - 2 * (vectors @ mean).numpy() + tokens * float(mean.square().sum())
     active, errors = sums.pop("active"), sums.pop("errors")
-    counts = torch.stack([part.counts for part in parts]).sum(0)
     return ReconstructionSums(tuple(masks), tokens, active, errors, distances, sums, mean, counts)
 
 
@@ -305,8 +310,11 @@ def _sum_batch(
     tokens: Int64[Tensor, "sequence position"],
     text: Bool[Tensor, "sequence position"],
     lengths: VectorLengths,
+    counts: Int64[Tensor, "2 feature"],
 ) -> tuple[_BatchSums, _BatchSums]:
-    """One batch's sums over every position of text, and over those that are not massive."""
+    """One batch's sums over every position of text, and over those that are not massive; tokens at
+    which features are active are added to the two rows of `counts`.
+    """
     found = subject.run(tokens, read=(dictionary.reads, dictionary.writes)).activations
     inputs, targets = (
         found[site][text.to(found[site].device)].float()
@@ -320,11 +328,12 @@ def _sum_batch(
     normal = ~lengths.are_massive(inputs).cpu()
     where = text.nonzero()
 
-    def part(chosen: Bool[Tensor, " token"]) -> _BatchSums:
+    def part(chosen: Bool[Tensor, " token"], active: Int64[Tensor, " feature"]) -> _BatchSums:
         rows = where[chosen][:, 0]
         mask = torch.zeros_like(text)
         mask[tuple(where[chosen].T)] = True
         fired = codes.indices.cpu()[chosen][codes.used.cpu()[chosen]]
+        active += fired.bincount(minlength=dictionary.width)
         vectors = torch.zeros(len(tokens), targets.shape[1], dtype=torch.float64)
         vectors.index_add_(0, rows, targets.double().cpu()[chosen])
         sums = {
@@ -334,9 +343,9 @@ def _sum_batch(
             for name, values in each.items()
         }
         sums["tokens"] = mask.sum(1).double().numpy()
-        return _BatchSums(mask, sums, vectors, fired.bincount(minlength=dictionary.width))
+        return _BatchSums(mask, sums, vectors)
 
-    return part(torch.ones_like(normal)), part(normal)
+    return part(torch.ones_like(normal), counts[0]), part(normal, counts[1])
 
 
 def _token_sums(
@@ -365,9 +374,10 @@ def _measure_losses(
     dictionary: Dictionary,
     batches: Sequence[Int64[Tensor, "_ position"]],
     edited: ReconstructionSums,
+    wanted: Collection[str] = LOSSES,
 ) -> dict[str, Float64[ndarray, " sequence"]]:
     """Each sequence's summed cross-entropy under each edit of these positions, its divergence from
-    the subject without edits, and of how many tokens.
+    the subject without edits, and of how many tokens; no more than is wanted, of LOSSES.
 
     Predictions from other positions, and of tokens there, stay out.
     """
@@ -384,36 +394,42 @@ def _measure_losses(
         }
         losses["predicted"].append(tried.sum(1).double().numpy())
         clean: Tensor | None = None
-        for name, edit in edits.items():
+        for name in filter(wanted.__contains__, edits):
+            edit, diverges = edits[name], f"kl_{name}" in wanted
             logits = subject.run(tokens, edits=edit, logits=True).logits
             assert logits is not None
             clean = logits if clean is None else clean
-            nats, divergence = _sum_nats(logits, clean, tokens, tried)
+            nats, divergence = _sum_nats(logits, clean if diverges else None, tokens, tried)
             losses[name].append(nats)
-            if name in ("spliced", "zero_ablated"):
+            if diverges:
                 losses[f"kl_{name}"].append(divergence)
     return {name: np.concatenate(parts) for name, parts in losses.items()}
 
 
 def _sum_nats(
     logits: Float[Tensor, "sequence position vocabulary"],
-    clean: Float[Tensor, "sequence position vocabulary"],
+    clean: Float[Tensor, "sequence position vocabulary"] | None,
     tokens: Int64[Tensor, "sequence position"],
     tried: Bool[Tensor, "sequence before_last"],
 ) -> tuple[Float64[ndarray, " sequence"], Float64[ndarray, " sequence"]]:
-    """Each sequence's cross-entropy, and its divergence KL(clean || these), over what is tried.
+    """Each sequence's cross-entropy, and its divergence KL(clean || these), over what is tried;
+    the latter is 0 where clean logits are not given.
 
     A sequence at a time, so that little is held beside both logits.
     """
     found: list[tuple[float, float]] = []
     for row, each in enumerate(tried):
         at = each.nonzero()[:, 0].to(logits.device)
-        ours, theirs = (side[row, at].float().log_softmax(1) for side in (logits, clean))
+        ours = logits[row, at].float().log_softmax(1)
         following = tokens[row, 1:][each].to(logits.device)
         nats = -ours.gather(1, following[:, None]).double().sum()
-        found.append((float(nats), float((theirs.exp() * (theirs - ours)).double().sum())))
-    nats, divergence = np.array(found, dtype=np.float64).T
-    return nats, divergence
+        divergence = 0.0
+        if clean is not None:
+            theirs = clean[row, at].float().log_softmax(1)
+            divergence = float((theirs.exp() * (theirs - ours)).double().sum())
+        found.append((float(nats), divergence))
+    both = np.array(found, dtype=np.float64)
+    return both[:, 0], both[:, 1]
 
 
 def _constant_edit(

@@ -115,14 +115,18 @@ def scr_form(found: Evaluation) -> tuple[str, dict[str, Any], list[dict[str, Any
         for name, value in held.items():
             part, _, n = name.rpartition("_")
             if part in ("dir1", "dir2"):
-                detail[f"scr_{part}_threshold_{n}"] = 0.0 if math.isnan(value) else value
+                detail[f"scr_{part}_threshold_{n}"] = number_or_0(value)
         for row in found.rows:
             if row.of == of:
-                value = row.estimate.value
                 name = f"scr_metric_threshold_{row.name.removeprefix('scr_')}"
-                detail[name] = 0.0 if math.isnan(value) else value
+                detail[name] = number_or_0(row.estimate.value)
         details.append(detail)
     return "scr", {"scr_metrics": mean_of(details)}, details
+
+
+def number_or_0(value: float | None) -> float:
+    """0 for what is not a number, which is None in what was kept in a file."""
+    return 0.0 if value is None or math.isnan(value) else value
 
 
 def absorption_form(found: Evaluation) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:

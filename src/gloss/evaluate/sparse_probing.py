@@ -15,6 +15,7 @@ from gloss.evaluate.text_codes import (
     LabelledItems,
     LabelledSplit,
     PooledTexts,
+    mean_difference,
     pool_texts,
     require_pool,
     split_labelled,
@@ -100,7 +101,7 @@ class SparseProbing:
             raw[learned.places[side]] for side in (learned.positive, ~learned.positive)
         )
         by_raw = np.abs(having.mean(0) - others.mean(0))
-        by_codes = np.abs(pooled.mean_difference(learned))
+        by_codes = np.abs(mean_difference(pooled.codes, learned))
         for k in self.features:
             best = largest(by_raw, k)
             for name, x in (
@@ -162,15 +163,17 @@ def auroc_of(results: Sequence[ProbeResult], rng: np.random.Generator) -> Estima
 
 def means_over_sets(rows: Sequence[EvaluationRow]) -> Iterator[EvaluationRow]:
     """The mean of each number over labelled sets, where there are several; with Student's interval
-    over sets from FEWEST_SETS on, because that of two or three says nothing.
+    over sets from FEWEST_SETS on, because that of two or three says nothing. Sets that have no such
+    number are left out, and the note counts them.
     """
     by_name: dict[str, list[float]] = {}
     for row in rows:
         by_name.setdefault(row.name, []).append(row.estimate.value)
-    for name, values in by_name.items():
-        if len(values) >= FEWEST_SETS:
-            estimate = student_interval(np.array(values))
-            yield EvaluationRow(name, estimate, len(values), "sets", note="mean")
-        elif len(values) > 1:
-            mean = float(np.mean(values))
-            yield EvaluationRow.exact(name, mean, len(values), "sets", note="mean")
+    for name, each in by_name.items():
+        values = np.array([value for value in each if not np.isnan(value)])
+        n, missing = len(values), len(each) - len(values)
+        note = f"mean; without {missing} that have none" if missing else "mean"
+        if n >= FEWEST_SETS:
+            yield EvaluationRow(name, student_interval(values), n, "sets", note=note)
+        elif n and len(each) > 1:
+            yield EvaluationRow.exact(name, float(values.mean()), n, "sets", note=note)

@@ -33,7 +33,8 @@ class SpuriousRemoval:
 
     Each two of the labelled sets that label the same texts are such a pair, either label is wanted
     in turn; "scr" is the one of both that the mistake costs more. A label's features are those
-    whose mean code differs most with it, times how far they write along its probe.
+    whose mean code, as it is written, differs most with it, times how far they write along its
+    probe.
     """
 
     needs: ClassVar[Needs] = Needs(labels=True)
@@ -135,9 +136,10 @@ class LabelledPair:
         if any(len(set(each.values())) != 2 for each in both):
             raise BadInput("both sets must have two labels each; give two such")
         shared = [text for text in both[0] if text in both[1]]
+        positive = [max(each.values()) for each in both]
         truths = [
-            np.array([each[text] == max(each.values()) for text in shared], dtype=bool)
-            for each in both
+            np.array([each[text] == label for text in shared], dtype=bool)
+            for each, label in zip(both, positive, strict=True)
         ]
         kinds = [
             rng.permutation(np.flatnonzero((truths[0] == a) & (truths[1] == b)))

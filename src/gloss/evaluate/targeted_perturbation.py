@@ -15,6 +15,7 @@ from gloss.evaluate.text_codes import (
     LabelledItems,
     LabelledSplit,
     PooledTexts,
+    mean_difference,
     pool_texts,
     split_labelled,
 )
@@ -30,9 +31,9 @@ class TargetedPerturbation:
     """By how much the accuracy of a label's probe falls when its n features are taken away, less by
     how much those of the other labels' probes fall: the mean over labels (SAEBench's "tpp").
 
-    A label's features are those that write most along its probe: the mean code of its texts less
-    that of others, where this is more than 0, times the direction's product with the probe. Probes
-    are logistic regressions on the mean vectors of texts.
+    A label's features are those that write most along its probe: the mean code of its texts, as it
+    is written, less that of others, where this is more than 0, times the direction's product with
+    the probe. Probes are logistic regressions on the mean vectors of texts.
     """
 
     needs: ClassVar[Needs] = Needs(labels=True)
@@ -139,10 +140,10 @@ class LabelProbe:
     def effects(
         self, pooled: PooledTexts, directions: Float32[ndarray, "feature d_out"]
     ) -> tuple[Float64[ndarray, " feature"], Float64[ndarray, " feature"]]:
-        """Of each feature, how much more it is active with the label, and how far it writes along
-        the probe.
+        """Of each feature, how much more of it is written with the label, and how far it writes
+        along the probe.
         """
-        return pooled.mean_difference(self.learned), directions @ self.probe.weights
+        return mean_difference(pooled.written, self.learned), directions @ self.probe.weights
 
 
 def features_of_probe(

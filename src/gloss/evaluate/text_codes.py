@@ -135,12 +135,12 @@ class PooledTexts:
         """The mean vectors with what these features add taken away."""
         return self.vectors - self.written[:, features] @ directions[features]
 
-    def mean_difference(self, items: LabelledItems) -> Float64[ndarray, " feature"]:
-        """The mean pooled code of positive items less that of the others."""
-        return np.asarray(
-            self.codes[items.places[items.positive]].mean(0)
-            - self.codes[items.places[~items.positive]].mean(0)
-        ).ravel()
+
+def mean_difference(codes: "csr_array", items: LabelledItems) -> Float64[ndarray, " feature"]:
+    """The mean pooled code of positive items less that of the others."""
+    return np.asarray(
+        codes[items.places[items.positive]].mean(0) - codes[items.places[~items.positive]].mean(0)
+    ).ravel()
 
 
 def require_pool(pool: str) -> None:
@@ -158,9 +158,11 @@ def pool_texts(
     """
     from scipy.sparse import csr_array  # slow to import, and few commands ask
 
-    (inputs, offsets), (outputs, _) = (
-        _site_vectors(material, texts, most, site) for site in (dictionary.reads, dictionary.writes)
-    )
+    at = {
+        site: _site_vectors(material, texts, most, site)
+        for site in dict.fromkeys((dictionary.reads, dictionary.writes))
+    }
+    (inputs, offsets), (outputs, _) = at[dictionary.reads], at[dictionary.writes]
     lengths = np.diff(offsets)
     read, written = (
         (np.add.reduceat(each, offsets[:-1], axis=0) / lengths[:, None]).astype(np.float32)

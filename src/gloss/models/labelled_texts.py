@@ -17,6 +17,7 @@ from gloss.errors import BadInput, BadSettings
 from gloss.models.labelled_sets import TABLES, labelled_file, rows_of_table
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
+from gloss.store.file_bytes import unpacked_name
 
 LAST, MEAN = "last", "mean"
 
@@ -38,7 +39,7 @@ class LabelledTexts:
         """
         path, column = labelled_file(source)
         texts, labels = list[str](), list[str]()
-        table = bool(TABLES & set(path.suffixes))
+        table = unpacked_name(path).suffix.lower() in TABLES
         for number, text, label in (
             rows_of_table(path, column)
             if table

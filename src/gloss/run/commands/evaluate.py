@@ -24,7 +24,7 @@ from gloss.decompose.random_dictionary import RandomDirections, random_dictionar
 from gloss.errors import BadSettings, GlossError
 from gloss.evaluate.dictionary_check import text_positions
 from gloss.evaluate.measure import DictionaryMeasure, Material
-from gloss.evaluate.saebench import saebench_result
+from gloss.evaluate.saebench import FORMS, saebench_result
 from gloss.installed import installed
 from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.labelled_sets import labelled_file
@@ -237,11 +237,11 @@ def print_evaluation(
                     results[name].append(measured(bench, column, settings, measure))
             doing[0] = ""
             report(len(measures) * len(columns), len(measures) * len(columns))
+        remove_path(bench.vectors)
         for name, found in results.items():
             out.print(evaluation_table(name, [column.name for column in columns], found))
             print_failures(columns, found)
         write_results(bench, columns, results)
-        remove_path(bench.vectors)
     if not any(found[0].rows for found in results.values()):
         reasons = [each.reason for found in results.values() for each in found[0].failures]
         raise BadSettings(f"nothing was measured: {'; '.join(reasons) or 'no rows'}")
@@ -362,6 +362,8 @@ def write_results(
     if asked.saebench:
         for name, found in results.items():
             for column, each in zip(columns, found, strict=True):
+                if name not in FORMS or not each.rows:
+                    continue
                 about = {"model_name": bench.model.settings.model, "name": column.name}
                 result = saebench_result(each, column.load(), settings[name], about)
                 if result is not None:
