@@ -246,3 +246,13 @@ def test_checkpoints_come_when_they_are_due(tmp_path, monkeypatch):
     assert not kept.due()
     kept.took = 0.0
     assert kept.due()
+
+
+def test_one_that_ends_before_the_others_lets_checkpoints_be_written(given_text, tmp_path) -> None:
+    short = Trainee(replace(METHOD, tokens=2 * METHOD.batch), SITE, seed=1)
+    trainees = [Trainee(METHOD, SITE), short]
+    whole = together(*given_text, trainees, None)
+    with pytest.raises(Stop):
+        together(*given_text, trainees, tmp_path / "kept", STEPS - 5)
+    assert (tmp_path / "kept").exists()
+    assert together(*given_text, trainees, tmp_path / "kept") == whole

@@ -198,6 +198,8 @@ def fit_together(
             course.look()
             alone = alone or rng.bit_generator.state
             course.start(rng if course.taker == 0 else own_generator(course.trainee, alone))
+    for course in courses:
+        course.begun = time.monotonic()
     while going := [course for course in courses if not course.is_done]:
         min(going, key=lambda course: course.tokens).step()
         if saving and not any(course.waiting for course in courses):
@@ -229,7 +231,7 @@ class Course:
         self.lengths = VectorLengths(multiple=massive)
         self.waiting = deque[Tensor]()  # rows that were looked at and not learned from
         self.training: Training | None = None
-        self.begun, self.before = time.monotonic(), 0
+        self.begun, self.before = time.monotonic(), 0  # when, and with which step
 
     @property
     def state(self) -> TensorState:
@@ -292,6 +294,7 @@ class Course:
         usual = x[~self.lengths.are_massive(self.rows.read(x))]
         found = self.so_far.step(usual, learning_rate_share(step, self.steps))
         if self.is_done:
+            self.waiting.clear()  # what a short training looked at and does not need
             self.shared.leave(self.taker)
         if self.trainee.progress is not None and (
             step % max(1, self.steps // 100) == 0 or self.is_done

@@ -111,6 +111,7 @@ class ForeignTrainer(SparseTrainer):
         seed = int(rng.integers(2**63))
         with quiet_library(), torch.random.fork_rng(), torch.enable_grad():
             torch.random.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+            torch.cuda.manual_seed_all(seed)
             return self.begin_with_library(median * scale, scale)
 
     def restored(self, scale: float, steps: int, kept: NamedTensors) -> ForeignTraining:

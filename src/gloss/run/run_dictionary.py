@@ -152,7 +152,8 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
     beside = trainees_beside(run, subject)
     learning = [*own_trainee(trainer, site), *beside.values()]
     sites = joint_sites(learning) or (site,)
-    require_training_memory([each.method for each in learning], widest_at(subject, sites))
+    widths = [subject.width_at(subject.site(each)) for each in sites]
+    require_training_memory([each.method for each in learning], widths)
     if needs_of(trainer).files:
         trainer.require_files()
     require_libraries([trainer, *(each.method for each in learning)])
@@ -230,11 +231,6 @@ def trainees_beside(run: OpenedRun, subject: Subject) -> dict[str, Trainee]:
     }
 
 
-def widest_at(subject: Subject, sites: Sequence[Site]) -> int:
-    """How long the longest vectors at these sites are. Raises Mismatch where there is no such."""
-    return max(subject.width_at(subject.site(site)) for site in sites)
-
-
 def with_measured_card(
     run: OpenedRun, subject: Subject, dictionary: TrainedDictionary, corpus: Corpus
 ) -> TrainedDictionary:
@@ -269,11 +265,13 @@ def finite_value(estimate: Estimate) -> float | None:
     return None if math.isnan(estimate.value) else estimate.value
 
 
-def require_training_memory(trainers: Sequence[object], d_model: int) -> None:
+def require_training_memory(trainers: Sequence[object], widths: Sequence[int]) -> None:
     """Refuse dictionaries that cannot be trained in this machine's memory, where the trainers can
-    tell what they need.
+    tell what they need. The vectors of all sites, of these widths, wait together to be mixed.
     """
+    d_model = max(widths)
     needed = sum(each.memory(d_model) for each in trainers if isinstance(each, HasMemory))
+    needed += 4 * ShuffleSettings().buffer_tokens * sum(widths)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         raise BadSettings(

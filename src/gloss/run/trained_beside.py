@@ -28,7 +28,7 @@ def trained_beside(decompose: SettingsMapping) -> dict[str, dict[str, Any]]:
             ' [{site = "resid_post.3"}, {seed = 1}]'
         )
     for table in given:
-        if not isinstance(table, dict) or not table:
+        if not isinstance(table, dict) or not table or ALSO in table:
             raise BadSettings(
                 f"[decompose].also holds {table!r}; give tables of what differs, as in {{seed = 1}}"
             )

@@ -31,6 +31,7 @@ FEW = 8  # times as many windows as are wanted: of more, some are drawn and look
 TRIES = 3  # before all are looked at
 # times as many as should do are looked at, and so many more
 DRAWN, SLACK = 1.2, 16
+MOST_OF_TOKEN = 0.25  # of a token's places that are drawn; where more are wanted, all are looked at
 LEAST_INACTIVE, MOST_DRAWN = 0.1, 0.9  # shares of windows that are counted on
 LEAST_OVERLAP = 0.05  # of the tokens of two features, from which on they count as siblings
 
@@ -262,11 +263,11 @@ class SameTokenNegatives:
         while True:
             found = windows_by_turn(search, split, tokens, counts, wanted, rng)
             rows = choose_disjoint(search, found.starts, -found.turns, number, found.numbers)
-            if len(rows) == number or found.whole:
+            if len(rows) == number or not found.short.any():
                 numbers = None if found.numbers is None else found.numbers[rows]
                 labels = np.full(len(rows), SAME_TOKEN_LABEL)
                 return ChosenWindows(found.starts[rows], labels, numbers)
-            wanted *= max(2, 2 * number // (len(rows) + 1))
+            wanted[found.short] *= max(2, 2 * number // (len(rows) + 1))
 
 
 class WindowsByTurn(NamedTuple):
@@ -275,7 +276,7 @@ class WindowsByTurn(NamedTuple):
     starts: Int64[ndarray, " window"]
     numbers: Int64[ndarray, " window"] | None  # of aligned ones
     turns: Float64[ndarray, " window"]  # the least comes first
-    whole: bool  # whether there are no others
+    short: Bool[ndarray, " token"]  # the tokens whose other places would make more turns known
 
 
 def windows_by_turn(
@@ -289,12 +290,13 @@ def windows_by_turn(
     """Windows that may be used around so many random places of these tokens, each with a turn
     between 0 and where its token's end.
 
-    A token of twice the count has a turn twice as often. Of a token that has more places some are
-    drawn, and no window comes whose turn is behind what is known.
+    A token of twice the count has a turn twice as often. Of a token that has many more places some
+    are drawn, and no window comes whose turn is behind what is known.
     """
     held = search.holders(split)
     begins, sizes = held.offsets[tokens], held.offsets[tokens + 1] - held.offsets[tokens]
-    lengths = np.minimum(sizes, wanted)
+    # of nearly all some would come so often that they stood for fewer windows than they have turns
+    lengths = np.where(wanted >= MOST_OF_TOKEN * sizes, sizes, wanted)
     of_token = np.repeat(np.arange(len(tokens)), lengths)
     places = np.arange(len(of_token)) + (begins - np.cumsum(lengths) + lengths)[of_token]
     if len(some := np.flatnonzero((lengths < sizes)[of_token])):
@@ -304,12 +306,11 @@ def windows_by_turn(
     of_token = of_token[free]
     ends = np.bincount(of_token, minlength=len(tokens)) / counts
     turns = rng.random(len(free)) * ends[of_token]
-    unknown = ends[lengths < sizes]
-    if not (whole := not len(unknown)):
-        known = turns < unknown.min()
-        starts, turns = starts[known], turns[known]
-        numbers = None if numbers is None else numbers[known]
-    return WindowsByTurn(starts, numbers, turns, whole)
+    limit = ends[lengths < sizes].min(initial=np.inf)
+    known = turns < limit
+    starts, turns = starts[known], turns[known]
+    numbers = None if numbers is None else numbers[known]
+    return WindowsByTurn(starts, numbers, turns, (lengths < sizes) & (ends <= limit))
 
 
 def places_wanted(

@@ -32,7 +32,7 @@ from gloss.run.progress import clock_time, console, out, print_notes
 from gloss.run.reporting.feature_pages import write_run_pages
 from gloss.run.reporting.report import write_run_report
 from gloss.run.stage import Stage, Step, Where, installed_stages, planned_steps
-from gloss.run.trained_beside import ALSO
+from gloss.run.trained_beside import ALSO, trained_beside
 
 PILOT_TOKENS, PILOT_FEATURES = 2**17, 96  # of the larger pilot, at most
 # seconds for which texts are counted; the rest is taken to be like what was counted till then
@@ -136,8 +136,11 @@ def pilot_tables(asked: Experiment, folder: str, amounts: Amounts) -> SettingsTa
     tables["collect"] |= {"max_tokens": amounts.tokens, "merge": []}
     tables["controls"] = {}
     if amounts.training:
-        for table in (tables["decompose"], *tables["decompose"].get(ALSO, ())):
-            table["tokens"] = amounts.training
+        beside = tables["decompose"].get(ALSO, ())
+        names = [*trained_beside(tables["decompose"])]  # of what differs, which may be `tokens`
+        for name, table in zip(names, beside, strict=True):
+            table |= {"name": name, "tokens": amounts.training}
+        tables["decompose"]["tokens"] = amounts.training
     return tables
 
 
