@@ -8,7 +8,7 @@ MODEL and DICTIONARY may be the run that trained it, as runs/smollm2-dictionary.
 
 import argparse
 import tempfile
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from gloss.evaluate.dictionary_check import check_dictionary
 from gloss.models.dictionary import Dictionary
 from gloss.models.formats import save_dictionary
 from gloss.models.subject import Subject
+from gloss.records import Estimate
 from gloss.run.commands.check import sequence_batches
 from gloss.store.corpus import Corpus
 
@@ -52,7 +53,10 @@ def ship(
         **said,
     )
     save_dictionary(replace(dictionary, card=card), out, dtype=torch.float16)
-    print(measured)
+    for field in fields(measured):
+        value = getattr(measured, field.name)
+        if isinstance(value, Estimate | float | int):
+            print(f"{field.name}: {value}")
 
 
 def main() -> None:

@@ -54,6 +54,7 @@ SCORERS: dict[str, Scorer] = {
 UNSEEN = {"positional"}
 AHEAD = {"followed", "conjunction"}  # kinds that a simulator who reads up to the token cannot know
 RANKED = 0.99  # of the pairs
+GUESSES = 10  # of each question: one draw of a few questions tells luck from a habit too badly
 PER_FEATURE = 20  # windows of each kind that are shown to a judge
 
 
@@ -320,9 +321,9 @@ def intruders(planted: Planted, rng: np.random.Generator, features: int) -> list
     ][:features]
     ids = {piece: number for number, piece in enumerate(planted.corpus.vocabulary.strings)}
     rows: list[Row] = []
-    for name, known in (("who knows the rule", 1.0), ("who guesses", 0.2)):
+    for name, known, times in (("who knows the rule", 1.0, 1), ("who guesses", 0.2, GUESSES)):
         right = asked = 0
-        for index in chosen:
+        for index in times * chosen:
             reader = Reader(ids, rng, planted.features[index].rule if known == 1 else "")
             score = reader.finish(
                 Intruder().score(said(planted.features[index].feature, ""), found[index], rng)

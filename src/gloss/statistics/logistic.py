@@ -49,7 +49,7 @@ def fit_logistic(
 
         >>> x = np.array([[0.0], [1.0], [2.0], [3.0]])
         >>> probe = fit_logistic(x, np.array([False, False, True, True]))
-        >>> bool(probe.weights[0] > 0), round(-probe.bias / probe.weights[0], 4)
+        >>> bool(probe.weights[0] > 0), round(float(-probe.bias / probe.weights[0]), 4)
         (True, 1.5)
     """
     from scipy.optimize import minimize  # slow to import, and few commands ask
