@@ -661,7 +661,7 @@ def demo_experiment(folder: Path, features: int, *, real: bool = False) -> Exper
     subject on Python's own library, or SmolLM2 on English prose that its dictionary never saw.
     """
     name, texts, tokens = (
-        (SMOLLM2, "sae-probes:held_out", 800_000) if real else (EMBEDDED, "stdlib", 400_000)
+        (SMOLLM2, "sae-probes:held_out", 500_000) if real else (EMBEDDED, "stdlib", 400_000)
     )
     return Experiment.of(
         {
