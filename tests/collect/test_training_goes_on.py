@@ -156,8 +156,8 @@ def test_stops_at_any_steps_leave_no_trace_in_the_bytes(
 
 @pytest.mark.parametrize("name", RESUMING)
 def test_every_method_that_is_killed_at_ten_moments_ends_with_the_same_bytes(name, train, tmp_path):
-    if (library := getattr(METHODS[name], "library", None)) and not find_spec(library):
-        pytest.skip(f"{library} is not installed; pip install 'gloss-lm[interop]'")
+    if (package := getattr(METHODS[name], "package", None)) and not find_spec(package):
+        pytest.skip(f"{package} is not installed; pip install 'gloss-lm[interop]'")
     method = METHODS[name](**SETTINGS)
     whole, _ = train(None, 0, method)
     for stop in range(2, STEPS, STEPS // 10):

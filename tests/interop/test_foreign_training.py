@@ -30,8 +30,8 @@ LEARNING = {"batch": 512, "dead_after_tokens": 10_000}
 
 
 def method(kind: type[ForeignTrainer], tokens: int, **settings: float) -> ForeignTrainer:
-    if find_spec(kind.library) is None:
-        pytest.skip(f"{kind.library} is not installed; pip install 'gloss-lm[interop]'")
+    if find_spec(kind.package) is None:
+        pytest.skip(f"{kind.package} is not installed; pip install 'gloss-lm[interop]'")
     return kind(NUMBER, K, tokens, **LEARNING, **settings)
 
 

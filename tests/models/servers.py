@@ -4,7 +4,8 @@ as it is told to.
 `serve(...)` starts it. Its settings: `faults` (share of requests that fail at random), `kinds`
 (which faults), `script` (faults for the first requests, in order), `answer` (who replies: "echo",
 "parrot", "fixed", a judge), `seconds` (how long a reply takes), `allows` (how many requests at
-once; others are turned away with the fault `turns_away_with`).
+once; others are turned away with the fault `turns_away_with`), `pauses_after` (how many requests
+are answered before the others wait for `go_on`).
 """
 
 import asyncio
@@ -41,6 +42,10 @@ class Server:
         """Every request so far: its prompt, what was done with it, and its whole body."""
         lines = self.log.read_text().splitlines()
         return [json.loads(line) for line in lines if line.endswith("}")]
+
+    def go_on(self) -> None:
+        """Answer what has waited since `pauses_after`, and all that comes."""
+        self.log.with_suffix(".on").touch()
 
     def tries(self) -> int:
         """How many requests tried the endpoint out; these are none of the others."""
@@ -158,7 +163,7 @@ class Endpoint:
         self.settings = settings
         self.random = random.Random(settings.get("seed", 0))
         self.script = list(settings.get("script", ()))
-        self.at_once = 0
+        self.at_once = self.taken = 0
 
     def action(self) -> str:
         if self.script:
@@ -194,7 +199,11 @@ class Endpoint:
             return await self.reply(writer, "ok" if prompt else "404", body, prompt)
         action = self.action()
         self.at_once += 1
+        self.taken += 1
         at_once = self.at_once
+        if self.taken > self.settings.get("pauses_after", math.inf):
+            while not Path(self.log.name).with_suffix(".on").exists():
+                await asyncio.sleep(0.02)
         if at_once > self.settings.get("allows", math.inf):
             action = self.settings["turns_away_with"]
         keep = await self.reply(writer, action, body, prompt)

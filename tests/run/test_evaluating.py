@@ -21,6 +21,7 @@ from gloss.run.commands.evaluate import (
     measures_asked,
     print_evaluation,
 )
+from gloss.run.methods import build_method
 from gloss.run.sources import model_and_dictionary
 
 
@@ -244,3 +245,11 @@ def test_settings_are_read_as_toml_and_else_as_text() -> None:
     asked = measures_asked(["a", "b"], ["a.k=[1, 2]", "b.pool=mean", "a.most=4"])
     assert asked == ({"method": "a", "k": [1, 2], "most": 4}, {"method": "b", "pool": "mean"})
     assert measures_asked([], []) == ({"method": "core"},)
+
+
+def test_a_list_of_whole_numbers_takes_no_others() -> None:
+    for features in ([2.5], [True], ["2"], 2):
+        with pytest.raises(BadSettings, match="features must be a list of whole numbers"):
+            build_method("evaluate", {"method": "tpp", "features": features})
+    found = build_method("evaluate", {"method": "tpp", "features": [3]})
+    assert found.features == (3,)

@@ -34,7 +34,7 @@ class ForeignTraining(Training):
     @property
     def state(self) -> NamedTensors:
         """The coder's tensors, the optimizer's in the library's own form, and counts."""
-        kept = {"inactive_tokens": self.inactive_tokens, "library": self.library_state()}
+        kept = {"inactive_tokens": self.inactive_tokens, "library": self.state_besides()}
         return kept | prefix_state("coder", dict(self.coder.state_dict()))
 
     def restore_state(self, steps: int, kept: NamedTensors) -> None:
@@ -43,7 +43,7 @@ class ForeignTraining(Training):
         self.inactive_tokens, self.steps = kept["inactive_tokens"], steps
         self.restore_library(kept["library"])
 
-    def library_state(self) -> Tensor:
+    def state_besides(self) -> Tensor:
         """What the library needs besides its coder, as bytes."""
         return as_bytes(self.optimizer.state_dict())
 
@@ -88,14 +88,14 @@ class ForeignTraining(Training):
 class ForeignTrainer(SparseTrainer):
     """A method whose training is a library's, which must be installed."""
 
-    library: ClassVar[str]  # as it is imported
+    package: ClassVar[str]  # as it is imported
     extra: ClassVar[str]  # of gloss, which brings it
 
     def require_library(self) -> None:
         """Raise BadSettings where the library is not installed."""
-        if find_spec(self.library) is None:
+        if find_spec(self.package) is None:
             raise BadSettings(
-                f"this method trains with the library {self.library}, which is not installed; pip"
+                f"this method trains with the library {self.package}, which is not installed; pip"
                 f" install 'gloss-lm[{self.extra}]'"
             )
 

@@ -35,7 +35,7 @@ class SaeLensTraining(ForeignTraining):
         largest = (acts.to_dense() if acts.is_sparse else acts).topk(self.coder.cfg.k, dim=1)
         return step_outcome(largest.values, largest.indices, found.sae_out, x)
 
-    def library_state(self) -> Tensor:
+    def state_besides(self) -> Tensor:
         """The files that it keeps of a trainer."""
         with tempfile.TemporaryDirectory() as folder:
             self.trainer.save_trainer_state(Path(folder))
@@ -71,7 +71,7 @@ class SaeLensTrainer(ForeignTrainer):
     `auxiliary_k = 0` turns it off. Raises BadSettings where the library is not installed.
     """
 
-    library: ClassVar[str] = "sae_lens"
+    package: ClassVar[str] = "sae_lens"
     extra: ClassVar[str] = "sae-lens"
 
     learning_rate: float = 3e-4

@@ -49,7 +49,7 @@ class SparsifyTrainer(ForeignTrainer):
     Raises BadSettings where the library is not installed.
     """
 
-    library: ClassVar[str] = "sparsify"
+    package: ClassVar[str] = "sparsify"
     extra: ClassVar[str] = "sparsify"
 
     def begin_with_library(

@@ -216,13 +216,14 @@ def require_kind(value: Any, default: Any, where: str) -> None:
     list of the same for one.
     """
     if isinstance(default, tuple):
-        numbers = bool(default) and isinstance(default[0], int | float)
-        kind, wanted, mend = (
-            ((int, float), "numbers", "brackets")
-            if numbers
-            else (str, "texts", "brackets and quotes")
-        )
-        if not (isinstance(value, tuple | list) and all(isinstance(item, kind) for item in value)):
+        kind, wanted, mend = (str, "texts", "brackets and quotes")
+        if default and isinstance(default[0], int | float):
+            whole = isinstance(default[0], int)
+            kind, wanted = (int, "whole numbers") if whole else ((int, float), "numbers")
+            mend = "brackets"
+        if not isinstance(value, tuple | list) or not all(
+            isinstance(item, kind) and not isinstance(item, bool) for item in value
+        ):
             raise BadSettings(
                 f"{where} must be a list of {wanted}, got {value!r}; put them in {mend}"
             )

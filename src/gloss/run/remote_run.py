@@ -258,7 +258,7 @@ def publishing(folder: Path, leads: bool = True, *, wait: bool = False) -> Gener
         mirror.look()
         thread.start()
         yield
-    except Exception:
+    except Exception:  # whatever it is: what was made is put there, and it goes on its way
         if thread.ident is not None:  # what is there was seen
             end_thread(publisher, thread)
             with suppress(GlossError):

@@ -120,6 +120,16 @@ def require_text(begin: bytes, path: Path) -> None:
         raise BadInput(f"{path} is a tar archive; unpack it and name the texts that are in it")
 
 
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a UTF-8 file that hold anything, by their numbers, counted from 1.
+
+    They end at line feeds and carriage returns alone: a line of JSON may hold characters, as
+    U+2028, at which `str.splitlines` would cut it. Raises OSError and UnicodeDecodeError.
+    """
+    lines = path.read_text("utf-8-sig").split("\n")
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
 def unreadable_error(path: Path, error: OSError) -> BadInput:
     return BadInput(
         f"{shorten_path(path)} cannot be read: {error.strerror or error}; check that it is a file"

@@ -11,6 +11,7 @@ from typing import Any
 from gloss.attribute.levels.part_tree import Level, PartTree
 from gloss.attribute.players.prompt_parts import PromptUnit, Span, spans_by_character, unit_spans
 from gloss.errors import BadInput, BadSettings
+from gloss.store.file_bytes import numbered_lines
 
 PASSAGES, QUESTION = "{passages}", "{question}"
 WITH_QUESTION = f"{PASSAGES}\n\nQuestion: {QUESTION}\nAnswer:"
@@ -104,11 +105,10 @@ def read_passages(path: Path) -> list[ContextPassage]:
     A title stands on a line of its own above the text. Raises BadInput where there are none.
     """
     try:
-        text = path.read_text("utf-8")
         if path.suffix == ".jsonl":
-            found = [passage_of(json.loads(line)) for line in text.splitlines() if line.strip()]
+            found = [passage_of(json.loads(line)) for _, line in numbered_lines(path)]
         else:
-            found = [ContextPassage(each) for each in paragraphs(text)]
+            found = [ContextPassage(each) for each in paragraphs(path.read_text("utf-8-sig"))]
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise BadInput(
             f"--passages {path} cannot be read ({problem}); give a file with a passage a line or a"

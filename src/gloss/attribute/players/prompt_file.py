@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gloss.errors import BadInput, BadSettings
+from gloss.store.file_bytes import numbered_lines
 
 FIELDS = ("prompt", "corrupted", "answer", "other")
 SHOWN = 3  # reasons that are told, each with its lines
@@ -41,16 +42,14 @@ def read_prompt_file(path: Path) -> tuple[PromptLine, ...]:
     Raises BadInput where it cannot be read, or none of its lines holds a prompt.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = numbered_lines(path)
     except (OSError, UnicodeDecodeError) as problem:
         raise BadInput(
             f"--prompts {path} cannot be read ({problem}); give a file with a line of JSON for each"
             ' prompt, such as {"prompt": "…", "answer": "…"}'
         ) from problem
     given = [
-        (number, text if path.suffix != ".jsonl" else json_line(text))
-        for number, text in enumerate(lines, 1)
-        if text.strip()
+        (number, text if path.suffix != ".jsonl" else json_line(text)) for number, text in lines
     ]
     return prompt_lines(given, f"--prompts {path}")
 

@@ -10,6 +10,7 @@ from jaxtyping import Int64
 from rich.table import Table
 from rich.text import Text
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from gloss.collect.left_out_tokens import find_left_out_tokens
 from gloss.collect.texts import open_texts
@@ -90,21 +91,24 @@ def read_checked_corpus(
 def sequence_batches(
     corpus: Corpus, start_token: int | None, most: int | None = None
 ) -> list[Int64[Tensor, "_ position"]]:
-    """The corpus, or its first sequences, as batches of sequences, each behind its start token and
-    filled up with padding.
+    """The corpus, or its first sequences, as batches of sequences of like length, the longest
+    first, each behind its start token and filled up with padding.
     """
     front = [] if start_token is None else [start_token]
     offsets = corpus.offsets if most is None else corpus.offsets[: most + 1]
-    width = int(np.diff(offsets).max(initial=0)) + len(front)
     if len(corpus) < 2:
         raise BadInput(
             "there is no text to check the dictionary on; give texts with at least two tokens"
         )
-    whole = torch.full((len(offsets) - 1, width), PADDING)
-    for row, (begin, end) in enumerate(pairwise(offsets.tolist())):
-        tokens = torch.tensor([*front, *corpus.tokens[begin:end].tolist()])
-        whole[row, : len(tokens)] = tokens
-    return list(whole.split(ROWS))
+    rows = [
+        torch.tensor([*front, *corpus.tokens[begin:end].tolist()])
+        for begin, end in pairwise(offsets.tolist())
+    ]
+    rows.sort(key=len, reverse=True)
+    return [
+        pad_sequence(rows[at : at + ROWS], batch_first=True, padding_value=PADDING)
+        for at in range(0, len(rows), ROWS)
+    ]
 
 
 def print_check_table(measured: DictionaryCheck, card: Card, title: str) -> None:
