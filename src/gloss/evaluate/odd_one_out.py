@@ -19,7 +19,7 @@ from gloss.models.dictionary import Dictionary
 from gloss.models.labelled_texts import LAST, require_place, text_vectors
 from gloss.records import Evaluation, EvaluationRow, Needs
 from gloss.statistics.intervals import wilson_interval
-from gloss.store.file_bytes import numbered_lines
+from gloss.store.file_bytes import filled_lines
 
 TIE = 1e-9  # between two cosines, up to which they are equal
 
@@ -86,7 +86,7 @@ def read_triplets(file: str) -> Triplets:
     """A file with an object a line. Raises BadInput for a line that is none, and for no line."""
     path, texts, odd = Path(file), list[tuple[str, ...]](), list[int]()
     try:
-        lines = numbered_lines(path)
+        lines = filled_lines(path)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read ({error}); give a file of lines of JSON") from error
     for number, line in lines:

@@ -17,7 +17,7 @@ from gloss.errors import BadInput, BadSettings
 from gloss.models.labelled_sets import TABLES, labelled_file, rows_of_table
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
-from gloss.store.file_bytes import numbered_lines, unpacked_name
+from gloss.store.file_bytes import filled_lines, unpacked_name
 
 LAST, MEAN = "last", "mean"
 
@@ -132,7 +132,7 @@ def rows_of_texts(path: Path, entry: str, shape: str) -> Iterator[tuple[int, str
     Raises BadInput for a line that is no object with both, or without a text.
     """
     try:
-        lines = numbered_lines(path)
+        lines = filled_lines(path)
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} cannot be read ({error}); give a file of lines of JSON") from error
     for number, line in lines:

@@ -120,7 +120,7 @@ def require_text(begin: bytes, path: Path) -> None:
         raise BadInput(f"{path} is a tar archive; unpack it and name the texts that are in it")
 
 
-def numbered_lines(path: Path) -> list[tuple[int, str]]:
+def filled_lines(path: Path) -> list[tuple[int, str]]:
     """The lines of a UTF-8 file that hold anything, by their numbers, counted from 1.
 
     They end at line feeds and carriage returns alone: a line of JSON may hold characters, as

@@ -14,7 +14,7 @@ from numpy import ndarray
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from gloss.errors import BadInput, BadSettings
-from gloss.store.file_bytes import numbered_lines
+from gloss.store.file_bytes import filled_lines
 
 WORD = re.compile(r"\w+|[^\w\s]+")
 MOST_DIRECTIONS = 128  # principal ones, of what stands for texts
@@ -50,7 +50,7 @@ def read_examples(path: Path) -> tuple[Example, ...]:
     Raises BadInput for what is none, and where there are fewer than two.
     """
     try:
-        rows = [(at, json.loads(line)) for at, line in numbered_lines(path)]
+        rows = [(at, json.loads(line)) for at, line in filled_lines(path)]
     except (OSError, ValueError) as problem:
         raise BadInput(
             f"--examples {path} cannot be read ({problem}); give lines of JSON, such as"

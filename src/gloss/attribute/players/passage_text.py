@@ -11,7 +11,7 @@ from typing import Any
 from gloss.attribute.levels.part_tree import Level, PartTree
 from gloss.attribute.players.prompt_parts import PromptUnit, Span, spans_by_character, unit_spans
 from gloss.errors import BadInput, BadSettings
-from gloss.store.file_bytes import numbered_lines
+from gloss.store.file_bytes import filled_lines
 
 PASSAGES, QUESTION = "{passages}", "{question}"
 WITH_QUESTION = f"{PASSAGES}\n\nQuestion: {QUESTION}\nAnswer:"
@@ -106,7 +106,7 @@ def read_passages(path: Path) -> list[ContextPassage]:
     """
     try:
         if path.suffix == ".jsonl":
-            found = [passage_of(json.loads(line)) for _, line in numbered_lines(path)]
+            found = [passage_of(json.loads(line)) for _, line in filled_lines(path)]
         else:
             found = [ContextPassage(each) for each in paragraphs(path.read_text("utf-8-sig"))]
     except (OSError, ValueError, KeyError, TypeError) as problem:

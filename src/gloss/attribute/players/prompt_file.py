@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gloss.errors import BadInput, BadSettings
-from gloss.store.file_bytes import numbered_lines
+from gloss.store.file_bytes import filled_lines
 
 FIELDS = ("prompt", "corrupted", "answer", "other")
 SHOWN = 3  # reasons that are told, each with its lines
@@ -42,7 +42,7 @@ def read_prompt_file(path: Path) -> tuple[PromptLine, ...]:
     Raises BadInput where it cannot be read, or none of its lines holds a prompt.
     """
     try:
-        lines = numbered_lines(path)
+        lines = filled_lines(path)
     except (OSError, UnicodeDecodeError) as problem:
         raise BadInput(
             f"--prompts {path} cannot be read ({problem}); give a file with a line of JSON for each"

@@ -50,7 +50,7 @@ from gloss.errors import BadInput, BadSettings
 from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.subject import Subject
 from gloss.records import PADDING
-from gloss.store.file_bytes import numbered_lines
+from gloss.store.file_bytes import filled_lines
 
 FILLER = "_"  # of a masked word
 FEW_MASKS = 16
@@ -163,7 +163,7 @@ def read_other_prompts(path: Path) -> list[str]:
     Raises BadInput where there are none.
     """
     try:
-        lines = [line for _, line in numbered_lines(path)]
+        lines = [line for _, line in filled_lines(path)]
         texts = [json.loads(line)["prompt"] for line in lines] if path.suffix == ".jsonl" else lines
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise BadInput(
