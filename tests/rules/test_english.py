@@ -33,6 +33,11 @@ from gloss.rules import parse_rule
             "any token without a line break on a line that begins with `import`",
         ),
         (
+            'token is newline and not token in {"\\n", "\\n\\n"}',
+            "any token with a line break, except a line break or 2 line breaks",
+        ),
+        ("token is newline and not in comment", "a line break, except in a comment"),
+        (
             'token in {"\\n    "} or in string',
             "a line break and 4 blanks; or any token inside quotation marks",
         ),

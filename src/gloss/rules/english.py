@@ -126,12 +126,12 @@ def alternative_phrase(alternative: Alternative, seen: SeenWords) -> str:
         for term in terms
         if own_class(term.condition) or term.condition is TokenState.START_OF_WORD
     }
-    except_for = [
-        exception_phrase(term.condition, own, seen)
-        for term in terms
-        if term.negated and term not in said
-    ]
-    words = [own_token_phrase(own, seen), *filter(None, [join_and(lacks), join_and(around)])]
+    excepted = [term.condition for term in terms if term.negated and term not in said]
+    except_for = [exception_phrase(condition, own, seen) for condition in excepted]
+    token = own_token_phrase(own, seen)
+    if token == CLASS_NAMES["newline"] and any(map(is_predicate, excepted)):
+        token = f"any token {CLASS_NOTES['newline']}"
+    words = [token, *filter(None, [join_and(lacks), join_and(around)])]
     return ", except ".join(filter(None, [" ".join(words), " or ".join(except_for)]))
 
 
