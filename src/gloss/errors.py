@@ -5,6 +5,8 @@ exits with code 2.
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMES, NEAREST_NAMES = 40, 8  # that a sentence lists; of more, so many
+
 
 class GlossError(Exception):
     """Something that the user gave cannot be used.
@@ -88,10 +90,13 @@ def error_cause(error: BaseException) -> str:
 
 
 def suggestion(given: str, known: Iterable[str]) -> str:
-    """What was probably meant, and everything that is there."""
+    """What was probably meant, and everything that is there; of many, the names nearest to it."""
     known = list(known)
     near = difflib.get_close_matches(given, known, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else "."
+    if len(known) > MOST_NAMES:
+        nearest = difflib.get_close_matches(given, known, n=NEAREST_NAMES, cutoff=0)
+        return f"{meant} There are {len(known):,}; nearest to it: {', '.join(nearest)}."
     return (
         f"{meant} There {'are' if len(known) != 1 else 'is'}: {', '.join(sorted(known)) or 'none'}."
     )

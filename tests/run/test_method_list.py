@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small import ran
 
-from gloss.errors import BadSettings
+from gloss.errors import BadSettings, suggestion
 from gloss.installed import installed
 from gloss.models.formats.dictionary_format import installed_formats
 from gloss.records import needs_of
@@ -146,6 +146,14 @@ def test_the_help_names_everything_that_may_be_asked_for(tmp_path):
         assert verb in said.partition("Arguments")[2]
     for kind in ("method", "stage", "executor", "format", "matcher"):
         assert kind in said.partition("Arguments")[0]
+
+
+def test_of_many_names_the_nearest_are_told_and_of_few_all():
+    names = [f"set {number}" for number in range(300)]
+    told = suggestion("set 17x", names)
+    assert told.startswith("; did you mean 'set 17'? There are 300; nearest to it: set 17, ")
+    assert len(told) < 200
+    assert suggestion("x", ["b", "a"]) == ". There are: a, b."
 
 
 def test_a_verb_without_methods_is_refused_with_a_suggestion():

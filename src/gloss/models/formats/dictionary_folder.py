@@ -190,9 +190,9 @@ def resolve_site(stated: str | None, given: Site | None, folder: Path) -> Site:
             raise
         return given
     if given is not None and given != site:
+        called = "" if stated == str(site) else f" (there called {stated})"
         raise Mismatch(
-            f"{folder} belongs to {site} (there called {stated}), and {given} was asked for; leave"
-            " the site out"
+            f"{folder} belongs to {site}{called}, and {given} was asked for; leave the site out"
         )
     return site
 

@@ -238,11 +238,14 @@ def print_evaluation(
             doing[0] = ""
             report(len(measures) * len(columns), len(measures) * len(columns))
         remove_path(bench.vectors)
+        nothing = not any(found[0].rows for found in results.values())
         for name, found in results.items():
-            out.print(evaluation_table(name, [column.name for column in columns], found))
-            print_failures(columns, found)
+            if any(each.rows for each in found):
+                out.print(evaluation_table(name, [column.name for column in columns], found))
+            if not nothing:
+                print_failures(columns, found)
         write_results(bench, columns, results)
-    if not any(found[0].rows for found in results.values()):
+    if nothing:
         reasons = [each.reason for found in results.values() for each in found[0].failures]
         raise BadSettings(f"nothing was measured: {'; '.join(reasons) or 'no rows'}")
 
