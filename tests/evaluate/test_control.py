@@ -3,6 +3,7 @@ one that splits them, and of chance.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,8 +35,9 @@ def subject(task_folder: Path) -> Subject:
     return Subject.load(task_folder)
 
 
-def measured(dictionary: SparseCoder, subject: Subject) -> Evaluation:
-    method = TaskControl(tasks=(TASK,), prompts=48, seen=96, edited=(2, 4))
+def measured(dictionary: SparseCoder, subject: Subject, **settings: Any) -> Evaluation:
+    given = {"tasks": (TASK,), "prompts": 48, "seen": 96, "edited": (2, 4)} | settings
+    method = TaskControl(**given)
     return method.measure(dictionary, Material(subject), np.random.default_rng(0))
 
 
@@ -76,12 +78,57 @@ def test_features_that_share_the_work_reconstruct_as_well_and_turn_less(subject:
 
 
 def test_chance_turns_nothing_and_other_attributes_leave_the_answer(subject: Subject) -> None:
-    x = torch.randn(256, 64, generator=torch.Generator().manual_seed(0))
-    random = RandomDirections(64, 8).fit(iter([x]), SITE, np.random.default_rng(0))
-    found = measured(random, subject)
+    found = measured(random_dictionary(SITE), subject)
     assert found.value("edit_accuracy_of_4", IO) < 0.2
+    assert found.value("edit_accuracy_raw_of_4", IO) < 0.5
     assert found.value("edit_accuracy_supervised", "indirect_object: subject") > 0.95
     assert np.isnan(found.value("edit_weight_of_2", "indirect_object: order"))
+
+
+def random_dictionary(site: Site) -> SparseCoder:
+    x = torch.randn(256, 64, generator=torch.Generator().manual_seed(0))
+    return RandomDirections(64, 8).fit(iter([x]), site, np.random.default_rng(0))
+
+
+def test_where_the_answer_does_not_rest_on_the_last_token_it_is_turned_at_the_one_that_changes(
+    subject: Subject,
+) -> None:
+    """Before the first layer a noun is at its own token and nowhere else."""
+    first, number = Site("resid_pre", 0), "agreement: number"
+    asked = {"tasks": ("agreement",), "prompts": 64}
+    last = measured(random_dictionary(first), subject, **asked)
+    assert last.value("edit_accuracy_of_vector", number) == 0
+    assert np.isnan(last.value("edit_accuracy_of_2", number))
+    [failure] = [each for each in last.failures if each.of == number]
+    assert "turns none of" in failure.reason
+    assert "by control.at" in failure.reason
+    prompts = TASKS["agreement"](400, np.random.default_rng(1)).prompts
+    vectors = PromptReader(subject, first, first, (" is", " are"))
+    nouns = torch.full((len(prompts),), 2)  # behind the start and "The"
+    x = vectors.read(prompts, nouns).given
+    words = torch.stack(list({tuple(row.tolist()): row for row in x}.values()))
+    weights = Weights(torch.linalg.pinv(words).T, torch.zeros(len(words)), words, torch.zeros(64))
+    each_noun = SparseCoder(first, first, weights, AboveThreshold(torch.full((len(words),), 0.5)))
+    found = measured(each_noun, subject, **asked, at="changed")
+    assert found.value("edit_accuracy_of_none", number) == 0
+    for name in ("_of_vector", "_of_2"):
+        assert found.value(f"edit_accuracy{name}", number) > 0.95, name
+    assert found.value("edit_accuracy_of_2", "agreement: other number") > 0.95
+    chance = measured(random_dictionary(first), subject, **asked, at="changed")
+    assert chance.value("edit_accuracy_of_vector", number) > 0.95
+    assert chance.value("edit_accuracy_of_2", number) < 0.5
+    assert chance.value("edit_accuracy_raw_of_2", number) < 0.5
+    # what stands elsewhere costs nothing, and no share of it is kept
+    assert np.isnan(chance.value("sufficiency", "agreement: other number"))
+
+
+def test_twins_that_differ_in_several_tokens_are_a_failure(subject: Subject) -> None:
+    first = random_dictionary(Site("resid_pre", 0))
+    found = measured(first, subject, at="changed", edited=(2,))
+    assert {each.of for each in found.failures} == {f"{TASK}: subject", f"{TASK}: order"}
+    assert "more than one token" in found.failures[0].reason
+    assert found.value("task_accuracy", TASK) > 0.97
+    assert not np.isnan(found.value("edit_accuracy_supervised", IO))
 
 
 def test_a_subject_that_does_not_know_the_task_is_a_failure(subject: Subject) -> None:
@@ -102,7 +149,9 @@ def test_a_subject_that_answers_by_chance_is_a_failure_of_either_task() -> None:
     assert "which is no more than chance among 2 answers" in said
 
 
-@pytest.mark.parametrize("given", [{"tasks": ("chess",)}, {"edited": (1,)}, {"prompts": 2}])
+@pytest.mark.parametrize(
+    "given", [{"tasks": ("chess",)}, {"edited": (1,)}, {"prompts": 2}, {"at": "x"}]
+)
 def test_settings_that_cannot_be_are_refused(given) -> None:
     with pytest.raises(BadSettings):
         TaskControl(**given)
@@ -113,9 +162,9 @@ def test_exchanged_features_are_the_ones_that_bring_the_vector_nearest_to_its_tw
     weights = Weights(directions, torch.zeros(3), directions, torch.zeros(3))
     dictionary = SparseCoder(SITE, SITE, weights, LargestK(3))
     own, twin = torch.tensor([[5.0, 0.0, 1.0]]), torch.tensor([[0.0, 1.0, 1.0]])
-    nothing = torch.zeros(1, 1)
+    rest = (torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64))
     exchange = FeatureExchange.of(
-        dictionary, PromptVectors(own, own, nothing), PromptVectors(twin, twin, nothing)
+        dictionary, PromptVectors(own, own, *rest), PromptVectors(twin, twin, *rest)
     )
     chosen = exchange.greedy((1, 2, 9))
     assert exchange.moved(chosen[1]).tolist() == [[-5.0, 0.0, 0.0]]

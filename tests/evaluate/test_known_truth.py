@@ -7,7 +7,7 @@ import torch
 from gloss.decompose.random_dictionary import RandomDirections
 from gloss.errors import BadSettings, Mismatch
 from gloss.evaluate.known_truth import KnownTruth, firing_rows, found_features
-from gloss.evaluate.planted_superposition import PlantedSuperposition
+from gloss.evaluate.planted_superposition import AT_ONCE, PlantedSuperposition
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.sites import Site
 from gloss.models.sparse_codes import AboveThreshold
@@ -82,6 +82,24 @@ def test_the_same_settings_are_the_same_world_and_another_seed_is_another() -> N
     one, same, other = (PlantedSuperposition(seed=seed) for seed in (0, 0, 1))
     assert torch.equal(one.directions, same.directions)
     assert not torch.equal(one.directions, other.directions)
+
+
+def test_a_large_world_is_drawn_in_parts_from_what_fires_alone(rng) -> None:
+    large = PlantedSuperposition(
+        features=5000, dimensions=8, highest=0.002, lowest=1e-4, roots=0, noise=0.0, rank=2
+    )
+    number = AT_ONCE // 5000 + 500
+    x, fires = large.draw(number, rng)
+    assert (x.shape, fires.shape) == ((number, 8), (number, 5000))
+    active = fires.sum(1)
+    assert active.mean() == pytest.approx(large.rates.sum(), rel=0.1)
+    assert not x[active == 0].any()
+    [alone] = np.nonzero(active == 1)
+    written = large.directions[fires[alone].argmax(1)]
+    assert torch.allclose(torch.nn.functional.normalize(x[alone], dim=1), written, atol=1e-5)
+    lengths = x[alone].norm(dim=1)
+    assert 0.5 <= lengths.min() < 0.6
+    assert 1.4 < lengths.max() <= 1.5
 
 
 def test_what_cannot_be_is_refused(rng) -> None:

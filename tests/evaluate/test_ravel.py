@@ -130,6 +130,9 @@ def test_features_of_one_attribute_move_it_alone_and_whole_vectors_move_all(
         assert four.value("cause_of_4", attribute) > 0.8
         assert four.value("isolation_of_4", attribute) > 0.8
     assert four.value("disentanglement_of_4") > 0.8
+    assert four.value("disentanglement_supervised") > 0.8
+    assert four.value("cause_raw_of_4", "city") < four.value("cause_of_4", "city")
+    assert four.value("task_accuracy", "pet") > 0.9
     assert not four.failures
 
 
@@ -168,6 +171,14 @@ def test_who_lacks_the_attribute_that_is_exchanged_is_in_no_pair(subject: Subjec
 
 
 def test_files_that_hold_none_are_refused(tmp_path: Path, method) -> None:
+    Ravel().require_files()  # those that come with gloss
+    cities = EntityFacts.read("cities", "cities")
+    assert cities.values["Kyoto"] == {
+        "country": "Japan",
+        "language": "Japanese",
+        "continent": "Asia",
+    }
+    assert set(cities.templates) == {"country", "language", "continent"}
     method().require_files()
     facts = EntityFacts.read(method().entities, method().templates)
     assert facts.templates["city"] == ["So %s lives in", "Here %s lives in"]

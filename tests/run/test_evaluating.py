@@ -21,6 +21,7 @@ from gloss.run.commands.evaluate import (
     measures_asked,
     print_evaluation,
 )
+from gloss.run.commands.evaluated_kinds import split_kind
 from gloss.run.methods import build_method
 from gloss.run.sources import model_and_dictionary
 
@@ -157,6 +158,72 @@ def test_what_the_subject_says_of_labelled_texts_is_read_once_for_all_and_then_r
     accuracy = next(row for row in probing[0]["rows"] if row["name"] == "accuracy_of_1")
     assert 0 <= accuracy["estimate"]["value"] <= 1
     assert {row["name"] for row in scr[0]["rows"]} == {"scr_2"}
+
+
+@pytest.fixture(scope="module")
+def seeds(bench: Path) -> Callable[[str], list[str]]:
+    """The places of five dictionaries of a kind: drawn ones, or almost exact ones."""
+    for seed in range(10):
+        save_dictionary(tiny_dictionary(width=32, seed=seed), bench / f"drawn{seed}")
+    for seed in range(5):
+        noise = torch.randn(32, 16, generator=torch.Generator().manual_seed(seed))
+        both = torch.cat([torch.eye(16), -torch.eye(16)]) + 0.05 * noise
+        weights = Weights(both, torch.zeros(32), both, torch.zeros(16))
+        save_dictionary(SparseCoder(SITE, SITE, weights, LargestK(4)), bench / f"exact{seed}")
+
+    def places(kind: str, first: int = 0) -> list[str]:
+        return [str(bench / f"{kind}{first + seed}") for seed in range(5)]
+
+    return places
+
+
+def compared(bench: Path, folder: Path, first: list[str], others: list[str]) -> dict[str, Any]:
+    """Numbers of `first` and `second` kinds of dictionaries, by name."""
+    named = model_and_dictionary(str(bench / "model"), first[0])
+    beside = (*(f"first={each}" for each in first[1:]), *(f"second={each}" for each in others))
+    asked = EvaluationRequest(
+        texts=(str(bench / "text.txt"),), tokens=600, folder=folder, kind="first", beside=beside
+    )
+    print_evaluation(*named, asked)
+    [core] = json.loads((folder / "evaluation.json").read_text())["measures"]
+    return {each["name"]: each for each in core["kinds"]}
+
+
+def test_five_seeds_of_a_better_kind_are_called_better(
+    bench: Path, seeds: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = compared(bench, tmp_path, seeds("drawn"), seeds("exact"))
+    assert found["fvu"]["verdict"] == "second is better"
+    assert found["fvu"]["difference"]["high"] < 0
+    assert found["fvu"]["seeds"] == [5, 5]
+    assert found["l0"]["verdict"] == "not told apart"  # four features, of either
+    assert "second is better" in " ".join(capsys.readouterr().out.split())
+    turned = compared(bench, tmp_path, seeds("exact"), seeds("drawn"))
+    assert turned["fvu"]["verdict"] == "first is better"
+
+
+def test_seeds_of_one_kind_and_too_few_seeds_are_not_called_better(
+    bench: Path, seeds: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = compared(bench, tmp_path, seeds("drawn"), seeds("drawn", 5))
+    assert found["fvu"]["verdict"] == "not told apart"
+    found = compared(bench, tmp_path, seeds("drawn"), seeds("exact")[:4])
+    assert found["fvu"]["verdict"] == "4 of 5 seeds have it"
+    said = " ".join(capsys.readouterr().err.split())
+    assert "5 of first and 4 of second; before one is called better 5 seeds of each" in said
+    assert "is better" not in said
+    with pytest.raises(BadSettings, match="are the same dictionary"):
+        compared(bench, tmp_path, seeds("drawn"), [*seeds("exact"), seeds("exact")[0]])
+
+
+def test_a_kind_is_named_before_its_dictionary_and_a_file_is_no_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert split_kind("topk=runs/a#seed-1") == ("topk", "runs/a#seed-1")
+    assert split_kind("runs/k=4") == ("", "runs/k=4")
+    (tmp_path / "k=4").mkdir()
+    assert split_kind("k=4") == ("", "k=4")
 
 
 def test_saebenchs_file_has_its_names(bench: Path, tmp_path: Path) -> None:

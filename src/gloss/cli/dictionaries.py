@@ -69,7 +69,8 @@ def evaluate(
     dictionary: Annotated[
         str,
         typer.Argument(
-            metavar="DICTIONARY", help="As `gloss check` takes it; left out, the model's RUN."
+            metavar="DICTIONARY",
+            help="As `gloss check` takes it, or KIND=DICTIONARY; left out, the model's RUN.",
         ),
     ] = "",
     measure: Annotated[
@@ -95,7 +96,10 @@ def evaluate(
     beside: Annotated[
         list[str] | None,
         typer.Option(
-            help="A dictionary that stands beside it: another seed, a control; repeatable."
+            help=(
+                "A dictionary that stands beside it: another seed, a control; repeatable. As"
+                " KIND=DICTIONARY, five of each kind, kinds are told apart."
+            )
         ),
     ] = None,
     random_subject: Annotated[
@@ -123,8 +127,10 @@ def evaluate(
     """
     from gloss.cli.arguments import run_folder
     from gloss.run.commands.evaluate import EvaluationRequest, measures_asked, print_evaluation
+    from gloss.run.commands.evaluated_kinds import split_kind
     from gloss.run.sources import model_and_dictionary
 
+    kind, dictionary = split_kind(dictionary)
     named, other = (
         str(run_folder(name)) if name.endswith(".toml") else name for name in (model, dictionary)
     )
@@ -134,6 +140,7 @@ def evaluate(
         tuple(texts or ("stdlib",)),
         tokens,
         tuple(labels or ()),
+        kind=kind,
         beside=tuple(beside or ()),
         random_subject=random_subject,
         seed=seed,

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
 
 from gloss.errors import BadInput, require_at_least
-from gloss.evaluate.measure import Material
+from gloss.evaluate.measure import Aims, Material
 from gloss.models.dictionary import Dictionary, Scaled
 from gloss.models.subject import Subject
 from gloss.records import Evaluation, EvaluationFailure, EvaluationRow, Needs
@@ -47,6 +47,7 @@ class FirstLetterAbsorption:
     """
 
     needs: ClassVar[Needs] = Needs()
+    aims: ClassVar[Aims] = Aims(less=("absorption_fraction", "full_absorption"))
 
     words: int = 2000  # tokens of the vocabulary that are a word, drawn
     examples: int = 10  # lines of the prompt before the word

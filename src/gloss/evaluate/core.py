@@ -11,7 +11,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from gloss.evaluate.dictionary_check import DictionaryCheck, check_dictionary
-from gloss.evaluate.measure import Material
+from gloss.evaluate.measure import Aims, Material
 from gloss.models.dictionary import Dictionary, encoder_of
 from gloss.records import Estimate, Evaluation, EvaluationRow, Needs
 from gloss.statistics.intervals import ratio_with_interval
@@ -28,6 +28,10 @@ class Core:
     """
 
     needs: ClassVar[Needs] = Needs(corpus=True)
+    aims: ClassVar[Aims] = Aims(
+        more=("cross_entropy_recovered.*", "kl_recovered", "cosine"),
+        less=("fvu.*", "dead_share"),
+    )
 
     def measure(
         self, dictionary: Dictionary, material: Material, rng: np.random.Generator

@@ -12,7 +12,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from gloss.errors import Mismatch, require_at_least
-from gloss.evaluate.measure import Material
+from gloss.evaluate.measure import Aims, Material
 from gloss.evaluate.planted_superposition import PlantedSuperposition
 from gloss.models.dictionary import Dictionary
 from gloss.records import Estimate, Evaluation, EvaluationRow, Needs
@@ -42,12 +42,17 @@ class KnownTruth:
     """
 
     needs: ClassVar[Needs] = Needs()
+    aims: ClassVar[Aims] = Aims(more=("mcc", "share_found", "firing_.*"), less=("fvu",))
 
     features: int = 512
     dimensions: int = 64
+    exponent: float = 0.5  # rates fall by Zipf's law with it, from the highest to the lowest
+    highest: float = 0.4
+    lowest: float = 5e-4
     roots: int = 8
     branching: int = 4
     depth: int = 2  # levels below the roots
+    rank: int = 8  # hidden causes
     correlated: float = 0.25
     noise: float = 0.01
     seed: int = 0

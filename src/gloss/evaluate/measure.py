@@ -1,5 +1,6 @@
 """What a measure of dictionaries is, and what it is given."""
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,13 +37,35 @@ class Material:
         return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
 
 
+@dataclass(frozen=True)
+class Aims:
+    """Which numbers of a measure are better the larger, and which the smaller: patterns of their
+    whole names. Of all others neither is.
+
+        >>> aims = Aims(more=(r"accuracy_of_\\d+",), less=("fvu",))
+        >>> aims.of("accuracy_of_5"), aims.of("accuracy_of_5_raw"), aims.of("fvu")
+        (1, 0, -1)
+    """
+
+    more: tuple[str, ...] = ()
+    less: tuple[str, ...] = ()
+
+    def of(self, name: str) -> int:
+        """1 where more is better, -1 where less is, 0 where neither."""
+        return sum(
+            sign * any(re.fullmatch(each, name) for each in patterns)
+            for sign, patterns in ((1, self.more), (-1, self.less))
+        )
+
+
 @runtime_checkable
 class DictionaryMeasure(Protocol):
     """A method of `gloss evaluate`: a frozen dataclass whose fields are its settings.
 
     It measures one dictionary on one subject and knows nothing of others, of files or of printing.
     What cannot be measured is a failure with a reason in what it gives; it raises GlossError where
-    nothing can.
+    nothing can. A class variable `aims` says which of its numbers are better the larger or the
+    smaller; without one no kind of dictionary is called better.
     """
 
     needs: ClassVar[Needs]  # `corpus` and `labels` say what it reads of the material

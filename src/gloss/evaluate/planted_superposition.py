@@ -16,6 +16,8 @@ from torch import Tensor
 from gloss.errors import BadSettings, require_at_least
 
 TOGETHER = 2048  # vectors that are drawn at a time
+AT_ONCE = 2**24  # numbers that are drawn at a time: of so many vectors as have that many features
+SPARSE_FROM = 4096  # features, of which few fire: vectors are summed from these alone
 MOST_CHILDREN = 0.8  # of the places where a parent fires one of its children does, at most
 
 
@@ -112,11 +114,33 @@ class PlantedSuperposition:
         self, number: int, rng: np.random.Generator
     ) -> tuple[Float32[Tensor, "token d"], Bool[ndarray, "token feature"]]:
         """So many vectors, and which features fire in each."""
+        most = max(1, AT_ONCE // self.features)
+        if number > most:
+            sizes = [most] * (number // most) + [number % most] * (number % most > 0)
+            parts = [self.draw(size, rng) for size in sizes]
+            return torch.cat([x for x, _ in parts]), np.concatenate([fires for _, fires in parts])
         fires = self.draw_firing(number, rng)
-        strengths = fires * (0.5 + rng.random(fires.shape, dtype=np.float32))
+        x = self._written(fires, rng)
         noise = rng.standard_normal((number, self.dimensions), dtype=np.float32)
-        x = torch.from_numpy(strengths.astype(np.float32)) @ self.directions
         return x + self.noise * torch.from_numpy(noise), fires
+
+    def _written(
+        self, fires: Bool[ndarray, "token feature"], rng: np.random.Generator
+    ) -> Float32[Tensor, "token d"]:
+        """What features that fire write, each with a strength of its own."""
+        if self.features <= SPARSE_FROM:
+            strengths = fires * (0.5 + rng.random(fires.shape, dtype=np.float32))
+            return torch.from_numpy(strengths.astype(np.float32)) @ self.directions
+        rows, features = np.nonzero(fires)
+        strengths = torch.from_numpy(0.5 + rng.random(len(rows), dtype=np.float32))
+        begins = np.searchsorted(rows, np.arange(len(fires)))
+        return torch.nn.functional.embedding_bag(
+            torch.from_numpy(features),
+            self.directions,
+            torch.from_numpy(begins),
+            mode="sum",
+            per_sample_weights=strengths,
+        )
 
     def draw_firing(self, number: int, rng: np.random.Generator) -> Bool[ndarray, "token feature"]:
         """Which features fire in each of so many vectors."""
@@ -125,14 +149,14 @@ class PlantedSuperposition:
         own = (1 - (self.causes**2).sum(1)) ** 0.5
         hidden = rng.standard_normal((number, self.causes.shape[1])) @ self.causes.T
         hidden += own * rng.standard_normal((number, self.features))
-        fires = hidden > -ndtri(self.rates)
+        fires = np.asfortranarray(hidden > -ndtri(self.rates))  # feature by feature, for the trees
         for first in range(self.roots, self.in_trees, self.branching):
             children = slice(first, first + self.branching)
             parent = self.parents[first]
             shares = np.cumsum(self.rates[children]) / self.rates[parent]
             chosen = np.searchsorted(shares, rng.random(number), side="right")
             fires[:, children] = fires[:, [parent]] & (chosen[:, None] == np.arange(self.branching))
-        return fires
+        return np.ascontiguousarray(fires)
 
     def batches(self, rng: np.random.Generator) -> Iterator[Float32[Tensor, "_ d"]]:
         """Vectors without end, for a trainer."""

@@ -19,11 +19,12 @@ ROWS = 64  # prompts in one forward pass
 
 @dataclass(frozen=True)
 class PromptVectors:
-    """What is at the last token of each prompt, and what follows."""
+    """What is at one token of each prompt, and what follows the last one."""
 
     given: Float32[Tensor, "prompt d_in"]  # what the dictionary reads
     written: Float32[Tensor, "prompt d_out"]  # what it stands for
     logits: Float32[Tensor, "prompt answer"]
+    at: Int64[Tensor, " prompt"]  # which token it is
 
     @property
     def said(self) -> Int64[Tensor, " prompt"]:
@@ -32,7 +33,9 @@ class PromptVectors:
 
     def among(self, chosen: Bool[Tensor, " prompt"]) -> "PromptVectors":
         """Of some prompts."""
-        return PromptVectors(self.given[chosen], self.written[chosen], self.logits[chosen])
+        return PromptVectors(
+            self.given[chosen], self.written[chosen], self.logits[chosen], self.at[chosen]
+        )
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,16 @@ class PromptReader:
         """
         sites = (self.reads, self.writes)
         vectors = (list[Tensor](), list[Tensor]())
-        logits = list[Tensor]()
+        logits, places = list[Tensor](), list[Tensor]()
         for tokens, last, place in self._batches(prompts, at):
             trace = self.subject.run(tokens, read=sites, logits=True)
             rows = torch.arange(len(tokens))
             for site, found in zip(sites, vectors, strict=True):
                 found.append(trace.activations[site].float().cpu()[rows, place])
             logits.append(self._of_answers(trace.logits, last))
+            places.append(place)
         given, written = (torch.cat(each) for each in vectors)
-        return PromptVectors(given, written, torch.cat(logits))
+        return PromptVectors(given, written, torch.cat(logits), torch.cat(places))
 
     @torch.no_grad()
     def logits_with(
@@ -113,15 +117,39 @@ class PromptReader:
         rows = torch.arange(len(logits))
         return logits[rows, answer] - logits[rows, wrong]
 
+    def changed(
+        self, prompts: Sequence[TaskPrompt], twins: Sequence[TaskPrompt]
+    ) -> Int64[Tensor, " prompt"]:
+        """The token in which each prompt differs from its twin. Raises BadInput where that is not
+        one.
+        """
+        found = list[int]()
+        for pair in zip(prompts, twins, strict=True):
+            own, twin = (self._tokens(each) for each in pair)
+            differing = [
+                place for place, (a, b) in enumerate(zip(own, twin, strict=False)) if a != b
+            ]
+            if len(own) != len(twin) or len(differing) != 1:
+                raise BadInput(
+                    f"{pair[0].text!r} and its twin differ in more than one token, and an edit is"
+                    " made at one"
+                )
+            found += differing
+        return torch.tensor(found)
+
+    def _tokens(self, prompt: TaskPrompt) -> list[int]:
+        """Of the prompt, behind the start token."""
+        front = [] if self.subject.start_token is None else [self.subject.start_token]
+        return [*front, *self.subject.encode(prompt.text)]
+
     def _batches(
         self, prompts: Sequence[TaskPrompt], at: Int64[Tensor, " prompt"] | None
     ) -> Iterator[
         tuple[Int64[Tensor, "row position"], Int64[Tensor, " row"], Int64[Tensor, " row"]]
     ]:
         """Tokens, padded at the end, where each prompt's last one is, and the one that is named."""
-        front = [] if self.subject.start_token is None else [self.subject.start_token]
         for begin in range(0, len(prompts), ROWS):
-            rows = [[*front, *self.subject.encode(p.text)] for p in prompts[begin : begin + ROWS]]
+            rows = [self._tokens(prompt) for prompt in prompts[begin : begin + ROWS]]
             width = max(map(len, rows))
             padded = [[*row, *[PADDING] * (width - len(row))] for row in rows]
             last = torch.tensor([len(row) - 1 for row in rows])

@@ -4,9 +4,9 @@ this attribute, and for the others (RAVEL: Huang et al., 2024, arXiv 2402.17700)
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +16,9 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from gloss.errors import BadInput, BadSettings, require_at_least
+from gloss.evaluate.attribute_means import AttributeMeans
 from gloss.evaluate.feature_exchange import amounts
-from gloss.evaluate.measure import Material
+from gloss.evaluate.measure import Aims, Material
 from gloss.evaluate.prompt_reader import PromptReader, PromptVectors
 from gloss.evaluate.tasks import TaskPrompt
 from gloss.models.dictionary import Dictionary, require_fit
@@ -31,6 +32,9 @@ from gloss.statistics.intervals import (
     wilson_interval,
 )
 
+CITIES = "cities"  # entities and templates that come with gloss
+# what is added at the places of some prompts so that each takes the place of another one
+Edit = Callable[[Int64[Tensor, " pair"], Int64[Tensor, " pair"]], Float32[Tensor, "pair d"]]
 LEAST = 8  # prompts of an attribute that the subject must know, and pairs
 
 
@@ -42,13 +46,15 @@ class Ravel:
     *Cause*: the answer becomes the other entity's value. *Isolation*: asked for another attribute,
     it stays. *Disentanglement* is the mean of both. `entities` and `templates` are JSON files as
     RAVEL has them, {entity: {attribute: value}} and {attribute: ["... %s ...", ...]}; of these the
-    ones that end in a word. Counted are prompts that the subject answers right.
+    ones that end in a word. "cities" are some that come with gloss. Counted are prompts that the
+    subject answers right.
     """
 
     needs: ClassVar[Needs] = Needs(files=("entities", "templates"))
+    aims: ClassVar[Aims] = Aims(more=(r"(cause|isolation|disentanglement)_of_\d+",))
 
-    entities: str = ""
-    templates: str = ""
+    entities: str = CITIES
+    templates: str = CITIES
     most: int = 64  # entities that are read, drawn by chance
     each: int = 2  # templates of each attribute, drawn by chance
     pairs: int = 24  # of entities, at most, for each two attributes
@@ -76,10 +82,13 @@ class Ravel:
         asked = AskedFacts.of(facts, material.subject, dictionary)
         rows, failures = list[EvaluationRow](), list[EvaluationFailure]()
         means = defaultdict[str, list[float]](list)
-        for attribute in facts.templates:
-            pairs = {
+        drawn = {  # before anything else is, so that all dictionaries get the same
+            attribute: {
                 other: asked.pairs(attribute, other, self.pairs, rng) for other in facts.templates
             }
+            for attribute in facts.templates
+        }
+        for attribute, pairs in drawn.items():
             held = sum(len(found) for other, found in pairs.items() if other != attribute)
             if min(len(pairs[attribute]), held) < LEAST:
                 reason = (
@@ -88,14 +97,16 @@ class Ravel:
                 )
                 failures.append(EvaluationFailure(attribute, reason))
                 continue
+            rows.append(asked.accuracy(attribute))
             for name, found, n in self._measured(asked, attribute, pairs, rng):
                 rows.append(EvaluationRow(name, found, n, "pairs", attribute))
                 means[name].append(found.value)
-        for name, values in means.items():
-            found = bounded(student_interval(np.array(values)))
-            if len(values) > 1:
-                rows.append(EvaluationRow(name, found, len(values), "attributes"))
-        return Evaluation("ravel", tuple(rows), tuple(failures))
+        over = [
+            EvaluationRow(name, bounded(student_interval(np.array(each))), len(each), "attributes")
+            for name, each in means.items()
+            if len(each) > 1
+        ]
+        return Evaluation("ravel", (*over, *rows), tuple(failures))
 
     def _measured(
         self,
@@ -104,16 +115,25 @@ class Ravel:
         pairs: Mapping[str, Sequence["FactPair"]],
         rng: np.random.Generator,
     ) -> Iterator[tuple[str, Estimate, int]]:
-        """Cause, isolation and their mean, of so many features and of the whole vector."""
-        ranked = asked.ranked_features(attribute)
-        for name, features in (
-            *((f"of_{number}", ranked[:number]) for number in self.edited),
-            ("of_vector", None),
-        ):
+        """Cause, isolation and their mean, of so many features, of so many of the vector's own
+        numbers, of what the supervised dictionary knows, and of the whole vector.
+        """
+        own, raw = asked.features, asked.numbers
+        ranked = {each: each.ranked(asked, attribute) for each in (own, raw)}
+        edits: dict[str, Edit] = {}
+        for number in self.edited:
+            edits[f"of_{number}"] = partial(own.moved, ranked[own][:number])
+        for number in self.edited:
+            edits[f"raw_of_{number}"] = partial(raw.moved, ranked[raw][:number])
+        edits["supervised"] = partial(asked.supervised, attribute)
+        edits["of_vector"] = lambda base, source: (
+            asked.read.written[source] - asked.read.written[base]
+        )
+        for name, edit in edits.items():
             sides: list[tuple[int, int]] = []
             for others in ([attribute], [other for other in pairs if other != attribute]):
                 chosen = [pair for other in others for pair in pairs[other]]
-                said = asked.said_with(chosen, features)
+                said = asked.said_with(chosen, edit)
                 wanted = torch.tensor(
                     [asked.answer(p.source if others == [attribute] else p.base) for p in chosen]
                 )
@@ -137,12 +157,15 @@ class EntityFacts:
     def read(entities: str, templates: str) -> "EntityFacts":
         """Of two files. Raises BadInput for what is none, and for attributes that nobody has."""
         found: list[Any] = []
-        for file, shape in (
-            (entities, '{"Paris": {"country": "France", ...}, ...}'),
-            (templates, '{"country": ["%s lies in", ...], ...}'),
+        for file, own, shape in (
+            (entities, "entities.json", '{"Paris": {"country": "France", ...}, ...}'),
+            (templates, "templates.json", '{"country": ["%s lies in", ...], ...}'),
         ):
+            place = Path(file)
+            if file == CITIES and not place.exists():
+                place = Path(__file__).parent / CITIES / own
             try:
-                given = json.loads(Path(file).read_text("utf-8"))
+                given = json.loads(place.read_text("utf-8"))
             except (OSError, ValueError) as error:
                 raise BadInput(f"{file!r} cannot be read ({error}); give JSON: {shape}") from error
             if not isinstance(given, dict) or not given:
@@ -196,6 +219,40 @@ class FactPair:
     source: Fact
 
 
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Features and how much of each is at every prompt's entity: a dictionary's, or the numbers of
+    the vector itself.
+    """
+
+    amounts: Float32[Tensor, "prompt feature"]
+    written: Float32[Tensor, "feature d"]
+
+    def ranked(self, asked: "AskedFacts", attribute: str) -> Int64[Tensor, " feature"]:
+        """Those first whose activation tells the attribute's values best: the share of the variance
+        of what each writes that lies between values.
+        """
+        rows = [fact for fact in asked.known if fact.attribute == attribute]
+        values = self.amounts[torch.tensor([fact.row for fact in rows])].double()
+        numbers = torch.tensor([asked.answer(fact) for fact in rows]).unique(return_inverse=True)[1]
+        has = torch.nn.functional.one_hot(numbers).double()
+        means = (has.T @ values) / has.sum(0)[:, None]
+        between = (has @ means - values.mean(0)).square().sum(0)
+        whole = (values - values.mean(0)).square().sum(0)
+        lengths = self.written.square().sum(1)
+        # of features that hardly fire, the share alone would be chance
+        return (between * between / whole.clamp_min(1e-12) * lengths).argsort(descending=True)
+
+    def moved(
+        self,
+        features: Int64[Tensor, " feature"],
+        base: Int64[Tensor, " p"],
+        source: Int64[Tensor, " p"],
+    ) -> Float32[Tensor, "p d"]:
+        """What is added at each base when these are set to what they are at its source."""
+        return (self.amounts[source] - self.amounts[base])[:, features] @ self.written[features]
+
+
 @dataclass(frozen=True)
 class AskedFacts:
     """What the subject says to every prompt, and what is at each entity's last token."""
@@ -206,6 +263,7 @@ class AskedFacts:
     prompts: Sequence[TaskPrompt]
     places: Int64[Tensor, " prompt"]
     read: PromptVectors
+    asked: Sequence[str]  # the attribute of each prompt
     known: Sequence[Fact]
 
     @staticmethod
@@ -226,7 +284,8 @@ class AskedFacts:
                     answer = f" {values[attribute]}"
                     answer = answers.setdefault(subject.encode_behind(text, answer)[0], answer)
                     asked.append(Fact(entity, attribute, template, len(prompts)))
-                    prompts.append(TaskPrompt(text, answer, "", {attribute: answer}))
+                    told = {each: values.get(each, "") for each in facts.templates}
+                    prompts.append(TaskPrompt(text, answer, "", told))
                     places.append(front + len(begun) - 1)
         if not prompts:
             raise BadInput("no entity ends at a token's end in these templates; give others")
@@ -235,7 +294,8 @@ class AskedFacts:
         read = reader.read(prompts, at)
         right = reader.right(read, prompts).tolist()
         known = [fact for fact in asked if right[fact.row]]
-        return AskedFacts(facts, reader, dictionary, prompts, at, read, known)
+        about = [fact.attribute for fact in asked]
+        return AskedFacts(facts, reader, dictionary, prompts, at, read, about, known)
 
     def answer(self, fact: Fact) -> int:
         """The place of what must be said."""
@@ -248,24 +308,40 @@ class AskedFacts:
         return [places[prompt.answer] for prompt in self.prompts]
 
     @cached_property
-    def amounts(self) -> Float32[Tensor, "prompt feature"]:
-        """How much of each feature is at the entity's last token."""
-        return amounts(self.dictionary, self.read.given)
+    def features(self) -> Directions:
+        """The dictionary's."""
+        directions = self.dictionary.decoder_directions.detach().float().cpu()
+        return Directions(amounts(self.dictionary, self.read.given), directions)
 
-    def ranked_features(self, attribute: str) -> Int64[Tensor, " feature"]:
-        """The features whose activation tells the attribute's values best: the share of the
-        variance of what each writes that lies between values.
-        """
-        rows = [fact for fact in self.known if fact.attribute == attribute]
-        values = self.amounts[torch.tensor([fact.row for fact in rows])].double()
-        numbers = torch.tensor([self.answer(fact) for fact in rows]).unique(return_inverse=True)[1]
-        has = torch.nn.functional.one_hot(numbers).double()
-        means = (has.T @ values) / has.sum(0)[:, None]
-        lengths = self.dictionary.decoder_directions.detach().float().cpu().square().sum(1)
-        between = (has @ means - values.mean(0)).square().sum(0)
-        whole = (values - values.mean(0)).square().sum(0)
-        # of features that hardly fire, the share alone would be chance
-        return (between * between / whole.clamp_min(1e-12) * lengths).argsort(descending=True)
+    @cached_property
+    def numbers(self) -> Directions:
+        """The numbers of the vector, each a direction."""
+        return Directions(self.read.written, torch.eye(self.read.written.shape[1]))
+
+    @cached_property
+    def means(self) -> AttributeMeans:
+        """A supervised dictionary, which is told what each entity is."""
+        rows = [fact.row for fact in self.known]
+        return AttributeMeans.of([self.prompts[row] for row in rows], self.read.written[rows])
+
+    def supervised(
+        self, attribute: str, base: Int64[Tensor, " p"], source: Int64[Tensor, " p"]
+    ) -> Float32[Tensor, "p d"]:
+        """What is added at each base when this attribute becomes that of its source."""
+        before, after = (
+            self.means.added([self.prompts[row] for row in side.tolist()], attribute)
+            for side in (base, source)
+        )
+        return after - before
+
+    def accuracy(self, attribute: str) -> EvaluationRow:
+        """How often the subject knows an attribute."""
+        known = sum(fact.attribute == attribute for fact in self.known)
+        asked = sum(attribute == each for each in self.asked)
+        found = wilson_interval(known, asked)
+        return EvaluationRow(
+            "task_accuracy", found, asked, "prompts", attribute, "the subject's own"
+        )
 
     def pairs(
         self, exchanged: str, asked: str, most: int, rng: np.random.Generator
@@ -290,21 +366,12 @@ class AskedFacts:
     def _value(self, fact: Fact, attribute: str) -> str:
         return self.facts.values[fact.entity][attribute]
 
-    def said_with(
-        self, pairs: Sequence[FactPair], features: Int64[Tensor, " feature"] | None
-    ) -> Int64[Tensor, " pair"]:
-        """What is said to each pair's base with these features as they are at its source, or with
-        the source's whole vector.
-        """
+    def said_with(self, pairs: Sequence[FactPair], edit: Edit) -> Int64[Tensor, " pair"]:
+        """What is said to each pair's base with an edit that takes it for its source."""
         base, source = (
             torch.tensor([fact.row for fact in side])
             for side in zip(*((p.base, p.source) for p in pairs), strict=True)
         )
-        if features is None:
-            vectors = self.read.written[source]
-        else:
-            moved = (self.amounts[source] - self.amounts[base])[:, features]
-            directions = self.dictionary.decoder_directions.detach().float().cpu()[features]
-            vectors = self.read.written[base] + moved @ directions
+        vectors = self.read.written[base] + edit(base, source)
         prompts = [self.prompts[row] for row in base.tolist()]
         return self.reader.logits_with(prompts, vectors, self.places[base]).argmax(1)

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float64, Int64, Shaped
 from numpy import ndarray
 
 from gloss.errors import BadInput, require_at_least
-from gloss.evaluate.measure import Material
+from gloss.evaluate.measure import Aims, Material
 from gloss.evaluate.text_codes import (
     MEAN,
     LabelledItems,
@@ -40,6 +40,7 @@ class SparseProbing:
     """
 
     needs: ClassVar[Needs] = Needs(labels=True)
+    aims: ClassVar[Aims] = Aims(more=(r"(accuracy|auroc)_of_\d+",))
 
     features: tuple[int, ...] = (1, 2, 5)  # k
     train: int = 1000  # texts of a probe, half of them with the label

@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from gloss.errors import BadInput, require_at_least
-from gloss.evaluate.measure import Material
+from gloss.evaluate.measure import Aims, Material
 from gloss.evaluate.sparse_probing import means_over_sets
 from gloss.evaluate.targeted_perturbation import LabelProbe, ordered_effects
 from gloss.evaluate.text_codes import LEAST, TEST_SHARE, LabelledItems, PooledTexts, pool_texts
@@ -38,6 +38,7 @@ class SpuriousRemoval:
     """
 
     needs: ClassVar[Needs] = Needs(labels=True)
+    aims: ClassVar[Aims] = Aims(more=(r"scr_\d+",))
 
     features: tuple[int, ...] = (2, 5, 10, 20, 50, 100, 500)  # n
     train: int = 1000  # texts of a probe

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 from numpy import ndarray
 
 from gloss.errors import BadInput, require_at_least
-from gloss.evaluate.measure import Material
+from gloss.evaluate.measure import Aims, Material
 from gloss.evaluate.sparse_probing import largest, means_over_sets
 from gloss.evaluate.text_codes import (
     LabelledItems,
@@ -37,6 +37,7 @@ class TargetedPerturbation:
     """
 
     needs: ClassVar[Needs] = Needs(labels=True)
+    aims: ClassVar[Aims] = Aims(more=(r"tpp_\d+",))
 
     features: tuple[int, ...] = (2, 5, 10, 20, 50, 100, 500)  # n
     train: int = 1000  # texts of a probe, half of them with the label

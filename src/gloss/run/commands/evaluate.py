@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from gloss.collect.left_out_tokens import find_left_out_tokens
 from gloss.decompose.random_dictionary import RandomDirections, random_dictionary_like
 from gloss.errors import BadSettings, GlossError
 from gloss.evaluate.dictionary_check import text_positions
-from gloss.evaluate.measure import DictionaryMeasure, Material
+from gloss.evaluate.measure import Aims, DictionaryMeasure, Material
 from gloss.evaluate.saebench import FORMS, saebench_result
 from gloss.installed import installed
 from gloss.models.dictionary import Dictionary, require_fit
@@ -31,8 +32,23 @@ from gloss.models.labelled_sets import labelled_file
 from gloss.models.labelled_texts import LabelledTexts
 from gloss.models.model_settings import LeaveOut
 from gloss.models.subject import Subject, untrained_subject
-from gloss.records import Evaluation, EvaluationFailure, EvaluationRow, Needs, needs_of
+from gloss.records import (
+    Estimate,
+    Evaluation,
+    EvaluationFailure,
+    EvaluationRow,
+    Needs,
+    needs_of,
+)
 from gloss.run.commands.check import read_checked_corpus, sequence_batches
+from gloss.run.commands.evaluated_kinds import (
+    LEAST_SEEDS,
+    KindDifference,
+    kind_differences,
+    kinds_table,
+    plain_difference,
+    split_kind,
+)
 from gloss.run.dependencies import code_and_weights
 from gloss.run.keys import code_hash, fingerprint, result_key, source_hash
 from gloss.run.methods import SettingsMapping, build_method
@@ -56,7 +72,8 @@ class EvaluationRequest:
     labels: tuple[str, ...] = ()
     leave_out: LeaveOut = "special"
     massive: float = 10.0
-    beside: tuple[str, ...] = ()
+    kind: str = ""  # of the dictionary, where kinds are to be told apart
+    beside: tuple[str, ...] = ()  # each perhaps as KIND=DICTIONARY
     random_subject: bool = False
     seed: int = 0
     folder: Path | None = None
@@ -77,6 +94,7 @@ class Column:
     content: object  # what decides its numbers
     load: Callable[[], Dictionary] = field(compare=False)
     random_subject: bool = False
+    kind: str = ""  # of dictionaries that differ in their seeds
 
 
 def measures_asked(names: Sequence[str], settings: Sequence[str]) -> tuple[SettingsMapping, ...]:
@@ -163,12 +181,13 @@ class Bench:
     def columns(self) -> Iterator[Column]:
         """The dictionary, a random one of its width and sparsity, and those that were named."""
         own = self.dictionary.content
-        yield Column(self.dictionary.name, own, lambda: self.main)
+        yield Column(self.dictionary.name, own, lambda: self.main, kind=self.asked.kind)
         drawn = ["random", own, self.asked.seed, self.asked.text_content]
         yield Column(RANDOM_DICTIONARY, drawn, lambda: self._random)
-        for name in self.asked.beside:
+        for given in self.asked.beside:
+            kind, name = split_kind(given)
             named = NamedDictionary.of(name, self.dictionary.site)
-            yield Column(name, named.content, lambda named=named: self._load(named))
+            yield Column(name, named.content, lambda named=named: self._load(named), kind=kind)
         if self.asked.random_subject:
             yield Column(RANDOM_SUBJECT, own, lambda: self.main, random_subject=True)
 
@@ -225,6 +244,7 @@ def print_evaluation(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         bench = Bench(model, dictionary, asked, scratch)
         columns = list(bench.columns())
+        require_other_seeds(columns)
         results: dict[str, list[Evaluation]] = {}
         doing = [""]
         with progress_bar("evaluate", "measurements", lambda: doing[0]) as report:
@@ -238,13 +258,23 @@ def print_evaluation(
             doing[0] = ""
             report(len(measures) * len(columns), len(measures) * len(columns))
         remove_path(bench.vectors)
+        aims = {str(each["method"]): getattr(measure, "aims", Aims()) for each, measure in measures}
+        differences = {
+            name: list(differences_of_kinds(columns, found, aims[name]))
+            for name, found in results.items()
+        }
+        # seeds of a kind are shown by their kind
+        shown = [place == 0 or not column.kind for place, column in enumerate(columns)]
         nothing = not any(found[0].rows for found in results.values())
         for name, found in results.items():
             if any(each.rows for each in found):
-                out.print(evaluation_table(name, [column.name for column in columns], found))
+                names = [column.name for column in compress(columns, shown)]
+                out.print(evaluation_table(name, names, list(compress(found, shown))))
             if not nothing:
                 print_failures(columns, found)
-        write_results(bench, columns, results)
+            for kinds, each in differences[name]:
+                print_kinds(name, kinds, each)
+        write_results(bench, columns, results, differences)
     if nothing:
         reasons = [each.reason for found in results.values() for each in found[0].failures]
         raise BadSettings(f"nothing was measured: {'; '.join(reasons) or 'no rows'}")
@@ -324,9 +354,14 @@ def evaluation_table(measure: str, columns: Sequence[str], found: Sequence[Evalu
 
 def evaluation_cell(row: EvaluationRow | None) -> str:
     """The number, and its interval below, where it has one."""
-    if row is None or math.isnan(row.estimate.value):
+    return numbers_cell(row.estimate if row else Estimate.missing())
+
+
+def numbers_cell(found: Estimate) -> str:
+    """A number, and its interval below."""
+    value, low, high = found.value, found.low, found.high
+    if math.isnan(value):
         return "-"
-    value, low, high = row.estimate.value, row.estimate.low, row.estimate.high
     return f"{value:.4g}" + ("" if math.isnan(low) else f"\n[dim]{low:.3g} to {high:.3g}[/]")
 
 
@@ -341,8 +376,61 @@ def print_failures(columns: Sequence[Column], found: Sequence[Evaluation]) -> No
         print_notes(f"  not measured: {measure}{f' of {of}' if of else ''}{where}: {reason}")
 
 
+def require_other_seeds(columns: Sequence[Column]) -> None:
+    """Raise BadSettings where a dictionary stands twice for its kind."""
+    seen: dict[tuple[str, str], str] = {}
+    for column in columns:
+        if column.kind:
+            place = (column.kind, result_key(column.content))
+            if place in seen:
+                raise BadSettings(
+                    f"{column.name} and {seen[place]} are the same dictionary, and count once as"
+                    f" {column.kind}; give another seed"
+                )
+            seen[place] = column.name
+
+
+def differences_of_kinds(
+    columns: Sequence[Column], found: Sequence[Evaluation], aims: Aims
+) -> Iterator[tuple[tuple[str, str], list[KindDifference]]]:
+    """Every kind beside the first."""
+    kinds: dict[str, list[Evaluation]] = {}
+    for column, each in zip(columns, found, strict=True):
+        if column.kind:
+            kinds.setdefault(column.kind, []).append(each)
+    first, *others = kinds or [""]
+    for other in others:
+        yield (first, other), list(kind_differences(kinds, first, other, aims))
+
+
+def print_kinds(
+    measure: str, kinds: tuple[str, str], differences: Sequence[KindDifference]
+) -> None:
+    """What may be said of two kinds; nothing but the reason where there are too few seeds."""
+    seeds = [max((each.seeds[side] for each in differences), default=0) for side in (0, 1)]
+    if min(seeds) < LEAST_SEEDS:
+        had = " and ".join(f"{n} of {kind}" for n, kind in zip(seeds, kinds, strict=True))
+        print_notes(
+            f"  {measure}: {had}; before one is called better {LEAST_SEEDS} seeds of each are"
+            " wanted"
+        )
+        return
+    out.print(kinds_table(measure, differences, *kinds, numbers_cell))
+    told = sum(min(each.seeds) >= LEAST_SEEDS for each in differences)
+    if told > 1:
+        print_notes(
+            f"  each interval holds in 95 % of cases by itself: of {told} numbers some"
+            f" {told / 20:.2g} are told apart by chance"
+        )
+    if any(each.name == "l0" and each.apart for each in differences):
+        print_notes("  L0 differs: more features at a token reconstruct better, of whatever kind")
+
+
 def write_results(
-    bench: Bench, columns: Sequence[Column], results: Mapping[str, Sequence[Evaluation]]
+    bench: Bench,
+    columns: Sequence[Column],
+    results: Mapping[str, Sequence[Evaluation]],
+    differences: Mapping[str, Sequence[tuple[tuple[str, str], Sequence[KindDifference]]]],
 ) -> None:
     """Write `evaluation.json`, and SAEBench's files, where they were asked for."""
     asked = bench.asked
@@ -356,7 +444,15 @@ def write_results(
             "labels": asked.labels,
             "seed": asked.seed,
             "measures": [
-                {"settings": settings[name], "found": [each.plain() for each in found]}
+                {
+                    "settings": settings[name],
+                    "found": [each.plain() for each in found],
+                    "kinds": [
+                        plain_difference(each, *kinds)
+                        for kinds, found_of in differences[name]
+                        for each in found_of
+                    ],
+                }
                 for name, found in results.items()
             ],
         }

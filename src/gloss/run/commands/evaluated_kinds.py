@@ -1,0 +1,117 @@
+"""Kinds of dictionaries beside each other in `gloss evaluate`, by seeds: what the difference of two
+kinds is, and whether one may be called better.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
+
+from gloss.evaluate.measure import Aims
+from gloss.records import Estimate, Evaluation
+from gloss.statistics.intervals import student_interval, welch_interval
+
+LEAST_SEEDS = 5  # of each kind, before one is called better
+KIND_NAME = re.compile(r"(?P<kind>[A-Za-z][\w.-]*)=(?P<name>.+)", re.DOTALL)
+
+
+def split_kind(name: str) -> tuple[str, str]:
+    """The kind and the dictionary of KIND=DICTIONARY; no kind where none is named.
+
+    >>> split_kind("topk=runs/demo#seed-1"), split_kind("runs/demo")
+    (('topk', 'runs/demo#seed-1'), ('', 'runs/demo'))
+    """
+    found = KIND_NAME.fullmatch(name)
+    if found is None or Path(name).exists():
+        return "", name
+    return found["kind"], found["name"]
+
+
+@dataclass(frozen=True)
+class KindDifference:
+    """A number of two kinds of dictionaries: their means over seeds, and the second less the first.
+
+    Intervals are Student's and Welch's over seeds: they say what other seeds would give on the same
+    texts.
+    """
+
+    of: str
+    name: str
+    seeds: tuple[int, int]
+    first: Estimate
+    second: Estimate
+    difference: Estimate
+    aim: int  # 1: more is better; -1: less is; 0: neither
+
+    @property
+    def apart(self) -> bool:
+        """Whether the interval of the difference leaves out 0."""
+        return self.difference.low > 0 or self.difference.high < 0
+
+    def verdict(self, first: str, second: str) -> str:
+        """Which kind is better, or has more where neither end is better."""
+        if min(self.seeds) < LEAST_SEEDS:
+            return f"{min(self.seeds)} of {LEAST_SEEDS} seeds have it"
+        if not self.apart:
+            return "not told apart"
+        if self.aim == 0:
+            return f"{second if self.difference.value > 0 else first} has more"
+        return f"{second if self.difference.value * self.aim > 0 else first} is better"
+
+
+def kind_differences(
+    kinds: Mapping[str, Sequence[Evaluation]], first: str, second: str, aims: Aims
+) -> Iterator[KindDifference]:
+    """Every number that both kinds have."""
+    held = [
+        [{(row.of, row.name): row.estimate.value for row in each.rows} for each in kinds[kind]]
+        for kind in (first, second)
+    ]
+    for of, name in dict.fromkeys(place for side in held for each in side for place in each):
+        one, other = (
+            np.array([x for each in side if np.isfinite(x := each.get((of, name), np.nan))])
+            for side in held
+        )
+        yield KindDifference(
+            of,
+            name,
+            (len(one), len(other)),
+            student_interval(one),
+            student_interval(other),
+            welch_interval(other, one),
+            aims.of(name),
+        )
+
+
+def kinds_table(
+    measure: str, differences: Sequence[KindDifference], first: str, second: str, cell: Any
+) -> Table:
+    """A row a number: both means, the difference, and what may be said of it."""
+    seeds = [max(each.seeds[side] for each in differences) for side in (0, 1)]
+    headers = (
+        *(f"{kind}, {n} seeds" for kind, n in zip((first, second), seeds, strict=True)),
+        f"{second} less {first}",
+    )
+    title = Text(f"{measure}: {second} beside {first}, by seeds")
+    table = Table("number", *map(escape, headers), Column(no_wrap=True), title=title)
+    for of in dict.fromkeys(each.of for each in differences):
+        if of:
+            table.add_section()
+            table.add_row(Text(of, "bold"))
+        for each in differences:
+            if each.of == of:
+                cells = map(cell, (each.first, each.second, each.difference))
+                said = Text(each.verdict(first, second))
+                table.add_row(Text(each.name.replace("_", " ")), *cells, said)
+    return table
+
+
+def plain_difference(each: KindDifference, first: str, second: str) -> dict[str, Any]:
+    """As plain values, for a file."""
+    return {"kinds": [first, second], **asdict(each), "verdict": each.verdict(first, second)}
