@@ -32,8 +32,8 @@ def run(rng: np.random.Generator, small: bool) -> list[Row]:
     found: dict[str, list[Evaluation]] = {name: [] for name in methods}
     for seed in rng.integers(2**31, size=seeds).tolist():
         asked = KnownTruth(
-            features=128 if small else 512, dimensions=32 if small else 64, roots=4 if small else 8,
-            depth=1 if small else 2, seed=seed,
+            features=128 if small else 512, dimensions=32 if small else 64,
+            trees=(4, 4, 1) if small else (8, 4, 2), seed=seed,
         )  # fmt: skip
         planted = asked.planted
         active = max(1, round(planted.rates.sum()))

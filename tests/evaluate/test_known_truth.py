@@ -109,6 +109,9 @@ def test_what_cannot_be_is_refused(rng) -> None:
         PlantedSuperposition(lowest=0.5)
     with pytest.raises(BadSettings, match="fewer roots"):
         KnownTruth(features=16)
+    with pytest.raises(BadSettings, match="rates is"):
+        KnownTruth(rates=(0.4, 0.1))
+    assert KnownTruth().planted == PlantedSuperposition()
     with pytest.raises(Mismatch, match=r"known_truth\.dimensions"):
         found_features(truth(PLANTED), KnownTruth(dimensions=32).planted, 64, rng)
 

@@ -1,7 +1,7 @@
 """What a dictionary finds of features that are known, because they were planted."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from gloss.errors import Mismatch, require_at_least
+from gloss.errors import BadSettings, Mismatch, require_at_least
 from gloss.evaluate.measure import Aims, Material
 from gloss.evaluate.planted_superposition import PlantedSuperposition
 from gloss.models.dictionary import Dictionary
@@ -37,7 +37,7 @@ class KnownTruth:
     `planted.batches` of the same settings; of any other this says how much chance
     finds.
 
-        >>> KnownTruth(features=64, dimensions=16, roots=4, depth=1).planted.in_trees
+        >>> KnownTruth(features=64, dimensions=16, trees=(4, 4, 1)).planted.in_trees
         20
     """
 
@@ -46,28 +46,39 @@ class KnownTruth:
 
     features: int = 512
     dimensions: int = 64
-    exponent: float = 0.5  # rates fall by Zipf's law with it, from the highest to the lowest
-    highest: float = 0.4
-    lowest: float = 5e-4
-    roots: int = 8
-    branching: int = 4
-    depth: int = 2  # levels below the roots
-    rank: int = 8  # hidden causes
+    rates: tuple[float, ...] = (0.4, 5e-4, 0.5)  # from, to, and the exponent of the fall
+    trees: tuple[int, ...] = (8, 4, 2)  # roots, children of each, levels below the roots
     correlated: float = 0.25
+    rank: int = 8  # hidden causes
     noise: float = 0.01
     seed: int = 0
     vectors: int = 16_384  # that are encoded
 
     def __post_init__(self) -> None:
         require_at_least(2, self, "vectors")
+        for name, wanted in (("rates", "FROM, TO, EXPONENT"), ("trees", "ROOTS, CHILDREN, LEVELS")):
+            if len(getattr(self, name)) != 3:
+                raise BadSettings(f"{name} is {getattr(self, name)}; give [{wanted}]")
         self.planted  # noqa: B018  # refuses settings that contradict each other
 
     @cached_property
     def planted(self) -> PlantedSuperposition:
         """The law of these settings."""
-        own = {each.name: getattr(self, each.name) for each in fields(self)}
-        del own["vectors"]
-        return PlantedSuperposition(**own)
+        (highest, lowest, exponent), (roots, branching, depth) = self.rates, self.trees
+        return PlantedSuperposition(
+            self.features,
+            self.dimensions,
+            exponent,
+            highest,
+            lowest,
+            roots,
+            branching,
+            depth,
+            self.rank,
+            self.correlated,
+            self.noise,
+            self.seed,
+        )
 
     def measure(
         self, dictionary: Dictionary, material: Material, rng: np.random.Generator
