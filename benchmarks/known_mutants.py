@@ -51,7 +51,7 @@ KNOWN: dict[str, tuple[KnownMutant, ...]] = {
         ("sample/samplers.py", "ranks = np.sort(ranks)", "ranks = ranks"),
         ("sample/samplers.py", "+ start\n", "\n"),
         ("sample/samplers.py", "- starts[slices] < shares", "< shares"),
-        ("sample/negatives.py", "size=tried)]", "size=tried) // 2]"),
+        ("sample/negatives.py", "size=tried))", "size=tried) // 2)"),
         ("sample/negatives.py", "known = turns < limit", "known = turns < np.inf"),
         ("sample/windows.py", "positions - width // 2", "positions - width // 2 + 1"),
         ("sample/windows.py", "row in np.argsort(-strengths", "row in np.argsort(strengths"),

@@ -1,7 +1,7 @@
 """Processor time of a feature after `collect`, on a text and on one that is many times as long, at
 the same firings.
 
-    python -m benchmarks.speed.after_collect [--tokens 400000] [--times 25] [--features 24]
+    python -m benchmarks.speed.after_collect [--tokens 400000] [--times 25] [--features 32]
         [--rounds 3] [--json FILE]
 
 The text is planted, its features and their rules with it. The longer one goes on with copies of it
@@ -63,11 +63,12 @@ class Text:
     def windows(self, activations: FeatureActivations) -> FeatureWindows | Failure:
         return FeatureWindows.of(FeatureId("planted", 0), activations, self.corpus, SAMPLING)
 
-    def round(self, folder: Path) -> None:
-        """Do what a run does with a shard of these features."""
-        common, shown = Part(folder / "common", 0), Part(folder / "shown", 0)
-        self.time("sample", lambda: self.sample(common, shown))
-        examples = self.time("restore", lambda: self.restore(common, shown))
+    def round(self) -> None:
+        """Do what a run does with a shard of these features, which is written once."""
+        with tempfile.TemporaryDirectory() as folder:
+            common, shown = Part(Path(folder) / "common", 0), Part(Path(folder) / "shown", 0)
+            self.time("sample", lambda: self.sample(common, shown))
+            examples = self.time("restore", lambda: self.restore(common, shown))
         self.time("execution", lambda: [self.score(each) for each in examples])
         self.time("mistakes", lambda: [self.mistakes(each.feature) for each in examples])
 
@@ -165,7 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, default=400_000)
     parser.add_argument("--times", type=int, default=25)
-    parser.add_argument("--features", type=int, default=24)
+    parser.add_argument("--features", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     add_json(parser)
     asked = parser.parse_args()
@@ -173,15 +174,14 @@ def main() -> None:
     more = longer(planted.corpus, asked.times, np.random.default_rng(1))
     texts = [Text(each, planted, asked.features) for each in (planted.corpus, more)]
     once: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
+    for text in texts:
+        begun = time.process_time()
+        text.round()
+        once.append(time.process_time() - begun)
+        text.taken = {step: [] for step in STEPS}
+    for _ in range(asked.rounds):
         for text in texts:
-            begun = time.process_time()
-            text.round(Path(folder))
-            once.append(time.process_time() - begun)
-            text.taken = {step: [] for step in STEPS}
-        for _ in range(asked.rounds):
-            for text in texts:
-                text.round(Path(folder))
+            text.round()
     number = len(texts[0].features)
     firings = np.median([len(fires) for _, fires in texts[0].features.values()])
     print(f"{number} features that fire {firings:.0f} times (median)")

@@ -1,18 +1,19 @@
 """What is looked up by index or mark is what a search of everything finds."""
 
+from itertools import accumulate, groupby
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gloss.records import FeatureActivations, Split
-from gloss.rules.occurrences import Occurrences
+from gloss.rules.occurrences import Occurrences, run_bounds
 from gloss.store.contexts import (
     corpus_windows,
     cut_contexts,
     is_among,
     is_first_of_equals,
     positions_in_ranges,
-    rows_of_firsts,
     stretches,
 )
 from gloss.store.corpus import Corpus, counted_occurrences
@@ -133,12 +134,23 @@ def test_prints_are_found_by_their_first_bits_or_not(values, known):
     assert first.tolist() == [each not in values[:i] for i, each in enumerate(values)]
 
 
-@given(st.lists(st.integers(0, 2**40), max_size=40), st.integers(1, 4))
-def test_the_first_rows_are_those_before_which_no_equal_stands(numbers, few):
-    numbers = [each % few if each % 2 else each for each in numbers]
-    assert rows_of_firsts(np.array(numbers, np.int64)).tolist() == [
-        row for row, each in enumerate(numbers) if each not in numbers[:row]
-    ]
+WINDOWS = corpus_windows(corpus_of([40], np.random.default_rng(0)), 1)
+some = st.lists(st.one_of(st.integers(0, 39), st.integers(0, 3)), max_size=40)
+
+
+@given(some, some)
+def test_new_windows_are_not_used_and_their_like_stands_nowhere_before(numbers, used):
+    given = np.array(numbers, np.int64), np.array(used, np.int32)
+    free = [row for row, each in enumerate(numbers) if each not in used]
+    assert WINDOWS.rows_of_free(*given).tolist() == free
+    new = [row for row in free if numbers[row] not in numbers[:row]]
+    assert WINDOWS.rows_of_new(*given).tolist() == new
+
+
+@given(st.lists(st.integers(0, 3)))
+def test_runs_begin_where_a_value_differs_from_the_one_before(values):
+    lengths = [len(list(run)) for _, run in groupby(values)]
+    assert run_bounds(np.array(values, np.int64)).tolist() == [0, *accumulate(lengths)]
 
 
 @given(st.lists(st.integers(-1, 9), min_size=1, max_size=50), st.data())

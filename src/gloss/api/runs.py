@@ -276,8 +276,7 @@ class Feature:
 
         from gloss.run.opened_run import restore_feature_examples
         from gloss.store.feature_facts import FeatureFacts
-        from gloss.store.schemas import SCHEMAS
-        from gloss.store.stored_examples import references_by_feature
+        from gloss.store.stored_examples import READ, references_by_feature
 
         *_, shown = self.run.plan.experiment.sample_steps(sample)
         wanted = ("", shown.partition(".")[2])
@@ -286,7 +285,7 @@ class Feature:
             raise BadInput(
                 f"the run has no contexts of feature {self.index}; it drew some for others"
             )
-        table = pa.Table.from_pylist(rows, schema=SCHEMAS["examples"])
+        table = pa.Table.from_pylist(rows, schema=READ)
         facts = [FeatureFacts.of_row(row) for row in self._rows("feature_facts")]
         references = references_by_feature(table)[self.id]
         return restore_feature_examples(

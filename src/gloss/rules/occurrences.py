@@ -54,7 +54,18 @@ def ascending(values: Int[ndarray, " value"]) -> Int[ndarray, " different"]:
     times as quick.
     """
     ordered = np.sort(values)
-    return ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+    return ordered[run_bounds(ordered)[:-1]]
+
+
+def run_bounds(values: Int[ndarray, " value"]) -> Int64[ndarray, " run_and_end"]:
+    """Where each run of equal values begins, and how many values there are.
+
+    >>> run_bounds(np.array([4, 4, 2])).tolist()
+    [0, 2, 3]
+    """
+    begins = np.ones(len(values) + 1, bool)
+    np.not_equal(values[1:], values[:-1], out=begins[1:-1])
+    return np.flatnonzero(begins)
 
 
 def compact(places: Int64[ndarray, " place"], below: int) -> Int[ndarray, " place"]:

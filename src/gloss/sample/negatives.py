@@ -19,7 +19,6 @@ from gloss.store.contexts import (
     corpus_windows,
     is_among,
     is_first_of_equals,
-    rows_of_firsts,
     window_fingerprints,
 )
 from gloss.store.corpus import Corpus, counted_occurrences
@@ -60,7 +59,7 @@ class SearchContext:
     # where windows begin whose text is used
     taken: Int64[ndarray, " window"] = field(default_factory=lambda: np.empty(0, np.int64))
 
-    @property
+    @cached_property
     def windows(self) -> FixedWindows:
         """The aligned windows of the corpus."""
         return corpus_windows(self.corpus, self.width)
@@ -73,15 +72,13 @@ class SearchContext:
         """The same search where the text of these windows is used, too; of aligned ones the numbers
         may be given.
         """
-        taken = np.append(self.taken, starts)
+        taken = np.concatenate([self.taken, starts])
         more = SearchContext(
             self.corpus, self.activations, self.placement, self.width, self.sources, taken
         )
         numbers = self.fixed_numbers(starts) if numbers is None else numbers
         if numbers is not None:
-            used = self.used.copy()
-            used[self.windows.same.take(numbers)] = True
-            vars(more)["used"] = used
+            vars(more)["used"] = np.concatenate([self.used, self.windows.same.take(numbers)])
         return more
 
     @property
@@ -95,15 +92,15 @@ class SearchContext:
         return self.windows.firing(self.activations)
 
     @cached_property
-    def used(self) -> Bool[ndarray, " fixed_window"]:
-        """Of the aligned windows that stand for all of their text, whether the feature fires in one
-        of these, or one is taken.
+    def used(self) -> Int[ndarray, " window"]:
+        """The numbers of the aligned windows that stand for all of their text, of those in one of
+        which the feature fires or of which one is taken; some twice.
         """
-        used = np.zeros(len(self.windows.starts), bool)
-        used[self.windows.same.take(self.fires_in)] = True
-        if len(self.taken):
-            used[self.windows.holding_prints(self.fingerprints(self.taken))] = True
-        return used
+        fires = self.windows.same.take(self.fires_in)
+        if not len(self.taken):
+            return fires
+        taken = self.windows.holding_prints(self.fingerprints(self.taken))
+        return np.concatenate([fires, taken])
 
     @cached_property
     def taken_prints(self) -> UInt64[ndarray, " window"]:
@@ -173,7 +170,7 @@ class SearchContext:
         where they begin, their numbers if they are aligned, and which of all they are.
         """
         if self.is_aligned:
-            free = np.flatnonzero(~self.used.take(self.windows.same.take(held)))
+            free = self.windows.rows_of_free(self.windows.same.take(held), self.used)
             numbers = held.take(free).astype(np.int64)
             return self.windows.starts.take(numbers), numbers, free
         starts = self.placement.around(held.astype(np.int64), self.corpus, self.width)
@@ -215,27 +212,27 @@ class RandomNegatives:
 
 
 def random_windows(
-    used: Bool[ndarray, " fixed_window"],
+    used: Int[ndarray, " used"],
     search: SearchContext,
     split: Split,
     number: int,
     rng: np.random.Generator,
 ) -> Int64[ndarray, " window"]:
-    """The numbers of at most `number` aligned windows of a split that are not used, in random
-    order.
+    """The numbers of at most `number` aligned windows of a split that are not among those used, in
+    random order.
     """
-    drawable = search.windows.drawable[split]
+    windows, drawable = search.windows, search.windows.drawable[split]
     if len(drawable) > FEW * number:
-        inactive = 1 - len(search.fires_in) / len(search.windows.starts)
+        inactive = 1 - len(search.fires_in) / len(windows.starts)
         found = np.empty(0, np.int64)
         for _ in range(TRIES):
             tried = int(DRAWN * number / max(inactive, LEAST_INACTIVE)) + SLACK
-            some = drawable[rng.integers(len(drawable), size=tried)]
-            found = np.append(found, some[~used.take(some)])
-            found = found[rows_of_firsts(found)]
+            some = drawable.take(rng.integers(len(drawable), size=tried))
+            found = np.concatenate([found, some])
+            found = found.take(windows.rows_of_new(found, used))
             if len(found) >= number:
                 return found[:number]
-    left = drawable[~used.take(drawable)]
+    left = drawable[windows.rows_of_free(drawable, used)]
     return left[rng.choice(len(left), min(number, len(left)), replace=False)]
 
 
@@ -363,8 +360,7 @@ def choose_disjoint(
     if numbers is not None:
         order = strongest_first(starts, strengths)
         names = search.windows.same.take(numbers[order])
-        rows = rows_of_firsts(names)
-        return order[rows[~search.used.take(names[rows])][:number]]
+        return order[search.windows.rows_of_new(names, search.used)[:number]]
     looked = 2 * number
     while True:
         some = np.arange(len(starts))
@@ -414,14 +410,14 @@ def fill_with_random(
             first.starts + search.width,
             search.corpus.offsets[search.corpus.sequences_of(first.starts) + 1],
         )
-        used = used.copy()
-        used[windows.windows_of(first.starts)] = True
-        used[windows.windows_of(ends - 1)] = True
+        used = np.concatenate(
+            [used, windows.windows_of(first.starts), windows.windows_of(ends - 1)]
+        )
     others = random_windows(used, search, split, number - len(first), rng)
     return ChosenWindows(
-        np.append(first.starts, windows.starts.take(others)),
-        np.append(first.quantiles, np.full(len(others), RANDOM_LABEL)),
-        None if first.numbers is None else np.append(first.numbers, others),
+        np.concatenate([first.starts, windows.starts.take(others)]),
+        np.concatenate([first.quantiles, np.full(len(others), RANDOM_LABEL)]),
+        None if first.numbers is None else np.concatenate([first.numbers, others]),
     )
 
 

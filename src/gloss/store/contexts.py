@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int, Int32, Int64, UInt8, UInt64
 from numpy import ndarray
 
 from gloss.records import PADDING, Contexts, FeatureActivations, Split
-from gloss.rules.occurrences import Occurrences, ascending
+from gloss.rules.occurrences import Occurrences, ascending, run_bounds
 from gloss.store.context_text import character_edges
 from gloss.store.corpus import Corpus, counted_occurrences
 
@@ -172,15 +172,6 @@ def is_among(
     return found
 
 
-def rows_of_firsts(numbers: Int[ndarray, " row"]) -> Int64[ndarray, " first"]:
-    """The rows, ascending, before which no equal number stands. Wants numbers from 0."""
-    bits = max(len(numbers) - 1, 1).bit_length()
-    ordered = np.sort((numbers.astype(np.int64) << bits) | np.arange(len(numbers)))
-    held = ordered >> bits
-    first = np.append(True, held[1:] != held[:-1])[: len(held)]
-    return np.sort(ordered[first] & ((1 << bits) - 1))
-
-
 def positions_in_ranges(
     positions: Int64[ndarray, " position"],
     lows: Int64[ndarray, " context"],
@@ -313,6 +304,31 @@ class FixedWindows:
         near = np.minimum(np.searchsorted(known, prints), len(known) - 1)
         return numbers[near[known[near] == prints]]
 
+    def rows_of_new(
+        self, numbers: Int[ndarray, " row"], used: Int[ndarray, " used"]
+    ) -> Int64[ndarray, " new"]:
+        """The rows, ascending, of windows that are not among the used, and before which no equal
+        number stands.
+        """
+        rows, places = np.arange(len(numbers), dtype=np.int32), self.places
+        places[numbers[::-1]] = rows[::-1]  # of equal ones the last that is put there stays
+        places[used] = -1
+        return np.flatnonzero(places.take(numbers) == rows)
+
+    def rows_of_free(
+        self, numbers: Int[ndarray, " row"], used: Int[ndarray, " used"]
+    ) -> Int64[ndarray, " free"]:
+        """The rows, ascending, of windows that are not among the used."""
+        places = self.places
+        places[numbers] = 0
+        places[used] = -1
+        return np.flatnonzero(places.take(numbers) == 0)
+
+    @cached_property
+    def places(self) -> Int32[ndarray, " window"]:
+        """A number for each window, to write into before it is read."""
+        return np.empty(len(self.starts), np.int32)
+
     def windows_of(self, positions: Int64[ndarray, " position"]) -> Int64[ndarray, " position"]:
         """The number of the window that each global token index lies in."""
         ends, most, marks = self.marks
@@ -344,8 +360,7 @@ class FixedWindows:
             if feature is activations:
                 return first, found
         held = self.windows_of(activations.positions)
-        first = np.flatnonzero(held[1:] != held[:-1]) + 1
-        first = np.append(0, first) if len(held) else first
+        first = run_bounds(held)[:-1]
         found = held[first]
         self.recent[:] = [(activations, first, found)]
         return first, found

@@ -22,7 +22,7 @@ from gloss.store.vocabulary import Vocabulary
 
 TRAIN_SHARE = 0.5  # of the documents, by hash
 GROUPS = "groups.parquet"
-MARKED = 64  # tokens, of which one is marked with its sequence
+MARKED_SHIFT = 6  # of 64 tokens one is marked with its sequence
 FEW = 64  # positions that are searched for one by one
 
 
@@ -86,15 +86,15 @@ class Corpus:
         few = len(positions) < FEW
         if few or int(positions.min()) < 0 or int(positions.max()) >= len(self):
             return np.searchsorted(self.offsets, positions, side="right") - 1
-        found = self.sequence_marks[positions // MARKED].astype(np.int64)
-        while (behind := self.offsets[found + 1] <= positions).any():
+        found = self.sequence_marks.take(positions >> MARKED_SHIFT).astype(np.int64)
+        while (behind := self.offsets.take(found + 1) <= positions).any():
             found += behind
         return found
 
     @cached_property
     def sequence_marks(self) -> Int32[ndarray, " mark"]:
         """The sequence of every 64th token."""
-        marked = np.arange(0, len(self), MARKED)
+        marked = np.arange(0, len(self), 1 << MARKED_SHIFT)
         return (np.searchsorted(self.offsets, marked, side="right") - 1).astype(np.int32)
 
     @cached_property

@@ -8,6 +8,7 @@ from jaxtyping import Int32, Shaped
 from numpy import ndarray
 
 from gloss.records import FeatureActivations, Split
+from gloss.rules.occurrences import run_bounds
 from gloss.store.contexts import corpus_windows
 from gloss.store.corpus import Corpus
 from gloss.store.identity_cache import once_for_each
@@ -86,7 +87,7 @@ def train_token_counts(
     there, weights = corpus.tokens.take(fired), corpus.weights(activations)
     if weights is None:
         ordered = np.sort(there)
-        begins = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
-        return ordered[begins], np.diff(begins, append=len(ordered))
+        bounds = run_bounds(ordered)
+        return ordered[bounds[:-1]], bounds[1:] - bounds[:-1]
     tokens, where = np.unique(there, return_inverse=True)
     return tokens, np.bincount(where, weights[corpus.sequences_of(fired)], len(tokens))

@@ -16,6 +16,7 @@ from numpy import ndarray
 from gloss.store.atomic import disk_errors
 from gloss.store.sealed_json import damage_error
 
+Columns = Sequence[str] | pa.Schema  # by name, or with the types that are wanted
 ROWS = 2**17  # in a row group: small enough to read one feature fast, large enough to compress well
 
 
@@ -91,7 +92,7 @@ def parquet_errors(path: Path) -> Generator[None]:
 def read_table(
     source: Path | bytes,
     path: Path,
-    columns: Sequence[str] | None = None,
+    columns: Columns | None = None,
     schema: pa.Schema | None = None,
 ) -> pa.Table:
     """A table, from the file or from its bytes, whose pages are held against their checksums.
@@ -101,7 +102,7 @@ def read_table(
     given = pa.BufferReader(source) if isinstance(source, bytes) else source
     schema = columns_of_schema(schema, columns)
     with parquet_errors(path):
-        with parquet_file(given) as file:
+        with parquet_file(given, schema) as file:
             known = set(file.schema_arrow.names)
             if schema is None and (lacking := set(columns or ()) - known):
                 raise pa.ArrowInvalid(f"no column {min(lacking)}")
@@ -110,8 +111,12 @@ def read_table(
         return with_schema(found, schema)
 
 
-def columns_of_schema(schema: pa.Schema | None, columns: Sequence[str] | None) -> pa.Schema | None:
-    """A schema with these columns alone, in their order; all of them for None."""
+def columns_of_schema(schema: pa.Schema | None, columns: Columns | None) -> pa.Schema | None:
+    """A schema with these columns alone, in their order, with the types that are given; all of them
+    for None.
+    """
+    if isinstance(columns, pa.Schema):
+        return columns
     if schema is None or columns is None:
         return schema
     return pa.schema([schema.field(name) for name in columns])
@@ -136,15 +141,21 @@ def open_parquet(path: Path, *, memory_map: bool = False) -> pq.ParquetFile:
         return parquet_file(path, memory_map=memory_map)
 
 
-def parquet_file(source: Path | pa.BufferReader, *, memory_map: bool = False) -> pq.ParquetFile:
+def parquet_file(
+    source: Path | pa.BufferReader, schema: pa.Schema | None = None, *, memory_map: bool = False
+) -> pq.ParquetFile:
     """A file that is read in this thread alone, given `use_threads=False`, and held against its
-    checksums.
+    checksums; words are read as numbers of words where a schema says so.
 
     Not `pq.read_table`, and nothing ahead: where a thread of Arrow's lets go of bytes of Python's
     while the process ends, that aborts it ("terminate called without an active exception").
     """
     return pq.ParquetFile(
-        source, memory_map=memory_map, pre_buffer=False, page_checksum_verification=True
+        source,
+        memory_map=memory_map,
+        read_dictionary=[each.name for each in schema or () if pa.types.is_dictionary(each.type)],
+        pre_buffer=False,
+        page_checksum_verification=True,
     )
 
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gloss.errors import Damaged
-from gloss.store.atomic import disk_errors, write_atomically, write_bytes
+from gloss.store.atomic import disk_errors, write_bytes
 from gloss.store.marked_files import MarkedFiles
-from gloss.store.parquet import columns_of_schema, read_table
+from gloss.store.parquet import Columns, columns_of_schema, read_table
 from gloss.store.schemas import SCHEMAS
 from gloss.store.sealed_json import (
     CHANGED_CONTENT,
@@ -90,8 +90,10 @@ class Part(MarkedFiles):
         """The rows of one kind; none where the shard made none, or is not done. Raises Damaged."""
         return self.read(table).to_pylist()
 
-    def read(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """The same as a table of Arrow, with all columns or these. Raises Damaged."""
+    def read(self, table: str, columns: Columns | None = None) -> pa.Table:
+        """The same as a table of Arrow, with all columns or these, of the types that are given with
+        them. Raises Damaged.
+        """
         if group := self.group:
             return group.read(table, columns, self.shard)
         try:
@@ -104,7 +106,7 @@ class Part(MarkedFiles):
             return group.read(table, columns, self.shard)
         return found
 
-    def read_file(self, table: str, columns: Sequence[str] | None = None) -> pa.Table:
+    def read_file(self, table: str, columns: Columns | None = None) -> pa.Table:
         """The rows in the shard's own file, which is held against the marker's hash."""
         path, schema = self.file(table), SCHEMAS.get(table)
         expected = (
@@ -153,13 +155,7 @@ class Part(MarkedFiles):
             counts[table] = content.num_rows
             file = self.file(table)
             if content.num_rows:
-                write_atomically(
-                    file,
-                    lambda path, t=content: pq.write_table(
-                        t, path, write_page_checksum=True, **encodings(t)
-                    ),
-                    flush=flush,
-                )
+                write_bytes(file, parquet_bytes(content), flush=flush)
                 files.append(file)
             # of an attempt that was killed, when a language model answered otherwise
             elif file.exists():
@@ -175,6 +171,13 @@ class Part(MarkedFiles):
             )
 
 
+def parquet_bytes(table: pa.Table) -> memoryview:
+    """A table as Parquet: made in memory, since a file would be written in many small pieces."""
+    made = pa.BufferOutputStream()
+    pq.write_table(table, made, write_page_checksum=True, **encodings(table))
+    return memoryview(made.getvalue())
+
+
 def encodings(table: pa.Table) -> dict[str, Any]:
     """How the columns are written: as Parquet chooses, but for tables of places in the corpus,
     whose numbers are kept as differences, in two thirds of the bytes.
@@ -186,6 +189,7 @@ def encodings(table: pa.Table) -> dict[str, Any]:
         "use_dictionary": [name for name in table.column_names if name not in numbers],
         "column_encoding": dict.fromkeys(numbers, "DELTA_BINARY_PACKED"),
         "write_statistics": ["feature"],
+        "store_schema": False,  # words are texts to other readers
     }
 
 
@@ -208,7 +212,7 @@ def read_columns(
     return no_rows(table, columns)
 
 
-def no_rows(table: str, columns: Sequence[str] | None) -> pa.Table:
+def no_rows(table: str, columns: Columns | None) -> pa.Table:
     """The columns of a table without rows; none where the table is of no installed stage."""
     return (columns_of_schema(SCHEMAS.get(table), columns) or pa.schema([])).empty_table()
 

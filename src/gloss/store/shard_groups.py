@@ -1,7 +1,7 @@
 """Many shards' results in few files: one Parquet file a table and one marker for 512 shards."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -16,6 +16,7 @@ from numpy import ndarray
 
 from gloss.store.marked_files import MarkedFiles
 from gloss.store.parquet import (
+    Columns,
     columns_of_schema,
     footer_digest,
     open_parquet,
@@ -80,7 +81,7 @@ class ShardGroup(MarkedFiles):
         )
 
     def read(
-        self, table: str, columns: Sequence[str] | None = None, shard: int | None = None
+        self, table: str, columns: Columns | None = None, shard: int | None = None
     ) -> pa.Table:
         """The rows of one kind, of all its shards or of one, in their order, with all columns or
         these.

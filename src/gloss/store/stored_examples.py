@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Int64
 from numpy import ndarray
 
@@ -18,8 +17,16 @@ from gloss.store.corpus import Corpus
 from gloss.store.feature_facts import FeatureFacts, feature_facts
 from gloss.store.schemas import SCHEMAS
 
-# of the table `examples`, what is read of it; which sample it is of, its reader knows
-READ = ("dictionary", "feature", "role", "context", "quantile", "width")
+# the table `examples` as it is written: of a few words each row has a number, and no row lacks one
+WORD = pa.dictionary(pa.int32(), pa.string())
+WRITTEN = pa.schema(
+    [
+        pa.field(each.name, WORD if each.type == pa.string() else each.type, nullable=False)
+        for each in SCHEMAS["examples"]
+    ]
+)
+# what is read of it; which sample it is of, its reader knows
+READ = pa.schema([each for each in WRITTEN if each.name != "sample"])
 ROLES = ("train", "held_out", "inactive_train", "inactive_held_out")
 
 
@@ -70,14 +77,12 @@ def reference_table(
     """The table `examples`, a row a context: its feature, role, first position, quantile, width,
     and the sample that it belongs to; none where it is the same for all samples.
     """
-    schema, every = SCHEMAS["examples"], list(references.values())
+    every = list(references.values())
     rows = [len(each) for each in every]
     none = np.empty(0, np.int64)
 
-    def spelled(codes: Int64[ndarray, " row"], words: Sequence[str]) -> pa.Array:
-        if len(words) == 1:
-            return pa.repeat(words[0], len(codes))
-        return pa.DictionaryArray.from_arrays(codes, pa.array(words, pa.string())).cast(pa.string())
+    def spelled(codes: Int64[ndarray, " row"], words: Sequence[str]) -> pa.DictionaryArray:
+        return pa.DictionaryArray.from_arrays(codes.astype(np.int32), pa.array(words, pa.string()))
 
     def column(name: str) -> Int64[ndarray, " row"]:
         return np.concatenate([none, *(getattr(each, name) for each in every)])
@@ -95,14 +100,19 @@ def reference_table(
         "quantile": column("quantiles"),
         "width": repeated(each.width for each in every),
     }
-    return pa.table(columns, schema=schema)
+    return pa.table(columns, schema=WRITTEN)
 
 
 def references_by_feature(table: pa.Table) -> dict[FeatureId, ContextReferences]:
-    """What the rows of a table `examples` refer to, by the feature's whole name, in their order."""
+    """What the rows of a table `examples`, as `READ` says, refer to: by the feature's whole name,
+    in their order.
+    """
     if table.num_rows == 0:
         return {}
-    (dictionary, names), (roles, known) = (coded(table[each]) for each in ("dictionary", "role"))
+    (dictionary, names), (roles, known) = (
+        (words.indices.to_numpy(), words.dictionary.to_pylist())
+        for words in (table[name].combine_chunks() for name in ("dictionary", "role"))
+    )
     roles = np.array([ROLES.index(role) for role in known], np.int64)[roles]
     features, starts, quantiles, widths = (
         table[name].to_numpy() for name in ("feature", "context", "quantile", "width")
@@ -116,15 +126,6 @@ def references_by_feature(table: pa.Table) -> dict[FeatureId, ContextReferences]
             ContextReferences(roles[own], starts[own], quantiles[own], int(widths[first]))
         )
     return {feature: ContextReferences.joined(several) for feature, several in found.items()}
-
-
-def coded(column: pa.ChunkedArray) -> tuple[Int64[ndarray, " row"], list[str]]:
-    """A column of words, which come in runs, as numbers of its different words."""
-    runs = pc.call_function("run_end_encode", [column.combine_chunks()])
-    words = runs.values.to_pylist()
-    known = list(dict.fromkeys(words))
-    lengths = np.diff(runs.run_ends.to_numpy(), prepend=0)
-    return np.repeat(np.array([*map(known.index, words)], np.int64), lengths), known
 
 
 def restore_examples(
