@@ -90,12 +90,15 @@ class SparseTrainer:
 
     resumes: ClassVar[bool] = True  # `fit` takes checkpoints
     frozen: ClassVar[tuple[str, ...]] = ()  # the parameters that stay as they were drawn
+    joins: ClassVar[bool] = False  # whether it is trained on several sites together
 
     def sites(self, site: Site) -> tuple[Site, ...]:
-        """The sites whose vectors a row has side by side, to train a dictionary of this one. The
-        first is read, and says which tokens are massive.
-        """
+        """The sites whose vectors a row has side by side, to train a dictionary of this one."""
         return (site,)
+
+    def reads_of(self, site: Site) -> int:
+        """How many of these sites are read, from the first on: these say what is massive."""
+        return 1
 
     def begin(
         self,
@@ -119,6 +122,9 @@ class SparseTrainer:
     def learn(self, training: Training, x: Float32[Tensor, "token d_model"]) -> StepOutcome:
         """Set all gradients from one batch in the training's scale."""
         raise NotImplementedError
+
+    def constrain_gradients(self, training: Training) -> None:
+        """Every method's gradients are free."""
 
     def constrain(self, training: Training) -> None:
         """Every method's parameters are free, but for the norms of decoder directions."""
@@ -226,7 +232,8 @@ class Course:
     def __init__(self, trainee: Trainee, shared: SharedRows, taker: int, massive: float) -> None:
         self.trainee, self.shared, self.taker = trainee, shared, taker
         self.method = trainee.method
-        self.rows = EvenRows(shared, taker, self.method.sites(trainee.site), self.method.batch)
+        sites, read = self.method.sites(trainee.site), self.method.reads_of(trainee.site)
+        self.rows = EvenRows(shared, taker, sites, self.method.batch, read)
         self.steps = self.method.tokens // self.method.batch
         self.lengths = VectorLengths(multiple=massive)
         self.waiting = deque[Tensor]()  # rows that were looked at and not learned from

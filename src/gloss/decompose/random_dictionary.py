@@ -13,7 +13,8 @@ from torch import Tensor
 
 from gloss.decompose.fit import take_sample
 from gloss.errors import BadSettings, require_at_least
-from gloss.models.dictionary import Dictionary, SparseCoder, Weights, encoder_of
+from gloss.models.dictionary import Card, Dictionary, SparseCoder, Weights, encoder_of
+from gloss.models.joint_coder import JointCoder
 from gloss.models.model_settings import MASSIVE_MULTIPLE
 from gloss.models.neurons import Neurons
 from gloss.models.sites import Site
@@ -28,7 +29,7 @@ def random_dictionary_like(
     sample: Float[Tensor, "token d_in"],
     rates: Float64[ndarray, " feature"],
     rng: np.random.Generator,
-) -> SparseCoder:
+) -> SparseCoder | JointCoder:
     """Random directions in place of a dictionary's, feature by feature with its norms and its rate
     of firing.
 
@@ -58,9 +59,10 @@ def random_dictionary_like(
         decoder_directions,
         mean if d_out == d_in else torch.zeros(d_out),
     )
-    return SparseCoder(
-        dictionary.reads, writes, weights, AboveThreshold(thresholds), subtracts_bias=False
-    )
+    selection = AboveThreshold(thresholds)
+    if isinstance(dictionary, JointCoder):
+        return replace(dictionary, weights=weights, selection=selection, by_site=False, card=Card())
+    return SparseCoder(dictionary.reads, writes, weights, selection, subtracts_bias=False)
 
 
 @dataclass(frozen=True, slots=True)

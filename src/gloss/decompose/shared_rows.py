@@ -72,10 +72,12 @@ class SharedRows:
 
 
 class EvenRows:
-    """One taker's rows, `size` at a time, of its own sites."""
+    """One taker's rows, `size` at a time, of its own sites, the first of which it reads."""
 
-    def __init__(self, shared: SharedRows, taker: int, sites: Sequence[Site], size: int) -> None:
-        self.shared, self.taker, self.size = shared, taker, size
+    def __init__(
+        self, shared: SharedRows, taker: int, sites: Sequence[Site], size: int, reads: int = 1
+    ) -> None:
+        self.shared, self.taker, self.size, self.reads = shared, taker, size, reads
         self.columns = [shared.sites.index(site) for site in sites]
         self.ready = torch.empty(0)
 
@@ -109,8 +111,8 @@ class EvenRows:
         return part_widths(rows.shape[1], len(self.columns), own)
 
     def read(self, rows: Float32[Tensor, "_ d_row"]) -> Float32[Tensor, "_ d_in"]:
-        """What is of the first site."""
-        return rows[:, : self.widths(rows)[0]]
+        """What is of the sites that are read."""
+        return rows[:, : sum(self.widths(rows)[: self.reads])]
 
 
 def part_widths(row: int, sites: int, stated: Sequence[int] | None) -> tuple[int, ...]:

@@ -94,6 +94,13 @@ class CodesByFeature:
         counts = torch.bincount(codes.indices, minlength=width)
         return CodesByFeature(slots, codes.tokens[slots], counts.cumsum(0) - counts)
 
+    def within(self, first: int, number: int) -> "CodesByFeature":
+        """Those of so many features, from the first on."""
+        ends = (*self.starts[first : first + number + 1].tolist(), len(self.slots))
+        chosen = slice(ends[0], ends[number])
+        starts = self.starts[first : first + number] - ends[0]
+        return CodesByFeature(self.slots[chosen], self.tokens[chosen], starts)
+
     def gather(
         self, weights: Float[Tensor, " slot"], vectors: Float[Tensor, "token d_model"]
     ) -> Float[Tensor, "feature d_model"]:

@@ -24,6 +24,7 @@ from gloss.decompose.sparse_gradients import (
 )
 from gloss.errors import BadInput
 from gloss.models.dictionary import Weights
+from gloss.models.joint_coder import read_in_blocks
 
 AUXILIARY_WEIGHT = 1 / 32  # of the dead features' loss (Gao et al., 2024, appendix A.2)
 # one token in so many teaches the dead features: they learn from many slots a token
@@ -55,6 +56,10 @@ class Learner(Protocol):
 
     def learn(self, training: "Training", x: Float32[Tensor, "token d_model"]) -> "StepOutcome":
         """Set all gradients from one batch in the training's scale."""
+        ...
+
+    def constrain_gradients(self, training: "Training") -> None:
+        """Set to 0 what must not change, before a step."""
         ...
 
     def constrain(self, training: "Training") -> None:
@@ -198,7 +203,7 @@ class Training:
         self, centred: Float32[Tensor, "token d_model"]
     ) -> Float32[Tensor, "token feature"]:
         """Of every feature."""
-        return torch.addmm(self.encoder_bias, centred, self.encoder.T)
+        return read_in_blocks(centred, self.encoder, self.encoder_bias)
 
     def learn_codes(
         self, x: Tensor, centred: Tensor, pre: Tensor, codes: ActiveCodes
@@ -221,13 +226,40 @@ class Training:
         of_values = dot_active_rows(of_output, self.decoder_directions, codes).mul_(values > 0)
         by_feature = CodesByFeature.of(codes, len(self.decoder_directions))
         self.accumulate("decoder_directions", by_feature.gather(values, of_output))
-        self.accumulate("encoder", by_feature.gather(of_values, centred))
+        self.accumulate("encoder", self._encoder_gradient(by_feature, of_values, centred))
         add_by_feature(self.gradient("encoder_bias"), codes, of_values, by_feature)
+
+    def _encoder_gradient(
+        self, by_feature: CodesByFeature, of_values: Tensor, centred: Tensor
+    ) -> Float32[Tensor, "feature d"]:
+        """Of each feature, by what it reads: everything, or its block's part of it."""
+        blocks = centred.shape[1] // self.encoder.shape[1]
+        if blocks == 1:
+            return by_feature.gather(of_values, centred)
+        size = len(self.encoder) // blocks
+        return torch.cat(
+            [
+                by_feature.within(block * size, size).gather(of_values, part.contiguous())
+                for block, part in enumerate(centred.chunk(blocks, dim=1))
+            ]
+        )
 
     def set_bias_gradient(self, of_output: Float32[Tensor, " d_model"]) -> None:
         """The centre is added to the output, and is subtracted from what the encoder reads."""
         read = self.gradient("encoder_bias") @ self.encoder
         self.gradient("bias").copy_(of_output - read)
+
+    def predict(
+        self, given: Tensor, wanted: Tensor, pre: Tensor, codes: ActiveCodes
+    ) -> StepOutcome:
+        """As `learn_codes`, where something else is reconstructed than what is read."""
+        error = decode_active(codes, self.decoder_directions) + self.bias - wanted
+        variance = float((wanted - wanted.mean(0)).square().sum())
+        of_output = error * (2 / variance)
+        self.add_gradients(given, codes, of_output)
+        self.gradient("bias").copy_(of_output.sum(0))
+        self.revive(given, pre, error, variance)
+        return StepOutcome(codes, error, variance)
 
     def revive(self, centred: Tensor, pre: Tensor, error: Tensor, variance: float) -> None:
         """Let dead features learn what the living ones left unexplained, on some of the tokens."""
@@ -269,6 +301,7 @@ class Training:
         """One step of Adam; decoder directions keep the norm 1, and their gradients lose what would
         change it.
         """
+        self.method.constrain_gradients(self)
         of_directions = self.gradient("decoder_directions")
         for part, rows in zip(
             in_blocks(of_directions), in_blocks(self.decoder_directions), strict=True

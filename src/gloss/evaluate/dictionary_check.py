@@ -5,6 +5,7 @@ it runs on reconstructions.
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,9 +15,10 @@ from torch import Tensor
 
 from gloss.errors import BadInput
 from gloss.models.dictionary import Card, Dictionary, require_fit
+from gloss.models.joint_coder import JointCoder
 from gloss.models.massive_tokens import MEASURED_TOKENS, VectorLengths
 from gloss.models.model_settings import MASSIVE_MULTIPLE, require_massive_multiple
-from gloss.models.sites import Site
+from gloss.models.sites import JointSite, Site, parts_of
 from gloss.models.sparse_codes import Codes
 from gloss.models.subject import Subject
 from gloss.records import PADDING, Estimate
@@ -122,6 +124,25 @@ def _share_recovered(
     )
 
 
+def site_reconstructions(
+    subject: Subject,
+    dictionary: Dictionary,
+    batches: Sequence[Int64[Tensor, "_ position"]],
+    rng: np.random.Generator,
+    left_out: frozenset[int] = frozenset(),
+    massive: float = MASSIVE_MULTIPLE,
+) -> Mapping[Site, Estimate]:
+    """The FVU at each of several sites that a dictionary writes; none of a dictionary of one."""
+    if not isinstance(dictionary, JointCoder) or len(dictionary.widths) == 1:
+        return {}
+    found: dict[Site, Estimate] = {}
+    for site in parts_of(dictionary.writes):
+        own = dictionary.at(site)
+        every = measure_reconstruction(subject, own, batches, left_out, massive).every
+        found[site] = ratio_with_interval(every.errors, every.distances, rng)
+    return found
+
+
 def compare_with_card(measured: DictionaryCheck, card: Card) -> tuple[CardComparison, ...]:
     """Each number that the card states beside the measured one.
 
@@ -162,6 +183,35 @@ def splice_edits(
     if dictionary.reads == dictionary.writes:
         return {dictionary.writes: lambda x: replaced(x, x)}
     return {dictionary.reads: remember, dictionary.writes: lambda x: replaced(seen.pop(), x)}
+
+
+def spliced_beforehand(
+    subject: Subject,
+    dictionary: Dictionary,
+    tokens: Int64[Tensor, "sequence position"],
+    text: Bool[Tensor, "sequence position"],
+) -> Mapping[Site, Callable[[Tensor], Tensor]]:
+    """As `splice_edits`, for a dictionary of several sites: what it makes of the subject as it is,
+    at every site that it writes.
+    """
+    x = subject.run(tokens, read=(dictionary.reads,)).activations[dictionary.reads]
+    chosen = text.to(x.device)
+    made = x.new_zeros(*x.shape[:2], dictionary.decoder_directions.shape[1])
+    made[chosen] = dictionary.reconstruct(x[chosen]).to(made.dtype)
+    parts = parts_of_written(dictionary, made)
+    return {site: partial(_put, text, part) for site, part in parts.items()}
+
+
+def parts_of_written(dictionary: Dictionary, x: Tensor) -> dict[Site, Tensor]:
+    """What is of each site that the dictionary writes, of vectors of all of them."""
+    if not isinstance(dictionary, JointCoder):
+        return {dictionary.writes: x}
+    return dict(zip(parts_of(dictionary.writes), x.split(dictionary.widths, dim=-1), strict=True))
+
+
+def written_scale(dictionary: Dictionary) -> Tensor | float:
+    """By what vectors are multiplied, so that all sites that are written count alike."""
+    return dictionary.written_scale if isinstance(dictionary, JointCoder) else 1.0
 
 
 def text_positions(
@@ -320,10 +370,10 @@ def _sum_batch(
         found[site][text.to(found[site].device)].float()
         for site in (dictionary.reads, dictionary.writes)
     )
-    codes = dictionary.encode(inputs)
+    codes, scale = dictionary.encode(inputs), written_scale(dictionary)
+    written, targets = dictionary.reconstruct(inputs) * scale, targets * scale
     each = {
-        name: values.double().cpu()
-        for name, values in _token_sums(codes, dictionary.reconstruct(inputs), targets).items()
+        name: values.double().cpu() for name, values in _token_sums(codes, written, targets).items()
     }
     normal = ~lengths.are_massive(inputs).cpu()
     where = text.nonzero()
@@ -386,11 +436,11 @@ def _measure_losses(
         tried = text[:, :-1] & text[:, 1:]
         edits = {
             "clean": {},
-            "spliced": splice_edits(dictionary, text),
-            "zero_ablated": {
-                dictionary.writes: _constant_edit(torch.zeros_like(edited.mean), text)
-            },
-            "mean_ablated": {dictionary.writes: _constant_edit(edited.mean, text)},
+            "spliced": spliced_beforehand(subject, dictionary, tokens, text)
+            if isinstance(dictionary.reads, JointSite)
+            else splice_edits(dictionary, text),
+            "zero_ablated": _constant_edits(dictionary, torch.zeros_like(edited.mean), text),
+            "mean_ablated": _constant_edits(dictionary, edited.mean, text),
         }
         losses["predicted"].append(tried.sum(1).double().numpy())
         clean: Tensor | None = None
@@ -432,8 +482,16 @@ def _sum_nats(
     return both[:, 0], both[:, 1]
 
 
-def _constant_edit(
-    value: Float64[Tensor, " d_out"], text: Bool[Tensor, "sequence position"]
-) -> Callable[[Tensor], Tensor]:
-    """The edit that puts one vector everywhere that holds text."""
-    return lambda x: torch.where(text.to(x.device)[..., None], value.to(x), x)
+def _constant_edits(
+    dictionary: Dictionary,
+    value: Float64[Tensor, " d_out"],
+    text: Bool[Tensor, "sequence position"],
+) -> Mapping[Site, Callable[[Tensor], Tensor]]:
+    """The edits that put one vector everywhere that holds text, at each site that is written."""
+    unscaled = value / written_scale(dictionary)
+    parts = parts_of_written(dictionary, unscaled)
+    return {site: partial(_put, text, part) for site, part in parts.items()}
+
+
+def _put(text: Bool[Tensor, "sequence position"], value: Tensor, x: Tensor) -> Tensor:
+    return torch.where(text.to(x.device)[..., None], value.to(x), x)

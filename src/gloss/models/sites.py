@@ -4,6 +4,7 @@ other libraries use.
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gloss.errors import BadInput
@@ -51,6 +52,41 @@ class Site:
         return f"{self.kind}.{self.layer}"
 
 
+JOINT = "joint"  # the kind of several sites together
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class JointSite(Site):
+    """Several sites, whose vectors lie side by side: what a dictionary of several sites reads or
+    writes. Its layer is the last of theirs.
+
+    Written `resid_post.0+resid_post.1`. It can be read, and not edited.
+    """
+
+    parts: tuple[Site, ...] = ()
+
+    @staticmethod
+    def of(parts: Sequence[Site]) -> "JointSite":
+        """These sites, in this order."""
+        return JointSite(JOINT, max((part.layer for part in parts), default=0), tuple(parts))
+
+    def __post_init__(self) -> None:
+        if len(set(self.parts)) < max(2, len(self.parts)):
+            given = str(self) or "nothing"
+            raise BadInput(
+                f"{given} is not several sites together; join two or more that differ,"
+                " as in resid_post.0+resid_post.1"
+            )
+
+    def __str__(self) -> str:
+        return "+".join(map(str, self.parts))
+
+
+def parts_of(site: Site) -> tuple[Site, ...]:
+    """The sites that are joined in one, or the site alone."""
+    return site.parts if isinstance(site, JointSite) else (site,)
+
+
 # What the component that writes a site reads.
 INPUTS = {"resid_post": "resid_pre", "mlp_raw": "mlp_in", "mlp_out": "mlp_in"}
 
@@ -60,10 +96,13 @@ def parse_site(name: str) -> Site:
 
     Understands gloss's own names, TransformerLens hooks (`blocks.5.hook_resid_post`), the module
     paths of transformers and sparsify (`layers.5.mlp`, `model.layers.5`, `h.5`; a path means the
-    module's output) and nnterp (`mlps_output[5]`). Raises BadInput for a name that means nothing,
-    and for one that means different places in different models or versions.
+    module's output) and nnterp (`mlps_output[5]`); with + between them, several sites together.
+    Raises BadInput for a name that means nothing, and for one that means different places in
+    different models or versions.
     """
     text = name.strip()
+    if "+" in text:
+        return JointSite.of([parse_site(part) for part in text.split("+")])
     for pattern, meanings, trapped in DIALECTS:
         if (found := re.fullmatch(pattern, text)) is None:
             continue

@@ -22,10 +22,10 @@ from gloss.errors import BadInput, BadSettings, Mismatch
 from gloss.models.continuation import CachedContinuation, PositionEdits
 from gloss.models.pretrained.special_tokens import ROLES, SpecialTokens
 from gloss.models.pretrained.tokenizer import PlainTokenizer, tokenizer_backend
-from gloss.models.sites import Site, parse_site
+from gloss.models.sites import Site, parse_site, parts_of
 from gloss.models.structure.discovery import discover_layout
 from gloss.models.structure.forward_pass import compute_logits, position_limit
-from gloss.models.structure.hooks import Activation, Edit, tap_sites
+from gloss.models.structure.hooks import Activation, Edit, taken_at, tap_sites
 from gloss.models.structure.layout import Anatomy, Layout
 from gloss.models.structure.placement import (
     DeviceMap,
@@ -182,7 +182,7 @@ class Subject:
         >>> model.device_at(model.site("resid_post.2")) == model.device
         True
         """
-        return compute_device(self.anatomy.point(site).module, self.device)
+        return compute_device(self.anatomy.point(parts_of(site)[0]).module, self.device)
 
     @cached_property
     def context(self) -> int | None:
@@ -366,7 +366,7 @@ class Subject:
             cache.batch_repeat_interleave(len(endings))
             with tap_sites(self.anatomy, len(endings), read, NO_EDITS, to_the_end=False) as taken:
                 compute_logits(self.model, endings, cache=cache)
-        return Trace({site: taken[site] for site in read})
+        return Trace(taken_at(taken, read))
 
     @cached_property
     def _has_cache(self) -> bool:
@@ -562,7 +562,7 @@ class Subject:
             logits = compute_logits(
                 self.model, filled, logits_to_keep if isinstance(logits_to_keep, Tensor) else None
             )
-        return Trace({site: taken[site] for site in read}, logits)
+        return Trace(taken_at(taken, read), logits)
 
     def _check_length(self, positions: int) -> None:
         if self.context is not None and positions > self.context:

@@ -26,6 +26,7 @@ from gloss.models.model_settings import (
     require_leave_out,
     require_massive_multiple,
 )
+from gloss.models.sites import parse_site
 from gloss.records import needs_of
 from gloss.run.chat_tables import ChatTable, chat_tables, check_chats, choose_chat
 from gloss.run.methods import (
@@ -41,7 +42,7 @@ from gloss.run.methods import (
     require_usable_numbers,
     suggestion,
 )
-from gloss.run.trained_beside import ALSO, trained_beside, trainer_settings
+from gloss.run.trained_beside import ALSO, trained_beside, trainer_settings, with_joined_sites
 from gloss.store.remote import is_url, local_folder
 
 if TYPE_CHECKING:
@@ -56,6 +57,20 @@ T = TypeVar("T")
 LARGEST_FILE = 2**20  # bytes of an experiment file
 # of a method or a dictionary: it becomes the name of a folder and of rows
 NAME = re.compile(r"(?!\.+$)[A-Za-z0-9._-]{1,64}")
+
+
+def require_sites_of_method(method: Any, site: str, where: str) -> None:
+    """Raise BadSettings where one site is given to a method that wants several, or several to
+    another.
+    """
+    found = parse_site(site) if "+" in site or getattr(method, "joins", False) else None
+    if found and getattr(method, "joins", False):
+        method.sites(found)
+    elif found:
+        raise BadSettings(
+            f"{where} is trained on the vectors of one site, and {site} are several; name one, or"
+            ' take method = "crosscoder"'
+        )
 
 
 def require_executor(given: object) -> None:
@@ -349,6 +364,8 @@ class Experiment:
                 chosen[name] = listed_methods(name, tables[name])
             elif name in tables:
                 chosen[name] = tables[name]
+        if "decompose" in chosen:
+            chosen["decompose"] = with_joined_sites(chosen["decompose"])
         chosen["stages"] = {
             name: build_dataclass(stage.settings, tables.get(name, {}), f"[{name}]")
             for name, stage in stages.items()
@@ -463,6 +480,7 @@ class Experiment:
         method = build_method("decompose", trainer_settings(settings))
         if not isinstance(settings.get("site"), str):
             raise BadSettings(f"{where} has the site {settings.get('site')!r}; give its name")
+        require_sites_of_method(method, settings["site"], where)
         if ALSO in self.decompose and not getattr(method, "resumes", False):
             raise BadSettings(
                 f"{where} is {settings['method']}, which is not trained step by step, and so not"

@@ -34,6 +34,7 @@ from gloss.models.dictionary import Dictionary, SparseCoder, require_fit
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.formats.dictionary_folder import CONFIGURATION_FILE
 from gloss.models.hyperdimensional_probe import HyperdimensionalProbe
+from gloss.models.joint_coder import JointCoder
 from gloss.models.massive_tokens import VectorLengths
 from gloss.models.matching_pursuit import MatchingPursuit
 from gloss.models.neurons import neurons_at
@@ -56,7 +57,7 @@ from gloss.store.progress import Progress
 from gloss.store.sealed_json import damage_error
 
 CARD_TOKENS = 2**13  # of the text, by which a trained dictionary's card is measured
-TrainedDictionary = SparseCoder | MatchingPursuit | HyperdimensionalProbe
+TrainedDictionary = SparseCoder | MatchingPursuit | HyperdimensionalProbe | JointCoder
 ENDLESS = 10**6  # epochs; the trainer stops by itself
 
 
@@ -270,7 +271,11 @@ def require_training_memory(trainers: Sequence[object], widths: Sequence[int]) -
     tell what they need. The vectors of all sites, of these widths, wait together to be mixed.
     """
     d_model = max(widths)
-    needed = sum(each.memory(d_model) for each in trainers if isinstance(each, HasMemory))
+    needed = sum(
+        each.memory(sum(widths) if getattr(each, "joins", False) else d_model)
+        for each in trainers
+        if isinstance(each, HasMemory)
+    )
     needed += 4 * ShuffleSettings().buffer_tokens * sum(widths)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
@@ -306,7 +311,8 @@ def save_random_dictionary(run: OpenedRun, folder: Path, tokens: int) -> None:
     while sum(map(len, sample)) < tokens and (batch := next(batches, None)) is not None:
         sample.append(batch.float().cpu())
     rates = run.activations.counts / run.activations.counted_tokens
-    save_dictionary(random_dictionary_like(dictionary, torch.cat(sample), rates, rng), folder)
+    drawn = random_dictionary_like(dictionary, torch.cat(sample), rates, rng)
+    save_dictionary(drawn, folder, "joint" if isinstance(drawn, JointCoder) else "sae_lens")
 
 
 def collected_lengths(run: OpenedRun) -> VectorLengths:

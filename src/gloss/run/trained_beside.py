@@ -32,6 +32,7 @@ def trained_beside(decompose: SettingsMapping) -> dict[str, dict[str, Any]]:
             raise BadSettings(
                 f"[decompose].also holds {table!r}; give tables of what differs, as in {{seed = 1}}"
             )
+        table = with_joined_sites(table)
         differs = {key: value for key, value in table.items() if key != "name"}
         said = "_".join(f"{key}-{value}" for key, value in differs.items())
         name = table.get("name") or NOT_IN_NAMES.sub("-", said).strip("-.")
@@ -41,6 +42,24 @@ def trained_beside(decompose: SettingsMapping) -> dict[str, dict[str, Any]]:
             )
         found[name] = kept_by_method(own, differs) | differs
     return found
+
+
+def with_joined_sites(decompose: SettingsMapping) -> dict[str, Any]:
+    """The settings with `sites` as the one site that joins them. Raises BadSettings for what is no
+    list of names, and beside a `site`.
+    """
+    if "sites" not in decompose:
+        return dict(decompose)
+    given: Any = decompose["sites"]
+    named = isinstance(given, list | tuple) and all(isinstance(each, str) for each in given)
+    if not named or not given or "site" in decompose:
+        raise BadSettings(
+            f"[decompose].sites is {given!r}; give a list of the names of several sites, as in"
+            ' sites = ["resid_post.0", "resid_post.1"], and no site beside it'
+        )
+    return {"site" if key == "sites" else key: value for key, value in decompose.items()} | {
+        "site": "+".join(given)
+    }
 
 
 def kept_by_method(own: SettingsMapping, differs: SettingsMapping) -> dict[str, Any]:

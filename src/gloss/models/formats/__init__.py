@@ -186,9 +186,11 @@ def save_dictionary(
     if write is None:
         writable = listed(name for name, each in formats.items() if each.write is not None)
         raise BadSettings(f"the format {format} is only read; choose {writable}")
-    if not isinstance(dictionary, (SparseCoder, *formats[format].writes_also)):
+    if not isinstance(dictionary, formats[format].writes):
+        kinds, kind = listed(each.__name__ for each in formats[format].writes), type(dictionary)
+        able = [name for name, each in formats.items() if each.write and kind in each.writes]
         raise BadSettings(
-            f"a {type(dictionary).__name__} cannot be written as {format}, only dictionaries with"
-            " an encoder, which are SparseCoders, and as sae_lens matching pursuits"
+            f"a {kind.__name__} cannot be written as {format}, which holds a {kinds}; "
+            + (f"choose {listed(able)}" if able else "no format that is installed holds it")
         )
     write(dictionary, Path(path), dtype)

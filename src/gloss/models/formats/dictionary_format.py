@@ -13,7 +13,7 @@ import torch
 
 from gloss.errors import BadInput, BadSettings
 from gloss.installed import installed, load_installed, package_name
-from gloss.models.dictionary import Card, Dictionary, HasSites
+from gloss.models.dictionary import Card, Dictionary, HasSites, SparseCoder
 from gloss.models.sites import Site
 
 GROUP = "gloss.format"
@@ -92,7 +92,7 @@ class DictionaryFormat:
     kinds: tuple[str, ...] = ()  # what is read, for the table in the docs
     written: tuple[str, ...] = ()  # those of them that are written, too
     refused: tuple[str, ...] = ()  # what is known and cannot be read
-    writes_also: tuple[type, ...] = ()  # of dictionaries that are no SparseCoders
+    writes: tuple[type, ...] = (SparseCoder,)  # of dictionaries
 
 
 def load_format(point: EntryPoint) -> DictionaryFormat:

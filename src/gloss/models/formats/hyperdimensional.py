@@ -91,5 +91,5 @@ FORMAT = DictionaryFormat(
     write_probe,
     kinds=(KIND,),
     written=(KIND,),
-    writes_also=(HyperdimensionalProbe,),
+    writes=(HyperdimensionalProbe,),
 )

@@ -516,5 +516,5 @@ FORMAT = DictionaryFormat(
     kinds=(*KINDS,),
     written=WRITTEN,
     refused=(*REFUSED,),
-    writes_also=(MatchingPursuit,),
+    writes=(SparseCoder, MatchingPursuit),
 )

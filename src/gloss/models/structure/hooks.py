@@ -2,7 +2,7 @@
 done by one hook.
 """
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
 from gloss.errors import Mismatch
-from gloss.models.sites import Site
+from gloss.models.sites import Site, parts_of
 from gloss.models.structure.forward_pass import first_input, first_output
 from gloss.models.structure.layout import Anatomy, ModuleSide, SitePoint
 
@@ -95,9 +95,20 @@ def collect_taps(
     for site, edit in edits.items():
         anatomy.check_edit(site)
         taps.setdefault(anatomy.point(site), SiteTap()).edits.append((site, edit))
-    for site in read:
+    for site in dict.fromkeys(part for each in read for part in parts_of(each)):
         taps.setdefault(anatomy.point(site), SiteTap()).reads.append(site)
     return taps
+
+
+def taken_at(taken: Mapping[Site, Activation], read: Iterable[Site]) -> dict[Site, Activation]:
+    """What was at these sites; of several together side by side, where the first one is."""
+    found: dict[Site, Activation] = {}
+    for site in read:
+        first, *others = [taken[part] for part in parts_of(site)]
+        found[site] = (
+            torch.cat([first, *(each.to(first) for each in others)], dim=-1) if others else first
+        )
+    return found
 
 
 def apply_edit(site: Site, edit: Edit, x: Activation) -> Activation:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from torch import nn
 
 from gloss.errors import Mismatch
-from gloss.models.sites import Site
+from gloss.models.sites import JointSite, Site, parts_of
 from gloss.models.structure.transformers_types import PreTrainedConfig, PreTrainedModel
 
 
@@ -107,12 +107,17 @@ class Anatomy:
 
     def has(self, site: Site) -> bool:
         """Whether the model has this site, proven."""
-        return (
-            site.layer < len(self.layers) and site.kind in self.layout.layers[site.layer].locations
+        return all(
+            part.layer < len(self.layers) and part.kind in self.layout.layers[part.layer].locations
+            for part in parts_of(site)
         )
 
     def require_site(self, site: Site) -> None:
         """Raises Mismatch for a site that this model does not have, and says why."""
+        if isinstance(site, JointSite):
+            for part in site.parts:
+                self.require_site(part)
+            return
         layer = self.layer(site)
         if site.kind in layer.locations:
             return
@@ -127,6 +132,11 @@ class Anatomy:
         edited.
         """
         self.require_site(site)
+        if isinstance(site, JointSite):
+            raise Mismatch(
+                f"{site} are several sites, which can be read together and not edited; name one of"
+                f" them, as in the site {site.parts[-1]}"
+            )
         if reason := self.layer(site).fixed.get(site.kind):
             raise Mismatch(
                 f"site {site} can be read but not edited: {reason}; edit resid_pre.{site.layer} or"
@@ -145,6 +155,8 @@ class Anatomy:
         """The site's usual name in this model: without post-norms `mlp_raw` is `mlp_out` and
         `attn_raw` is `attn_out`.
         """
+        if isinstance(site, JointSite):
+            return JointSite.of([self.canonical(part) for part in site.parts])
         for raw, contribution in (("mlp_raw", "mlp_out"), ("attn_raw", "attn_out")):
             locations = self.layer(site).locations
             if (
@@ -161,7 +173,7 @@ class Anatomy:
         Raises Mismatch for a site that this model does not have.
         """
         self.require_site(site)
-        return self.layer(site).locations[site.kind].width
+        return sum(self.layer(part).locations[part.kind].width for part in parts_of(site))
 
     def heads(self, layer: int) -> int:
         """How many heads lie side by side at `z`.

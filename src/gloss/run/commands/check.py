@@ -16,7 +16,12 @@ from gloss.collect.left_out_tokens import find_left_out_tokens
 from gloss.collect.texts import open_texts
 from gloss.collect.tokens import read_texts
 from gloss.errors import BadInput, Mismatch
-from gloss.evaluate.dictionary_check import DictionaryCheck, check_dictionary, compare_with_card
+from gloss.evaluate.dictionary_check import (
+    DictionaryCheck,
+    check_dictionary,
+    compare_with_card,
+    site_reconstructions,
+)
 from gloss.models.dictionary import Card
 from gloss.models.model_settings import LeaveOut
 from gloss.models.subject import Subject
@@ -50,16 +55,23 @@ def print_dictionary_check(
         corpus = read_checked_corpus(
             subject, asked, texts, tokens, leave_out, Path(scratch) / "corpus"
         )
+    batches = sequence_batches(corpus, subject.start_token)
     measured = check_dictionary(
         subject,
         read,
-        sequence_batches(corpus, subject.start_token),
+        batches,
         np.random.default_rng(0),
         without,
         massive,
     )
     card = getattr(read, "card", Card())
     print_check_table(measured, card, f"{dictionary.name} at {read.reads} of {asked.model}")
+    rng = np.random.default_rng(0)
+    for site, estimate in site_reconstructions(
+        subject, read, batches, rng, without, massive
+    ).items():
+        value, interval = measure_cells(estimate)
+        out.print(f"FVU at {site}: {value} ({interval})", highlight=False)
     if special := int(np.isin(corpus.tokens, list(without)).sum()):
         out.print(f"{special:,} of {len(corpus):,} tokens are left out", highlight=False)
     if not measured.fits:
