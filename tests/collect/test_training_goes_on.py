@@ -31,7 +31,7 @@ from gloss.decompose.topk import TopK
 from gloss.installed import installed
 from gloss.models.dictionary import SparseCoder
 from gloss.models.matching_pursuit import MatchingPursuit
-from gloss.models.sites import Site
+from gloss.models.sites import Site, parse_site
 from gloss.models.sparse_codes import AboveThreshold
 from gloss.models.subject import Subject
 from gloss.store.corpus import Corpus
@@ -46,6 +46,7 @@ SETTINGS = {
     "dead_after_tokens": 2000,
 }
 METHOD = TopK(**SETTINGS)
+JOINT = parse_site("mlp_out.0+mlp_out.1")
 SHUFFLE = ShuffleSettings(batch_size=96, buffer_tokens=300, epochs=10**6)
 METHODS = {name: point.load() for name, point in installed("gloss.decompose").items()}
 RESUMING = sorted(name for name, kind in METHODS.items() if getattr(kind, "resumes", False))
@@ -87,7 +88,8 @@ def train(given_text) -> Train:
     def train(
         path: Path | None, stops_at: int = 0, method: SparseTrainer = METHOD
     ) -> tuple[SparseCoder | MatchingPursuit, int]:
-        rng, (first, *others) = np.random.default_rng(7), method.sites(SITE)
+        site = JOINT if method.joins else SITE
+        rng, (first, *others) = np.random.default_rng(7), method.sites(site)
         forward = Counting(given_text[0], first, 128, beside=tuple(others))
         batches = ActivationBatches(
             forward,
@@ -101,7 +103,7 @@ def train(given_text) -> Train:
                 raise Stop
 
         return method.fit(
-            batches, SITE, rng, progress, checkpoints=path and Checkpoints(path, 0.0)
+            batches, site, rng, progress, checkpoints=path and Checkpoints(path, 0.0)
         ), len(forward.read)
 
     return train

@@ -8,7 +8,7 @@ from parts import parallel, part
 from torch import Tensor, nn
 
 from gloss.errors import Mismatch
-from gloss.models.sites import KINDS, Site
+from gloss.models.sites import KINDS, JointSite, Site
 from gloss.models.subject import Subject
 
 LAST = Site("resid_post", 2)
@@ -241,3 +241,16 @@ def test_an_edit_that_runs_its_own_subject_is_refused(llama: Subject, tokens: Te
     with pytest.raises(RuntimeError, match="running already"):
         llama.run(tokens, edits={LAST: lambda x: llama.run(tokens, [LAST]).activations[LAST]})
     assert llama.run(tokens, [LAST]).activations[LAST].shape == (3, 10, 32)
+
+
+def test_several_sites_are_read_side_by_side_and_not_edited(subject: Subject, tokens: Tensor):
+    joint = JointSite.of([Site("resid_post", 1), Site("mlp_out", 0)])
+    found = subject.run(tokens, [joint, *joint.parts]).activations
+    assert torch.equal(found[joint], torch.cat([found[part] for part in joint.parts], dim=2))
+    assert found[joint].shape[2] == subject.width_at(subject.site("resid_post.1+mlp_out.0"))
+    after = subject.run_after(tokens[0, :2], tokens[:, 2:], [joint]).activations[joint]
+    assert after.shape == found[joint][:, 2:].shape
+    with pytest.raises(Mismatch, match="can be read together and not edited; name one of them"):
+        subject.run(tokens, [], {joint: lambda x: x})
+    with pytest.raises(Mismatch, match="the model has 3 layers"):
+        subject.site("resid_post.1+resid_post.3")

@@ -1,5 +1,6 @@
 """Train crosscoders (Lindsey et al., 2024): features that read and write several sites at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -143,7 +144,7 @@ def equal_scales(
 
 
 def spread_over(
-    scales: Float32[Tensor, " site"], widths: tuple[int, ...]
+    scales: Float32[Tensor, " site"], widths: Sequence[int]
 ) -> Float32[Tensor, " d_row"]:
     """Each site's scale, for every number of its vectors."""
     return torch.cat([scale.expand(width) for scale, width in zip(scales, widths, strict=True)])

@@ -41,22 +41,30 @@ def random_dictionary_like(
     sample = sample.float()
     d_in, width = sample.shape[1], dictionary.width
     d_out, writes = dictionary.decoder_directions.shape[1], dictionary.writes
-    decoder_norms = dictionary.decoder_directions.float().norm(dim=1, keepdim=True).cpu()
+    # of several sites, that in which the sphere is one
+    scale = dictionary.written_scale.cpu() if isinstance(dictionary, JointCoder) else torch.ones(())
+    read_scale = scale if dictionary.reads == writes else torch.ones(())
+    written = dictionary.decoder_directions.float().cpu() * scale
+    decoder_norms = written.norm(dim=1, keepdim=True)
     read = encoder_of(dictionary)
-    reading_norms = decoder_norms if read is None else read.float().norm(dim=1, keepdim=True).cpu()
+    reading_norms = (
+        decoder_norms
+        if read is None
+        else (read.float().cpu() / read_scale).norm(dim=1, keepdim=True)
+    )
     directions = draw_unit_directions(width, d_in, rng)
     if isinstance(dictionary, Neurons):  # which write elsewhere than they read
         d_out, writes = d_in, dictionary.reads
     decoder_directions = (
         directions if d_out == d_in else draw_unit_directions(width, d_out, rng)
     ) * decoder_norms
-    encoder = directions * reading_norms
+    encoder = directions * reading_norms * read_scale
     mean = sample.mean(0)
     thresholds = thresholds_for_rates(sample - mean, encoder, rates)
     weights = Weights(
         encoder,
         -(encoder @ mean),
-        decoder_directions,
+        decoder_directions / scale,
         mean if d_out == d_in else torch.zeros(d_out),
     )
     selection = AboveThreshold(thresholds)

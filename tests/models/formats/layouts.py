@@ -346,6 +346,34 @@ def hyperdimensional(folder: Path, w: Drawn) -> Layout:
     return Layout(place, w.x, codes, w.made(codes), "resid_post.1", "resid_post.1")
 
 
+def joint(name: str, kind: str) -> Callable[[Path, Drawn], Layout]:
+    """Two sites of three numbers each; the cross-layer ones with 8 features a layer."""
+
+    def made(folder: Path, w: Drawn) -> Layout:
+        place, crosses = folder / "joint", name == "cross-layer transcoder"
+        encoder, decoder = w.encoder.clone(), w.decoder.clone()
+        if crosses:
+            encoder[:8, 3:], encoder[8:, :3], decoder[8:, :3] = 0, 0, 0
+        pre = w.x @ encoder.T + w.encoder_bias
+        stated = {"scales": [2.0, 0.5], "by_site": crosses, "activation": "relu"}
+        tensors = {"encoder": torch.cat([encoder[:8, :3], encoder[8:, 3:]]) if crosses else encoder}
+        tensors |= {"encoder_bias": w.encoder_bias, "decoder_directions": decoder}
+        tensors |= {"bias.0": w.bias[:3], "bias.1": w.bias[3:]}
+        codes = relu(pre)
+        if kind == "TopK":
+            stated, codes = stated | {"activation": "topk", "k": 4}, topk(pre, 4)
+        elif kind == "JumpReLU":
+            stated, codes = stated | {"activation": "threshold"}, jump(pre, w.thresholds)
+            tensors["thresholds"] = w.thresholds
+        writes = "mlp_out.0+mlp_out.1"
+        reads = "mlp_in.0+mlp_in.1" if crosses else writes
+        write_tensors(place / "joint.safetensors", tensors)
+        write_json(place / "cfg.json", stated | {"reads": reads, "writes": writes})
+        return Layout(place, w.x, codes, codes @ decoder + w.bias, reads, writes)
+
+    return made
+
+
 # Llama Scope
 
 
@@ -437,6 +465,11 @@ def kissane(folder: Path, w: Drawn) -> Layout:
 POST, GATE = "output", "pre_feedforward_layernorm.output"
 LAYOUTS: dict[tuple[str, str], Callable[[Path, Drawn], Layout]] = {
     ("hyperdimensional", "MLP, roles and fillers"): hyperdimensional,
+    **{
+        ("joint", f"{name}, {kind}"): joint(name, kind)
+        for name in ("crosscoder", "cross-layer transcoder")
+        for kind in ("TopK", "JumpReLU", "ReLU")
+    },
     **{
         ("sae_lens", kind): sae_lens(kind)
         for kind in (

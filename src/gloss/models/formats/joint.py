@@ -28,13 +28,8 @@ THRESHOLDS = "thresholds"
 KINDS = tuple(
     f"{kind}, {selection}"
     for kind in ("crosscoder", "cross-layer transcoder")
-    for selection in ("TopK", "BatchTopK", "ReLU")
+    for selection in ("TopK", "JumpReLU", "ReLU")
 )
-
-
-def recognises(place: Path) -> bool:
-    """Whether both files are there."""
-    return holds_files(place, WEIGHTS)
 
 
 def read_joint(request: DictionaryRequest) -> JointCoder:
@@ -153,7 +148,7 @@ def write_joint(dictionary: JointCoder, folder: Path, dtype: torch.dtype) -> Non
 FORMAT = DictionaryFormat(
     "gloss' dictionaries of several sites",
     f"{CONFIGURATION_FILE} with {WEIGHTS}",
-    recognises,
+    lambda place: holds_files(place, WEIGHTS),
     read_joint,
     write_joint,
     kinds=KINDS,

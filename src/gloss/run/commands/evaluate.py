@@ -31,6 +31,7 @@ from gloss.models.dictionary import Dictionary, require_fit
 from gloss.models.labelled_sets import labelled_file
 from gloss.models.labelled_texts import LabelledTexts
 from gloss.models.model_settings import LeaveOut
+from gloss.models.sites import JointSite
 from gloss.models.subject import Subject, untrained_subject
 from gloss.records import (
     Estimate,
@@ -199,7 +200,7 @@ class Bench:
     @cached_property
     def _random(self) -> Dictionary:
         """Random directions: as many of them a token as the dictionary has active features; for a
-        transcoder, feature by feature as often as its own fire.
+        transcoder and for one of several sites, feature by feature as often as its own fire.
         """
         subject, asked = self.subject, self.main
         material = self.material(Needs(corpus=True), random_subject=False)
@@ -214,7 +215,7 @@ class Bench:
         codes = [asked.encode(each.to(subject.device_at(asked.reads))) for each in parts]
         active = sum(int(each.used.sum()) for each in codes)
         seen = sum(map(len, parts))
-        if asked.reads == asked.writes:
+        if asked.reads == asked.writes and not isinstance(asked.reads, JointSite):
             k = min(max(1, round(active / seen)), asked.width)
             fitted = RandomDirections(asked.width, k, seen)
             drawn = fitted.fit(iter(parts), asked.reads, rng, massive=self.asked.massive)
