@@ -83,9 +83,14 @@ def test_a_missing_answer_finds_nothing(found):
         }
         for row in firing
     ]
-    Part(plan.place("score.execution"), 0).write({"verdicts": said})
+    assert plan.shards > 1
+    for shard in range(plan.shards):
+        own = {feature.index for feature in plan.shard(shard)}
+        rows = [row for row in said if row["feature"] in own]
+        Part(plan.place("score.execution"), shard).write({"verdicts": rows})
     [(name, shares)] = verdict_shares(found)
     assert name == "execution of rule"
+    assert len(shares[0]) == len({row["feature"] for row in firing if row["quantile"] == 0})
     assert set(shares[0].tolist()) == {1.0}
     assert set(
         np.concatenate([values for quantile, values in shares.items() if quantile]).tolist()

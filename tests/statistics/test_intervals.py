@@ -5,11 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from gloss.records import Estimate
 from gloss.statistics.intervals import (
     bootstrap,
+    bootstrap_difference,
     draw_rates,
     estimate_from_draws,
     quantile_of_sorted,
+    ratio_with_interval,
     student_interval,
     student_quantile,
     welch_interval,
@@ -69,6 +72,27 @@ def test_blocks_do_not_change_the_kind_of_interval(rng):
     data = rng.normal(size=100_000)
     estimate = bootstrap(mean, data, rng=rng, resamples=100)
     assert estimate.high - estimate.low == pytest.approx(2 * 1.96 / math.sqrt(100_000), rel=0.3)
+
+
+def test_many_items_are_drawn_in_blocks_as_they_are_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, other = np.arange(40.0) ** 1.5, np.arange(30.0)
+
+    def drawn() -> list[Estimate]:
+        return [
+            bootstrap(median, one, rng=np.random.default_rng(0)),
+            bootstrap_difference(median, one, other, rng=np.random.default_rng(0)),
+            ratio_with_interval(one, one + 1, np.random.default_rng(0)),
+        ]
+
+    at_once = drawn()
+    monkeypatch.setattr("gloss.statistics.intervals.MOST_DRAWN_AT_ONCE", 700)
+    assert drawn() == at_once
+
+
+def median(x: np.ndarray) -> np.ndarray:
+    return np.median(x, axis=-1)
 
 
 def test_resamples_without_a_number_are_left_out(rng):

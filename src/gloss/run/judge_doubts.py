@@ -23,7 +23,7 @@ from gloss.score.judge.position_bias import (
     bias_of_answers,
     is_noticeable,
 )
-from gloss.store.results import read_columns
+from gloss.store.results import no_rows, read_pieces
 
 TALLY_NOTE = "answers"  # in the notes of a scorer's parts
 NO_BETTER_THAN_CHANCE = (
@@ -108,8 +108,9 @@ def yes_share_line(notes: Iterable[Mapping[str, Any]]) -> str:
 def judge_position_biases(run: OpenedRun, stage: str) -> dict[str, Estimate]:
     """Each position bias of one scorer's judge, over all features, explanations and controls."""
     columns = ("feature", "explained_by", "control", "question", "position", "answer", "truth")
-    rows = read_columns([run.place(stage)], "verdicts", columns)
-    rows = rows.filter(rows["position"].is_valid())
+    pieces = read_pieces([run.place(stage)], "verdicts", columns)
+    placed = [piece.filter(piece["position"].is_valid()) for piece in pieces]
+    rows = pa.concat_tables([no_rows("verdicts", columns), *placed], promote_options="permissive")
     score = numbered_in_order(rows.select(columns[:3]))
     answered = np.flatnonzero(rows["answer"].is_valid().to_numpy())
     answered = answered[np.argsort(score[answered], kind="stable")]

@@ -4,7 +4,7 @@ The bootstrap is the percentile one (Efron, 1979; Hesterberg, 2015).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import NormalDist
 from typing import Any
 
@@ -50,16 +50,30 @@ def bootstrap(
         return Estimate.missing()
     with np.errstate(invalid="ignore", divide="ignore"):
         value = float(statistic(*arrays))
-        draws: list[ndarray] = []
-        left = resamples
-        while left > 0:
-            rows = min(left, max(1, MOST_DRAWN_AT_ONCE // items))
-            drawn = rng.integers(0, items, size=(rows, items))
-            draws.append(
-                np.asarray(statistic(*(array[drawn] for array in arrays)), dtype=np.float64)
-            )
-            left -= rows
-    return estimate_from_draws(value, np.concatenate(draws), outside=small_sample_tail(items))
+        draws = draw_with_replacement(statistic, *arrays, rng=rng, resamples=resamples)
+    return estimate_from_draws(value, draws, outside=small_sample_tail(items))
+
+
+def draw_with_replacement(
+    statistic: Callable[..., Any],
+    *arrays: Shaped[ndarray, " item"],
+    rng: np.random.Generator,
+    resamples: int,
+) -> Float64[ndarray, " draw"]:
+    """The statistic of as many items, drawn with replacement, so many times."""
+    items = len(arrays[0])
+    found: list[ndarray] = []
+    for rows in block_sizes(resamples, items):
+        drawn = rng.integers(0, items, size=(rows, items))
+        found.append(np.asarray(statistic(*(array[drawn] for array in arrays)), dtype=np.float64))
+    return np.concatenate(found)
+
+
+def block_sizes(resamples: int, items: int) -> Iterator[int]:
+    """How many resamples of so many items are made at a time."""
+    most = max(1, MOST_DRAWN_AT_ONCE // max(items, 1))
+    for first in range(0, resamples, most):
+        yield min(most, resamples - first)
 
 
 def bootstrap_difference(
@@ -77,7 +91,7 @@ def bootstrap_difference(
     if fewest < 2:
         return Estimate.missing()
     drawn = (
-        np.asarray(statistic(side[rng.integers(0, len(side), (resamples, len(side)))]))
+        draw_with_replacement(statistic, side, rng=rng, resamples=resamples)
         for side in (one, other)
     )
     value = float(statistic(one)) - float(statistic(other))
@@ -228,11 +242,13 @@ def ratio_with_interval(
     total = denominators.sum()
     if total == 0:
         return Estimate.missing()
-    drawn = rng.multinomial(
-        len(numerators), np.full(len(numerators), 1 / len(numerators)), size=RATIO_RESAMPLES
-    )
-    below = drawn @ denominators
-    ratios = (drawn @ numerators)[below != 0] / below[below != 0]
+    items, above, below = len(numerators), list[ndarray](), list[ndarray]()
+    for rows in block_sizes(RATIO_RESAMPLES, items):
+        drawn = rng.multinomial(items, np.full(items, 1 / items), size=rows)
+        above.append(drawn @ numerators)
+        below.append(drawn @ denominators)
+    divisors = np.concatenate(below)
+    ratios = np.concatenate(above)[divisors != 0] / divisors[divisors != 0]
     low, high = np.quantile(ratios, [OUTSIDE, 1 - OUTSIDE])
     return Estimate(float(numerators.sum() / total), float(low), float(high))
 

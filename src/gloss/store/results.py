@@ -4,7 +4,7 @@ at all.
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,12 +204,22 @@ def read_columns(
     folders: Iterable[Path], table: str, columns: Sequence[str] | None = None
 ) -> pa.Table:
     """The same as a table of Arrow, with all columns or these. Raises Damaged."""
-    found = [
-        piece.read(table, columns) for folder in folders for piece in table_pieces(folder, table)
-    ]
-    if filled := [each for each in found if each.num_rows]:
+    if filled := [*read_pieces(folders, table, columns)]:
         return pa.concat_tables(filled, promote_options="permissive")
     return no_rows(table, columns)
+
+
+def read_pieces(
+    folders: Iterable[Path], table: str, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """The same, one part or group at a time, as far as it has rows: of tables that would not lie in
+    memory at once. Raises Damaged.
+    """
+    for folder in folders:
+        for piece in table_pieces(folder, table):
+            found = piece.read(table, columns)
+            if found.num_rows:
+                yield found
 
 
 def no_rows(table: str, columns: Columns | None) -> pa.Table:

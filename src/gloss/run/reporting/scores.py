@@ -5,9 +5,11 @@ strength, failures, extremes.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Int64
 from numpy import ndarray
 
@@ -19,7 +21,7 @@ from gloss.run.judge_doubts import is_without_controls
 from gloss.run.opened_run import stored_examples
 from gloss.run.reporting.run_data import RunData, Scored, Values, headline_values, metric_values
 from gloss.score.metric_sanity import MetricSanity, sanity_of_metric
-from gloss.store.results import Row, read_columns, read_rows
+from gloss.store.results import Row, read_rows
 from gloss.store.vocabulary import Vocabulary
 
 ENDS = 8  # features at either end
@@ -238,24 +240,30 @@ def quantile_cells(found: RunData, columns: Iterable[Shares], quantile: int) -> 
 
 def verdict_shares(found: RunData) -> Iterator[tuple[str, Shares]]:
     """What the verdicts of each scorer say; those on multiple choices are of no single context."""
+    run, steps = found.run, found.run.stages("score")
+    parts: dict[Scored, dict[int, list[Values]]] = defaultdict(lambda: defaultdict(list))
     columns = ["method", "explained_by", "control", "truth", "feature", "context", "answer"]
-    said = read_columns(found.run.places("score"), "verdicts", columns)
-    (methods, method), (explainers, explainer), (controls, control) = (
-        coded_texts(said[name]) for name in columns[:3]
-    )
-    kept = control == (controls.index(Control.NONE) if Control.NONE in controls else -1)
-    own = kept & said["truth"].fill_null(False).to_numpy()
-    examples = read_columns(
-        [found.run.place("sample")], "examples", ["feature", "context", "quantile", "role"]
-    )
-    roles, role = coded_texts(examples["role"])
-    drawn = examples.filter(role == roles.index("held_out")) if "held_out" in roles else None
-    pairs = np.unique(np.stack([method[own], explainer[own]], axis=1), axis=0)
-    for one, other in sorted((methods[m], explainers[e]) for m, e in pairs.tolist()):
+    for shard, step in product(range(run.shards), steps):
+        said = run.part(step, shard).read("verdicts", columns)
+        if not said.num_rows:
+            continue
+        drawn = run.part("sample", shard).read(
+            "examples", ["feature", "context", "quantile", "role"]
+        )
+        drawn = drawn.filter(pc.field("role") == "held_out")
+        (methods, method), (explainers, explainer), (controls, control) = (
+            coded_texts(said[name]) for name in columns[:3]
+        )
+        kept = control == (controls.index(Control.NONE) if Control.NONE in controls else -1)
+        own = kept & said["truth"].fill_null(False).to_numpy()
+        for m, e in np.unique(np.stack([method[own], explainer[own]], axis=1), axis=0).tolist():
+            same = own & (method == m) & (explainer == e)
+            for quantile, shares in shares_of_verdicts(said.filter(same), drawn).items():
+                parts[methods[m], explainers[e]][quantile].append(shares)
+    for (one, other), shares in sorted(parts.items()):
         scores = found.scores.get((one, other))
-        if drawn and scores and all(e["metric"] != "chance" for e in scores[0]["estimates"]):
-            same = (method == methods.index(one)) & (explainer == explainers.index(other))
-            yield f"{one} of {other}", shares_of_verdicts(said.filter(own & same), drawn)
+        if scores and all(e["metric"] != "chance" for e in scores[0]["estimates"]):
+            yield f"{one} of {other}", {q: np.concatenate(each) for q, each in shares.items()}
 
 
 def coded_texts(column: pa.ChunkedArray) -> tuple[list[str], Int64[ndarray, " row"]]:
