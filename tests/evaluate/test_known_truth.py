@@ -41,6 +41,17 @@ def test_the_planted_directions_are_found_and_random_ones_are_not(rng) -> None:
     assert own.value("l0_of_truth") == pytest.approx(PLANTED.rates.sum(), rel=0.1)
 
 
+def test_who_draws_directions_by_the_same_seed_does_not_find_them() -> None:
+    """As the random dictionary of `gloss evaluate`, and a trainer's beginning, do."""
+    for entropy in (0, [0, 0], [0, 1]):
+        drawn = np.random.default_rng(entropy).standard_normal((96, 64), dtype=np.float32)
+        cosines = torch.nn.functional.normalize(torch.from_numpy(drawn)) @ PLANTED.directions.T
+        assert cosines.abs().max() < 0.9
+    x, _ = PLANTED.draw(1024, np.random.default_rng(7))
+    random = RandomDirections(96, 4).fit(iter([x]), SITE, np.random.default_rng(0))
+    assert found_in(random, np.random.default_rng(1)).value("share_found") == 0
+
+
 def test_a_permuted_half_is_half_found(rng) -> None:
     half = PLANTED.directions[torch.from_numpy(rng.permutation(96)[:48])]
     weights = Weights(half, torch.zeros(48), half, torch.zeros(64))

@@ -269,7 +269,13 @@ def test_saebenchs_names(material: Material, pair: Material) -> None:
     assert total == pytest.approx(parts[0] - parts[1])
     scr = SpuriousRemoval(features=(2,), train=40, test=40)
     found = saebench_result(measured(scr, dictionary, pair), dictionary, {}, about)
+    assert found["eval_type_id"] == "scr"
+    assert set(found["eval_result_metrics"]) == {"scr_metrics"}
     metrics = found["eval_result_metrics"]["scr_metrics"]
+    named = {f"scr_{part}_threshold_2" for part in ("dir1", "dir2", "metric")}
+    assert set(metrics) == named
+    [detail] = found["eval_result_details"]
+    assert set(detail) == named | {"dataset_name"}
     assert metrics["scr_metric_threshold_2"] in (
         metrics["scr_dir1_threshold_2"],
         metrics["scr_dir2_threshold_2"],

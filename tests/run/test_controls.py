@@ -2,6 +2,7 @@
 report.
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,13 +10,17 @@ import numpy as np
 import pytest
 from small import SMALL, start
 
-from gloss.errors import BadSettings
-from gloss.records import FeatureActivations
+from gloss.errors import BadInput, BadSettings
+from gloss.records import Control, FeatureActivations
+from gloss.run.commands.evaluate import Bench, EvaluationRequest, print_evaluation
+from gloss.run.commands.evaluated_scores import run_scores
 from gloss.run.control_runs import control_folder, started_controls, wanted_controls
 from gloss.run.experiment import Experiment
 from gloss.run.opened_run import OpenedRun
 from gloss.run.planning import read_run
+from gloss.run.reporting.run_data import RunData, headline_values
 from gloss.run.reporting.untrained_controls import peak_tokens, token_entropy
+from gloss.run.sources import model_and_dictionary
 from gloss.store.contexts import FixedWindows
 
 CONTROLS = """
@@ -90,6 +95,45 @@ def test_controls_that_are_done_are_not_done_again_and_others_are_not_told(contr
     tables["controls"]["features"] = 4
     other = OpenedRun(Experiment.of(tables), tuple(plan.keys.items()))
     assert list(started_controls(other)) == []
+
+
+def test_scores_stand_beside_those_of_the_controls(controlled, tmp_path):
+    measures = ({"method": "interpretability"},)
+    asked = EvaluationRequest(measures, random_subject=True, folder=tmp_path)
+    print_evaluation(*model_and_dictionary(str(controlled)), asked)
+    kept = json.loads((tmp_path / "evaluation.json").read_text())
+    assert kept["dictionaries"][1:] == ["random dictionary", "on a random subject"]
+    plan = read_run(controlled)
+    runs = [plan, *(read_run(folder) for _, folder in started_controls(plan))]
+    compared = 0
+    for run, found in zip(runs, kept["measures"][0]["found"], strict=True):
+        rows = {row["name"]: row for row in found["rows"] if row["of"] == "execution of rule"}
+        scored = RunData(run).scores.get(("execution", "rule"), [])
+        own = headline_values(scored, Control.NONE)
+        assert rows["explained"]["n"] == RunData(run).examined
+        if len(own) < 2:  # of a control's three features few are explained
+            continue
+        assert rows["median_f1"]["estimate"]["value"] == pytest.approx(np.median(own))
+        assert rows["median_f1"]["n"] == len(own)
+        assert rows["explained"]["n"] == rows["median_f1_of_all"]["n"]
+        compared += 1
+        chance = headline_values(scored, Control.SHUFFLED_EXPLANATION)
+        if len(chance) > 1:
+            row = rows["median_f1_by_shuffled_explanation"]
+            assert row["estimate"]["value"] == pytest.approx(np.median(chance))
+    assert compared
+
+
+def test_what_no_run_has_scored_is_told(small_run):
+    """The small run has no control of a random dictionary."""
+    named = model_and_dictionary(str(small_run / "out"))
+    bench = Bench(*named, EvaluationRequest(), small_run)
+    own, random = bench.columns()
+    assert run_scores(own.name, own.run).examined > 0
+    with pytest.raises(BadInput, match=r"\[controls\] random_dictionary = true"):
+        run_scores(random.name, random.run, random.control)
+    with pytest.raises(BadInput, match="embedded is no run"):
+        run_scores("embedded", None)
 
 
 def test_weights_are_trained_or_random():

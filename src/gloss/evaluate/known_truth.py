@@ -106,6 +106,8 @@ def found_features(
     made = dictionary.reconstruct(x_there).detach().cpu()
     found = wilson_interval(int((cosines >= FOUND).sum()), planted.features)
     note = f"at a cosine of {FOUND} or more"
+    if len(cosines) < planted.features:
+        note += f"; {len(cosines) / planted.features:.2g} at most, by the width"
     rows = [
         EvaluationRow("mcc", bounded(student_interval(cosines), -1.0), len(cosines), "features"),
         EvaluationRow("share_found", found, planted.features, "features", note=note),

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
+from numpy import ndarray
 from torch import Tensor
 
 from gloss.models.dictionary import Dictionary
@@ -56,6 +57,35 @@ class Aims:
             sign * any(re.fullmatch(each, name) for each in patterns)
             for sign, patterns in ((1, self.more), (-1, self.less))
         )
+
+
+@dataclass(frozen=True)
+class ScoredBy:
+    """The numbers of one scorer and explainer, a feature each, where it has one."""
+
+    headline: str  # the metric that they are of
+    values: Mapping[str, Float64[ndarray, " feature"]]  # by what stood for the explanation
+
+
+@dataclass(frozen=True)
+class RunScores:
+    """What a finished run found of its features' explanations."""
+
+    examined: int  # features with contexts enough to be explained
+    by: Mapping[str, ScoredBy]  # "execution of rule"
+
+
+@runtime_checkable
+class ScoresMeasure(Protocol):
+    """A method of `gloss evaluate` that reads the scores of a run: its `needs` say so, and no model
+    is loaded for it.
+    """
+
+    needs: ClassVar[Needs]
+
+    def measure_scores(self, scores: RunScores, rng: np.random.Generator) -> Evaluation:
+        """Every number of the run's dictionary."""
+        ...
 
 
 @runtime_checkable

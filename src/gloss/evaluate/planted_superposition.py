@@ -15,6 +15,8 @@ from torch import Tensor
 
 from gloss.errors import BadSettings, require_at_least
 
+# a stream of its own: NumPy takes [seed, 0] for seed, by which others draw their directions
+STREAM = 260_214_687
 TOGETHER = 2048  # vectors that are drawn at a time
 AT_ONCE = 2**24  # numbers that are drawn at a time: of so many vectors as have that many features
 SPARSE_FROM = 4096  # features, of which few fire: vectors are summed from these alone
@@ -93,7 +95,7 @@ class PlantedSuperposition:
     @cached_property
     def directions(self) -> Float32[Tensor, "feature d"]:
         """What each feature writes, of length 1: drawn evenly over the sphere."""
-        rng = np.random.default_rng([self.seed, 0])
+        rng = np.random.default_rng([STREAM, self.seed, 0])
         drawn = torch.from_numpy(
             rng.standard_normal((self.features, self.dimensions), dtype=np.float32)
         )
@@ -102,7 +104,7 @@ class PlantedSuperposition:
     @cached_property
     def causes(self) -> Float64[ndarray, "feature cause"]:
         """How much of each hidden cause is in each feature."""
-        drawn = np.random.default_rng([self.seed, 1]).standard_normal(
+        drawn = np.random.default_rng([STREAM, self.seed, 1]).standard_normal(
             (self.features, max(1, self.rank))
         )
         drawn *= (self.correlated**0.5 if self.rank else 0.0) / np.linalg.norm(

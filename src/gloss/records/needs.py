@@ -51,6 +51,7 @@ class Needs:
     controls: bool = True
     corpus: bool = False  # tokens of text, where it evaluates dictionaries
     labels: bool = False  # texts with labels, where it does
+    scores: bool = False  # what a finished run scored, in place of the dictionary, where it does
     # the settings that name files: without one there is no method, and results depend on what is
     # in them; such a method has `require_files`, which reads them and raises BadInput
     files: tuple[str, ...] = ()

@@ -24,7 +24,12 @@ from gloss.collect.left_out_tokens import find_left_out_tokens
 from gloss.decompose.random_dictionary import RandomDirections, random_dictionary_like
 from gloss.errors import BadSettings, GlossError
 from gloss.evaluate.dictionary_check import text_positions
-from gloss.evaluate.measure import Aims, DictionaryMeasure, Material
+from gloss.evaluate.measure import (
+    Aims,
+    DictionaryMeasure,
+    Material,
+    ScoresMeasure,
+)
 from gloss.evaluate.saebench import FORMS, saebench_result
 from gloss.installed import installed
 from gloss.models.dictionary import Dictionary, require_fit
@@ -43,16 +48,17 @@ from gloss.records import (
 )
 from gloss.run.commands.check import read_checked_corpus, sequence_batches
 from gloss.run.commands.evaluated_kinds import (
-    LEAST_SEEDS,
     KindDifference,
     kind_differences,
-    kinds_table,
     plain_difference,
+    print_kinds,
     split_kind,
 )
+from gloss.run.commands.evaluated_scores import run_scores
 from gloss.run.dependencies import code_and_weights
 from gloss.run.keys import code_hash, fingerprint, result_key, source_hash
 from gloss.run.methods import SettingsMapping, build_method
+from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import out, print_notes, progress_bar
 from gloss.run.sources import NamedDictionary, NamedModel
 from gloss.store.atomic import remove_path, write_json
@@ -96,6 +102,8 @@ class Column:
     load: Callable[[], Dictionary] = field(compare=False)
     random_subject: bool = False
     kind: str = ""  # of dictionaries that differ in their seeds
+    run: OpenedRun | None = None  # that explained its features
+    control: str = ""  # or the control of that run which did
 
 
 def measures_asked(names: Sequence[str], settings: Sequence[str]) -> tuple[SettingsMapping, ...]:
@@ -182,15 +190,24 @@ class Bench:
     def columns(self) -> Iterator[Column]:
         """The dictionary, a random one of its width and sparsity, and those that were named."""
         own = self.dictionary.content
-        yield Column(self.dictionary.name, own, lambda: self.main, kind=self.asked.kind)
+        run = self.dictionary.run
+        yield Column(self.dictionary.name, own, lambda: self.main, kind=self.asked.kind, run=run)
         drawn = ["random", own, self.asked.seed, self.asked.text_content]
-        yield Column(RANDOM_DICTIONARY, drawn, lambda: self._random)
+        yield Column(
+            RANDOM_DICTIONARY, drawn, lambda: self._random, False, "", run, RANDOM_DICTIONARY
+        )
         for given in self.asked.beside:
             kind, name = split_kind(given)
             named = NamedDictionary.of(name, self.dictionary.site)
-            yield Column(name, named.content, lambda named=named: self._load(named), kind=kind)
+            yield Column(
+                name,
+                named.content,
+                lambda named=named: self._load(named),
+                kind=kind,
+                run=named.run,
+            )
         if self.asked.random_subject:
-            yield Column(RANDOM_SUBJECT, own, lambda: self.main, random_subject=True)
+            yield Column(RANDOM_SUBJECT, own, lambda: self.main, True, "", run, "random subject")
 
     def _load(self, named: NamedDictionary) -> Dictionary:
         found = named.load(self.subject)
@@ -274,7 +291,7 @@ def print_evaluation(
             if not nothing:
                 print_failures(columns, found)
             for kinds, each in differences[name]:
-                print_kinds(name, kinds, each)
+                print_kinds(name, kinds, each, numbers_cell)
         write_results(bench, columns, results, differences)
     if nothing:
         reasons = [each.reason for found in results.values() for each in found[0].failures]
@@ -282,7 +299,10 @@ def print_evaluation(
 
 
 def measured(
-    bench: Bench, column: Column, settings: SettingsMapping, measure: DictionaryMeasure
+    bench: Bench,
+    column: Column,
+    settings: SettingsMapping,
+    measure: DictionaryMeasure | ScoresMeasure,
 ) -> Evaluation:
     """What one measure says of one dictionary, as it was kept, or anew.
 
@@ -290,11 +310,16 @@ def measured(
     """
     asked, needs = bench.asked, needs_of(measure)
     name = str(settings["method"])
+    rng = np.random.default_rng([asked.seed, zlib.crc32(name.encode())])
+    if isinstance(measure, ScoresMeasure):  # is read, and not kept a second time
+        try:
+            return measure.measure_scores(run_scores(column.name, column.run, column.control), rng)
+        except GlossError as problem:
+            return Evaluation(name, (), (EvaluationFailure("", str(problem)),))
     key = evaluation_key(bench, column, settings, needs)
     file = asked.folder and asked.folder / KEPT / f"{name}-{key}.json"
     if file and (kept := read_kept(file)):
         return kept
-    rng = np.random.default_rng([asked.seed, zlib.crc32(name.encode())])
     try:
         found = measure.measure(
             column.load(), bench.material(needs, random_subject=column.random_subject), rng
@@ -347,15 +372,16 @@ def evaluation_table(measure: str, columns: Sequence[str], found: Sequence[Evalu
         for place in places:
             if place[0] == of:
                 row = next(each[place] for each in held if place in each)
-                cells = [evaluation_cell(each.get(place)) for each in held]
+                cells = [evaluation_cell(each.get(place), row.n) for each in held]
                 name = Text(row.name.replace("_", " "))
                 table.add_row(name, f"{row.n:,} {row.unit}", *cells, Text(row.note))
     return table
 
 
-def evaluation_cell(row: EvaluationRow | None) -> str:
-    """The number, and its interval below, where it has one."""
-    return numbers_cell(row.estimate if row else Estimate.missing())
+def evaluation_cell(row: EvaluationRow | None, n: int) -> str:
+    """The number, and its interval below, where it has one; and its n, where that is another."""
+    cell = numbers_cell(row.estimate if row else Estimate.missing())
+    return cell if row is None or row.n == n else f"{cell}\n[dim]of {row.n:,}[/]"
 
 
 def numbers_cell(found: Estimate) -> str:
@@ -402,29 +428,6 @@ def differences_of_kinds(
     first, *others = kinds or [""]
     for other in others:
         yield (first, other), list(kind_differences(kinds, first, other, aims))
-
-
-def print_kinds(
-    measure: str, kinds: tuple[str, str], differences: Sequence[KindDifference]
-) -> None:
-    """What may be said of two kinds; nothing but the reason where there are too few seeds."""
-    seeds = [max((each.seeds[side] for each in differences), default=0) for side in (0, 1)]
-    if min(seeds) < LEAST_SEEDS:
-        had = " and ".join(f"{n} of {kind}" for n, kind in zip(seeds, kinds, strict=True))
-        print_notes(
-            f"  {measure}: {had}; before one is called better {LEAST_SEEDS} seeds of each are"
-            " wanted"
-        )
-        return
-    out.print(kinds_table(measure, differences, *kinds, numbers_cell))
-    told = sum(min(each.seeds) >= LEAST_SEEDS for each in differences)
-    if told > 1:
-        print_notes(
-            f"  each interval holds in 95 % of cases by itself: of {told} numbers some"
-            f" {told / 20:.2g} are told apart by chance"
-        )
-    if any(each.name == "l0" and each.apart for each in differences):
-        print_notes("  L0 differs: more features at a token reconstruct better, of whatever kind")
 
 
 def write_results(

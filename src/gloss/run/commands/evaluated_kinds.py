@@ -3,7 +3,7 @@ kinds is, and whether one may be called better.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from gloss.evaluate.measure import Aims
 from gloss.records import Estimate, Evaluation
+from gloss.run.progress import out, print_notes
 from gloss.statistics.intervals import student_interval, welch_interval
 
 LEAST_SEEDS = 5  # of each kind, before one is called better
@@ -90,7 +91,11 @@ def kind_differences(
 
 
 def kinds_table(
-    measure: str, differences: Sequence[KindDifference], first: str, second: str, cell: Any
+    measure: str,
+    differences: Sequence[KindDifference],
+    first: str,
+    second: str,
+    cell: Callable[[Estimate], str],
 ) -> Table:
     """A row a number: both means, the difference, and what may be said of it."""
     seeds = [max(each.seeds[side] for each in differences) for side in (0, 1)]
@@ -110,6 +115,32 @@ def kinds_table(
                 said = Text(each.verdict(first, second))
                 table.add_row(Text(each.name.replace("_", " ")), *cells, said)
     return table
+
+
+def print_kinds(
+    measure: str,
+    kinds: tuple[str, str],
+    differences: Sequence[KindDifference],
+    cell: Callable[[Estimate], str],
+) -> None:
+    """What may be said of two kinds; nothing but the reason where there are too few seeds."""
+    seeds = [max((each.seeds[side] for each in differences), default=0) for side in (0, 1)]
+    if min(seeds) < LEAST_SEEDS:
+        had = " and ".join(f"{n} of {kind}" for n, kind in zip(seeds, kinds, strict=True))
+        print_notes(
+            f"  {measure}: {had}; before one is called better {LEAST_SEEDS} seeds of each are"
+            " wanted"
+        )
+        return
+    out.print(kinds_table(measure, differences, *kinds, cell))
+    told = sum(min(each.seeds) >= LEAST_SEEDS for each in differences)
+    if told > 1:
+        print_notes(
+            f"  each interval holds in 95 % of cases by itself: of {told} numbers some"
+            f" {told / 20:.2g} are told apart by chance"
+        )
+    if any(each.name == "l0" and each.apart for each in differences):
+        print_notes("  L0 differs: more features at a token reconstruct better, of whatever kind")
 
 
 def plain_difference(each: KindDifference, first: str, second: str) -> dict[str, Any]:

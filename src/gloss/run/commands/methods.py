@@ -30,6 +30,7 @@ NEEDED: Mapping[str, str] = {
     "texts": "the subject, to read texts of its own",
     "corpus": "tokens of text",
     "labels": "texts with labels",
+    "scores": "a run whose explanations are scored",
 }
 
 
