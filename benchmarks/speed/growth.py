@@ -30,6 +30,7 @@ GROWN: Mapping[str, Sequence[int]] = {
 AT_WIDTHS = {"tokens": 100_000}  # what is encoded 131,072 times over is less
 COLORS = dict(zip(VERBS, ("#8a6d3b", "#4a6a8a", "#2e7d32", "#9c3587"), strict=True))
 LEFT, TOP, WIDE, HIGH = 70, 40, 400, 300  # of the frame of a picture
+LINE = 14  # between labels
 
 
 def main() -> None:
@@ -148,15 +149,19 @@ def picture(what: str, rows: Sequence[Mapping[str, Any]]) -> str:
         f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#bbb"'
         ' stroke-dasharray="4 4"/>'
     )
-    for verb in VERBS:
-        line = [
-            place(x, row["taken"][verb]["seconds"]) for x, row in zip(across, rows, strict=True)
-        ]
+    lines = {
+        verb: [place(x, row["taken"][verb]["seconds"]) for x, row in zip(across, rows, strict=True)]
+        for verb in VERBS
+    }
+    labels, above = dict[str, float](), -math.inf
+    for verb, line in sorted(lines.items(), key=lambda item: item[1][-1][1]):
+        labels[verb] = above = max(line[-1][1] + 4, above + LINE)
+    for verb, line in lines.items():
         drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
         parts += [
             f'<polyline points="{drawn}" fill="none" stroke="{COLORS[verb]}" stroke-width="2"/>',
             *(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{COLORS[verb]}"/>' for x, y in line),
-            f'<text x="{LEFT + WIDE + 8}" y="{line[-1][1] + 4:.1f}" fill="{COLORS[verb]}">{verb}'
+            f'<text x="{LEFT + WIDE + 8}" y="{labels[verb]:.1f}" fill="{COLORS[verb]}">{verb}'
             "</text>",
         ]
     return "\n".join([*parts, "</svg>"]) + "\n"
