@@ -12,16 +12,18 @@ from collect.tiny import SITE, sentences, tiny_dictionary, tiny_subject
 from gloss.errors import BadInput, BadSettings, Unwritable
 from gloss.evaluate import text_codes
 from gloss.evaluate.core import Core
+from gloss.evaluate.measure import Aims
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.formats import save_dictionary
 from gloss.models.sparse_codes import LargestK
+from gloss.records import Estimate, Evaluation, EvaluationRow
 from gloss.run.commands import evaluate as command
 from gloss.run.commands.evaluate import (
     EvaluationRequest,
     measures_asked,
     print_evaluation,
 )
-from gloss.run.commands.evaluated_kinds import split_kind
+from gloss.run.commands.evaluated_kinds import kind_differences, split_kind
 from gloss.run.methods import build_method
 from gloss.run.sources import model_and_dictionary
 
@@ -224,6 +226,34 @@ def test_a_kind_is_named_before_its_dictionary_and_a_file_is_no_kind(
     assert split_kind("runs/k=4") == ("", "runs/k=4")
     (tmp_path / "k=4").mkdir()
     assert split_kind("k=4") == ("", "k=4")
+    assert split_kind("k=4#seed-1") == ("", "k=4#seed-1")
+
+
+def test_what_seeds_cannot_change_is_not_told_apart_by_rounding() -> None:
+    def shares(number: int, seeds: int) -> list[Evaluation]:
+        row = EvaluationRow("task_accuracy", Estimate(number / 47, 0.0, 1.0), 47, "prompts")
+        return [Evaluation("control", (row,), ())] * seeds
+
+    for number in range(1, 47):
+        kinds = {"a": shares(number, 5), "b": shares(number, 7)}
+        [found] = kind_differences(kinds, "a", "b", Aims())
+        assert found.verdict("a", "b") == "not told apart", number
+        assert not found.varies
+
+
+def test_one_kind_alone_is_shown_dictionary_by_dictionary(
+    bench: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(bench, tmp_path, beside=(f"only={bench / 'seed2'}",))
+    # number, n, the dictionary, the random one, the other, notes
+    assert capsys.readouterr().out.count("┳") == 5
+
+
+def test_a_dictionary_counts_once_under_whatever_name(bench: Path, tmp_path: Path) -> None:
+    (tmp_path / "again").symlink_to(bench / "seed2")
+    beside = (f"a={bench / 'seed2'}", f"b={tmp_path / 'again'}")
+    with pytest.raises(BadSettings, match="are the same dictionary"):
+        evaluate(bench, beside=beside)
 
 
 def test_saebenchs_file_has_its_names(bench: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from gloss.models.joint_coder import JointCoder
 from gloss.run.dependencies import named_dictionary_folder
 from gloss.run.experiment import Experiment
 from gloss.run.planning import read_run
+from gloss.run.sources import NamedDictionary
 
 EXPERIMENT = """
 [run]
@@ -87,6 +88,15 @@ def test_check_tells_fvu_at_each_site_and_of_one_that_is_named(made) -> None:
     assert float(re.findall(r"FVU +│ ([\d.]+)", said)[0]) == pytest.approx(
         float(at["resid_post.2"]), abs=1e-3
     )
+
+
+def test_a_part_at_one_site_goes_by_another_key(made) -> None:
+    name = str(made / "crosscoder")
+    whole, own, part = (
+        NamedDictionary.of(name, site).content
+        for site in ("", "resid_post.0+resid_post.2", "resid_post.2")
+    )
+    assert whole == own != part
 
 
 def test_directions_are_added_at_one_site_and_not_at_several(made) -> None:

@@ -124,25 +124,6 @@ def _share_recovered(
     )
 
 
-def site_reconstructions(
-    subject: Subject,
-    dictionary: Dictionary,
-    batches: Sequence[Int64[Tensor, "_ position"]],
-    rng: np.random.Generator,
-    left_out: frozenset[int] = frozenset(),
-    massive: float = MASSIVE_MULTIPLE,
-) -> Mapping[Site, Estimate]:
-    """The FVU at each of several sites that a dictionary writes; none of a dictionary of one."""
-    if not isinstance(dictionary, JointCoder) or len(dictionary.widths) == 1:
-        return {}
-    found: dict[Site, Estimate] = {}
-    for site in parts_of(dictionary.writes):
-        own = dictionary.at(site)
-        every = measure_reconstruction(subject, own, batches, left_out, massive).every
-        found[site] = ratio_with_interval(every.errors, every.distances, rng)
-    return found
-
-
 def compare_with_card(measured: DictionaryCheck, card: Card) -> tuple[CardComparison, ...]:
     """Each number that the card states beside the measured one.
 
@@ -209,9 +190,9 @@ def parts_of_written(dictionary: Dictionary, x: Tensor) -> dict[Site, Tensor]:
     return dict(zip(parts_of(dictionary.writes), x.split(dictionary.widths, dim=-1), strict=True))
 
 
-def written_scale(dictionary: Dictionary) -> Tensor | float:
-    """By what vectors are multiplied, so that all sites that are written count alike."""
-    return dictionary.written_scale if isinstance(dictionary, JointCoder) else 1.0
+def is_of_several(dictionary: Dictionary) -> bool:
+    """Whether it writes more than one site."""
+    return isinstance(dictionary, JointCoder) and len(dictionary.widths) > 1
 
 
 def text_positions(
@@ -253,6 +234,8 @@ class ReconstructionSums:
     others: Mapping[str, Float64[ndarray, " sequence"]]  # sums over tokens, as OTHER_SUMS says
     mean: Float64[Tensor, " d_out"]
     counts: Int64[Tensor, " feature"]  # tokens at which each is active
+    # errors and distances at each site, of a dictionary that writes several
+    by_site: Mapping[Site, tuple[Float64[ndarray, " sequence"], Float64[ndarray, " sequence"]]]
 
     @property
     def fired(self) -> Bool[Tensor, " feature"]:
@@ -274,6 +257,16 @@ class Reconstruction:
     def massive(self) -> int:
         """How many tokens are massive."""
         return int(self.every.tokens.sum() - self.normal.tokens.sum())
+
+
+def site_reconstructions(
+    found: ReconstructionSums, rng: np.random.Generator
+) -> Mapping[Site, Estimate]:
+    """The FVU at each of several sites that a dictionary writes; none of a dictionary of one."""
+    return {
+        site: ratio_with_interval(errors, distances, rng)
+        for site, (errors, distances) in found.by_site.items()
+    }
 
 
 def measure_reconstruction(
@@ -302,8 +295,8 @@ def measure_reconstruction(
     ]
     every, normal = zip(*parts, strict=True)
     return Reconstruction(
-        _join_batches(texts, every, counts[0]),
-        _join_batches(tuple(part.text for part in normal), normal, counts[1]),
+        _join_batches(dictionary, texts, every, counts[0]),
+        _join_batches(dictionary, tuple(part.text for part in normal), normal, counts[1]),
         lengths.median,
     )
 
@@ -339,6 +332,7 @@ class _BatchSums:
 
 
 def _join_batches(
+    dictionary: Dictionary,
     masks: Sequence[Bool[Tensor, "_ position"]],
     parts: Sequence[_BatchSums],
     counts: Int64[Tensor, " feature"],
@@ -348,9 +342,31 @@ def _join_batches(
     tokens, squares = sums.pop("tokens"), sums.pop("squares")
     vectors = torch.cat([part.vectors for part in parts])
     mean = vectors.sum(0) / max(1.0, tokens.sum())
-    distances = squares - 2 * (vectors @ mean).numpy() + tokens * float(mean.square().sum())
+    by_site: dict[Site, tuple[ndarray, ndarray]] = {}
+    if is_of_several(dictionary):
+        both = parts_of_written(dictionary, vectors), parts_of_written(dictionary, mean)
+        by_site = {
+            site: (
+                sums.pop(f"errors of {site}"),
+                _distances(sums.pop(f"squares of {site}"), part, both[1][site], tokens),
+            )
+            for site, part in both[0].items()
+        }
+    distances = _distances(squares, vectors, mean, tokens)
     active, errors = sums.pop("active"), sums.pop("errors")
-    return ReconstructionSums(tuple(masks), tokens, active, errors, distances, sums, mean, counts)
+    return ReconstructionSums(
+        tuple(masks), tokens, active, errors, distances, sums, mean, counts, by_site
+    )
+
+
+def _distances(
+    squares: Float64[ndarray, " sequence"],
+    vectors: Float64[Tensor, "sequence d_out"],
+    mean: Float64[Tensor, " d_out"],
+    tokens: Float64[ndarray, " sequence"],
+) -> Float64[ndarray, " sequence"]:
+    """Squared distances from the mean, summed, of vectors whose squares and sums are given."""
+    return squares - 2 * (vectors @ mean).numpy() + tokens * float(mean.square().sum())
 
 
 @torch.no_grad()
@@ -370,11 +386,16 @@ def _sum_batch(
         found[site][text.to(found[site].device)].float()
         for site in (dictionary.reads, dictionary.writes)
     )
-    codes, scale = dictionary.encode(inputs), written_scale(dictionary)
-    written, targets = dictionary.reconstruct(inputs) * scale, targets * scale
-    each = {
-        name: values.double().cpu() for name, values in _token_sums(codes, written, targets).items()
-    }
+    codes, written = dictionary.encode(inputs), dictionary.reconstruct(inputs)
+    if isinstance(dictionary, JointCoder):
+        written, targets = written * dictionary.written_scale, targets * dictionary.written_scale
+    summed = _token_sums(codes, written, targets)
+    if is_of_several(dictionary):
+        made, wanted = (parts_of_written(dictionary, x) for x in (written, targets))
+        for site, part_written in made.items():
+            summed[f"errors of {site}"] = (part_written - wanted[site]).square().sum(1)
+            summed[f"squares of {site}"] = wanted[site].square().sum(1)
+    each = {name: values.double().cpu() for name, values in summed.items()}
     normal = ~lengths.are_massive(inputs).cpu()
     where = text.nonzero()
 
@@ -488,8 +509,9 @@ def _constant_edits(
     text: Bool[Tensor, "sequence position"],
 ) -> Mapping[Site, Callable[[Tensor], Tensor]]:
     """The edits that put one vector everywhere that holds text, at each site that is written."""
-    unscaled = value / written_scale(dictionary)
-    parts = parts_of_written(dictionary, unscaled)
+    if isinstance(dictionary, JointCoder):
+        value = value / dictionary.written_scale.to(value)
+    parts = parts_of_written(dictionary, value)
     return {site: partial(_put, text, part) for site, part in parts.items()}
 
 

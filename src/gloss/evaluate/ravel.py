@@ -161,9 +161,7 @@ class EntityFacts:
             (entities, "entities.json", '{"Paris": {"country": "France", ...}, ...}'),
             (templates, "templates.json", '{"country": ["%s lies in", ...], ...}'),
         ):
-            place = Path(file)
-            if file == CITIES and not place.exists():
-                place = Path(__file__).parent / CITIES / own
+            place = Path(__file__).parent / CITIES / own if file == CITIES else Path(file)
             try:
                 given = json.loads(place.read_text("utf-8"))
             except (OSError, ValueError) as error:

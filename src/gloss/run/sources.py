@@ -125,9 +125,12 @@ class NamedDictionary:
 
     @property
     def content(self) -> str:
-        """The hash of its files; of neurons, and of what a run trains, the run's key."""
+        """The hash of its files, or the key of a run that trains it; of neurons, what they are.
+        Beside it the site, where it is not the run's own.
+        """
         if self.run and (reads_neurons(self.run) or trains_dictionary(self.run)):
-            return self.run.keys["decompose"]
+            key, own = self.run.keys["decompose"], self.run.experiment.decompose.get("site", "")
+            return key if self.site in ("", own) else result_key(key, self.site)
         if self.keeps_neurons is not None:
             return result_key(self.name, self.site)
         return result_key(dictionary_hash(self.folder), self.site)

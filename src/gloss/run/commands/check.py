@@ -67,9 +67,7 @@ def print_dictionary_check(
     card = getattr(read, "card", Card())
     print_check_table(measured, card, f"{dictionary.name} at {read.reads} of {asked.model}")
     rng = np.random.default_rng(0)
-    for site, estimate in site_reconstructions(
-        subject, read, batches, rng, without, massive
-    ).items():
+    for site, estimate in site_reconstructions(measured.reconstruction.every, rng).items():
         value, interval = measure_cells(estimate)
         out.print(f"FVU at {site}: {value} ({interval})", highlight=False)
     if special := int(np.isin(corpus.tokens, list(without)).sum()):

@@ -7,6 +7,7 @@ import math
 import tempfile
 import tomllib
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ from gloss.records import (
 )
 from gloss.run.commands.check import read_checked_corpus, sequence_batches
 from gloss.run.commands.evaluated_kinds import (
+    LEAST_SEEDS,
     KindDifference,
     kind_differences,
     plain_difference,
@@ -55,7 +57,7 @@ from gloss.run.commands.evaluated_kinds import (
     split_kind,
 )
 from gloss.run.commands.evaluated_scores import run_scores
-from gloss.run.dependencies import code_and_weights
+from gloss.run.dependencies import code_and_weights, dictionary_hash
 from gloss.run.keys import code_hash, fingerprint, result_key, source_hash
 from gloss.run.methods import SettingsMapping, build_method
 from gloss.run.opened_run import OpenedRun
@@ -104,6 +106,7 @@ class Column:
     kind: str = ""  # of dictionaries that differ in their seeds
     run: OpenedRun | None = None  # that explained its features
     control: str = ""  # or the control of that run which did
+    named: NamedDictionary | None = None  # what was named, where something was
 
 
 def measures_asked(names: Sequence[str], settings: Sequence[str]) -> tuple[SettingsMapping, ...]:
@@ -191,7 +194,14 @@ class Bench:
         """The dictionary, a random one of its width and sparsity, and those that were named."""
         own = self.dictionary.content
         run = self.dictionary.run
-        yield Column(self.dictionary.name, own, lambda: self.main, kind=self.asked.kind, run=run)
+        yield Column(
+            self.dictionary.name,
+            own,
+            lambda: self.main,
+            kind=self.asked.kind,
+            run=run,
+            named=self.dictionary,
+        )
         drawn = ["random", own, self.asked.seed, self.asked.text_content]
         yield Column(
             RANDOM_DICTIONARY, drawn, lambda: self._random, False, "", run, RANDOM_DICTIONARY
@@ -205,6 +215,7 @@ class Bench:
                 lambda named=named: self._load(named),
                 kind=kind,
                 run=named.run,
+                named=named,
             )
         if self.asked.random_subject:
             yield Column(RANDOM_SUBJECT, own, lambda: self.main, True, "", run, "random subject")
@@ -281,8 +292,10 @@ def print_evaluation(
             name: list(differences_of_kinds(columns, found, aims[name]))
             for name, found in results.items()
         }
-        # seeds of a kind are shown by their kind
-        shown = [place == 0 or not column.kind for place, column in enumerate(columns)]
+        # what a table of kinds sums up is not shown by itself
+        counts = Counter(column.kind for column in columns if column.kind)
+        tabled = len(counts) > 1 and min(counts.values()) >= LEAST_SEEDS
+        shown = [place == 0 or not (tabled and column.kind) for place, column in enumerate(columns)]
         nothing = not any(found[0].rows for found in results.values())
         for name, found in results.items():
             if any(each.rows for each in found):
@@ -404,17 +417,18 @@ def print_failures(columns: Sequence[Column], found: Sequence[Evaluation]) -> No
 
 
 def require_other_seeds(columns: Sequence[Column]) -> None:
-    """Raise BadSettings where a dictionary stands twice for its kind."""
-    seen: dict[tuple[str, str], str] = {}
+    """Raise BadSettings where a dictionary stands twice for kinds, under whatever names."""
+    seen: dict[str, str] = {}
     for column in columns:
-        if column.kind:
-            place = (column.kind, result_key(column.content))
-            if place in seen:
+        if column.kind and column.named:
+            folder = column.named.folder
+            content = dictionary_hash(folder) if folder.exists() else column.named.content
+            if content in seen:
                 raise BadSettings(
-                    f"{column.name} and {seen[place]} are the same dictionary, and count once as"
-                    f" {column.kind}; give another seed"
+                    f"{column.name} and {seen[content]} are the same dictionary, and count once;"
+                    " give another seed"
                 )
-            seen[place] = column.name
+            seen[content] = column.name
 
 
 def differences_of_kinds(

@@ -2,7 +2,7 @@
 
 from gloss.errors import BadInput
 from gloss.evaluate.measure import RunScores, ScoredBy
-from gloss.records import Control
+from gloss.records import NOBODY, Control
 from gloss.run.opened_run import OpenedRun
 from gloss.run.reporting.run_data import RunData, headline_values
 from gloss.run.reporting.untrained_controls import finished_controls
@@ -27,12 +27,17 @@ def run_scores(name: str, run: OpenedRun | None, control: str = "") -> RunScores
                 f" experiment with [controls] {setting} = true"
             )
         found = controls[control]
-    if not found.scored:
-        raise BadInput(f"the run in {run.folder} has no scores yet; run its experiment first")
     by: dict[str, ScoredBy] = {}
     for scorer, explainer in found.scored:
+        if explainer == NOBODY or not found.has_scored(scorer):
+            continue
         rows = found.scores.get((scorer, explainer), [])  # none, where nothing was explained
         under = {each: headline_values(rows, each) for each in Control}
         values = {str(each): values for each, values in under.items() if len(values)}
         by[f"{scorer} of {explainer}"] = ScoredBy(rows[0]["headline"] if rows else "", values)
+    if not by:
+        raise BadInput(
+            f"the run in {run.folder} has no finished scores of explanations; run its experiment"
+            " to the end first"
+        )
     return RunScores(found.examined, by)
