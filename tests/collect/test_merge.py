@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gloss.collect.code_shards import CodeShards, CodeTriples
+from gloss.collect.code_shards import CodeShards, CodeTriples, ascending_rows
 from gloss.collect.feature_statistics import (
     float16_from_ranks,
     float16_ranks,
@@ -147,6 +147,15 @@ def test_what_is_too_small_for_16_bits_stays_active() -> None:
 def test_common_maxima_need_no_scale() -> None:
     assert storage_scales(np.array([0, 2**-8, 1, 65504], np.float32)).tolist() == [1, 1, 1, 1]
     assert storage_scales(np.array([65505, 2**20, 2**-9], np.float32)).tolist() == [2, 64, 2.0**-23]
+
+
+@given(st.lists(st.integers(0, 20), max_size=40), st.sampled_from([21, 2**40, 2**62]))
+def test_rows_ascend_by_their_keys_whether_they_fit_behind_them_or_not(
+    keys: list[int], below: int
+) -> None:
+    spread = np.array(keys, np.int64) * (below // 21)
+    found = ascending_rows(spread, below)
+    assert found.tolist() == sorted(range(len(keys)), key=keys.__getitem__)
 
 
 def test_ranks_are_in_the_order_of_the_values() -> None:

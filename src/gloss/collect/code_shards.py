@@ -160,15 +160,14 @@ def sort_codes_by_feature(
     """The codes sorted by feature, then by position, with what each feature amounts to in this
     stretch.
     """
-    total = int(lengths.sum())
-    order = np.argsort(codes.features.astype(np.int64) * total + codes.positions)
-    features, positions, values = codes.features[order], codes.positions[order], codes.values[order]
-    sequences = np.searchsorted(np.cumsum(lengths), positions, side="right")
+    total, counts = int(lengths.sum()), np.bincount(codes.features, minlength=width)
+    order = ascending_rows(codes.features.astype(np.int64) * total + codes.positions, width * total)
+    features = np.repeat(np.arange(width, dtype=np.int32), counts)
+    positions, values = codes.positions[order], codes.values[order]
+    sequences = np.repeat(np.arange(len(lengths)), lengths).take(positions)
     first_there = np.ones(len(features), dtype=bool)
     first_there[1:] = (features[1:] != features[:-1]) | (sequences[1:] != sequences[:-1])
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(features, minlength=width))]).astype(
-        np.int64
-    )
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     maxima = np.zeros(width, dtype=np.float32)
     alive = np.flatnonzero(np.diff(indptr))
     if len(alive):
@@ -180,3 +179,15 @@ def sort_codes_by_feature(
         "sequences": np.bincount(features[first_there], minlength=width).astype(np.int64),
         "maxima": maxima,
     }
+
+
+def ascending_rows(keys: Int64[ndarray, " row"], below: int) -> Int64[ndarray, " row"]:
+    """The rows in the order of their keys, which are numbers below this one; rows of equal keys
+    ascend.
+
+    Each row stands behind its key in one number where both fit: sorted in a third of the time.
+    """
+    bits = max(len(keys) - 1, 0).bit_length()
+    if below << bits > 2**63:
+        return np.argsort(keys, kind="stable")
+    return np.sort((keys << bits) | np.arange(len(keys))) & ((1 << bits) - 1)
