@@ -78,6 +78,7 @@ def test_all_windows_at_once_say_what_each_says_by_itself(texts, length, width):
                     rest = behind(pieces, first, end, front)
                 expected.append([front, rest])
         begun += len(text)
-    found = character_edges(corpus, np.array(firsts), np.array(ends))
+    here = np.zeros(len(firsts), np.int64)
+    found = character_edges(corpus, np.array(firsts), np.array(ends), tokens, here)
     assert found.tolist() == expected
     assert found.dtype == np.dtype("S3")

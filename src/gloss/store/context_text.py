@@ -3,7 +3,7 @@ bytes are next door.
 """
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int32, Int64, UInt8
 from numpy import ndarray
 
 from gloss.records import Contexts
@@ -15,15 +15,21 @@ MOST = 3  # bytes of a character that can stand outside
 
 
 def character_edges(
-    corpus: Corpus, firsts: Int64[ndarray, " window"], ends: Int64[ndarray, " window"]
+    corpus: Corpus,
+    firsts: Int64[ndarray, " window"],
+    ends: Int64[ndarray, " window"],
+    tokens: Int32[ndarray, " position"],
+    shifts: Int64[ndarray, " window"],
 ) -> ndarray:
     """The bytes before and behind each window, of its document, that complete its first and its
-    last character; (window, 2).
+    last character; (window, 2). The windows' tokens stand in `tokens`, so far from where they stand
+    in the corpus.
     """
     edges = np.zeros((len(firsts), 2, MOST), np.uint8)
     inside = np.flatnonzero(firsts < ends)
-    front = corpus.vocabulary.begins_inside[corpus.tokens[firsts[inside]]]
-    back = corpus.vocabulary.ends_inside[corpus.tokens[ends[inside] - 1]]
+    own = shifts.take(inside)
+    front = corpus.vocabulary.begins_inside.take(tokens.take(firsts.take(inside) + own))
+    back = corpus.vocabulary.ends_inside.take(tokens.take(ends.take(inside) - 1 + own))
     if front.any():
         rows = inside[front]
         edges[rows, 0] = bytes_before(corpus, firsts[rows])

@@ -47,7 +47,8 @@ def cut_contexts(
     if len(corpus.left_out):
         rows, entries = positions_in_ranges(corpus.left_out, lows, highs, order)
         left_out.reshape(-1)[corpus.left_out.take(entries) + shifts.take(rows)] = True
-    documents, edges = corpus.documents.take(sequences), character_edges(corpus, lows, highs)
+    documents = corpus.documents.take(sequences)
+    edges = character_edges(corpus, lows, highs, tokens.reshape(-1), shifts)
     return Contexts(
         starts,
         documents,
