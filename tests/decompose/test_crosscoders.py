@@ -15,12 +15,14 @@ from torch.nn.functional import normalize
 
 from gloss.decompose.cross_layer_transcoder import CrossLayerTranscoder
 from gloss.decompose.crosscoder import Crosscoder
+from gloss.decompose.feature_matching import UnitDirections
 from gloss.decompose.fit import SparseTrainer
 from gloss.decompose.random_dictionary import random_dictionary_like
+from gloss.decompose.topk import TopK
 from gloss.decompose.transcoder import Transcoder
 from gloss.errors import BadInput, BadSettings, Mismatch
 from gloss.models.formats import load_dictionary, save_dictionary
-from gloss.models.joint_coder import JointCoder
+from gloss.models.joint_coder import JointCoder, read_in_blocks
 from gloss.models.sites import Site, parse_site
 
 LEARNING = {
@@ -246,6 +248,27 @@ def test_random_directions_stand_beside_it_at_the_same_sites(small) -> None:
     assert 0.5 < active / found.encode(x).used.float().sum(1).mean() < 1.5
 
 
+def test_features_that_read_by_site_are_compared_by_what_they_read(small) -> None:
+    found = fitted(CrossLayerTranscoder, layered(SEED)[0], LAYERS, tokens=4096, width=72, k=3)
+    whole = found.whole_encoder
+    assert whole.shape == (72, 3 * LENGTH)
+    x = torch.randn(8, 3 * LENGTH)
+    read = read_in_blocks(x, found.weights.encoder, found.weights.encoder_bias)
+    torch.testing.assert_close(x @ whole.T + found.weights.encoder_bias, read)
+    directions = UnitDirections.of(found)
+    assert directions.reads.shape == (72, 3 * LENGTH)
+    assert not np.allclose(directions.reads, directions.writes)
+    assert small[1].whole_encoder is small[1].weights.encoder
+
+
+def test_memory_goes_with_what_is_held() -> None:
+    widths = [8] * 12 + [8] * 12
+    held = CrossLayerTranscoder(width=24, k=4, batch=1).memory(widths)
+    assert held == 4 * (4 * 24 * (8 + 96 + 1) + 2 * 24)
+    assert Crosscoder(width=24, k=4, batch=1).memory([8, 8]) == 4 * (4 * 24 * (32 + 1) + 2 * 24)
+    assert TopK(width=24, k=4, batch=1).memory([8]) == 4 * (4 * 24 * (16 + 1) + 2 * 24)
+
+
 def test_no_format_of_one_site_takes_it(small, tmp_path) -> None:
     for name in ("sae_lens", "sparsify", "hyperdimensional"):
         with pytest.raises(BadSettings, match=f"cannot be written as {name}, .*choose joint"):
@@ -264,6 +287,11 @@ def test_no_format_of_one_site_takes_it(small, tmp_path) -> None:
         (CrossLayerTranscoder(), parse_site("mlp_out.1+mlp_out.0"), "the first one first"),
         (CrossLayerTranscoder(width=2047), parse_site("mlp_out.0+mlp_out.1"), "that 2 divides"),
         (CrossLayerTranscoder(), parse_site("attn_out.0+attn_out.1"), "reads must name"),
+        (
+            CrossLayerTranscoder(reads="mlp_out"),
+            parse_site("mlp_out.0+mlp_out.1"),
+            "reads what it writes",
+        ),
     ],
 )
 def test_sites_that_do_not_suit_are_refused(method, site, message) -> None:

@@ -12,8 +12,10 @@ from torch import Tensor
 from gloss.decompose.fit import SparseTrainer
 from gloss.decompose.sparse_gradients import ActiveCodes
 from gloss.decompose.training import NamedTensors, StepOutcome, Training
+from gloss.errors import BadSettings
 from gloss.models.sparse_codes import AboveThreshold
 
+BY_TOKEN, OF_BATCH = "topk", "batch_topk"  # how active features are chosen
 FOLLOWED = 0.01  # the share of a step's least active value in the running threshold
 
 
@@ -86,3 +88,21 @@ def shared_threshold(training: Training) -> AboveThreshold:
     """The running threshold for every feature, in the units of the activations."""
     threshold = training.measured["threshold"] / training.scale
     return AboveThreshold(torch.full_like(training.encoder_bias, float(threshold)))
+
+
+def require_selection(selection_of: str) -> None:
+    """Raise BadSettings for what is no way to choose active features."""
+    if selection_of not in (BY_TOKEN, OF_BATCH):
+        raise BadSettings(
+            f'selection_of is {selection_of!r}; it must be "{BY_TOKEN}" or "{OF_BATCH}"'
+        )
+
+
+def choose_active(
+    selection_of: str, training: Training, pre: Float32[Tensor, "token feature"], k: int
+) -> ActiveCodes:
+    """The active features, of each token or of the batch."""
+    if selection_of == OF_BATCH:
+        return choose_of_batch(training, pre, k)
+    largest = pre.topk(k, dim=1)
+    return ActiveCodes.of_rows(largest.indices, largest.values.relu())

@@ -2,6 +2,7 @@
 and all later ones.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,15 +11,14 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from gloss.decompose.crosscoder import (
+from gloss.decompose.batch_topk import (
+    BY_TOKEN,
+    OF_BATCH,
     choose_active,
-    equal_scales,
-    require_joint,
     require_selection,
-    spread_over,
 )
+from gloss.decompose.crosscoder import equal_scales, require_joint, spread_over
 from gloss.decompose.fit import SparseTrainer
-from gloss.decompose.matryoshka import BY_TOKEN, OF_BATCH
 from gloss.decompose.sparse_gradients import ActiveCodes, CodesByFeature
 from gloss.decompose.training import StepOutcome, Training, centre_and_scale, draw_unit_rows
 from gloss.decompose.transcoder import BEGINNING
@@ -78,6 +78,11 @@ class CrossLayerTranscoder(SparseTrainer):
                 f" give a width that {len(writes)} divides"
             )
         for each in writes:
+            if self.reads == each.kind:
+                raise BadSettings(
+                    f"a transcoder that reads what it writes, {each}, is an autoencoder; take"
+                    ' method = "crosscoder"'
+                )
             if not (self.reads or INPUTS.get(each.kind)):
                 raise BadSettings(
                     f"reads must name the kind of site that is read for {each}, as in reads ="
@@ -88,6 +93,10 @@ class CrossLayerTranscoder(SparseTrainer):
     def reads_of(self, site: Site) -> int:
         """The inputs."""
         return len(self.sites(site)) // 2
+
+    def row_numbers(self, widths: Sequence[int]) -> int:
+        """Those of one input and of all outputs."""
+        return widths[0] + sum(widths[len(widths) // 2 :])
 
     def begin(
         self,

@@ -9,10 +9,14 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from gloss.decompose.batch_topk import choose_of_batch, shared_threshold
+from gloss.decompose.batch_topk import (
+    BY_TOKEN,
+    OF_BATCH,
+    choose_active,
+    require_selection,
+    shared_threshold,
+)
 from gloss.decompose.fit import SparseTrainer
-from gloss.decompose.matryoshka import BY_TOKEN, OF_BATCH
-from gloss.decompose.sparse_gradients import ActiveCodes
 from gloss.decompose.training import StepOutcome, Training, centre_and_scale
 from gloss.errors import BadSettings
 from gloss.models.dictionary import Card, Weights
@@ -58,6 +62,10 @@ class Crosscoder(SparseTrainer):
         """All of a row is read."""
         return len(parts_of(site))
 
+    def row_numbers(self, widths: Sequence[int]) -> int:
+        """Those of all sites, twice."""
+        return 2 * sum(widths)
+
     def begin(
         self,
         sample: Float32[Tensor, "token _"],
@@ -99,14 +107,6 @@ class Crosscoder(SparseTrainer):
         return JointCoder(site, site, weights, selection, tuple(widths), tuple(scales), card=card)
 
 
-def require_selection(selection_of: str) -> None:
-    """Raise BadSettings for what is no way to choose active features."""
-    if selection_of not in (BY_TOKEN, OF_BATCH):
-        raise BadSettings(
-            f'selection_of is {selection_of!r}; it must be "{BY_TOKEN}" or "{OF_BATCH}"'
-        )
-
-
 def require_joint(site: Site, method: str, instead: str) -> tuple[Site, ...]:
     """The sites that are joined. Raises BadSettings for one alone."""
     if not isinstance(site, JointSite):
@@ -115,16 +115,6 @@ def require_joint(site: Site, method: str, instead: str) -> tuple[Site, ...]:
             f' and {site} is one; name others, or take method = "{instead}"'
         )
     return site.parts
-
-
-def choose_active(
-    selection_of: str, training: Training, pre: Float32[Tensor, "token feature"], k: int
-) -> ActiveCodes:
-    """The active features, of each token or of the batch."""
-    if selection_of == OF_BATCH:
-        return choose_of_batch(training, pre, k)
-    largest = pre.topk(k, dim=1)
-    return ActiveCodes.of_rows(largest.indices, largest.values.relu())
 
 
 def equal_scales(

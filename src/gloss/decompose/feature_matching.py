@@ -16,6 +16,7 @@ from gloss.decompose.all_pairs import AllPairs, Partners
 from gloss.decompose.partner_search import GAP, MOST, ROUNDS, assign, mutual_nearest
 from gloss.errors import Mismatch
 from gloss.models.dictionary import Dictionary, encoder_of
+from gloss.models.joint_coder import JointCoder
 
 # cosine from which on partners count as the same feature, in encoder and decoder (2501.16615,
 # section 3)
@@ -39,7 +40,11 @@ class UnitDirections:
         A dictionary without an encoder of its own reads where it writes.
         """
         decoder_directions = unit_row_array(dictionary.decoder_directions)
-        encoder = encoder_of(dictionary)
+        encoder = (
+            dictionary.whole_encoder
+            if isinstance(dictionary, JointCoder)
+            else encoder_of(dictionary)
+        )
         return UnitDirections(
             decoder_directions if encoder is None else unit_row_array(encoder),
             decoder_directions,

@@ -82,11 +82,18 @@ class SparseTrainer:
                 f"tokens={self.tokens} do not fill one batch of {self.batch}; train on more tokens"
             )
 
-    def memory(self, d_model: int) -> int:
-        """The bytes that training holds at least: weights, their gradients and two moments, one
-        batch's pre-activations.
+    def memory(self, widths: Sequence[int]) -> int:
+        """The bytes that training holds at least where the vectors of its sites are as long:
+        weights, their gradients and two moments, one batch's pre-activations.
         """
-        return 4 * (4 * self.width * (2 * d_model + 1) + 2 * self.batch * self.width)
+        row = self.row_numbers(widths) + 1
+        return 4 * (4 * self.width * row + 2 * self.batch * self.width)
+
+    def row_numbers(self, widths: Sequence[int]) -> int:
+        """How many numbers a feature reads and writes along: those of the first site and the last,
+        which may be one.
+        """
+        return widths[0] + widths[-1]
 
     resumes: ClassVar[bool] = True  # `fit` takes checkpoints
     frozen: ClassVar[tuple[str, ...]] = ()  # the parameters that stay as they were drawn

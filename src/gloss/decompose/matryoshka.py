@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from jaxtyping import Float32
 from torch import Tensor
 
-from gloss.decompose.batch_topk import choose_of_batch, shared_threshold
+from gloss.decompose.batch_topk import (
+    BY_TOKEN,
+    OF_BATCH,
+    choose_active,
+    require_selection,
+    shared_threshold,
+)
 from gloss.decompose.fit import SparseTrainer
-from gloss.decompose.sparse_gradients import ActiveCodes, decode_active
+from gloss.decompose.sparse_gradients import decode_active
 from gloss.decompose.training import NamedTensors, StepOutcome, Training
 from gloss.errors import BadSettings
 from gloss.models.sparse_codes import AboveThreshold, LargestK
-
-BY_TOKEN, OF_BATCH = "topk", "batch_topk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,7 @@ class Matryoshka(SparseTrainer):
                 f"nested={list(self.nested)} gives the widths {ends} of {self.width} features; give"
                 " shares that rise from one feature or more to 1"
             )
-        if self.selection_of not in (BY_TOKEN, OF_BATCH):
-            raise BadSettings(
-                f'selection_of is {self.selection_of!r}; it must be "{OF_BATCH}" or "{BY_TOKEN}"'
-            )
+        require_selection(self.selection_of)
 
     @property
     def ends(self) -> list[int]:
@@ -64,11 +65,7 @@ class Matryoshka(SparseTrainer):
         """The mean of the nested dictionaries' losses; the dead learn from the widest's error."""
         centred = x - training.bias
         pre = training.pre_activations(centred)
-        if self.selection_of == BY_TOKEN:
-            largest = pre.topk(self.k, dim=1)
-            codes = ActiveCodes.of_rows(largest.indices, largest.values.relu())
-        else:
-            codes = choose_of_batch(training, pre, self.k)
+        codes = choose_active(self.selection_of, training, pre, self.k)
         groups = [
             codes.within(first, end) for first, end in zip((0, *self.ends), self.ends, strict=False)
         ]

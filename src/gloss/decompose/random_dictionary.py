@@ -46,7 +46,8 @@ def random_dictionary_like(
     read_scale = scale if dictionary.reads == writes else torch.ones(())
     written = dictionary.decoder_directions.float().cpu() * scale
     decoder_norms = written.norm(dim=1, keepdim=True)
-    read = encoder_of(dictionary)
+    several = isinstance(dictionary, JointCoder)
+    read = dictionary.whole_encoder if several else encoder_of(dictionary)
     reading_norms = (
         decoder_norms
         if read is None

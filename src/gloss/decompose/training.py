@@ -252,12 +252,19 @@ class Training:
     def predict(
         self, given: Tensor, wanted: Tensor, pre: Tensor, codes: ActiveCodes
     ) -> StepOutcome:
-        """As `learn_codes`, where something else is reconstructed than what is read."""
+        """As `learn_codes`, where something else is reconstructed than what is read; with the path
+        round the features, where "skip" is among the parameters.
+        """
         error = decode_active(codes, self.decoder_directions) + self.bias - wanted
+        skip = self.parameters.get("skip")
+        if skip is not None:
+            error = error + given @ skip.T
         variance = float((wanted - wanted.mean(0)).square().sum())
         of_output = error * (2 / variance)
         self.add_gradients(given, codes, of_output)
         self.gradient("bias").copy_(of_output.sum(0))
+        if skip is not None:
+            self.accumulate("skip", of_output.T @ given)
         self.revive(given, pre, error, variance)
         return StepOutcome(codes, error, variance)
 

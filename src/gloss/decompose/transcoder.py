@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from gloss.decompose.batch_topk import choose_of_batch
+from gloss.decompose.batch_topk import BY_TOKEN, OF_BATCH, choose_active, require_selection
 from gloss.decompose.fit import SparseTrainer
-from gloss.decompose.matryoshka import BY_TOKEN, OF_BATCH
-from gloss.decompose.sparse_gradients import ActiveCodes, CodesByFeature, decode_active
+from gloss.decompose.sparse_gradients import ActiveCodes, CodesByFeature
 from gloss.decompose.training import (
     StepOutcome,
     Training,
@@ -53,10 +52,7 @@ class Transcoder(SparseTrainer):
 
     def __post_init__(self) -> None:
         SparseTrainer.__post_init__(self)
-        if self.selection_of not in (BY_TOKEN, OF_BATCH):
-            raise BadSettings(
-                f'selection_of is {self.selection_of!r}; it must be "{BY_TOKEN}" or "{OF_BATCH}"'
-            )
+        require_selection(self.selection_of)
         if self.reads:
             Site(self.reads, 0)
 
@@ -135,25 +131,8 @@ class Transcoder(SparseTrainer):
         given = x[:, :d_in] - training.measured["centre"]
         wanted = x[:, d_in:] * training.measured["output_scale"]
         pre = training.pre_activations(given)
-        codes = self.choose(training, pre)
-        error = decode_active(codes, training.decoder_directions) + training.bias - wanted
-        if self.skips:
-            error = error + given @ training.parameters["skip"].T
-        variance = float((wanted - wanted.mean(0)).square().sum())
-        of_output = error * (2 / variance)
-        training.add_gradients(given, codes, of_output)
-        training.gradient("bias").copy_(of_output.sum(0))
-        if self.skips:
-            training.accumulate("skip", of_output.T @ given)
-        training.revive(given, pre, error, variance)
-        return StepOutcome(codes, error, variance)
-
-    def choose(self, training: Training, pre: Float32[Tensor, "token feature"]) -> ActiveCodes:
-        """The active features, of each token or of the batch."""
-        if self.selection_of == OF_BATCH:
-            return choose_of_batch(training, pre, self.k)
-        largest = pre.topk(self.k, dim=1)
-        return ActiveCodes.of_rows(largest.indices, largest.values.relu())
+        codes = choose_active(self.selection_of, training, pre, self.k)
+        return training.predict(given, wanted, pre, codes)
 
     def finished(self, training: Training) -> tuple[Weights, Selection]:
         """What was learned, with codes in the units of the output and no centre to subtract."""

@@ -99,6 +99,15 @@ class JointCoder:
         return None if self.by_site else self.weights.encoder
 
     @property
+    def whole_encoder(self) -> Float32[Tensor, "feature d_in"]:
+        """The direction along which each feature reads all sites: 0 at those that it does not read,
+        where features read by site. As long as all sites' vectors together.
+        """
+        if not self.by_site:
+            return self.weights.encoder
+        return torch.block_diag(*self.weights.encoder.chunk(len(parts_of(self.reads))))
+
+    @property
     def written_scale(self) -> Float32[Tensor, " d_out"]:
         """By what each number that is written is multiplied, where sites are compared."""
         bias = self.weights.bias

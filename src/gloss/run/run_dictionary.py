@@ -2,10 +2,10 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from typing import cast
 
 import numpy as np
 import torch
@@ -153,8 +153,9 @@ def train_dictionary(run: OpenedRun, subject: Subject, progress: Progress, told:
     beside = trainees_beside(run, subject)
     learning = [*own_trainee(trainer, site), *beside.values()]
     sites = joint_sites(learning) or (site,)
-    widths = [subject.width_at(subject.site(each)) for each in sites]
-    require_training_memory([each.method for each in learning], widths)
+    require_training_memory(
+        learning, {each: subject.width_at(subject.site(each)) for each in sites}
+    )
     if needs_of(trainer).files:
         trainer.require_files()
     require_libraries([trainer, *(each.method for each in learning)])
@@ -266,30 +267,22 @@ def finite_value(estimate: Estimate) -> float | None:
     return None if math.isnan(estimate.value) else estimate.value
 
 
-def require_training_memory(trainers: Sequence[object], widths: Sequence[int]) -> None:
-    """Refuse dictionaries that cannot be trained in this machine's memory, where the trainers can
-    tell what they need. The vectors of all sites, of these widths, wait together to be mixed.
+def require_training_memory(learning: Sequence[Trainee], widths: Mapping[Site, int]) -> None:
+    """Refuse dictionaries that cannot be trained in this machine's memory. The vectors of all
+    sites, of these widths, wait together to be mixed.
     """
-    d_model = max(widths)
+    row = sum(widths.values())
     needed = sum(
-        each.memory(sum(widths) if getattr(each, "joins", False) else d_model)
-        for each in trainers
-        if isinstance(each, HasMemory)
+        each.method.memory([widths[site] for site in each.method.sites(each.site)])
+        for each in learning
     )
-    needed += 4 * ShuffleSettings().buffer_tokens * sum(widths)
+    needed += 4 * ShuffleSettings().buffer_tokens * row
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > there:
         raise BadSettings(
-            f"[decompose] wants {needed / 2**30:,.0f} GiB to train {d_model} numbers a token, and"
+            f"[decompose] wants {needed / 2**30:,.0f} GiB to train on {row:,} numbers a token, and"
             f" this machine has {there / 2**30:,.0f} GiB; give a smaller width or batch"
         )
-
-
-@runtime_checkable
-class HasMemory(Protocol):
-    """A trainer that can tell how many bytes it needs for vectors of a length."""
-
-    def memory(self, d_model: int) -> int: ...
 
 
 def save_random_dictionary(run: OpenedRun, folder: Path, tokens: int) -> None:

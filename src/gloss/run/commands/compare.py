@@ -13,6 +13,7 @@ import numpy as np
 from gloss.decompose.feature_matching import SHARED_COSINE
 from gloss.decompose.partner_search import HUNGARIAN, MUTUAL_NEAREST, Nearest
 from gloss.errors import BadInput, BadSettings, GlossError, Mismatch, suggestion
+from gloss.models.sites import JointSite
 from gloss.pages.report_sections import Cell, Grid, ReportPage, Section
 from gloss.pages.single_page import write_report_page
 from gloss.records import Estimate
@@ -337,6 +338,8 @@ def layers_apart(pair: ComparedPair) -> int | None:
     """How many layers lie between two runs of one model at sites of one kind; None for others."""
     sites = pair.left.site, pair.right.site
     if sites[0] is None or sites[1] is None or sites[0].kind != sites[1].kind:
+        return None
+    if any(isinstance(site, JointSite) for site in sites):
         return None
     models = [NamedModel.of(side.name).content for side in (pair.left, pair.right)]
     return abs(sites[0].layer - sites[1].layer) if models[0] == models[1] else None
