@@ -261,7 +261,7 @@ def test_progress_tells_loss_l0_and_the_time_that_is_left(rng) -> None:
         (Matryoshka, {"nested": (0.5, 0.25, 1.0)}, "give shares that rise"),
         (Matryoshka, {"nested": (0.5,)}, "give shares that rise"),
         (Matryoshka, {"width": 32}, "gives the widths"),
-        (Matryoshka, {"selection_of": "token"}, '"batch_topk" or "topk"'),
+        (Matryoshka, {"selection_of": "token"}, '"topk" or "batch_topk"'),
         (JumpReLU, {"bandwidth": 0.0}, "bandwidth"),
         (Variational, {"noise": -1.0}, "noise"),
         (SoftFrozenDecoder, {"within": 1.5}, "a cosine between 0 and 1"),
