@@ -5,6 +5,7 @@ Bounds lie outside what seeds 0 to 3 gave, which a comment beside each states.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,8 +237,31 @@ def test_the_part_at_one_site_is_a_dictionary_that_writes_there(small, tmp_path)
         load_dictionary(tmp_path, Site("resid_post", 2))
 
 
+def test_a_cross_layer_transcoder_of_all_layers_is_written_for_circuit_tracer(tmp_path) -> None:
+    rows, *_ = layered(SEED)
+    settings = {"width": 72, "k": 3, "tokens": 4096}
+    found, unlike = (
+        fitted(CrossLayerTranscoder, rows, LAYERS, **settings, selection_of=selection)
+        for selection in ("batch_topk", "topk")
+    )
+    save_dictionary(found, tmp_path / "clt", "circuit_tracer_layers")
+    x = rows.draw(64)[:, : 3 * LENGTH]
+    again = load_dictionary(tmp_path / "clt")
+    assert (again.reads, again.writes) == (found.reads, found.writes)
+    torch.testing.assert_close(again.reconstruct(x), found.reconstruct(x))
+    last = load_dictionary(tmp_path / "clt", LAYERS.parts[2])
+    torch.testing.assert_close(last.reconstruct(x), found.reconstruct(x)[:, 2 * LENGTH :])
+    with pytest.raises(BadSettings, match="ReLU or JumpReLU, not LargestK; save as joint"):
+        save_dictionary(unlike, tmp_path / "other", "circuit_tracer_layers")
+    (tmp_path / "clt" / "W_enc_1.safetensors").unlink()
+    with pytest.raises(BadInput, match=r"holds the layers 0, 2 of .*every layer from 0 on"):
+        load_dictionary(tmp_path / "clt")
+
+
 def test_random_directions_stand_beside_it_at_the_same_sites(small) -> None:
     rows, found = small
+    with pytest.raises(BadSettings, match="cross-layer transcoders of every layer from 0 on"):
+        save_dictionary(found, Path("none"), "circuit_tracer_layers")
     x = rows.draw(2048)
     rates = found.encode(x).dense(found.width).bool().double().mean(0).numpy()
     drawn = random_dictionary_like(found, x, rates, np.random.default_rng(0))
@@ -271,7 +295,7 @@ def test_memory_goes_with_what_is_held() -> None:
 
 def test_no_format_of_one_site_takes_it(small, tmp_path) -> None:
     for name in ("sae_lens", "sparsify", "hyperdimensional"):
-        with pytest.raises(BadSettings, match=f"cannot be written as {name}, .*choose joint"):
+        with pytest.raises(BadSettings, match=f"cannot be written as {name}, .*choose .*joint"):
             save_dictionary(small[1], tmp_path, name)
 
 

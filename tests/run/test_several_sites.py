@@ -15,6 +15,7 @@ from gloss.run.dependencies import named_dictionary_folder
 from gloss.run.experiment import Experiment
 from gloss.run.planning import read_run
 from gloss.run.sources import NamedDictionary
+from gloss.run.stage import step_keys
 
 EXPERIMENT = """
 [run]
@@ -71,7 +72,22 @@ def test_a_run_of_several_sites_is_trained_and_collected(made, method) -> None:
 def test_its_features_are_explained_scored_and_shown(made) -> None:
     run = read_run(made / "crosscoder")
     assert len([*run.rows("score", "scores")]) > 0
-    assert (made / "crosscoder" / "page" / "index.html").is_file()
+    shares = [row["share"] for row in run.rows("sites", "site_shares")]
+    assert len(shares) == 2 * 4
+    assert sum(shares) == pytest.approx(4)
+    report = (made / "crosscoder" / "report.html").read_text()
+    assert ">Sites" in report
+    assert "resid_post.2" in report
+    code, said, problem = ran(
+        made, "query", "crosscoder", "SELECT site, avg(share) AS share FROM site_shares GROUP BY 1"
+    )
+    assert code == 0, problem
+    assert "resid_post.0" in said
+    # a run that reads all of it tells shares, one that reads it at one site has none to tell
+    given = {"dictionary": str(made / "crosscoder")}
+    assert "sites" in step_keys(Experiment.of({"decompose": given}))
+    at_one = given | {"site": "resid_post.2"}
+    assert "sites" not in step_keys(Experiment.of({"decompose": at_one}))
 
 
 def test_check_tells_fvu_at_each_site_and_of_one_that_is_named(made) -> None:

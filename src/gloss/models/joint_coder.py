@@ -35,7 +35,8 @@ class JointCoder:
     vectors at each site that is written, `scales` what makes the sites comparable there: by what
     training multiplied their vectors. Raises Mismatch where these do not fit together.
 
-        >>> sites = JointSite.of([model.site("resid_post.0"), model.site("resid_post.1")])
+        >>> from gloss.models.sparse_codes import Positive
+        >>> sites = model.site("resid_post.0+resid_post.1")
         >>> weights = Weights(torch.eye(8), torch.zeros(8), torch.eye(8), torch.zeros(8))
         >>> coder = JointCoder(sites, sites, weights, Positive(), (4, 4), (1.0, 1.0))
         >>> coder

@@ -83,10 +83,11 @@ def random_subject_decompose(run: OpenedRun) -> SettingsTable:
         own = {key: value for key, value in asked.items() if key != ALSO}
         return own | {"name": RANDOM_SUBJECT}
     activations = run.activations
+    site = activations.manifest["made_from"]["site"]
     return {
-        "method": "topk",
+        "method": "crosscoder" if "+" in site else "topk",
         "name": RANDOM_SUBJECT,
-        "site": activations.manifest["made_from"]["site"],
+        "site": site,
         "width": activations.width,
         "k": max(
             1,

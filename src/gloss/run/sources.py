@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gloss.errors import BadInput, BadSettings
+from gloss.errors import BadInput, BadSettings, GlossError
 from gloss.models.bundled import EMBEDDED
 from gloss.models.pretrained.hub_files import is_hub_name
 from gloss.run.dependencies import (
@@ -24,6 +24,7 @@ from gloss.run.experiment import (
     subject_settings,
 )
 from gloss.run.keys import result_key
+from gloss.run.methods import SettingsMapping
 from gloss.run.opened_run import OpenedRun
 from gloss.run.plan import RESOLVED, recorded_dtype
 from gloss.run.planning import read_run
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 FEATURE_NAME = re.compile(r"(?P<source>.+)@(?P<index>[0-9]{1,18})", re.DOTALL)
 NEURONS_NAME = re.compile(rf"{NEURONS}(?:#(?P<keep>[1-9][0-9]{{0,8}}))?")
 INDEX = re.compile(r"[0-9]{1,18}")
+# files of formats that hold nothing else
+OF_SEVERAL_SITES = ("joint.safetensors", "W_enc_1.safetensors")
 STEER_USAGE = (
     "give RUN@FEATURE PROMPT, as in runs/demo@999 'def main(', or MODEL DICTIONARY FEATURE PROMPT"
 )
@@ -184,6 +187,19 @@ def is_training_of_run(folder: Path) -> bool:
 def trains_dictionary(run: OpenedRun) -> bool:
     """Whether the run trains its dictionary, rather than taking one that is there."""
     return "dictionary" not in run.experiment.decompose
+
+
+def writes_several_sites(decompose: SettingsMapping) -> bool:
+    """Whether a run of these settings of [decompose] has a dictionary that writes several sites:
+    one that it trains so, or one in a folder here.
+    """
+    if "method" in decompose or decompose.get("site"):
+        return "+" in decompose.get("site", "")
+    try:
+        folder = named_dictionary_folder(decompose["dictionary"])
+    except GlossError:
+        return False
+    return any((folder / name).is_file() for name in OF_SEVERAL_SITES)
 
 
 def reads_neurons(run: OpenedRun) -> bool:

@@ -319,6 +319,48 @@ def circuit_tracer(kind: str) -> Callable[[Path, Drawn], Layout]:
     return made
 
 
+def circuit_tracer_layers(kind: str) -> Callable[[Path, Drawn], Layout]:
+    """Two layers of 8 features, whose vectors have 3 numbers."""
+
+    def made(folder: Path, w: Drawn) -> Layout:
+        place, encoder, decoder = folder / "clt", w.encoder[:, :3], w.decoder.clone()
+        decoder[8:, :3] = 0
+        pre = torch.cat([w.x[:, :3] @ encoder[:8].T, w.x[:, 3:] @ encoder[8:].T], dim=1)
+        pre = pre + w.encoder_bias
+        for layer, own in enumerate((slice(0, 8), slice(8, 16))):
+            tensors = {"W_enc": encoder[own], "b_enc": w.encoder_bias[own]}
+            tensors["b_dec"] = w.bias[3 * layer : 3 * layer + 3]
+            if kind == "JumpReLU":
+                tensors["threshold"] = w.thresholds[own]
+            named = {f"{name}_{layer}": tensor for name, tensor in tensors.items()}
+            write_tensors(place / f"W_enc_{layer}.safetensors", named)
+            later = decoder[own, 3 * layer :].reshape(8, 2 - layer, 3)
+            write_tensors(place / f"W_dec_{layer}.safetensors", {f"W_dec_{layer}": later})
+        settings = {"model_name": "m", "model_kind": "cross_layer_transcoder", "scan": "m"}
+        settings |= {"feature_input_hook": "hook_resid_mid", "feature_output_hook": "hook_mlp_out"}
+        (place / "config.yaml").write_text(yaml.safe_dump(settings))
+        codes = relu(pre) if kind == "ReLU" else jump(pre, w.thresholds)
+        sites = ("resid_mid.0+resid_mid.1", "mlp_out.0+mlp_out.1")
+        return Layout(place, w.x, codes, codes @ decoder + w.bias, *sites)
+
+    return made
+
+
+def crosscoder(folder: Path, w: Drawn) -> Layout:
+    """Of two sites of 3 numbers each."""
+    place, site = folder / "crosscoder", "resid_post.1+resid_post.2"
+    tensors = {"encoder.weight": w.encoder.T.reshape(2, 3, WIDTH), "encoder.bias": w.encoder_bias}
+    tensors["decoder.weight"] = torch.stack([w.decoder[:, :3], w.decoder[:, 3:]])
+    tensors |= {"decoder.bias": w.bias.reshape(2, 3), "code_normalization_id": torch.tensor(1)}
+    write_tensors(place / "model.safetensors", tensors)
+    write_json(
+        place / "config.json",
+        {"activation_dim": 3, "dict_size": WIDTH, "num_layers": 2, "norm_init_scale": 1.0},
+    )
+    codes = relu(w.pre())
+    return Layout(place, w.x, codes, w.made(codes), site, site, site=site)
+
+
 # gloss' own
 
 
@@ -465,6 +507,9 @@ def kissane(folder: Path, w: Drawn) -> Layout:
 POST, GATE = "output", "pre_feedforward_layernorm.output"
 LAYOUTS: dict[tuple[str, str], Callable[[Path, Drawn], Layout]] = {
     ("hyperdimensional", "MLP, roles and fillers"): hyperdimensional,
+    ("circuit_tracer_layers", "ReLU"): circuit_tracer_layers("ReLU"),
+    ("circuit_tracer_layers", "JumpReLU"): circuit_tracer_layers("JumpReLU"),
+    ("crosscoders", "CrossCoder"): crosscoder,
     **{
         ("joint", f"{name}, {kind}"): joint(name, kind)
         for name in ("crosscoder", "cross-layer transcoder")

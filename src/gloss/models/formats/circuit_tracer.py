@@ -189,5 +189,4 @@ FORMAT = DictionaryFormat(
     parts=_layers,
     kinds=("transcoder, ReLU", "transcoder, JumpReLU", "transcoder, TopK", "transcoder, skip"),
     written=("transcoder, ReLU", "transcoder, JumpReLU", "transcoder, TopK", "transcoder, skip"),
-    refused=("cross_layer_transcoder",),
 )

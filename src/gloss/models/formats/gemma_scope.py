@@ -91,8 +91,8 @@ def read_gemma_scope_2(request: DictionaryRequest) -> SparseCoder:
     if len(stored.shape("w_dec")) != 2:
         raise BadInput(
             f"{file} writes to several layers (w_dec has the shape {stored.shape('w_dec')});"
-            " cross-layer transcoders and crosscoders cannot be read, since a dictionary here"
-            " writes one site"
+            " cross-layer transcoders and crosscoders cannot be read, since the files do not say"
+            " which layers these are"
         )
     reads, writes = _sites_of_second(file, settings, request)
     skip = None

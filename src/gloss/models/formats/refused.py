@@ -1,6 +1,5 @@
 """Published formats that cannot be read, told by their files so that they are refused by name."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +18,6 @@ class RefusedFormat:
     why: str
 
 
-def _cross_layer(place: Path) -> bool:
-    if any(re.fullmatch(r"W_(enc|dec)_\d+\.safetensors", name) for name in _names(place)):
-        return True
-    there = (place if place.is_dir() else place.parent) / "config.yaml"
-    return _yaml(there).get("model_kind") == "cross_layer_transcoder"
-
-
 def _lists_transcoders(place: Path) -> bool:
     return "transcoders" in _yaml(place / "config.yaml")
 
@@ -35,7 +27,7 @@ def _crosscoder(place: Path) -> bool:
         return True
     trainer = json_object(place / "config.json").get("trainer")
     named = trainer.get("dict_class", "") if isinstance(trainer, dict) else ""
-    return "CrossCoder" in str(named) or _has(place, {"code_normalization_id"})
+    return "CrossCoder" in str(named)
 
 
 def _has(place: Path, tensors: set[str]) -> bool:
@@ -53,15 +45,18 @@ def _yaml(file: Path) -> Mapping[str, object]:
         return {}
 
 
-ONE_SITE = "a dictionary here reads one site and writes one"
 REFUSED = (
-    RefusedFormat("a cross-layer transcoder of circuit-tracer", _cross_layer, ONE_SITE),
     RefusedFormat(
         "circuit-tracer's list of transcoders that lie elsewhere",
         _lists_transcoders,
         "name one of them, as it stands in config.yaml",
     ),
-    RefusedFormat("a crosscoder", _crosscoder, ONE_SITE),
+    RefusedFormat(
+        "a crosscoder of two models",
+        _crosscoder,
+        "each model's vectors have a scale that is not in its files; train one here, or convert it"
+        " to gloss' own format",
+    ),
     RefusedFormat(
         "a temporal dictionary",
         lambda place: "latest_ckpt.safetensors" in _names(place),
