@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from gloss.errors import BadInput
 from gloss.pages.page_records import FeaturePage
 from gloss.pages.report_sections import Facts, Grid, Section
 from gloss.run.dependencies import chosen_features
@@ -22,7 +23,6 @@ from gloss.store.schemas import FEATURE
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from gloss.models.joint_coder import JointCoder
 
 ALONE = 0.9  # the share of a site from which a feature counts as its own
 LEAD = (
@@ -101,7 +101,15 @@ class ShareWriter:
     def shares(self) -> "tuple[list[str], Tensor]":
         """The sites, and their shares in each feature of the dictionary."""
         from gloss.models.formats import load_dictionary
-        from gloss.models.sites import parts_of
+        from gloss.models.joint_coder import JointCoder
+        from gloss.models.sites import parse_site, parts_of
 
-        found: JointCoder = load_dictionary(dictionary_folder(self.run))  # pyright: ignore[reportAssignmentType]
+        asked = self.run.experiment.decompose
+        site = "" if "method" in asked else asked.get("site", "")
+        found = load_dictionary(dictionary_folder(self.run), parse_site(site) if site else None)
+        if not isinstance(found, JointCoder):
+            raise BadInput(
+                f"{dictionary_folder(self.run)} is no dictionary of several sites; leave"
+                f" {site or 'sites'} out of [decompose]"
+            )
         return [str(site) for site in parts_of(found.writes)], found.site_shares
