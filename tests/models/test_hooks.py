@@ -1,15 +1,19 @@
 """Edits do what zeroing the weights by hand does, reads see edits, and nothing stays behind."""
 
 from collections.abc import Callable
+from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 from parts import parallel, part
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from torch import Tensor, nn
 
 from gloss.errors import Mismatch
 from gloss.models.sites import KINDS, JointSite, Site
-from gloss.models.subject import Subject
+from gloss.models.subject import Subject, untrained_subject
 
 LAST = Site("resid_post", 2)
 
@@ -254,3 +258,37 @@ def test_several_sites_are_read_side_by_side_and_not_edited(subject: Subject, to
         subject.run(tokens, [], {joint: lambda x: x})
     with pytest.raises(Mismatch, match="the model has 3 layers"):
         subject.site("resid_post.1+resid_post.3")
+
+
+def test_another_model_reads_the_same_tokens_and_is_not_edited(llama: Subject, tokens: Tensor):
+    tuned = deepcopy(llama.model)
+    for parameter in tuned.parameters():
+        parameter.data *= 1.1
+    other = Subject(tuned, llama.tokens, llama.start_token)
+    both = Subject(llama.model, llama.tokens, llama.start_token).beside(other)
+    joint = both.site("resid_post.1+other:resid_post.1")
+    here, there = joint.parts
+    found = both.run(tokens, [joint]).activations[joint]
+    wanted = [subject.run(tokens, [here]).activations[here] for subject in (llama, other)]
+    assert torch.equal(found, torch.cat(wanted, dim=2))
+    assert not torch.equal(*wanted)
+    after = both.run_after(tokens[0, :2], tokens[:, 2:], [joint]).activations[joint]
+    alone = [
+        subject.run_after(tokens[0, :2], tokens[:, 2:], [here])[here] for subject in (llama, other)
+    ]
+    assert torch.equal(after, torch.cat(alone, dim=2))
+    for site, message in ((there, "is of the other model, which is only read"), (joint, "several")):
+        with pytest.raises(Mismatch, match=message):
+            both.run(tokens, [], {site: lambda x: x})
+    with pytest.raises(Mismatch, match="is a site of another model, and there is none"):
+        llama.run(tokens, [there])
+    drawn = untrained_subject(both, np.random.default_rng(0))
+    assert drawn.run(tokens, [joint]).activations[joint].shape == found.shape
+
+
+def test_a_model_of_other_tokens_or_sites_is_not_read_beside(llama: Subject):
+    vocabulary = {f"w{number}": number for number in range(32)}
+    words = Tokenizer(WordLevel(vocabulary, unk_token="w0"))
+    with pytest.raises(Mismatch, match="the other model has another tokenizer than the subject"):
+        llama.beside(Subject(llama.model, words, llama.start_token, llama.anatomy.layout))
+    assert llama.other is None

@@ -19,7 +19,7 @@ from gloss.run.stage import step_keys
 
 EXPERIMENT = """
 [run]
-folder = "METHOD"
+folder = "FOLDER"
 features = 4
 processes = 1
 
@@ -43,7 +43,8 @@ SITES = {
     "crosscoder": '["resid_post.0", "resid_post.2"]',
     "cross_layer_transcoder": '["mlp_out.0", "mlp_out.1", "mlp_out.2", "mlp_out.3"]',
 }
-LAST = {"crosscoder": "run", "cross_layer_transcoder": "collect"}  # verbs
+SITES["two_models"] = '["resid_post.1"]\nother = "embedded"'
+LAST = {"two_models": "collect", "crosscoder": "run", "cross_layer_transcoder": "collect"}  # verbs
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,10 @@ def made(tmp_path_factory) -> Path:
     """A run of each, one of them to its end."""
     folder = tmp_path_factory.mktemp("sites")
     for method, sites in SITES.items():
-        text = EXPERIMENT.replace("METHOD", method).replace("SITES", sites)
+        text = EXPERIMENT.replace("SITES", sites).replace(
+            'folder = "FOLDER"', f'folder = "{method}"'
+        )
+        text = text.replace("METHOD", method if method != "two_models" else "crosscoder")
         (folder / f"{method}.toml").write_text(text)
         code, said, problem = ran(folder, LAST[method], f"{method}.toml")
         assert code == 0, said + problem
@@ -115,6 +119,18 @@ def test_a_part_at_one_site_goes_by_another_key(made) -> None:
     assert whole == own != part
 
 
+def test_the_same_site_of_two_models_is_checked_at_both(made) -> None:
+    code, said, problem = ran(made, "check", "two_models", "--tokens", "800")
+    assert code == 0, problem
+    at = dict(re.findall(r"FVU at (\S+): ([\d.]+)", said))
+    assert sorted(at) == ["other:resid_post.1", "resid_post.1"]
+    # the two are one model here
+    assert float(at["resid_post.1"]) == pytest.approx(float(at["other:resid_post.1"]), abs=0.05)
+    code, _, problem = ran(made, "check", "embedded", "two_models", "--tokens", "800")
+    assert code != 0
+    assert "is a site of another model, and there is none; name it" in problem
+
+
 def test_directions_are_added_at_one_site_and_not_at_several(made) -> None:
     steer = ("steer", "crosscoder@3", "import", "--strength", "3")
     code, _, problem = ran(made, *steer)
@@ -123,6 +139,16 @@ def test_directions_are_added_at_one_site_and_not_at_several(made) -> None:
     code, said, problem = ran(made, *steer, "--site", "resid_post.2")
     assert code == 0, problem
     assert "→" in said
+
+
+def test_another_model_is_of_the_subject_and_its_sites_stand_behind_the_own() -> None:
+    asked = {"method": "crosscoder", "sites": ["resid_post.0", "mlp_out.1"], "other": "embedded"}
+    found = Experiment.of({"decompose": asked})
+    assert found.subject.other == "embedded"
+    wanted = "resid_post.0+mlp_out.1+other:resid_post.0+other:mlp_out.1"
+    assert found.decompose == {"method": "crosscoder", "site": wanted}
+    with pytest.raises(BadSettings, match="other wants the names of sites"):
+        Experiment.of({"decompose": {"method": "crosscoder", "other": "embedded"}})
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,8 @@ class Collecting:
             "site": str(dictionary.reads),
             "torch": torch.__version__,
         }
+        if subject.other is not None:
+            made_from["other"] = content_hash(subject.other.model)
         return Collecting(asked, subject, dictionary, folder, made_from)
 
     @property

@@ -18,7 +18,7 @@ from gloss.models.dictionary import Card, Dictionary, require_fit
 from gloss.models.joint_coder import JointCoder
 from gloss.models.massive_tokens import MEASURED_TOKENS, VectorLengths
 from gloss.models.model_settings import MASSIVE_MULTIPLE, require_massive_multiple
-from gloss.models.sites import JointSite, Site, parts_of
+from gloss.models.sites import JointSite, OtherSite, Site, parts_of
 from gloss.models.sparse_codes import Codes
 from gloss.models.subject import Subject
 from gloss.records import PADDING, Estimate
@@ -184,10 +184,13 @@ def spliced_beforehand(
 
 
 def parts_of_written(dictionary: Dictionary, x: Tensor) -> dict[Site, Tensor]:
-    """What is of each site that the dictionary writes, of vectors of all of them."""
+    """What is of each site of the subject that the dictionary writes, of vectors of all of them;
+    another model's are not put anywhere.
+    """
     if not isinstance(dictionary, JointCoder):
         return {dictionary.writes: x}
-    return dict(zip(parts_of(dictionary.writes), x.split(dictionary.widths, dim=-1), strict=True))
+    parts = zip(parts_of(dictionary.writes), x.split(dictionary.widths, dim=-1), strict=True)
+    return {site: part for site, part in parts if not isinstance(site, OtherSite)}
 
 
 def is_of_several(dictionary: Dictionary) -> bool:

@@ -82,6 +82,26 @@ class JointSite(Site):
         return "+".join(map(str, self.parts))
 
 
+OTHER = "other:"  # what stands before a site of a subject's other model
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class OtherSite(Site):
+    """The same place in the other model that a subject reads beside its own, which has the same
+    architecture and tokenizer. It can be read, and not edited.
+
+    Written `other:resid_post.5`.
+    """
+
+    def __str__(self) -> str:
+        return f"{OTHER}{self.kind}.{self.layer}"
+
+    @property
+    def there(self) -> Site:
+        """The site, as the other model itself calls it."""
+        return Site(self.kind, self.layer)
+
+
 def parts_of(site: Site) -> tuple[Site, ...]:
     """The sites that are joined in one, or the site alone."""
     return site.parts if isinstance(site, JointSite) else (site,)
@@ -96,13 +116,16 @@ def parse_site(name: str) -> Site:
 
     Understands gloss's own names, TransformerLens hooks (`blocks.5.hook_resid_post`), the module
     paths of transformers and sparsify (`layers.5.mlp`, `model.layers.5`, `h.5`; a path means the
-    module's output) and nnterp (`mlps_output[5]`); with + between them, several sites together.
-    Raises BadInput for a name that means nothing, and for one that means different places in
-    different models or versions.
+    module's output) and nnterp (`mlps_output[5]`); with + between them, several sites together, and
+    behind `other:` a site of the subject's other model. Raises BadInput for a name that means
+    nothing, and for one that means different places in different models or versions.
     """
     text = name.strip()
     if "+" in text:
         return JointSite.of([parse_site(part) for part in text.split("+")])
+    if text.startswith(OTHER):
+        there = parse_site(text.removeprefix(OTHER))
+        return OtherSite(there.kind, there.layer)
     for pattern, meanings, trapped in DIALECTS:
         if (found := re.fullmatch(pattern, text)) is None:
             continue

@@ -22,7 +22,7 @@ from gloss.errors import BadInput, BadSettings, Mismatch
 from gloss.models.continuation import CachedContinuation, PositionEdits
 from gloss.models.pretrained.special_tokens import ROLES, SpecialTokens
 from gloss.models.pretrained.tokenizer import PlainTokenizer, tokenizer_backend
-from gloss.models.sites import Site, parse_site, parts_of
+from gloss.models.sites import OtherSite, Site, parse_site, parts_of
 from gloss.models.structure.discovery import discover_layout
 from gloss.models.structure.forward_pass import compute_logits, position_limit
 from gloss.models.structure.hooks import Activation, Edit, taken_at, tap_sites
@@ -106,6 +106,7 @@ class Subject:
             self.tokens.start_token = start_token
         # what people should know of how it was loaded, a sentence each
         self.notes: tuple[str, ...] = ()
+        self.other: Subject | None = None  # another model, read on the same tokens
         self._running = Lock()
 
     @staticmethod
@@ -146,6 +147,24 @@ class Subject:
             subject = Subject(loaded.model, loaded.tokens, start_token)
         subject.notes = loaded.notes
         return subject
+
+    def beside(self, other: "Subject") -> "Subject":
+        """This subject, which from now on reads the other model, too, at sites such as
+        `other:resid_post.2`: a tuned one beside its base. Raises Mismatch where the two differ in
+        their sites, or in what tokens mean.
+        """
+        theirs, own = (
+            [{kind: each.width for kind, each in layer.locations.items()} for layer in layers]
+            for layers in (other.anatomy.layout.layers, self.anatomy.layout.layers)
+        )
+        if theirs != own or not self.tokens.reads_as(other.tokens):
+            what = "other sites" if theirs != own else "another tokenizer"
+            raise Mismatch(
+                f"the other model has {what} than the subject; give two of one family, as a base"
+                " and what was tuned from it"
+            )
+        self.other = other
+        return self
 
     def __repr__(self) -> str:
         kind, numbers = type(self.model).__name__, sum(p.numel() for p in self.model.parameters())
@@ -360,13 +379,16 @@ class Subject:
         from transformers import DynamicCache
 
         cache = DynamicCache()
+        plain, others = self._read_apart(
+            read, lambda other, there: other.run_after(beginning, endings, there)
+        )
         with self._alone(), torch.no_grad():
-            with tap_sites(self.anatomy, 1, read, NO_EDITS, to_the_end=False):
+            with tap_sites(self.anatomy, 1, plain, NO_EDITS, to_the_end=False):
                 compute_logits(self.model, beginning[None], cache=cache)
             cache.batch_repeat_interleave(len(endings))
-            with tap_sites(self.anatomy, len(endings), read, NO_EDITS, to_the_end=False) as taken:
+            with tap_sites(self.anatomy, len(endings), plain, NO_EDITS, to_the_end=False) as taken:
                 compute_logits(self.model, endings, cache=cache)
-        return Trace(taken_at(taken, read))
+        return Trace(taken_at(taken | others, read))
 
     @cached_property
     def _has_cache(self) -> bool:
@@ -552,17 +574,41 @@ class Subject:
         logits = None
         # no_grad and not inference mode, whose tensors nothing can be trained on afterwards.
         quiet = nullcontext() if grad else torch.no_grad()
+        plain, others = self._read_apart(
+            read,
+            lambda other, there: other.run(torch.where(real, tokens, PADDING), there, grad=grad),
+        )
         with (
             self._alone(),
             quiet,
             tap_sites(
-                self.anatomy, len(tokens), read, edits, to_the_end=logits_to_keep is not None
+                self.anatomy, len(tokens), plain, edits, to_the_end=logits_to_keep is not None
             ) as taken,
         ):
             logits = compute_logits(
                 self.model, filled, logits_to_keep if isinstance(logits_to_keep, Tensor) else None
             )
-        return Trace(taken_at(taken, read), logits)
+        return Trace(taken_at(taken | others, read), logits)
+
+    def _read_apart(
+        self, read: Sequence[Site], run: Callable[["Subject", list[Site]], Trace]
+    ) -> tuple[list[Site], dict[Site, Activation]]:
+        """The sites of this model, and what is at those of the other one, which is run for them.
+
+        Raises Mismatch where there is no other one.
+        """
+        parts = [part for site in read for part in parts_of(site)]
+        theirs = [part for part in parts if isinstance(part, OtherSite)]
+        if not theirs:
+            return parts, {}
+        if self.other is None:
+            raise Mismatch(
+                f"{theirs[0]} is a site of another model, and there is none; name it, as in"
+                ' [subject] other = "MODEL"'
+            )
+        found = run(self.other, [part.there for part in theirs])
+        own = [part for part in parts if not isinstance(part, OtherSite)]
+        return own, {part: found[part.there] for part in theirs}
 
     def _check_length(self, positions: int) -> None:
         if self.context is not None and positions > self.context:
@@ -669,4 +715,5 @@ def untrained_subject(subject: Subject, rng: np.random.Generator) -> Subject:
     finally:
         torch.random.set_rng_state(before)
     torch.nn.Module.to(model, device=subject.device, dtype=subject.model.dtype)
-    return Subject(model, subject.tokens, subject.start_token, subject.anatomy.layout)
+    drawn = Subject(model, subject.tokens, subject.start_token, subject.anatomy.layout)
+    return drawn.beside(untrained_subject(subject.other, rng)) if subject.other else drawn

@@ -39,8 +39,10 @@ AT_A_TIME = ("batch_tokens", "shard_tokens")  # settings of [collect] that leave
 def subject_content(asked: SubjectSettings) -> str:
     """A subject's settings and everything that its weights are read from."""
     adapter = weights_hash(asked.adapter) if asked.adapter else ""
-    own = {name: value for name, value in asdict(asked).items() if name != "device_map" or value}
-    return result_key(own, model_content(asked.model, asked.revision), adapter)
+    newer = ("device_map", "other")  # settings that keys of older runs do not hold
+    own = {name: value for name, value in asdict(asked).items() if name not in newer or value}
+    other = [model_content(asked.other, "")] if asked.other else []
+    return result_key(own, model_content(asked.model, asked.revision), adapter, *other)
 
 
 def text_content(asked: Experiment) -> str:

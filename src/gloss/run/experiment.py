@@ -42,7 +42,13 @@ from gloss.run.methods import (
     require_usable_numbers,
     suggestion,
 )
-from gloss.run.trained_beside import ALSO, trained_beside, trainer_settings, with_joined_sites
+from gloss.run.trained_beside import (
+    ALSO,
+    trained_beside,
+    trainer_settings,
+    with_joined_sites,
+    with_other_model,
+)
 from gloss.store.remote import is_url, local_folder
 
 if TYPE_CHECKING:
@@ -157,6 +163,8 @@ class SubjectSettings:
     adapter: str = ""  # the folder of a PEFT adapter, which is added to the weights
     start_token: str | int = AUTO  # the tokenizer's own; "none", or a token's number
     weights: str = TRAINED  # or "random": drawn anew, by the run's seed, as before any training
+    # another model of the same architecture and tokenizer, whose sites are `other:resid_post.2`
+    other: str = ""
 
     checks: ClassVar[Checks] = {
         "start_token": require_start_token,
@@ -337,6 +345,7 @@ class Experiment:
             >>> gloss.Experiment.of({"score": {"method": "execution"}}).score
             ({'method': 'execution'},)
         """
+        tables = with_other_model(tables)
         own = {each.name: each for each in fields(cls) if each.name != "stages"}
         stages = stages_with_settings()
         if VARY in tables:

@@ -30,7 +30,11 @@ def load_named_subject(asked: SubjectSettings) -> Subject:
         adapter=asked.adapter or None,
     )
     print_notes(*(f"note: {note}" for note in subject.notes))
-    return subject
+    if not asked.other:
+        return subject
+    return subject.beside(
+        load_named_subject(replace(asked, model=asked.other, revision="", adapter="", other=""))
+    )
 
 
 @lru_cache(maxsize=1)

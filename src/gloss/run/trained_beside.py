@@ -1,11 +1,13 @@
 """Dictionaries that a run trains beside its own, in one pass: the tables of [decompose] also."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from gloss.errors import BadSettings
 from gloss.installed import load_installed
+from gloss.models.sites import OTHER
 from gloss.run.methods import SettingsMapping, installed_methods
 
 ALSO = "also"
@@ -42,6 +44,26 @@ def trained_beside(decompose: SettingsMapping) -> dict[str, dict[str, Any]]:
             )
         found[name] = kept_by_method(own, differs) | differs
     return found
+
+
+def with_other_model(tables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The tables of an experiment with `other` of [decompose] where it belongs: in [subject], and
+    the same sites of both models in `sites`. Raises BadSettings for sites that are no names.
+    """
+    asked = tables.get("decompose")
+    if not isinstance(asked, Mapping) or "other" not in asked:
+        return tables
+    decompose = {key: value for key, value in asked.items() if key != "other"}
+    if "method" in decompose:
+        named = decompose.pop("sites", None) or [decompose.pop("site", "")]
+        if not isinstance(named, list | tuple) or not all(isinstance(n, str) and n for n in named):
+            raise BadSettings(
+                '[decompose].other wants the names of sites, as in sites = ["resid_post.1"], which'
+                f" are read of both models, and got {named!r}"
+            )
+        decompose["sites"] = [*named, *(f"{OTHER}{name}" for name in named)]
+    subject = {**tables.get("subject", {}), "other": asked["other"]}
+    return {**tables, "decompose": decompose, "subject": subject}
 
 
 def with_joined_sites(decompose: SettingsMapping) -> dict[str, Any]:

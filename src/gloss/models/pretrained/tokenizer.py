@@ -39,6 +39,15 @@ class PlainTokenizer:
         self.start_token = start_token
         self.special = special or SpecialTokens.of(tokenizer, {})
 
+    def reads_as(self, other: "PlainTokenizer") -> bool:
+        """Whether the other gives every text the same tokens: by its vocabulary, which one of them
+        may have more of, by merges and by how texts are cut.
+        """
+        mine, theirs = (json.loads(each.tokenizer.to_str()) for each in (self, other))
+        for each in (mine, theirs):
+            each["added_tokens"] = each["post_processor"] = None
+        return mine == theirs and self.start_token == other.start_token
+
     @cached_property
     def unknown_token(self) -> int | None:
         """The token for characters that the tokenizer does not know, where it has one."""

@@ -9,7 +9,7 @@ from enum import StrEnum
 from torch import nn
 
 from gloss.errors import Mismatch
-from gloss.models.sites import JointSite, Site, parts_of
+from gloss.models.sites import JointSite, OtherSite, Site, parts_of
 from gloss.models.structure.transformers_types import PreTrainedConfig, PreTrainedModel
 
 
@@ -133,9 +133,15 @@ class Anatomy:
         """
         self.require_site(site)
         if isinstance(site, JointSite):
+            own = [part for part in site.parts if not isinstance(part, OtherSite)]
             raise Mismatch(
                 f"{site} are several sites, which can be read together and not edited; name one of"
-                f" them, as in the site {site.parts[-1]}"
+                f" them, as in the site {own[-1] if own else site.parts[-1]}"
+            )
+        if isinstance(site, OtherSite):
+            raise Mismatch(
+                f"{site} is of the other model, which is only read; name a site of the subject, as"
+                f" {site.there}"
             )
         if reason := self.layer(site).fixed.get(site.kind):
             raise Mismatch(
@@ -164,7 +170,7 @@ class Anatomy:
                 and raw in locations
                 and locations[raw] == locations.get(contribution)
             ):
-                return Site(contribution, site.layer)
+                return type(site)(contribution, site.layer)
         return site
 
     def width_at(self, site: Site) -> int:
