@@ -154,7 +154,17 @@ READERS = {
         "features_per_shard": DRAWS_FEATURES,
     },
     "subject": dict.fromkeys(
-        ("model", "revision", "device", "device_map", "dtype", "adapter", "start_token", "weights"),
+        (
+            "model",
+            "revision",
+            "device",
+            "device_map",
+            "dtype",
+            "adapter",
+            "start_token",
+            "weights",
+            "other",
+        ),
         FIRST,
     ),
     "collect": dict.fromkeys(
@@ -205,6 +215,7 @@ OTHER = {
     "subject.device_map": "auto",
     "subject.dtype": "float32",
     "subject.adapter": "",
+    "subject.other": "embedded",
     "subject.start_token": "none",
     "subject.weights": "random",
     "collect.texts": ["stdlib"],
