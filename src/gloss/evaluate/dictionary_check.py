@@ -179,18 +179,26 @@ def spliced_beforehand(
     chosen = text.to(x.device)
     made = x.new_zeros(*x.shape[:2], dictionary.decoder_directions.shape[1])
     made[chosen] = dictionary.reconstruct(x[chosen]).to(made.dtype)
-    parts = parts_of_written(dictionary, made)
-    return {site: partial(_put, text, part) for site, part in parts.items()}
+    return puts(dictionary, made, text)
 
 
 def parts_of_written(dictionary: Dictionary, x: Tensor) -> dict[Site, Tensor]:
-    """What is of each site of the subject that the dictionary writes, of vectors of all of them;
-    another model's are not put anywhere.
-    """
+    """What is of each site that the dictionary writes, of vectors of all of them."""
     if not isinstance(dictionary, JointCoder):
         return {dictionary.writes: x}
-    parts = zip(parts_of(dictionary.writes), x.split(dictionary.widths, dim=-1), strict=True)
-    return {site: part for site, part in parts if not isinstance(site, OtherSite)}
+    return dict(zip(parts_of(dictionary.writes), x.split(dictionary.widths, dim=-1), strict=True))
+
+
+def puts(
+    dictionary: Dictionary, x: Tensor, text: Bool[Tensor, "sequence position"]
+) -> Mapping[Site, Callable[[Tensor], Tensor]]:
+    """The edits that put vectors of all sites where the sequences hold text; those of another model
+    are put nowhere.
+    """
+    parts = parts_of_written(dictionary, x).items()
+    return {
+        site: partial(_put, text, part) for site, part in parts if not isinstance(site, OtherSite)
+    }
 
 
 def is_of_several(dictionary: Dictionary) -> bool:
@@ -514,8 +522,7 @@ def _constant_edits(
     """The edits that put one vector everywhere that holds text, at each site that is written."""
     if isinstance(dictionary, JointCoder):
         value = value / dictionary.written_scale.to(value)
-    parts = parts_of_written(dictionary, value)
-    return {site: partial(_put, text, part) for site, part in parts.items()}
+    return puts(dictionary, value, text)
 
 
 def _put(text: Bool[Tensor, "sequence position"], value: Tensor, x: Tensor) -> Tensor:
