@@ -431,3 +431,18 @@ def test_circuit_tracers_folder_holds_transcoders_of_the_same_sites(tmp_path):
     plain = read(LAYOUTS["sae_lens", "topk"](tmp_path / "plain", Drawn(1)))
     with pytest.raises(BadSettings, match="holds transcoders from one site of a layer to another"):
         save_dictionary(plain, saved, "circuit_tracer")
+
+
+def test_a_crosscoder_that_was_compiled_is_the_same(tmp_path):
+    layout = LAYOUTS["crosscoders", "CrossCoder"](tmp_path, Drawn(7))
+    file = layout.place / "model.safetensors"
+    tensors = load_file(file)
+    save_file({f"_orig_mod.{name}": each for name, each in tensors.items()}, file)
+    torch.testing.assert_close(library_codes(read(layout), layout), layout.codes, **NEAR)
+
+
+def test_a_cross_layer_transcoder_is_named_by_its_folder_alone(tmp_path):
+    kind = next(kind for name, kind in KINDS if name == "circuit_tracer_layers")
+    layout = LAYOUTS["circuit_tracer_layers", kind](tmp_path, Drawn(7))
+    with pytest.raises(BadInput):
+        load_dictionary(layout.place / "W_enc_0.safetensors")

@@ -111,9 +111,8 @@ def read_layers(request: DictionaryRequest) -> JointCoder:
     return at_site(whole, request.site, folder)
 
 
-def layers_in(place: Path) -> list[int]:
-    """The layers whose encoders lie in the folder, or in that of the file."""
-    folder = place if place.is_dir() else place.parent
+def layers_in(folder: Path) -> list[int]:
+    """The layers whose encoders lie in the folder."""
     found = (ENCODER.fullmatch(each.name) for each in folder.iterdir())
     return sorted(int(each[1]) for each in found if each)
 
@@ -176,9 +175,7 @@ def hook_of(sites: tuple[Site, ...]) -> str:
 FORMAT = DictionaryFormat(
     "circuit-tracer, cross-layer",
     f"{SETTINGS} with W_enc_N.safetensors and W_dec_N.safetensors",
-    lambda place: (
-        bool(layers_in(place)) and (place.is_dir() or bool(ENCODER.fullmatch(place.name)))
-    ),
+    lambda place: place.is_dir() and bool(layers_in(place)),
     read_layers,
     write_layers,
     kinds=KINDS,

@@ -2,6 +2,7 @@
 model.safetensors.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from gloss.errors import BadInput
@@ -38,6 +39,9 @@ def read_crosscoder(request: DictionaryRequest) -> JointCoder:
     settings = StatedSettings.read(request.folder / SETTINGS)
     settings.require_known(("activation_dim", "dict_size", *LAYERS, *UNUSED))
     stored = read_tensors(request.folder / WEIGHTS)
+    # as torch.compile names them
+    plain = {name.removeprefix("_orig_mod."): each for name, each in stored.tensors.items()}
+    stored = replace(stored, tensors=plain)
     shape = stored.shape("encoder.weight")
     layers, d, width = shape if len(shape) == 3 else (0, 0, 0)
     stated = next(settings.whole_number(name) for name in LAYERS if name in settings)
@@ -52,7 +56,8 @@ def read_crosscoder(request: DictionaryRequest) -> JointCoder:
         named = "no site" if site is None else str(site)
         raise BadInput(
             f"{request.folder} is a crosscoder of {layers} sites, does not say which, and was given"
-            f" {named}; give all of them, as in resid_post.0+resid_post.1"
+            f" {named}; give all of them, as in resid_post.0+resid_post.1, or of two models"
+            " resid_post.0+other:resid_post.0"
         )
     encoder = stored.take("encoder.weight")
     weights = Weights(

@@ -75,7 +75,9 @@ class SitesStage(Stage):
             shares.setdefault(row["feature"], []).append((row["site"], f"{row['share']:.2f}"))
 
         def add(page: FeaturePage) -> FeaturePage:
-            told = Section("Sites", LEAD, (Facts(tuple(shares.get(page.feature.index, ()))),))
+            if page.feature.index not in shares:
+                return page
+            told = Section("Sites", LEAD, (Facts(tuple(shares[page.feature.index])),))
             return replace(page, sections=(*page.sections, told))
 
         return add
@@ -94,6 +96,7 @@ class ShareWriter:
             feature_columns(feature) | {"site": site, "share": share}
             for feature in self.run.shard(shard)
             for site, share in zip(sites, shares[feature.index].tolist(), strict=True)
+            if len(sites) > 1  # at one alone there is nothing to tell
         ]
         self.job.guard(shard).write({"site_shares": rows})
 
