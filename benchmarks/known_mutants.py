@@ -10,7 +10,7 @@ KnownMutant = tuple[
 KNOWN: dict[str, tuple[KnownMutant, ...]] = {
     "statistics": (
         ("statistics/intervals.py", "(outside, 1 - outside)", "(2 * outside, 1 - 2 * outside)"),
-        ("statistics/intervals.py", "rows = min(left, max(1,", "rows = max(left, max(1,"),
+        ("statistics/intervals.py", "yield min(most,", "yield max(most,"),
         ("statistics/intervals.py", "/ (len(v) - 1) for part", "/ len(v) for part"),
         ("statistics/intervals.py", "successes + 0.5, trials - successes", "successes, trials"),
         ("statistics/intervals.py", "for side in (firing, ~firing):", "for side in (firing,):"),

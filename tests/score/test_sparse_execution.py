@@ -190,3 +190,18 @@ def test_a_text_of_no_documents_that_count_has_no_draws(rng):
     )
     assert sums.shape == (10, 4)
     assert silent.tolist() == [15.0] * 10
+
+
+def test_held_out_text_of_which_nothing_counts_has_no_words():
+    corpus = Corpus(
+        np.zeros(3, np.int32),
+        np.array([0, 2, 3]),
+        np.array([0, 1]),
+        np.array([0, 2**64 - 1], np.uint64),
+        ("a", "b"),
+        Vocabulary((b"x",)),
+        left_out=np.array([2]),
+        near_copies=np.array([0, 1]),
+    )
+    text = held_out_words(corpus)
+    assert len(text) == len(text.ends) == 0

@@ -116,7 +116,7 @@ class HeldOutWords:
     @cached_property
     def ends(self) -> Int64[ndarray, " word"]:
         """Of each word, its last token among those that count."""
-        return np.append(self.starts[1:], len(self.tokens)) - 1
+        return np.append(self.starts[1:], len(self.tokens))[: len(self)] - 1
 
     def words_of(self, tokens: Int64[ndarray, " token"]) -> Int64[ndarray, " token"]:
         """The number of the word that each token belongs to."""
@@ -146,7 +146,7 @@ def held_out_words(corpus: Corpus) -> HeldOutWords:
     tokens = held_out_tokens(corpus)
     words = tokens.passage.word_starts[tokens.counted]
     starts = np.flatnonzero(np.diff(words, prepend=-1))
-    ends = np.append(starts[1:], len(words)) - 1
+    ends = np.append(starts[1:], len(words))[: len(starts)] - 1
     documents = tokens.documents[starts]
     sizes = np.bincount(documents, minlength=len(tokens.sizes)).astype(np.float64)
     return HeldOutWords(tokens, starts, tokens.indices[ends], documents, DocumentSizes(sizes))

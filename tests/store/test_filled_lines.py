@@ -12,7 +12,7 @@ from gloss.attribute.players.prompt_file import read_prompt_file
 from gloss.attribute.players.subject_games import read_other_prompts
 from gloss.evaluate.odd_one_out import read_triplets
 from gloss.models.labelled_texts import LabelledTexts
-from gloss.store.file_bytes import numbered_lines
+from gloss.store.file_bytes import filled_lines
 
 SEPARATORS = "\u2028\u2029\x85\v\f\x1c\x1d\x1e"
 TEXT = f"one{SEPARATORS}two"
@@ -46,4 +46,4 @@ def test_a_line_ends_where_the_file_says_and_nowhere_inside_its_text(name, end, 
 def test_lines_keep_their_numbers(tmp_path):
     file = tmp_path / "rows.txt"
     file.write_bytes("one\r\n\n  \nfour\u2028five".encode())
-    assert [number for number, _ in numbered_lines(file)] == [1, 4]
+    assert [number for number, _ in filled_lines(file)] == [1, 4]
