@@ -77,7 +77,7 @@ documents = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(drawn_rules, documents, st.randoms(use_true_random=False), st.booleans())
 def test_metrics_and_mistakes_are_those_of_reading_every_token(drawn, texts, random, by_words):
     tokens = [each for text in texts for sequence in text for each in sequence]
