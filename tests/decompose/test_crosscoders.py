@@ -5,7 +5,6 @@ Bounds lie outside what seeds 0 to 3 gave, which a comment beside each states.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -260,8 +259,6 @@ def test_a_cross_layer_transcoder_of_all_layers_is_written_for_circuit_tracer(tm
 
 def test_random_directions_stand_beside_it_at_the_same_sites(small) -> None:
     rows, found = small
-    with pytest.raises(BadSettings, match="cross-layer transcoders of every layer from 0 on"):
-        save_dictionary(found, Path("none"), "circuit_tracer_layers")
     x = rows.draw(2048)
     rates = found.encode(x).dense(found.width).bool().double().mean(0).numpy()
     drawn = random_dictionary_like(found, x, rates, np.random.default_rng(0))
@@ -294,6 +291,8 @@ def test_memory_goes_with_what_is_held() -> None:
 
 
 def test_no_format_of_one_site_takes_it(small, tmp_path) -> None:
+    with pytest.raises(BadSettings, match="cross-layer transcoders of every layer from 0 on"):
+        save_dictionary(small[1], tmp_path, "circuit_tracer_layers")
     for name in ("sae_lens", "sparsify", "hyperdimensional"):
         with pytest.raises(BadSettings, match=f"cannot be written as {name}, .*choose .*joint"):
             save_dictionary(small[1], tmp_path, name)

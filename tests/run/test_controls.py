@@ -111,6 +111,8 @@ def test_scores_stand_beside_those_of_the_controls(controlled, tmp_path):
         scored = RunData(run).scores.get(("execution", "rule"), [])
         own = headline_values(scored, Control.NONE)
         assert rows["explained"]["n"] == RunData(run).examined
+        share = len(own) / RunData(run).examined
+        assert rows["explained"]["estimate"]["value"] == pytest.approx(share)
         if len(own) < 2:  # of a control's three features few are explained
             continue
         assert rows["median_f1"]["estimate"]["value"] == pytest.approx(np.median(own))

@@ -151,6 +151,19 @@ def test_another_model_is_of_the_subject_and_its_sites_stand_behind_the_own() ->
         Experiment.of({"decompose": {"method": "crosscoder", "other": "embedded"}})
 
 
+def test_sites_of_both_models_are_those_of_each_name() -> None:
+    joined = {"method": "crosscoder", "sites": ["resid_post.0+resid_post.1"], "other": "M"}
+    found = Experiment.of({"decompose": joined})
+    parts = ["resid_post.0", "resid_post.1", "other:resid_post.0", "other:resid_post.1"]
+    assert found.decompose["site"] == "+".join(parts)
+    for subject in ({"other": "N"}, {}):
+        other = "M" if subject else ""
+        with pytest.raises(BadSettings, match="name one model, in either"):
+            Experiment.of({"decompose": joined | {"other": other}, "subject": subject})
+    with pytest.raises(BadSettings):
+        Experiment.of({"decompose": joined, "subject": 3})
+
+
 @pytest.mark.parametrize(
     "settings,message",
     [

@@ -182,15 +182,13 @@ class Collecting:
         """What another process has begun there, or this one is about to. Wants a corpus."""
         made_from = {
             "corpus": read_sealed_json(folder / "corpus" / "manifest.json")["digest"],
-            "subject": content_hash(subject.model),
+            **hashes_of_models(subject),
             "dictionary": content_hash(dictionary),
             "settings": asked.settings,
             "left_out": asked.tokens(subject),
             "site": str(dictionary.reads),
             "torch": torch.__version__,
         }
-        if subject.other is not None:
-            made_from["other"] = content_hash(subject.other.model)
         return Collecting(asked, subject, dictionary, folder, made_from)
 
     @property
@@ -376,3 +374,9 @@ def read_collect_report(folder: Path) -> CollectReport:
         found["nonzeros"],
     )
     return CollectReport(*counts, size, found["left_out"], found["massive"])
+
+
+def hashes_of_models(subject: Subject) -> dict[str, str]:
+    """What is read: the subject, and the other model where there is one."""
+    models = {"subject": subject} | ({"other": subject.other} if subject.other else {})
+    return {name: content_hash(each.model) for name, each in models.items()}

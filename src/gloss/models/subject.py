@@ -163,6 +163,14 @@ class Subject:
                 f"the other model has {what} than the subject; give two of one family, as a base"
                 " and what was tuned from it"
             )
+        from gloss.models.pretrained.consistency import input_rows
+
+        known, rows = self.tokens.tokenizer.get_vocab_size(), input_rows(other.model)
+        if known > rows:
+            raise Mismatch(
+                f"the subject has {known:,} tokens and the other model rows for {rows:,} of them;"
+                " give the one with fewer tokens as the subject"
+            )
         self.other = other
         return self
 

@@ -38,6 +38,7 @@ def merge_finished(run: OpenedRun) -> None:
     Raises Mismatch, naming what differs, where these were not collected alike, or not as this
     experiment says.
     """
+    from gloss.collect.collect import hashes_of_models
     from gloss.collect.merged_runs import following_each_other, merge_collects, require_one_way
     from gloss.models.content_hash import content_hash
     from gloss.run.run_dictionary import build_collector, load_or_train_dictionary, load_run_subject
@@ -47,7 +48,7 @@ def merge_finished(run: OpenedRun) -> None:
     names, asked = run.experiment.collect.merge, build_collector(run)
     runs = following_each_other([(name, read_run(Path(name)).place("collect")) for name in names])
     own = {
-        "subject": content_hash(subject.model),
+        **hashes_of_models(subject),
         "dictionary": content_hash(dictionary),
         "settings": asked.settings,
         "left_out": asked.tokens(subject),

@@ -32,9 +32,10 @@ def load_named_subject(asked: SubjectSettings) -> Subject:
     print_notes(*(f"note: {note}" for note in subject.notes))
     if not asked.other:
         return subject
-    return subject.beside(
-        load_named_subject(replace(asked, model=asked.other, revision="", adapter="", other=""))
-    )
+    # in the type of the first, which is what is recorded of both
+    kept = dtype_name(subject.model.dtype)
+    other = replace(asked, model=asked.other, revision="", adapter="", other="", dtype=kept)
+    return subject.beside(load_named_subject(other))
 
 
 @lru_cache(maxsize=1)

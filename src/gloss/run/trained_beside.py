@@ -53,6 +53,15 @@ def with_other_model(tables: Mapping[str, Any]) -> Mapping[str, Any]:
     asked = tables.get("decompose")
     if not isinstance(asked, Mapping) or "other" not in asked:
         return tables
+    given = tables.get("subject", {})
+    if not isinstance(given, Mapping):
+        return tables
+    other = asked["other"]
+    if not other or given.get("other", other) != other:
+        raise BadSettings(
+            f"[decompose].other is {other!r} and [subject].other {given.get('other')!r}; name one"
+            " model, in either"
+        )
     decompose = {key: value for key, value in asked.items() if key != "other"}
     if "method" in decompose:
         named = decompose.pop("sites", None) or [decompose.pop("site", "")]
@@ -61,8 +70,9 @@ def with_other_model(tables: Mapping[str, Any]) -> Mapping[str, Any]:
                 '[decompose].other wants the names of sites, as in sites = ["resid_post.1"], which'
                 f" are read of both models, and got {named!r}"
             )
-        decompose["sites"] = [*named, *(f"{OTHER}{name}" for name in named)]
-    subject = {**tables.get("subject", {}), "other": asked["other"]}
+        names = [part.strip() for name in named for part in name.split("+")]
+        decompose["sites"] = [*names, *(f"{OTHER}{name}" for name in names)]
+    subject = {**given, "other": other}
     return {**tables, "decompose": decompose, "subject": subject}
 
 

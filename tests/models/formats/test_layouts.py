@@ -444,5 +444,6 @@ def test_a_crosscoder_that_was_compiled_is_the_same(tmp_path):
 def test_a_cross_layer_transcoder_is_named_by_its_folder_alone(tmp_path):
     kind = next(kind for name, kind in KINDS if name == "circuit_tracer_layers")
     layout = LAYOUTS["circuit_tracer_layers", kind](tmp_path, Drawn(7))
-    with pytest.raises(BadInput):
+    assert read(layout).width == layout.codes.shape[1]
+    with pytest.raises(BadInput, match="is a file, which is no dictionary in the format of"):
         load_dictionary(layout.place / "W_enc_0.safetensors")

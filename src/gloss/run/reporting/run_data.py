@@ -124,7 +124,8 @@ class RunData:
         given = dict(asked.decompose)
         files = dictionary_hash(named_dictionary_folder(given.pop("dictionary")))
         given.pop("name", None)
-        return result_key(files, given, subject.model, subject.revision, subject.adapter)
+        other = [subject.other] if subject.other else []
+        return result_key(files, given, subject.model, subject.revision, subject.adapter, *other)
 
     def explainers(self, scorer: str) -> list[str]:
         """Whose explanations a scorer was given."""

@@ -57,6 +57,7 @@ def subject_facts(run: OpenedRun) -> tuple[tuple[str, str], ...]:
             "subject",
             describe_model(asked.subject.model) + revision,
         ),
+        *([("other model", describe_model(asked.subject.other))] if asked.subject.other else []),
         ("dictionary", f"{name}; {activations.width:,} features, L0 {l0:.1f}"),
         ("site", activations.manifest["made_from"]["site"]),
         ("texts", ", ".join(asked.collect.texts)),
