@@ -127,13 +127,12 @@ def test_the_report_tells_what_is_shared_beside_chance(rng, tmp_path, capsys):
         print_dictionary_comparison([str(tmp_path / "a")], "", 0)
 
 
-def test_partners_are_the_same_however_many_pairs_are_held_at_a_time(rng, monkeypatch):
+def test_partners_are_the_same_however_many_pairs_are_computed_at_a_time(rng):
     one, other = (UnitDirections.of(dictionary(rng, width)).writes for width in (48, 40))
     for left, right in ((one, other), (other, one)):
-        pairs = AllPairs.of_directions(left, right)
         cosines = left @ right.T
-        for at_once in (2**24, 100):
-            monkeypatch.setattr("gloss.decompose.all_pairs.AT_ONCE", at_once)
+        for tile in ((256, 2048), (5, 7)):
+            pairs = replace(AllPairs.of_directions(left, right), tile=tile)
             rows, columns = linear_sum_assignment(cosines, maximize=True)
             found = assign(pairs)
             partner, close = found.of_left, found.closeness
@@ -148,7 +147,7 @@ def test_partners_are_the_same_however_many_pairs_are_held_at_a_time(rng, monkey
             assert np.allclose(close[mutual], cosines.max(1)[mutual], atol=1e-6)
             assert np.isnan(close[~mutual]).all()
             square = cosines[np.ix_(rows, columns)]
-            assert np.allclose(pairs.square(rows, columns), square, atol=1e-6)
+            assert np.allclose(pairs.some(rows, columns), square, atol=1e-6)
 
 
 @pytest.mark.parametrize("matcher", ["mutual_nearest", ""])

@@ -7,14 +7,15 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from gloss.decompose.all_pairs import AllPairs, Partners
+from gloss.decompose.auction import Candidates, hold_auction
 from gloss.decompose.partner_search import assign, assign_all, mutual_nearest
-from gloss.decompose.sparse_assignment import assign_among_nearest, largest_columns, look_at_all
+from gloss.decompose.sparse_assignment import assign_among_nearest, look_at_all
 
 MANY = 20  # rounds
 
 
 def pairs_of(values: np.ndarray) -> AllPairs:
-    return AllPairs(values.shape, lambda rows: values[rows])
+    return AllPairs(values.shape, lambda rows, columns: values[rows][:, columns].copy())
 
 
 def best_total(values: np.ndarray) -> float:
@@ -70,7 +71,7 @@ def test_no_partners_exceed_the_bound_and_in_the_end_it_is_reached(kind, left, r
         patch.setattr("gloss.decompose.sparse_assignment.CANDIDATES", few)
         patch.setattr("gloss.decompose.sparse_assignment.JOINING", few)
         for rounds in (1, 2, 3, MANY):
-            found = assign_among_nearest(pairs_of(values), 0.0, rounds)
+            found = assign_among_nearest(pairs_of(values), 1e-3, rounds)
             assert is_one_to_one(found)
             assert found.total <= best + 1e-5
             assert found.most >= best - 1e-9  # the bound is one
@@ -116,18 +117,61 @@ def test_wide_dictionaries_are_assigned_as_narrow_ones_are(rng):
     assert (found.of_left == all_of_them.of_left).all()
 
 
-@pytest.mark.parametrize("columns", [1, 5, 64, 130, 640, 5000])
-def test_the_largest_of_a_row_are_found_by_groups(rng, columns):
-    values = (
-        rng.integers(0, 50, (6, columns)).astype(np.float32)
-        if columns % 2 == 0
-        else (rng.normal(size=(6, columns)).astype(np.float32))
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("right", [1, 5, 64, 130, 640, 5000])
+def test_a_look_finds_the_largest_of_each_row(rng, right, turned):
+    """By groups of columns, in tiles, of which the last ones are smaller."""
+    sides = [rng.normal(size=(number, 3)).astype(np.float32) for number in (6, right)]
+    values, prices = sides[0] @ sides[1].T, rng.uniform(0, 1, right).astype(np.float32)
+    pairs = AllPairs.of_directions(*sides)
+    if turned:
+        pairs = AllPairs.of_directions(*sides[::-1]).turned()
+    for number in {1, min(3, right), min(16, right)}:
+        found = look_at_all(pairs, prices.astype(np.float64), number)
+        above = np.sort(values - prices, 1)[:, right - number :]
+        for row in range(6):
+            columns = found.columns[found.rows == row]
+            assert len(set(columns.tolist())) == len(columns)
+            least = above[row, 0] - 1e-6
+            assert set(columns) == set(
+                np.flatnonzero((values[row] - prices >= least) & (values[row] > 0))
+            )
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(KINDS),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from([0.1, 1e-3]),
+    st.integers(0, 10**6),
+)
+def test_an_auction_falls_short_by_a_step_for_each_pair_at_most(kind, left, right, step, seed):
+    rng = np.random.default_rng(seed)
+    values = drawn(kind, (left, right), rng)
+    values[rng.random(values.shape) < 0.5] = 0  # no candidates
+    rows, columns = np.nonzero(values > 0)
+    close = values[rows, columns].astype(np.float64)
+    none = Candidates.none(values.shape)
+    held = hold_auction(none.with_more(rows, columns, close), step)
+    found = Partners(held.partner, held.closeness.astype(np.float32))
+    has = np.flatnonzero(held.partner >= 0)
+    assert is_one_to_one(found)
+    assert np.allclose(held.closeness[has], values[has, held.partner[has]])
+    assert best_total(values) - step * len(has) - 1e-6 <= found.total <= best_total(values) + 1e-5
+    free = np.setdiff1d(np.arange(right), held.partner[has])
+    assert (held.prices[free] == 0).all()
+    assert (held.gains >= (values - held.prices).max(1) - 1e-9).all()
+
+
+def test_an_auction_of_equals_comes_to_an_end(monkeypatch):
+    """Where bids rise by next to nothing, they become coarser."""
+    monkeypatch.setattr("gloss.decompose.auction.PATIENCE", 2)
+    rows, columns = (each.ravel() for each in np.indices((40, 30)))
+    held = hold_auction(
+        Candidates.none((40, 30)).with_more(rows, columns, np.full(1200, 0.5)), 1e-12
     )
-    for number in {1, min(3, columns), min(16, columns)}:
-        found = largest_columns(values, number)
-        assert all(len(set(row)) == number for row in found.tolist())
-        own = np.sort(np.take_along_axis(values, found, 1), 1)
-        assert (own == np.sort(values, 1)[:, columns - number :]).all()
+    assert (held.partner >= 0).sum() == 30
 
 
 def test_nobody_has_a_partner_where_there_is_none():

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 from scipy.sparse import csc_matrix
 
-from gloss.decompose.all_pairs import AllPairs
+from gloss.decompose.all_pairs import AllPairs, Index
 from gloss.errors import BadInput, Mismatch
 from gloss.store.activations import Activations
 from gloss.store.corpus import Corpus
@@ -86,18 +86,19 @@ def activation_correlations(left: csc_matrix, right: csc_matrix) -> AllPairs:
         column_moments(side) for side in (left, right)
     )
 
-    def correlations(rows: Int64[ndarray, " row"]) -> Float32[ndarray, "row right"]:
-        found = np.empty((len(rows), others), np.float32)
-        for begin in range(0, len(rows), ROWS_AT_ONCE):
-            part = slice(begin, begin + ROWS_AT_ONCE)
-            some = rows[part]
-            products = (left[:, some].T @ right).toarray().astype(np.float64) / tokens
-            covariance = products - np.outer(means[some], other_means)
-            scale = np.outer(spreads[some], other_spreads)
-            found[part] = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
-        return found
+    def correlations(rows: Index, columns: Index) -> Float32[ndarray, "row column"]:
+        products = (left[:, rows].T @ right[:, columns]).toarray().astype(np.float64) / tokens
+        covariance = products - np.outer(means[rows], other_means[columns])
+        scale = np.outer(spreads[rows], other_spreads[columns])
+        found = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
+        return found.astype(np.float32)
 
-    return AllPairs((features, others), correlations)
+    return AllPairs(
+        (features, others),
+        correlations,
+        (ROWS_AT_ONCE, max(1, others)),
+        lambda: activation_correlations(right, left),
+    )
 
 
 def size_of(side: csc_matrix) -> tuple[int, int]:

@@ -36,11 +36,11 @@ def assign_all(pairs: AllPairs) -> Partners:
     left, right = pairs.shape
     # as scipy wants it, which copies it otherwise: doubles, to be made small, no longer than wide
     cost = np.empty((min(left, right), max(left, right)))
-    for part, values in pairs.blocks():
+    for rows, columns, values in pairs.tiles():
         if left <= right:
-            np.negative(values, out=cost[part])
+            np.negative(values, out=cost[rows, columns])
         else:
-            np.negative(values.T, out=cost[:, part])
+            np.negative(values.T, out=cost[columns, rows])
     short, long = linear_sum_assignment(cost)
     rows, columns = (short, long) if left <= right else (long, short)
     closeness = -cost[short, long]
@@ -75,17 +75,20 @@ class Nearest:
         left, right = pairs.shape
         of_left, closest = np.zeros(left, np.int64), np.full(left, -np.inf, np.float32)
         of_right, closest_there = np.zeros(right, np.int64), np.full(right, -np.inf, np.float32)
-        for part, values in pairs.blocks() if right else ():
-            of_left[part] = values.argmax(1)
-            closest[part] = np.take_along_axis(values, of_left[part, None], 1)[:, 0]
-            better = np.flatnonzero(values.max(0) > closest_there)
-            some = values[:, better]
-            nearest = some.argmax(0)
-            of_right[better] = nearest + part.start
-            closest_there[better] = some[nearest, np.arange(len(better))]
+        for rows, columns, values in pairs.tiles():
+            _join(of_left[rows], closest[rows], values, columns.start)
+            _join(of_right[columns], closest_there[columns], values.T, rows.start)
         return Nearest(of_left, closest, of_right, closest_there)
 
     def wanted_by_several(self, least: float) -> Int64[ndarray, " left"]:
         """The left features that are the nearest of several right ones, as close as this."""
         wanted = self.of_right[self.closeness_of_right >= least]
         return np.flatnonzero(np.bincount(wanted, minlength=len(self.of_left)) > 1)
+
+
+def _join(nearest: ndarray, closest: ndarray, values: ndarray, begin: int) -> None:
+    """Take over into the first two, in place, those columns from `begin` on that are nearer."""
+    better = np.flatnonzero(values.max(1) > closest)
+    some = values[better]
+    at = some.argmax(1)
+    nearest[better], closest[better] = at + begin, some[np.arange(len(better)), at]

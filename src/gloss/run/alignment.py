@@ -12,7 +12,7 @@ from jaxtyping import Float32, Int64
 from numpy import ndarray
 from scipy.sparse import csc_matrix
 
-from gloss.decompose.all_pairs import AllPairs
+from gloss.decompose.all_pairs import AllPairs, Index
 from gloss.decompose.coactivation import SharedTokens, activation_correlations, moved_in_time
 from gloss.decompose.feature_matching import (
     FeaturePartners,
@@ -225,9 +225,11 @@ def by_explanations(left: Side, right: Side) -> Measured:
     def chance(rng: np.random.Generator) -> AllPairs:
         drawn = rng.choice(len(large), number, replace=False)
 
-        def others(rows: Int64[ndarray, " row"]) -> Float32[ndarray, "row right"]:
-            found = large[drawn[rows]] @ large.T
-            found[np.arange(len(rows)), drawn[rows]] = -2  # nobody is the partner of itself
+        every = np.arange(len(large))
+
+        def others(rows: Index, columns: Index) -> Float32[ndarray, "row column"]:
+            found = large[drawn[rows]] @ large[columns].T
+            found[drawn[rows][:, None] == every[columns]] = -2  # nobody is the partner of itself
             return found
 
         return AllPairs((number, len(large)), others)
@@ -260,8 +262,8 @@ def align_by_weights(
     name = name or HUNGARIAN
     matcher: Matcher = build_method("match", {"method": name})
     found = match_features(left.directions, right.directions, matcher)
-    if isinstance(matcher, Hungarian):  # of chance, nobody asks how much better it could be
-        matcher = replace(matcher, rounds=1)
+    if isinstance(matcher, Hungarian):  # of chance, nobody asks for the last part in a thousand
+        matcher = replace(matcher, rounds=2)
     chance = match_features(left.directions, right.directions.random_twin(rng), matcher)
     has = found.by_writing >= 0
 
@@ -326,7 +328,7 @@ def partner_closeness(
     if len(pairs) < FEWEST_PAIRS:
         return PartnerCloseness(len(pairs), *(Estimate.missing(),) * 3)
     used = pairs if len(pairs) <= MOST_PAIRS else rng.choice(pairs, MOST_PAIRS, replace=False)
-    square = closeness.pairs.square(rows[used], columns[used]).astype(np.float64)
+    square = closeness.pairs.some(rows[used], columns[used]).astype(np.float64)
     matched, others = np.diagonal(square), len(used) - 1
     shuffled = (square.sum(0) + square.sum(1) - 2 * matched) / (2 * others)
     return PartnerCloseness(

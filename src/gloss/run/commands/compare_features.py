@@ -107,7 +107,7 @@ def closeness_of(two: list[OneOfTwo], tokens: SharedTokens) -> Iterator[tuple[st
     same length.
     """
     sides = [csc_matrix(one.values[tokens.counted][:, None]) for one in two]
-    yield NAMES[COACTIVATION], float(activation_correlations(*sides).rows(np.array([0]))[0, 0])
+    yield NAMES[COACTIVATION], float(activation_correlations(*sides).some(slice(1), slice(1))[0, 0])
     one, other = two
     for measure, which in ((DECODER, "writes"), (ENCODER, "reads")):
         mine, others = (getattr(each.side.directions, which) for each in two)
