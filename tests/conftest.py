@@ -1,5 +1,6 @@
 """What every test may use."""
 
+import gc
 import os
 import shutil
 import sys
@@ -17,11 +18,19 @@ from gloss.models.bundled import SMOLLM2, model_place
 from plain_reports import pytest_report_to_serializable  # noqa: F401
 
 Make = Callable[[Path], None]
+gc.disable()  # until all is collected, of which nearly nothing is garbage
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest of the last modules comes first, so that no process is left alone with it."""
     items.sort(key=lambda item: item.path.name != "test_contributing.py")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays, and is not looked through again at every few tests."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The slow imports, for the process from which others are forked."""
 
+import gc
 from importlib import import_module
 from pathlib import Path
 
@@ -18,3 +19,5 @@ OURS = (
 
 for name in (*THEIRS, *OURS):
     import_module(name)
+gc.collect()
+gc.freeze()  # which also keeps the pages of memory that processes share

@@ -1,5 +1,8 @@
 """The commands as a person types them: real processes, one sentence for what can be mended, exit
 code 2.
+
+Some begin as a shell begins them, the others in a process that is forked from one that has done the
+slow imports.
 """
 
 import os
@@ -15,6 +18,7 @@ import pytest
 from gloss.models.bundled import embedded_folder
 from gloss.models.formats import load_dictionary, save_dictionary
 from gloss.models.sites import Site
+from run.small import ran
 
 GLOSS = [sys.executable, "-c", "from gloss.cli import main; main()"]
 
@@ -27,6 +31,12 @@ def gloss(
     return subprocess.run(
         command, cwd=cwd, env=whole, capture_output=True, text=True, timeout=240, preexec_fn=before
     )
+
+
+def forked(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The same, where the imports are done."""
+    words = [*map(str, arguments)]
+    return subprocess.CompletedProcess(words, *ran(cwd, *words, seconds=240))
 
 
 def on_a_full_disk() -> None:
@@ -93,7 +103,7 @@ def test_help_names_every_verb(tmp_path):
 def test_bad_input_is_told_in_one_sentence_and_leaves_nothing_half_written(tmp_path, text, said):
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "latin.txt").write_bytes("a text of caf\xe9s and then more of it".encode("latin-1"))
-    refused(gloss("run", experiment(tmp_path, text), cwd=tmp_path), *said)
+    refused(forked("run", experiment(tmp_path, text), cwd=tmp_path), *said)
     left = (
         [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
         if (tmp_path / "out").exists()
@@ -103,18 +113,18 @@ def test_bad_input_is_told_in_one_sentence_and_leaves_nothing_half_written(tmp_p
 
 
 def test_an_experiment_that_does_not_exist_is_refused(tmp_path):
-    refused(gloss("run", "nothing.toml", cwd=tmp_path), "nothing.toml cannot be read")
+    refused(forked("run", "nothing.toml", cwd=tmp_path), "nothing.toml cannot be read")
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "out").write_text("a file stands where the run's folder would be")
-    refused(gloss("run", experiment(tmp_path, ""), cwd=tmp_path), "cannot write")
+    refused(forked("run", experiment(tmp_path, ""), cwd=tmp_path), "cannot write")
 
 
 def test_a_folder_that_no_one_may_write_is_refused(tmp_path):
     path = tmp_path / "experiment.toml"
     path.write_text('[run]\nfolder = "/proc/gloss/out"\n')
-    refused(gloss("run", path, cwd=tmp_path), "cannot write", "/proc/gloss")
+    refused(forked("run", path, cwd=tmp_path), "cannot write", "/proc/gloss")
 
 
 def test_a_full_disk_is_told_and_nothing_is_left_half_written(tmp_path):
@@ -130,7 +140,7 @@ def stories(data_folder: Path, dictionary: str) -> str:
 
 def test_a_dictionary_of_a_site_that_the_subject_lacks_is_refused(tmp_path, data_folder):
     path = experiment(tmp_path, stories(data_folder, "embedded"))
-    refused(gloss("run", path, cwd=tmp_path), "resid_post.2", "2 layers")
+    refused(forked("run", path, cwd=tmp_path), "resid_post.2", "2 layers")
 
 
 def test_a_dictionary_of_another_width_is_refused_with_both_shapes(tmp_path, data_folder):
@@ -140,18 +150,18 @@ def test_a_dictionary_of_another_width_is_refused_with_both_shapes(tmp_path, dat
         tmp_path / "wide",
     )
     path = experiment(tmp_path, stories(data_folder, "wide"))
-    refused(gloss("run", path, cwd=tmp_path), "256", "128")
+    refused(forked("run", path, cwd=tmp_path), "256", "128")
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
     for verb in ("status", "browse"):
-        refused(gloss(verb, tmp_path, cwd=tmp_path), "holds no run")
+        refused(forked(verb, tmp_path, cwd=tmp_path), "holds no run")
 
 
 def test_an_experiment_stands_for_the_run_that_it_names(tmp_path):
     (tmp_path / "mine.toml").write_text('[run]\nfolder = "elsewhere/mine"\n')
     for verb in ("status", "verify"):
-        refused(gloss(verb, "mine.toml", cwd=tmp_path), "elsewhere/mine holds no run")
+        refused(forked(verb, "mine.toml", cwd=tmp_path), "elsewhere/mine holds no run")
 
 
 def test_an_interrupted_word_is_completed_by_a_suggestion(tmp_path):

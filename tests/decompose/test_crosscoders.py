@@ -40,14 +40,6 @@ LAYERS = parse_site("mlp_out.0+mlp_out.1+mlp_out.2")
 CAUSES, LENGTH = 16, 32  # of each layer
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @dataclass(frozen=True)
 class Rows:
     """Rows of vectors that lie side by side."""

@@ -4,7 +4,6 @@ where it must fail.
 Bounds lie outside what seeds 0 to 4 gave, which a comment beside each states.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +21,6 @@ from gloss.models.sites import Site
 
 SITE = Site("resid_post", 0)
 SEED = 0
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -23,14 +23,6 @@ NAMES = ([f"role {n}" for n in range(ROLES)], [f"filler {n}" for n in range(FILL
 SEED = 0
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def planted(rng: np.random.Generator, texts: int = 2000) -> tuple[torch.Tensor, torch.Tensor]:
     """Vectors in which a sign that is drawn for each turns all fillers round: no filler moves the
     mean, and what a linear reading sees of one is as often its opposite.

@@ -18,15 +18,6 @@ D_MODEL, PLANTED, ACTIVE = 64, 256, 8
 SMALL = TopK(width=32, k=4, tokens=2048, batch=256, learning_rate=3e-3)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small products gain nothing from more threads, and wait for each other on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def planted(rng: np.random.Generator) -> tuple[Tensor, Iterator[Tensor]]:
     """256 random directions in 64 dimensions, and tokens that are sums of about 8 of them, with a
     little noise.

@@ -3,8 +3,6 @@
 Bounds lie outside what seeds 0 to 3 gave, which a comment beside each states.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -37,14 +35,6 @@ LEARNING = {
     "auxiliary_k": 16,
 }
 SEED = 0
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

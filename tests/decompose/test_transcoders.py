@@ -54,14 +54,6 @@ class Component:
         return causes, self.read(causes), self.write(causes)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def crowded_outputs(seed: int, linear: float = 0.0) -> Component:
     """Causes that write directions in RANK dimensions, where they lie too close to be told apart;
     with something linear in the input besides.

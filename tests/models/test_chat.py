@@ -317,3 +317,10 @@ def test_what_nobody_holds_any_more_does_not_outlive_the_beginning_of_a_pool(rng
             assert held() is None
     finally:
         gc.enable()
+
+
+def test_what_was_frozen_before_a_pool_stays_so(rng):
+    gc.freeze()
+    with Chat("m", "http://127.0.0.1:9/v1").pool(rng):
+        pass
+    assert gc.get_freeze_count() > 0

@@ -32,13 +32,14 @@ class ConversationPool:
 
     def __enter__(self) -> "ConversationPool":
         gc.collect()  # what nobody holds any more would stay as long as the pool
-        gc.freeze()  # what is there already is not looked through again at every few answers
+        self.froze = gc.get_freeze_count() == 0  # or another has, who undoes it
+        if self.froze:  # what is there already is not looked through again at every few answers
+            gc.freeze()
         self.thread.start()
         try:
             self.ledger, self.session = self.wait(self.open())
         except BaseException:
             self.end_thread()
-            gc.unfreeze()
             raise
         return self
 
@@ -53,7 +54,6 @@ class ConversationPool:
             self.wait(self.close())
         finally:
             self.end_thread()
-            gc.unfreeze()
 
     def run(self, conversations: Iterable[Conversation[T]]) -> list[T]:
         """Everything that these conversations return, in their order. Raises as `Chat.run`."""
@@ -107,3 +107,5 @@ class ConversationPool:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+        if self.froze:
+            gc.unfreeze()
