@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import zlib
+from functools import cache
 
 import numpy as np
 import pytest
@@ -27,17 +28,23 @@ from gloss.records import FeatureId
 FEATURES, SIZE = 34, 10
 
 
+@cache
 def pages():
-    return list(Material(FEATURES, both=True).pages(np.random.default_rng(0)))
+    return tuple(Material(FEATURES, both=True).pages(np.random.default_rng(0)))
 
 
 def never(page, problem):
     raise problem
 
 
+@cache
+def texts():
+    return {page.feature: index_entry(page, "", VOCABULARY).text for page in pages()}
+
+
 def link(feature: FeatureId) -> PageLink | None:
-    texts = {page.feature: index_entry(page, "", VOCABULARY).text for page in pages()}
-    return PageLink(packed_path(feature.index), texts[feature]) if feature in texts else None
+    text = texts().get(feature)
+    return None if text is None else PageLink(packed_path(feature.index), text)
 
 
 def write_packed(folder, key="key", upto=FEATURES, made=None):
