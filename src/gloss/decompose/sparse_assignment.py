@@ -81,10 +81,10 @@ def look_at_all(pairs: AllPairs, prices: Float64[ndarray, " right"], number: int
     number = min(number, right)
     gains = torch.zeros(left)
     columns, closeness = np.empty((left, number), np.int64), np.empty((left, number))
-    held, maxima = torch.empty(0), list[Tensor]()
+    held, maxima = torch.empty((0, right)), list[Tensor]()
     for part, some, tile in pairs.tiles():
-        if not some.start:
-            held, maxima = torch.empty((len(tile), right)), []
+        if not some.start:  # new rows, in the memory of those before
+            held, maxima = held.resize_(len(tile), right), []
         values = torch.from_numpy(tile)
         held[:, some] = values
         maxima.append(largest_of_groups(values.sub_(asked[some])))
