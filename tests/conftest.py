@@ -22,8 +22,8 @@ gc.disable()  # until all is collected, of which nearly nothing is garbage
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest of the last modules comes first, so that no process is left alone with it."""
-    items.sort(key=lambda item: item.path.name != "test_contributing.py")
+    """The longest of the last modules come first, so that no process is left alone with one."""
+    items.sort(key=lambda item: item.path.name not in ("test_contributing.py", "test_site.py"))
 
 
 def pytest_collection_finish() -> None:

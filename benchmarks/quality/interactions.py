@@ -40,7 +40,7 @@ def run(rng: np.random.Generator, small: bool) -> list[Row]:
         *(support(rng, players) for players in sizes),
         *(parity(rng, order) for order in range(2, 6)),
         *peaks(rng),
-        *(covered(rng, noise, 5 if small else 20) for noise in (0.05, 0.1, 0.2)),
+        *(covered(rng, noise, 2 if small else 20) for noise in (0.05, 0.1, 0.2)),
         *neighbours(rng),
     ]
 

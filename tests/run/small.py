@@ -36,19 +36,22 @@ minimum = 4
 """
 
 
+COMMAND = "from gloss.cli import main; main()"
 VARYING = ("times.json", "status.json", "report.html", "subject.json")
 
 
 class Command:
-    """`gloss ARGUMENTS` in a process of its own, forked from one that has done the slow imports."""
+    """`gloss ARGUMENTS` in a process of its own, forked from one that has done the slow imports;
+    or other code that reads these arguments.
+    """
 
-    def __init__(self, folder: Path, arguments: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, arguments: tuple[str, ...], code: str = COMMAND) -> None:
         self.said = Path(tempfile.mkdtemp())
         for stream in ("stdout", "stderr"):
             (self.said / stream).touch()
         environment = os.environ | {"HF_HUB_OFFLINE": "1"}
         self.process = forking().Process(
-            target=be_command, args=(folder, arguments, environment, self.said)
+            target=be_command, args=(folder, arguments, code, environment, self.said)
         )
         self.process.start()
 
@@ -71,9 +74,9 @@ class Command:
 
 
 def be_command(
-    folder: Path, arguments: tuple[str, ...], environment: Mapping[str, str], said: Path
+    folder: Path, arguments: tuple[str, ...], code: str, environment: Mapping[str, str], said: Path
 ) -> None:
-    """Runs the command line as the shell would start it."""
+    """Runs the code as the shell would start it."""
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:0] = ["", *environment.get("PYTHONPATH", "").split(os.pathsep)]
@@ -82,20 +85,20 @@ def be_command(
     for stream in (sys.__stdout__, sys.__stderr__):
         with (said / stream.name.strip("<>")).open("w") as file:
             os.dup2(file.fileno(), stream.fileno())
-    from gloss.cli import main
-
     if columns := environment.get("COLUMNS"):  # which a console reads when it is made
         progress.out.width = progress.console.width = int(columns)
-    main()
+    exec(code, {"__name__": "__main__"})
 
 
 def start(folder: Path, *arguments: str) -> Command:
     return Command(folder, arguments)
 
 
-def ran(folder: Path, *arguments: str, seconds: float = 200) -> tuple[int | None, str, str]:
+def ran(
+    folder: Path, *arguments: str, seconds: float = 200, code: str = COMMAND
+) -> tuple[int | None, str, str]:
     """The exit status of a command, and what it said."""
-    process = start(folder, *arguments)
+    process = Command(folder, arguments, code)
     out, err = process.communicate(timeout=seconds)
     return process.returncode, out, err
 

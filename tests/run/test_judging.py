@@ -4,8 +4,6 @@ terminal and on every page.
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 from small import SMALL, ran
@@ -120,14 +118,11 @@ def test_an_error_with_one_rule_does_not_end_the_measuring_and_the_next_run_meas
             ("alone", 36, (25, "numbered")),
             ("packed", 48, (1, "single")),
         ):
-            command = [sys.executable, "-c", BROKEN, "explain", "experiment.toml", fails]
-            done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=200, check=False
-            )
-            assert done.returncode == 0, done.stderr
+            code, _, said = ran(folder, "explain", "experiment.toml", fails, code=BROKEN)
+            assert code == 0, said
             assert (
                 "packing.detection: 1 feature failed with ZeroDivisionError: nobody divides"
-                in " ".join(done.stderr.split())
+                in " ".join(said.split())
             )
             found = packings(folder)
             assert {row["n"] for row in found.values()} == {contexts}

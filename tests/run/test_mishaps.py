@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small import SMALL, job_of, start
+from small import SMALL, job_of, ran, start
 
 from gloss.errors import BadInput, BadSettings, Stopped, Unreachable, Unwritable
 from gloss.intervene import feature_effects
@@ -86,19 +86,10 @@ def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_
         row["feature"]
         for row in read_rows([read_run(small_run / "out").place("explain.rule")], "explanations")
     ]
-    command = [
-        sys.executable,
-        "-c",
-        BROKEN,
-        "run",
-        "experiment.toml",
-        ",".join(map(str, features[:6])),
-    ]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    words = ("run", "experiment.toml", ",".join(map(str, features[:6])))
+    code, _, warned = ran(tmp_path, *words, seconds=500, code=BROKEN)
+    assert code == 0, warned
+    assert "Traceback" not in warned
     plan = read_run(tmp_path / "out")
     errors = [
         row
@@ -117,12 +108,12 @@ def test_an_error_in_every_stage_leaves_a_run_with_pages_and_the_next_run_mends_
     )
     process = start(tmp_path, "status", "out")
     said, _ = process.communicate(timeout=100)
-    for told in (said, done.stderr):
+    for told in (said, warned):
         assert all(
             f"{stage}: 1 feature failed with ZeroDivisionError" in told for stage, _ in found
         )
     assert all(
-        f"{stage}: 1 feature failed with ZeroDivisionError" in done.stderr
+        f"{stage}: 1 feature failed with ZeroDivisionError" in warned
         for stage in ("browse", "report")
     )
 

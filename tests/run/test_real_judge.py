@@ -28,7 +28,7 @@ from models.llama_cpp import serve_file
 
 pytestmark = pytest.mark.timeout(900)  # a minute where nobody else computes
 # contexts of a feature or a rule, half of them firing: one request
-FEATURES, EACH, RULES = 24, 8, 2
+FEATURES, EACH, RULES = 10, 8, 2
 
 EXPERIMENT = f"""
 [run]

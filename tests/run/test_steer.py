@@ -2,11 +2,10 @@
 
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from small import ran
 
 from gloss.errors import BadInput, BadSettings, GlossError, Mismatch
 from gloss.run.commands.steer import SteeringSettings, print_steering
@@ -167,21 +166,6 @@ def test_settings_that_do_not_go_together_are_said(settings: dict[str, object], 
 
 
 def test_the_command_prints_one_sentence_and_exits_with_2(tmp_path: Path):
-    command = [
-        sys.executable,
-        "-c",
-        "from gloss.cli import main; main()",
-        "steer",
-        "embedded",
-        "embedded",
-        "2048",
-        "x",
-        "--kl",
-        "1",
-    ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert (
-        done.stderr
-        == "gloss: feature 2048: the dictionary has 2048 features; give one of 0 to 2047\n"
-    )
+    code, _, said = ran(tmp_path, *["steer", "embedded", "embedded", "2048", "x", "--kl", "1"])
+    assert code == 2
+    assert said == "gloss: feature 2048: the dictionary has 2048 features; give one of 0 to 2047\n"

@@ -69,6 +69,8 @@ def needs_of(method: object) -> Needs:
     own = getattr(method, "needs", Needs())
     if not isinstance(own, Needs):
         raise TypeError(f"`needs` must be a gloss.records.Needs, got {own!r}")
+    if not own.parts:
+        return own
     parts = {part: needs_of(getattr(method, part, None)) for part in own.parts}
     every = (own, *parts.values())
     asked = [ability for each in every for ability in each.asks]

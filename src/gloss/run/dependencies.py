@@ -172,8 +172,8 @@ def scored_explainers(asked: Experiment, settings: SettingsMapping) -> list[str]
         return [label for label in map(method_label, asked.explain) if label in settings["of"]]
     return [
         method_label(each)
-        for each in asked.explain
-        if set(needs.about) & set(needs_of(build_method("explain", each)).about)
+        for each, about in zip(asked.explain, asked.explained, strict=True)
+        if about & {*needs.about}
     ]
 
 

@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -27,7 +28,7 @@ from gloss.models.model_settings import (
     require_massive_multiple,
 )
 from gloss.models.sites import parse_site
-from gloss.records import needs_of
+from gloss.records import Aspect, needs_of
 from gloss.run.chat_tables import ChatTable, chat_tables, check_chats, choose_chat
 from gloss.run.methods import (
     Checks,
@@ -501,6 +502,12 @@ class Experiment:
                 "[decompose].seed is a setting of tables in also; the run's own dictionary goes by"
                 " [run] seed"
             )
+
+    @cached_property
+    def explained(self) -> tuple[frozenset[Aspect], ...]:
+        """What the explanations of each explainer speak of."""
+        built = [build_method("explain", each) for each in self.explain]
+        return tuple(frozenset(needs_of(each).about) for each in built)
 
     def methods(self, verb: str) -> tuple[SettingsTable, ...]:
         """The settings of each method of a verb that takes several."""
