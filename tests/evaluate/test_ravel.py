@@ -1,5 +1,6 @@
 """The measure `ravel`: features of one attribute each move that attribute alone, whole vectors move
-all of them, and random directions none.
+all of them, and random directions none; a mask finds features that no rank finds, and none of an
+attribute that is not there.
 """
 
 import json
@@ -15,8 +16,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from gloss.decompose.random_dictionary import RandomDirections
 from gloss.errors import BadInput, BadSettings
+from gloss.evaluate.asked_facts import AskedFacts, EntityFacts
 from gloss.evaluate.measure import Material
-from gloss.evaluate.ravel import AskedFacts, EntityFacts, Ravel
+from gloss.evaluate.ravel import Ravel
+from gloss.evaluate.saebench import saebench_result
 from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.sites import Site
 from gloss.models.sparse_codes import AboveThreshold
@@ -87,7 +90,7 @@ def method(tmp_path: Path) -> Callable[..., Ravel]:
 
     def made(**settings) -> Ravel:
         files = (str(tmp_path / "entities.json"), str(tmp_path / "templates.json"))
-        return Ravel(*files, **{"pairs": 48, "edited": (8,), **settings})
+        return Ravel(*files, **{"pairs": 48, "edited": (8,), "select": "rank", **settings})
 
     return made
 
@@ -112,6 +115,14 @@ def values_told(subject: Subject) -> SparseCoder:
     # a value's own reader sees 3/4 of it, because the values of an attribute add up to nothing
     weights = Weights(reads, torch.zeros(8), added.float() / 0.75, x.mean(0))
     return SparseCoder(SITE, SITE, weights, AboveThreshold(torch.full((8,), 0.4)))
+
+
+def among(told: SparseCoder, features: list[int], written: torch.Tensor) -> SparseCoder:
+    """Features that fire where these do, and write something else."""
+    weights = Weights(
+        told.weights.encoder[features], torch.zeros(len(features)), written, told.weights.bias
+    )
+    return SparseCoder(SITE, SITE, weights, AboveThreshold(torch.full((len(features),), 0.4)))
 
 
 def test_features_of_one_attribute_move_it_alone_and_whole_vectors_move_all(
@@ -143,6 +154,89 @@ def test_random_directions_move_nothing(subject: Subject, method) -> None:
     assert measured.value("disentanglement_of_1") < 0.75
 
 
+def test_a_mask_finds_an_attribute_that_is_spread_among_features_of_another_one(
+    subject: Subject, method
+) -> None:
+    told = values_told(subject)
+    cities, pets = told.decoder_directions.split(4)
+    # each city in three features; where it is, one more writes a pet that three others take back
+    hidden = [2 * pets, *[-2 * pets / 3] * 3]
+    written = torch.cat([*[cities / 3] * 3, pets, *hidden])
+    spread = among(told, [*range(4)] * 3 + [*range(4, 8)] + [*range(4)] * 4, written)
+    by = {
+        select: method(select=select, edited=(4, 16)).measure(
+            spread, Material(subject), np.random.default_rng(0)
+        )
+        for select in ("mask", "rank")
+    }
+    for number in (4, 16):
+        assert by["rank"].value(f"disentanglement_of_{number}", "city") < 0.55
+    found = by["mask"]
+    assert found.value("disentanglement_by_mask", "city") > 0.7
+    assert found.value("cause_by_mask", "city") > 0.8
+    assert found.value("chosen_by_mask", "city") >= 12
+    assert found.value("disentanglement_supervised_by_mask", "city") > 0.9
+    assert found.value("chosen_supervised_by_mask", "city") == 4
+    # what is exchanged in vain: the reconstruction alone, and a whole vector
+    assert found.value("disentanglement_of_none", "city") == 0.5
+    assert found.value("disentanglement_of_vector", "city") < 0.55
+    results = {
+        select: saebench_result(each, spread, {}, {"model_name": "small", "name": "spread"})
+        for select, each in by.items()
+    }
+    assert results["rank"] is None
+    assert results["mask"]["eval_type_id"] == "ravel"
+    means = results["mask"]["eval_result_metrics"]["ravel"]
+    assert means["cause_score"] == pytest.approx(found.value("cause_by_mask"))
+    assert means["disentanglement_score"] == pytest.approx(
+        (means["cause_score"] + means["isolation_score"]) / 2
+    )
+
+
+def test_no_mask_finds_an_attribute_that_is_not_there(subject: Subject, method) -> None:
+    told, rng = values_told(subject), np.random.default_rng(0)
+    pets = among(told, [4, 5, 6, 7], told.decoder_directions[4:])
+    random = RandomDirections(24, 6).fit(iter([vectors(subject)]), SITE, rng)
+    found, chance, kept = (
+        method(select="mask", **settings).measure(each, Material(subject), np.random.default_rng(0))
+        for each, settings in (
+            (pets, {}),
+            (random, {}),
+            (pets, {"keep_error": True, "learned": 32}),
+        )
+    )
+    assert found.value("cause_by_mask", "city") < 0.3
+    assert found.value("isolation_by_mask", "city") == 1
+    assert found.value("disentanglement_by_mask", "city") < (
+        chance.value("disentanglement_by_mask", "city") + 0.1
+    )
+    assert chance.value("disentanglement_by_mask", "city") < 0.7
+    # of the same pairs, with the same mask, what is told its values is found
+    assert found.value("disentanglement_supervised_by_mask", "city") > 0.9
+    # without its error the vector has no city, and what is said of cities goes
+    assert found.value("isolation_of_none", "pet") < 0.5
+    assert kept.value("isolation_of_none", "pet") == 1
+
+
+def test_a_mask_learns_from_other_pairs_than_are_measured_and_of_both_aims(
+    subject: Subject, method
+) -> None:
+    measure, rng = method(select="mask", learned=60), np.random.default_rng(0)
+    facts = EntityFacts.read(measure.entities, measure.templates).drawn(64, 2, rng)
+    asked = AskedFacts.of(facts, subject, values_told(subject))
+    pairs = measure.split_pairs(asked, "city", rng)
+    told = [*pairs.cause, *pairs.isolation]
+    assert not set(told) & set(pairs.taught)
+    assert [pair.base.attribute for pair in pairs.taught] == ["city"] * 60 + ["pet"] * 60
+    assert {pair.base.attribute for pair in pairs.cause} == {"city"}
+    assert {pair.base.attribute for pair in pairs.isolation} == {"pet"}
+    for pair in pairs.taught:
+        goal = pair.source if pair.base.attribute == "city" else pair.base
+        assert pairs.wanted(pair) == goal
+    few = method(select="mask", pairs=10**6).split_pairs(asked, "city", rng)
+    assert 2 * len(few.cause) <= len(asked.pairs("city", "city", rng)) - len(few.cause)
+
+
 def test_what_the_subject_does_not_know_is_a_failure(subject: Subject, method) -> None:
     one = method(most=2).measure(values_told(subject), Material(subject), np.random.default_rng(0))
     assert not one.rows
@@ -154,7 +248,8 @@ def test_the_mean_of_two_attributes_that_differ_stays_a_share(
 ) -> None:
     shares = {"city": Estimate(0.9, 0.8, 1.0), "pet": Estimate(0.4, 0.3, 0.5)}
     monkeypatch.setattr(
-        Ravel, "_measured", lambda self, asked, of, *rest: [("cause_of_8", shares[of], 48)]
+        "gloss.evaluate.ravel.shares_of_edits",
+        lambda asked, pairs, *rest: [("cause_of_8", shares[pairs.attribute], 48)],
     )
     found = method().measure(values_told(subject), Material(subject), np.random.default_rng(0))
     [mean] = [row.estimate for row in found.rows if row.unit == "attributes"]
@@ -166,7 +261,7 @@ def test_who_lacks_the_attribute_that_is_exchanged_is_in_no_pair(subject: Subjec
     facts = EntityFacts(values, {name: each[:2] for name, each in TEMPLATES.items()})
     asked = AskedFacts.of(facts, subject, values_told(subject))
     for exchanged, there in (("city", True), ("pet", False)):
-        pairs = asked.pairs(exchanged, "city", 10**6, np.random.default_rng(0))
+        pairs = asked.pairs(exchanged, "city", np.random.default_rng(0))
         assert ("Mary" in {pair.base.entity for pair in pairs}) == there
 
 
@@ -188,5 +283,6 @@ def test_files_that_hold_none_are_refused(tmp_path: Path, method) -> None:
         other.write_text(text)
         with pytest.raises(BadInput):
             EntityFacts.read(method().entities, str(other))
-    with pytest.raises(BadSettings):
-        Ravel(edited=())
+    for settings in ({"edited": ()}, {"learning_rate": 0.0}, {"learned": 0}):
+        with pytest.raises(BadSettings):
+            Ravel(**settings)

@@ -17,6 +17,7 @@ from gloss.models.dictionary import SparseCoder, Weights
 from gloss.models.formats import save_dictionary
 from gloss.models.sparse_codes import LargestK
 from gloss.records import Estimate, Evaluation, EvaluationRow
+from gloss.run import keys
 from gloss.run.commands import evaluate as command
 from gloss.run.commands.evaluate import (
     EvaluationRequest,
@@ -104,6 +105,35 @@ def test_what_was_measured_is_not_measured_again_and_another_setting_is(
         file.write_text(file.read_text()[:-20])  # as no writing of gloss leaves it
     assert found() == first
     assert counted == [48, 48, 24, 48, 48, 48, 48]
+
+
+@pytest.mark.parametrize(
+    "edited, again",
+    [
+        ("gloss/evaluate/dictionary_check.py", [48, 48]),  # which core imports
+        ("gloss/statistics/intervals.py", [48, 48]),  # and this further away
+        ("gloss/evaluate/cities/templates.json", [48, 48]),
+        ("gloss/decompose/random_dictionary.py", [48]),  # the control's alone
+        ("gloss/evaluate/absorption.py", []),  # another measure
+    ],
+)
+def test_what_was_measured_is_measured_again_where_the_code_behind_it_was_edited(
+    bench: Path,
+    tmp_path: Path,
+    counted: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    edited: str,
+    again: list[int],
+) -> None:
+    evaluate(bench, tmp_path)
+    digest = keys.cached_file_digest
+    monkeypatch.setattr(
+        keys,
+        "cached_file_digest",
+        lambda file: digest(file) + "edited" * file.as_posix().endswith(edited),
+    )
+    evaluate(bench, tmp_path)
+    assert counted == [48, 48, *again]
 
 
 def test_a_killed_command_goes_on_where_it_was(

@@ -10,7 +10,15 @@ from gloss.attribute.question import AttributionQuestion
 from gloss.models.pretrained.hub import hub_snapshot
 from gloss.run.commands.attribute import question_content_hashes
 from gloss.run.experiment import Experiment
-from gloss.run.keys import code_hash, fingerprint, model_hash, result_key, source_hash
+from gloss.run.keys import (
+    code_hash,
+    deep_code_hash,
+    fingerprint,
+    imported_sources,
+    model_hash,
+    result_key,
+    source_hash,
+)
 from gloss.run.planning import plan_run
 from gloss.run.stages.decompose import DecomposeStage
 from gloss.run.stages.explain import ExplainStage
@@ -184,3 +192,36 @@ def test_a_method_in_one_module_counts_by_it_and_gloss_own_by_the_version(tmp_pa
     (tmp_path / "lone_method.py").write_text("more = 1")
     assert code_hash(point) != before
     assert code_hash(EntryPoint("rule", "gloss.explain.rule:Rule", "gloss.explain")) == ""
+
+
+def test_the_sources_of_a_module_are_what_it_imports_however_far(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, text in {
+        "deep/__init__.py": "import deep.unrelated",
+        "deep/method.py": "import os\nfrom deep.inner import helper\nfrom deep.law import LAW",
+        "deep/inner/__init__.py": "",
+        "deep/inner/helper.py": "def later():\n    import deep.late",
+        "deep/late.py": "import deep.method",
+        "deep/law.py": "LAW = 1",
+        "deep/unrelated.py": "raise ValueError('is not run')",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(text)
+    found = [file.relative_to(tmp_path / "deep") for file in imported_sources("deep.method")]
+    assert found[0] == Path("method.py")
+    assert {*map(str, found)} == {
+        *("method.py", "inner/__init__.py", "inner/helper.py", "late.py", "law.py")
+    }
+
+
+def test_a_method_of_gloss_counts_deeply_by_what_it_imports_and_a_strangers_by_its_package(
+    tmp_path, monkeypatch
+):
+    own = EntryPoint("core", "gloss.evaluate.core:Core", "gloss.evaluate")
+    assert deep_code_hash(own) != deep_code_hash(
+        EntryPoint("control", "gloss.evaluate.control:Control", "gloss.evaluate")
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "strange_measure.py").write_text("")
+    strange = EntryPoint("strange", "strange_measure:Measure", "gloss.evaluate")
+    assert deep_code_hash(strange) == code_hash(strange)

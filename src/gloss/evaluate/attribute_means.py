@@ -46,6 +46,18 @@ class AttributeMeans:
         numbers = value_numbers(prompts, name, self.values[name])
         return self.vectors[name][numbers.clamp_min(0)] * (numbers >= 0)[:, None]
 
+    def features(
+        self, prompts: Sequence[TaskPrompt]
+    ) -> tuple[Float32[Tensor, "prompt value"], Float32[Tensor, "value d"]]:
+        """Every value of every attribute as a feature: which ones each prompt has, and what each
+        adds.
+        """
+        has = [
+            value_numbers(prompts, name, held)[:, None] == torch.arange(len(held))
+            for name, held in self.values.items()
+        ]
+        return torch.cat(has, 1).float(), torch.cat([self.vectors[name] for name in self.values])
+
     def reconstruct(self, prompts: Sequence[TaskPrompt]) -> Float32[Tensor, "prompt d"]:
         """The mean, and what every attribute adds."""
         return self.centre + torch.stack([self.added(prompts, name) for name in self.values]).sum(0)

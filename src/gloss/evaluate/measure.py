@@ -1,8 +1,9 @@
 """What a measure of dictionaries is, and what it is given."""
 
+import hashlib
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
@@ -17,6 +18,7 @@ from gloss.models.labelled_texts import LabelledTexts
 from gloss.models.model_settings import MASSIVE_MULTIPLE
 from gloss.models.subject import Subject
 from gloss.records import Evaluation, Needs
+from gloss.store.atomic import write_atomically
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,23 @@ class Material:
     def generator(self, purpose: str) -> np.random.Generator:
         """What draws for a purpose, alike for all measures and dictionaries."""
         return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
+
+    def kept(self, content: object, make: Callable[[], ndarray]) -> ndarray:
+        """An array that this content decides, whatever the dictionary: made, and kept in the
+        scratch folder for the next one.
+        """
+        if self.scratch is None:
+            return make()
+        name = hashlib.sha256(repr(content).encode()).hexdigest()[:20]
+        file = self.scratch / f"{name}.npy"
+        if not file.is_file():
+
+            def write(path: Path) -> None:
+                with path.open("wb") as opened:
+                    np.save(opened, make())
+
+            write_atomically(file, write)
+        return np.load(file, mmap_mode="r")
 
 
 @dataclass(frozen=True)

@@ -80,14 +80,17 @@ class PromptReader:
         given, written = (torch.cat(each) for each in vectors)
         return PromptVectors(given, written, torch.cat(logits), torch.cat(places))
 
-    @torch.no_grad()
     def logits_with(
         self,
         prompts: Sequence[TaskPrompt],
         vectors: Float32[Tensor, "prompt d_out"],
         at: Int64[Tensor, " prompt"] | None = None,
+        *,
+        grad: bool = False,
     ) -> Float32[Tensor, "prompt answer"]:
-        """The logits of all answers with these vectors in place of what is written."""
+        """The logits of all answers with these vectors in place of what is written; with `grad`
+        they keep the graph to them.
+        """
         found = list[Tensor]()
         batches = zip(self._batches(prompts, at), vectors.split(ROWS), strict=True)
         for (tokens, last, place), put in batches:
@@ -98,8 +101,8 @@ class PromptReader:
                 return x
 
             edits = {self.writes: exchanged}
-            trace = self.subject.run(tokens, edits=edits, logits=True)
-            found.append(self._of_answers(trace.logits, last))
+            logits = self.subject.logits_at(tokens, last[:, None], edits, grad=grad)
+            found.append(logits[:, 0, self.answer_tokens])
         return torch.cat(found)
 
     def right(self, read: PromptVectors, prompts: Sequence[TaskPrompt]) -> Bool[Tensor, " prompt"]:

@@ -153,6 +153,19 @@ def absorption_form(found: Evaluation) -> tuple[str, dict[str, Any], list[dict[s
     return "absorption_first_letter", {"mean": mean | spread}, details
 
 
+def ravel_form(found: Evaluation) -> tuple[str, dict[str, Any], list[dict[str, Any]]]:
+    """SAEBench's "ravel": means over attributes, of features that a mask chose."""
+    attributes = labelled_sets(found)
+    rows = [f"{aim}_by_mask" for aim in ("disentanglement", "cause", "isolation")]
+    metrics = {
+        f"{row.removesuffix('_by_mask')}_score": statistics.mean(
+            found.value(row, of) for of in attributes
+        )
+        for row in rows
+    }
+    return "ravel", {"ravel": metrics}, []
+
+
 def labelled_sets(found: Evaluation) -> list[str]:
     """What rows are of, each once."""
     return [of for of in dict.fromkeys(row.of for row in found.rows) if of]
@@ -177,6 +190,7 @@ def mean_of(details: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 FORMS: Mapping[str, Form] = {
     "absorption": absorption_form,
     "core": core_form,
+    "ravel": ravel_form,
     "sparse_probing": sparse_probing_form,
     "tpp": tpp_form,
     "scr": scr_form,
@@ -190,12 +204,13 @@ def saebench_result(
     about: Mapping[str, str],
 ) -> dict[str, Any] | None:
     """The content of an `eval_results.json`; None of a measure that SAEBench has not, and of one
-    that measured nothing.
+    that measured nothing, or nothing by SAEBench's definition.
 
     `about` has the `model_name` and the `name` of the dictionary.
     """
     form = FORMS.get(found.measure)
-    if form is None or not found.rows:
+    masked = any(row.name == "cause_by_mask" for row in found.rows)
+    if form is None or not found.rows or (form is ravel_form and not masked):
         return None
     kind, metrics, details = form(found)
     site = dictionary.reads

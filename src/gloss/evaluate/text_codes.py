@@ -2,10 +2,8 @@
 pooled over the tokens of each text.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +19,6 @@ from gloss.models.labelled_texts import LabelledTexts
 from gloss.models.sites import Site
 from gloss.models.subject import Subject
 from gloss.records import PADDING
-from gloss.store.atomic import write_atomically
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -234,18 +231,11 @@ def _site_vectors(
         raise BadInput(
             f"the text {texts[empty[0]]!r:.60} has no token that counts in this model; take it out"
         )
-    if material.scratch is None:
-        return _read_vectors(material.subject, rows, masks, offsets, site), offsets
-    named = hashlib.sha256(repr((str(site), [row.tolist() for row in rows])).encode())
-    file = material.scratch / f"{named.hexdigest()[:20]}.npy"
-    if not file.is_file():
-
-        def write(path: Path) -> None:
-            with path.open("wb") as opened:
-                np.save(opened, _read_vectors(material.subject, rows, masks, offsets, site))
-
-        write_atomically(file, write)
-    return np.load(file, mmap_mode="r"), offsets
+    content = (str(site), [row.tolist() for row in rows])
+    vectors = material.kept(
+        content, lambda: _read_vectors(material.subject, rows, masks, offsets, site)
+    )
+    return vectors, offsets
 
 
 def _tokenized(material: Material, texts: Sequence[str], most: int) -> list[torch.Tensor]:

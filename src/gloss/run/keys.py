@@ -2,9 +2,12 @@
 again.
 """
 
+import ast
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
@@ -84,3 +87,52 @@ def code_hash(point: EntryPoint) -> str:
             if file.suffix in (".py", ".yaml"):
                 whole.update(f"{file.name}\0{cached_file_digest(file)}\0".encode())
     return whole.hexdigest()
+
+
+def deep_code_hash(point: EntryPoint) -> str:
+    """The hash of everything that a method's code is: of one of gloss' own its module, all of gloss
+    that this imports, however far, and the data beside it; of a stranger's the whole package.
+    """
+    if not is_own(point):
+        return code_hash(point)
+    sources = imported_sources(point.module)
+    data = (file for file in sources[0].parent.rglob("*") if file.suffix in (".json", ".yaml"))
+    digests = [f"{file.name} {cached_file_digest(file)}" for file in (*sources, *sorted(data))]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+@cache
+def imported_sources(module: str) -> tuple[Path, ...]:
+    """The file of a module, and those of all modules of its package that it imports, and they
+    import; nothing is run.
+
+        >>> [file.name for file in imported_sources("gloss.evaluate.tasks")]
+        ['tasks.py', 'errors.py']
+    """
+    package, *_ = module.split(".")
+    spec = find_spec(package)
+    assert spec is not None, f"{package} is not installed"
+    root = Path((spec.submodule_search_locations or ["."])[0])
+    found, named = dict[Path, None](), [module]
+    for name in named:  # which grows
+        first, *inner = name.split(".")
+        place = root.joinpath(*inner)
+        file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        if first == package and file not in found and file.is_file():
+            found[file] = None
+            named += imported_names(file.read_text("utf-8"))
+    return tuple(found)
+
+
+def imported_names(source: str) -> Iterator[str]:
+    """What a module's source imports, by whole names: modules, and what may be one.
+
+    >>> [*imported_names("import os.path\\nfrom json import dumps")]
+    ['os.path', 'json', 'json.dumps']
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{each.name}" for each in node.names)

@@ -58,7 +58,7 @@ from gloss.run.commands.evaluated_kinds import (
 )
 from gloss.run.commands.evaluated_scores import run_scores
 from gloss.run.dependencies import code_and_weights, dictionary_hash
-from gloss.run.keys import code_hash, fingerprint, result_key, source_hash
+from gloss.run.keys import deep_code_hash, fingerprint, result_key, source_hash
 from gloss.run.methods import SettingsMapping, build_method
 from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import out, print_notes, progress_bar
@@ -202,7 +202,8 @@ class Bench:
             run=run,
             named=self.dictionary,
         )
-        drawn = ["random", own, self.asked.seed, self.asked.text_content]
+        code = deep_code_hash(installed("gloss.decompose")["random"])
+        drawn = ["random", own, self.asked.seed, self.asked.text_content, code]
         yield Column(
             RANDOM_DICTIONARY, drawn, lambda: self._random, False, "", run, RANDOM_DICTIONARY
         )
@@ -349,7 +350,7 @@ def evaluation_key(bench: Bench, column: Column, settings: SettingsMapping, need
     asked = bench.asked
     return result_key(
         dict(settings),
-        code_hash(installed("gloss.evaluate")[str(settings["method"])]),
+        deep_code_hash(installed("gloss.evaluate")[str(settings["method"])]),
         bench.model.content,
         [column.content, column.random_subject],
         asked.text_content if needs.corpus else [asked.massive, str(asked.leave_out)],
