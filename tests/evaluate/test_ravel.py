@@ -200,8 +200,8 @@ def test_no_mask_finds_an_attribute_that_is_not_there(subject: Subject, method) 
     found, chance, kept = (
         method(select="mask", **settings).measure(each, Material(subject), np.random.default_rng(0))
         for each, settings in (
-            (pets, {}),
-            (random, {}),
+            (pets, {"learned": 96}),
+            (random, {"learned": 96}),
             (pets, {"keep_error": True, "learned": 32}),
         )
     )

@@ -149,6 +149,7 @@ def test_labels_that_are_chance_are_told_by_chance(material) -> None:
         if row.name.startswith("accuracy"):
             assert row.n == 80
             assert row.estimate.low < 0.5 < row.estimate.high
+            assert float(row.note.split(": ")[1]) == pytest.approx(0.5, abs=0.15)
     assert {row.name for row in found.rows} == {
         f"{name}{kind}"
         for name in ("inherent_interpretability", "accuracy")
@@ -291,8 +292,9 @@ def test_features_that_vary_and_do_nothing_are_told_from_those_that_matter(compi
     of = {side: [effects[f] for f in effects if compiled.sides[f] is side] for side in CompiledSide}
     assert max(of[CompiledSide.INPUT]) < 0.01 * min(of[CompiledSide.BOTH])
     assert found.value("variance_without_effect") > 0.15
-    every = [row.estimate.value for row in found.rows]
-    assert np.isfinite(every).all()
+    every = [row.estimate for row in found.rows]
+    assert all(0 < each.high - each.low < 2 for each in every)
+    assert all(each.low <= each.value <= each.high for each in every)
 
 
 def test_where_every_feature_matters_no_variance_is_idle(compiled) -> None:
@@ -360,6 +362,9 @@ def test_a_formula_of_the_whole_is_right_and_its_corruption_is_seen_apart() -> N
     assert told.value("right") == 1
     assert 0.001 < told.value("normalised_error") < 0.02
     assert told.value("right_where_corrupted") == 0
+    # beside it nothing but the mean, which is right on a constant interval and nowhere else
+    assert told.value("right_of_mean") == 0
+    assert told.value("normalised_error_of_mean") > 0.9
     plain = judge_formula(Formula("2 + 3*x"), PlantedFunction(Formula("3 * x + 2")))
     assert plain.value("normalised_error") == 0
     assert np.isnan(plain.value("right_where_corrupted"))

@@ -180,7 +180,7 @@ def _draw_atom(rng: np.random.Generator) -> str:
 
 def judge_formula(claimed: Formula, function: PlantedFunction) -> Evaluation:
     """How far a formula is from a function over the whole domain, and on its corrupted interval
-    alone, to which the whole is all but blind.
+    alone, to which the whole is all but blind; beside a claim of nothing but the mean.
 
         >>> copy = PlantedFunction(Formula("3 * x + 2"), Formula("0"), 10.0, 30.0)
         >>> told = judge_formula(Formula("3 * x + 2"), copy)
@@ -193,10 +193,12 @@ def judge_formula(claimed: Formula, function: PlantedFunction) -> Evaluation:
         parts["_where_corrupted"] = there
     for name, chosen in parts.items():
         x = DOMAIN[chosen]
-        error = normalised_error(claimed.values(x), function.values(x))
-        n = len(x)
-        rows.append(EvaluationRow.exact(f"normalised_error{name}", error, n, "inputs"))
-        rows.append(EvaluationRow.exact(f"right{name}", float(error < RIGHT), n, "inputs"))
+        values, n = function.values(x), len(x)
+        for kind, said in (("", claimed.values(x)), ("_of_mean", np.full(n, values.mean()))):
+            error = normalised_error(said, values)
+            right = float(error < RIGHT)
+            rows.append(EvaluationRow.exact(f"normalised_error{kind}{name}", error, n, "inputs"))
+            rows.append(EvaluationRow.exact(f"right{kind}{name}", right, n, "inputs"))
     return Evaluation("function_benchmark", tuple(rows))
 
 

@@ -61,10 +61,15 @@ class InherentInterpretability:
             codes = dictionary.encode(x.to(dictionary.decoder_directions.device))
             numbers = torch.tensor([given.names.index(label) for label in given.labels])
             teaches = torch.from_numpy(rng.permutation(len(numbers)) < len(numbers) // 2)
+            told = numbers[~teaches].bincount()
+            most = f"always the most frequent label: {float(told.max() / told.sum()):.3f}"
             sides = (("", codes.dense(dictionary.width).cpu()), ("_of_vectors", x))
             for kind, each in sides:
                 for row in score_rows(right_at_sparsities(each.detach(), numbers, teaches), rng):
-                    rows.append(EvaluationRow(row.name + kind, row.estimate, row.n, "texts", name))
+                    note = most if row.name == "accuracy" else ""
+                    rows.append(
+                        EvaluationRow(row.name + kind, row.estimate, row.n, "texts", name, note)
+                    )
         return Evaluation("inherent_interpretability", tuple(rows), tuple(failures))
 
 

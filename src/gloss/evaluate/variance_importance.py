@@ -20,7 +20,7 @@ from gloss.models.sites import Site
 from gloss.models.structure.hooks import Edit
 from gloss.records import Evaluation, EvaluationRow, Needs
 from gloss.statistics.correlation import correlations
-from gloss.statistics.intervals import wilson_interval
+from gloss.statistics.intervals import bounded, ratio_with_interval, wilson_interval
 
 LEAST = 8  # features
 WITHOUT_EFFECT = 0.01  # of the largest effect, up to which a feature does nothing
@@ -102,9 +102,9 @@ class VarianceImportance:
         note = f"of the {most} that vary most, among the {most} of most effect"
         yield EvaluationRow("top_shared", both, most, "features", note=note)
         idle = effects <= WITHOUT_EFFECT * effects.max()
-        share = float(variances[idle].sum() / max(variances.sum(), 1e-300))
+        share = bounded(ratio_with_interval(variances * idle, variances, rng))
         note = "of the variance, written by features that do next to nothing"
-        yield EvaluationRow.exact("variance_without_effect", share, n, "features", "", note)
+        yield EvaluationRow("variance_without_effect", share, n, "features", note=note)
 
 
 @dataclass(frozen=True)
