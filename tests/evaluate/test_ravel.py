@@ -198,11 +198,13 @@ def test_no_mask_finds_an_attribute_that_is_not_there(subject: Subject, method) 
     pets = among(told, [4, 5, 6, 7], told.decoder_directions[4:])
     random = RandomDirections(24, 6).fit(iter([vectors(subject)]), SITE, rng)
     found, chance, kept = (
-        method(select="mask", **settings).measure(each, Material(subject), np.random.default_rng(0))
+        method(**{"select": "mask", **settings}).measure(
+            each, Material(subject), np.random.default_rng(0)
+        )
         for each, settings in (
             (pets, {"learned": 96}),
             (random, {"learned": 96}),
-            (pets, {"keep_error": True, "learned": 32}),
+            (pets, {"select": "mask_with_error", "learned": 32}),
         )
     )
     assert found.value("cause_by_mask", "city") < 0.3

@@ -136,6 +136,11 @@ def test_what_was_measured_is_measured_again_where_the_code_behind_it_was_edited
     assert counted == [48, 48, *again]
 
 
+def test_a_measure_that_reads_a_file_says_how_it_is_named() -> None:
+    with pytest.raises(BadSettings, match=r"as in --set odd_one_out\.triplets=FILE$"):
+        build_method("evaluate", {"method": "odd_one_out"})
+
+
 def test_a_killed_command_goes_on_where_it_was(
     bench: Path, tmp_path: Path, counted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

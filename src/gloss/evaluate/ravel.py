@@ -38,7 +38,8 @@ from gloss.statistics.intervals import (
 )
 
 LEAST = 8  # prompts of an attribute that the subject must know, and pairs
-Selection = Literal["mask", "rank"]
+EPOCHS, BATCH = 2, 16  # how often a mask learns from its pairs, and from how many in a step
+Selection = Literal["mask", "mask_with_error", "rank"]
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,15 @@ class Ravel:
     most: int = 64  # entities that are read, drawn by chance
     each: int = 2  # templates of each attribute, drawn by chance
     pairs: int = 24  # of entities, at most, for each two attributes
+    # "mask_with_error" edits the vector itself, and not what the dictionary makes of it
     select: Selection = "mask"
     edited: tuple[int, ...] = (4, 16)  # features that an edit sets, by rank
     learned: int = 192  # pairs, at most, from which a mask learns either aim
-    epochs: int = 2
-    batch: int = 16  # pairs of a step
     learning_rate: float = 0.01
-    keep_error: bool = (
-        False  # with a mask: edit the vector, and not what the dictionary makes of it
-    )
 
     def __post_init__(self) -> None:
         require_at_least(2, self, "most")
-        require_at_least(1, self, "each", "learned", "epochs", "batch")
+        require_at_least(1, self, "each", "learned")
         require_at_least(LEAST, self, "pairs")
         require_one_of(get_args(Selection), self, "select")
         if not self.edited or min(self.edited) < 1:
@@ -101,14 +98,14 @@ class Ravel:
         drawn = {  # before anything else is, so that all dictionaries get the same
             attribute: self.split_pairs(asked, attribute, rng) for attribute in facts.templates
         }
-        keep_error = self.keep_error or self.select == "rank"
-        sides = {"": asked.features(keep_error=keep_error), "raw_": asked.numbers}
+        own = asked.features(keep_error=self.select != "mask")
+        sides = {"": own, "raw_": asked.numbers}
         for attribute, pairs in drawn.items():
             if problem := pairs.problem:
                 failures.append(EvaluationFailure(attribute, problem))
                 continue
             rows.append(asked.accuracy(attribute))
-            if self.select == "mask":
+            if self.select != "rank":
                 masks = self._masks(asked, pairs, sides | {"supervised_": asked.told}, material)
                 rows += [chosen_row(attribute, name, *each) for name, each in masks.items()]
                 edits = {f"{name}by_mask": partial(of.moved, m) for name, (of, m) in masks.items()}
@@ -163,7 +160,7 @@ class Ravel:
         Those of the vector's numbers and of the supervised dictionary are the same for the next
         dictionary at this site, and kept for it.
         """
-        learning = MaskLearning(self.epochs, self.batch, self.learning_rate)
+        learning = MaskLearning(EPOCHS, BATCH, self.learning_rate)
         base, source = fact_rows(pairs.taught)
         wanted = torch.tensor([asked.answer(pairs.wanted(pair)) for pair in pairs.taught])
 

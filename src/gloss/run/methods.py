@@ -59,7 +59,8 @@ def build_method(verb: str, settings: Mapping[str, Any]) -> Any:
     except TypeError as problem:
         raise BadSettings(f"{where}: {problem}") from problem
     if missing := next((each for each in needs.files if not getattr(built, each)), None):
-        raise BadSettings(f'{where} reads a file; name it, as in {missing} = "FILE"')
+        given = f'{missing} = "FILE"' if verb != "evaluate" else f"--set {name}.{missing}=FILE"
+        raise BadSettings(f"{where} reads a file; name it, as in {given}")
     if asking and not needs.asks:
         raise BadSettings(f"{where} asks no language model; leave {min(asking)} out")
     require_kind(asking.pop("chat", ""), "", f"{where}.chat")
