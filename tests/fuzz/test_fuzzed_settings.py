@@ -5,6 +5,7 @@ GlossError with one sentence.
 import json
 import shutil
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +110,19 @@ def filled(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+@cache  # a strategy is looked through when it is first drawn from
+def one_table(name: str) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
+    return st.tuples(st.just(name), filled(OF_TABLES[name]))
+
+
+@cache
 def used(method: tuple[str, str]) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     verb, name = method
     named = {"method": name} | ({"site": "resid_post.1"} if verb == "decompose" else {})
     return st.tuples(st.just(verb), filled(OF_METHODS[method]).map(lambda rest: rest | named))
 
 
-TABLE = st.sampled_from(sorted(OF_TABLES)).flatmap(
-    lambda name: st.tuples(st.just(name), filled(OF_TABLES[name]))
-)
+TABLE = st.sampled_from(sorted(OF_TABLES)).flatmap(one_table)
 METHOD = st.sampled_from(sorted(OF_METHODS)).flatmap(used)
 STRAY = st.tuples(st.sampled_from(sorted(OF_TABLES)), VALUES)
 SEVERAL = st.lists(METHOD, min_size=1, max_size=3).map(
@@ -158,17 +163,11 @@ def test_bytes_are_an_experiment_file_or_are_refused(tmp_path_factory, content: 
         told_in_one_sentence(problem)
 
 
-@pytest.mark.parametrize(
-    "kind", ["sae_lens/topk", "sae_lens/jumprelu", "sparsify/topk/layers.1.mlp"]
-)
-@FEWER
-@given(data=st.data())
-def test_a_changed_configuration_is_a_dictionary_or_is_refused(
-    tmp_path_factory, kind: str, data: st.DataObject
-) -> None:
-    folder = tmp_path_factory.getbasetemp() / kind
-    if not folder.exists():
-        shutil.copytree(FIXTURES / kind, folder)
+@cache
+def changes_of(kind: str) -> tuple[Any, ...]:
+    """What the configuration of a dictionary states; what else it may, what it may lack, and what
+    its part about the training may state.
+    """
     stated: dict[str, Any] = json.loads((FIXTURES / kind / "cfg.json").read_text())
     inner = stated.get("metadata") or stated.get("gloss") or {}
     names = st.sampled_from(
@@ -182,13 +181,30 @@ def test_a_changed_configuration_is_a_dictionary_or_is_refused(
             "signed",
         ]
     )
-    changes = data.draw(st.dictionaries(names, st.one_of(VALUES, st.none()), max_size=3))
-    dropped = data.draw(st.sets(names, max_size=2))
+    return (
+        stated,
+        st.dictionaries(names, st.one_of(VALUES, st.none()), max_size=3),
+        st.sets(names, max_size=2),
+        st.dictionaries(names, VALUES, max_size=2),
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["sae_lens/topk", "sae_lens/jumprelu", "sparsify/topk/layers.1.mlp"]
+)
+@FEWER
+@given(data=st.data())
+def test_a_changed_configuration_is_a_dictionary_or_is_refused(
+    tmp_path_factory, kind: str, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / kind
+    if not folder.exists():
+        shutil.copytree(FIXTURES / kind, folder)
+    stated, several, dropping, inside = changes_of(kind)
+    changes, dropped = data.draw(several), data.draw(dropping)
     changed = {name: value for name, value in (stated | changes).items() if name not in dropped}
     if isinstance(changed.get("metadata"), dict) and data.draw(st.booleans()):
-        changed["metadata"] = changed["metadata"] | data.draw(
-            st.dictionaries(names, VALUES, max_size=2)
-        )
+        changed["metadata"] = changed["metadata"] | data.draw(inside)
     (folder / "cfg.json").write_text(json.dumps(changed))
     try:
         load_dictionary(folder)
