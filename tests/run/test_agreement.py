@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from gloss.pages.report_sections import Grid, Matrix
@@ -11,6 +12,8 @@ from gloss.run.planning import read_run
 from gloss.run.reporting.agreement import agreement_section
 from gloss.run.reporting.paired_scores import explainers_section
 from gloss.run.reporting.run_data import RunData
+from gloss.run.reporting.score_rows import ScoreRows
+from gloss.store.schemas import SCHEMAS
 
 FEATURES = 120
 
@@ -21,7 +24,10 @@ def found_with(small_run):
 
     def make(scores: dict[tuple[str, str], np.ndarray]) -> RunData:
         found = RunData(read_run(small_run / "out"))
-        rows = {scored: list(rows_of(values)) for scored, values in scores.items()}
+        rows = {
+            scored: ScoreRows(pa.Table.from_pylist([*rows_of(values)], schema=SCHEMAS["scores"]))
+            for scored, values in scores.items()
+        }
         object.__setattr__(found, "scores", rows)
         features = list(range(max(len(values) for values in scores.values())))
         object.__setattr__(found, "examined_features", features)

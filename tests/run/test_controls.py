@@ -19,6 +19,7 @@ from gloss.run.experiment import Experiment
 from gloss.run.opened_run import OpenedRun
 from gloss.run.planning import read_run
 from gloss.run.reporting.run_data import RunData, headline_values
+from gloss.run.reporting.score_rows import NO_SCORES
 from gloss.run.reporting.untrained_controls import peak_tokens, token_entropy
 from gloss.run.sources import model_and_dictionary
 from gloss.store.contexts import FixedWindows
@@ -108,7 +109,7 @@ def test_scores_stand_beside_those_of_the_controls(controlled, tmp_path):
     compared = 0
     for run, found in zip(runs, kept["measures"][0]["found"], strict=True):
         rows = {row["name"]: row for row in found["rows"] if row["of"] == "execution of rule"}
-        scored = RunData(run).scores.get(("execution", "rule"), [])
+        scored = RunData(run).scores.get(("execution", "rule"), NO_SCORES)
         own = headline_values(scored, Control.NONE)
         assert rows["explained"]["n"] == RunData(run).examined
         share = len(own) / RunData(run).examined

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Int, Int64
 from numpy import ndarray
 
+from gloss.rules.resting_arrays import REACH, place_blocks, resting_array
+
 RADIX = 2**16  # numbers below are sorted in time that is linear in how many there are
 INT32 = 2**31
 
@@ -24,15 +26,19 @@ class Occurrences:
     offsets: Int64[ndarray, " id_and_end"]
 
     @staticmethod
-    def of(ids: Int[ndarray, " place"], number: int) -> "Occurrences":
-        """The index of ids from 0 to below `number`."""
-        counts = np.bincount(ids, minlength=number)
-        order = np.argsort((ids % RADIX).astype(np.uint16), kind="stable")
-        if number > RADIX:
-            high = (ids // RADIX)[order]
-            high = high.astype(np.uint16) if number <= RADIX**2 else high
-            order = order[np.argsort(high, kind="stable")]
-        return Occurrences(compact(order, len(ids)), np.concatenate([[0], np.cumsum(counts)]))
+    def of(ids: Int[ndarray, " place"], number: int, block: int = REACH) -> "Occurrences":
+        """The index of ids from 0 to below `number`; a long one rests in a file."""
+        offsets = np.concatenate([[0], np.cumsum(count_ids(ids, number))])
+        if len(ids) <= block:
+            return Occurrences(compact(places_by_id(ids, number), len(ids)), offsets)
+        order = resting_array(len(ids), np.int32 if len(ids) <= INT32 else np.int64)
+        filled = offsets[:-1].copy()
+        for own in place_blocks(len(ids), block):
+            counts = np.bincount(ids[own], minlength=number)
+            held, places = np.flatnonzero(counts), places_by_id(ids[own], number)
+            order[span_indices(filled[held], counts[held])] = places + own.start
+            filled += counts
+        return Occurrences(order, offsets)
 
     def of_token(self, token: int) -> Int[ndarray, " place"]:
         """The places at which this id stands, ascending."""
@@ -47,6 +53,26 @@ class Occurrences:
     def count(self, tokens: Int[ndarray, " id"]) -> int:
         """At how many places one of these different ids stands."""
         return int((self.offsets[tokens + 1] - self.offsets[tokens]).sum())
+
+
+def places_by_id(ids: Int[ndarray, " place"], number: int) -> Int64[ndarray, " place"]:
+    """All places, by id and then ascending."""
+    order = np.argsort((ids % RADIX if number > RADIX else ids).astype(np.uint16), kind="stable")
+    if number > RADIX:
+        high = (ids // RADIX)[order]
+        high = high.astype(np.uint16) if number <= RADIX**2 else high
+        order = order[np.argsort(high, kind="stable")]
+    return order
+
+
+def count_ids(ids: Int[ndarray, " place"], number: int) -> Int64[ndarray, " id"]:
+    """How often each id from 0 to below `number` stands there."""
+    if len(ids) <= REACH:
+        return np.bincount(ids, minlength=number)
+    counts = np.zeros(number, np.int64)
+    for block in place_blocks(len(ids)):
+        counts += np.bincount(ids[block], minlength=number)
+    return counts
 
 
 def ascending(values: Int[ndarray, " value"]) -> Int[ndarray, " different"]:

@@ -14,8 +14,8 @@ from numpy import ndarray
 
 from gloss.records import PADDING, Contexts
 from gloss.rules.language import IsClass, Matches, OneOf, Predicate, PredicateUnit
-from gloss.rules.lexicon import Lexicon, recent_lexicon
-from gloss.rules.occurrences import Occurrences
+from gloss.rules.lexicon import Lexicon, WordLexicon, recent_lexicon
+from gloss.rules.occurrences import Occurrences, count_ids
 from gloss.rules.patterns import match_strings
 from gloss.rules.syntax_states import SyntaxStates, syntax_states
 
@@ -47,7 +47,7 @@ class PassageStrings:
     @cached_property
     def seen(self) -> Int64[ndarray, " id"]:
         """The strings that occur."""
-        return np.flatnonzero(np.bincount(self.ids))
+        return np.flatnonzero(count_ids(self.ids, self.number))
 
     @cached_property
     def own(self) -> dict[int, int]:
@@ -62,7 +62,9 @@ class PassageStrings:
     def ids_of(self, string: str) -> list[int]:
         """What this string is here; nothing where it does not occur, of a token perhaps others."""
         ids = self.lexicon.ids_of.get(string, ())
-        return list(ids) if self.known is None else [self.own[i] for i in ids if i in self.own]
+        if self.known is None:  # of a lexicon that may have grown since
+            return [i for i in ids if i < self.number]
+        return [self.own[i] for i in ids if i in self.own]
 
     def held_ids(self, predicate: Predicate) -> Int64[ndarray, " id"]:
         """The strings that occur of which the predicate holds; of a set perhaps others."""
@@ -141,6 +143,10 @@ class Passage:
         """Every token by itself."""
         return PassageStrings(self.ids, self.lexicon, len(self.strings))
 
+    def blocks(self) -> Iterator[tuple[int, "Passage"]]:
+        """The passage some whole sequences at a time, each with the index of its first token."""
+        yield 0, self
+
     def read_by(self, unit: PredicateUnit) -> PassageStrings:
         """What predicates of this unit look at."""
         return self.words if unit is PredicateUnit.WORD else self.tokens
@@ -205,6 +211,11 @@ class Passage:
         heads[numbers.take(first)] = spoken.take(first)
         found = heads.take(lines)
         return np.where(found <= np.arange(len(self)), found, -1)
+
+    @cached_property
+    def first_said(self) -> Int64[ndarray, " head"]:
+        """Index of each line's first token that is more than blanks; none of lines that are not."""
+        return np.flatnonzero(self.line_heads == np.arange(len(self)))
 
     @cached_property
     def syntax_states(self) -> SyntaxStates:
@@ -295,7 +306,11 @@ class Passage:
     @cached_property
     def words(self) -> PassageStrings:
         """The word of each token as far as it has been read."""
-        words, cuts = self.lexicon.words, self.word_cuts
+        return self.words_of(self.lexicon.words)
+
+    def words_of(self, words: WordLexicon) -> PassageStrings:
+        """The same, by what is known of words; those that are new there are added."""
+        cuts = self.word_cuts
         by_cut = words.ids_by_key(
             self.word_keys.take(cuts.places).tolist(),
             lambda cut: self.word_at(int(cuts.places[cut])),

@@ -6,8 +6,10 @@ others are asked there alone. An alternative of which no term is rare (a common 
 the text, negations alone) is run over the whole passage, as `execute` runs it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
-from jaxtyping import Bool, Int32, Int64
+from jaxtyping import Bool, Int, Int64
 from numpy import ndarray
 
 from gloss.records import FeatureActivations
@@ -26,10 +28,12 @@ from gloss.rules.language import (
     PositionComparison,
     Predicate,
     Rule,
+    RuleTerm,
     TokenState,
 )
 from gloss.rules.occurrences import ascending, span_indices
 from gloss.rules.passage import Passage
+from gloss.rules.resting_arrays import by_reach, let_go
 
 Places = Int64[ndarray, " _"]  # tokens of the passage, counted from 0, ascending
 # a term is rare that can hold at one token in so many: a place that is looked up costs about as
@@ -65,16 +69,28 @@ def execute_sparsely(rule: Rule, passage: Passage, rare: int = RARE) -> FeatureA
 
 def alternative_places(alternative: Alternative, passage: Passage, rare: int) -> Places:
     """Where all terms of the alternative hold."""
+    let_go()
     most = [
         ANYWHERE if term.negated else most_places(term.condition, passage)
         for term in alternative.terms
     ]
     if min(most) * rare > len(passage):
-        return np.flatnonzero(where_alternative_holds(alternative, passage))
+        found = [
+            first + np.flatnonzero(where_alternative_holds(alternative, block))
+            for first, block in passage.blocks()
+        ]
+        return np.concatenate(found)
     rarest = most.index(min(most))
     places = condition_places(alternative.terms[rarest].condition, passage)
-    for number, term in enumerate(alternative.terms):
-        if number != rarest and len(places):
+    others = [term for number, term in enumerate(alternative.terms) if number != rarest]
+    held = [satisfying(others, passage, places[near]) for near in by_reach(places, len(passage))]
+    return np.concatenate(held)
+
+
+def satisfying(terms: Sequence[RuleTerm], passage: Passage, places: Places) -> Places:
+    """Those of the places where all of these terms hold."""
+    for term in terms:
+        if len(places):
             places = places[holds_at(term.condition, passage, places) ^ term.negated]
     return places
 
@@ -125,7 +141,7 @@ def holds_at(condition: Condition, passage: Passage, at: Places) -> Bool[ndarray
         case Before(nearest, farthest, predicate):
             return holds_near(predicate, passage, at, 1, nearest, farthest)
         case LineBegins(predicate):
-            heads = passage.line_heads[at]
+            heads = passage.line_heads[at].astype(np.int64)
             return predicate_at(predicate, passage, heads) & (heads >= 0)
         case Position(comparison, number):
             positions = passage.reach if passage.firsts is None else passage.sequence_positions
@@ -133,7 +149,7 @@ def holds_at(condition: Condition, passage: Passage, at: Places) -> Bool[ndarray
         case TokenState.START_OF_LINE:
             return passage.line_starts[at]
         case TokenState.START_OF_WORD:
-            return passage.word_starts[at] == at
+            return passage.starts_word[at]
         case TokenState.IN_COMMENT:
             return passage.syntax_states.comment[at]
         case TokenState.IN_STRING:
@@ -150,7 +166,7 @@ def holds_near(
     """Whether the predicate holds `nearest` to `farthest` tokens behind each one (`side` 1) or
     before it (-1), in the same sequence.
     """
-    room = (passage.following if side > 0 else passage.reach)[at]
+    room = (passage.following if side > 0 else passage.reach)[at].astype(np.int32)
     distances = farthest - nearest + 1
     if distances <= SHIFTED_AT_MOST or distances * len(at) < count_places(predicate, passage):
         near = np.zeros(len(at), bool)
@@ -171,7 +187,7 @@ def predicate_at(predicate: Predicate, passage: Passage, at: Places) -> Bool[nda
 
 
 def reached_places(
-    found: Places, room: Int32[ndarray, " _"], side: int, nearest: int, farthest: int
+    found: Places, room: Int[ndarray, " _"], side: int, nearest: int, farthest: int
 ) -> Places:
     """The tokens `nearest` to `farthest` behind the found ones or before them, as far as the
     sequence of each has `room`.
@@ -183,6 +199,9 @@ def reached_places(
 
 def line_head_places(predicate: Predicate, passage: Passage) -> Places:
     """The tokens that satisfy the predicate and are the first of their line that say anything."""
+    heads = passage.first_said
+    if count_places(predicate, passage) > len(heads):
+        return heads[predicate_at(predicate, passage, heads)]
     found = predicate_places(predicate, passage)
     return found[passage.line_heads[found] == found]
 

@@ -20,6 +20,7 @@ from gloss.records import (
     Score,
 )
 from gloss.rules import Rule
+from gloss.rules.resting_arrays import look_up
 from gloss.score.held_out_text import (
     HeldOutText,
     held_out_tokens,
@@ -145,7 +146,7 @@ def sums_by_document(
     which it does; other documents need no work.
     """
     tokens = active_tokens(predicted, fires)
-    documents, rows = np.unique(held_out.documents[tokens], return_inverse=True)
+    documents, rows = np.unique(look_up(held_out.documents, tokens), return_inverse=True)
     sums, _ = sums_by_row(predicted, fires, tokens, rows, strongest)
     sums.predicted[:, -1] += held_out.sizes.sizes[documents] - sums.predicted.sum(1)
     return DocumentSums(documents.astype(np.int64), sums)

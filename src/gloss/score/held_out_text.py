@@ -2,16 +2,26 @@
 label in words was read as a rule.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 
-from gloss.records import Explanation, FeatureActivations, Split
+from gloss.records import Explanation, FeatureActivations
 from gloss.rules import Passage, Rule, parse_rule
+from gloss.rules.long_passage import LongPassage
+from gloss.rules.occurrences import span_indices
 from gloss.rules.reading import Reading, is_told_at_word_end, read_label
+from gloss.rules.resting_arrays import (
+    by_reach,
+    look_up,
+    place_blocks,
+    resting_array,
+    sequence_blocks,
+    smallest_type,
+)
 from gloss.rules.sparse_execution import execute_sparsely
 from gloss.statistics.document_draws import DocumentSizes
 from gloss.store.corpus import Corpus
@@ -32,6 +42,10 @@ class HeldOutTokens:
     # the held-out document that each lies in, counted from 0; near copies count as one
     documents: Int32[ndarray, " token"]
     sizes: DocumentSizes  # tokens of each document
+    # the feature that was last asked for, as for each of its explanations, and where it fires
+    recent: list[tuple[FeatureActivations, FeatureActivations]] = field(
+        default_factory=list, repr=False
+    )
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -39,23 +53,34 @@ class HeldOutTokens:
     @cached_property
     def numbers(self) -> Int32[ndarray, " held_out"]:
         """The number of each token of the passage among those that count."""
-        return (np.cumsum(self.counted) - 1).astype(np.int32)
+        found, done = resting_array(len(self.counted), np.int32), -1
+        for block in place_blocks(len(found)):
+            found[block] = done + np.cumsum(self.counted[block])
+            done = int(found[block.stop - 1])
+        return found
 
     def predicted(self, rule: Rule) -> FeatureActivations:
         """The tokens that count at which the rule says that the feature fires, and how strongly."""
         found = execute_sparsely(rule, self.passage)
         if len(self) == len(self.passage):
             return found
-        counts = self.counted[found.positions]
-        numbers = self.numbers[found.positions[counts]].astype(np.int64)
+        counts = look_up(self.counted, found.positions)
+        numbers = look_up(self.numbers, found.positions[counts]).astype(np.int64)
         return FeatureActivations(numbers, found.values[counts])
 
     def fires(self, activations: FeatureActivations) -> FeatureActivations:
         """The tokens that count at which the feature fires."""
-        places = np.searchsorted(self.indices, activations.positions)
+        for feature, found in self.recent[:1]:
+            if feature is activations:
+                return found
+        positions = activations.positions
+        looked = by_reach(positions, int(positions.max(initial=0)) + 1)
+        places = np.concatenate([np.searchsorted(self.indices, positions[own]) for own in looked])
         inside = places < len(self)
-        inside[inside] = self.indices[places[inside]] == activations.positions[inside]
-        return FeatureActivations(places[inside], activations.values[inside])
+        inside[inside] = look_up(self.indices, places[inside]) == positions[inside]
+        found = FeatureActivations(places[inside], activations.values[inside])
+        self.recent[:] = [(activations, found)]
+        return found
 
     def dense(self, activations: FeatureActivations) -> Float32[ndarray, " token"]:
         """The feature's activation at every token that counts."""
@@ -71,19 +96,47 @@ def spread(found: FeatureActivations, number: int) -> Float32[ndarray, " token"]
 
 @lru_cache(maxsize=2)
 def held_out_tokens(corpus: Corpus) -> HeldOutTokens:
-    """What is held out of the corpus; worked out once for all features."""
+    """What is held out of the corpus; worked out once for all features, some sequences at a time.
+
+    Of a long text it rests in files.
+    """
     sequences = ~corpus.documents_in_train[corpus.documents]
-    lengths = np.diff(corpus.offsets)[sequences]
-    indices = np.flatnonzero(corpus.in_split(Split.HELD_OUT))
+    starts, lengths = corpus.offsets[:-1][sequences], np.diff(corpus.offsets)[sequences]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    _, numbers = np.unique(corpus.groups[corpus.documents[sequences]], return_inverse=True)
-    passage, counted = (
-        Passage(corpus.tokens[indices], offsets, corpus.vocabulary.strings),
-        corpus.counted[indices],
+    groups, numbers = np.unique(corpus.groups[corpus.documents[sequences]], return_inverse=True)
+    left_out = np.unique(corpus.left_out)
+    left_out = left_out[sequences[corpus.sequences_of(left_out)]]
+    number = int(offsets[-1])
+    tokens = resting_array(number, smallest_type(len(corpus.vocabulary)))
+    counted = resting_array(number, np.bool_)
+    indices, documents = (
+        resting_array(number - len(left_out), dtype) for dtype in (np.int64, np.int32)
     )
-    documents = np.repeat(numbers.astype(np.int32), lengths)[counted]
-    sizes = np.bincount(documents, minlength=int(numbers.max(initial=-1)) + 1).astype(np.float64)
-    return HeldOutTokens(passage, counted, indices[counted], documents, DocumentSizes(sizes))
+    sizes, done = np.zeros(len(groups)), 0
+    for block in sequence_blocks(offsets):
+        places = span_indices(starts[block], lengths[block])
+        own = slice(int(offsets[block.start]), int(offsets[block.stop]))
+        tokens[own] = corpus.tokens[places]
+        counts = is_outside(places, left_out)
+        counted[own] = counts
+        of_tokens = np.repeat(numbers[block].astype(np.int32), lengths[block])[counts]
+        further = slice(done, done + len(of_tokens))
+        indices[further], documents[further] = places[counts], of_tokens
+        sizes += np.bincount(of_tokens, minlength=len(sizes))
+        done = further.stop
+    passage = LongPassage(tokens, offsets, corpus.vocabulary.strings)
+    return HeldOutTokens(passage, counted, indices, documents, DocumentSizes(sizes))
+
+
+def is_outside(
+    places: Int64[ndarray, " place"], left_out: Int64[ndarray, " left_out"]
+) -> Bool[ndarray, " place"]:
+    """Whether each of these ascending places is none of those that are left out."""
+    first, end = np.searchsorted(left_out, [places[0], places[-1] + 1])
+    there = np.searchsorted(places, left_out[first:end])
+    outside = np.ones(len(places), bool)
+    outside[there[places[there] == left_out[first:end]]] = False
+    return outside
 
 
 @dataclass(frozen=True, eq=False)

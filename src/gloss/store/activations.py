@@ -160,7 +160,7 @@ class Activations:
     @cached_property
     def file(self) -> pq.ParquetFile:
         """The open file, whose metadata is read once."""
-        return open_parquet(self.folder / ACTIVATIONS, memory_map=True)
+        return open_parquet(self.folder / ACTIVATIONS)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the open file, so that another process can have a copy."""

@@ -15,8 +15,9 @@ from numpy import ndarray
 from gloss.errors import BadInput
 from gloss.records import FeatureActivations, Split
 from gloss.rules.occurrences import Occurrences, compact
+from gloss.rules.resting_arrays import let_go, resting_array
 from gloss.rules.writing import TokenSupply
-from gloss.store.parquet import open_parquet, read_table, require_footers
+from gloss.store.parquet import open_parquet, parquet_errors, read_table, require_footers
 from gloss.store.sealed_json import read_sealed_json
 from gloss.store.vocabulary import Vocabulary
 
@@ -163,7 +164,7 @@ class Corpus:
                 f" copies on one side of the split; delete {folder.parent} and run its experiment"
                 " again"
             )
-        tokens = read_column(folder / "tokens.parquet", "token").astype(np.int32, copy=False)
+        tokens = resting_tokens(folder / "tokens.parquet")
         sequences, documents, vocabulary = (
             folder / f"{name}.parquet" for name in ("sequences", "documents", "vocabulary")
         )
@@ -281,6 +282,18 @@ class TokenStream:
         whole = np.concatenate(parts)
         self.rest = whole[number:].copy()
         return whole[:number]
+
+
+def resting_tokens(path: Path) -> Int32[ndarray, " token"]:
+    """All tokens, read some at a time; those of a long text rest in a file. Raises Damaged."""
+    with open_parquet(path) as file, parquet_errors(path):
+        found, done = resting_array(file.metadata.num_rows, np.int32), 0
+        for number in range(file.num_row_groups):
+            group = file.read_row_group(number, ["token"], use_threads=False)["token"].to_numpy()
+            found[done : done + len(group)] = group
+            done += len(group)
+            let_go()
+    return found
 
 
 def read_column(path: Path, name: str) -> ndarray:

@@ -96,7 +96,7 @@ class MinedActivations(Activations):
     @cached_property
     def kept_file(self) -> Any:
         """The open file of what is kept, whose metadata is read once."""
-        return open_parquet(self.folder / "kept.parquet", memory_map=True)
+        return open_parquet(self.folder / "kept.parquet")
 
     def __getstate__(self) -> dict[str, Any]:
         """Without open files, so that another process can have a copy."""

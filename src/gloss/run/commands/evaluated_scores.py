@@ -5,6 +5,7 @@ from gloss.evaluate.measure import RunScores, ScoredBy
 from gloss.records import NOBODY, Control
 from gloss.run.opened_run import OpenedRun
 from gloss.run.reporting.run_data import RunData, headline_values
+from gloss.run.reporting.score_rows import NO_SCORES
 from gloss.run.reporting.untrained_controls import finished_controls
 
 
@@ -31,7 +32,7 @@ def run_scores(name: str, run: OpenedRun | None, control: str = "") -> RunScores
     for scorer, explainer in found.scored:
         if explainer == NOBODY or not found.has_scored(scorer):
             continue
-        rows = found.scores.get((scorer, explainer), [])  # none, where nothing was explained
+        rows = found.scores.get((scorer, explainer), NO_SCORES)  # none, where nothing was explained
         under = {each: headline_values(rows, each) for each in Control}
         values = {str(each): values for each, values in under.items() if len(values)}
         by[f"{scorer} of {explainer}"] = ScoredBy(rows[0]["headline"] if rows else "", values)

@@ -11,8 +11,8 @@ from gloss.pages import page_text
 from gloss.pages.report_sections import Cell, Grid, Matrix, Section
 from gloss.records import NOBODY, Estimate
 from gloss.run.reporting.run_data import RunData, most_common_headline, own_values
+from gloss.run.reporting.score_rows import ScoreRows
 from gloss.statistics.correlation import correlations
-from gloss.store.results import Row
 
 FEWEST = 10  # features: below that a correlation says nothing
 # by explainer and feature; a score of the feature itself stands under NOBODY
@@ -59,10 +59,10 @@ def scores_by_scorer(found: RunData) -> dict[str, ScoredValues]:
 
 def scorer_metrics(found: RunData) -> dict[str, str]:
     """The metric that each scorer is taken by."""
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[ScoreRows]] = {}
     for (scorer, _), each in found.scores.items():
-        rows.setdefault(scorer, []).extend(each)
-    return {scorer: most_common_headline(each) for scorer, each in rows.items()}
+        rows.setdefault(scorer, []).append(each)
+    return {scorer: most_common_headline(ScoreRows.joined(all_)) for scorer, all_ in rows.items()}
 
 
 def correlate(found: RunData, one: ScoredValues, other: ScoredValues) -> Correlated:

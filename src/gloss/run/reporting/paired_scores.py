@@ -30,6 +30,7 @@ from gloss.run.reporting.differing_settings import (
     run_settings,
 )
 from gloss.run.reporting.run_data import RunData, Values, most_common_headline, own_values
+from gloss.run.reporting.score_rows import NO_SCORES, ScoreRows
 from gloss.statistics.intervals import (
     bootstrap,
     bootstrap_difference,
@@ -78,7 +79,7 @@ class Condition:
 
 def scores_or_0(data: RunData, scored: tuple[str, str], metric: str) -> Iterator[tuple[int, float]]:
     """Each feature's score; 0 where it has no explanation, or none that could be scored."""
-    own = own_values(data.scores.get(scored, ()), metric)
+    own = own_values(data.scores.get(scored, NO_SCORES), metric)
     yield from own.items()
     if scored[1] != NOBODY:
         yield from ((feature, 0.0) for feature in data.examined_features if feature not in own)
@@ -247,7 +248,7 @@ def explainer_contests(found: RunData) -> Iterator[Contest]:
     """The explainers of a run, under each of its scorers."""
     for scorer in dict.fromkeys(scorer for scorer, _ in found.scored):
         explainers = found.explainers(scorer)
-        rows = [row for by in explainers for row in found.scores.get((scorer, by), ())]
+        rows = ScoreRows.joined(found.scores.get((scorer, by), NO_SCORES) for by in explainers)
         if len(explainers) > 1 and rows:
             metric = most_common_headline(rows)
             yield Contest(

@@ -21,6 +21,7 @@ from gloss.run.reporting.differing_settings import (
 )
 from gloss.run.reporting.paired_scores import Condition, Contest
 from gloss.run.reporting.run_data import RunData, most_common_headline
+from gloss.run.reporting.score_rows import NO_SCORES, ScoreRows
 
 NAMED_SETTINGS, LONGEST_NAME = 2, 44  # what a condition is called by; or else by a letter
 EXPLAINERS = "explainers"
@@ -286,11 +287,7 @@ def contest_of(conditions: Sequence[Condition], of: str, left_out: list[str]) ->
     if not tables:
         return
     metric = most_common_headline(tables[0])
-    others = {
-        most_common_headline(rows)
-        for rows in tables
-        if not any(e["metric"] == metric for row in rows for e in row["estimates"])
-    }
+    others = {most_common_headline(rows) for rows in tables if not len(rows.metric(metric)[0])}
     if others:
         left_out.append(
             f"{scorer}{of}, which is {page_text.metric_label(metric)} here and"
@@ -300,6 +297,6 @@ def contest_of(conditions: Sequence[Condition], of: str, left_out: list[str]) ->
     yield Contest(f"{page_text.metric_label(metric)} by {scorer}{of}", metric, tuple(conditions))
 
 
-def rows_of(condition: Condition) -> list[dict[str, Any]]:
+def rows_of(condition: Condition) -> ScoreRows:
     key = condition.scorer, condition.explainer
-    return [row for data in condition.runs for row in data.scores.get(key, ())]
+    return ScoreRows.joined(data.scores.get(key, NO_SCORES) for data in condition.runs)

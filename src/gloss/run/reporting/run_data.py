@@ -1,12 +1,13 @@
 """A run's records as its report reads them, each table read once."""
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Float64
 from numpy import ndarray
 
@@ -23,8 +24,9 @@ from gloss.run.experiment import RANDOM, method_label, stage_name
 from gloss.run.judge_doubts import doubted_scores
 from gloss.run.keys import result_key
 from gloss.run.opened_run import OpenedRun
+from gloss.run.reporting.score_rows import ScoreRows, equals_text
 from gloss.statistics.intervals import bootstrap
-from gloss.store.results import Row, read_rows
+from gloss.store.results import Row, read_pieces, read_rows
 
 Values = Float64[ndarray, " feature"]
 Scored = tuple[str, str]  # the scorer's and the explainer's names in the run
@@ -49,12 +51,23 @@ class RunData:
         )
 
     @cached_property
-    def scores(self) -> dict[Scored, list[Row]]:
+    def scores(self) -> Mapping[Scored, ScoreRows]:
         """Every score with its controls, by scorer and explainer."""
-        groups: dict[Scored, list[Row]] = defaultdict(list)
-        for row in self.run.rows("score", "scores"):
-            groups[row["method"], row["explained_by"]].append(row)
-        return dict(sorted(groups.items()))
+        groups: dict[Scored, list[pa.Table]] = defaultdict(list)
+        names = ["method", "explained_by"]
+        for piece in read_pieces(map(self.run.place, self.run.stages("score")), "scores"):
+            for one in (
+                piece.group_by(names, use_threads=False).aggregate([]).select(names).to_pylist()
+            ):
+                scored = one["method"], one["explained_by"]
+                own = [
+                    equals_text(piece[name], text) for name, text in zip(names, scored, strict=True)
+                ]
+                groups[scored].append(piece.filter(pa.array(own[0] & own[1])))
+        return {
+            scored: ScoreRows(pa.concat_tables(pieces, promote_options="permissive"))
+            for scored, pieces in sorted(groups.items())
+        }
 
     @cached_property
     def scored(self) -> list[Scored]:
@@ -145,46 +158,32 @@ class RunData:
         return Link(str(feature), path and f"page/{path}")
 
 
-def most_common_headline(rows: Sequence[Row]) -> str:
+def most_common_headline(rows: ScoreRows) -> str:
     """The metric that most of these scores show first."""
-    [(metric, _)] = Counter(row["headline"] for row in rows).most_common(1)
-    return metric
+    return max(rows.headlines, key=rows.headlines.__getitem__)
 
 
-def own_values(rows: Sequence[Row], metric: str) -> dict[int, float]:
+def own_values(rows: ScoreRows, metric: str) -> dict[int, float]:
     """A metric of each feature's own explanation, by feature, as far as it is a number."""
-    found = {
-        row["feature"]: row["value"]
-        if row["headline"] == metric
-        else next((e["value"] for e in row["estimates"] if e["metric"] == metric), None)
-        for row in rows
-        if row["control"] == Control.NONE
-    }
-    return {
-        feature: value
-        for feature, value in found.items()
-        if value is not None and math.isfinite(value)
-    }
+    values, other = rows.numbers("value").copy(), ~rows.equal("headline", metric)
+    values[other] = np.nan
+    held, numbers = (each[::-1] for each in rows.metric(metric))  # the first of a row stays
+    values[held[other[held]]] = numbers[other[held]]
+    own = rows.under(Control.NONE)
+    found = dict(zip(rows.features[own].tolist(), values[own].tolist(), strict=True))
+    return {feature: value for feature, value in found.items() if math.isfinite(value)}
 
 
-def headline_values(rows: Sequence[Row], control: Control) -> Values:
+def headline_values(rows: ScoreRows, control: Control) -> Values:
     """The headline numbers under one control.
 
     A score that could not be made counts as 0, as a failed one would.
     """
-    return np.nan_to_num(
-        np.array([row["value"] for row in rows if row["control"] == control], dtype=float)
-    )
+    return np.nan_to_num(rows.numbers("value")[rows.under(control)])
 
 
-def metric_values(rows: Sequence[Row], name: str, control: Control) -> Values:
+def metric_values(rows: ScoreRows, name: str, control: Control) -> Values:
     """One metric's numbers under one control, as far as there are any."""
-    found = [
-        e["value"]
-        for row in rows
-        if row["control"] == control
-        for e in row["estimates"]
-        if e["metric"] == name
-    ]
-    values = np.array(found, dtype=float)
+    held, values = rows.metric(name)
+    values = values[rows.under(control)[held]]
     return values[np.isfinite(values)]

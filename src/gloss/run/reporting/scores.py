@@ -20,6 +20,7 @@ from gloss.records import NOBODY, Control, Estimate, Examples, Failure, Reason
 from gloss.run.judge_doubts import is_without_controls
 from gloss.run.opened_run import stored_examples
 from gloss.run.reporting.run_data import RunData, Scored, Values, headline_values, metric_values
+from gloss.run.reporting.score_rows import ScoreRows
 from gloss.score.metric_sanity import MetricSanity, sanity_of_metric
 from gloss.store.results import Row, read_rows
 from gloss.store.vocabulary import Vocabulary
@@ -50,7 +51,7 @@ def scores_section(found: RunData) -> Section | None:
     return Section("Scores", lead, blocks, brief=True) if blocks else None
 
 
-def headline_label(rows: Sequence[Row], scored: Scored) -> str:
+def headline_label(rows: ScoreRows, scored: Scored) -> str:
     """A headline's metric with its scorer and explainer."""
     method, explained_by = scored
     name = f"{page_text.metric_label(rows[0]['headline'])} by {method}"
@@ -58,7 +59,7 @@ def headline_label(rows: Sequence[Row], scored: Scored) -> str:
 
 
 def distribution_lines(
-    found: RunData, rows: Sequence[Row], scored: Scored
+    found: RunData, rows: ScoreRows, scored: Scored
 ) -> Iterator[DistributionLine]:
     own = headline_values(rows, Control.NONE)
     yield DistributionLine(
@@ -75,10 +76,10 @@ def distribution_lines(
             yield DistributionLine(f"{label}{some}", values, found.median(values), control=True)
 
 
-def unscored_note(found: RunData, rows: Sequence[Row], scored: Scored) -> str:
+def unscored_note(found: RunData, rows: ScoreRows, scored: Scored) -> str:
     """What could not be scored, and why."""
-    own = [row for row in rows if row["control"] == Control.NONE]
-    items, failed = sum(row["n"] for row in own), sum(row["failed"] for row in own)
+    own = rows.under(Control.NONE)
+    items, failed = (int(rows.numbers(name)[own].sum()) for name in ("n", "failed"))
     said = [f"{items:,} items judged, {failed:,} of them without an answer that could be read"]
     if is_without_controls(found.run, scored[0]):
         said.append("no controls, so that nobody knows what other words would have got")
@@ -117,7 +118,7 @@ def scorer_note(scored: Scored) -> str:
     return f"By {scored[0]}." if scored[1] == NOBODY else f"By {scored[0]}, of {scored[1]}."
 
 
-def metric_rows(found: RunData, rows: Sequence[Row]) -> Iterator[tuple[Cell, ...]]:
+def metric_rows(found: RunData, rows: ScoreRows) -> Iterator[tuple[Cell, ...]]:
     """One line a metric, sound ones first.
 
     What is no claim about where a feature fires has no tests.
@@ -181,15 +182,14 @@ def extremes_section(found: RunData) -> Section | None:
     if not of_words:
         return None
     scored, rows = next(iter(of_words.items()))
-    own = sorted(
-        (row for row in rows if row["control"] == Control.NONE and np.isfinite(row["value"])),
-        key=lambda row: -row["value"],
-    )
+    values = rows.numbers("value")
+    there = np.flatnonzero(rows.under(Control.NONE) & np.isfinite(values))
+    own = there[np.argsort(-values[there], kind="stable")].tolist()
     best = own[:ENDS]
     worst = own[len(best) :][-ENDS:][::-1]
     columns = ("feature", headline_label(rows, scored), "explanation")
     grids = (
-        Grid(columns, tuple(extreme_row(found, row) for row in end), note)
+        Grid(columns, tuple(extreme_row(found, rows[place]) for place in end), note)
         for end, note in ((best, "The best."), (worst, "The worst."))
         if end
     )

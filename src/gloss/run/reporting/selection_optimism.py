@@ -9,8 +9,10 @@ from gloss.pages import page_text
 from gloss.pages.report_sections import Cell, Grid, Section
 from gloss.records import Control
 from gloss.run.reporting.run_data import RunData, Values
+from gloss.run.reporting.score_rows import NO_SCORES
 from gloss.store.results import Row, read_rows
 
+VALUES = ("feature", "control", "headline", "value")
 COLUMNS = ["feature", "method", "scorer", "headline", "value", "chosen"]
 
 
@@ -56,7 +58,7 @@ def optimism_rows(
     chosen = {row["feature"]: row["value"] for row in scored if row["chosen"]}
     held_out = {
         row["feature"]: row["value"]
-        for row in found.scores.get((scorer, method), ())
+        for row in found.scores.get((scorer, method), NO_SCORES).rows(*VALUES)
         if row["control"] == Control.NONE
         and row["headline"] == metric
         and np.isfinite(row["value"])

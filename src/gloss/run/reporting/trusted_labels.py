@@ -49,8 +49,10 @@ def trusted_rows(found: RunData, scored: Scored) -> Iterator[tuple[Cell, ...]]:
         return
     method, explained_by = scored
     trusted = sum(verdicts.values())
-    own = [row for row in found.scores[scored] if row["control"] == Control.NONE]
-    values = [row["value"] for row in own if verdicts.get(row["feature"])]
+    rows = found.scores[scored]
+    own = rows.under(Control.NONE)
+    trusts = [verdicts.get(feature, False) for feature in rows.features[own].tolist()]
+    values = rows.numbers("value")[own][np.array(trusts, bool)]
     spent = explaining_cost(found, explained_by)
     prices = explaining_prices(found, explained_by) if spent["requests"] else UNPRICED
     yield (
@@ -58,8 +60,8 @@ def trusted_rows(found: RunData, scored: Scored) -> Iterator[tuple[Cell, ...]]:
         method,
         f"{len(verdicts):,}",
         wilson_interval(trusted, len(verdicts)),
-        found.median(np.array(values)) if values else "none is",
-        cost_of_one(spent, trusted, len(verdicts) / len(own), prices),
+        found.median(values) if len(values) else "none is",
+        cost_of_one(spent, trusted, len(verdicts) / len(trusts), prices),
     )
 
 
@@ -100,7 +102,8 @@ def judged_features(found: RunData, scored: Scored) -> Mapping[int, bool]:
         if by == explained_by and row["rule"]
     }
     about = needs_of(build_method("score", settings)).about
-    return as_far_as_about(trusted_features(found.scores[scored]), about, rules)
+    bounds = found.scores[scored].rows("feature", "control", "low", "high")
+    return as_far_as_about(trusted_features(bounds), about, rules)
 
 
 def as_far_as_about(

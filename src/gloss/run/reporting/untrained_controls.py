@@ -20,6 +20,7 @@ from gloss.records import NOBODY, Control, Failure, FeatureActivations, FeatureI
 from gloss.run.control_runs import started_controls
 from gloss.run.planning import read_run
 from gloss.run.reporting.run_data import RunData, Values, headline_values
+from gloss.run.reporting.score_rows import NO_SCORES
 from gloss.store.contexts import FixedWindows, corpus_windows
 from gloss.store.corpus import Corpus
 
@@ -76,7 +77,8 @@ def control_row(name: str, found: RunData, scored: list[tuple[str, str]]) -> tup
     """One run's medians over the features that have an explanation."""
     run = found.run
     medians = [
-        found.median(headline_values(found.scores.get(one, []), Control.NONE)) for one in scored
+        found.median(headline_values(found.scores.get(one, NO_SCORES), Control.NONE))
+        for one in scored
     ]
     nats, shares = peak_token_entropies(found)
     l0 = run.activations.manifest["nonzeros"] / run.activations.counted_tokens
