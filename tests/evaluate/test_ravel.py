@@ -185,6 +185,8 @@ def test_a_mask_finds_an_attribute_that_is_spread_among_features_of_another_one(
         for select, each in by.items()
     }
     assert results["rank"] is None
+    other = {"select": "mask_with_error"}  # SAEBench leaves the error out
+    assert saebench_result(found, spread, other, {"model_name": "small", "name": "spread"}) is None
     assert results["mask"]["eval_type_id"] == "ravel"
     means = results["mask"]["eval_result_metrics"]["ravel"]
     assert means["cause_score"] == pytest.approx(found.value("cause_by_mask"))
@@ -220,6 +222,25 @@ def test_no_mask_finds_an_attribute_that_is_not_there(subject: Subject, method) 
     assert kept.value("isolation_of_none", "pet") == 1
 
 
+def test_masks_that_are_kept_for_the_next_dictionary_are_those_that_it_would_learn(
+    subject: Subject, method, tmp_path: Path
+) -> None:
+    """Those of the vector's numbers and of the supervised one, which are the same for all."""
+    told, kept = values_told(subject), Material(subject, scratch=tmp_path)
+
+    def rows(material: Material, learned: int) -> object:
+        rng = np.random.default_rng(0)
+        return method(select="mask", learned=learned).measure(told, material, rng).rows
+
+    once = rows(Material(subject), 24)
+    assert rows(kept, 24) == once
+    masks = len(list(tmp_path.glob("*.npy")))
+    assert masks >= 4  # of two attributes
+    assert rows(kept, 16) != once
+    assert len(list(tmp_path.glob("*.npy"))) == 2 * masks
+    assert rows(kept, 24) == once
+
+
 def test_a_mask_learns_from_other_pairs_than_are_measured_and_of_both_aims(
     subject: Subject, method
 ) -> None:
@@ -236,6 +257,8 @@ def test_a_mask_learns_from_other_pairs_than_are_measured_and_of_both_aims(
         goal = pair.source if pair.base.attribute == "city" else pair.base
         assert pairs.wanted(pair) == goal
     few = method(select="mask", pairs=10**6).split_pairs(asked, "city", rng)
+    each = [pair.base.attribute for pair in few.taught]
+    assert each.count("city") == each.count("pet") > 0
     assert 2 * len(few.cause) <= len(asked.pairs("city", "city", rng)) - len(few.cause)
 
 

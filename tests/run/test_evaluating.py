@@ -114,6 +114,8 @@ def test_what_was_measured_is_not_measured_again_and_another_setting_is(
         ("gloss/statistics/intervals.py", [48, 48]),  # and this further away
         ("gloss/evaluate/cities/templates.json", [48, 48]),
         ("gloss/decompose/random_dictionary.py", [48]),  # the control's alone
+        ("gloss/models/matching_pursuit.py", [48, 48]),  # which a format may read
+        ("gloss/collect/left_out_tokens.py", [48, 48]),
         ("gloss/evaluate/absorption.py", []),  # another measure
     ],
 )

@@ -131,8 +131,8 @@ class Directions:
         source: Int64[Tensor, " p"],
     ) -> Float32[Tensor, "p d"]:
         """What is added at each base when these are set to what they are at its source."""
-        changes = (self.amounts[source] - self.amounts[base])[:, features]
-        return changes @ self.written[features] - self.lost[base]
+        few = self.amounts[:, features]
+        return (few[source] - few[base]) @ self.written[features] - self.lost[base]
 
 
 @dataclass(frozen=True)

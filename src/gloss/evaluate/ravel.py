@@ -127,15 +127,16 @@ class Ravel:
         self, asked: AskedFacts, attribute: str, rng: np.random.Generator
     ) -> "AimedPairs":
         """Those that are measured, and others from which a mask learns."""
-        cause, isolation, taught = list[FactPair](), list[FactPair](), list[FactPair]()
-        others = len(asked.facts.templates) - 1
+        cause, isolation = list[FactPair](), list[FactPair]()
+        taught = {True: list[FactPair](), False: list[FactPair]()}  # by whether it is asked for
         for other in asked.facts.templates:
             found = asked.pairs(attribute, other, rng)
             cut = self.pairs if self.select == "rank" else min(self.pairs, len(found) // 3)
-            most = self.learned if other == attribute else -(-self.learned // others)
             (cause if other == attribute else isolation).extend(found[:cut])
-            taught += found[cut:][:most]
-        return AimedPairs(attribute, cause, isolation, taught)
+            taught[other == attribute] += found[cut:][: self.learned]
+        kept = [taught[False][place] for place in rng.permutation(len(taught[False]))]
+        number = min(self.learned, len(taught[True]), len(kept))  # of either aim as many
+        return AimedPairs(attribute, cause, isolation, [*taught[True][:number], *kept[:number]])
 
     def _ranked(
         self, asked: AskedFacts, attribute: str, sides: Mapping[str, Directions]
@@ -169,16 +170,18 @@ class Ravel:
 
         found = dict[str, tuple[Directions, Int64[Tensor, " feature"]]]()
         for name, of in sides.items():
-            rng = material.generator(f"ravel {pairs.attribute}")
-            changes = of.amounts[source] - of.amounts[base]
 
-            def learn(
-                of: Directions = of, changes: Tensor = changes, rng: np.random.Generator = rng
-            ) -> ndarray:
-                lost = of.lost[base]
-                return learning.learn(changes, of.written, lost, answers, wanted, rng).numpy()
+            def learn(of: Directions = of) -> ndarray:
+                (differ,) = (of.amounts != of.amounts[0]).any(0).nonzero(as_tuple=True)
+                few, rng = of.amounts[:, differ], material.generator(f"ravel {pairs.attribute}")
+                mask = np.zeros(of.amounts.shape[1], bool)
+                mask[differ.numpy()] = learning.learn(
+                    few[source] - few[base], of.written[differ], of.lost[base], answers, wanted, rng
+                ).numpy()
+                return mask
 
-            content = (name, str(asked.dictionary.writes), self, pairs.taught)
+            about = (asked.facts, pairs.taught, material.seed)
+            content = (name, str(asked.dictionary.writes), self, about)
             mask = material.kept(content, learn) if name else learn()
             found[name] = of, torch.from_numpy(np.flatnonzero(mask))
         return found
@@ -203,9 +206,9 @@ class AimedPairs:
         if min(len(self.cause), len(self.isolation)) >= LEAST:
             return ""
         return (
-            f"{len(self.cause)} pairs of entities that the subject knows, and"
-            f" {len(self.isolation)} of which it knows another attribute; {LEAST} are wanted of"
-            " both"
+            f"{len(self.cause)} pairs of entities are left to be measured, and"
+            f" {len(self.isolation)} that are asked for another attribute, of those that the"
+            f" subject knows and no mask learns from; {LEAST} are wanted of both"
         )
 
 

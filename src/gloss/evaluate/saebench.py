@@ -209,7 +209,8 @@ def saebench_result(
     `about` has the `model_name` and the `name` of the dictionary.
     """
     form = FORMS.get(found.measure)
-    masked = any(row.name == "cause_by_mask" for row in found.rows)
+    masked = settings.get("select", "mask") == "mask"
+    masked = masked and any(row.name == "cause_by_mask" for row in found.rows)
     if form is None or not found.rows or (form is ravel_form and not masked):
         return None
     kind, metrics, details = form(found)

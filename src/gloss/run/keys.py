@@ -93,9 +93,16 @@ def deep_code_hash(point: EntryPoint) -> str:
     """The hash of everything that a method's code is: of one of gloss' own its module, all of gloss
     that this imports, however far, and the data beside it; of a stranger's the whole package.
     """
-    if not is_own(point):
-        return code_hash(point)
-    sources = imported_sources(point.module)
+    return module_hash(point.module) if is_own(point) else code_hash(point)
+
+
+def module_hash(module: str) -> str:
+    """The hash of a module of gloss, all of gloss that it imports, however far, and the data beside
+    it; "" where gloss has no source files, as in a zip: then its version stands for it.
+    """
+    sources = imported_sources(module)
+    if not sources:
+        return ""
     data = (file for file in sources[0].parent.rglob("*") if file.suffix in (".json", ".yaml"))
     digests = [f"{file.name} {cached_file_digest(file)}" for file in (*sources, *sorted(data))]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
@@ -120,8 +127,14 @@ def imported_sources(module: str) -> tuple[Path, ...]:
         file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
         if first == package and file not in found and file.is_file():
             found[file] = None
-            named += imported_names(file.read_text("utf-8"))
+            named += imported_by(file)
     return tuple(found)
+
+
+@cache
+def imported_by(file: Path) -> tuple[str, ...]:
+    """What a source file imports."""
+    return tuple(imported_names(file.read_text("utf-8")))
 
 
 def imported_names(source: str) -> Iterator[str]:

@@ -58,7 +58,7 @@ from gloss.run.commands.evaluated_kinds import (
 )
 from gloss.run.commands.evaluated_scores import run_scores
 from gloss.run.dependencies import code_and_weights, dictionary_hash
-from gloss.run.keys import deep_code_hash, fingerprint, result_key, source_hash
+from gloss.run.keys import deep_code_hash, fingerprint, module_hash, result_key, source_hash
 from gloss.run.methods import SettingsMapping, build_method
 from gloss.run.opened_run import OpenedRun
 from gloss.run.progress import out, print_notes, progress_bar
@@ -68,6 +68,8 @@ from gloss.store.corpus import Corpus
 
 SAMPLE = 2**14  # tokens that say how often the random dictionary's features fire
 RANDOM_DICTIONARY, RANDOM_SUBJECT = "random dictionary", "on a random subject"
+# how text is read and which of its tokens count, whatever the measure
+READING = ("gloss.collect.left_out_tokens", "gloss.collect.tokens")
 KEPT = "kept"  # in the folder of the results: one file for each measure and dictionary
 
 
@@ -178,9 +180,16 @@ class Bench:
             find_left_out_tokens(subject, self.asked.leave_out),
             self.asked.massive,
             self.labelled if needs.labels else {},
-            self.vectors / result_key(self.model.content, random_subject and self.asked.seed),
+            self.vectors
+            / result_key(self.model.content, random_subject and self.asked.seed, self.code),
             self.asked.seed,
         )
+
+    @cached_property
+    def code(self) -> list[str]:
+        """The code of the measures, by which what they keep for each other goes, too."""
+        points = installed("gloss.evaluate")
+        return [deep_code_hash(points[str(each["method"])]) for each in self.asked.measures]
 
     @cached_property
     def untrained(self) -> Subject:
@@ -330,8 +339,9 @@ def measured(
             return measure.measure_scores(run_scores(column.name, column.run, column.control), rng)
         except GlossError as problem:
             return Evaluation(name, (), (EvaluationFailure("", str(problem)),))
-    key = evaluation_key(bench, column, settings, needs)
-    file = asked.folder and asked.folder / KEPT / f"{name}-{key}.json"
+    file = asked.folder and (
+        asked.folder / KEPT / f"{name}-{evaluation_key(bench, column, settings, needs)}.json"
+    )
     if file and (kept := read_kept(file)):
         return kept
     try:
@@ -351,6 +361,7 @@ def evaluation_key(bench: Bench, column: Column, settings: SettingsMapping, need
     return result_key(
         dict(settings),
         deep_code_hash(installed("gloss.evaluate")[str(settings["method"])]),
+        [*map(deep_code_hash, installed("gloss.format").values()), *map(module_hash, READING)],
         bench.model.content,
         [column.content, column.random_subject],
         asked.text_content if needs.corpus else [asked.massive, str(asked.leave_out)],
