@@ -70,7 +70,7 @@ KNOWN: dict[str, tuple[KnownMutant, ...]] = {
         ),
         (
             "score/held_out_text.py",
-            "self.numbers[found.positions[counts]]",
+            "look_up(self.numbers, found.positions[counts])",
             "found.positions[counts]",
         ),
         ("score/execution.py", "(sa - s * a)", "(sa + s * a)"),

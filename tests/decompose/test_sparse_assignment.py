@@ -164,9 +164,8 @@ def test_an_auction_falls_short_by_a_step_for_each_pair_at_most(kind, left, righ
     assert (held.gains >= (values - held.prices).max(1) - 1e-9).all()
 
 
-def test_an_auction_of_equals_comes_to_an_end(monkeypatch):
+def test_an_auction_of_equals_comes_to_an_end():
     """Where bids rise by next to nothing, they become coarser."""
-    monkeypatch.setattr("gloss.decompose.auction.PATIENCE", 2)
     rows, columns = (each.ravel() for each in np.indices((40, 30)))
     held = hold_auction(
         Candidates.none((40, 30)).with_more(rows, columns, np.full(1200, 0.5)), 1e-12

@@ -1,8 +1,12 @@
 """A passage that rests in files says what one in memory says, and takes little memory."""
 
 import mmap
+import os
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,13 +23,12 @@ from gloss.rules.resting_arrays import (
     smallest_type,
 )
 from gloss.rules.sparse_execution import execute_sparsely
+from gloss.store.corpus import resting_tokens
 from rules.random_rules import WORDS, drawn_rules, rule_of
 
 MUCH = 2**26
 
-sequences = st.lists(
-    st.lists(st.integers(0, len(WORDS) - 1), min_size=1, max_size=25), min_size=1, max_size=12
-)
+sequences = st.lists(st.lists(st.integers(0, len(WORDS) - 1), max_size=25), max_size=12)
 
 
 @settings(max_examples=150, deadline=None)
@@ -84,6 +87,45 @@ def test_a_disk_without_room_is_told_before_anything_is_written(monkeypatch, tmp
     monkeypatch.setattr("tempfile.tempdir", None)
     with pytest.raises(Unwritable, match=r"no room for .* bytes .*; set TMPDIR to a folder"):
         resting_array(2**50, np.int64)
+
+
+def test_where_nothing_may_be_written_it_is_not_the_text_that_is_damaged(monkeypatch, tmp_path):
+    tokens = pa.table({"token": np.zeros(resting_arrays.SMALL, np.int32)})
+    pq.write_table(tokens, tmp_path / "tokens.parquet", write_page_checksum=True)
+
+    def nowhere() -> Path:
+        raise FileNotFoundError("no usable temporary directory")
+
+    assert len(resting_tokens(tmp_path / "tokens.parquet")) == len(tokens)
+    monkeypatch.setattr(resting_arrays, "scratch_folder", nowhere)
+    with pytest.raises(Unwritable, match="set TMPDIR to a folder that has it"):
+        resting_tokens(tmp_path / "tokens.parquet")
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+def test_the_room_of_a_file_is_taken_at_once(monkeypatch, tmp_path, system):
+    monkeypatch.setattr("sys.platform", system)
+    size = 3 * resting_arrays.SMALL + 7
+    with (tmp_path / "file").open("wb") as file:
+        resting_arrays.take_room(file.fileno(), size)
+        found = os.fstat(file.fileno())
+    assert found.st_size == size
+    assert found.st_blocks * 512 >= size
+
+
+def test_a_forked_process_gives_back_what_it_looked_at_itself():
+    resting = resting_array(MUCH // 4, np.int64)
+    resting[:] = 1
+    if not file_bytes_in_memory():
+        return  # the system does not say what is in memory
+    resting_arrays.RESTING.begin_anew()
+    child = os.fork()
+    if not child:
+        begun = file_bytes_in_memory()
+        resting.sum()
+        let_go()
+        os._exit(file_bytes_in_memory() > begun + MUCH // 2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_numbers_are_held_in_as_few_bytes_as_they_need():

@@ -60,6 +60,16 @@ class AllPairs:
             (right, left), lambda rows, columns: self.some(columns, rows).T, (wide, high)
         )
 
+    def square(
+        self, rows: Int64[ndarray, " row"], columns: Int64[ndarray, " column"]
+    ) -> Float32[ndarray, "row column"]:
+        """The closeness of these with those, which is held; worked out a tile's rows at a time."""
+        found = np.empty((len(rows), len(columns)), np.float32)
+        for top in range(0, len(rows), self.tile[0]):
+            part = slice(top, top + self.tile[0])
+            found[part] = self.some(rows[part], columns)
+        return found
+
     def tiles(self) -> Iterator[tuple[slice, slice, Float32[ndarray, "_ _"]]]:
         """All of them with their rows and columns, some at a time: of a few rows all, then on.
 

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from numpy import ndarray
 
-PATIENCE = (
-    100  # bids of each, after as many of which they become twice as coarse: ties would not end
-)
+# bids of each of so many features at least, after which they become twice as coarse, so that ties
+# come to an end; a round of few counts for more, since it takes as long
+PATIENCE, FEATURES, ROUND = 100, 100, 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +71,9 @@ def hold_auction(candidates: Candidates, step: float) -> Auction:
     prices, owner = np.zeros(right), np.full(right, -1)
     chosen, highest = np.full(left, -1), np.empty(right, np.int64)
     bidders = np.flatnonzero(counts)
-    patience = bids_left = PATIENCE * left
+    patience = bids_left = PATIENCE * max(left, FEATURES)
     while len(bidders):
-        bids_left -= len(bidders)
+        bids_left -= max(len(bidders), ROUND)
         if bids_left < 0:
             step, bids_left = 2 * step, patience
         # what each pair of a bidder's would gain it: the most, which that is, and the second most

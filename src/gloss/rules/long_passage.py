@@ -32,11 +32,18 @@ class LongPassage(Passage):
 
     def blocks(self) -> Iterator[tuple[int, Passage]]:
         """The passage some whole sequences at a time, with all that is known of them."""
+        return iter(self.only_block) if len(self) <= self.block else self.made_blocks()
+
+    @cached_property
+    def only_block(self) -> list[tuple[int, Passage]]:
+        """That of a short passage, which keeps what was worked out of it."""
+        return [*self.made_blocks()]
+
+    def made_blocks(self) -> Iterator[tuple[int, Passage]]:
+        """Blocks of which nothing is worked out yet."""
         for first, part in self.parts():
-            yield (
-                first,
-                PassageBlock(part.ids, part.offsets, part.strings, part.firsts, self, first),
-            )
+            block = PassageBlock(part.ids, part.offsets, part.strings, part.firsts, self, first)
+            yield first, block
 
     def parts(self) -> Iterator[tuple[int, Passage]]:
         """The same, each a passage of its own of which nothing is known."""

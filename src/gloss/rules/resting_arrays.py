@@ -4,6 +4,7 @@ memory, and is let go of where it has become much.
 
 import mmap
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +33,12 @@ class Resting:
         self.files: WeakValueDictionary[int, mmap.mmap] = WeakValueDictionary()
         self.before = 0
 
+    def begin_anew(self) -> None:
+        self.before = file_bytes_in_memory()
+
     def add(self, file: mmap.mmap) -> None:
         if not self.files:
-            self.before = file_bytes_in_memory()
+            self.begin_anew()
         self.files[id(file)] = file
 
     def let_go(self) -> None:
@@ -44,10 +48,12 @@ class Resting:
         for known in self.files.valuerefs():
             if (file := known()) is not None:
                 file.madvise(mmap.MADV_DONTNEED)
-        self.before = file_bytes_in_memory()
+        self.begin_anew()
 
 
 RESTING = Resting()
+# a process that is forked has none of the pages in memory that its parent has
+os.register_at_fork(after_in_child=RESTING.begin_anew)
 
 
 def resting_array(number: int, dtype: DTypeLike) -> ndarray:
@@ -58,20 +64,27 @@ def resting_array(number: int, dtype: DTypeLike) -> ndarray:
     size = number * np.dtype(dtype).itemsize
     if size < SMALL:
         return np.zeros(number, dtype)
-    folder = scratch_folder()
     try:
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with tempfile.TemporaryFile(dir=scratch_folder()) as file:
             # its room is taken now: a full disk found while a map is written would end the process
-            getattr(os, "posix_fallocate", lambda fd, _, to: os.truncate(fd, to))(
-                file.fileno(), 0, size
-            )
+            take_room(file.fileno(), size)
             held = mmap.mmap(file.fileno(), size)
     except OSError as problem:
         raise Unwritable(
-            f"{folder} has no room for {size:,} bytes ({problem}); set TMPDIR to a folder that has"
+            f"there is no room for a file of {size:,} bytes that is needed meanwhile ({problem});"
+            " set TMPDIR to a folder that has it"
         ) from problem
     RESTING.add(held)
     return np.frombuffer(held, dtype)
+
+
+def take_room(file: int, size: int) -> None:
+    """Make an empty file so long. Raises OSError where the disk has no room for it."""
+    if sys.platform == "linux":
+        os.posix_fallocate(file, 0, size)
+        return
+    for begin in range(0, size, SMALL):  # elsewhere a file that is merely long takes no room yet
+        os.write(file, bytes(min(SMALL, size - begin)))
 
 
 def let_go() -> None:

@@ -79,7 +79,7 @@ def alternative_places(alternative: Alternative, passage: Passage, rare: int) ->
             first + np.flatnonzero(where_alternative_holds(alternative, block))
             for first, block in passage.blocks()
         ]
-        return np.concatenate(found)
+        return np.concatenate([np.empty(0, np.int64), *found])
     rarest = most.index(min(most))
     places = condition_places(alternative.terms[rarest].condition, passage)
     others = [term for number, term in enumerate(alternative.terms) if number != rarest]

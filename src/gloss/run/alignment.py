@@ -328,7 +328,7 @@ def partner_closeness(
     if len(pairs) < FEWEST_PAIRS:
         return PartnerCloseness(len(pairs), *(Estimate.missing(),) * 3)
     used = pairs if len(pairs) <= MOST_PAIRS else rng.choice(pairs, MOST_PAIRS, replace=False)
-    square = closeness.pairs.some(rows[used], columns[used]).astype(np.float64)
+    square = closeness.pairs.square(rows[used], columns[used]).astype(np.float64)
     matched, others = np.diagonal(square), len(used) - 1
     shuffled = (square.sum(0) + square.sum(1) - 2 * matched) / (2 * others)
     return PartnerCloseness(

@@ -114,7 +114,7 @@ def imported_sources(module: str) -> tuple[Path, ...]:
     import; nothing is run.
 
         >>> [file.name for file in imported_sources("gloss.evaluate.tasks")]
-        ['tasks.py', 'errors.py']
+        ['tasks.py', 'words.py']
     """
     package, *_ = module.split(".")
     spec = find_spec(package)

@@ -132,6 +132,8 @@ def is_outside(
     places: Int64[ndarray, " place"], left_out: Int64[ndarray, " left_out"]
 ) -> Bool[ndarray, " place"]:
     """Whether each of these ascending places is none of those that are left out."""
+    if not len(places):
+        return np.ones(0, bool)
     first, end = np.searchsorted(left_out, [places[0], places[-1] + 1])
     there = np.searchsorted(places, left_out[first:end])
     outside = np.ones(len(places), bool)

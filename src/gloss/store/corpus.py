@@ -286,11 +286,12 @@ class TokenStream:
 
 def resting_tokens(path: Path) -> Int32[ndarray, " token"]:
     """All tokens, read some at a time; those of a long text rest in a file. Raises Damaged."""
-    with open_parquet(path) as file, parquet_errors(path):
+    with open_parquet(path) as file:
         found, done = resting_array(file.metadata.num_rows, np.int32), 0
         for number in range(file.num_row_groups):
-            group = file.read_row_group(number, ["token"], use_threads=False)["token"].to_numpy()
-            found[done : done + len(group)] = group
+            with parquet_errors(path):
+                group = file.read_row_group(number, ["token"], use_threads=False)["token"]
+            found[done : done + len(group)] = group.to_numpy()
             done += len(group)
             let_go()
     return found

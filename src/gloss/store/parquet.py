@@ -135,15 +135,13 @@ def with_schema(found: pa.Table, schema: pa.Schema | None) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def open_parquet(path: Path, *, memory_map: bool = False) -> pq.ParquetFile:
+def open_parquet(path: Path) -> pq.ParquetFile:
     """A file of which row groups are read, and held against their checksums. Raises Damaged."""
     with parquet_errors(path):
-        return parquet_file(path, memory_map=memory_map)
+        return parquet_file(path)
 
 
-def parquet_file(
-    source: Path | pa.BufferReader, schema: pa.Schema | None = None, *, memory_map: bool = False
-) -> pq.ParquetFile:
+def parquet_file(source: Path | pa.BufferReader, schema: pa.Schema | None = None) -> pq.ParquetFile:
     """A file that is read in this thread alone, given `use_threads=False`, and held against its
     checksums; words are read as numbers of words where a schema says so.
 
@@ -152,7 +150,6 @@ def parquet_file(
     """
     return pq.ParquetFile(
         source,
-        memory_map=memory_map,
         read_dictionary=[each.name for each in schema or () if pa.types.is_dictionary(each.type)],
         pre_buffer=False,
         page_checksum_verification=True,

@@ -49,8 +49,9 @@ def agreement_section(found: RunData) -> Section | None:
 def scores_by_scorer(found: RunData) -> dict[str, ScoredValues]:
     """What each scorer gave each explanation, as far as it could."""
     values: dict[str, ScoredValues] = {}
+    metrics = scorer_metrics(found)
     for (scorer, explainer), rows in found.scores.items():
-        own = own_values(rows, scorer_metrics(found)[scorer])
+        own = own_values(rows, metrics[scorer])
         values.setdefault(scorer, {}).update(
             ((explainer, feature), value) for feature, value in own.items()
         )
@@ -62,7 +63,7 @@ def scorer_metrics(found: RunData) -> dict[str, str]:
     rows: dict[str, list[ScoreRows]] = {}
     for (scorer, _), each in found.scores.items():
         rows.setdefault(scorer, []).append(each)
-    return {scorer: most_common_headline(ScoreRows.joined(all_)) for scorer, all_ in rows.items()}
+    return {scorer: most_common_headline(*all_) for scorer, all_ in rows.items()}
 
 
 def correlate(found: RunData, one: ScoredValues, other: ScoredValues) -> Correlated:

@@ -30,7 +30,7 @@ from gloss.run.reporting.differing_settings import (
     run_settings,
 )
 from gloss.run.reporting.run_data import RunData, Values, most_common_headline, own_values
-from gloss.run.reporting.score_rows import NO_SCORES, ScoreRows
+from gloss.run.reporting.score_rows import NO_SCORES
 from gloss.statistics.intervals import (
     bootstrap,
     bootstrap_difference,
@@ -248,9 +248,9 @@ def explainer_contests(found: RunData) -> Iterator[Contest]:
     """The explainers of a run, under each of its scorers."""
     for scorer in dict.fromkeys(scorer for scorer, _ in found.scored):
         explainers = found.explainers(scorer)
-        rows = ScoreRows.joined(found.scores.get((scorer, by), NO_SCORES) for by in explainers)
+        rows = [own for by in explainers if (own := found.scores.get((scorer, by)))]
         if len(explainers) > 1 and rows:
-            metric = most_common_headline(rows)
+            metric = most_common_headline(*rows)
             yield Contest(
                 f"{page_text.metric_label(metric)} by {scorer}",
                 metric,

@@ -1,7 +1,7 @@
 """A run's records as its report reads them, each table read once."""
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -158,9 +158,12 @@ class RunData:
         return Link(str(feature), path and f"page/{path}")
 
 
-def most_common_headline(rows: ScoreRows) -> str:
+def most_common_headline(*several: ScoreRows) -> str:
     """The metric that most of these scores show first."""
-    return max(rows.headlines, key=rows.headlines.__getitem__)
+    counts = Counter[str]()
+    for rows in several:
+        counts.update(rows.headlines)
+    return max(counts, key=counts.__getitem__)
 
 
 def own_values(rows: ScoreRows, metric: str) -> dict[int, float]:
